@@ -1,0 +1,91 @@
+"""The process supervisor that lives inside an asyncio program.
+
+This is the public face: names are re-exported here, and made elsewhere.
+"""
+
+from __future__ import annotations
+
+from aioverseer.core.backoff import Backoff
+from aioverseer.core.errors import (
+    CriticalServiceEnded,
+    DependencyCycle,
+    DuplicateService,
+    GaveUp,
+    NotReady,
+    NotReadyInTime,
+    OverseerError,
+    ProcessFailed,
+    ProcessNotRunning,
+    ProgramError,
+    ServiceIsLive,
+    SpawnError,
+    SpecError,
+    StopFailed,
+    UnknownService,
+)
+from aioverseer.core.events import Event, StopOutcome, StopReport
+from aioverseer.core.ladder import Step, Stop
+from aioverseer.core.lines import (
+    DEFAULT_LINE_BUFFER_SIZE,
+    DEFAULT_STREAM_QUEUE_SIZE,
+    ContinuedBytes,
+    ContinuedLine,
+    Dropped,
+    Line,
+)
+from aioverseer.core.restart import Restart
+from aioverseer.core.spec import Spec, SpecOptions
+from aioverseer.core.state import Exit, State
+from aioverseer.core.status import Status
+from aioverseer.core.why import Why
+from aioverseer.journal import EventStream
+from aioverseer.output import LineQueue, QueueShutDown, Subscription
+from aioverseer.overseer import Overseer
+from aioverseer.process import Process
+from aioverseer.service import Service
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT_LINE_BUFFER_SIZE",
+    "DEFAULT_STREAM_QUEUE_SIZE",
+    "Backoff",
+    "ContinuedBytes",
+    "ContinuedLine",
+    "CriticalServiceEnded",
+    "DependencyCycle",
+    "Dropped",
+    "DuplicateService",
+    "Event",
+    "EventStream",
+    "Exit",
+    "GaveUp",
+    "Line",
+    "LineQueue",
+    "NotReady",
+    "NotReadyInTime",
+    "Overseer",
+    "OverseerError",
+    "Process",
+    "ProcessFailed",
+    "ProcessNotRunning",
+    "ProgramError",
+    "QueueShutDown",
+    "Restart",
+    "Service",
+    "ServiceIsLive",
+    "SpawnError",
+    "Spec",
+    "SpecError",
+    "SpecOptions",
+    "State",
+    "Status",
+    "Step",
+    "Stop",
+    "StopFailed",
+    "StopOutcome",
+    "StopReport",
+    "Subscription",
+    "UnknownService",
+    "Why",
+]

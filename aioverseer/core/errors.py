@@ -1,0 +1,148 @@
+"""Every error that aioverseer raises, as one tree.
+
+```
+OverseerError
+├── SpecError (also ValueError)           a description is wrong; names the option and the value
+│   └── DependencyCycle
+├── UnknownService (also LookupError)     no service has this id
+├── DuplicateService                      the id is taken
+├── ServiceIsLive                         not while it runs, starts, stops or waits to restart
+├── ProcessNotRunning (also ProcessLookupError)
+├── SpawnError (also OSError)             the program could not be started; errno is kept
+└── ProgramError                          about a program; carries id, status and last lines
+    ├── ProcessFailed                     it did not end well
+    ├── NotReady                          it will not become what was waited for
+    │   └── NotReadyInTime (also TimeoutError)
+    ├── GaveUp                            the restart budget is spent
+    ├── CriticalServiceEnded              a service that all depend on is gone
+    └── StopFailed                        it is still there after the whole ladder
+```
+
+Only the words live here; who raises what is decided elsewhere. A program's end is data, not an
+exception, until the application asks for one (``Status.check()``, ``ready()``, ``wait_for()``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aioverseer.core.status import Status
+
+__all__ = [
+    "CriticalServiceEnded",
+    "DependencyCycle",
+    "DuplicateService",
+    "GaveUp",
+    "NotReady",
+    "NotReadyInTime",
+    "OverseerError",
+    "ProcessFailed",
+    "ProcessNotRunning",
+    "ProgramError",
+    "ServiceIsLive",
+    "SpawnError",
+    "SpecError",
+    "StopFailed",
+    "UnknownService",
+]
+
+
+class OverseerError(Exception):
+    """Base of every error of this library; also raised itself for wrong use of an overseer."""
+
+
+class SpecError(OverseerError, ValueError):
+    """A description of what to run is wrong.
+
+    Attributes:
+        option: Name of the option at fault, or None when it is the whole.
+        value: The value that was refused.
+    """
+
+    def __init__(self, message: str, *, option: str | None = None, value: object = None) -> None:
+        super().__init__(message)
+        self.option = option
+        self.value = value
+
+
+class DependencyCycle(SpecError):
+    """Services wait for each other in a circle; the message writes the path out."""
+
+
+class UnknownService(OverseerError, LookupError):
+    """No service with this id is registered."""
+
+
+class DuplicateService(OverseerError):
+    """A service with this id is registered already."""
+
+
+class ServiceIsLive(OverseerError):
+    """The service must be stopped first: it runs, starts, stops or waits to restart."""
+
+
+class ProcessNotRunning(OverseerError, ProcessLookupError):
+    """There is no live program to signal or to write to."""
+
+
+class SpawnError(OverseerError, OSError):
+    """The program could not be started; ``errno`` and ``filename`` are those of the system."""
+
+    def __init__(self, message: str, *, errno: int | None = None, filename: str | None = None) -> None:
+        # OSError fills errno and filename itself only when it is given two or more arguments, and then
+        # prints them in its own way; the sentence is what a reader needs.
+        super().__init__(message)
+        self.errno = errno
+        self.filename = filename
+
+
+class ProgramError(OverseerError):
+    """Base of the errors about one program.
+
+    Attributes:
+        id: Id of the service, or of the process.
+        status: Its Status when the error was made, or None when there is none.
+        lines: The last lines that it wrote, oldest first.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        id: str,
+        status: Status | None = None,
+        lines: Sequence[str] = (),
+    ) -> None:
+        self.id = id
+        self.status = status
+        self.lines = tuple(lines)
+        if self.lines:
+            message = "\n".join([message, "last lines:", *(f"  {line}" for line in self.lines)])
+        super().__init__(message)
+
+
+class ProcessFailed(ProgramError):
+    """The program did not end well: a code other than 0, a signal, or it could not be started."""
+
+
+class NotReady(ProgramError):
+    """What was waited for cannot come true any more."""
+
+
+class NotReadyInTime(NotReady, TimeoutError):
+    """What was waited for did not come true within the time allowed."""
+
+
+class GaveUp(ProgramError):
+    """The restart budget is spent; the service stays down until it is started again."""
+
+
+class CriticalServiceEnded(ProgramError):
+    """A critical service ended for good, so everything else was stopped."""
+
+
+class StopFailed(ProgramError):
+    """The program is still there after every step of its ladder."""

@@ -1,0 +1,110 @@
+"""Event: one transition of one service, frozen at the moment when it happened; and what a stop had to do.
+
+Values only; who hears of them is decided in ``overseer.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aioverseer.core.state import State, signal_name
+from aioverseer.core.status import Status
+
+__all__ = ["Event", "StopOutcome", "StopReport"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One transition of one service.
+
+    Attributes:
+        seq: Number of the event in its overseer, from 1, without holes.
+        time: Wall-clock time, aware; a label.
+        id: Id of the service.
+        previous: The state before.
+        state: The state since.
+        reason: Why, one sentence.
+        status: Everything known at the transition.
+        missed: How many events this subscriber has lost just before this one, because it was slower than the
+            log is long; 0 for one that keeps up.
+    """
+
+    seq: int
+    time: datetime
+    id: str
+    previous: State
+    state: State
+    reason: str
+    status: Status
+    missed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a flat dict of JSON values."""
+        return {
+            "seq": self.seq,
+            "time": self.time.isoformat(),
+            "id": self.id,
+            "previous": str(self.previous),
+            "state": str(self.state),
+            "reason": self.reason,
+            "status": self.status.to_json(),
+            "missed": self.missed,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopOutcome:
+    """What it took to stop one service.
+
+    Attributes:
+        id: Id of the service.
+        status: Its Status afterwards.
+        signals: The signals that were sent, in order; empty when it had nothing running.
+        seconds: How long it took.
+        survived: Whether it is still there after the whole ladder.
+    """
+
+    id: str
+    status: Status
+    signals: tuple[int, ...] = ()
+    seconds: float = 0.0
+    survived: bool = False
+
+    def __str__(self) -> str:
+        """Return the outcome as one sentence."""
+        sent = ", ".join(signal_name(number) for number in self.signals) or "nothing"
+        end = "and is still there" if self.survived else f"and is {self.status.state}"
+        return f"{self.id} needed {sent} in {self.seconds:.2f} s {end}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopReport:
+    """Who needed what in a stop of several services.
+
+    Attributes:
+        outcomes: One StopOutcome for each service that was live, by id.
+    """
+
+    outcomes: Mapping[str, StopOutcome]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is left."""
+        return not self.survivors
+
+    @property
+    def survivors(self) -> list[str]:
+        """Ids of the services whose program is still there, sorted."""
+        return sorted(id for id, outcome in self.outcomes.items() if outcome.survived)
+
+    @property
+    def escalated(self) -> list[str]:
+        """Ids of the services that needed more than the first step of their ladder, sorted."""
+        return sorted(id for id, outcome in self.outcomes.items() if len(outcome.signals) > 1)
+
+    def __str__(self) -> str:
+        """Return the report as lines, one for each service."""
+        return "\n".join(str(self.outcomes[id]) for id in sorted(self.outcomes)) or "nothing was live"

@@ -1,0 +1,137 @@
+"""The steps that enforce a stop, as a value.
+
+Which step is taken when is decided in ``run.py``; sending the signals is the business of ``system/``.
+"""
+
+from __future__ import annotations
+
+import math
+import signal as signals
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.state import as_signal, signal_name
+
+__all__ = ["FINAL_TIMEOUT", "Step", "Stop", "as_signal_number"]
+
+FINAL_TIMEOUT = 2.0
+"""Seconds to wait for the end after SIGKILL, before the program is reported as one that does not die."""
+
+
+class Step(NamedTuple):
+    """One rung: send ``signal``, then wait up to ``timeout`` seconds for the end."""
+
+    signal: int
+    timeout: float
+
+
+def as_signal_number(value: object, option: str) -> int:
+    """Check one signal at the border.
+
+    Args:
+        value: A ``signal.Signals`` or a number from 1 to 64.
+        option: The option's name, for the error.
+
+    Raises:
+        SpecError: When it is no signal.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 64:  # noqa: PLR2004  # Linux knows 64
+        raise SpecError(
+            f"{option}={value!r} is no signal: pass a signal.Signals, for example signal.SIGTERM",
+            option=option,
+            value=value,
+        )
+    return as_signal(value)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Stop:
+    """The ladder: how a program is asked to end, and what follows when it does not.
+
+    SIGKILL is always the last step: it is added where it is missing. The default is that of systemd and
+    Docker: SIGTERM, ten seconds, SIGKILL.
+
+    Attributes:
+        steps: What is sent, and how many seconds each step waits.
+        scope: ``"tree"`` signals all that the program started and that can be reached; ``"leader"``
+            signals the program alone until the last step, which always takes all.
+    """
+
+    steps: tuple[Step, ...]
+    scope: Literal["tree", "leader"]
+
+    def __init__(
+        self,
+        signal: int = signals.SIGTERM,
+        timeout: float = 10.0,
+        *,
+        steps: Iterable[Sequence[float]] | None = None,
+        scope: Literal["tree", "leader"] = "tree",
+    ) -> None:
+        """Make a ladder of one polite step, or of the steps given.
+
+        Args:
+            signal: What asks the program to end; ignored when ``steps`` is given.
+            timeout: Seconds before the next step; ignored when ``steps`` is given.
+            steps: Pairs of signal and seconds, for example ``[(SIGINT, 5), (SIGTERM, 5)]``.
+            scope: Whom the steps before SIGKILL reach.
+
+        Raises:
+            SpecError: For what is no signal, a negative time, no step at all, or an unknown scope.
+        """
+        pairs = [(signal, timeout)] if steps is None else _as_pairs(steps)
+        rungs = [Step(as_signal_number(number, "stop.signal"), _as_seconds(seconds)) for number, seconds in pairs]
+        if not rungs:
+            raise SpecError("stop.steps is empty: name at least one (signal, seconds)", option="stop.steps")
+        for rung in rungs[:-1]:
+            if rung.signal == signals.SIGKILL:
+                raise SpecError(
+                    "stop.steps has a step after SIGKILL, which nothing survives: make SIGKILL the last",
+                    option="stop.steps",
+                    value=steps,
+                )
+        if rungs[-1].signal != signals.SIGKILL:
+            rungs.append(Step(signals.SIGKILL, FINAL_TIMEOUT))
+        if scope not in ("tree", "leader"):
+            raise SpecError(
+                f'stop.scope={scope!r} is unknown: pass "tree" or "leader"', option="stop.scope", value=scope
+            )
+        object.__setattr__(self, "steps", tuple(rungs))
+        object.__setattr__(self, "scope", scope)
+
+    @property
+    def total(self) -> float:
+        """Seconds that the whole ladder may take."""
+        return sum(step.timeout for step in self.steps)
+
+    def __str__(self) -> str:
+        """Return the ladder as words: ``SIGTERM, 10 s, SIGKILL``."""
+        words: list[str] = []
+        for step in self.steps[:-1]:
+            words += [signal_name(step.signal), f"{step.timeout:g} s"]
+        return ", ".join([*words, "SIGKILL"])
+
+
+def _as_pairs(steps: Iterable[Sequence[float]]) -> list[tuple[int, float]]:
+    pairs: list[tuple[int, float]] = []
+    for step in steps:
+        try:
+            number, seconds = step
+        except (TypeError, ValueError):
+            raise SpecError(
+                f"stop.steps holds {step!r}: each step is a pair (signal, seconds)",
+                option="stop.steps",
+                value=step,
+            ) from None
+        pairs.append((number, seconds))  # type: ignore[arg-type]  # checked by as_signal_number
+    return pairs
+
+
+def _as_seconds(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise SpecError(
+            f"stop.timeout={value!r} is no time: pass seconds, 0 or more", option="stop.timeout", value=value
+        )
+    return float(value)

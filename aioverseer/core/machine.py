@@ -1,0 +1,115 @@
+"""The mechanism of a state machine that is a table: (state, kind of input) -> rule.
+
+``run.py`` and ``supervision.py`` are written with it. A rule is a method that reads the input, moves the state
+and returns the effects to perform, as values. What is not in the table raises and changes nothing. Nothing in
+here knows what the states mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from aioverseer.core.state import State
+
+__all__ = ["Action", "Arm", "Disarm", "IllegalInput", "Input", "Machine", "Report", "Rules", "rows"]
+
+
+class Input:
+    """Base of what a machine is fed with."""
+
+    __slots__ = ()
+
+
+class Action:
+    """Base of the effects that a machine asks for."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm(Action):
+    """Feed the machine ``Due`` after so many seconds; replaces the timer that is armed."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disarm(Action):
+    """Forget the timer that is armed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Action):
+    """Tell that the state has changed; always the last action, so that news follow effects."""
+
+    previous: State
+    state: State
+    reason: str
+
+
+class IllegalInput(RuntimeError):
+    """A machine was fed with what its state has no rule for: a bug of this library, never of its user."""
+
+
+A = TypeVar("A", bound=Action)
+
+Rules = Mapping[tuple[State, type[Input]], Callable[..., list[Any]]]
+"""A table; that each rule returns actions of its machine is checked where the rule is written."""
+
+
+class Machine(Generic[A]):
+    """Owner of one state; ``feed`` is the only writer.
+
+    Attributes:
+        state: Where it is.
+        reason: Why, one sentence.
+        since: Monotonic time of the last transition, in seconds.
+        now: Monotonic time of the input that is being handled.
+    """
+
+    table: ClassVar[Rules] = {}
+    name: ClassVar[str] = ""
+
+    def __init__(self) -> None:
+        self.state = State.INITIAL
+        self.reason = "it has not been started"
+        self.since = 0.0
+        self.now = 0.0
+
+    def feed(self, given: Input, now: float) -> list[A | Report]:
+        """Take one input and return what is to be done, in order, news last.
+
+        Args:
+            given: What happened.
+            now: Monotonic time in seconds.
+
+        Raises:
+            IllegalInput: When the state has no rule for it; nothing has changed then.
+        """
+        rule = self.table.get((self.state, type(given)))
+        if rule is None:
+            raise IllegalInput(f"{self.name}: {type(given).__name__} has no rule in state {self.state}")
+        previous = self.state
+        self.now = now
+        actions: list[A | Report] = rule(self, given)
+        if self.state is not previous:
+            self.since = now
+            actions.append(Report(previous=previous, state=self.state, reason=self.reason))
+        return actions
+
+    def to(self, state: State, reason: str) -> None:
+        """Move; for rules only."""
+        self.state = state
+        self.reason = reason
+
+    def ignore(self, _given: Input) -> list[A]:
+        """Nothing to do."""
+        return []
+
+
+def rows(machine: type[Machine[Any]]) -> Iterable[tuple[State, type[Input], str]]:
+    """Yield each rule of a table as (state, input, first line of its docstring), for the docs."""
+    for (state, given), rule in machine.table.items():
+        yield state, given, (rule.__doc__ or "").strip().splitlines()[0]

@@ -1,0 +1,259 @@
+"""The table of one run: what a Process does from INITIAL to its end, the ladder of its stop included.
+
+Pure decisions. ``process.py`` performs the actions and feeds what came of them.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from aioverseer.core.ladder import Stop
+from aioverseer.core.machine import Action, Arm, Disarm, Input, Machine, Rules
+from aioverseer.core.state import Exit, State, signal_name
+
+__all__ = [
+    "Broken",
+    "Due",
+    "Exited",
+    "Launch",
+    "Run",
+    "RunAction",
+    "SendSignal",
+    "SpawnFailed",
+    "Spawned",
+    "StartAsked",
+    "StopAsked",
+    "Stuck",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAsked(Input):
+    """Somebody wants it to run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopAsked(Input):
+    """Somebody wants it to end; with ``kill`` by the last step of the ladder at once."""
+
+    kill: bool = False
+    why: str = "a stop was asked for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due(Input):
+    """The armed timer has run out: the delay before the start is over, or a rung has had its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawned(Input):
+    """The operating system has started it."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpawnFailed(Input):
+    """The operating system could not start it."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited(Input):
+    """It has ended, and its output has been delivered."""
+
+    exit: Exit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken(Input):
+    """Something of ours went wrong; the program, if there was one, has been killed."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch(Action):
+    """Spawn the program, then feed Spawned or SpawnFailed, whatever is fed in between."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendSignal(Action):
+    """Send a signal to the program, alone or with all that it started."""
+
+    signal: int
+    leader_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck(Action):
+    """Tell whoever waits for the stop that the program is still there after the whole ladder."""
+
+
+RunAction = Launch | SendSignal | Arm | Disarm | Stuck
+
+
+class Run(Machine[RunAction]):
+    """One run of one program.
+
+    Attributes:
+        pid: Process id, once spawned.
+        exit: How it ended, once it has.
+        error: Why it could not be started.
+        sent: The signals of the ladder that were sent, in order.
+        stuck: Whether the whole ladder was of no use so far.
+    """
+
+    name: ClassVar[str] = "run"
+
+    def __init__(self, *, ladder: Stop, delay: float) -> None:
+        super().__init__()
+        self.pid: int | None = None
+        self.exit: Exit | None = None
+        self.error: BaseException | None = None
+        self.sent: list[int] = []
+        self.stuck = False
+        self._ladder = ladder
+        self._delay = delay
+        self._launched = False
+        self._rung = 0
+        self._why = ""
+
+    def begin(self, _given: StartAsked) -> list[RunAction]:
+        """STARTING: launch, or wait out ``delay_start`` first."""
+        if self._delay > 0:
+            self.to(State.STARTING, f"waits {self._delay:g} s before its start")
+            return [Arm(seconds=self._delay)]
+        return self._launch("is being started")
+
+    def launch(self, _given: Due) -> list[RunAction]:
+        """The delay is over: launch."""
+        return self._launch("is being started after its delay")
+
+    def _launch(self, reason: str) -> list[RunAction]:
+        self._launched = True
+        self.to(State.STARTING, reason)
+        return [Launch()]
+
+    def note_spawn(self, given: Spawned) -> list[RunAction]:
+        """RUNNING."""
+        self.pid = given.pid
+        self.to(State.RUNNING, f"runs as pid {given.pid}")
+        return []
+
+    def stop_after_spawn(self, given: Spawned) -> list[RunAction]:
+        """It was to stop before it existed: begin the ladder."""
+        self.pid = given.pid
+        return self._take_rung()
+
+    def fail(self, given: SpawnFailed) -> list[RunAction]:
+        """FATAL: it could not be started."""
+        self.error = given.error
+        self.to(State.FATAL, f"could not be started: {given.error}")
+        return []
+
+    def give_up(self, given: Broken) -> list[RunAction]:
+        """FATAL: it could not be looked after."""
+        self.error = given.error
+        self.to(State.FATAL, f"was killed because of a bug of aioverseer: {given.error!r}")
+        return [Disarm()]
+
+    def stop_unstarted(self, given: StopAsked) -> list[RunAction]:
+        """In the delay: INTERRUPT, nothing was launched. While it is being spawned: STOPPING."""
+        if self._launched:
+            self._aim(given)
+            self.to(State.STOPPING, f"{given.why} while it was being started")
+            return []
+        self.to(State.INTERRUPT, f"{given.why} before it was started")
+        return [Disarm()]
+
+    def stop(self, given: StopAsked) -> list[RunAction]:
+        """STOPPING: the first step of the ladder, or the last one when it is to be killed."""
+        self._aim(given)
+        self.to(State.STOPPING, given.why)
+        return self._take_rung()
+
+    def stop_again(self, given: StopAsked) -> list[RunAction]:
+        """Nothing new, unless it is to be killed now, or has outlived the whole ladder: SIGKILL."""
+        if not (given.kill or self.stuck):
+            return []
+        last = len(self._ladder.steps) - 1
+        if self._rung == last and self.sent and not self.stuck:
+            return []
+        self._rung = last
+        self.stuck = False
+        return self._take_rung() if self.pid is not None else []
+
+    def next_rung(self, _given: Due) -> list[RunAction]:
+        """The step has had its time: take the next, or report that there is none."""
+        if self._rung + 1 < len(self._ladder.steps):
+            self._rung += 1
+            return self._take_rung()
+        self.stuck = True
+        self.reason = f"is still there {self._ladder.steps[-1].timeout:g} s after SIGKILL"
+        return [Stuck()]
+
+    def end(self, given: Exited) -> list[RunAction]:
+        """INTERRUPT when a signal killed it, else FINISHED."""
+        self.exit = given.exit
+        state = State.FINISHED if given.exit.signal is None else State.INTERRUPT
+        self.to(state, str(given.exit))
+        return []
+
+    def end_stopped(self, given: Exited) -> list[RunAction]:
+        """INTERRUPT: it was stopped on request, whatever its exit."""
+        self.exit = given.exit
+        self.stuck = False
+        self.to(State.INTERRUPT, f"{self._why}; {given.exit}")
+        return [Disarm()]
+
+    def _aim(self, given: StopAsked) -> None:
+        self._why = given.why
+        self._rung = len(self._ladder.steps) - 1 if given.kill else 0
+
+    def _take_rung(self) -> list[RunAction]:
+        step = self._ladder.steps[self._rung]
+        last = self._rung == len(self._ladder.steps) - 1
+        self.sent.append(step.signal)
+        self.reason = f"{self._why}; {signal_name(step.signal)} was sent"
+        # The last step takes the whole tree whatever the scope says: nothing is to be left behind.
+        leader_only = self._ladder.scope == "leader" and not last
+        actions: list[RunAction] = [SendSignal(signal=step.signal, leader_only=leader_only)]
+        if step.signal != signal.SIGKILL:
+            # A program that is stopped (SIGSTOP, a terminal) handles nothing before it goes on; systemd and s6
+            # send SIGCONT along for the same reason. SIGKILL needs no such help.
+            actions.append(SendSignal(signal=signal.SIGCONT, leader_only=leader_only))
+        return [*actions, Arm(seconds=step.timeout)]
+
+
+_FINAL = (State.INTERRUPT, State.FINISHED, State.FATAL)
+
+Run.table = cast(
+    "Rules",
+    {
+        (State.INITIAL, StartAsked): Run.begin,
+        (State.INITIAL, StopAsked): Run.ignore,
+        (State.STARTING, StartAsked): Run.ignore,
+        (State.STARTING, Broken): Run.give_up,
+        (State.STARTING, StopAsked): Run.stop_unstarted,
+        (State.STARTING, Due): Run.launch,
+        (State.STARTING, Spawned): Run.note_spawn,
+        (State.STARTING, SpawnFailed): Run.fail,
+        (State.RUNNING, StartAsked): Run.ignore,
+        (State.RUNNING, Broken): Run.give_up,
+        (State.RUNNING, StopAsked): Run.stop,
+        (State.RUNNING, Exited): Run.end,
+        (State.STOPPING, StartAsked): Run.ignore,
+        (State.STOPPING, Broken): Run.give_up,
+        (State.STOPPING, StopAsked): Run.stop_again,
+        (State.STOPPING, Spawned): Run.stop_after_spawn,
+        (State.STOPPING, SpawnFailed): Run.fail,
+        (State.STOPPING, Due): Run.next_rung,
+        (State.STOPPING, Exited): Run.end_stopped,
+        **{(state, StartAsked): Run.ignore for state in _FINAL},
+        **{(state, StopAsked): Run.ignore for state in _FINAL},
+    },
+)

@@ -1,0 +1,338 @@
+"""Spec: the frozen description of what to run and under which rules.
+
+A Spec is valid by construction: everything that can be refused without asking the operating system is
+refused here, once, with the name of the service, of the option and the value. Whether a program, a user or a
+folder exists is asked when it is launched, in ``system/``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol, Self, TypedDict, Unpack, cast, runtime_checkable
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.ladder import Stop
+from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
+from aioverseer.core.restart import Restart
+
+__all__ = ["PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
+
+_NICE = range(-20, 20)
+_UMASK = range(0o1000)
+_RLIMITS = frozenset(
+    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+)
+"""The resources that prlimit(1) knows by these names."""
+
+
+@runtime_checkable
+class PathLike(Protocol):
+    """``os.PathLike`` of text, named here because the core does not import os."""
+
+    def __fspath__(self) -> str: ...  # the protocol's own name says it
+
+
+Rlimit = int | tuple[int, int]
+"""A limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
+Stdin = str | bytes | PathLike | None
+"""What a program reads: see ``Spec.stdin``."""
+
+
+class SpecOptions(TypedDict, total=False):
+    """The options of a Spec as keywords, for ``Process(...)``, ``Overseer.add(...)`` and ``update(...)``."""
+
+    cwd: str | PathLike | None
+    env: Mapping[str, str] | None
+    extra_env: Mapping[str, str]
+    stdin: Stdin
+    buffered: bool
+    streaming: bool
+    merge_stderr: bool
+    encoding: str | None
+    errors: str
+    line_limit: int
+    queue_size: int
+    drain_timeout: float
+    user: str | int | None
+    extra_groups: Iterable[str | int]
+    umask: int | None
+    nice: int | None
+    rlimits: Mapping[str, Rlimit]
+    delay_start: float
+    stop: Stop
+    restart: Restart
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What to run, and under which rules.
+
+    Attributes:
+        id: Name of the service; shown in every message, event and line.
+        argv: The program and its arguments, taken literally: no shell, no globbing, no ``~``.
+        cwd: Folder to run in; None is the host's.
+        env: The whole environment, as in ``subprocess``; None inherits the host's.
+        extra_env: Variables added to ``env`` or to the inherited ones.
+        stdin: What the program reads: None for the null device, ``"pipe"`` for ``write()``, ``"inherit"``
+            for the host's, any other text or bytes to feed them, or a ``pathlib.Path`` to read a file.
+        buffered: Whether all lines are kept for ``Status.stdout`` and ``Status.stderr``.
+        streaming: Whether lines are delivered through ``Process.stdout`` and ``Process.stderr``; lossless, so
+            a slow reader slows the program. With neither, a Process sends the output to the null device.
+        merge_stderr: Whether standard error is written into standard output, in order.
+        encoding: How bytes become text; None delivers bytes.
+        errors: What becomes of bytes that the encoding does not know, as in ``bytes.decode``.
+        line_limit: Bytes; a longer line arrives in pieces of this size.
+        queue_size: Lines that a stream holds before the program is slowed down.
+        drain_timeout: Seconds to wait for the end of the output once the program has ended, when something
+            else still holds its pipe.
+        user: Name or number of the user to run as, also ``"name:group"``; needs ``setpriv``.
+        extra_groups: Names or numbers of further groups; needs ``setpriv``.
+        umask: Mode bits that new files of the program do not get.
+        nice: Scheduling priority, -20 (first) to 19 (last).
+        rlimits: Resource limits by their names in prlimit(1), for example ``{"nofile": (1024, 4096)}``; -1 is
+            no limit.
+        delay_start: Seconds before the first start.
+        stop: The ladder that ends it.
+        restart: The policy; only a Service restarts.
+        group: A label for ``list_group()``.
+    """
+
+    id: str
+    argv: tuple[str, ...]
+    cwd: str | None = None
+    env: Mapping[str, str] | None = field(default=None, repr=False, hash=False)
+    extra_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False, hash=False)
+    stdin: Stdin = field(default=None, repr=False)
+    buffered: bool = False
+    streaming: bool = False
+    merge_stderr: bool = False
+    encoding: str | None = "utf-8"
+    errors: str = "replace"
+    line_limit: int = DEFAULT_LINE_BUFFER_SIZE
+    queue_size: int = DEFAULT_STREAM_QUEUE_SIZE
+    drain_timeout: float = 0.5
+    user: str | int | None = None
+    extra_groups: tuple[str | int, ...] = ()
+    umask: int | None = None
+    nice: int | None = None
+    rlimits: Mapping[str, Rlimit] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    delay_start: float = 0.0
+    stop: Stop = field(default_factory=Stop)
+    restart: Restart = field(default_factory=Restart)
+    group: str = ""
+
+    @classmethod
+    def of(cls, id: str, argv: Iterable[object], **options: Unpack[SpecOptions]) -> Self:
+        """Make a Spec from an id, arguments and options, refusing what is no option.
+
+        Args:
+            id: Name of the service.
+            argv: The program and its arguments.
+            **options: See the attributes of this class.
+
+        Raises:
+            SpecError: For an option that does not exist, or a value that an option does not take.
+        """
+        _check_names(id, options)
+        return cls(id=id, argv=cast("tuple[str, ...]", tuple(argv)), **_as_fields(options))
+
+    def updated(self, **options: Unpack[SpecOptions]) -> Self:
+        """Return a Spec that differs in these options.
+
+        Raises:
+            SpecError: For an option that does not exist, or a value that an option does not take.
+        """
+        _check_names(self.id, options)
+        return dataclasses.replace(self, **_as_fields(options))
+
+    def __post_init__(self) -> None:
+        """Check every option once, and freeze what can change.
+
+        Raises:
+            SpecError: Naming the service, the option and the value.
+        """
+        if not isinstance(self.id, str) or not self.id or "\0" in self.id or self.id != self.id.strip():
+            raise SpecError(
+                f"id={self.id!r} is no name for a service: pass a non-empty str without blanks at its ends",
+                option="id",
+                value=self.id,
+            )
+        check = _Checker(self.id)
+        settle = object.__setattr__  # the one way to normalise a frozen dataclass while it is made
+        settle(self, "argv", check.argv(self.argv))
+        settle(self, "cwd", None if self.cwd is None else check.path("cwd", self.cwd))
+        if self.env is not None:
+            settle(self, "env", check.environment("env", self.env))
+        settle(self, "extra_env", check.environment("extra_env", self.extra_env))
+        settle(self, "stdin", check.stdin(self.stdin))
+        for name in ("buffered", "streaming", "merge_stderr"):
+            check.kind(name, getattr(self, name), bool, "True or False")
+        check.encoding(self.encoding, self.errors)
+        check.whole("line_limit", self.line_limit, least=16, unit="bytes")
+        check.whole("queue_size", self.queue_size, least=1, unit="lines")
+        settle(self, "drain_timeout", check.seconds("drain_timeout", self.drain_timeout))
+        settle(self, "delay_start", check.seconds("delay_start", self.delay_start))
+        check.identity(self.user)
+        settle(self, "extra_groups", check.groups(self.extra_groups))
+        check.within("umask", self.umask, _UMASK)
+        check.within("nice", self.nice, _NICE)
+        settle(self, "rlimits", check.rlimits(self.rlimits))
+        check.kind("stop", self.stop, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)")
+        check.kind("restart", self.restart, Restart, 'a Restart, for example Restart("always")')
+        check.kind("group", self.group, str, "a str")
+
+
+_OPTIONS = frozenset(SpecOptions.__annotations__)
+
+
+def _check_names(id: str, options: Mapping[str, Any]) -> None:
+    for name in options:
+        if name not in _OPTIONS:
+            near = difflib.get_close_matches(name, _OPTIONS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(_OPTIONS))}"
+            raise SpecError(f"service {id!r}: there is no option {name!r}{hint}", option=name, value=options[name])
+
+
+def _as_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    # The keywords are wider than the fields (any iterable, any path); __post_init__ narrows them.
+    return dict(options)
+
+
+class _Checker:
+    """Checks the options of one service, so that each message can name it."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+
+    def refuse(self, option: str, value: object, why: str) -> SpecError:
+        return SpecError(f"service {self._id!r}: {option}={value!r} {why}", option=option, value=value)
+
+    def argv(self, argv: object) -> tuple[str, ...]:
+        if isinstance(argv, str | bytes):
+            raise self.refuse("argv", argv, "is one text: pass the program and each argument on its own")
+        items = tuple(cast("Iterable[object]", argv))
+        if not items or items[0] == "":
+            raise self.refuse("argv", list(items), "is empty: name the program to run")
+        return tuple(self._argument(place, item) for place, item in enumerate(items))
+
+    def _argument(self, place: int, item: object) -> str:
+        name = f"argv[{place}]"
+        text = item.__fspath__() if isinstance(item, PathLike) else item
+        if not isinstance(text, str):
+            raise self.refuse(name, item, f"is of type {type(item).__name__}: every argument is a str or a path")
+        if "\0" in text:
+            raise self.refuse(name, item, "holds a NUL, which no argument can")
+        return text
+
+    def path(self, option: str, value: object) -> str:
+        text = value.__fspath__() if isinstance(value, PathLike) else value
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise self.refuse(option, value, "is no path: pass a non-empty str or a pathlib.Path")
+        return text
+
+    def environment(self, option: str, value: object) -> Mapping[str, str]:
+        if not isinstance(value, Mapping):
+            raise self.refuse(option, type(value).__name__, "is no mapping: pass a dict of names to texts")
+        items = cast("Mapping[object, object]", value)
+        for name, text in items.items():
+            # The value itself is never part of a message: it may be a secret.
+            if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+                raise self.refuse(option, name, "is no name of a variable")
+            if not isinstance(text, str) or "\0" in text:
+                what = "holds a NUL" if isinstance(text, str) else f"is of type {type(text).__name__}"
+                raise SpecError(
+                    f"service {self._id!r}: {option}[{name!r}] {what}: every value is a str without NUL",
+                    option=option,
+                )
+        return MappingProxyType(dict(cast("Mapping[str, str]", value)))
+
+    def stdin(self, value: object) -> Stdin:
+        if value is None or isinstance(value, str | bytes):
+            return value
+        if isinstance(value, PathLike):
+            self.path("stdin", value)
+            return value
+        raise self.refuse(
+            "stdin", value, 'is not understood: pass None, "pipe", "inherit", text, bytes or a pathlib.Path'
+        )
+
+    def kind(self, option: str, value: object, kind: type, wanted: str) -> None:
+        if not isinstance(value, kind):
+            raise self.refuse(option, value, f"is of type {type(value).__name__}: pass {wanted}")
+
+    def whole(self, option: str, value: object, *, least: int, unit: str) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self.refuse(option, value, f"is not understood: pass a whole number of {unit}, {least} or more")
+
+    def seconds(self, option: str, value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+            raise self.refuse(option, value, "is no time: pass seconds, 0 or more")
+        return float(value)
+
+    def encoding(self, encoding: object, errors: object) -> None:
+        if encoding is not None:
+            try:
+                # codecs also knows what makes no text of bytes, such as "hex": only decode() refuses those.
+                b"".decode(codecs.lookup(cast("str", encoding)).name)
+            except (LookupError, TypeError):
+                raise self.refuse("encoding", encoding, "is unknown: pass a text encoding's name, or None") from None
+        try:
+            # Whatever raises here would end the reading in the middle of the output.
+            b"\xff".decode("ascii", cast("str", errors))
+        except (LookupError, TypeError, UnicodeError):
+            raise self.refuse(
+                "errors",
+                errors,
+                "cannot be used: pass 'replace', 'ignore', 'backslashreplace' or 'surrogateescape', or "
+                "encoding=None for bytes",
+            ) from None
+
+    def identity(self, user: object) -> None:
+        good = (
+            user is None
+            or (isinstance(user, int) and not isinstance(user, bool) and user >= 0)
+            or (isinstance(user, str) and bool(user.split(":")[0]) and user.count(":") <= 1)
+        )
+        if not good:
+            raise self.refuse("user", user, 'is no user: pass a name, a number, or "name:group"')
+
+    def groups(self, value: object) -> tuple[str | int, ...]:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise self.refuse("extra_groups", value, "is no list: pass names or numbers of groups")
+        items = tuple(cast("Iterable[object]", value))
+        for item in items:
+            if not isinstance(item, str | int) or isinstance(item, bool) or item == "":
+                raise self.refuse("extra_groups", item, "is no group: pass its name or its number")
+        return cast("tuple[str | int, ...]", items)
+
+    def within(self, option: str, value: object, numbers: range) -> None:
+        if value is None:
+            return
+        if not isinstance(value, int) or isinstance(value, bool) or value not in numbers:
+            shown = oct if option == "umask" else str
+            raise self.refuse(option, value, f"is out of bounds: pass {shown(numbers[0])} to {shown(numbers[-1])}")
+
+    def rlimits(self, value: object) -> Mapping[str, Rlimit]:
+        if not isinstance(value, Mapping):
+            raise self.refuse("rlimits", value, 'is no mapping: pass for example {"nofile": 1024}')
+        limits = dict(cast("Mapping[object, object]", value))
+        for name, limit in limits.items():
+            if name not in _RLIMITS:
+                raise self.refuse("rlimits", name, f"is no resource: there are {', '.join(sorted(_RLIMITS))}")
+            pair = cast("tuple[object, ...]", limit) if isinstance(limit, tuple) else (limit, limit)
+            if len(pair) != 2 or not all(_is_limit(number) for number in pair):  # noqa: PLR2004  # soft and hard
+                raise self.refuse(
+                    f"rlimits[{name!r}]", limit, "is no limit: pass a number, (soft, hard), or -1 for none"
+                )
+        return MappingProxyType(cast("dict[str, Rlimit]", limits))
+
+
+def _is_limit(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= -1

@@ -1,0 +1,120 @@
+"""Status: everything known about a Process or a Service at one moment, frozen.
+
+Values only. No environment value is ever part of it, so it can be shown and logged as it is.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aioverseer.core.errors import ProcessFailed
+from aioverseer.core.state import Exit, State, signal_name
+
+__all__ = ["Status", "last_lines"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A snapshot of a Process or a Service.
+
+    Attributes:
+        id: Id of the service, or of the process.
+        argv: The program and its arguments.
+        pid: Process id of the current or last run; None before the first spawn.
+        state: Where it is.
+        exit_code: Code of the last end, or None while there is none or when it was a signal.
+        signal: Signal that ended it, or None.
+        error: Why it could not be started, or the GaveUp that ended a service; None otherwise.
+        started_at: Wall-clock time of the spawn, aware; a label, never used for a decision.
+        stopped_at: Wall-clock time of the end, aware.
+        runtime: Seconds that the current or last run has lived, on the monotonic clock.
+        stdout: All lines so far, when buffered; else None.
+        stderr: The same for standard error.
+        restarts: How many runs followed the first since it was last started.
+        reason: Why it is in this state, one sentence.
+        cwd: Configured folder, or None for the host's.
+        delay_start: Configured seconds before the first start.
+        max_restarts: Configured restart budget; None is no limit.
+    """
+
+    id: str
+    argv: tuple[str, ...]
+    pid: int | None = None
+    state: State = State.INITIAL
+    exit_code: int | None = None
+    signal: int | None = None
+    error: BaseException | None = None
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None
+    runtime: float = 0.0
+    stdout: Sequence[str] | Sequence[bytes] | None = None
+    stderr: Sequence[str] | Sequence[bytes] | None = None
+    restarts: int = 0
+    reason: str = ""
+    cwd: str | None = None
+    delay_start: float = 0.0
+    max_restarts: int | None = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended by exit code 0, with no signal and no error."""
+        return self.exit_code == 0 and self.signal is None and self.error is None
+
+    @property
+    def exit(self) -> Exit | None:
+        """The end as one value, or None while there is none."""
+        if self.exit_code is None and self.signal is None:
+            return None
+        return Exit(code=self.exit_code, signal=self.signal)
+
+    def check(self) -> Status:
+        """Return this status when it is ``ok``.
+
+        Raises:
+            ProcessFailed: When the program has not ended, or not with exit code 0; with the last buffered
+                lines.
+        """
+        if self.ok:
+            return self
+        raise ProcessFailed(
+            f"{self.id!r} ({shlex.join(self.argv)}) is {self.state}: {self.reason}",
+            id=self.id,
+            status=self,
+            lines=last_lines(self.stderr or self.stdout or ()),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dict of JSON values with the keys of the Go library, and ours.
+
+        The keys of the Go library keep their meaning: ``PID`` is 0 before the first spawn, ``exitCode`` is
+        -1 for none, ``runTime`` is in seconds, ``delayStart`` in milliseconds. Where it invented a value,
+        null stands: ``error``, ``startTime``; ``retryTimes`` is null for no limit.
+        """
+        return {
+            "cmd": shlex.join(self.argv),
+            "PID": self.pid or 0,
+            "state": str(self.state),
+            "exitCode": -1 if self.exit_code is None else self.exit_code,
+            "error": None if self.error is None else str(self.error),
+            "runTime": self.runtime,
+            "startTime": None if self.started_at is None else self.started_at.isoformat(),
+            "dir": self.cwd or "",
+            "delayStart": round(self.delay_start * 1000),
+            "retryTimes": self.max_restarts,
+            "id": self.id,
+            "argv": list(self.argv),
+            "signal": None if self.signal is None else signal_name(self.signal),
+            "reason": self.reason,
+            "restarts": self.restarts,
+            "stopTime": None if self.stopped_at is None else self.stopped_at.isoformat(),
+        }
+
+
+def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:
+    """Return the last of the lines as text, for an error's message."""
+    tail = lines[-most:]
+    return [line if isinstance(line, str) else line.decode("utf-8", "backslashreplace") for line in tail]

@@ -1,0 +1,289 @@
+"""The table of a Service: run -> judge -> backoff -> run again, and what is wanted of it.
+
+Pure decisions. ``service.py`` performs the actions and feeds what came of them. How one run starts and stops is
+decided in ``run.py``; whether an end is followed by a restart is judged in ``restart.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from aioverseer.core.clock import Rng
+from aioverseer.core.machine import Action, Arm, Disarm, Input, Machine, Rules
+from aioverseer.core.restart import Budget, Done, Restart, RestartIn, Spent
+from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
+from aioverseer.core.state import Exit, State
+
+__all__ = [
+    "AwaitReady",
+    "BeginRun",
+    "EndRun",
+    "Ready",
+    "RestartAsked",
+    "RunEnded",
+    "ServiceAction",
+    "Supervision",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartAsked(Input):
+    """Somebody wants a new run: a stop, and still wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready(Input):
+    """The run can do its work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Input):
+    """The run is over and its output delivered; ``exit`` is None when it never had a program."""
+
+    exit: Exit | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginRun(Action):
+    """Make a new Process, start it ``delay`` seconds from now, then feed Spawned or SpawnFailed."""
+
+    number: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRun(Action):
+    """Stop the current Process by its ladder, or at once with ``kill``; then feed RunEnded."""
+
+    kill: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitReady(Action):
+    """Feed Ready once the run can do its work; at once where no probe is configured."""
+
+
+ServiceAction = BeginRun | EndRun | AwaitReady | Arm | Disarm
+
+
+class Supervision(Machine[ServiceAction]):
+    """What is wanted of one service, where it is, and its restart budget.
+
+    Attributes:
+        wanted: Whether it is to run, whatever it does at the moment.
+        runs: How many runs were begun since the service exists.
+        restarts: How many runs followed the first since it was last started.
+        error: Why the last run could not be started.
+        gave_up: Whether it ended because its budget is spent.
+        due: Monotonic time when the backoff is over; None outside of BACKOFF.
+    """
+
+    name: ClassVar[str] = "supervision"
+
+    def __init__(self, *, policy: Restart, rng: Rng, delay: float) -> None:
+        super().__init__()
+        self.wanted = False
+        self.runs = 0
+        self.restarts = 0
+        self.error: BaseException | None = None
+        self.gave_up = False
+        self.due: float | None = None
+        self._rng = rng
+        self._policy: Restart = policy
+        self._delay = delay
+        self._budget = Budget(policy)
+        self._ready_at: float | None = None
+        self._kill = False
+
+    @property
+    def policy(self) -> Restart:
+        """The policy that judges the next end."""
+        return self._policy
+
+    def adopt(self, *, policy: Restart, delay: float) -> None:
+        """Take new rules, for the next end and the next start; a changed policy begins a fresh budget."""
+        self._delay = delay
+        if policy != self._policy:
+            self._policy = policy
+            self._budget = Budget(policy)
+
+    def left(self, now: float) -> int | None:
+        """Return how many restarts are allowed at this moment; None is no limit."""
+        return self._budget.left(now)
+
+    def refills_in(self, now: float) -> float | None:
+        """Return the seconds until one more restart is allowed, or None when that never happens."""
+        return self._budget.refills_in(now)
+
+    def start(self, _given: StartAsked | RestartAsked) -> list[ServiceAction]:
+        """STARTING: the first run, with a fresh budget, after ``delay_start``."""
+        self.wanted = True
+        self.restarts = 0
+        self.gave_up = False
+        self._budget = Budget(self._policy)
+        reason = f"waits {self._delay:g} s before its start" if self._delay > 0 else "is being started"
+        return self._begin(reason, delay=self._delay)
+
+    def launch_now(self, _given: StartAsked | RestartAsked) -> list[ServiceAction]:
+        """STARTING: somebody does not want to wait for the backoff."""
+        self.restarts += 1
+        return [Disarm(), *self._begin("is being restarted on request, before its backoff was over")]
+
+    def launch_due(self, _given: Due) -> list[ServiceAction]:
+        """STARTING: the backoff is over."""
+        self.restarts += 1
+        return self._begin("is being restarted after its backoff")
+
+    def note_spawn(self, _given: Spawned) -> list[ServiceAction]:
+        """The program runs: wait until it is ready."""
+        return [AwaitReady()]
+
+    def note_ready(self, _given: Ready) -> list[ServiceAction]:
+        """RUNNING."""
+        self._ready_at = self.now
+        self.to(State.RUNNING, "is ready")
+        return []
+
+    def stop(self, given: StopAsked) -> list[ServiceAction]:
+        """STOPPING, and no longer wanted."""
+        self.wanted = False
+        self._kill = given.kill
+        self.to(State.STOPPING, given.why)
+        return [EndRun(kill=given.kill, why=given.why)]
+
+    def restart(self, _given: RestartAsked) -> list[ServiceAction]:
+        """STOPPING, and still wanted."""
+        self._kill = False
+        self.to(State.STOPPING, "a restart was asked for")
+        return [EndRun(kill=False, why="a restart was asked for")]
+
+    def stop_backoff(self, given: StopAsked) -> list[ServiceAction]:
+        """INTERRUPT: nothing runs, and nothing will."""
+        self.wanted = False
+        self.due = None
+        self.to(State.INTERRUPT, f"{given.why} while it waited to restart")
+        return [Disarm()]
+
+    def want_again(self, _given: StartAsked | RestartAsked) -> list[ServiceAction]:
+        """Still wanted: a new run follows the end of this one."""
+        self.wanted = True
+        return []
+
+    def want_no_more(self, given: StopAsked) -> list[ServiceAction]:
+        """Not wanted: no run follows; with ``kill`` the ladder is cut short."""
+        self.wanted = False
+        if given.kill and not self._kill:
+            self._kill = True
+            return [EndRun(kill=True, why=given.why)]
+        # A Process that outlived its whole ladder takes a further stop as one more SIGKILL.
+        return [EndRun(kill=self._kill, why=given.why)]
+
+    def unwant(self, _given: StopAsked) -> list[ServiceAction]:
+        """Nothing runs, and nothing is wanted."""
+        self.wanted = False
+        return []
+
+    def judge_spawn(self, given: SpawnFailed) -> list[ServiceAction]:
+        """The policy judges a program that could not be started like one that failed."""
+        self.error = given.error
+        return self._judge(None, str(given.error))
+
+    def judge_end(self, given: RunEnded) -> list[ServiceAction]:
+        """The policy judges the end: BACKOFF, or a final state."""
+        if given.exit is None:  # its delay was cut by somebody who holds the Process itself
+            self.wanted = False
+            self.to(State.INTERRUPT, "was stopped before it was started")
+            return []
+        return self._judge(given.exit, str(given.exit))
+
+    def end_stopped(self, given: RunEnded) -> list[ServiceAction]:
+        """INTERRUPT, or STARTING when it is wanted again."""
+        if self.wanted:
+            self.restarts += 1
+            return self._begin("is being restarted on request")
+        how = "" if given.exit is None else f"; {given.exit}"
+        self.to(State.INTERRUPT, f"{self.reason}{how}")
+        return []
+
+    def fail_stopped(self, given: SpawnFailed) -> list[ServiceAction]:
+        """It was stopped while it was being started, and could not be: FATAL, or judged when wanted again."""
+        if self.wanted:
+            return self.judge_spawn(given)
+        self.error = given.error
+        self.to(State.FATAL, str(given.error))
+        return []
+
+    def _begin(self, reason: str, delay: float = 0.0) -> list[ServiceAction]:
+        self.runs += 1
+        self.error = None
+        self.due = None
+        self._ready_at = None
+        self._kill = False
+        self.to(State.STARTING, reason)
+        return [BeginRun(number=self.runs, delay=delay)]
+
+    def _judge(self, exit: Exit | None, what: str) -> list[ServiceAction]:
+        ready_for = None if self._ready_at is None else self.now - self._ready_at
+        verdict = self._budget.judge(exit, now=self.now, ready_for=ready_for, rng=self._rng)
+        match verdict:
+            case RestartIn(delay=delay, left=left):
+                self.due = self.now + delay
+                budget = "" if left is None else f" ({left} of {self._policy.max_restarts} restarts left)"
+                self.to(State.BACKOFF, f"{what}; restarts in {delay:.3g} s{budget}")
+                return [Arm(seconds=delay)]
+            case Spent(max_restarts=most, within=within):
+                self.wanted = False
+                self.gave_up = True
+                span = "" if within is None else f" within {within:g} s"
+                self.to(State.FATAL, f"gave up: {what}, and its {most} restarts{span} are spent")
+            case Done():
+                self.wanted = False
+                self.to(_end_state(exit), what)
+        return []
+
+
+def _end_state(exit: Exit | None) -> State:
+    """Return where a service is that ended by itself and is not restarted."""
+    if exit is None:
+        return State.FATAL
+    return State.FINISHED if exit.signal is None else State.INTERRUPT
+
+
+_FINAL = (State.INTERRUPT, State.FINISHED, State.FATAL)
+
+Supervision.table = cast(
+    "Rules",
+    {
+        (State.INITIAL, StartAsked): Supervision.start,
+        (State.INITIAL, RestartAsked): Supervision.start,
+        (State.INITIAL, StopAsked): Supervision.unwant,
+        (State.STARTING, StartAsked): Supervision.ignore,
+        (State.STARTING, RestartAsked): Supervision.restart,
+        (State.STARTING, StopAsked): Supervision.stop,
+        (State.STARTING, Spawned): Supervision.note_spawn,
+        (State.STARTING, SpawnFailed): Supervision.judge_spawn,
+        (State.STARTING, Ready): Supervision.note_ready,
+        (State.STARTING, RunEnded): Supervision.judge_end,
+        (State.RUNNING, StartAsked): Supervision.ignore,
+        (State.RUNNING, RestartAsked): Supervision.restart,
+        (State.RUNNING, StopAsked): Supervision.stop,
+        (State.RUNNING, SpawnFailed): Supervision.judge_spawn,
+        (State.RUNNING, RunEnded): Supervision.judge_end,
+        (State.BACKOFF, StartAsked): Supervision.launch_now,
+        (State.BACKOFF, RestartAsked): Supervision.launch_now,
+        (State.BACKOFF, StopAsked): Supervision.stop_backoff,
+        (State.BACKOFF, Due): Supervision.launch_due,
+        (State.STOPPING, StartAsked): Supervision.want_again,
+        (State.STOPPING, RestartAsked): Supervision.want_again,
+        (State.STOPPING, StopAsked): Supervision.want_no_more,
+        (State.STOPPING, Spawned): Supervision.ignore,
+        (State.STOPPING, SpawnFailed): Supervision.fail_stopped,
+        (State.STOPPING, Ready): Supervision.ignore,
+        (State.STOPPING, RunEnded): Supervision.end_stopped,
+        **{(state, StartAsked): Supervision.start for state in _FINAL},
+        **{(state, RestartAsked): Supervision.start for state in _FINAL},
+        **{(state, StopAsked): Supervision.unwant for state in _FINAL},
+    },
+)

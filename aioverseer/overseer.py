@@ -1,0 +1,550 @@
+"""Overseer: the set of services of one application, supervised in one task group.
+
+The group lives in a task of its own, made on entering and kept, so that entering and leaving may happen in different
+tasks. What one service does is decided and done in ``service.py``; in here live the registry, the order of stops, and
+the news of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal as signals
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack, overload
+from weakref import WeakSet
+
+import anyio
+import anyio.abc
+
+from aioverseer.core.clock import Clock, Rng
+from aioverseer.core.errors import (
+    DuplicateService,
+    OverseerError,
+    ServiceIsLive,
+    SpecError,
+    StopFailed,
+    UnknownService,
+)
+from aioverseer.core.events import Event, StopReport
+from aioverseer.core.machine import Report
+from aioverseer.core.run import StartAsked, StopAsked
+from aioverseer.core.spec import PathLike, Spec, SpecOptions
+from aioverseer.core.state import State
+from aioverseer.core.status import Status
+from aioverseer.journal import EventStream, Journal
+from aioverseer.output import Overflow, Subscription, release_when_forgotten
+from aioverseer.service import Service
+from aioverseer.system.clock import LoopClock
+from aioverseer.system.host_signals import HostSignals
+from aioverseer.system.launch import SystemLauncher
+from aioverseer.system.seam import Launcher
+from aioverseer.system.waiting import Watchers, settle
+
+__all__ = ["Overseer"]
+
+_log = logging.getLogger("aioverseer")
+
+_MARGIN = 30.0
+"""Seconds on top of the longest ladder before leaving gives up on its own task: only a bug of ours takes so long."""
+
+
+class Overseer:
+    """The set of services of one application.
+
+    An async context manager; when its block ends, however it is left, every service has been stopped. Entering and
+    leaving may happen in different tasks, but on one event loop. It can be entered again afterwards. Nothing of the
+    host is touched: no signal handler (unless asked for), no logging configuration, no global state.
+
+    Attributes:
+        name: For messages and logs.
+        clock: Where time comes from.
+        rng: Where the chance in backoff delays comes from.
+        launcher: What starts programs.
+        received_signal: The last signal that the host received, with ``handle_signals``; else None.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "overseer",
+        handle_signals: bool = False,
+        clock: Clock | None = None,
+        rng: Rng | None = None,
+        launcher: Launcher | None = None,
+        shutdown_timeout: float | None = None,
+    ) -> None:
+        """Make an overseer without services.
+
+        Args:
+            name: For messages and logs.
+            handle_signals: Whether SIGINT and SIGTERM stop all services, and a second one kills them; the
+                host's handlers are put back on leaving.
+            clock: Where time comes from; by default the running event loop.
+            rng: Where the chance in backoff delays comes from; by default a generator of its own.
+            launcher: What starts programs; by default the operating system.
+            shutdown_timeout: Seconds that leaving and ``stop_all`` may take before everything left is killed; None
+                leaves that to the ladders.
+
+        Raises:
+            SpecError: When ``shutdown_timeout`` is no time.
+        """
+        if shutdown_timeout is not None and not shutdown_timeout >= 0:
+            raise SpecError(
+                f"shutdown_timeout={shutdown_timeout!r} is no time: pass seconds, 0 or more, or None",
+                option="shutdown_timeout",
+                value=shutdown_timeout,
+            )
+        self.name = name
+        self.clock: Clock = clock or LoopClock()
+        # Not a source of secrets: jitter only has to differ between hosts.
+        self.rng: Rng = rng or random.Random()  # noqa: S311
+        self.launcher: Launcher = launcher or SystemLauncher()
+        self.subscribers: WeakSet[Subscription] = WeakSet()
+        self.received_signal: signals.Signals | None = None
+        self._shutdown_timeout = shutdown_timeout
+        self._services: dict[str, Service] = {}
+        self._live: set[str] = set()
+        self._stops = 0
+        self._watchers: Watchers[Overseer] = Watchers()
+        self._journal = Journal()
+        self._host_signals = HostSignals(self._on_signal) if handle_signals else None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._group: anyio.abc.TaskGroup | None = None
+        self._closing: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        """Return name, number of services and how many are live."""
+        return f"<Overseer {self.name!r} services={len(self._services)} live={len(self._live)}>"
+
+    # Entering and leaving.
+
+    async def __aenter__(self) -> Self:
+        """Begin to supervise. Safe to cancel: nothing is left then.
+
+        Raises:
+            OverseerError: When it is in use already, or signals are asked for outside of the main thread.
+        """
+        if self._task is not None:
+            raise OverseerError(f"overseer {self.name!r} is in use already: leave it first, or make another one")
+        self._loop = asyncio.get_running_loop()
+        self._closing = self._loop.create_future()
+        self.received_signal = None
+        self._journal.reopen()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        if self._host_signals is not None:
+            self._host_signals.install()
+        # A task of its own: the group's cancel scope must be left in the task that entered it, and pytest-asyncio,
+        # for one, runs set-up, test and tear-down in three.
+        self._task = asyncio.create_task(self._host(opened, self._closing), name=f"aioverseer {self.name}")
+        try:
+            await opened
+        except asyncio.CancelledError:
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop every service and end; a cancellation waits until that is done.
+
+        Raises:
+            StopFailed: When a program is still there after the whole ladder, unless an error is on its way already;
+                then this is a note on it.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            raise OverseerError(f"overseer {self.name!r} must be left on the event loop on which it was entered")
+        survivors = self._survivors(await self._leave())
+        if survivors is None:
+            return
+        if error is None:
+            raise survivors
+        error.add_note(str(survivors))
+
+    async def _leave(self) -> list[str]:
+        """Have the host task stop everything, wait for it through any cancellation, and return what survived."""
+        task, closing = self._task, self._closing
+        if task is None or closing is None:
+            return []
+        if not closing.done():
+            closing.set_result(None)
+        longest = max(
+            (service.spec.stop.total + service.spec.drain_timeout for service in self._services.values()),
+            default=0.0,
+        )
+        cancelled = await settle(task, within=longest + _MARGIN)
+        survivors = sorted(service.id for service in self._services.values() if service.is_stuck)
+        if self._host_signals is not None:
+            self._host_signals.restore()
+        self._task = self._group = None
+        self._journal.end()
+        for subscription in list(self.subscribers):
+            subscription.shutdown()
+        if task.done() and not task.cancelled() and task.exception() is not None:
+            raise OverseerError(f"overseer {self.name!r} has failed: this is a bug of it") from task.exception()
+        if cancelled is not None:
+            raise cancelled
+        return survivors
+
+    async def _host(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> None:
+        """Hold the task group from entering to leaving; end it when everything has been stopped.
+
+        It is cancelled only when the event loop is being closed. The group then cancels the runs, and each of them
+        kills and reaps its program.
+        """
+        async with anyio.create_task_group() as group:
+            self._group = group
+            if not opened.done():
+                opened.set_result(None)
+            await closing
+            await self._stop_everything(kill=False)
+            if any(service.is_stuck for service in self._services.values()):
+                # What SIGKILL did not end is not waited for: its run is given up, and it is reported.
+                group.cancel_scope.cancel()
+
+    def _survivors(self, ids: list[str]) -> StopFailed | None:
+        if not ids:
+            return None
+        service = self._services[ids[0]]
+        return StopFailed(
+            f"still there after the whole ladder: {', '.join(ids)}; they may wait for a device or a file system, see "
+            "their state in ps",
+            id=service.id,
+            status=service.status(),
+        )
+
+    # The registry.
+
+    @overload
+    def add(self, id: Spec, /) -> Service: ...
+    @overload
+    def add(self, id: str, /, *argv: str | PathLike, **options: Unpack[SpecOptions]) -> Service: ...
+    def add(self, id: str | Spec, /, *argv: str | PathLike, **options: Unpack[SpecOptions]) -> Service:
+        """Register a service; nothing is started. Allowed at any time, before entering too.
+
+        While ``supervise_all()`` runs, the service is started by it.
+
+        Args:
+            id: Its name, or a whole Spec.
+            *argv: The program and its arguments, taken literally: no shell.
+            **options: See ``Spec``.
+
+        Raises:
+            DuplicateService: When the name is taken.
+            SpecError: For an option that does not exist or a value that cannot be.
+        """
+        if isinstance(id, Spec):
+            if argv or options:
+                raise SpecError(f"service {id.id!r}: pass a Spec alone, or a name with arguments and options")
+            spec = id
+        else:
+            spec = Spec.of(id, argv, **options)
+        if spec.id in self._services:
+            raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
+        service = self._services[spec.id] = Service(spec, self)
+        self._watchers.tell(self)
+        return service
+
+    def remove(self, id: str) -> None:
+        """Forget a service that is not live.
+
+        Raises:
+            UnknownService: When there is none of this name.
+            ServiceIsLive: When it runs, starts, stops or waits to restart.
+        """
+        service = self[id]
+        if service.state.is_live:
+            raise ServiceIsLive(f"service {id!r} is {service.state}: stop it before you remove it")
+        del self._services[id]
+        service.close()
+        self._watchers.tell(self)
+
+    def update(self, id: str, **options: Unpack[SpecOptions]) -> Service:
+        """Change options of a service, for its next run; a new Restart policy judges the next end.
+
+        Raises:
+            UnknownService: When there is none of this name.
+            SpecError: For an option that does not exist or a value that cannot be; nothing has changed then.
+        """
+        service = self[id]
+        service.adopt(service.spec.updated(**options))
+        return service
+
+    def __getitem__(self, id: str) -> Service:
+        """Return the service of this name.
+
+        Raises:
+            UnknownService: When there is none.
+        """
+        try:
+            return self._services[id]
+        except KeyError:
+            known = ", ".join(sorted(self._services)) or "none"
+            raise UnknownService(f"there is no service {id!r}; registered: {known}") from None
+
+    def __contains__(self, id: object) -> bool:
+        """Return whether there is a service of this name."""
+        return id in self._services
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the services, sorted."""
+        return iter(self.list_all())
+
+    def __len__(self) -> int:
+        """Return the number of services."""
+        return len(self._services)
+
+    def has_proc(self, id: str) -> bool:
+        """Return whether there is a service of this name."""
+        return id in self
+
+    def list_all(self) -> list[str]:
+        """Return the names of all services, sorted."""
+        return sorted(self._services)
+
+    def list_group(self, group: str) -> list[str]:
+        """Return the names of the services with this label, sorted; ``""`` for those without one."""
+        return sorted(service.id for service in self._services.values() if service.spec.group == group)
+
+    # One service, by its name.
+
+    async def start(self, id: str) -> Service:
+        """Start a service and return it once it is ready; see ``Service.start``."""
+        return await self[id].start()
+
+    async def stop(self, id: str, *, kill: bool = False) -> Status:
+        """Stop a service by its ladder; see ``Service.stop``."""
+        return await self[id].stop(kill=kill)
+
+    async def restart(self, id: str) -> Service:
+        """Stop a service and start it again; see ``Service.restart``."""
+        return await self[id].restart()
+
+    def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
+        """Send a signal to a service's program; see ``Service.signal``."""
+        self[id].signal(number, scope=scope)
+
+    def status(self, id: str) -> Status:
+        """Return everything known about a service."""
+        return self[id].status()
+
+    def to_json(self, id: str) -> dict[str, Any]:
+        """Return everything known about a service as JSON values; see ``Status.to_json``."""
+        return self[id].status().to_json()
+
+    async def supervise(self, id: str) -> Status:
+        """Start a service, restart it by its policy, and return its Status at the final end.
+
+        While it is live already, a second call waits for the same end. When the call that began it is cancelled,
+        the service is stopped before the cancellation goes on.
+
+        Raises:
+            UnknownService: When there is none of this name.
+            OverseerError: Outside of the ``async with`` block, or on another event loop.
+        """
+        service = self[id]
+        self.check(starting=True)
+        began = not service.state.is_live
+        service.post(StartAsked())
+        try:
+            return await service.wait()
+        except asyncio.CancelledError:
+            if began:
+                await service.undo("its supervision was cancelled")
+            raise
+
+    # All services.
+
+    async def start_all(self) -> None:
+        """Start all services and return when all are ready.
+
+        When this is cancelled, those that it began to start are stopped before the cancellation goes on.
+
+        Raises:
+            NotReady: At once when one has ended without having become ready; the others go on.
+        """
+        self.check(starting=True)
+        events = self.events()
+        began = self._start(self._services.values())
+        waiting = {service.id for service in self._services.values() if service.state is not State.RUNNING}
+        try:
+            while waiting:
+                event = await anext(events)
+                if event.id not in waiting:
+                    continue
+                if event.state is State.RUNNING:
+                    waiting.discard(event.id)
+                elif event.state.is_final and event.id in self:
+                    # It ended, so this raises what its own start would have raised.
+                    await self[event.id].ready()
+        except asyncio.CancelledError:
+            await self._undo(began)
+            raise
+        except StopAsyncIteration:
+            raise OverseerError(f"overseer {self.name!r} was left while its services were starting") from None
+
+    async def supervise_all(self) -> dict[str, Status]:
+        """Start all services, those added meanwhile too, and return when all have ended for good.
+
+        When this is cancelled, those that it began to start are stopped before the cancellation goes on.
+
+        Returns:
+            The final Status of each, by name. May be called again.
+        """
+        self.check(starting=True)
+        stops = self._stops
+        started: dict[str, Service] = {}
+
+        def over(_overseer: Overseer) -> bool:
+            if stops == self._stops:
+                fresh = [service for id, service in self._services.items() if started.get(id) is not service]
+                started.update((service.id, service) for service in fresh)
+                began.extend(self._start(fresh))
+            return not self._live
+
+        began: list[Service] = []
+        try:
+            await self._watchers.watch(self, over)
+        except asyncio.CancelledError:
+            await self._undo(began)
+            raise
+        return {id: service.status() for id, service in sorted(self._services.items())}
+
+    async def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
+        """Stop all services, each by its ladder and all at once, and return who needed what.
+
+        They can be started again. When this is cancelled, the stops go on by themselves.
+
+        Args:
+            kill: Whether to take the last step, SIGKILL, at once.
+        """
+        self.check()
+        return await self._stop_everything(kill=kill)
+
+    async def _stop_everything(self, *, kill: bool) -> StopReport:
+        self._stops += 1
+        asked = self.clock.now()
+        stopping = [self._services[id] for id in sorted(self._live)]
+        self._ask_to_stop(stopping, kill=kill)
+        timer = None
+        if self._shutdown_timeout is not None and not kill:
+            timer = self.clock.call_at(asked + self._shutdown_timeout, lambda: self._ask_to_stop(stopping, kill=True))
+        try:
+            # All of them are on their way already: waiting for one after the other takes as long as the slowest.
+            return StopReport(outcomes={service.id: await service.stopped(since=asked) for service in stopping})
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _ask_to_stop(self, services: Iterable[Service], *, kill: bool) -> None:
+        for service in services:
+            service.post(StopAsked(kill=kill))
+
+    def _start(self, services: Iterable[Service]) -> list[Service]:
+        """Ask those that are not live to start, and return them."""
+        idle = [service for service in services if not service.state.is_live]
+        for service in idle:
+            service.post(StartAsked())
+        return idle
+
+    async def _undo(self, began: list[Service]) -> None:
+        self._ask_to_stop([service for service in began if service.state.is_live], kill=False)
+        for service in began:
+            await service.undo("the call that started it was cancelled")
+
+    # News.
+
+    def events(self, *, since: int | None = None) -> EventStream:
+        """Return the transitions of all services as an async iterator, in order, none missed.
+
+        It begins with the first one after this call, and ends when the overseer is left.
+
+        Args:
+            since: Begin behind the event of this number instead, as far as it is remembered (10,000 events).
+        """
+        return EventStream(self._journal, after=self._journal.seq if since is None else since)
+
+    def logs(
+        self,
+        stream: Literal["stdout", "stderr"] | None = None,
+        *,
+        size: int = 1000,
+        overflow: Overflow = "drop_oldest",
+    ) -> Subscription:
+        """Return a queue of the lines that all services write from now on, in the order of their arrival.
+
+        It ends when the overseer is left.
+
+        Args:
+            stream: One stream, or None for both.
+            size: Lines that the queue holds.
+            overflow: What becomes of lines beyond that; see ``Service.lines``.
+
+        Raises:
+            SpecError: For a value that cannot be.
+        """
+        self.check()
+        subscription = Subscription(stream=stream, size=size, overflow=overflow)
+        subscription.on_room = self._room
+        self.subscribers.add(subscription)
+        release_when_forgotten(subscription, self._room)
+        return subscription
+
+    def _room(self) -> None:
+        for service in self._services.values():
+            service.room()
+
+    # What follows is for the services of this overseer; see ``service.Host``.
+
+    def check(self, *, starting: bool = False) -> None:
+        """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
+        if self._task is None or self._closing is None:
+            raise OverseerError(f"overseer {self.name!r} is not in use: use it inside `async with`")
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is not self._loop:
+            raise OverseerError(
+                f"overseer {self.name!r} lives on another event loop: call it there, or use ThreadedOverseer"
+            )
+        if starting and self._closing.done():
+            raise OverseerError(f"overseer {self.name!r} is being left: nothing can be started any more")
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something in the task group."""
+        if self._group is None:
+            raise OverseerError(f"overseer {self.name!r} is not in use: use it inside `async with`")
+        self._group.start_soon(work)
+
+    def hear(self, service: Service, report: Report) -> None:
+        """Take note of a transition of a service."""
+        event = Event(
+            seq=self._journal.seq + 1,
+            time=self.clock.wall(),
+            id=service.id,
+            previous=report.previous,
+            state=report.state,
+            reason=report.reason,
+            status=service.status(),
+        )
+        if report.state.is_live:
+            self._live.add(service.id)
+        else:
+            self._live.discard(service.id)
+        _log.info("%s: %s -> %s: %s", event.id, event.previous, event.state, event.reason)
+        self._journal.append(event)
+        if report.state.is_final:
+            self._watchers.tell(self)
+
+    def _on_signal(self, number: signals.Signals) -> None:
+        again = self.received_signal is not None
+        self.received_signal = number
+        self._stops += 1
+        _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
+        self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=again)
+        self._watchers.tell(self)

@@ -1,0 +1,591 @@
+"""Process: one run of one program, from INITIAL to a final state, never reused.
+
+What follows what is decided by the table in ``core/run.py``; in here its actions are performed, and what came of them
+is fed back. Restarts, names and sets of programs never live here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import shlex
+import signal as signals
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack, assert_never, cast
+
+from aioverseer.core.clock import Clock, Timer
+from aioverseer.core.errors import OverseerError, ProcessNotRunning, SpawnError, SpecError, StopFailed
+from aioverseer.core.ladder import FINAL_TIMEOUT, as_signal_number
+from aioverseer.core.lines import LineSplitter
+from aioverseer.core.machine import Arm, Disarm, Input, Report
+from aioverseer.core.run import (
+    Broken,
+    Due,
+    Exited,
+    Launch,
+    Run,
+    SendSignal,
+    Spawned,
+    SpawnFailed,
+    StartAsked,
+    StopAsked,
+    Stuck,
+)
+from aioverseer.core.spec import PathLike, Spec, SpecOptions
+from aioverseer.core.state import Exit, State, signal_name
+from aioverseer.core.status import Status
+from aioverseer.output import LineList, LineQueue, Outlet, Pump
+from aioverseer.system.clock import LoopClock
+from aioverseer.system.launch import SystemLauncher
+from aioverseer.system.seam import Child, Launcher, Source
+from aioverseer.system.waiting import Watchers, settle
+
+__all__ = ["Hooks", "Process"]
+
+_log = logging.getLogger("aioverseer")
+
+_MARGIN = 2.0
+"""Seconds on top of a ladder before a clean-up stops waiting for it: for the last output and a busy host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """How a Process is tied to the Service that owns it."""
+
+    start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+    outlet: Callable[[str], Outlet]
+    on_report: Callable[[Process, Report], None]
+    on_stuck: Callable[[], None]
+
+
+class Process:
+    """One run of one program.
+
+    ``await process`` starts it if needed, waits for its end and returns the final Status. ``async with process``
+    starts it, and stops it at the end of the block. A Process is used on one event loop and runs once; ``clone()``
+    gives a fresh one.
+
+    Attributes:
+        spec: What it runs.
+        stdout: Its lines, when ``streaming``; else None.
+        stderr: The same for standard error; None also with ``merge_stderr``.
+    """
+
+    def __init__(
+        self,
+        *argv: str | PathLike,
+        id: str | None = None,
+        clock: Clock | None = None,
+        launcher: Launcher | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> None:
+        """Describe a run; nothing is started.
+
+        Args:
+            *argv: The program and its arguments, taken literally: no shell.
+            id: A name for messages; by default the program's own.
+            clock: Where time comes from; by default the running event loop.
+            launcher: What starts it; by default the operating system.
+            **options: See ``Spec``; ``buffered`` is on by default here.
+
+        Raises:
+            SpecError: For an option that does not exist or a value that cannot be.
+        """
+        options.setdefault("buffered", True)
+        name = id if id is not None else _name_of(argv)
+        self._set_up(Spec.of(name, argv, **options), clock=clock, launcher=launcher)
+
+    @classmethod
+    def from_spec(
+        cls,
+        spec: Spec,
+        *,
+        clock: Clock | None = None,
+        launcher: Launcher | None = None,
+        hooks: Hooks | None = None,
+    ) -> Self:
+        """Make a Process that runs what a Spec describes.
+
+        Args:
+            spec: What to run.
+            clock: Where time comes from; by default the running event loop.
+            launcher: What starts it; by default the operating system.
+            hooks: For a Service only.
+        """
+        process = cls.__new__(cls)
+        process._set_up(spec, clock=clock, launcher=launcher, hooks=hooks)  # noqa: SLF001  # its other constructor
+        return process
+
+    def _set_up(
+        self, spec: Spec, *, clock: Clock | None, launcher: Launcher | None, hooks: Hooks | None = None
+    ) -> None:
+        self.spec = spec
+        self._clock = clock or LoopClock()
+        self._launcher = launcher or SystemLauncher()
+        self._hooks = hooks
+        self._run = Run(ladder=spec.stop, delay=spec.delay_start)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: Timer | None = None
+        self._child: Child | None = None
+        self._pumps: list[Pump] = []
+        self._drained: asyncio.Future[None] | None = None
+        self._watchers: Watchers[Process] = Watchers()
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._labels = _Labels()
+        self._kept_stdout = LineList() if spec.buffered else None
+        self._kept_stderr = LineList() if spec.buffered and not spec.merge_stderr else None
+        self.stdout: LineQueue[Any] | None = LineQueue(spec.queue_size) if spec.streaming else None
+        self.stderr: LineQueue[Any] | None = (
+            LineQueue(spec.queue_size) if spec.streaming and not spec.merge_stderr else None
+        )
+
+    def __repr__(self) -> str:
+        """Return id, program, state and pid."""
+        pid = "" if self.pid is None else f" pid={self.pid}"
+        return f"<Process {self.spec.id!r} {shlex.join(self.spec.argv)!r} {self.state}{pid}>"
+
+    @property
+    def state(self) -> State:
+        """Where it is."""
+        return self._run.state
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, kept after its end; None before the spawn."""
+        return self._run.pid
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended; None before its end."""
+        return self._run.exit
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it could not be started; None otherwise."""
+        return self._run.error
+
+    @property
+    def signals_sent(self) -> tuple[int, ...]:
+        """The steps of its ladder that were taken so far, in order."""
+        return tuple(self._run.sent)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is still there although its whole ladder has been taken."""
+        return self._run.stuck
+
+    def status(self) -> Status:
+        """Return a snapshot of everything known about it."""
+        run = self._run
+        return Status(
+            id=self.spec.id,
+            argv=self.spec.argv,
+            pid=run.pid,
+            state=run.state,
+            exit_code=None if run.exit is None else run.exit.code,
+            signal=None if run.exit is None else run.exit.signal,
+            error=run.error,
+            started_at=self._labels.started_at,
+            stopped_at=self._labels.stopped_at,
+            runtime=self.runtime,
+            stdout=None if self._kept_stdout is None else list(self._kept_stdout.lines),
+            stderr=None if self._kept_stderr is None else list(self._kept_stderr.lines),
+            reason=run.reason,
+            cwd=self.spec.cwd,
+            delay_start=self.spec.delay_start,
+        )
+
+    @property
+    def runtime(self) -> float:
+        """Seconds that the program has lived; 0 before the spawn."""
+        if self._began is None:
+            return 0.0
+        return (self._clock.now() if self._ended is None else self._ended) - self._began
+
+    def clone(self) -> Process:
+        """Return a fresh Process with the same Spec."""
+        return Process.from_spec(self.spec, clock=self._clock, launcher=self._launcher)
+
+    async def start(self) -> Self:
+        """Start the program, after ``delay_start``, and return once the system runs it.
+
+        Idempotent. When the call that began the start is cancelled, the program is killed and reaped before the
+        cancellation goes on.
+
+        Returns:
+            The process itself. It may have ended already; after a stop in the meantime it was perhaps never spawned.
+
+        Raises:
+            SpawnError: When it could not be started; the state is FATAL then.
+        """
+        began = self.state is State.INITIAL
+        self.post(StartAsked())
+        try:
+            await self._watch(_is_past_start)
+        except asyncio.CancelledError:
+            if began:
+                await self._undo(StopAsked(kill=True, why="its start was cancelled"))
+            raise
+        if self.error is not None:
+            raise self.error
+        return self
+
+    async def wait(self) -> Status:
+        """Start it if needed, wait for its end, and return the final Status, FATAL included.
+
+        When a call that started it is cancelled, the program is stopped by its ladder before the cancellation goes
+        on. A call that only waits can be cancelled freely.
+        """
+        began = self.state is State.INITIAL
+        if began:
+            self.post(StartAsked())
+        try:
+            await self._watch(lambda process: process.state.is_final)
+        except asyncio.CancelledError:
+            if began:
+                await self._undo(StopAsked(why="the wait for it was cancelled"))
+            raise
+        return self.status()
+
+    def __await__(self) -> Generator[Any, None, Status]:
+        """Do what ``wait()`` does."""
+        return self.wait().__await__()
+
+    async def __aenter__(self) -> Self:
+        """Start it; see ``start``."""
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it by its ladder, however the block was left; a cancellation waits until that is done.
+
+        Raises:
+            StopFailed: When it is still there after the whole ladder.
+        """
+        await self._undo(StopAsked(why="its block has ended"), raise_cancelled=True)
+        if not self.state.is_final:
+            raise self._stop_failed()
+
+    async def stop(self, *, kill: bool = False) -> Status:
+        """End the program by its ladder and return the Status. Valid in every state, idempotent.
+
+        When this is cancelled, the ladder goes on by itself.
+
+        Args:
+            kill: Whether to take the last step, SIGKILL, at once.
+
+        Raises:
+            StopFailed: When it is still there after the whole ladder.
+        """
+        self.post(StopAsked(kill=kill))
+        if self.state is not State.INITIAL:
+            await self._watch(lambda process: process.state.is_final or process.is_stuck)
+        if self.is_stuck:
+            raise self._stop_failed()
+        return self.status()
+
+    def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
+        """Send a signal to the program and all that it started. This is no stop: the state does not change.
+
+        Args:
+            number: The signal, for example ``signal.SIGHUP``.
+            scope: ``"leader"`` reaches the program alone.
+
+        Raises:
+            ProcessNotRunning: When it is not live.
+            SpecError: When it is no signal, or the scope is unknown.
+        """
+        checked = as_signal_number(number, "signal")
+        if scope not in ("tree", "leader"):
+            raise SpecError(f'scope={scope!r} is unknown: pass "tree" or "leader"', option="scope", value=scope)
+        try:
+            self._live_child().signal(checked, leader_only=scope == "leader")
+        except ProcessLookupError:
+            raise self._not_running() from None
+
+    async def write(self, data: bytes | str) -> None:
+        """Write to its standard input, waiting while it does not read; needs ``stdin="pipe"``.
+
+        When this is cancelled, a part may have been written, as with any pipe.
+
+        Args:
+            data: Bytes, or text to be encoded as the process is.
+
+        Raises:
+            ProcessNotRunning: When it is not live, or has closed its standard input.
+            SpecError: When it was not given ``stdin="pipe"``.
+        """
+        if self.spec.stdin != "pipe":
+            raise SpecError(
+                f'{self.spec.id!r} has no pipe to write to: give it stdin="pipe"', option="stdin", value=None
+            )
+        sink = self._live_child().stdin
+        if sink is None:
+            raise self._not_running()
+        try:
+            await sink.write(self._encoded(data))
+        except BrokenPipeError:
+            raise ProcessNotRunning(f"{self.spec.id!r} does not read its standard input any more") from None
+
+    def close_stdin(self) -> None:
+        """End its standard input: it reads end of file. Idempotent."""
+        if self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()
+
+    # What follows is for the Service that owns this Process, and for the Process itself.
+
+    def post(self, given: Input) -> None:
+        """Feed the table and perform what it asks for; a Service's way in.
+
+        Raises:
+            OverseerError: When it is called on another event loop than the one it was started on.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise OverseerError(
+                f"{self.spec.id!r} belongs to another event loop: use it on the loop on which it was started"
+            )
+        for action in self._run.feed(given, self._clock.now()):
+            match action:
+                case Launch():
+                    self._start_soon(self._live)
+                case SendSignal():
+                    self._send(action)
+                case Arm():
+                    self._disarm()
+                    self._timer = self._clock.call_at(self._run.now + action.seconds, self._on_due)
+                case Disarm():
+                    self._disarm()
+                case Stuck():
+                    _log.error("%s %s", self.spec.id, self._run.reason)
+                    if self._hooks is not None:
+                        self._hooks.on_stuck()
+                    self._watchers.tell(self)
+                case Report():
+                    if action.state.is_final:
+                        self._close_queues()
+                    if self._hooks is not None:
+                        self._hooks.on_report(self, action)
+                    self._watchers.tell(self)
+                case _:
+                    assert_never(action)
+
+    def _on_due(self) -> None:
+        self._timer = None
+        self.post(Due())
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._hooks is not None:
+            self._hooks.start_soon(work)
+            return
+        task = asyncio.ensure_future(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _send(self, action: SendSignal) -> None:
+        if self._child is None:
+            return
+        try:
+            self._child.signal(action.signal, leader_only=action.leader_only)
+        except ProcessLookupError:
+            # It has just ended by itself: the news of that is on its way, and the table expects them.
+            return
+        except PermissionError:
+            # A program that changed its user. The ladder goes on, and ends with a report that it is still there.
+            _log.warning("%s may not be sent %s", self.spec.id, signal_name(action.signal))
+
+    async def _live(self) -> None:
+        """The one task of a run; nothing but a cancellation comes out of it."""
+        try:
+            await self._live_through()
+        except Exception as error:  # noqa: BLE001  # a bug of ours, told through the state
+            # It must neither end the other programs of the group nor leave anybody waiting.
+            _log.exception("%s: a bug of aioverseer", self.spec.id)
+            if self._child is not None:
+                await _kill(self._child)
+                self._child.close()
+                self._child = None
+            if not self.state.is_final:
+                self.post(Broken(error=error))
+
+    async def _live_through(self) -> None:
+        """Launch, wait for the end, take the last words.
+
+        It is never cancelled by this library before the run has ended; a cancellation means that the event loop is
+        being closed, so the program is killed and reaped at once, within a bound.
+        """
+        capture = self.stdout is not None or self._kept_stdout is not None or self._hooks is not None
+        try:
+            child = await self._launcher.launch(self.spec, capture=capture)
+        except asyncio.CancelledError:
+            self.post(SpawnFailed(error=SpawnError(f"the start of {self.spec.id!r} was cancelled")))
+            raise
+        except Exception as error:  # noqa: BLE001  # SpawnError is data, anything else a bug: start() raises either
+            self.post(SpawnFailed(error=error))
+            return
+        self._attach(child)
+        self.post(Spawned(pid=child.pid))
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            exit = await child.wait()
+        except asyncio.CancelledError as error:
+            cancelled = error
+            exit = await _kill(child)
+        self._ended = self._clock.now()
+        self._labels.stopped_at = self._clock.wall()
+        child.sweep()
+        try:
+            await self._drain()
+        except asyncio.CancelledError as error:
+            cancelled = error
+        for pump in self._pumps:
+            pump.close()
+        child.close()
+        self._child = None
+        self.post(Exited(exit=exit))
+        if cancelled is not None:
+            raise cancelled
+
+    def _attach(self, child: Child) -> None:
+        self._child = child
+        self._began = self._clock.now()
+        self._labels.started_at = self._clock.wall()
+        for stream, source, kept, queue in (
+            ("stdout", child.stdout, self._kept_stdout, self.stdout),
+            ("stderr", child.stderr, self._kept_stderr, self.stderr),
+        ):
+            if source is not None:
+                self._pumps.append(self._pump(stream, source, kept, queue))
+        for pump in self._pumps:
+            pump.start()
+        if child.stdin is not None and self.spec.stdin != "pipe":
+            self._start_soon(self._feed_stdin)
+
+    def _pump(self, stream: str, source: Source, kept: LineList | None, queue: LineQueue[Any] | None) -> Pump:
+        outlets: list[Outlet] = [outlet for outlet in (kept, queue) if outlet is not None]
+        if self._hooks is not None:
+            outlets.append(self._hooks.outlet(stream))
+        splitter = LineSplitter(encoding=self.spec.encoding, errors=self.spec.errors, line_limit=self.spec.line_limit)
+        return Pump(source, splitter, outlets, on_end=self._on_pump_end)
+
+    async def _feed_stdin(self) -> None:
+        """Write what the Spec has for standard input, then end it."""
+        sink = self._child.stdin if self._child is not None else None
+        if sink is None:
+            return
+        try:
+            # A program that does not read to the end is no error of the host.
+            with contextlib.suppress(BrokenPipeError):
+                await sink.write(self._encoded(cast("str | bytes", self.spec.stdin)))
+        finally:
+            sink.close()
+
+    async def _drain(self) -> None:
+        """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe."""
+        for pump in self._pumps:
+            pump.drain()
+        if all(pump.ended for pump in self._pumps):
+            return
+        drained = self._drained = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(self._clock.now() + self.spec.drain_timeout, lambda: _resolve(drained))
+        try:
+            await drained
+        finally:
+            timer.cancel()
+
+    def _on_pump_end(self) -> None:
+        if self._drained is not None and all(pump.ended for pump in self._pumps):
+            _resolve(self._drained)
+
+    def _close_queues(self) -> None:
+        """End the streams of a run that never had a program; otherwise the pumps have done it."""
+        for queue in (self.stdout, self.stderr):
+            if queue is not None:
+                queue.end()
+
+    def _encoded(self, data: str | bytes) -> bytes:
+        return data.encode(self.spec.encoding or "utf-8") if isinstance(data, str) else data
+
+    def _live_child(self) -> Child:
+        if self._child is None or self.state not in (State.RUNNING, State.STOPPING):
+            raise self._not_running()
+        return self._child
+
+    def _not_running(self) -> ProcessNotRunning:
+        return ProcessNotRunning(f"{self.spec.id!r} is not running: it is {self.state}, {self._run.reason}")
+
+    def _stop_failed(self) -> StopFailed:
+        return StopFailed(
+            f"{self.spec.id!r} (pid {self.pid}) {self._run.reason}: it may wait for a device or a file system; "
+            "see its state in ps",
+            id=self.spec.id,
+            status=self.status(),
+        )
+
+    async def _watch(self, wanted: Callable[[Process], bool]) -> None:
+        await self._watchers.watch(self, wanted)
+
+    async def _undo(self, stop: StopAsked, *, raise_cancelled: bool = False) -> None:
+        """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
+        self.post(stop)
+        if self.state is State.INITIAL:
+            return
+        ended = self._watchers.watch(self, lambda process: process.state.is_final or process.is_stuck)
+        within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
+        cancelled = await settle(ended, within=within)
+        ended.cancel()
+        if raise_cancelled and cancelled is not None:
+            raise cancelled
+
+
+class _Labels:
+    """The wall-clock times of a run; never part of a decision."""
+
+    __slots__ = ("started_at", "stopped_at")
+
+    def __init__(self) -> None:
+        self.started_at: datetime.datetime | None = None
+        self.stopped_at: datetime.datetime | None = None
+
+
+async def _kill(child: Child) -> Exit:
+    """Kill a child and reap it although its task is being cancelled; a lost status when that takes too long."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        child.signal(signals.SIGKILL)
+    waiting = asyncio.ensure_future(child.wait())
+    await settle(waiting, within=FINAL_TIMEOUT)
+    if waiting.done() and not waiting.cancelled():
+        return waiting.result()
+    waiting.cancel()
+    return Exit()
+
+
+def _name_of(argv: tuple[str | PathLike, ...]) -> str:
+    """Return the program's own name, for a process that was given none."""
+    first = argv[0] if argv else ""
+    text = first.__fspath__() if isinstance(first, PathLike) else first
+    name = text.rsplit("/", 1)[-1].strip() if isinstance(text, str) else ""
+    return name.replace("\0", "") or "process"
+
+
+def _is_past_start(process: Process) -> bool:
+    return process.state.is_final or process.pid is not None
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

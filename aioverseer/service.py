@@ -1,0 +1,530 @@
+"""Service: a named, supervised program, whose handle survives its restarts.
+
+What follows what is decided by the table in ``core/supervision.py``; in here its actions are performed: each run is a
+Process, each backoff a timer. Sets of services and their order never live here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Literal, Protocol, Self, assert_never
+from weakref import WeakSet
+
+from aioverseer.core.clock import Clock, Rng, Timer
+from aioverseer.core.errors import (
+    GaveUp,
+    NotReady,
+    NotReadyInTime,
+    ProcessNotRunning,
+    StopFailed,
+)
+from aioverseer.core.events import StopOutcome
+from aioverseer.core.lines import Line
+from aioverseer.core.machine import Arm, Disarm, Input, Report
+from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
+from aioverseer.core.spec import Spec
+from aioverseer.core.state import State
+from aioverseer.core.status import Status, last_lines
+from aioverseer.core.supervision import (
+    AwaitReady,
+    BeginRun,
+    EndRun,
+    Ready,
+    RestartAsked,
+    RunEnded,
+    Supervision,
+)
+from aioverseer.core.why import Why
+from aioverseer.output import Hub, Outlet, Overflow, Subscription
+from aioverseer.process import Hooks, Process
+from aioverseer.system.seam import Launcher
+from aioverseer.system.waiting import Watchers, settle
+
+__all__ = ["HISTORY_RUNS", "Host", "Service"]
+
+HISTORY_RUNS = 50
+"""Ended runs that a Service remembers."""
+
+_ERROR_LINES = 20
+"""Last lines that an error carries."""
+
+_MARGIN = 2.0
+"""Seconds on top of a ladder before a cancelled call stops waiting for what it undoes."""
+
+
+class Host(Protocol):
+    """What a Service needs of the Overseer that holds it."""
+
+    clock: Clock
+    rng: Rng
+    launcher: Launcher
+    subscribers: WeakSet[Subscription]
+
+    def check(self, *, starting: bool = False) -> None:
+        """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
+        ...
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something in the overseer's task group."""
+        ...
+
+    def hear(self, service: Service, report: Report) -> None:
+        """Take note of a transition."""
+        ...
+
+
+class Service:
+    """A named, supervised program.
+
+    Made by ``Overseer.add``. ``await service`` waits for its final end. All of its methods are to be called on the
+    overseer's event loop; reading its state is possible from anywhere.
+    """
+
+    def __init__(self, spec: Spec, host: Host) -> None:
+        """Register a Spec; nothing is started."""
+        self._spec = spec
+        self._host = host
+        self._machine = Supervision(policy=spec.restart, rng=host.rng, delay=spec.delay_start)
+        self._hub = Hub(spec.id, clock=host.clock, shared=host.subscribers)
+        self._process: Process | None = None
+        self._timer: Timer | None = None
+        self._inbox: deque[Input] = deque()
+        self._feeding = False
+        self._history: deque[Status] = deque(maxlen=HISTORY_RUNS)
+        self._watchers: Watchers[Status] = Watchers()
+        self._stops: Watchers[Service] = Watchers()
+        self._gave_up: GaveUp | None = None
+
+    def __repr__(self) -> str:
+        """Return id, program, state and pid."""
+        pid = "" if self.pid is None else f" pid={self.pid}"
+        return f"<Service {self.id!r} {shlex.join(self._spec.argv)!r} {self.state}{pid}>"
+
+    @property
+    def id(self) -> str:
+        """Its name in the overseer."""
+        return self._spec.id
+
+    @property
+    def spec(self) -> Spec:
+        """What its next run will be; ``Overseer.update`` changes it."""
+        return self._spec
+
+    @property
+    def state(self) -> State:
+        """Where it is."""
+        return self._machine.state
+
+    @property
+    def process(self) -> Process | None:
+        """The current or last run; None before the first."""
+        return self._process
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the current or last run; None before its spawn."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def restarts(self) -> int:
+        """How many runs followed the first since it was last started."""
+        return self._machine.restarts
+
+    @property
+    def history(self) -> tuple[Status, ...]:
+        """The final Status of each of the last runs, oldest first."""
+        return tuple(self._history)
+
+    def status(self) -> Status:
+        """Return a snapshot of everything known about it."""
+        machine, process, spec = self._machine, self._process, self._spec
+        exit = None if process is None else process.exit
+        run = None if process is None else process.status()
+        return Status(
+            id=spec.id,
+            argv=spec.argv,
+            pid=self.pid,
+            state=machine.state,
+            exit_code=None if exit is None else exit.code,
+            signal=None if exit is None else exit.signal,
+            error=self._gave_up or machine.error,
+            started_at=None if run is None else run.started_at,
+            stopped_at=None if run is None else run.stopped_at,
+            runtime=0.0 if run is None else run.runtime,
+            stdout=None if run is None else run.stdout,
+            stderr=None if run is None else run.stderr,
+            restarts=machine.restarts,
+            reason=machine.reason,
+            cwd=spec.cwd,
+            delay_start=spec.delay_start,
+            max_restarts=spec.restart.max_restarts,
+        )
+
+    def why(self) -> Why:
+        """Return why it is in its state, and what comes next; ``str()`` of it is one sentence."""
+        machine, now = self._machine, self._host.clock.now()
+        due, due_in = None, None
+        if machine.due is not None:
+            due, due_in = "a restart", max(0.0, machine.due - now)
+        elif machine.state is State.STARTING:
+            due = "it becomes ready"
+        elif machine.state is State.STOPPING:
+            due = "a new run" if machine.wanted else "its end"
+        return Why(
+            id=self.id,
+            state=machine.state,
+            reason=machine.reason,
+            since=max(0.0, now - machine.since) if machine.state is not State.INITIAL else 0.0,
+            due=due,
+            due_in=due_in,
+            restarts_left=machine.left(now),
+            refills_in=machine.refills_in(now),
+        )
+
+    def tail(self, n: int = 20) -> list[Line]:
+        """Return the last lines that it wrote, oldest first, over all its runs.
+
+        Args:
+            n: How many at most; what is remembered is bounded (200 lines, 64 KiB).
+        """
+        return self._hub.tail(n)
+
+    def lines(
+        self,
+        stream: Literal["stdout", "stderr"] | None = None,
+        *,
+        history: int = 0,
+        size: int = 1000,
+        overflow: Overflow = "drop_oldest",
+    ) -> Subscription:
+        """Return a queue of the lines that it writes from now on, over all its runs.
+
+        The queue ends when the service does, after the last line, and goes on when it is started again.
+
+        Args:
+            stream: One stream, or None for both.
+            history: Begin with up to so many remembered lines.
+            size: Lines that the queue holds.
+            overflow: What becomes of lines beyond that: ``"drop_oldest"`` and ``"drop_newest"`` put a ``Dropped(n)``
+                in their place, ``"block"`` slows the program, ``"error"`` ends the queue with ``asyncio.QueueFull``.
+
+        Raises:
+            SpecError: For a value that cannot be.
+        """
+        self._host.check()
+        return self._hub.subscribe(
+            stream=stream, history=history, size=size, overflow=overflow, ended=self.state.is_final
+        )
+
+    async def start(self) -> Self:
+        """Start it and return once it is ready; a failed start is judged by the policy like any failure.
+
+        In BACKOFF it does not wait for the delay. When the call that began the start is cancelled, the service is
+        stopped before the cancellation goes on.
+
+        Raises:
+            NotReady: When it ends for good, or is stopped, without having become ready; with the last lines.
+        """
+        self._host.check(starting=True)
+        if self.state is State.RUNNING:
+            return self
+        began = not self.state.is_live
+        self.post(StartAsked())
+        await self._ready_or_undone(began=began)
+        return self
+
+    async def restart(self) -> Self:
+        """Stop it by its ladder, start it again, and return once it is ready.
+
+        In a final state, or before its first start, this is ``start()``. When this is cancelled, the restart goes on
+        by itself.
+
+        Raises:
+            NotReady: When it ends for good, or is stopped, without having become ready.
+        """
+        self._host.check(starting=True)
+        began = not self.state.is_live
+        self.post(RestartAsked())
+        await self._ready_or_undone(began=began)
+        return self
+
+    async def _ready_or_undone(self, *, began: bool) -> None:
+        # Watched with the state that the start has just left out: RUNNING means a run after it.
+        future = self._watchers.watch(self.status(), self._towards(State.RUNNING))
+        try:
+            await future
+        except asyncio.CancelledError:
+            if began:
+                await self.undo("its start was cancelled")
+            raise
+
+    async def ready(self, timeout: float | None = None) -> Self:
+        """Wait until it is ready. Safe to cancel.
+
+        Args:
+            timeout: Seconds; None is no limit.
+
+        Raises:
+            NotReady: At once when it has ended and so cannot become ready, with the last lines.
+            NotReadyInTime: When the time is over.
+        """
+        await self.wait_for(State.RUNNING, timeout)
+        return self
+
+    async def wait(self) -> Status:
+        """Wait for its final end and return the Status; nothing is started, nothing raised. Safe to cancel."""
+        self._host.check()
+        return await self._watchers.watch(self.status(), lambda status: status.state.is_final)
+
+    def __await__(self) -> Generator[Any, None, Status]:
+        """Do what ``wait()`` does."""
+        return self.wait().__await__()
+
+    async def wait_for(self, wanted: State | Callable[[Status], bool], timeout: float | None = None) -> Status:
+        """Wait until it is in a state, or a function says True of its Status; every transition is looked at.
+
+        Args:
+            wanted: A State, or a function of a Status.
+            timeout: Seconds; None is no limit.
+
+        Returns:
+            The Status that was wanted. Safe to cancel.
+
+        Raises:
+            NotReady: At once when it has ended otherwise, so that this cannot come true any more.
+            NotReadyInTime: When the time is over.
+        """
+        self._host.check()
+        future = self._watchers.watch(self.status(), self._towards(wanted))
+        if timeout is None or future.done():
+            return await future
+        clock = self._host.clock
+        timer = clock.call_at(clock.now() + timeout, lambda: self._time_out(future, wanted, timeout))
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    async def stop(self, *, kill: bool = False) -> Status:
+        """End it by its ladder and return the Status. Valid in every state, idempotent; no restart follows.
+
+        When this is cancelled, the stop goes on by itself.
+
+        Args:
+            kill: Whether to take the last step, SIGKILL, at once.
+
+        Raises:
+            StopFailed: When its program is still there after the whole ladder.
+        """
+        outcome = await self.stop_outcome(kill=kill)
+        if outcome.survived:
+            raise StopFailed(
+                f"{self.id!r} (pid {self.pid}) is still there after {self._spec.stop}: see its state in ps",
+                id=self.id,
+                status=outcome.status,
+                lines=self._last_lines(),
+            )
+        return outcome.status
+
+    async def stop_outcome(self, *, kill: bool = False) -> StopOutcome:
+        """Do what ``stop`` does, and return what it took rather than raise."""
+        self._host.check()
+        asked = self._host.clock.now()
+        self.post(StopAsked(kill=kill))
+        return await self.stopped(since=asked)
+
+    async def stopped(self, *, since: float) -> StopOutcome:
+        """Wait for the end of a stop that was asked for at a monotonic time, or for the end of its ladder."""
+        if self.state is not State.INITIAL:
+            await self._stops.watch(self, lambda service: service.state.is_final or service.is_stuck)
+        ended = self._host.clock.now() if self.is_stuck else self._machine.since
+        # A service that was down before has nothing to tell but of an earlier stop.
+        sent = self._process.signals_sent if self._process is not None and ended >= since else ()
+        return StopOutcome(
+            id=self.id,
+            status=self.status(),
+            signals=sent,
+            seconds=max(0.0, ended - since),
+            survived=self.is_stuck,
+        )
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its program is still there although the whole ladder has been taken."""
+        return self._process is not None and self._process.is_stuck
+
+    def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
+        """Send a signal to its program and all that it started. This is no stop: the policy judges what follows.
+
+        Args:
+            number: The signal, for example ``signal.SIGHUP``.
+            scope: ``"leader"`` reaches the program alone.
+
+        Raises:
+            ProcessNotRunning: When no program of it is live.
+            SpecError: When it is no signal.
+        """
+        self._host.check()
+        self._live_process().signal(number, scope=scope)
+
+    async def write(self, data: bytes | str) -> None:
+        """Write to the standard input of the current run; see ``Process.write``."""
+        self._host.check()
+        await self._live_process().write(data)
+
+    def close_stdin(self) -> None:
+        """End the standard input of the current run. Idempotent."""
+        self._host.check()
+        if self._process is not None:
+            self._process.close_stdin()
+
+    # What follows is for the Overseer that holds this Service, and for the Service itself.
+
+    def adopt(self, spec: Spec) -> None:
+        """Take a new Spec, for the next run; a new policy judges the next end."""
+        self._spec = spec
+        self._machine.adopt(policy=spec.restart, delay=spec.delay_start)
+
+    def close(self) -> None:
+        """End the subscriptions for good: the service was removed."""
+        self._hub.end()
+
+    def room(self) -> None:
+        """Read the pipes again for which no lossless subscriber is blocked any more."""
+        self._hub.room()
+
+    async def undo(self, why: str) -> None:
+        """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
+        self.post(StopAsked(why=why))
+        if self.state is State.INITIAL:
+            return
+        ended = self._stops.watch(self, lambda service: service.state.is_final or service.is_stuck)
+        await settle(ended, within=self._spec.stop.total + self._spec.drain_timeout + _MARGIN)
+        ended.cancel()
+
+    def post(self, given: Input) -> None:
+        """Feed the table and perform what it asks for.
+
+        What comes of an action is fed after all actions before it were performed, so that news are told in order.
+        """
+        self._inbox.append(given)
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._inbox:
+                self._feed(self._inbox.popleft())
+        finally:
+            self._feeding = False
+
+    def _feed(self, given: Input) -> None:
+        for action in self._machine.feed(given, self._host.clock.now()):
+            match action:
+                case BeginRun():
+                    self._begin(action)
+                case EndRun():
+                    if self._process is not None:
+                        self._process.post(StopAsked(kill=action.kill, why=action.why))
+                case AwaitReady():
+                    # With no probe, what the system has started is ready: by the same path as with one.
+                    self._inbox.append(Ready())
+                case Arm():
+                    self._disarm()
+                    self._timer = self._host.clock.call_at(self._machine.now + action.seconds, self._on_due)
+                case Disarm():
+                    self._disarm()
+                case Report():
+                    self._tell(action)
+                case _:
+                    assert_never(action)
+
+    def _begin(self, action: BeginRun) -> None:
+        self._gave_up = None
+        self._hub.begin()
+        self._process = Process.from_spec(
+            self._spec.updated(delay_start=action.delay) if action.delay != self._spec.delay_start else self._spec,
+            clock=self._host.clock,
+            launcher=self._host.launcher,
+            hooks=Hooks(
+                start_soon=self._host.start_soon,
+                outlet=lambda stream: self._outlet(stream, action.number),
+                on_report=self._on_report,
+                on_stuck=lambda: self._stops.tell(self),
+            ),
+        )
+        self._process.post(StartAsked())
+
+    def _outlet(self, stream: str, run: int) -> Outlet:
+        return self._hub.inlet(stream, run)
+
+    def _on_report(self, process: Process, report: Report) -> None:
+        """Hear a transition of the current run."""
+        if report.state is State.RUNNING:
+            self.post(Spawned(pid=process.pid or 0))
+        elif report.state.is_final:
+            self._history.append(process.status())
+            if process.error is not None:
+                self.post(SpawnFailed(error=process.error))
+            else:
+                self.post(RunEnded(exit=process.exit))
+
+    def _tell(self, report: Report) -> None:
+        if report.state.is_final:
+            if self._machine.gave_up:
+                self._gave_up = GaveUp(
+                    f"{self.id!r} {self._machine.reason}: see why it ends, or give it another Restart policy",
+                    id=self.id,
+                    status=self.status(),
+                    lines=self._last_lines(),
+                )
+            self._hub.end()
+        self._host.hear(self, report)
+        self._watchers.tell(self.status())
+        self._stops.tell(self)
+
+    def _on_due(self) -> None:
+        self._timer = None
+        self.post(Due())
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _towards(self, wanted: State | Callable[[Status], bool]) -> Callable[[Status], bool | BaseException]:
+        """Return what says of a Status whether it is wanted, and gives an error when it cannot come any more."""
+
+        def judge(status: Status) -> bool | BaseException:
+            if status.state is wanted if isinstance(wanted, State) else wanted(status):
+                return True
+            if status.state.is_final:
+                return self._not_ready(NotReady, wanted, f"it is {status.state}: {status.reason}")
+            return False
+
+        return judge
+
+    def _time_out(
+        self, future: asyncio.Future[Status], wanted: State | Callable[[Status], bool], timeout: float
+    ) -> None:
+        if not future.done():
+            future.set_exception(self._not_ready(NotReadyInTime, wanted, f"after {timeout:g} s {self.why()}"))
+
+    def _not_ready(self, kind: type[NotReady], wanted: State | Callable[[Status], bool], why: str) -> NotReady:
+        what = f"is not {wanted}" if isinstance(wanted, State) else "is not what was waited for"
+        if wanted is State.RUNNING:
+            what = "is not ready"
+        status = self.status()
+        error = kind(f"{self.id!r} {what}: {why}", id=self.id, status=status, lines=self._last_lines())
+        error.__cause__ = status.error
+        return error
+
+    def _last_lines(self) -> list[str]:
+        return last_lines([line.text for line in self._hub.tail(_ERROR_LINES)])
+
+    def _live_process(self) -> Process:
+        if self._process is None:
+            raise ProcessNotRunning(f"{self.id!r} is not running: {self._machine.reason}")
+        return self._process

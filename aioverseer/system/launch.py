@@ -1,0 +1,346 @@
+"""The one place that starts a program, signals it and learns of its end.
+
+Every child goes through ``asyncio.create_subprocess_exec(..., start_new_session=True)`` with descriptors of our own:
+with ``PIPE``, ``Process.wait()`` waits for whoever still holds the pipe (CPython gh-119710). Signals never go through
+``Process.send_signal``, which on 3.12 can turn the true exit status into 255 (gh-87744). Nothing in here decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shlex
+import shutil
+import signal
+from collections.abc import Generator, Mapping
+from typing import Self
+
+from aioverseer.core.errors import SpawnError
+from aioverseer.core.spec import PathLike, Spec
+from aioverseer.core.state import Exit
+from aioverseer.system.pipes import ReadPipe, WritePipe
+from aioverseer.system.waiting import settle
+from aioverseer.system.wrappers import prefix_for
+
+__all__ = ["SystemChild", "SystemLauncher"]
+
+_PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9: to every member of the group that this pid leads
+
+_SPAWN_GRACE = 0.5
+"""Seconds for a spawn whose caller was cancelled to come to its end, before it is cancelled itself."""
+
+
+class SystemChild:
+    """A real child; see ``seam.Child``."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        *,
+        stdin: WritePipe | None,
+        stdout: ReadPipe | None,
+        stderr: ReadPipe | None,
+    ) -> None:
+        self._process = process
+        self._pidfd = _pidfd_of(process.pid)
+        self._ended = False
+        self.pid = process.pid
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def signal(self, number: int, *, leader_only: bool = False) -> None:
+        """Send a signal to the group, or to the leader alone; see ``seam.Child``."""
+        if self._ended or self._process.returncode is not None:
+            raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
+        if self._pidfd is not None and self._signal_by_pidfd(self._pidfd, number, leader_only=leader_only):
+            return
+        self._signal_by_number(number, leader_only=leader_only)
+
+    async def wait(self) -> Exit:
+        """Wait for the end of the leader; see ``seam.Child``."""
+        returncode = await self._process.wait()
+        self._ended = True
+        return Exit.from_returncode(returncode)
+
+    def sweep(self) -> None:
+        """Kill what is left in the group; see ``seam.Child``."""
+        # The leader is reaped, so its number may be given to somebody else at any moment: only the pidfd still
+        # means this group. Where the kernel cannot signal a group by it, nothing is sent.
+        if self._pidfd is not None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+
+    def close(self) -> None:
+        """Let go of every descriptor; see ``seam.Child``."""
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            if pipe is not None:
+                pipe.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
+        """Send it and return True, or return False where this kernel cannot."""
+        flags = 0 if leader_only else _PIDFD_SIGNAL_PROCESS_GROUP
+        try:
+            signal.pidfd_send_signal(pidfd, number, None, flags)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOSYS):  # before Linux 6.9, or before 5.1
+                return False
+            raise
+        return True
+
+    def _signal_by_number(self, number: int, *, leader_only: bool) -> None:
+        # 0 and 1 and our own group can only come from a bug, and would be a disaster: look once more. The number
+        # is still the child's: asyncio has not told of its end, and so nobody but the kernel can give it away.
+        if self.pid <= 1 or self.pid in (os.getpid(), os.getpgrp()):
+            raise ProcessLookupError(errno.ESRCH, f"{self.pid} is no child of this host")
+        if leader_only:
+            os.kill(self.pid, number)
+        else:
+            os.killpg(self.pid, number)
+
+
+class SystemLauncher:
+    """Starts real programs, one in each turn of the event loop; see ``seam.Launcher``.
+
+    A spawn blocks the loop for a third of a millisecond. Two hundred that come due together would block it for
+    seventy; with a turn of the loop between them the host stays responsive.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+
+    async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
+        """Start a program.
+
+        Completes even when its caller is cancelled: the child, if there is one, is then killed with its group
+        and reaped before the cancellation goes on, within about a second.
+
+        Args:
+            spec: What to start.
+            capture: Whether its output comes through pipes.
+
+        Raises:
+            SpawnError: When it cannot be started; the message names the service, the value and what to do.
+        """
+        words = _command_line(spec)
+        environment = _environment(spec)
+        with _Descriptors(spec) as ours:
+            ours.open(capture=capture)
+            task = await self._begin(spec, words, environment, ours)
+            try:
+                process = await asyncio.shield(task)
+            except asyncio.CancelledError:
+                await _abandon(task)
+                raise
+            except (OSError, ValueError) as error:
+                raise _explained(spec, words, error) from error
+            return ours.hand_over(process)
+
+    async def _begin(
+        self, spec: Spec, words: list[str], environment: Mapping[str, str] | None, ours: _Descriptors
+    ) -> asyncio.Task[asyncio.subprocess.Process]:
+        """Begin the spawn in a task of its own; when this returns, the system has been asked."""
+        async with self._turn:
+            # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
+            # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
+            task = asyncio.create_task(
+                asyncio.create_subprocess_exec(
+                    *words,
+                    stdin=ours.child_stdin,
+                    stdout=ours.child_stdout,
+                    stderr=ours.child_stderr,
+                    cwd=spec.cwd,
+                    env=environment,
+                    start_new_session=True,
+                ),
+                name=f"aioverseer spawn {spec.id}",
+            )
+            try:
+                # The first step of the task is the spawn itself; what remains of it needs no turn of its own.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                await _abandon(task)
+                raise
+            return task
+
+
+async def _abandon(task: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    """Bring a spawn to its end that nobody wants any more, and end what it started."""
+    await settle(task, within=_SPAWN_GRACE)
+    if not task.done():
+        task.cancel()
+        await settle(task, within=_SPAWN_GRACE)
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        return
+    process = task.result()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await settle(asyncio.ensure_future(process.wait()), within=_SPAWN_GRACE)
+
+
+class _Descriptors:
+    """The descriptors of one launch: the child's ends are closed in any case, ours unless handed over."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._theirs: list[int] = []
+        self._stdin: WritePipe | None = None
+        self._stdout: ReadPipe | None = None
+        self._stderr: ReadPipe | None = None
+        self.child_stdin: int | None = asyncio.subprocess.DEVNULL
+        self.child_stdout: int = asyncio.subprocess.DEVNULL
+        self.child_stderr: int = asyncio.subprocess.DEVNULL
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for descriptor in self._theirs:
+            os.close(descriptor)
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def hand_over(self, process: asyncio.subprocess.Process) -> SystemChild:
+        """Give our ends to the child that they belong to; it closes them."""
+        child = SystemChild(process, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
+        self._stdin = self._stdout = self._stderr = None
+        return child
+
+    def open(self, *, capture: bool) -> None:
+        """Open what the Spec asks for.
+
+        Raises:
+            SpawnError: When the system has no descriptors left, or the file to read is not there.
+        """
+        spec = self._spec
+        try:
+            self._open_stdin(spec)
+            if not capture:
+                return
+            self._stdout, self.child_stdout = self._reading()
+            if spec.merge_stderr:
+                self.child_stderr = asyncio.subprocess.STDOUT
+            else:
+                self._stderr, self.child_stderr = self._reading()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise _explained(spec, list(spec.argv), error) from error
+            raise SpawnError(
+                f"service {spec.id!r} cannot be started with stdin={str(spec.stdin)!r}: {error.strerror}",
+                errno=error.errno,
+                filename=str(spec.stdin),
+            ) from error
+
+    def _open_stdin(self, spec: Spec) -> None:
+        if spec.stdin is None:
+            return
+        if spec.stdin == "inherit":
+            self.child_stdin = None
+        elif isinstance(spec.stdin, PathLike):
+            self.child_stdin = os.open(spec.stdin, os.O_RDONLY | os.O_CLOEXEC)
+            self._theirs.append(self.child_stdin)
+        else:
+            read, write = os.pipe()
+            self._theirs.append(read)
+            self._stdin = WritePipe(write)
+            self.child_stdin = read
+
+    def _reading(self) -> tuple[ReadPipe, int]:
+        read, write = os.pipe()
+        self._theirs.append(write)
+        return ReadPipe(read), write
+
+
+def _pidfd_of(pid: int) -> int | None:
+    """Open a pidfd for a child just spawned; None where it is gone already, or the system has none."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        # Gone: on 3.11 a thread of asyncio reaps at once. Or not Linux, or forbidden in this container.
+        return None
+    # Between the end of a child and here its number could have been given away. Ours leads its own session.
+    try:
+        ours = os.getsid(pid) == pid
+    except OSError:
+        ours = False
+    if ours:
+        return pidfd
+    os.close(pidfd)
+    return None
+
+
+def _environment(spec: Spec) -> dict[str, str] | None:
+    if spec.env is None and not spec.extra_env:
+        return None
+    base = os.environ if spec.env is None else spec.env
+    return {**base, **spec.extra_env}
+
+
+def _command_line(spec: Spec) -> list[str]:
+    prefix = prefix_for(spec)
+    if prefix:
+        # Behind a wrapper a missing program would be its exit code 127, and no error: look beforehand.
+        with _as_spawn_error(spec):
+            _look_up(spec)
+    return [*prefix, *spec.argv]
+
+
+@contextlib.contextmanager
+def _as_spawn_error(spec: Spec) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _explained(spec, list(spec.argv), error) from error
+
+
+def _look_up(spec: Spec) -> None:
+    if spec.cwd is not None and not os.path.isdir(spec.cwd):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), spec.cwd)
+    program = spec.argv[0]
+    if "/" in program:
+        program = os.path.join(spec.cwd or "", program)
+    if shutil.which(program, path=_search_path(spec)) is None:
+        number = errno.EACCES if os.path.exists(program) else errno.ENOENT
+        raise OSError(number, os.strerror(number), spec.argv[0])
+
+
+def _search_path(spec: Spec) -> str | None:
+    environment = _environment(spec)
+    return os.environ.get("PATH") if environment is None else environment.get("PATH", os.defpath)
+
+
+def _explained(spec: Spec, words: list[str], error: OSError | ValueError) -> SpawnError:
+    """Turn what the system said into a sentence that names the service, the value and what to do."""
+    program = spec.argv[0]
+    number = error.errno if isinstance(error, OSError) else errno.EINVAL
+    filename = error.filename if isinstance(error, OSError) else None
+    text = f"service {spec.id!r} cannot be started: "
+    if spec.cwd is not None and filename == spec.cwd:
+        text += f"its working folder cwd={spec.cwd!r} cannot be entered ({error.strerror}): create it or change cwd"  # type: ignore[union-attr]  # only an OSError has a filename
+        return SpawnError(text, errno=number, filename=spec.cwd)
+    match number:
+        case errno.ENOENT if shutil.which(program, path=_search_path(spec)) is not None:
+            why = f"{program!r} is there, but the interpreter in its first line is not: mend its #! line"
+        case errno.ENOENT if "/" in program:
+            why = f"there is no file {program!r}: mend the path, or install the program"
+        case errno.ENOENT:
+            why = f"there is no program {program!r} on PATH: install it, or name it with its full path"
+        case errno.EACCES:
+            why = f"{program!r} may not be executed: make it executable (chmod +x), and its folders accessible"
+        case errno.ENOEXEC:
+            why = f"{program!r} is no program that this system can run: it may lack a #! line"
+        case errno.EMFILE | errno.ENFILE:
+            why = "there are no file descriptors left: raise the limit (ulimit -n); a service needs about four"
+        case errno.E2BIG:
+            why = "its arguments and environment are too long for this system: pass them in a file"
+        case errno.EAGAIN | errno.ENOMEM:
+            why = f"the system has no room for another process ({os.strerror(number)}): see ulimit -u and free memory"
+        case _:
+            why = f"{shlex.join(words)}: {error}"
+    return SpawnError(text + why, errno=number, filename=filename or program)

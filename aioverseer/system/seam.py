@@ -1,0 +1,116 @@
+"""The seam to the operating system: small protocols that the real launcher and the scripted one both keep.
+
+Protocols only. ``launch.py`` and ``pipes.py`` keep them with real children, ``aioverseer.testing`` with scripted
+ones; everything above speaks to these names alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from aioverseer.core.spec import Spec
+from aioverseer.core.state import Exit
+
+__all__ = ["Child", "Launcher", "Sink", "Source"]
+
+
+class Source(Protocol):
+    """The end of a pipe that the host reads."""
+
+    def attach(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+        """Begin to read: ``on_data`` for each chunk, then ``on_end`` once, at the end of the pipe."""
+        ...
+
+    def pause(self) -> None:
+        """Read no more until ``resume``, so that the writer is slowed down. Idempotent."""
+        ...
+
+    def resume(self) -> None:
+        """Read on. Idempotent."""
+        ...
+
+    def drain(self) -> None:
+        """Deliver at once what the pipe holds at this moment, paused or not; at most one pipe's capacity."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the pipe; nothing is delivered any more, not even ``on_end``. Idempotent."""
+        ...
+
+
+class Sink(Protocol):
+    """The end of a pipe that the host writes."""
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it, waiting while the pipe is full.
+
+        Raises:
+            BrokenPipeError: When nobody reads any more, or the sink was closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the pipe: the reader sees its end. Idempotent."""
+        ...
+
+
+class Child(Protocol):
+    """One program that the operating system has started, as leader of a session of its own."""
+
+    @property
+    def pid(self) -> int:
+        """Process id of the leader."""
+        ...
+
+    @property
+    def stdin(self) -> Sink | None:
+        """Where to write what it reads; None unless asked for."""
+        ...
+
+    @property
+    def stdout(self) -> Source | None:
+        """What it writes; None unless captured."""
+        ...
+
+    @property
+    def stderr(self) -> Source | None:
+        """What it writes to standard error; None unless captured, or when merged."""
+        ...
+
+    def signal(self, number: int, *, leader_only: bool = False) -> None:
+        """Send a signal to the whole group, or to the leader alone.
+
+        Raises:
+            ProcessLookupError: When it has ended.
+            PermissionError: When the system refuses.
+        """
+        ...
+
+    async def wait(self) -> Exit:
+        """Wait for the end of the leader, whatever its pipes do. Safe to cancel; changes nothing then."""
+        ...
+
+    def sweep(self) -> None:
+        """Kill what the ended leader left in its group. Never raises for what is gone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every descriptor kept for this child. Idempotent."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts programs."""
+
+    async def launch(self, spec: Spec, *, capture: bool) -> Child:
+        """Start the program that the Spec describes.
+
+        Args:
+            spec: What to start; the policies in it are not looked at.
+            capture: Whether its output comes through pipes, or goes to the null device.
+
+        Raises:
+            SpawnError: When it cannot be started; nothing is left behind then.
+        """
+        ...

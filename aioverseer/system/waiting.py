@@ -1,0 +1,87 @@
+"""Waiting on the event loop: for the next change, and for clean-up although the waiter is being cancelled.
+
+Nothing in here knows what is being waited for, or what follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+__all__ = ["Watchers", "settle"]
+
+T = TypeVar("T")
+
+
+class Watchers(Generic[T]):
+    """Those who wait until something is true of a value that changes.
+
+    Each change is shown to all of them at once, so that a state which lasts for less than a turn of the loop is not
+    missed.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[asyncio.Future[T], Callable[[T], bool | BaseException]]] = []
+
+    def watch(self, value: T, wanted: Callable[[T], bool | BaseException]) -> asyncio.Future[T]:
+        """Return a future for the first value that is wanted, the present one included.
+
+        Args:
+            value: The present value.
+            wanted: Says True for the value waited for, and gives an error when none can come any more.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if not _judged(future, value, wanted):
+            self._waiting.append((future, wanted))
+        return future
+
+    def tell(self, value: T) -> None:
+        """Show a change to all who wait."""
+        if self._waiting:
+            self._waiting = [
+                (future, wanted)
+                for future, wanted in self._waiting
+                # One that is done already was cancelled: nobody waits there any more.
+                if not (future.done() or _judged(future, value, wanted))
+            ]
+
+
+def _judged(future: asyncio.Future[T], value: T, wanted: Callable[[T], bool | BaseException]) -> bool:
+    verdict = wanted(value)
+    if isinstance(verdict, BaseException):
+        future.set_exception(verdict)
+        return True
+    if verdict:
+        future.set_result(value)
+    return verdict
+
+
+async def settle(waited: asyncio.Future[Any], *, within: float) -> asyncio.CancelledError | None:
+    """Wait until a future is done, through any number of cancellations, at most ``within`` seconds.
+
+    The result of the future is not looked at. When the time is over the future goes on by itself.
+
+    Args:
+        waited: The task or future to wait for.
+        within: Seconds, on the event loop's clock: this bounds real effects, such as the end of a child.
+
+    Returns:
+        The last cancellation that came in the meantime, for the caller to raise once it is done; None when
+        there was none.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within
+    cancelled: asyncio.CancelledError | None = None
+    # Two kinds of cancellation come here. anyio's is delivered again and again while its scope is cancelled:
+    # only a shield keeps it out, and without one this loop would spin. A native task.cancel() passes through
+    # that shield: it is remembered, and the wait goes on.
+    with anyio.CancelScope(shield=True):
+        while not waited.done() and (left := deadline - loop.time()) > 0:
+            try:
+                await asyncio.wait({waited}, timeout=left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+    return cancelled
