@@ -5,6 +5,8 @@ This is the public face: names are re-exported here, and made elsewhere.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aioverseer.core.backoff import Backoff
 from aioverseer.core.errors import (
     CriticalServiceEnded,
@@ -43,6 +45,9 @@ from aioverseer.output import LineQueue, QueueShutDown, Subscription
 from aioverseer.overseer import Overseer
 from aioverseer.process import Process
 from aioverseer.service import Service
+
+if TYPE_CHECKING:
+    from aioverseer.threaded import ThreadedOverseer, ThreadedService
 
 __version__ = "0.1.0"
 
@@ -86,6 +91,17 @@ __all__ = [
     "StopOutcome",
     "StopReport",
     "Subscription",
+    "ThreadedOverseer",
+    "ThreadedService",
     "UnknownService",
     "Why",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the threaded face when it is first asked for: an async application never needs it."""
+    if name in ("ThreadedOverseer", "ThreadedService"):
+        from aioverseer import threaded  # noqa: PLC0415  # see above
+
+        return getattr(threaded, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -329,7 +329,9 @@ class _Checker:
             pair = cast("tuple[object, ...]", limit) if isinstance(limit, tuple) else (limit, limit)
             if len(pair) != 2 or not all(_is_limit(number) for number in pair):  # noqa: PLR2004  # soft and hard
                 raise self.refuse(
-                    f"rlimits[{name!r}]", limit, "is no limit: pass a number, (soft, hard), or -1 for none"
+                    f"rlimits[{name!r}]",
+                    cast("object", limit),
+                    "is no limit: pass a number, (soft, hard), or -1 for none",
                 )
         return MappingProxyType(cast("dict[str, Rlimit]", limits))
 

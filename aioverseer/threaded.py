@@ -1,0 +1,411 @@
+"""ThreadedOverseer: an Overseer for code whose event loop stands still or does not exist.
+
+The overseer lives on an event loop in a thread of its own; the calls here hand over to it and wait. No rule of its own
+lives here: whatever is asked is asked of the public ``Overseer`` and ``Service``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from aioverseer import (
+    Dropped,
+    Event,
+    EventStream,
+    Line,
+    Overseer,
+    OverseerError,
+    QueueShutDown,
+    Service,
+    Spec,
+    SpecOptions,
+    State,
+    Status,
+    StopReport,
+    Subscription,
+    Why,
+)
+
+__all__ = ["ThreadedOverseer", "ThreadedService"]
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """The event loop in its thread, while there is one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._portal: BlockingPortal | None = None
+
+    def use(self, portal: BlockingPortal | None) -> None:
+        self._portal = portal
+
+    @property
+    def is_used(self) -> bool:
+        return self._portal is not None
+
+    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run a coroutine function on the loop and wait for it."""
+        if self._portal is None:
+            raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `with`")
+        return self._portal.call(work)
+
+    def ask(self, work: Callable[[], T]) -> T:
+        """Call a plain function on the loop, so that it cannot meet a change halfway; here where there is none."""
+        if self._portal is None:
+            return work()
+        # In a tuple, because the portal awaits whatever can be awaited, and a Service can.
+        return self._portal.call(lambda: (work(),))[0]
+
+
+class ThreadedLines(Iterator[Line | Dropped]):
+    """The lines of a ``Subscription`` as a plain iterator; waits in the calling thread."""
+
+    def __init__(self, loop: _Loop, subscription: Subscription) -> None:
+        """Made by ``lines()`` and ``logs()``."""
+        self._loop = loop
+        self._subscription = subscription
+        self._batch: deque[Line | Dropped] = deque()
+
+    def __next__(self) -> Line | Dropped:
+        """Return the next line, waiting for it; stop at the end."""
+        if not self._batch:
+            try:
+                self._batch.extend(self._fetch())
+            except (QueueShutDown, asyncio.QueueEmpty):
+                raise StopIteration from None
+        return self._batch.popleft()
+
+    def close(self) -> None:
+        """Take no more lines. Idempotent."""
+        self._loop.ask(self._subscription.close)
+
+    def _fetch(self) -> list[Line | Dropped]:
+        if self._loop.is_used:
+            return self._loop.run(self._subscription.get_batch)
+        return [self._subscription.get_nowait()]
+
+
+class ThreadedEvents(Iterator[Event]):
+    """The events of an ``EventStream`` as a plain iterator; waits in the calling thread."""
+
+    def __init__(self, loop: _Loop, events: EventStream) -> None:
+        """Made by ``events()``."""
+        self._loop = loop
+        self._events = events
+
+    def __next__(self) -> Event:
+        """Return the next event, waiting for it; stop at the end."""
+        event = self._loop.run(self._next) if self._loop.is_used else self._events.get_nowait()
+        if event is None:
+            raise StopIteration
+        return event
+
+    async def _next(self) -> Event | None:
+        return await anext(self._events, None)
+
+
+class ThreadedService:
+    """A ``Service`` whose verbs wait in the calling thread; each means what it means there."""
+
+    def __init__(self, loop: _Loop, service: Service) -> None:
+        """Made by ``ThreadedOverseer.add``."""
+        self._loop = loop
+        self._service = service
+
+    def __repr__(self) -> str:
+        """Return id, program, state and pid."""
+        return f"<Threaded{repr(self._service)[1:]}"
+
+    def wraps(self, service: Service) -> bool:
+        """Return whether it stands for this very service."""
+        return self._service is service
+
+    @property
+    def id(self) -> str:
+        """Its name in the overseer."""
+        return self._service.id
+
+    @property
+    def spec(self) -> Spec:
+        """What its next run will be."""
+        return self._service.spec
+
+    @property
+    def state(self) -> State:
+        """Where it is."""
+        return self._service.state
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the current or last run; None before its spawn."""
+        return self._service.pid
+
+    @property
+    def restarts(self) -> int:
+        """How many runs followed the first since it was last started."""
+        return self._service.restarts
+
+    @property
+    def history(self) -> tuple[Status, ...]:
+        """The final Status of each of the last runs, oldest first."""
+        return self._loop.ask(lambda: self._service.history)
+
+    def status(self) -> Status:
+        """Return a snapshot of everything known about it."""
+        return self._loop.ask(self._service.status)
+
+    def why(self) -> Why:
+        """Return why it is in its state, and what comes next."""
+        return self._loop.ask(self._service.why)
+
+    def tail(self, n: int = 20) -> list[Line]:
+        """Return the last lines that it wrote; see ``Service.tail``."""
+        return self._loop.ask(lambda: self._service.tail(n))
+
+    def lines(
+        self,
+        stream: Literal["stdout", "stderr"] | None = None,
+        *,
+        history: int = 0,
+        size: int = 1000,
+        overflow: Literal["drop_oldest", "drop_newest", "block", "error"] = "drop_oldest",
+    ) -> ThreadedLines:
+        """Return an iterator over the lines that it writes from now on; see ``Service.lines``."""
+
+        async def subscribe() -> Subscription:
+            return self._service.lines(stream, history=history, size=size, overflow=overflow)
+
+        return ThreadedLines(self._loop, self._loop.run(subscribe))
+
+    def start(self) -> Self:
+        """Start it and return once it is ready; see ``Service.start``."""
+        self._loop.run(self._service.start)
+        return self
+
+    def restart(self) -> Self:
+        """Stop it, start it again, and return once it is ready; see ``Service.restart``."""
+        self._loop.run(self._service.restart)
+        return self
+
+    def ready(self, timeout: float | None = None) -> Self:
+        """Wait until it is ready, at most ``timeout`` seconds; see ``Service.ready``."""
+        self._loop.run(partial(self._service.ready, timeout))
+        return self
+
+    def wait(self) -> Status:
+        """Wait for its final end and return the Status; see ``Service.wait``."""
+        return self._loop.run(self._service.wait)
+
+    def wait_for(self, wanted: State | Callable[[Status], bool], timeout: float | None = None) -> Status:
+        """Wait until it is in a state, or a function says True of its Status; see ``Service.wait_for``.
+
+        The function is called in the thread of the overseer and must not block.
+        """
+        return self._loop.run(partial(self._service.wait_for, wanted, timeout))
+
+    def stop(self, *, kill: bool = False) -> Status:
+        """End it by its ladder and return the Status; see ``Service.stop``."""
+        return self._loop.run(partial(self._service.stop, kill=kill))
+
+    def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
+        """Send a signal to its program and all that it started; see ``Service.signal``."""
+        self._loop.run(_as_async(partial(self._service.signal, number, scope=scope)))
+
+    def write(self, data: bytes | str) -> None:
+        """Write to the standard input of the current run; see ``Process.write``."""
+        self._loop.run(partial(self._service.write, data))
+
+    def close_stdin(self) -> None:
+        """End the standard input of the current run. Idempotent."""
+        self._loop.run(_as_async(self._service.close_stdin))
+
+
+class ThreadedOverseer:
+    """An ``Overseer`` on an event loop in a thread of its own: a plain ``with`` block, the same methods without await.
+
+    For wide-scoped fixtures and plain tests, notebooks and programs without an event loop: its children are looked
+    after while the caller does anything else, or nothing.
+    """
+
+    def __init__(self, *, name: str = "overseer", **options: Any) -> None:
+        """Make an overseer without services; no thread is started before ``with``.
+
+        Args:
+            name: For messages and logs.
+            **options: As for ``Overseer``, but ``handle_signals``: signals come to the main thread only.
+
+        Raises:
+            OverseerError: For ``handle_signals``.
+            SpecError: For a value that cannot be.
+        """
+        if options.get("handle_signals"):
+            raise OverseerError("a ThreadedOverseer cannot handle signals: leave its block when one comes")
+        self._overseer = Overseer(name=name, **options)
+        self._loop = _Loop(name)
+        self._stack = contextlib.ExitStack()
+        self._services: dict[str, ThreadedService] = {}
+
+    def __repr__(self) -> str:
+        """Return name, number of services and how many are live."""
+        return f"<Threaded{repr(self._overseer)[1:]}"
+
+    @property
+    def name(self) -> str:
+        """For messages and logs."""
+        return self._overseer.name
+
+    def __enter__(self) -> Self:
+        """Start the thread and begin to supervise.
+
+        Raises:
+            OverseerError: When it is in use already.
+        """
+        if self._loop.is_used:
+            raise OverseerError(f"overseer {self.name!r} is in use already: leave it first, or make another one")
+        with contextlib.ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal("asyncio", name=f"aioverseer {self.name}"))
+            portal.call(self._overseer.__aenter__)
+            self._loop.use(portal)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop every service and end the thread, however the block was left.
+
+        Raises:
+            StopFailed: When a program is still there after the whole ladder; see ``Overseer``.
+        """
+        with self._stack:
+            try:
+                self._loop.run(partial(self._overseer.__aexit__, kind, error, trace))
+            finally:
+                self._loop.use(None)
+
+    @overload
+    def add(self, id: Spec, /) -> ThreadedService: ...
+    @overload
+    def add(self, id: str, /, *argv: str, **options: Unpack[SpecOptions]) -> ThreadedService: ...
+    def add(self, id: str | Spec, /, *argv: str, **options: Unpack[SpecOptions]) -> ThreadedService:
+        """Register a service; nothing is started. See ``Overseer.add``."""
+        spec = id if isinstance(id, Spec) and not argv and not options else Spec.of(str(id), argv, **options)
+        return self._wrapped(self._loop.ask(partial(self._overseer.add, spec)))
+
+    def remove(self, id: str) -> None:
+        """Forget a service that is not live; see ``Overseer.remove``."""
+        self._loop.ask(partial(self._overseer.remove, id))
+        self._services.pop(id, None)
+
+    def update(self, id: str, **options: Unpack[SpecOptions]) -> ThreadedService:
+        """Change options of a service, for its next run; see ``Overseer.update``."""
+        return self._wrapped(self._loop.ask(lambda: self._overseer.update(id, **options)))
+
+    def __getitem__(self, id: str) -> ThreadedService:
+        """Return the service of this name; see ``Overseer``."""
+        return self._wrapped(self._overseer[id])
+
+    def __contains__(self, id: object) -> bool:
+        """Return whether there is a service of this name."""
+        return id in self._overseer
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the services, sorted."""
+        return iter(self.list_all())
+
+    def __len__(self) -> int:
+        """Return the number of services."""
+        return len(self._overseer)
+
+    def has_proc(self, id: str) -> bool:
+        """Return whether there is a service of this name."""
+        return id in self
+
+    def list_all(self) -> list[str]:
+        """Return the names of all services, sorted."""
+        return self._loop.ask(self._overseer.list_all)
+
+    def list_group(self, group: str) -> list[str]:
+        """Return the names of the services with this label, sorted."""
+        return self._loop.ask(partial(self._overseer.list_group, group))
+
+    def start(self, id: str) -> ThreadedService:
+        """Start a service and return it once it is ready."""
+        return self[id].start()
+
+    def stop(self, id: str, *, kill: bool = False) -> Status:
+        """Stop a service by its ladder."""
+        return self[id].stop(kill=kill)
+
+    def restart(self, id: str) -> ThreadedService:
+        """Stop a service and start it again."""
+        return self[id].restart()
+
+    def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
+        """Send a signal to a service's program."""
+        self[id].signal(number, scope=scope)
+
+    def status(self, id: str) -> Status:
+        """Return everything known about a service."""
+        return self[id].status()
+
+    def to_json(self, id: str) -> dict[str, Any]:
+        """Return everything known about a service as JSON values."""
+        return self[id].status().to_json()
+
+    def supervise(self, id: str) -> Status:
+        """Start a service, restart it by its policy, and return its Status at the final end."""
+        return self._loop.run(partial(self._overseer.supervise, id))
+
+    def start_all(self) -> None:
+        """Start all services and return when all are ready; see ``Overseer.start_all``."""
+        self._loop.run(self._overseer.start_all)
+
+    def supervise_all(self) -> dict[str, Status]:
+        """Start all services and return when all have ended for good; see ``Overseer.supervise_all``."""
+        return self._loop.run(self._overseer.supervise_all)
+
+    def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
+        """Stop all services and return who needed what; see ``Overseer.stop_all``."""
+        return self._loop.run(partial(self._overseer.stop_all, kill))
+
+    def events(self, *, since: int | None = None) -> ThreadedEvents:
+        """Return the transitions of all services as an iterator; see ``Overseer.events``."""
+        return ThreadedEvents(self._loop, self._loop.ask(lambda: self._overseer.events(since=since)))
+
+    def logs(
+        self,
+        stream: Literal["stdout", "stderr"] | None = None,
+        *,
+        size: int = 1000,
+        overflow: Literal["drop_oldest", "drop_newest", "block", "error"] = "drop_oldest",
+    ) -> ThreadedLines:
+        """Return an iterator over the lines that all services write from now on; see ``Overseer.logs``."""
+
+        async def subscribe() -> Subscription:
+            return self._overseer.logs(stream, size=size, overflow=overflow)
+
+        return ThreadedLines(self._loop, self._loop.run(subscribe))
+
+    def _wrapped(self, service: Service) -> ThreadedService:
+        known = self._services.get(service.id)
+        if known is None or not known.wraps(service):
+            known = self._services[service.id] = ThreadedService(self._loop, service)
+        return known
+
+
+def _as_async(work: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+    async def call() -> T:
+        return work()
+
+    return call
