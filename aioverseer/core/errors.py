@@ -98,6 +98,10 @@ class SpawnError(OverseerError, OSError):
         self.errno = errno
         self.filename = filename
 
+    def __str__(self) -> str:
+        """Return the sentence alone: OSError would print errno and filename in its place."""
+        return str(self.args[0])
+
 
 class ProgramError(OverseerError):
     """Base of the errors about one program.
