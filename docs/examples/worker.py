@@ -1,0 +1,35 @@
+"""A worker with bad luck: its first two jobs end it, and it is restarted. The third one goes well."""
+
+from __future__ import annotations
+
+import sys
+import time
+from urllib.request import urlopen
+
+UNLUCKY = 2
+JOBS = 4
+
+
+def next_job(port: str) -> int:
+    """Ask the server for the number of a job."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/work", timeout=2) as answer:
+            return int(answer.read())
+    except (OSError, ValueError) as error:
+        # No loop, no waiting: the supervisor starts it again, a little later each time.
+        sys.exit(f"no job from the server: {error}")
+
+
+def main() -> None:
+    port = sys.argv[1]
+    for _ in range(JOBS):
+        job = next_job(port)
+        if job <= UNLUCKY:
+            sys.exit(f"job {job} has crashed me")
+        print(f"job {job} is done", flush=True)
+        time.sleep(1)
+    print("has done its work", flush=True)
+
+
+if __name__ == "__main__":
+    main()
