@@ -108,7 +108,8 @@ class Overseer:
         self._services: dict[str, Service] = {}
         self._live: set[str] = set()
         self._stops = 0
-        self._watchers: Watchers[Overseer] = Watchers()
+        self._added = 0
+        self._watchers: Watchers[int] = Watchers()
         self._journal = Journal()
         self._host_signals = HostSignals(self._on_signal) if handle_signals else None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -200,7 +201,12 @@ class Overseer:
             self._group = group
             if not opened.done():
                 opened.set_result(None)
-            await closing
+            try:
+                await closing
+            except asyncio.CancelledError:
+                # Nothing may follow the ends that the group is about to bring.
+                self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=True)
+                raise
             await self._stop_everything(kill=False)
             if any(service.is_stuck for service in self._services.values()):
                 # What SIGKILL did not end is not waited for: its run is given up, and it is reported.
@@ -246,7 +252,8 @@ class Overseer:
         if spec.id in self._services:
             raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
         service = self._services[spec.id] = Service(spec, self)
-        self._watchers.tell(self)
+        self._added += 1
+        self._watchers.tell(self._added)
         return service
 
     def remove(self, id: str) -> None:
@@ -261,7 +268,7 @@ class Overseer:
             raise ServiceIsLive(f"service {id!r} is {service.state}: stop it before you remove it")
         del self._services[id]
         service.close()
-        self._watchers.tell(self)
+        self._watchers.tell(self._added)
 
     def update(self, id: str, **options: Unpack[SpecOptions]) -> Service:
         """Change options of a service, for its next run; a new Restart policy judges the next end.
@@ -397,18 +404,22 @@ class Overseer:
         """
         self.check(starting=True)
         stops = self._stops
-        started: dict[str, Service] = {}
-
-        def over(_overseer: Overseer) -> bool:
-            if stops == self._stops:
-                fresh = [service for id, service in self._services.items() if started.get(id) is not service]
-                started.update((service.id, service) for service in fresh)
-                began.extend(self._start(fresh))
-            return not self._live
-
+        known: set[Service] = set()
         began: list[Service] = []
+
+        def fresh() -> list[Service]:
+            if stops != self._stops:  # all were asked to stop meanwhile: what is added since is not started
+                return []
+            return [service for service in self._services.values() if service not in known]
+
         try:
-            await self._watchers.watch(self, over)
+            while True:
+                seen, new = self._added, fresh()
+                known.update(new)
+                began += self._start(new)
+                if not self._live:
+                    break
+                await self._watchers.watch(seen, lambda added, seen=seen: not self._live or added != seen)
         except asyncio.CancelledError:
             await self._undo(began)
             raise
@@ -539,7 +550,7 @@ class Overseer:
         _log.info("%s: %s -> %s: %s", event.id, event.previous, event.state, event.reason)
         self._journal.append(event)
         if report.state.is_final:
-            self._watchers.tell(self)
+            self._watchers.tell(self._added)
 
     def _on_signal(self, number: signals.Signals) -> None:
         again = self.received_signal is not None
@@ -547,4 +558,4 @@ class Overseer:
         self._stops += 1
         _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
         self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=again)
-        self._watchers.tell(self)
+        self._watchers.tell(self._added)

@@ -195,11 +195,9 @@ class _ByteSplitter:
         return self._split_long(line + b"\n")
 
     def _split(self, data: bytes) -> list[Any]:
+        encoding = self._encoding
         lines: list[Any]
-        if self._encoding is None:
-            lines = data.split(b"\n")
-        else:
-            lines = data.decode(self._encoding, self._errors).split("\n")
+        lines = data.split(b"\n") if encoding is None else data.decode(encoding, self._errors).split("\n")
         lines.pop()
         return lines
 

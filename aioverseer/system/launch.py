@@ -112,7 +112,8 @@ class SystemLauncher:
     """
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn: asyncio.Lock
 
     async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
         """Start a program.
@@ -145,6 +146,9 @@ class SystemLauncher:
         self, spec: Spec, words: list[str], environment: Mapping[str, str] | None, ours: _Descriptors
     ) -> asyncio.Task[asyncio.subprocess.Process]:
         """Begin the spawn in a task of its own; when this returns, the system has been asked."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # an overseer may be used again on another loop, and a lock belongs to one
+            self._loop, self._turn = loop, asyncio.Lock()
         async with self._turn:
             # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
             # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).

@@ -51,6 +51,8 @@ class Watchers(Generic[T]):
 
 def _judged(future: asyncio.Future[T], value: T, wanted: Callable[[T], bool | BaseException]) -> bool:
     verdict = wanted(value)
+    if future.done():
+        return True
     if isinstance(verdict, BaseException):
         future.set_exception(verdict)
         return True
