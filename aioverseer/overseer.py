@@ -419,11 +419,15 @@ class Overseer:
                 began += self._start(new)
                 if not self._live:
                     break
-                await self._watchers.watch(seen, lambda added, seen=seen: not self._live or added != seen)
+                await self._idle_or_added(seen)
         except asyncio.CancelledError:
             await self._undo(began)
             raise
         return {id: service.status() for id, service in sorted(self._services.items())}
+
+    async def _idle_or_added(self, seen: int) -> None:
+        """Wait until nothing is live, or a service was added behind the first ``seen``."""
+        await self._watchers.watch(self._added, lambda added: not self._live or added != seen)
 
     async def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
         """Stop all services, each by its ladder and all at once, and return who needed what.

@@ -326,14 +326,16 @@ class _Checker:
         for name, limit in limits.items():
             if name not in _RLIMITS:
                 raise self.refuse("rlimits", name, f"is no resource: there are {', '.join(sorted(_RLIMITS))}")
-            pair = cast("tuple[object, ...]", limit) if isinstance(limit, tuple) else (limit, limit)
+            pair = _as_pair(limit)
             if len(pair) != 2 or not all(_is_limit(number) for number in pair):  # noqa: PLR2004  # soft and hard
                 raise self.refuse(
-                    f"rlimits[{name!r}]",
-                    cast("object", limit),
-                    "is no limit: pass a number, (soft, hard), or -1 for none",
+                    f"rlimits[{name!r}]", limit, "is no limit: pass a number, (soft, hard), or -1 for none"
                 )
         return MappingProxyType(cast("dict[str, Rlimit]", limits))
+
+
+def _as_pair(limit: object) -> tuple[object, ...]:
+    return cast("tuple[object, ...]", limit) if isinstance(limit, tuple) else (limit, limit)
 
 
 def _is_limit(number: object) -> bool:
