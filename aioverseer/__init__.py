@@ -5,7 +5,13 @@ This is the public face: names are re-exported here, and made elsewhere.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
+
+if sys.platform == "win32":
+    raise ImportError(
+        "aioverseer needs sessions, process groups and POSIX signals: use WSL on Windows"
+    )
 
 from aioverseer.core.backoff import Backoff
 from aioverseer.core.errors import (

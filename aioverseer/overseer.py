@@ -113,7 +113,7 @@ class Overseer:
         self._journal = Journal()
         self._host_signals = HostSignals(self._on_signal) if handle_signals else None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[StopFailed | None] | None = None
         self._group: anyio.abc.TaskGroup | None = None
         self._closing: asyncio.Future[None] | None = None
 
@@ -159,18 +159,18 @@ class Overseer:
         """
         if asyncio.get_running_loop() is not self._loop:
             raise OverseerError(f"overseer {self.name!r} must be left on the event loop on which it was entered")
-        survivors = self._survivors(await self._leave())
+        survivors = await self._leave()
         if survivors is None:
             return
         if error is None:
             raise survivors
         error.add_note(str(survivors))
 
-    async def _leave(self) -> list[str]:
+    async def _leave(self) -> StopFailed | None:
         """Have the host task stop everything, wait for it through any cancellation, and return what survived."""
         task, closing = self._task, self._closing
         if task is None or closing is None:
-            return []
+            return None
         if not closing.done():
             closing.set_result(None)
         longest = max(
@@ -178,41 +178,58 @@ class Overseer:
             default=0.0,
         )
         cancelled = await settle(task, within=longest + _MARGIN)
-        survivors = sorted(service.id for service in self._services.values() if service.is_stuck)
+        if not task.done():
+            # The runs still end with the group: each of them kills and reaps its program.
+            _log.error("%s: stopping has taken too long, a bug of aioverseer: killing what is left", self.name)
+            task.cancel()
+            cancelled = await settle(task, within=_MARGIN) or cancelled
         if self._host_signals is not None:
             self._host_signals.restore()
         self._task = self._group = None
         self._journal.end()
         for subscription in list(self.subscribers):
             subscription.shutdown()
-        if task.done() and not task.cancelled() and task.exception() is not None:
+        # They have ended for good: one that nobody reads must not slow the programs of another use of this overseer.
+        self.subscribers.clear()
+        for service in self._services.values():
+            service.forsake()
+        over = task.done() and not task.cancelled()
+        if over and task.exception() is not None:
             raise OverseerError(f"overseer {self.name!r} has failed: this is a bug of it") from task.exception()
+        survivors = task.result() if over else None
         if cancelled is not None:
+            if survivors is not None:
+                cancelled.add_note(str(survivors))
             raise cancelled
         return survivors
 
-    async def _host(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> None:
+    async def _host(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> StopFailed | None:
         """Hold the task group from entering to leaving; end it when everything has been stopped.
 
         It is cancelled only when the event loop is being closed. The group then cancels the runs, and each of them
         kills and reaps its program.
         """
+        survivors: StopFailed | None = None
         async with anyio.create_task_group() as group:
             self._group = group
             if not opened.done():
                 opened.set_result(None)
             try:
                 await closing
-            except asyncio.CancelledError:
+                await self._stop_everything(kill=False)
+            except BaseException:  # a KeyboardInterrupt may come anywhere
                 # Nothing may follow the ends that the group is about to bring.
+                self._stops += 1
                 self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=True)
                 raise
-            await self._stop_everything(kill=False)
-            if any(service.is_stuck for service in self._services.values()):
+            survivors = self._survivors()
+            if survivors is not None:
                 # What SIGKILL did not end is not waited for: its run is given up, and it is reported.
                 group.cancel_scope.cancel()
+        return survivors
 
-    def _survivors(self, ids: list[str]) -> StopFailed | None:
+    def _survivors(self) -> StopFailed | None:
+        ids = sorted(service.id for service in self._services.values() if service.is_stuck)
         if not ids:
             return None
         service = self._services[ids[0]]
@@ -356,7 +373,8 @@ class Overseer:
         service = self[id]
         self.check(starting=True)
         began = not service.state.is_live
-        service.post(StartAsked())
+        if began:
+            service.post(StartAsked())
         try:
             return await service.wait()
         except asyncio.CancelledError:
@@ -376,18 +394,22 @@ class Overseer:
         """
         self.check(starting=True)
         events = self.events()
-        began = self._start(self._services.values())
-        waiting = {service.id for service in self._services.values() if service.state is not State.RUNNING}
+        services = list(self._services.values())
+        began = self._start(services)
+        for service in services:
+            if service.state is State.STOPPING:  # still wanted, as in its own start
+                service.post(StartAsked())
+        waiting = {service.id: service for service in services if service.state is not State.RUNNING}
         try:
             while waiting:
                 event = await anext(events)
                 if event.id not in waiting:
                     continue
                 if event.state is State.RUNNING:
-                    waiting.discard(event.id)
-                elif event.state.is_final and event.id in self:
+                    del waiting[event.id]
+                elif event.state.is_final:
                     # It ended, so this raises what its own start would have raised.
-                    await self[event.id].ready()
+                    await waiting[event.id].ready()
         except asyncio.CancelledError:
             await self._undo(began)
             raise
@@ -443,14 +465,17 @@ class Overseer:
     async def _stop_everything(self, *, kill: bool) -> StopReport:
         self._stops += 1
         asked = self.clock.now()
-        stopping = [self._services[id] for id in sorted(self._live)]
-        self._ask_to_stop(stopping, kill=kill)
+        # All of them are on their way at once: waiting for one after the other takes as long as the slowest.
+        stopping = {id: self._services[id].ask_to_stop(StopAsked(kill=kill)) for id in sorted(self._live)}
         timer = None
         if self._shutdown_timeout is not None and not kill:
-            timer = self.clock.call_at(asked + self._shutdown_timeout, lambda: self._ask_to_stop(stopping, kill=True))
+
+            def kill_the_rest() -> None:
+                self._ask_to_stop([self._services[id] for id, stop in stopping.items() if not stop.done()], kill=True)
+
+            timer = self.clock.call_at(asked + self._shutdown_timeout, kill_the_rest)
         try:
-            # All of them are on their way already: waiting for one after the other takes as long as the slowest.
-            return StopReport(outcomes={service.id: await service.stopped(since=asked) for service in stopping})
+            return StopReport(outcomes={id: await stop for id, stop in stopping.items()})
         finally:
             if timer is not None:
                 timer.cancel()
@@ -480,7 +505,12 @@ class Overseer:
 
         Args:
             since: Begin behind the event of this number instead, as far as it is remembered (10,000 events).
+
+        Raises:
+            OverseerError: On another event loop than the one on which the overseer is used.
         """
+        if self._task is not None:
+            self.check()
         return EventStream(self._journal, after=self._journal.seq if since is None else since)
 
     def logs(
@@ -531,10 +561,16 @@ class Overseer:
             raise OverseerError(f"overseer {self.name!r} is being left: nothing can be started any more")
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something in the task group."""
+        """Run something in the task group; what it raises ends nothing else."""
         if self._group is None:
             raise OverseerError(f"overseer {self.name!r} is not in use: use it inside `async with`")
-        self._group.start_soon(work)
+        self._group.start_soon(self._guarded, work, name=f"aioverseer {self.name} run")
+
+    async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001  # a bug of ours: it must not cancel the other services
+            _log.exception("%s: a bug of aioverseer", self.name)
 
     def hear(self, service: Service, report: Report) -> None:
         """Take note of a transition of a service."""

@@ -10,6 +10,7 @@ import asyncio
 import shlex
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self, assert_never
 from weakref import WeakSet
 
@@ -18,8 +19,10 @@ from aioverseer.core.errors import (
     GaveUp,
     NotReady,
     NotReadyInTime,
+    OverseerError,
     ProcessNotRunning,
     StopFailed,
+    UnknownService,
 )
 from aioverseer.core.events import StopOutcome
 from aioverseer.core.lines import Line
@@ -76,6 +79,16 @@ class Host(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """One who asked for a stop and waits for what came of it."""
+
+    outcome: asyncio.Future[StopOutcome]
+    run: Process | None
+    """What was to be stopped; None when nothing was running."""
+    since: float
+
+
 class Service:
     """A named, supervised program.
 
@@ -95,8 +108,10 @@ class Service:
         self._feeding = False
         self._history: deque[Status] = deque(maxlen=HISTORY_RUNS)
         self._watchers: Watchers[Status] = Watchers()
-        self._stops: Watchers[Service] = Watchers()
+        self._stops: list[_Asked] = []
         self._gave_up: GaveUp | None = None
+        self._removed = False
+        self._forsaken = False
 
     def __repr__(self) -> str:
         """Return id, program, state and pid."""
@@ -228,7 +243,7 @@ class Service:
         Raises:
             NotReady: When it ends for good, or is stopped, without having become ready; with the last lines.
         """
-        self._host.check(starting=True)
+        self._check_start()
         if self.state is State.RUNNING:
             return self
         began = not self.state.is_live
@@ -245,7 +260,7 @@ class Service:
         Raises:
             NotReady: When it ends for good, or is stopped, without having become ready.
         """
-        self._host.check(starting=True)
+        self._check_start()
         began = not self.state.is_live
         self.post(RestartAsked())
         await self._ready_or_undone(began=began)
@@ -277,7 +292,7 @@ class Service:
     async def wait(self) -> Status:
         """Wait for its final end and return the Status; nothing is started, nothing raised. Safe to cancel."""
         self._host.check()
-        return await self._watchers.watch(self.status(), lambda status: status.state.is_final)
+        return await self._watchers.watch(self.status(), self._at_end)
 
     def __await__(self) -> Generator[Any, None, Status]:
         """Do what ``wait()`` does."""
@@ -332,24 +347,45 @@ class Service:
     async def stop_outcome(self, *, kill: bool = False) -> StopOutcome:
         """Do what ``stop`` does, and return what it took rather than raise."""
         self._host.check()
-        asked = self._host.clock.now()
-        self.post(StopAsked(kill=kill))
-        return await self.stopped(since=asked)
+        return await self.ask_to_stop(StopAsked(kill=kill))
 
-    async def stopped(self, *, since: float) -> StopOutcome:
-        """Wait for the end of a stop that was asked for at a monotonic time, or for the end of its ladder."""
-        if self.state is not State.INITIAL:
-            await self._stops.watch(self, lambda service: service.state.is_final or service.is_stuck)
-        ended = self._host.clock.now() if self.is_stuck else self._machine.since
-        # A service that was down before has nothing to tell but of an earlier stop.
-        sent = self._process.signals_sent if self._process is not None and ended >= since else ()
-        return StopOutcome(
-            id=self.id,
-            status=self.status(),
-            signals=sent,
-            seconds=max(0.0, ended - since),
-            survived=self.is_stuck,
+    def ask_to_stop(self, asked: StopAsked) -> asyncio.Future[StopOutcome]:
+        """Begin a stop; the future has what it took, at its end or at that of its ladder.
+
+        It also ends when somebody starts the service again meanwhile: then with the Status of the run that was stopped.
+        """
+        idle = self.state in (State.INITIAL, State.BACKOFF) or self.state.is_final
+        waiter = _Asked(
+            outcome=asyncio.get_running_loop().create_future(),
+            run=None if idle else self._process,
+            since=self._host.clock.now(),
         )
+        self.post(asked)
+        self._stops.append(waiter)
+        self._tell_stops()
+        return waiter.outcome
+
+    def _tell_stops(self) -> None:
+        """Answer those whose stop is over."""
+        waiting: list[_Asked] = []
+        for asked in self._stops:
+            if asked.outcome.done():  # it was cancelled: nobody waits there any more
+                continue
+            overtaken = asked.run is not None and asked.run is not self._process
+            if not (overtaken or self.is_stuck or not self.state.is_live):
+                waiting.append(asked)
+                continue
+            status = asked.run.status() if overtaken and asked.run is not None else self.status()
+            asked.outcome.set_result(
+                StopOutcome(
+                    id=self.id,
+                    status=status,
+                    signals=() if asked.run is None else asked.run.signals_sent,
+                    seconds=self._host.clock.now() - asked.since,
+                    survived=self.is_stuck and not overtaken,
+                )
+            )
+        self._stops = waiting
 
     @property
     def is_stuck(self) -> bool:
@@ -389,8 +425,16 @@ class Service:
         self._machine.adopt(policy=spec.restart, delay=spec.delay_start)
 
     def close(self) -> None:
-        """End the subscriptions for good: the service was removed."""
+        """End the subscriptions and waits for good: the service was removed."""
+        self._removed = True
         self._hub.end()
+        self._watchers.tell(self.status())
+
+    def forsake(self) -> None:
+        """End the waits: the overseer has been left, so nothing comes any more. It may be entered again."""
+        self._forsaken = True
+        self._watchers.tell(self.status())
+        self._forsaken = False
 
     def room(self) -> None:
         """Read the pipes again for which no lossless subscriber is blocked any more."""
@@ -398,10 +442,7 @@ class Service:
 
     async def undo(self, why: str) -> None:
         """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
-        self.post(StopAsked(why=why))
-        if self.state is State.INITIAL:
-            return
-        ended = self._stops.watch(self, lambda service: service.state.is_final or service.is_stuck)
+        ended = self.ask_to_stop(StopAsked(why=why))
         await settle(ended, within=self._spec.stop.total + self._spec.drain_timeout + _MARGIN)
         ended.cancel()
 
@@ -452,7 +493,7 @@ class Service:
                 start_soon=self._host.start_soon,
                 outlet=lambda stream: self._outlet(stream, action.number),
                 on_report=self._on_report,
-                on_stuck=lambda: self._stops.tell(self),
+                on_stuck=self._tell_stops,
             ),
         )
         self._process.post(StartAsked())
@@ -483,7 +524,7 @@ class Service:
             self._hub.end()
         self._host.hear(self, report)
         self._watchers.tell(self.status())
-        self._stops.tell(self)
+        self._tell_stops()
 
     def _on_due(self) -> None:
         self._timer = None
@@ -498,13 +539,32 @@ class Service:
         """Return what says of a Status whether it is wanted, and gives an error when it cannot come any more."""
 
         def judge(status: Status) -> bool | BaseException:
-            if status.state is wanted if isinstance(wanted, State) else wanted(status):
-                return True
+            try:
+                if status.state is wanted if isinstance(wanted, State) else wanted(status):
+                    return True
+            except Exception as error:  # noqa: BLE001  # the caller's own function: its error is for the caller alone
+                return error
             if status.state.is_final:
                 return self._not_ready(NotReady, wanted, f"it is {status.state}: {status.reason}")
-            return False
+            return self._nothing_comes() or False
 
         return judge
+
+    def _at_end(self, status: Status) -> bool | BaseException:
+        return status.state.is_final or self._nothing_comes() or False
+
+    def _nothing_comes(self) -> OverseerError | None:
+        """Return why nothing happens to it any more, if that is so."""
+        if self._removed:
+            return UnknownService(f"service {self.id!r} was removed: add it again")
+        if self._forsaken:
+            return OverseerError(f"the overseer of {self.id!r} was left, and {self.id!r} is {self.state}")
+        return None
+
+    def _check_start(self) -> None:
+        self._host.check(starting=True)
+        if self._removed:
+            raise UnknownService(f"service {self.id!r} was removed: add it again")
 
     def _time_out(
         self, future: asyncio.Future[Status], wanted: State | Callable[[Status], bool], timeout: float

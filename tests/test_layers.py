@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 NAME = "aioverseer"
 
-FACES = {"cli", "config", "web", "pytest_plugin", "threaded"}
+FACES = {"__main__", "cli", "config", "web", "pytest_plugin", "threaded"}
 LAYERS = [{"core"}, {"system"}, {"process", "ready", "output", "journal"}, {"service"}, {"overseer"}, FACES]
 """From low to high: a module imports from its own layer and from those below."""
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -96,3 +97,11 @@ def test_the_machine_path_rule_can_fail() -> None:
     assert MACHINE_PATH.search("see /" + "work/main")
     assert MACHINE_PATH.search('"/' + 'root/.cache"')
     assert not MACHINE_PATH.search("https://example.org/" + "work/main and a/" + "root/b")
+
+
+def test_windows_is_refused_with_a_sentence() -> None:
+    """The import says what is missing and what to use, before anything else can fail."""
+    code = "import sys; sys.platform = 'win32'; import aioverseer"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert "ImportError: aioverseer needs" in outcome.stderr.splitlines()[-1]
+    assert "WSL" in outcome.stderr

@@ -5,8 +5,8 @@ Which step is taken when is decided in ``run.py``; sending the signals is the bu
 
 from __future__ import annotations
 
-import math
 import signal as signals
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -115,6 +115,10 @@ class Stop:
 
 
 def _as_pairs(steps: Iterable[Sequence[float]]) -> list[tuple[int, float]]:
+    if not isinstance(steps, Iterable):
+        raise SpecError(
+            f"stop.steps={steps!r} is no list: pass pairs (signal, seconds)", option="stop.steps", value=steps
+        )
     pairs: list[tuple[int, float]] = []
     for step in steps:
         try:
@@ -130,7 +134,7 @@ def _as_pairs(steps: Iterable[Sequence[float]]) -> list[tuple[int, float]]:
 
 
 def _as_seconds(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
         raise SpecError(
             f"stop.timeout={value!r} is no time: pass seconds, 0 or more", option="stop.timeout", value=value
         )

@@ -86,10 +86,10 @@ class Machine(Generic[A]):
             now: Monotonic time in seconds.
 
         Raises:
-            IllegalInput: When the state has no rule for it; nothing has changed then.
+            IllegalInput: When the state has no rule for it, or it cannot come now; nothing has changed then.
         """
         rule = self.table.get((self.state, type(given)))
-        if rule is None:
+        if rule is None or not self.expects(given):
             raise IllegalInput(f"{self.name}: {type(given).__name__} has no rule in state {self.state}")
         previous = self.state
         self.now = now
@@ -98,6 +98,10 @@ class Machine(Generic[A]):
             self.since = now
             actions.append(Report(previous=previous, state=self.state, reason=self.reason))
         return actions
+
+    def expects(self, _given: Input) -> bool:
+        """Whether an input that its state has a rule for can come now; for machines whose states have phases."""
+        return True
 
     def to(self, state: State, reason: str) -> None:
         """Move; for rules only."""

@@ -122,6 +122,20 @@ class Run(Machine[RunAction]):
         self._rung = 0
         self._why = ""
 
+    def expects(self, given: Input) -> bool:
+        """Nothing comes of a launch before it or twice, and a timer runs out only where one is armed."""
+        match given:
+            case Spawned() | SpawnFailed():
+                return self._launched and self.pid is None
+            case Due():
+                return not self._launched or (self.pid is not None and not self.stuck)
+            case Exited():
+                return self.pid is not None
+            case Broken():
+                return self._launched
+            case _:
+                return True
+
     def begin(self, _given: StartAsked) -> list[RunAction]:
         """STARTING: launch, or wait out ``delay_start`` first."""
         if self._delay > 0:
@@ -158,6 +172,7 @@ class Run(Machine[RunAction]):
     def give_up(self, given: Broken) -> list[RunAction]:
         """FATAL: it could not be looked after."""
         self.error = given.error
+        self.stuck = False
         self.to(State.FATAL, f"was killed because of a bug of aioverseer: {given.error!r}")
         return [Disarm()]
 
@@ -181,7 +196,7 @@ class Run(Machine[RunAction]):
         if not (given.kill or self.stuck):
             return []
         last = len(self._ladder.steps) - 1
-        if self._rung == last and self.sent and not self.stuck:
+        if self._rung == last and not self.stuck:
             return []
         self._rung = last
         self.stuck = False

@@ -7,10 +7,9 @@ folder exists is asked when it is launched, in ``system/``.
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import difflib
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -141,7 +140,7 @@ class Spec:
             SpecError: For an option that does not exist, or a value that an option does not take.
         """
         _check_names(id, options)
-        return cls(id=id, argv=cast("tuple[str, ...]", tuple(argv)), **_as_fields(options))
+        return cls(id=id, argv=cast("tuple[str, ...]", argv), **_as_fields(options))
 
     def updated(self, **options: Unpack[SpecOptions]) -> Self:
         """Return a Spec that differs in these options.
@@ -171,10 +170,10 @@ class Spec:
         if self.env is not None:
             settle(self, "env", check.environment("env", self.env))
         settle(self, "extra_env", check.environment("extra_env", self.extra_env))
-        settle(self, "stdin", check.stdin(self.stdin))
         for name in ("buffered", "streaming", "merge_stderr"):
             check.kind(name, getattr(self, name), bool, "True or False")
         check.encoding(self.encoding, self.errors)
+        check.stdin(self.stdin, self.encoding)
         check.whole("line_limit", self.line_limit, least=16, unit="bytes")
         check.whole("queue_size", self.queue_size, least=1, unit="lines")
         settle(self, "drain_timeout", check.seconds("drain_timeout", self.drain_timeout))
@@ -217,6 +216,8 @@ class _Checker:
     def argv(self, argv: object) -> tuple[str, ...]:
         if isinstance(argv, str | bytes):
             raise self.refuse("argv", argv, "is one text: pass the program and each argument on its own")
+        if not isinstance(argv, Iterable):
+            raise self.refuse("argv", argv, "is no list: pass the program and each argument on its own")
         items = tuple(cast("Iterable[object]", argv))
         if not items or items[0] == "":
             raise self.refuse("argv", list(items), "is empty: name the program to run")
@@ -242,9 +243,10 @@ class _Checker:
             raise self.refuse(option, type(value).__name__, "is no mapping: pass a dict of names to texts")
         items = cast("Mapping[object, object]", value)
         for name, text in items.items():
-            # The value itself is never part of a message: it may be a secret.
+            # The value itself is never part of a message: it may be a secret, also when it stands in the name.
             if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-                raise self.refuse(option, name, "is no name of a variable")
+                shown = f"{name.partition('=')[0]}=..." if isinstance(name, str) and "=" in name else name
+                raise self.refuse(option, shown, "is no name of a variable")
             if not isinstance(text, str) or "\0" in text:
                 what = "holds a NUL" if isinstance(text, str) else f"is of type {type(text).__name__}"
                 raise SpecError(
@@ -253,15 +255,24 @@ class _Checker:
                 )
         return MappingProxyType(dict(cast("Mapping[str, str]", value)))
 
-    def stdin(self, value: object) -> Stdin:
-        if value is None or isinstance(value, str | bytes):
-            return value
-        if isinstance(value, PathLike):
+    def stdin(self, value: object, encoding: str | None) -> None:
+        # Like an environment's value, what is fed to a program is never part of a message.
+        if isinstance(value, str):
+            try:
+                value.encode(encoding or "utf-8")
+            except UnicodeError:
+                raise SpecError(
+                    f"service {self._id!r}: stdin cannot be encoded as {encoding or 'utf-8'}: pass bytes",
+                    option="stdin",
+                ) from None
+        elif isinstance(value, PathLike):
             self.path("stdin", value)
-            return value
-        raise self.refuse(
-            "stdin", value, 'is not understood: pass None, "pipe", "inherit", text, bytes or a pathlib.Path'
-        )
+        elif value is not None and not isinstance(value, bytes):
+            raise SpecError(
+                f"service {self._id!r}: stdin is of type {type(value).__name__}: "
+                'pass None, "pipe", "inherit", text, bytes or a pathlib.Path',
+                option="stdin",
+            )
 
     def kind(self, option: str, value: object, kind: type, wanted: str) -> None:
         if not isinstance(value, kind):
@@ -272,21 +283,23 @@ class _Checker:
             raise self.refuse(option, value, f"is not understood: pass a whole number of {unit}, {least} or more")
 
     def seconds(self, option: str, value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
             raise self.refuse(option, value, "is no time: pass seconds, 0 or more")
         return float(value)
 
     def encoding(self, encoding: object, errors: object) -> None:
         if encoding is not None:
             try:
-                # codecs also knows what makes no text of bytes, such as "hex": only decode() refuses those.
-                b"".decode(codecs.lookup(cast("str", encoding)).name)
-            except (LookupError, TypeError):
+                # Python also knows what makes no text of bytes, such as "hex", and what raises for a wrong byte
+                # whatever ``errors`` says, such as "idna"; it finds out only when there is a byte to decode.
+                b"\xff".decode(cast("str", encoding), "replace")
+                "".encode(cast("str", encoding))
+            except (LookupError, TypeError, ValueError):
                 raise self.refuse("encoding", encoding, "is unknown: pass a text encoding's name, or None") from None
         try:
             # Whatever raises here would end the reading in the middle of the output.
             b"\xff".decode("ascii", cast("str", errors))
-        except (LookupError, TypeError, UnicodeError):
+        except (LookupError, TypeError, ValueError):
             raise self.refuse(
                 "errors",
                 errors,
@@ -298,7 +311,7 @@ class _Checker:
         good = (
             user is None
             or (isinstance(user, int) and not isinstance(user, bool) and user >= 0)
-            or (isinstance(user, str) and bool(user.split(":")[0]) and user.count(":") <= 1)
+            or (isinstance(user, str) and all(user.split(":")) and user.count(":") <= 1 and "\0" not in user)
         )
         if not good:
             raise self.refuse("user", user, 'is no user: pass a name, a number, or "name:group"')
@@ -308,7 +321,8 @@ class _Checker:
             raise self.refuse("extra_groups", value, "is no list: pass names or numbers of groups")
         items = tuple(cast("Iterable[object]", value))
         for item in items:
-            if not isinstance(item, str | int) or isinstance(item, bool) or item == "":
+            good = item >= 0 and not isinstance(item, bool) if isinstance(item, int) else _is_group_name(item)
+            if not good:
                 raise self.refuse("extra_groups", item, "is no group: pass its name or its number")
         return cast("tuple[str | int, ...]", items)
 
@@ -327,9 +341,11 @@ class _Checker:
             if name not in _RLIMITS:
                 raise self.refuse("rlimits", name, f"is no resource: there are {', '.join(sorted(_RLIMITS))}")
             pair = _as_pair(limit)
-            if len(pair) != 2 or not all(_is_limit(number) for number in pair):  # noqa: PLR2004  # soft and hard
+            if not _is_limits(pair):
                 raise self.refuse(
-                    f"rlimits[{name!r}]", limit, "is no limit: pass a number, (soft, hard), or -1 for none"
+                    f"rlimits[{name!r}]",
+                    limit,
+                    "is no limit: pass a number, (soft, hard) with soft not above hard, or -1 for none",
                 )
         return MappingProxyType(cast("dict[str, Rlimit]", limits))
 
@@ -338,5 +354,14 @@ def _as_pair(limit: object) -> tuple[object, ...]:
     return cast("tuple[object, ...]", limit) if isinstance(limit, tuple) else (limit, limit)
 
 
-def _is_limit(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number >= -1
+def _is_limits(pair: tuple[object, ...]) -> bool:
+    match pair:
+        case (int(soft), int(hard)) if not isinstance(soft, bool) and not isinstance(hard, bool):
+            return hard == -1 <= soft or 0 <= soft <= hard
+        case _:
+            return False
+
+
+def _is_group_name(item: object) -> bool:
+    # A comma separates the names where they are handed on.
+    return isinstance(item, str) and bool(item) and not {",", "\0"} & set(item)

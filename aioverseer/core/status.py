@@ -99,7 +99,7 @@ class Status:
             "PID": self.pid or 0,
             "state": str(self.state),
             "exitCode": -1 if self.exit_code is None else self.exit_code,
-            "error": None if self.error is None else str(self.error),
+            "error": None if self.error is None else str(self.error) or repr(self.error),
             "runTime": self.runtime,
             "startTime": None if self.started_at is None else self.started_at.isoformat(),
             "dir": self.cwd or "",

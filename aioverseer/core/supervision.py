@@ -95,6 +95,8 @@ class Supervision(Machine[ServiceAction]):
         self._delay = delay
         self._budget = Budget(policy)
         self._ready_at: float | None = None
+        self._steady: float | None = None  # ready time of runs that were ended by a restart on request: not judged yet
+        self._anew = False  # wanted again after a stop: what follows is a new start, not the rest of a restart
         self._kill = False
 
     @property
@@ -119,6 +121,9 @@ class Supervision(Machine[ServiceAction]):
 
     def start(self, _given: StartAsked | RestartAsked) -> list[ServiceAction]:
         """STARTING: the first run, with a fresh budget, after ``delay_start``."""
+        return self._start()
+
+    def _start(self) -> list[ServiceAction]:
         self.wanted = True
         self.restarts = 0
         self.gave_up = False
@@ -167,13 +172,17 @@ class Supervision(Machine[ServiceAction]):
         return [Disarm()]
 
     def want_again(self, _given: StartAsked | RestartAsked) -> list[ServiceAction]:
-        """Still wanted: a new run follows the end of this one."""
-        self.wanted = True
+        """Wanted: a new run follows the end of this one, with a fresh budget when it was not wanted before."""
+        if not self.wanted:
+            self.wanted = True
+            self._anew = True
         return []
 
     def want_no_more(self, given: StopAsked) -> list[ServiceAction]:
         """Not wanted: no run follows; with ``kill`` the ladder is cut short."""
-        self.wanted = False
+        if self.wanted:
+            self.wanted = False
+            self.reason = given.why
         if given.kill and not self._kill:
             self._kill = True
             return [EndRun(kill=True, why=given.why)]
@@ -201,6 +210,10 @@ class Supervision(Machine[ServiceAction]):
     def end_stopped(self, given: RunEnded) -> list[ServiceAction]:
         """INTERRUPT, or STARTING when it is wanted again."""
         if self.wanted:
+            if self._anew:
+                return self._start()
+            if self._ready_at is not None:
+                self._steady = max(self._steady or 0.0, self.since - self._ready_at)
             self.restarts += 1
             return self._begin("is being restarted on request")
         how = "" if given.exit is None else f"; {given.exit}"
@@ -208,9 +221,9 @@ class Supervision(Machine[ServiceAction]):
         return []
 
     def fail_stopped(self, given: SpawnFailed) -> list[ServiceAction]:
-        """It was stopped while it was being started, and could not be: FATAL, or judged when wanted again."""
+        """It could not be started before it was stopped: FATAL; judged or started anew when it is wanted."""
         if self.wanted:
-            return self.judge_spawn(given)
+            return self._start() if self._anew else self.judge_spawn(given)
         self.error = given.error
         self.to(State.FATAL, str(given.error))
         return []
@@ -220,12 +233,16 @@ class Supervision(Machine[ServiceAction]):
         self.error = None
         self.due = None
         self._ready_at = None
+        self._anew = False
         self._kill = False
         self.to(State.STARTING, reason)
         return [BeginRun(number=self.runs, delay=delay)]
 
     def _judge(self, exit: Exit | None, what: str) -> list[ServiceAction]:
         ready_for = None if self._ready_at is None else self.now - self._ready_at
+        if self._steady is not None:
+            ready_for = max(ready_for or 0.0, self._steady)
+            self._steady = None
         verdict = self._budget.judge(exit, now=self.now, ready_for=ready_for, rng=self._rng)
         match verdict:
             case RestartIn(delay=delay, left=left):

@@ -1,0 +1,71 @@
+"""``aioverseer run``: one command, with its own output, input and exit code, restarted by a policy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+
+from aioverseer import GaveUp, SpawnError, Spec, Status
+from aioverseer.cli.arguments import RunOptions
+from aioverseer.cli.problem import Problem
+from aioverseer.cli.screen import Screen
+from aioverseer.cli.session import supervise
+from aioverseer.cli.sink import Sink
+
+__all__ = ["run"]
+
+_NOT_FOUND = 127
+_NOT_EXECUTABLE = 126
+
+
+async def run(options: RunOptions, out: Sink, err: Sink) -> int:
+    """Run one command, and return the exit code.
+
+    Args:
+        options: What was asked for.
+        out: Where its standard output goes.
+        err: Where its standard error and the news go.
+
+    Raises:
+        Problem: When it cannot be started.
+        SpecError: When a name or an argument cannot be.
+    """
+    program = options.command[0]
+    name = options.name if options.name is not None else os.path.basename(program) or program
+    # Bytes: what it writes is passed on as it is, whatever its encoding.
+    spec = options.policy.applied(Spec(id=name, argv=options.command, stdin="inherit", encoding=None))
+    _check(program)
+    outcome = await supervise([spec], screen=Screen([name], prefixed=False), out=out, err=err, split=True, terse=True)
+    return _code_of(outcome.statuses[name]) if outcome.code is None else outcome.code
+
+
+def _check(program: str) -> None:
+    """Refuse a slip of the pen at once: a policy would try it again and again."""
+    if shutil.which(program) is not None:
+        return
+    if "/" not in program:
+        raise Problem(
+            f"there is no program {program!r} on PATH: install it, or name it with its full path",
+            code=_NOT_FOUND,
+        )
+    if not os.path.exists(program):
+        raise Problem(f"there is no file {program!r}: mend the path, or install the program", code=_NOT_FOUND)
+    if os.path.isdir(program):
+        raise Problem(f"{program!r} is a folder: name the program in it", code=_NOT_EXECUTABLE)
+    raise Problem(
+        f"{program!r} may not be executed: make it executable (chmod +x), or name its interpreter before it",
+        code=_NOT_EXECUTABLE,
+    )
+
+
+def _code_of(status: Status) -> int:
+    """Return the code that a shell would give."""
+    if status.exit_code is not None:
+        return status.exit_code
+    if status.signal is not None:
+        return 128 + status.signal
+    error = status.error.__cause__ if isinstance(status.error, GaveUp) else status.error
+    if isinstance(error, SpawnError):
+        return _NOT_FOUND if error.errno == errno.ENOENT else _NOT_EXECUTABLE
+    return 1

@@ -1,0 +1,739 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from signal import SIGKILL
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from aioverseer.core.backoff import Backoff
+from aioverseer.core.machine import Action, Arm, Disarm, IllegalInput, Input, Report, rows
+from aioverseer.core.restart import Budget, Restart
+from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
+from aioverseer.core.state import Exit, State
+from aioverseer.core.supervision import AwaitReady, BeginRun, EndRun, Ready, RestartAsked, RunEnded, Supervision
+
+
+class Middle:
+    """Chance that is none: always the middle."""
+
+    def random(self) -> float:
+        """The middle of [0, 1)."""
+        return 0.5
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """The middle of two numbers."""
+        return (a + b) / 2
+
+
+POLICY = Restart(max_restarts=2, within=None, backoff=Backoff(min=1, max=8), reset_after=10)
+ERROR = OSError("no such program")
+
+INPUTS: dict[str, Input] = {
+    "start": StartAsked(),
+    "restart": RestartAsked(),
+    "stop": StopAsked(),
+    "kill": StopAsked(kill=True),
+    "due": Due(),
+    "spawned": Spawned(pid=7),
+    "failed": SpawnFailed(error=ERROR),
+    "ready": Ready(),
+    "done": RunEnded(exit=Exit(code=0)),
+    "crashed": RunEnded(exit=Exit(code=1)),
+    "killed": RunEnded(exit=Exit(signal=SIGKILL)),
+    "never ran": RunEnded(exit=None),
+}
+
+UP = "start, spawned, ready"
+SPENT = f"{UP}, crashed, due, spawned, ready, crashed, due, spawned, ready"
+PLACES: dict[str, str] = {
+    # a place is a state, and where in it: what leads there ("+" in front: with a delay of 4 seconds)
+    "initial": "",
+    "initial, with a delay": "+",
+    "initial, stopped": "stop",
+    "in its delay": "+, start",
+    "starting": "start",
+    "starting, spawned": "start, spawned",
+    "starting, its budget spent": "start, failed, due, failed, due",
+    "running": UP,
+    "running, restarted": f"{UP}, crashed, due, spawned, ready",
+    "running, its budget spent": SPENT,
+    "backoff": f"{UP}, crashed",
+    "backoff after a failed spawn": "start, failed",
+    "second backoff": f"{UP}, crashed, due, failed",
+    "stopping": f"{UP}, stop",
+    "stopping in its delay": "+, start, stop",
+    "stopping, to be killed": f"{UP}, kill",
+    "stopping, then to be killed": f"{UP}, stop, kill",
+    "stopping for a restart": f"{UP}, restart",
+    "stopping for a restart, its budget spent": f"{SPENT}, restart",
+    "stopping for a new start": f"{UP}, stop, start",
+    "stopping for a new start, by a restart": f"{UP}, stop, restart",
+    "stopping for a new start, its budget spent": f"{SPENT}, stop, start",
+    "stopping for a new start, with a delay": "+, start, stop, start",
+    "stopping, not to restart any more": f"{UP}, restart, stop",
+    "interrupted by a stop": f"{UP}, stop, done",
+    "interrupted in backoff": f"{UP}, crashed, stop",
+    "finished": f"{UP}, done",
+    "fatal": "start, stop, failed",
+    "fatal, gave up": f"{SPENT}, crashed",
+}
+
+BEGIN = "begin #{run}, -> starting"
+RESTING = {"start": BEGIN, "restart": BEGIN, "stop": "", "kill": ""}
+LIVE = {
+    "start": "",
+    "restart": "end, -> stopping",
+    "stop": "end, -> stopping",
+    "kill": "end by kill, -> stopping",
+}
+ENDS = {
+    "failed": "arm {delay}, -> backoff",
+    "done": "-> finished",
+    "crashed": "arm {delay}, -> backoff",
+    "killed": "arm {delay}, -> backoff",
+    "never ran": "-> interrupted",
+}
+STARTING = {**LIVE, **ENDS, "spawned": "awaitready", "ready": "-> running"}
+RUNNING = {**LIVE, **ENDS}
+BACKOFF = {
+    "start": "disarm, begin #{run}, -> starting",
+    "restart": "disarm, begin #{run}, -> starting",
+    "due": "begin #{run}, -> starting",
+    "stop": "disarm, -> interrupted",
+    "kill": "disarm, -> interrupted",
+}
+STOPPING = {
+    "start": "",
+    "restart": "",
+    "stop": "end",
+    "kill": "end by kill",
+    "spawned": "",
+    "ready": "",
+    "failed": "-> fatal",
+    **dict.fromkeys(["done", "crashed", "killed", "never ran"], "-> interrupted"),
+}
+TO_RESTART = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran"], BEGIN)}
+TO_RESTART["failed"] = "arm {delay}, -> backoff"
+ANEW = {**TO_RESTART, "failed": BEGIN}
+
+
+def filled(table: dict[str, str], *, run: int = 0, delay: int = 1) -> dict[str, str]:
+    """A table with the number of the next run and the seconds of the next backoff."""
+    return {name: said.format(run=run, delay=delay) for name, said in table.items()}
+
+
+def spent(table: dict[str, str]) -> dict[str, str]:
+    """A table in which every backoff is a giving up."""
+    return {name: "-> fatal" if "backoff" in said else said for name, said in table.items()}
+
+
+def late(table: dict[str, str]) -> dict[str, str]:
+    """A table in which the first start has its delay."""
+    return {name: said.replace("begin #{run}", "begin #{run} in 4 s") for name, said in table.items()}
+
+
+EXPECTED: dict[str, dict[str, str]] = {
+    # place: input: what is to be done. What is not here raises and changes nothing.
+    "initial": filled(RESTING, run=1),
+    "initial, with a delay": filled(late(RESTING), run=1),
+    "initial, stopped": filled(RESTING, run=1),
+    "in its delay": filled(STARTING),
+    "starting": filled(STARTING),
+    "starting, spawned": filled(STARTING),
+    "starting, its budget spent": spent(STARTING),
+    "running": filled(RUNNING),
+    "running, restarted": filled(RUNNING, delay=2),
+    "running, its budget spent": spent(RUNNING),
+    "backoff": filled(BACKOFF, run=2),
+    "backoff after a failed spawn": filled(BACKOFF, run=2),
+    "second backoff": filled(BACKOFF, run=3),
+    "stopping": STOPPING,
+    "stopping in its delay": STOPPING,
+    "stopping, to be killed": {**STOPPING, "stop": "end by kill"},
+    "stopping, then to be killed": {**STOPPING, "stop": "end by kill"},
+    "stopping for a restart": filled(TO_RESTART, run=2),
+    "stopping for a restart, its budget spent": filled(spent(TO_RESTART), run=4),
+    "stopping for a new start": filled(ANEW, run=2),
+    "stopping for a new start, by a restart": filled(ANEW, run=2),
+    "stopping for a new start, its budget spent": filled(ANEW, run=4),
+    "stopping for a new start, with a delay": filled(late(ANEW), run=2),
+    "stopping, not to restart any more": STOPPING,
+    "interrupted by a stop": filled(RESTING, run=2),
+    "interrupted in backoff": filled(RESTING, run=2),
+    "finished": filled(RESTING, run=2),
+    "fatal": filled(RESTING, run=2),
+    "fatal, gave up": filled(RESTING, run=4),
+}
+
+
+def words(actions: Sequence[Action]) -> str:
+    """The actions as one line of the tables above."""
+    said: list[str] = []
+    for action in actions:
+        match action:
+            case BeginRun():
+                said.append(f"begin #{action.number}" + (f" in {action.delay:g} s" if action.delay else ""))
+            case EndRun():
+                said.append("end by kill" if action.kill else "end")
+            case Arm():
+                said.append(f"arm {action.seconds:g}")
+            case Report():
+                said.append(f"-> {action.state}")
+            case _:
+                said.append(type(action).__name__.lower())
+    return ", ".join(said)
+
+
+def feed(machine: Supervision, path: str, *, at: float | None = None) -> list[str]:
+    """Feed inputs by name, one second after the other or all at one time; what is to be done after each."""
+    said: list[str] = []
+    for name in path.split(", ") if path else []:
+        machine_now = machine.now + 1.0 if at is None else at
+        said.append(words(machine.feed(INPUTS[name], machine_now)))
+    return said
+
+
+def led(path: str, policy: Restart = POLICY) -> Supervision:
+    """A supervision that was fed these inputs; "+" in front is a delay of 4 seconds."""
+    delay = 4.0 if path.startswith("+") else 0.0
+    machine = Supervision(policy=policy, rng=Middle(), delay=delay)
+    feed(machine, path.removeprefix("+").removeprefix(", "))
+    return machine
+
+
+def snapshot(machine: Supervision) -> dict[str, Any]:
+    """All that a supervision knows, its budget included, as it is now."""
+    known = dict(vars(machine))
+    budget = known.pop("_budget")
+    assert isinstance(budget, Budget)
+    return known | {
+        "budget": (id(budget), budget._attempt, budget._previous, tuple(budget._times)),
+    }
+
+
+# --- every state, every input
+
+
+def test_the_places_cover_the_table() -> None:
+    """Every state of a service, and every rule, has a place above from which it is tried."""
+    assert set(PLACES) == set(EXPECTED)
+    tried = {(led(PLACES[place]).state, type(INPUTS[name])) for place, inputs in EXPECTED.items() for name in inputs}
+    assert set(Supervision.table) == tried
+    assert set(State) - {State.UNKNOWN} == {state for state, _ in tried}
+    assert {given for _, given in Supervision.table} == {type(given) for given in INPUTS.values()}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_input_in_every_place(place: str) -> None:
+    """It does what the table says, or raises and changes nothing."""
+    actual: dict[str, str] = {}
+    for name, given in INPUTS.items():
+        machine = led(PLACES[place])
+        before = snapshot(machine)
+        try:
+            actions = machine.feed(given, 100.0)
+        except IllegalInput:
+            assert before == snapshot(machine)
+            continue
+        actual[name] = words(actions)
+        moved = machine.state is not before["state"]
+        reports = [Report(previous=before["state"], state=machine.state, reason=machine.reason)] if moved else []
+        assert reports == [action for action in actions if isinstance(action, Report)]
+        assert reports == actions[len(actions) - len(reports) :]  # news last
+        assert (100.0, 100.0 if moved else before["since"]) == (machine.now, machine.since)
+    # All inputs come at 100 s, so a run that was ready has been so for long: its next backoff is the first.
+    expected = {name: said.replace("arm 2", "arm 1") for name, said in EXPECTED[place].items()}
+    assert expected == actual
+
+
+def test_each_rule_says_what_it_does() -> None:
+    """The docs are made of it: one row for each rule, one line each."""
+    said = list(rows(Supervision))
+    assert list(Supervision.table) == [(state, given) for state, given, _ in said]
+    assert [] == [row for row in said if not row[2].endswith(".") or "\n" in row[2]]
+
+
+# --- stops
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if led(PLACES[place]).state.is_live])
+def test_no_run_follows_a_stop(place: str) -> None:
+    """Wherever it is when the stop comes, in its delay and in backoff too, however it ends then (B02, B04)."""
+    for wish, end in itertools.product(["stop", "kill"], ["crashed", "killed", "failed", "never ran"]):
+        machine = led(PLACES[place])
+        said = feed(machine, wish)
+        if machine.state is State.STOPPING:
+            assert "end" in said[0]
+            said += feed(machine, f"spawned, stop, {end}, stop, kill")
+        assert machine.state in (State.INTERRUPT, State.FATAL)
+        assert (False, None) == (machine.wanted, machine.due)
+        assert "begin" not in ", ".join(said)
+
+
+def test_a_stop_in_backoff_needs_no_late_timer() -> None:
+    """It is over at once, and the timer is disarmed (B04)."""
+    machine = led("start, failed")
+    assert ["disarm, -> interrupted"] == feed(machine, "stop")
+    assert "a stop was asked for while it waited to restart" == machine.reason
+    with pytest.raises(IllegalInput):
+        feed(machine, "due")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (f"{UP}, stop, stop", "end"),  # a Process that is stuck takes it as one more SIGKILL
+        (f"{UP}, stop, kill, kill", "end by kill"),
+        (f"{UP}, kill, stop", "end by kill"),
+        (f"{UP}, restart, stop", "end"),
+        (f"{UP}, restart, kill", "end by kill"),
+        (f"{UP}, kill, start, stop", "end by kill"),
+        (f"{UP}, kill, start, done, stop", "end, -> stopping"),
+        (f"{UP}, kill, start, done, spawned, ready, restart", "end, -> stopping"),
+    ],
+)
+def test_a_kill_lasts_as_long_as_the_run(path: str, expected: str) -> None:
+    """What was asked for once need not be asked for again, and the next run starts afresh."""
+    *before, name = path.split(", ")
+    assert [expected] == feed(led(", ".join(before)), name)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("", "it has not been started"),
+        ("start", "is being started"),
+        ("+, start", "waits 4 s before its start"),
+        (UP, "is ready"),
+        (f"{UP}, crashed", "exited with code 1; restarts in 1 s (1 of 2 restarts left)"),
+        (f"{UP}, crashed, due", "is being restarted after its backoff"),
+        (f"{UP}, crashed, start", "is being restarted on request, before its backoff was over"),
+        (f"{UP}, stop", "a stop was asked for"),
+        (f"{UP}, restart", "a restart was asked for"),
+        (f"{UP}, restart, done", "is being restarted on request"),
+        (f"{UP}, stop, start, done", "is being started"),
+        (f"{UP}, stop, killed", "a stop was asked for; was killed by SIGKILL"),
+        (f"{UP}, restart, stop, killed", "a stop was asked for; was killed by SIGKILL"),
+        ("+, start, stop, never ran", "a stop was asked for"),
+        ("start, never ran", "was stopped before it was started"),
+        (f"{UP}, done", "exited with code 0"),
+        ("start, stop, failed", "no such program"),
+        (f"{SPENT}, killed", "gave up: was killed by SIGKILL, and its 2 restarts are spent"),
+    ],
+)
+def test_the_reason_says_why_it_is_there(path: str, reason: str) -> None:
+    """One sentence, in every state."""
+    assert reason == led(path).reason
+
+
+def test_the_reason_for_giving_up_has_the_window() -> None:
+    """Where there is one."""
+    machine = led("start, failed", Restart(max_restarts=0, within=60))
+    assert "gave up: no such program, and its 0 restarts within 60 s are spent" == machine.reason
+    machine = led("start, failed", Restart(max_restarts=None, backoff=Backoff(min=0.25)))
+    assert "no such program; restarts in 0.25 s" == machine.reason
+
+
+# --- restarts
+
+
+@pytest.mark.parametrize(
+    ("when", "end", "state"),
+    [
+        ("on-failure", "crashed", State.BACKOFF),  # a code other than 0 is a failure (B15)
+        ("on-failure", "killed", State.BACKOFF),
+        ("on-failure", "failed", State.BACKOFF),
+        ("on-failure", "done", State.FINISHED),
+        ("always", "done", State.BACKOFF),
+        ("on-abnormal", "crashed", State.FINISHED),
+        ("on-abnormal", "failed", State.BACKOFF),
+        ("never", "crashed", State.FINISHED),
+        ("never", "killed", State.INTERRUPT),
+        ("never", "failed", State.FATAL),
+    ],
+)
+def test_the_policy_judges_each_end(when: Any, end: str, state: State) -> None:
+    """Before it was ready as after; where it ends for good, the state says how (B15, B22)."""
+    for path in ("start", "start, spawned", UP):
+        machine = led(path, Restart(when))
+        feed(machine, end)
+        assert state is machine.state
+        assert (state is State.BACKOFF, False) == (machine.wanted, machine.gave_up)
+        assert (ERROR if end == "failed" else None) is machine.error
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+@pytest.mark.parametrize("end", ["crashed", "killed", "failed"])
+def test_so_many_restarts_are_one_run_more(most: int, end: str) -> None:
+    """Zero is none and does not run over, one is two runs (B16, B17)."""
+    machine = led("start", Restart(max_restarts=most, backoff=Backoff(min=1)))
+    states = [machine.state]
+    while machine.state is not State.FATAL:
+        assert machine.runs <= most + 1
+        feed(machine, "due" if machine.state is State.BACKOFF else end)
+        states.append(machine.state)
+    assert [State.STARTING, State.BACKOFF] * most + [State.STARTING, State.FATAL] == states
+    assert (most + 1, most, True, False) == (machine.runs, machine.restarts, machine.gave_up, machine.wanted)
+
+
+def test_a_crash_loop_has_no_final_state_before_its_end() -> None:
+    """RUNNING, BACKOFF, STARTING, and so on; each backoff longer than the one before."""
+    machine = led("", Restart(max_restarts=3, backoff=Backoff(min=1, max=3)))
+    said: list[str] = []
+    while not machine.state.is_final:
+        said += feed(machine, f"{'due' if machine.due else 'start'}, spawned, ready, crashed")
+    lives = [
+        [f"begin #{run}, -> starting", "awaitready", "-> running", end]
+        for run, end in enumerate(["arm 1, -> backoff", "arm 2, -> backoff", "arm 3, -> backoff", "-> fatal"], 1)
+    ]
+    assert [word for life in lives for word in life] == said
+
+
+def test_chance_is_passed_in() -> None:
+    """The jitter is the middle of 1 and 4."""
+    policy = Restart(backoff=Backoff(min=1, max=8, jitter=True))
+    assert 2.5 == led(f"{UP}, crashed, due, crashed, due, crashed", policy)._budget._previous
+
+
+def test_the_moment_of_the_restart_is_known() -> None:
+    """In BACKOFF and only there."""
+    machine = led(UP)
+    machine.feed(INPUTS["crashed"], 50.0)
+    assert (51.0, 1, None) == (machine.due, machine.left(50.0), machine.refills_in(50.0))
+    feed(machine, "due")
+    assert machine.due is None
+
+
+@pytest.mark.parametrize(
+    "again",
+    ["stop, killed, start", "stop, start, killed", "stop, restart, killed", "stop, start, failed", "crashed, restart"],
+)
+def test_each_new_start_has_a_fresh_budget(again: str) -> None:
+    """Whether it waited for the end of the stop or not; nothing leaks into it (B18, B20)."""
+    machine = led(f"{SPENT}, {again}")
+    assert (State.STARTING, True, False, 0) == (machine.state, machine.wanted, machine.gave_up, machine.restarts)
+    assert 2 == machine.left(machine.now)
+    assert ["arm 1, -> backoff"] == feed(machine, "crashed")
+
+
+@pytest.mark.parametrize("again", ["stop, killed, start", "stop, start, killed", "stop, killed, restart"])
+def test_a_new_start_has_its_delay_a_restart_has_none(again: str) -> None:
+    """The delay is for the first start only (B21)."""
+    machine = led("+")
+    assert ["begin #1 in 4 s, -> starting"] == feed(machine, "start")
+    assert "begin #2, -> starting" == feed(machine, "spawned, ready, restart, killed")[-1]
+    assert "begin #3, -> starting" == feed(machine, "crashed, due")[-1]
+    assert "begin #4 in 4 s, -> starting" in feed(machine, again)
+
+
+def test_a_restart_by_wish_costs_no_budget() -> None:
+    """It is counted as a restart of the service, not as one of the policy."""
+    machine = led(UP)
+    for number in range(1, 9):
+        feed(machine, "restart, killed, spawned, ready")
+        assert (number, number + 1, 2) == (machine.restarts, machine.runs, machine.left(machine.now))
+    feed(machine, "crashed, start")
+    assert (9, 1) == (machine.restarts, machine.left(machine.now))
+
+
+@pytest.mark.parametrize(("ready_for", "expected"), [(9.5, "arm 2, -> backoff"), (10.0, "arm 1, -> backoff")])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "crashed",
+        "restart, killed, crashed",
+        "restart, killed, restart, killed, crashed",
+        "restart, killed, spawned, ready, restart, killed, crashed",
+    ],
+)
+def test_a_steady_run_makes_the_next_backoff_the_first(end: str, ready_for: float, expected: str) -> None:
+    """After ``reset_after`` seconds of ready time, whatever ended that run (B18)."""
+    machine = led("start, failed, due, spawned", Restart(backoff=Backoff(min=1, max=8), reset_after=10))
+    machine.feed(Ready(), 100.0)
+    assert expected == feed(machine, end, at=100.0 + ready_for)[-1]
+    longer = expected.replace("2", "4").replace("1", "2")
+    assert longer == feed(machine, "due, crashed", at=100.0 + ready_for)[-1]
+
+
+def test_time_before_it_was_ready_is_not_steady() -> None:
+    """A run that starts for an hour and dies has not been ready at all."""
+    for path in ("start, failed, due, spawned", f"{UP}, crashed, due, spawned"):
+        assert ["arm 2, -> backoff"] == feed(led(path), "crashed", at=3600.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "restarts"),
+    [
+        ("start", 0),
+        ("start, failed", 0),
+        ("start, failed, due", 1),
+        ("start, failed, restart", 1),
+        (f"{UP}, restart", 0),
+        (f"{UP}, restart, killed", 1),
+        (f"{UP}, crashed, due, stop, killed", 1),
+        (f"{UP}, crashed, due, stop, killed, start", 0),
+        (f"{UP}, crashed, due, stop, start, killed", 0),
+        (f"{UP}, restart, start, restart, killed", 1),
+        (f"{UP}, restart, stop, start, killed", 0),
+        (f"{UP}, stop, start, killed, restart, killed", 1),
+    ],
+)
+def test_restarts_are_runs_after_the_first(path: str, restarts: int) -> None:
+    """Counted when the run begins, from zero at each new start."""
+    assert restarts == led(path).restarts
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("start, failed", ERROR),
+        ("start, failed, stop", ERROR),
+        ("start, stop, failed", ERROR),
+        ("start, failed, due", None),
+        ("start, failed, due, spawned, ready, crashed", None),
+        (f"{UP}, failed", ERROR),  # it could not be looked after any more
+    ],
+)
+def test_the_error_is_that_of_the_last_run(path: str, error: BaseException | None) -> None:
+    """It goes when the next run begins."""
+    assert error is led(path).error
+
+
+# --- new rules
+
+
+def test_a_new_policy_judges_the_next_end_with_a_fresh_budget() -> None:
+    """While it runs, and while it waits."""
+    machine = led(SPENT)
+    new = Restart("always", max_restarts=1, backoff=Backoff(min=5))
+    machine.adopt(policy=new, delay=0.0)
+    assert (new, 1) == (machine.policy, machine.left(machine.now))
+    assert ["arm 5, -> backoff"] == feed(machine, "done")
+    machine.adopt(policy=Restart("never"), delay=0.0)
+    assert ["begin #4, -> starting", "-> finished"] == feed(machine, "due, crashed")
+
+
+def test_the_same_policy_keeps_what_was_counted() -> None:
+    """A change of something else is no way around the budget."""
+    machine = led(SPENT)
+    machine.adopt(policy=Restart(max_restarts=2, within=None, backoff=Backoff(min=1, max=8)), delay=0.0)
+    assert ["-> fatal"] == feed(machine, "crashed")
+
+
+def test_a_new_delay_is_for_the_next_start() -> None:
+    """Not for a restart."""
+    machine = led(UP)
+    machine.adopt(policy=POLICY, delay=3.0)
+    said = feed(machine, "crashed, due, done, start")
+    assert ["begin #2, -> starting", "begin #3 in 3 s, -> starting"] == [word for word in said if "begin" in word]
+
+
+# --- random walks
+
+
+class Outside:
+    """What is there, as the actions of a supervision tell it: one run and how far it is, and a timer."""
+
+    def __init__(self) -> None:
+        self.run: str | None = None  # "delayed", "launching", "up"
+        self.cut = False  # it was told to end
+        self.probing = False
+        self.timer = False
+
+    def legal(self, given: Input) -> bool:
+        """Whether the world could send this now."""
+        match given:
+            case Due():
+                return self.timer
+            case Spawned():
+                return self.run == "launching"
+            case SpawnFailed():
+                return self.run in ("launching", "up")  # from "up": something of ours went wrong
+            case Ready():
+                return self.probing
+            case RunEnded(exit=None):
+                return self.run == "delayed"
+            case RunEnded():
+                return self.run == "up"
+            case _:
+                return True
+
+    def sends(self, given: Input) -> None:
+        """Something has happened out there."""
+        match given:
+            case Due():
+                self.timer = False
+            case Spawned():
+                self.run = "up"
+            case Ready():
+                self.probing = False
+            case SpawnFailed() | RunEnded():
+                self.run, self.cut, self.probing = None, False, False
+            case _:
+                pass
+
+    def performs(self, action: Action) -> None:
+        """Something is done out there."""
+        match action:
+            case BeginRun():
+                assert self.run is None, "a run while there is one"
+                self.run = "delayed" if action.delay else "launching"
+            case EndRun():
+                assert self.run is not None
+                self.cut = True
+            case AwaitReady():
+                assert self.run == "up"
+                assert not self.probing
+                self.probing = True
+            case Arm():
+                assert not self.timer
+                self.timer = True
+            case Disarm():
+                assert self.timer
+                self.timer = False
+            case _:
+                pass
+
+
+POLICIES = [
+    POLICY,
+    Restart("always", max_restarts=1, within=None, backoff=Backoff(min=1, jitter="full")),
+    Restart("always", max_restarts=0),
+    Restart("never"),
+    Restart("always", max_restarts=None, backoff=Backoff(min=0)),
+    Restart("on-abnormal", max_restarts=3, within=None, reset_after=0, backoff=Backoff(jitter="decorrelated")),
+    Restart("on-failure", max_restarts=2, within=5, force_codes={0}, prevent_codes={1}),
+]
+
+
+class Walk(RuleBasedStateMachine):
+    """Anything that the world could send, in any order."""
+
+    @initialize(policy=st.sampled_from(POLICIES), delay=st.sampled_from([0.0, 4.0]))
+    def begin(self, policy: Restart, delay: float) -> None:
+        """A service that was not started."""
+        self.machine = Supervision(policy=policy, rng=Middle(), delay=delay)
+        self.outside = Outside()
+        self.policy = policy
+        self.delay = delay
+        self.now = 0.0
+        self.wanted = False
+        self.pending: str | None = None  # the run that somebody wished for, and waits for the end of this one
+        self.restarts = 0
+        self.paid: list[float] = []  # backoffs of this budget
+        self.runs = 0
+
+    @rule()
+    def launch(self) -> None:
+        """A delay is over, unless the run was told to end."""
+        if self.outside.run == "delayed" and not self.outside.cut:
+            self.outside.run = "launching"
+
+    @rule(policy=st.sampled_from(POLICIES), delay=st.sampled_from([0.0, 4.0]))
+    def update(self, policy: Restart, delay: float) -> None:
+        """New rules, at any time."""
+        self.machine.adopt(policy=policy, delay=delay)
+        self.delay = delay
+        if policy != self.policy:
+            self.policy, self.paid = policy, []
+
+    @rule(number=st.integers(0, 99), seconds=st.sampled_from([0.0, 1.0, 20.0]))
+    def feed(self, number: int, seconds: float) -> None:
+        """Feed one of the inputs that can come, and perform what comes of it."""
+        legal = [given for given in INPUTS.values() if self.outside.legal(given)]
+        given = legal[number % len(legal)]
+        self.now += seconds
+        before = snapshot(self.machine)
+        state = self.machine.state
+        self.outside.sends(given)
+        actions = self.machine.feed(given, self.now)
+        self._wish(given, state)
+        for place, action in enumerate(actions):
+            self.outside.performs(action)
+            if isinstance(action, BeginRun):
+                self._begins(action, given, state)
+            elif isinstance(action, Arm):
+                self.paid.append(self.now)
+            elif isinstance(action, Report):
+                assert place == len(actions) - 1
+                assert (state, self.machine.state, self.machine.reason) == (
+                    action.previous,
+                    action.state,
+                    action.reason,
+                )
+        assert (self.machine.state is not state) == any(isinstance(action, Report) for action in actions)
+        if isinstance(given, StopAsked) and state is State.BACKOFF:
+            assert (State.INTERRUPT, [Disarm()]) == (self.machine.state, actions[:-1])
+        if self.machine.state.is_final:
+            self.wanted, self.pending = False, None
+        if actions == [] and state.is_final:
+            assert {**before, "now": self.now} == snapshot(self.machine)
+
+    def _wish(self, given: Input, state: State) -> None:
+        """Note who wants what."""
+        match given:
+            case StopAsked():
+                self.wanted, self.pending = False, None
+            case StartAsked() | RestartAsked():
+                if state is State.STOPPING:
+                    self.pending = self.pending or "restart" if self.wanted else "start"
+                elif not state.is_live:
+                    self.pending = "start"
+                elif state is State.BACKOFF or isinstance(given, RestartAsked):
+                    self.pending = "restart"
+                self.wanted = True
+            case _:
+                pass
+
+    def _begins(self, action: BeginRun, given: Input, state: State) -> None:
+        """Each run was wished for, or its backoff was paid."""
+        self.runs += 1
+        assert self.wanted, "a run that nobody wants (B02, B04)"
+        if self.pending == "start":
+            self.restarts, self.paid = 0, []
+        else:
+            assert self.pending == "restart" or (isinstance(given, Due) and state is State.BACKOFF)
+            self.restarts += 1
+        assert (self.runs, self.delay if self.pending == "start" else 0.0) == (action.number, action.delay)
+        self.pending = None
+
+    @invariant()
+    def a_run_is_there_exactly_in_the_states_that_say_so(self) -> None:
+        """STARTING, RUNNING, STOPPING; told to end in STOPPING alone."""
+        state = self.machine.state
+        assert (self.outside.run is not None) == (state in (State.STARTING, State.RUNNING, State.STOPPING))
+        assert self.outside.cut == (state is State.STOPPING)
+        assert state is not State.RUNNING or self.outside.run == "up"
+
+    @invariant()
+    def backoff_has_its_timer(self) -> None:
+        """And nothing else has one."""
+        backoff = self.machine.state is State.BACKOFF
+        assert (backoff, backoff) == (self.outside.timer, self.machine.due is not None)
+
+    @invariant()
+    def what_is_wanted_is_known(self) -> None:
+        """As it was asked for, and nothing in a final state; gave_up is FATAL."""
+        machine = self.machine
+        assert self.wanted == machine.wanted
+        assert not (machine.wanted and machine.state.is_final)
+        assert not machine.gave_up or machine.state is State.FATAL
+        assert machine.state not in (State.STARTING, State.RUNNING, State.BACKOFF) or machine.wanted
+
+    @invariant()
+    def the_budget_is_kept(self) -> None:
+        """No more backoffs than the policy allows, and restarts are counted."""
+        within, most = self.policy.within, self.policy.max_restarts
+        in_window = [when for when in self.paid if within is None or self.now - within < when]
+        assert most is None or len(in_window) <= most
+        assert (self.restarts, self.runs) == (self.machine.restarts, self.machine.runs)
+
+
+def test_random_walks() -> None:
+    """Whatever the world sends, the invariants hold."""
+    run_state_machine_as_test(Walk, settings=settings(max_examples=200, stateful_step_count=30, deadline=None))
