@@ -160,7 +160,6 @@ class Supervision(Machine[ServiceAction]):
 
     def restart(self, _given: RestartAsked) -> list[ServiceAction]:
         """STOPPING, and still wanted."""
-        self._kill = False
         self.to(State.STOPPING, "a restart was asked for")
         return [EndRun(kill=False, why="a restart was asked for")]
 
