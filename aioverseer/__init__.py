@@ -9,9 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if sys.platform == "win32":
-    raise ImportError(
-        "aioverseer needs sessions, process groups and POSIX signals: use WSL on Windows"
-    )
+    raise ImportError("aioverseer needs sessions, process groups and POSIX signals: use WSL on Windows")
 
 from aioverseer.core.backoff import Backoff
 from aioverseer.core.errors import (

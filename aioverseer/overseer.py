@@ -194,8 +194,11 @@ class Overseer:
         for service in self._services.values():
             service.forsake()
         over = task.done() and not task.cancelled()
-        if over and task.exception() is not None:
-            raise OverseerError(f"overseer {self.name!r} has failed: this is a bug of it") from task.exception()
+        failure = task.exception() if over else None
+        if isinstance(failure, Exception):
+            raise OverseerError(f"overseer {self.name!r} has failed: this is a bug of it") from failure
+        if failure is not None:  # a KeyboardInterrupt that came while the host task was at work
+            raise failure
         survivors = task.result() if over else None
         if cancelled is not None:
             if survivors is not None:
@@ -581,7 +584,8 @@ class Overseer:
             previous=report.previous,
             state=report.state,
             reason=report.reason,
-            status=service.status(),
+            # Without the lines that a buffered service keeps: the journal must stay bounded.
+            status=service.status(lines=False),
         )
         if report.state.is_live:
             self._live.add(service.id)
@@ -593,9 +597,11 @@ class Overseer:
             self._watchers.tell(self._added)
 
     def _on_signal(self, number: signals.Signals) -> None:
-        again = self.received_signal is not None
+        # A second one kills what the first one has not ended yet; once all that is over it is a first one again.
+        live = [self._services[id] for id in sorted(self._live)]
+        again = self.received_signal is not None and any(service.state is State.STOPPING for service in live)
         self.received_signal = number
         self._stops += 1
         _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
-        self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=again)
+        self._ask_to_stop(live, kill=again)
         self._watchers.tell(self._added)

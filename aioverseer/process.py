@@ -180,8 +180,12 @@ class Process:
         """Whether it is still there although its whole ladder has been taken."""
         return self._run.stuck
 
-    def status(self) -> Status:
-        """Return a snapshot of everything known about it."""
+    def status(self, *, lines: bool = True) -> Status:
+        """Return a snapshot of everything known about it.
+
+        Args:
+            lines: Whether the lines of a buffered run are part of it.
+        """
         run = self._run
         return Status(
             id=self.spec.id,
@@ -194,8 +198,8 @@ class Process:
             started_at=self._labels.started_at,
             stopped_at=self._labels.stopped_at,
             runtime=self.runtime,
-            stdout=None if self._kept_stdout is None else list(self._kept_stdout.lines),
-            stderr=None if self._kept_stderr is None else list(self._kept_stderr.lines),
+            stdout=None if self._kept_stdout is None or not lines else list(self._kept_stdout.lines),
+            stderr=None if self._kept_stderr is None or not lines else list(self._kept_stderr.lines),
             reason=run.reason,
             cwd=self.spec.cwd,
             delay_start=self.spec.delay_start,

@@ -153,11 +153,15 @@ class Service:
         """The final Status of each of the last runs, oldest first."""
         return tuple(self._history)
 
-    def status(self) -> Status:
-        """Return a snapshot of everything known about it."""
+    def status(self, *, lines: bool = True) -> Status:
+        """Return a snapshot of everything known about it.
+
+        Args:
+            lines: Whether the lines of a buffered run are part of it.
+        """
         machine, process, spec = self._machine, self._process, self._spec
         exit = None if process is None else process.exit
-        run = None if process is None else process.status()
+        run = None if process is None else process.status(lines=lines)
         return Status(
             id=spec.id,
             argv=spec.argv,

@@ -152,7 +152,19 @@ def test_it_works_beside_a_running_event_loop() -> None:
 @pytest.mark.parametrize(("threaded", "original"), [(ThreadedOverseer, Overseer), (ThreadedService, Service)])
 def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> None:
     """No public method of the async face is missing, but those that make sense on the loop alone."""
-    on_the_loop = {"check", "hear", "start_soon", "adopt", "close", "room", "undo", "post", "stopped", "stop_outcome"}
+    on_the_loop = {
+        "check",
+        "hear",
+        "start_soon",
+        "adopt",
+        "close",
+        "room",
+        "undo",
+        "post",
+        "ask_to_stop",
+        "forsake",
+        "stop_outcome",
+    }
     data = {"is_stuck", "process"}
     names = {name for name, _ in inspect.getmembers(original) if not name.startswith("_")} - on_the_loop - data
     assert set() == names - {name for name, _ in inspect.getmembers(threaded)}

@@ -29,6 +29,7 @@ class HostSignals:
         """
         self._on_signal = on_signal
         self._before: dict[signal.Signals, Any] = {}
+        self._of_loop: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
         """Take SIGINT and SIGTERM over.
@@ -41,7 +42,11 @@ class HostSignals:
                 "handle_signals=True works in the main thread only: leave it out, and stop the overseer from there"
             )
         loop = asyncio.get_running_loop()
+        # What the host gave to its event loop can be read there only; a loop without this dict (uvloop) forgets it.
+        handles: dict[int, Any] = getattr(loop, "_signal_handlers", {})
         for number in _WATCHED:
+            if number in handles:
+                self._of_loop[number] = handles[number]
             self._before[number] = signal.getsignal(number)
             loop.add_signal_handler(number, self._on_signal, number)
 
@@ -51,5 +56,8 @@ class HostSignals:
         while self._before:
             number, handler = self._before.popitem()
             loop.remove_signal_handler(number)
-            if handler is not None:  # None: it was not set from Python, and cannot be put back from here
+            handle = self._of_loop.pop(number, None)
+            if handle is not None:
+                loop.add_signal_handler(number, handle._callback, *handle._args)  # noqa: SLF001  # there is no public way
+            elif handler is not None:  # None: it was not set from Python, and cannot be put back from here
                 signal.signal(number, handler)

@@ -35,6 +35,8 @@ class Watchers(Generic[T]):
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if not _judged(future, value, wanted):
+            # Those whose waiter was cancelled must not pile up while nothing changes.
+            self._waiting = [entry for entry in self._waiting if not entry[0].done()]
             self._waiting.append((future, wanted))
         return future
 
