@@ -24,6 +24,9 @@ SECRET = "hunter2"
 class BytesPath:
     """A path of bytes, as ``os.PathLike[bytes]`` is."""
 
+    def __repr__(self) -> str:  # part of a test's name, which must be the same in every process
+        return "BytesPath()"
+
     def __fspath__(self) -> bytes:
         return b"/srv"
 
@@ -115,7 +118,7 @@ def given_and_kept(value: Any) -> tuple[Any, Any]:
 def cases(table: dict[str, list[Any]]) -> list[Any]:
     """A parameter set for each option and value, readable in a report."""
     return [
-        pytest.param(option, value, id=ascii(f"{option}={value!r}"[:60]))
+        pytest.param(option, value, id=re.sub(" at 0x[0-9a-f]+", "", ascii(f"{option}={value!r}"))[:60])
         for option, values in table.items()
         for value in values
     ]
