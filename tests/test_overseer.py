@@ -850,7 +850,7 @@ async def test_reader_that_never_reads_slows_nobody() -> None:
         )
         overseer.add("noisy", *noisy)
         await overseer.start_all()
-        while not unread[1].full():
+        while not unread[2].full():
             await asyncio.sleep(0)
         async with limit(3, "the stop"):
             assert (await overseer.stop_all()).escalated == []
