@@ -13,7 +13,17 @@ from typing import Any
 import anyio
 import pytest
 
-from aioverseer import OverseerError, Process, ProcessFailed, ProcessNotRunning, SpecError, State, Stop, StopFailed
+from aioverseer import (
+    Exit,
+    OverseerError,
+    Process,
+    ProcessFailed,
+    ProcessNotRunning,
+    SpecError,
+    State,
+    Stop,
+    StopFailed,
+)
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import child, limit
 
@@ -128,9 +138,9 @@ async def test_signals_reach_the_group_or_the_leader_alone() -> None:
     assert "leader 2" == await process.stdout.get()
     await process.stop()
     assert [] == [line async for line in process.stdout]
-    for use in (lambda: process.signal(signal.SIGUSR1), lambda: Process("true").signal(1)):
+    for ended in (process, Process("true")):
         with pytest.raises(ProcessNotRunning):
-            use()
+            ended.signal(signal.SIGUSR1)
 
 
 async def test_standard_input_in_every_way(tmp_path: pathlib.Path) -> None:
@@ -213,15 +223,8 @@ async def test_what_nothing_ends_is_reported() -> None:
     with pytest.raises(StopFailed, match="still there 2 s after SIGKILL"):
         await stop
     assert State.STOPPING is process.state
-    launcher.children[0].end(process.exit or signal_exit())
+    launcher.children[0].end(Exit(signal=signal.SIGKILL))
     assert State.INTERRUPT is (await process).state
-
-
-def signal_exit() -> Any:
-    """The end by SIGKILL."""
-    from aioverseer import Exit  # used here only
-
-    return Exit(signal=signal.SIGKILL)
 
 
 async def test_a_block_stops_its_process_however_it_is_left() -> None:
