@@ -338,12 +338,13 @@ async def test_another_loop_is_refused() -> None:
 
 async def test_descriptions_are_refused_when_they_are_made() -> None:
     """Before anything is started, with the name of the option."""
-    for argv, options, words in (
+    cases: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
         ((), {}, "argv"),
         (("true", 5), {}, "argv\\[1\\]=5"),
         (("a\0b",), {}, "NUL"),
         (("true",), {"cwd": 5}, "cwd=5"),
         (("true",), {"bufferd": True}, "did you mean 'buffered'"),
-    ):
+    ]
+    for argv, options, words in cases:
         with pytest.raises(SpecError, match=words):
             Process(*argv, **options)

@@ -130,13 +130,14 @@ async def test_behind_a_wrapper_a_missing_program_is_still_an_error() -> None:
 async def test_what_only_root_may_is_refused_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sentence names the option and the value; nothing is spawned."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    for options, words in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"user": "root"}, "user='root'"),
         ({"extra_groups": [0]}, "extra_groups=\\(0,\\)"),
         ({"user": "nobody-of-this-name"}, "no user 'nobody-of-this-name'"),
         ({"user": "root:no-such-group"}, "no group 'no-such-group'"),
         ({"nice": -20}, "nice=-20"),
-    ):
+    ]
+    for options, words in cases:
         with pytest.raises(SpawnError, match=words):
             await Process("true", **options).start()
 
