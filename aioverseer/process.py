@@ -330,6 +330,7 @@ class Process:
             raise SpecError(
                 f'{self.spec.id!r} has no pipe to write to: give it stdin="pipe"', option="stdin", value=None
             )
+        self._check_loop()
         sink = self._live_child().stdin
         if sink is None:
             raise self._not_running()
@@ -351,13 +352,7 @@ class Process:
         Raises:
             OverseerError: When it is called on another event loop than the one it was started on.
         """
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise OverseerError(
-                f"{self.spec.id!r} belongs to another event loop: use it on the loop on which it was started"
-            )
+        self._check_loop()
         for action in self._run.feed(given, self._clock.now()):
             match action:
                 case Launch():
@@ -383,6 +378,16 @@ class Process:
                 case _:
                     assert_never(action)
 
+    def _check_loop(self) -> None:
+        """Make sure that all use is on one event loop: nothing in here is safe between threads."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise OverseerError(
+                f"{self.spec.id!r} belongs to another event loop: use it on the loop on which it was started"
+            )
+
     def _on_due(self) -> None:
         self._timer = None
         self.post(Due())
@@ -398,7 +403,13 @@ class Process:
             return
         task = asyncio.ensure_future(work())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # Cancelled before its first step, when all tasks of a loop are: nobody else can tell those who wait.
+        if task.cancelled() and self._child is None and self.pid is None and not self.state.is_final:
+            self.post(SpawnFailed(error=self._start_cancelled()))
 
     def _send(self, action: SendSignal) -> None:
         if self._child is None:
@@ -436,7 +447,7 @@ class Process:
         try:
             child = await self._launcher.launch(self.spec, capture=capture)
         except asyncio.CancelledError:
-            self.post(SpawnFailed(error=SpawnError(f"the start of {self.spec.id!r} was cancelled")))
+            self.post(SpawnFailed(error=self._start_cancelled()))
             raise
         except Exception as error:  # noqa: BLE001  # SpawnError is data, anything else a bug: start() raises either
             self.post(SpawnFailed(error=error))
@@ -530,7 +541,13 @@ class Process:
         return self._child
 
     def _not_running(self) -> ProcessNotRunning:
+        if self.pid is not None and not self.state.is_final:
+            # Its last output is being read; the state follows that.
+            return ProcessNotRunning(f"{self.spec.id!r} (pid {self.pid}) has just ended")
         return ProcessNotRunning(f"{self.spec.id!r} is not running: it is {self.state}, {self._run.reason}")
+
+    def _start_cancelled(self) -> SpawnError:
+        return SpawnError(f"the start of {self.spec.id!r} was cancelled")
 
     def _stop_failed(self) -> StopFailed:
         return StopFailed(
@@ -541,6 +558,7 @@ class Process:
         )
 
     async def _watch(self, wanted: Callable[[Process], bool]) -> None:
+        self._check_loop()
         await self._watchers.watch(self, wanted)
 
     async def _undo(self, stop: StopAsked, *, raise_cancelled: bool = False) -> None:

@@ -16,6 +16,7 @@ import shutil
 import signal
 from collections.abc import Generator, Mapping
 from typing import Self
+from weakref import WeakValueDictionary
 
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import PathLike, Spec
@@ -67,11 +68,9 @@ class SystemChild:
 
     def sweep(self) -> None:
         """Kill what is left in the group; see ``seam.Child``."""
-        # The leader is reaped, so its number may be given to somebody else at any moment: only the pidfd still
-        # means this group. Where the kernel cannot signal a group by it, nothing is sent.
-        if self._pidfd is not None:
-            with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+        with contextlib.suppress(OSError):
+            if self._pidfd is None or not self._signal_by_pidfd(self._pidfd, signal.SIGKILL, leader_only=False):
+                self._sweep_by_number()
 
     def close(self) -> None:
         """Let go of every descriptor; see ``seam.Child``."""
@@ -82,26 +81,46 @@ class SystemChild:
             os.close(self._pidfd)
             self._pidfd = None
 
+    def _sweep_by_number(self) -> None:
+        # The leader is reaped. Its number is given to nobody else while its group has a member (POSIX), so a group
+        # of this number without a leader is what ours has left; one with a leader would be somebody else's.
+        self._refuse_what_is_ours()
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            os.killpg(self.pid, signal.SIGKILL)
+
     def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
         """Send it and return True, or return False where this kernel cannot."""
         flags = 0 if leader_only else _PIDFD_SIGNAL_PROCESS_GROUP
         try:
             signal.pidfd_send_signal(pidfd, number, None, flags)
         except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOSYS):  # before Linux 6.9, or before 5.1
-                return False
-            raise
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):  # before Linux 6.9, or before 5.1
+                raise
+            if error.errno == errno.EINVAL and not self._ended:
+                # On 3.11 a thread reaps before asyncio tells: raise now if the number is the child's no more.
+                signal.pidfd_send_signal(pidfd, 0)
+            return False
         return True
 
     def _signal_by_number(self, number: int, *, leader_only: bool) -> None:
-        # 0 and 1 and our own group can only come from a bug, and would be a disaster: look once more. The number
-        # is still the child's: asyncio has not told of its end, and so nobody but the kernel can give it away.
-        if self.pid <= 1 or self.pid in (os.getpid(), os.getpgrp()):
-            raise ProcessLookupError(errno.ESRCH, f"{self.pid} is no child of this host")
+        # The number is still the child's: asyncio has not told of its end, and so nobody but the kernel can give it
+        # away.
+        self._refuse_what_is_ours()
         if leader_only:
             os.kill(self.pid, number)
         else:
             os.killpg(self.pid, number)
+
+    def _refuse_what_is_ours(self) -> None:
+        # 0 and 1 and our own group can only come from a bug, and would be a disaster: look once more.
+        if self.pid <= 1 or self.pid in (os.getpid(), os.getpgrp()):
+            raise ProcessLookupError(errno.ESRCH, f"{self.pid} is no child of this host")
+
+
+_turns: WeakValueDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakValueDictionary()
+"""Whose turn it is to spawn, for each event loop on which somebody wants to; an entry goes with the last of them."""
 
 
 class SystemLauncher:
@@ -110,10 +129,6 @@ class SystemLauncher:
     A spawn blocks the loop for a third of a millisecond. Two hundred that come due together would block it for
     seventy; with a turn of the loop between them the host stays responsive.
     """
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn: asyncio.Lock
 
     async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
         """Start a program.
@@ -147,9 +162,9 @@ class SystemLauncher:
     ) -> asyncio.Task[asyncio.subprocess.Process]:
         """Begin the spawn in a task of its own; when this returns, the system has been asked."""
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # an overseer may be used again on another loop, and a lock belongs to one
-            self._loop, self._turn = loop, asyncio.Lock()
-        async with self._turn:
+        if (turn := _turns.get(loop)) is None:
+            turn = _turns[loop] = asyncio.Lock()
+        async with turn:
             # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
             # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
             task = asyncio.create_task(
@@ -182,8 +197,9 @@ async def _abandon(task: asyncio.Task[asyncio.subprocess.Process]) -> None:
     if not task.done() or task.cancelled() or task.exception() is not None:
         return
     process = task.result()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
     await settle(asyncio.ensure_future(process.wait()), within=_SPAWN_GRACE)
 
 
@@ -247,8 +263,10 @@ class _Descriptors:
         if spec.stdin == "inherit":
             self.child_stdin = None
         elif isinstance(spec.stdin, PathLike):
-            self.child_stdin = os.open(spec.stdin, os.O_RDONLY | os.O_CLOEXEC)
+            # A FIFO without a writer must not hold up the event loop, nor a terminal become the host's.
+            self.child_stdin = os.open(spec.stdin, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
             self._theirs.append(self.child_stdin)
+            os.set_blocking(self.child_stdin, True)
         else:
             read, write = os.pipe()
             self._theirs.append(read)
@@ -306,12 +324,19 @@ def _as_spawn_error(spec: Spec) -> Generator[None]:
 def _look_up(spec: Spec) -> None:
     if spec.cwd is not None and not os.path.isdir(spec.cwd):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), spec.cwd)
-    program = spec.argv[0]
-    if "/" in program:
-        program = os.path.join(spec.cwd or "", program)
-    if shutil.which(program, path=_search_path(spec)) is None:
-        number = errno.EACCES if os.path.exists(program) else errno.ENOENT
+    if not _is_found(spec):
+        number = errno.EACCES if os.path.exists(_program(spec)) else errno.ENOENT
         raise OSError(number, os.strerror(number), spec.argv[0])
+
+
+def _program(spec: Spec) -> str:
+    """Return the program as it is looked for: a path is taken from the folder to run in."""
+    program = spec.argv[0]
+    return os.path.join(spec.cwd or "", program) if "/" in program else program
+
+
+def _is_found(spec: Spec) -> bool:
+    return shutil.which(_program(spec), path=_search_path(spec)) is not None
 
 
 def _search_path(spec: Spec) -> str | None:
@@ -329,7 +354,7 @@ def _explained(spec: Spec, words: list[str], error: OSError | ValueError) -> Spa
         text += f"its working folder cwd={spec.cwd!r} cannot be entered ({error.strerror}): create it or change cwd"  # type: ignore[union-attr]  # only an OSError has a filename
         return SpawnError(text, errno=number, filename=spec.cwd)
     match number:
-        case errno.ENOENT if shutil.which(program, path=_search_path(spec)) is not None:
+        case errno.ENOENT if _is_found(spec):
             why = f"{program!r} is there, but the interpreter in its first line is not: mend its #! line"
         case errno.ENOENT if "/" in program:
             why = f"there is no file {program!r}: mend the path, or install the program"

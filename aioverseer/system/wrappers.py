@@ -60,9 +60,14 @@ def _nice(spec: Spec) -> list[str]:
     if increment == 0:
         return []
     # nice(1) only prints a warning when it may not lower the number, and runs the program all the same.
-    if increment < 0 and os.geteuid() != 0 and spec.nice < 20 - resource.getrlimit(resource.RLIMIT_NICE)[0]:
+    if increment < 0 and os.geteuid() != 0 and not _may_be_raised(spec.nice):
         raise _refuse(spec, "nice", spec.nice, "only root may make a program more urgent than the host")
     return [_tool(spec, "nice", "nice", spec.nice), "-n", str(increment)]
+
+
+def _may_be_raised(nice: int) -> bool:
+    limit = resource.getrlimit(resource.RLIMIT_NICE)[0]
+    return limit == resource.RLIM_INFINITY or nice >= 20 - limit
 
 
 def _rlimits(spec: Spec) -> list[str]:
