@@ -113,10 +113,11 @@ async def test_the_pipe_is_left_alone_until_half_of_the_queue_is_free() -> None:
     queue: LineQueue[int] = LineQueue(10)
     told: list[int] = []
     queue.on_room = lambda: told.append(queue.qsize())
-    queue.deliver(range(9))
-    assert not queue.blocked
-    queue.deliver([9])
-    assert queue.blocked
+    blocked: list[bool] = []
+    for batch in (range(9), [9]):
+        queue.deliver(batch)
+        blocked.append(queue.blocked)
+    assert [False, True] == blocked
     for _ in range(10):
         queue.get_nowait()
     assert ([5], False) == (told, queue.blocked)

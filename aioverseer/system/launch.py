@@ -82,12 +82,14 @@ class SystemChild:
             self._pidfd = None
 
     def _sweep_by_number(self) -> None:
-        # The leader is reaped. Its number is given to nobody else while its group has a member (POSIX), so a group
-        # of this number without a leader is what ours has left; one with a leader would be somebody else's.
+        # Needed often: a program that ends at once is reaped before a pidfd can be had. Its number is given to nobody
+        # else while its group has a member (POSIX), so a group of this number without a leader is what ours has
+        # left, and one with a leader is somebody else's. Both are asked without a signal.
         self._refuse_what_is_ours()
         try:
-            os.kill(self.pid, 0)
+            os.getsid(self.pid)
         except ProcessLookupError:
+            os.getpriority(os.PRIO_PGRP, self.pid)
             os.killpg(self.pid, signal.SIGKILL)
 
     def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
