@@ -43,6 +43,10 @@ TAIL_LINES = 200
 TAIL_BYTES = 64 * 1024
 """Bytes, or characters of text, that these lines may have together; the last line is kept whatever its size."""
 
+_LAST_BYTES = 128 * 1024
+"""Bytes that are still read without regard to a slow reader once a program has ended: what it left behind is being
+killed, and may fill its pipe once more before the end of the pipe comes."""
+
 Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
 """What becomes of lines that a subscriber has no room for."""
 
@@ -276,6 +280,7 @@ class Pump:
         self._splitter = splitter
         self._outlets = outlets
         self._on_end = on_end
+        self._spare = 0
         for outlet in outlets:
             outlet.on_room = self._room
 
@@ -284,8 +289,11 @@ class Pump:
         self._source.attach(self._data, self._end)
 
     def drain(self) -> None:
-        """Deliver what the pipe holds now, whether anybody is blocked or not."""
+        """Deliver what the pipe holds now, whether anybody is blocked or not, and look out for its end."""
         self._source.drain()
+        if not self.ended:
+            self._spare = _LAST_BYTES
+            self._source.resume()
 
     def close(self) -> None:
         """Let go of the pipe, and deliver the line that was begun."""
@@ -293,12 +301,11 @@ class Pump:
         self._end()
 
     def _data(self, chunk: bytes) -> None:
+        self._spare -= len(chunk)
         batch = self._splitter.feed(chunk)
-        if not batch:
-            return
-        for outlet in self._outlets:
+        for outlet in self._outlets if batch else ():
             outlet.deliver(batch)
-        if any(outlet.blocked for outlet in self._outlets):
+        if self._spare <= 0 and any(outlet.blocked for outlet in self._outlets):
             self._source.pause()
 
     def _end(self) -> None:

@@ -1043,7 +1043,7 @@ def test_eager_tasks_change_nothing() -> None:
     """Under the eager task factory all verbs work, and the transitions are the same."""
 
     async def use() -> list[State]:
-        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]  # from Python 3.12 on
         async with limit(), Overseer() as overseer:
             events = overseer.events()
             overseer.add("short", "true")

@@ -48,9 +48,9 @@ def test_an_event_is_flat_json() -> None:
 def test_an_event_is_frozen_with_all_that_it_holds() -> None:
     """What is read later is what was true at the transition (B47)."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        EVENT.state = State.RUNNING  # type: ignore[misc]
+        EVENT.state = State.RUNNING  # type: ignore[misc]  # that it is refused is the point
     with pytest.raises(dataclasses.FrozenInstanceError):
-        EVENT.status.state = State.RUNNING  # type: ignore[misc]
+        EVENT.status.state = State.RUNNING  # type: ignore[misc]  # that it is refused is the point
 
 
 @pytest.mark.parametrize(

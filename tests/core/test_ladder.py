@@ -46,9 +46,9 @@ def test_a_ladder_is_a_value() -> None:
     assert Stop(scope="leader") == dataclasses.replace(written, scope="leader")
     assert isinstance(written.steps[0].signal, Signals)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        written.scope = "leader"  # type: ignore[misc]
+        written.scope = "leader"  # type: ignore[misc]  # that it is refused is the point
     with pytest.raises(SpecError, match=r"stop\.scope"):
-        dataclasses.replace(written, scope="all")  # type: ignore[arg-type]
+        dataclasses.replace(written, scope="all")  # type: ignore[arg-type]  # that it is refused is the point
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_policy_does_not_change() -> None:
     """It is frozen; a changed copy is checked again."""
     restart = Restart("always", force_codes={3})
     with pytest.raises(dataclasses.FrozenInstanceError):
-        restart.when = "never"  # type: ignore[misc]
+        restart.when = "never"  # type: ignore[misc]  # that it is refused is the point
     assert Restart("never", force_codes={3}) == dataclasses.replace(restart, when="never")
     with pytest.raises(SpecError, match="prevent_codes"):
         dataclasses.replace(restart, prevent_codes=frozenset({3}))

@@ -410,4 +410,4 @@ def test_nothing_can_change_afterwards(option: str) -> None:
     with pytest.raises(TypeError):
         getattr(made, option)[name] = None
     with pytest.raises(dataclasses.FrozenInstanceError):
-        made.id = "other"  # type: ignore[misc]
+        made.id = "other"  # type: ignore[misc]  # that it is refused is the point

@@ -87,4 +87,4 @@ def test_an_exit_is_a_value() -> None:
     """Equal by its content, usable as a key, frozen."""
     assert 1 == len({Exit(code=1), Exit.from_returncode(1)})
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Exit(code=1).code = 2  # type: ignore[misc]
+        Exit(code=1).code = 2  # type: ignore[misc]  # that it is refused is the point

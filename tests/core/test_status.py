@@ -144,7 +144,7 @@ def test_to_json_has_the_seeds_keys_and_ours(changes: dict[str, Any], expected: 
 def test_a_status_does_not_change() -> None:
     """It is a snapshot."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        FRESH.pid = 7  # type: ignore[misc]
+        FRESH.pid = 7  # type: ignore[misc]  # that it is refused is the point
 
 
 def test_a_status_has_no_place_for_the_environment() -> None:

@@ -40,4 +40,4 @@ def test_why_is_frozen_data_too() -> None:
     why = Why(id="db", state=State.RUNNING, reason="is ready", since=2.0)
     assert ("db", State.RUNNING, "is ready", 2.0, None, None, None, None) == dataclasses.astuple(why)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        why.reason = ""  # type: ignore[misc]
+        why.reason = ""  # type: ignore[misc]  # that it is refused is the point
