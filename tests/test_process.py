@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import OverseerError, Process, ProcessNotRunning, Spec, SpecError, SpawnError, State, Stop
+from aioverseer import OverseerError, Process, ProcessNotRunning, SpawnError, Spec, SpecError, State, Stop
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import child, limit
 
@@ -151,7 +151,7 @@ async def test_exit_codes_are_kept() -> None:
 
 
 async def test_what_could_not_be_started_is_fatal_for_every_caller() -> None:
-    """start raises the same error each time, wait returns it, stop and status go on working, streams end."""
+    """Start raises the same error each time, wait returns it, stop and status go on working, streams end."""
     process = Process("/no/such/program", streaming=True)
     calls = await asyncio.gather(process.start(), process.start(), process.wait(), return_exceptions=True)
     error, again, status = calls
@@ -462,7 +462,10 @@ async def test_writing_waits_while_the_program_does_not_read_and_can_be_cancelle
 
 async def test_a_write_that_waits_when_the_program_ends_is_told_so() -> None:
     """Also when somebody else still holds the reading end."""
-    for code in ("print('up'); signal.pause()", "os.fork() or (os.setsid(), signal.pause()); print('up'); signal.pause()"):
+    for code in (
+        "print('up'); signal.pause()",
+        "os.fork() or (os.setsid(), signal.pause()); print('up'); signal.pause()",
+    ):
         process = await up(*child(f"import os, signal; {code}"), stdin="pipe", drain_timeout=0.05)
         writing = asyncio.ensure_future(process.write(b"x" * 1_000_000))
         await asyncio.sleep(0)
@@ -504,9 +507,7 @@ async def test_without_buffered_and_streaming_output_goes_to_the_null_device() -
 @pytest.mark.parametrize(("buffered", "streaming"), [(True, False), (False, True), (True, True)])
 async def test_buffered_and_streaming_are_each_the_whole(buffered: bool, streaming: bool) -> None:
     """Both streams, each complete, the unterminated last line included."""
-    process = Process(
-        "sh", "-c", "echo a; echo b >&2; printf c; printf d >&2", buffered=buffered, streaming=streaming
-    )
+    process = Process("sh", "-c", "echo a; echo b >&2; printf c; printf d >&2", buffered=buffered, streaming=streaming)
     status = await process
     assert ((["a", "c"], ["b", "d"]) if buffered else (None, None)) == (status.stdout, status.stderr)
     if streaming:
