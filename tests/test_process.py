@@ -44,7 +44,8 @@ async def line(process: Process) -> Any:
 
 async def up(*argv: str, **options: Any) -> Process:
     """A process that has said its first line."""
-    process = Process(*argv, **{"streaming": True, **options})
+    settings: dict[str, Any] = {"streaming": True, **options}
+    process = Process(*argv, **settings)
     await process.start()
     assert "up" == await line(process)
     return process
