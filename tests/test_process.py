@@ -465,7 +465,7 @@ async def test_a_write_that_waits_when_the_program_ends_is_told_so() -> None:
     """Also when somebody else still holds the reading end."""
     for code in (
         "print('up'); signal.pause()",
-        "os.fork() or (os.setsid(), signal.pause()); print('up'); signal.pause()",
+        "os.fork() or (os.setsid(), print('up'), signal.pause()); signal.pause()",
     ):
         process = await up(*child(f"import os, signal; {code}"), stdin="pipe", drain_timeout=0.05)
         writing = asyncio.ensure_future(process.write(b"x" * 1_000_000))
