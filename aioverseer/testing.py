@@ -113,7 +113,9 @@ class _ScriptedSource:
         self._flow()
 
     def drain(self) -> None:
-        self._paused = False
+        # All of it, although the reader pauses in between: that is what draining means.
+        while self._held and self._on_data is not None:
+            self._on_data(self._held.pop(0))
         self._flow()
 
     def close(self) -> None:
@@ -142,10 +144,11 @@ class _ScriptedSink:
     def __init__(self) -> None:
         self.received = b""
         self.closed = False
+        self.broken = False
 
     async def write(self, data: bytes) -> None:
-        if self.closed:
-            raise BrokenPipeError("the pipe is closed")
+        if self.closed or self.broken:
+            raise BrokenPipeError("the pipe is closed, or nobody reads it any more")
         self.received += data
 
     def close(self) -> None:
@@ -228,7 +231,7 @@ class RunningChild:
         self.signals: list[int] = []
         self.swept = False
         self.closed = False
-        feeds = spec.stdin is not None and spec.stdin != "inherit"
+        feeds = isinstance(spec.stdin, str | bytes) and spec.stdin != "inherit"
         self.stdin = _ScriptedSink() if feeds else None
         self.stdout = _ScriptedSource() if capture else None
         self.stderr = _ScriptedSource() if capture and not spec.merge_stderr else None
@@ -274,6 +277,8 @@ class RunningChild:
         if self._exit.done():
             return
         self._exit.set_result(exit)
+        if self.stdin is not None:
+            self.stdin.broken = True
         for source in (self.stdout, self.stderr):
             if source is not None:
                 source.end()
