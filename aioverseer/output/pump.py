@@ -1,0 +1,126 @@
+"""The pump: one pipe's bytes become lines and go to its outlets.
+
+Who the outlets are is said by ``process.py``; queues and subscribers never live here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from aioverseer.core.lines import LineSplitter
+from aioverseer.system.seam import Source
+
+__all__ = ["LineList", "Outlet", "Pump"]
+
+_LAST_BYTES = 128 * 1024
+"""Bytes that are still read without regard to a slow reader once a program has ended: what it left behind is being
+killed, and may fill its pipe once more before the end of the pipe comes."""
+
+
+class Outlet(Protocol):
+    """Where a pump puts its batches."""
+
+    on_room: Callable[[], None] | None
+    """Called when it is no longer blocked."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the pipe is to be left alone until there is room."""
+        ...
+
+    def deliver(self, batch: Sequence[Any]) -> None:
+        """Take a batch, whatever its size; the list is shared and must not be kept."""
+        ...
+
+    def end(self) -> None:
+        """Take note that nothing more comes."""
+        ...
+
+
+class LineList:
+    """Keeps all lines of a stream, for ``buffered`` output."""
+
+    def __init__(self) -> None:
+        self.on_room: Callable[[], None] | None = None
+        self.lines: list[Any] = []
+
+    @property
+    def blocked(self) -> bool:
+        """Never: it grows."""
+        return False
+
+    def deliver(self, batch: Sequence[Any]) -> None:
+        """Keep them."""
+        self.lines.extend(batch)
+
+    def end(self) -> None:
+        """Nothing to do."""
+
+
+class Pump:
+    """Moves one pipe's lines to its outlets, and leaves the pipe alone while one of them is blocked."""
+
+    def __init__(
+        self,
+        source: Source,
+        splitter: LineSplitter,
+        outlets: Sequence[Outlet],
+        *,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Connect a pipe; nothing is read before ``start``.
+
+        Args:
+            source: The pipe.
+            splitter: Makes lines of bytes; used by this pump alone.
+            outlets: Who gets the lines.
+            on_end: Called once, when the pipe has ended and everything was delivered.
+        """
+        self.ended = False
+        self._source = source
+        self._splitter = splitter
+        self._outlets = outlets
+        self._on_end = on_end
+        self._spare = 0
+        for outlet in outlets:
+            outlet.on_room = self._room
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._source.attach(self._data, self._end)
+
+    def drain(self) -> None:
+        """Deliver what the pipe holds now, whether anybody is blocked or not, and look out for its end."""
+        self._source.drain()
+        if not self.ended:
+            self._spare = _LAST_BYTES
+            self._source.resume()
+
+    def close(self) -> None:
+        """Let go of the pipe, and deliver the line that was begun."""
+        self._source.close()
+        self._end()
+
+    def _data(self, chunk: bytes) -> None:
+        self._spare -= len(chunk)
+        batch = self._splitter.feed(chunk)
+        for outlet in self._outlets if batch else ():
+            outlet.deliver(batch)
+        if self._spare <= 0 and any(outlet.blocked for outlet in self._outlets):
+            self._source.pause()
+
+    def _end(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        batch = self._splitter.finish()
+        for outlet in self._outlets:
+            if batch:
+                outlet.deliver(batch)
+            outlet.end()
+        self._on_end()
+
+    def _room(self) -> None:
+        if not self.ended and not any(outlet.blocked for outlet in self._outlets):
+            self._source.resume()

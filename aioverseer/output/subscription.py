@@ -1,0 +1,145 @@
+"""Subscription: the queue of one of many readers, with its own size and its rule for lines that it has no room for.
+
+Who gives it lines never lives here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Literal
+from weakref import finalize
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.lines import Dropped, Line
+from aioverseer.output.queue import LineQueue
+
+__all__ = ["Overflow", "Subscription", "release_when_forgotten"]
+
+Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
+"""What becomes of lines that a subscriber has no room for."""
+
+_OVERFLOWS = ("drop_oldest", "drop_newest", "block", "error")
+
+
+class Subscription(LineQueue[Line | Dropped]):
+    """One subscriber's lines of a Service, or of all services of an Overseer.
+
+    Attributes:
+        stream: ``"stdout"``, ``"stderr"``, or None for both.
+        dropped: Lines that this subscriber has lost so far; each loss is also a ``Dropped`` in its place.
+    """
+
+    def __init__(self, *, stream: str | None, size: int, overflow: Overflow, ids: frozenset[str] | None = None) -> None:
+        if stream not in (None, "stdout", "stderr"):
+            raise SpecError(
+                f'stream={stream!r} is unknown: pass "stdout", "stderr" or None',
+                option="stream",
+                value=stream,
+            )
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise SpecError(f"size={size!r} is no number of lines, 1 or more", option="size", value=size)
+        if overflow not in _OVERFLOWS:
+            raise SpecError(
+                f"overflow={overflow!r} is unknown: there are {', '.join(_OVERFLOWS)}",
+                option="overflow",
+                value=overflow,
+            )
+        super().__init__(size)
+        self.stream = stream
+        self.dropped = 0
+        self._overflow = overflow
+        self._ids = ids
+        self._closed = False
+        self._failure: Exception | None = None
+
+    @property
+    def lossless(self) -> bool:
+        """Whether it slows the program rather than lose a line."""
+        return self._overflow == "block"
+
+    def close(self) -> None:
+        """Take no more lines and end; what is there is thrown away. Idempotent."""
+        self._closed = True
+        self.shutdown(immediate=True)
+
+    def takes(self, id: str, stream: str) -> bool:
+        """Whether lines of this service and stream are for this subscriber."""
+        return (
+            not self._closed
+            and (self.stream is None or self.stream == stream)
+            and (self._ids is None or id in self._ids)
+        )
+
+    def reopen(self) -> None:
+        """Take lines again: the service has been started anew."""
+        if not self._closed:
+            self._shut = False
+
+    def deliver(self, batch: Sequence[Line | Dropped]) -> None:
+        """Take what there is room for; what becomes of the rest is said by ``overflow``."""
+        if len(self._queue) + len(batch) <= self.maxsize or self._overflow == "block":
+            super().deliver(batch)
+            self._blocked = self._blocked and self._overflow == "block"
+            return
+        before = len(self._queue)
+        match self._overflow:
+            case "drop_oldest":
+                self._drop_oldest(batch)
+            case "drop_newest":
+                self._drop_newest(batch)
+            case _:
+                self._fail(batch)
+        self._settle(before)
+
+    def _drop_oldest(self, batch: Sequence[Line | Dropped]) -> None:
+        # The mark of what is lost stands first and takes no line's place.
+        queue = self._queue
+        first = queue[0] if queue else None
+        known = 0
+        if isinstance(first, Dropped):
+            known = first.n
+            queue.popleft()
+        lost = max(0, len(queue) + len(batch) - self.maxsize)
+        old = min(lost, len(queue))
+        for _ in range(old):
+            queue.popleft()
+        queue.extend(batch[lost - old :])
+        self.dropped += lost
+        if known + lost:
+            queue.appendleft(Dropped(known + lost))
+
+    def _drop_newest(self, batch: Sequence[Line | Dropped]) -> None:
+        queue = self._queue
+        kept = batch[: max(0, self.maxsize - len(queue))]
+        lost = len(batch) - len(kept)
+        queue.extend(kept)
+        self.dropped += lost
+        last = queue[-1]
+        if isinstance(last, Dropped):
+            queue[-1] = Dropped(last.n + lost)
+        else:
+            queue.append(Dropped(lost))
+
+    def _fail(self, batch: Sequence[Line | Dropped]) -> None:
+        self._queue.extend(batch[: max(0, self.maxsize - len(self._queue))])
+        self._failure = asyncio.QueueFull(
+            f"this subscriber was more than {self.maxsize} lines behind: read faster, or choose another overflow rule"
+        )
+        self._closed = True
+        self.shutdown()
+
+    def _at_end(self) -> Exception:
+        return self._failure or super()._at_end()
+
+
+def release_when_forgotten(subscription: Subscription, room: Callable[[], None]) -> None:
+    """Let the pipes be read again when a lossless subscriber is dropped without ``close()``."""
+    if subscription.lossless:
+        # The collector may run in any thread, and the event loop may be gone by then.
+        finalize(subscription, _call_soon, asyncio.get_running_loop(), room).atexit = False
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(callback)
