@@ -11,9 +11,10 @@ import codecs
 import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import Any, Literal, NamedTuple, Protocol
 
 from aioverseer.core.errors import SpecError
@@ -26,6 +27,7 @@ __all__ = [
     "Dropped",
     "Line",
     "LineSplitter",
+    "make_lines",
 ]
 
 DEFAULT_LINE_BUFFER_SIZE = 16384
@@ -72,6 +74,30 @@ class Line(NamedTuple):
     time: datetime
     run: int
     continued: bool = False
+
+
+_as_line: Callable[[tuple[object, ...]], Line] = functools.partial(
+    tuple.__new__,  # pyright: ignore[reportUnknownMemberType]  # generic over what Line says
+    Line,
+)
+_WHOLE = {str}, {bytes}
+_PIECES = ContinuedLine, ContinuedBytes
+_NEVER: Iterable[bool] = repeat(False)  # noqa: FBT003  # repeat takes nothing by name
+
+
+def make_lines(id: str, stream: str, texts: Sequence[str | bytes], time: datetime, run: int) -> list[Line]:
+    """Return a batch of texts as the lines of a service.
+
+    Args:
+        id: Id of the service.
+        stream: ``"stdout"`` or ``"stderr"``.
+        texts: What a splitter has made.
+        time: When they were read.
+        run: Which run of the service wrote them.
+    """
+    # No step of the interpreter for a line: this is on the way of every line that anybody reads.
+    continued = _NEVER if set(map(type, texts)) in _WHOLE else (isinstance(text, _PIECES) for text in texts)
+    return list(map(_as_line, zip(repeat(id), repeat(stream), texts, repeat(time), repeat(run), continued)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """Output: what the bytes of a pipe go through on their way to whoever reads the lines.
 
 ``pump`` moves a pipe's lines to its outlets, ``queue`` is the queue of a reader, ``subscription`` that of one of many
-with its rule for overflow, ``hub`` the fan-out of a Service. Nothing in here knows of states, starts a task or touches
-a descriptor.
+with its rule for overflow, ``hub`` the fan-out of a Service, ``tail`` its memory of the last lines. Nothing in here
+knows of states, starts a task or touches a descriptor.
 """
 
-from aioverseer.output.hub import TAIL_BYTES, TAIL_LINES, Hub
+from aioverseer.output.hub import Hub
 from aioverseer.output.pump import LineList, Outlet, Pump
 from aioverseer.output.queue import LineQueue, QueueShutDown
 from aioverseer.output.subscription import Overflow, Subscription, release_when_forgotten
+from aioverseer.output.tail import TAIL_BYTES, TAIL_LINES
 
 __all__ = [
     "TAIL_BYTES",

@@ -5,22 +5,17 @@ What a subscriber does with lines that it has no room for never lives here.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
 from aioverseer.core.clock import Clock
-from aioverseer.core.lines import ContinuedBytes, ContinuedLine, Line
+from aioverseer.core.lines import Line, make_lines
 from aioverseer.output.pump import Outlet
 from aioverseer.output.subscription import Overflow, Subscription, release_when_forgotten
+from aioverseer.output.tail import TAIL_LINES, Tail
 
-__all__ = ["TAIL_BYTES", "TAIL_LINES", "Hub"]
-
-TAIL_LINES = 200
-"""Last lines that a Service remembers: what errors and failing tests show."""
-TAIL_BYTES = 64 * 1024
-"""Bytes, or characters of text, that these lines may have together; the last line is kept whatever its size."""
+__all__ = ["Hub"]
 
 
 class Hub:
@@ -41,8 +36,7 @@ class Hub:
         self._clock = clock
         self._shared = shared
         self._own: WeakSet[Subscription] = WeakSet()
-        self._tail: deque[Line] = deque()
-        self._tail_bytes = 0
+        self._tail = Tail()
         self._inlets: dict[str, _Inlet] = {}
 
     def inlet(self, stream: str, run: int) -> Outlet:
@@ -66,9 +60,10 @@ class Hub:
         """Add a subscriber, beginning with up to ``history`` remembered lines."""
         subscription = Subscription(stream=stream, size=size, overflow=overflow)
         subscription.on_room = self.room
-        past = [line for line in self._tail if subscription.takes(self._id, line.stream)]
-        if history > 0 and past:
-            subscription.deliver(past[-history:])
+        if history > 0:
+            past = [line for line in self.tail(TAIL_LINES) if subscription.takes(self._id, line.stream)]
+            if past:
+                subscription.deliver(past[-history:])
         if ended:
             subscription.shutdown()
         self._own.add(subscription)
@@ -77,23 +72,22 @@ class Hub:
 
     def tail(self, most: int) -> list[Line]:
         """Return the last lines from memory, oldest first."""
-        return list(self._tail)[-most:] if most > 0 else []
+        return self._tail.lines(self._id, most)
 
     def publish(self, stream: str, run: int, batch: Sequence[str | bytes]) -> None:
         """Give a batch to the subscribers and the tail."""
-        id, now = self._id, self._clock.wall()
+        now = self._clock.wall()
+        self._tail.remember(stream, run, now, batch)
         takers = [
             subscription
             for group in (self._own, self._shared)
             for subscription in group
-            if subscription.takes(id, stream)
+            if subscription.takes(self._id, stream)
         ]
-        # Without a subscriber only the lines that the tail can hold are worth making.
-        texts = batch if takers else batch[-TAIL_LINES:]
-        lines = [Line(id, stream, text, now, run, isinstance(text, ContinuedLine | ContinuedBytes)) for text in texts]
-        self._remember(lines[-TAIL_LINES:])
-        for subscription in takers:
-            subscription.deliver(lines)
+        if takers:
+            lines = make_lines(self._id, stream, batch, now, run)
+            for subscription in takers:
+                subscription.deliver(lines)
 
     def blocked(self, stream: str) -> bool:
         """Whether a lossless subscriber of this stream has no room."""
@@ -108,14 +102,6 @@ class Hub:
         for inlet in self._inlets.values():
             if inlet.on_room is not None:
                 inlet.on_room()
-
-    def _remember(self, lines: Sequence[Line]) -> None:
-        tail = self._tail
-        for line in lines:
-            tail.append(line)
-            self._tail_bytes += len(line.text)
-        while len(tail) > TAIL_LINES or (self._tail_bytes > TAIL_BYTES and len(tail) > 1):
-            self._tail_bytes -= len(tail.popleft().text)
 
 
 class _Inlet:

@@ -58,6 +58,11 @@ class Subscription(LineQueue[Line | Dropped]):
         """Whether it slows the program rather than lose a line."""
         return self._overflow == "block"
 
+    @property
+    def blocked(self) -> bool:
+        """Whether it has no room and nothing may be dropped for it."""
+        return self._blocked and self._overflow == "block"
+
     def close(self) -> None:
         """Take no more lines and end; what is there is thrown away. Idempotent."""
         self._closed = True
@@ -78,11 +83,14 @@ class Subscription(LineQueue[Line | Dropped]):
 
     def deliver(self, batch: Sequence[Line | Dropped]) -> None:
         """Take what there is room for; what becomes of the rest is said by ``overflow``."""
-        if len(self._queue) + len(batch) <= self.maxsize or self._overflow == "block":
+        if self._overflow == "block":
             super().deliver(batch)
-            self._blocked = self._blocked and self._overflow == "block"
             return
         before = len(self._queue)
+        if before + len(batch) <= self.maxsize:
+            self._queue.extend(batch)
+            self._settle(before)
+            return
         match self._overflow:
             case "drop_oldest":
                 self._drop_oldest(batch)
