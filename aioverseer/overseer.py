@@ -575,22 +575,21 @@ class Overseer:
         except Exception:  # noqa: BLE001  # a bug of ours: it must not cancel the other services
             _log.exception("%s: a bug of aioverseer", self.name)
 
-    def hear(self, service: Service, report: Report) -> None:
-        """Take note of a transition of a service."""
+    def hear(self, status: Status, report: Report) -> None:
+        """Take note of a transition of the service that the Status is of."""
         event = Event(
             seq=self._journal.seq + 1,
             time=self.clock.wall(),
-            id=service.id,
+            id=status.id,
             previous=report.previous,
             state=report.state,
             reason=report.reason,
-            # Without the lines that a buffered service keeps: the journal must stay bounded.
-            status=service.status(lines=False),
+            status=status,
         )
         if report.state.is_live:
-            self._live.add(service.id)
+            self._live.add(status.id)
         else:
-            self._live.discard(service.id)
+            self._live.discard(status.id)
         _log.info("%s: %s -> %s: %s", event.id, event.previous, event.state, event.reason)
         self._journal.append(event)
         if report.state.is_final:

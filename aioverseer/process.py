@@ -56,7 +56,10 @@ _MARGIN = 2.0
 class Hooks:
     """How a Process is tied to the Service that owns it."""
 
+    run_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+    """Run the one task of a run."""
     start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+    """Run something beside it."""
     outlet: Callable[[str], Outlet]
     on_report: Callable[[Process, Report], None]
     on_stuck: Callable[[], None]
@@ -73,6 +76,8 @@ class Process:
         spec: What it runs.
         stdout: Its lines, when ``streaming``; else None.
         stderr: The same for standard error; None also with ``merge_stderr``.
+        started_at: Wall-clock time of the spawn, aware: a label, never part of a decision.
+        stopped_at: Wall-clock time of the end, aware.
     """
 
     def __init__(
@@ -137,7 +142,8 @@ class Process:
         self._watchers: Watchers[Process] = Watchers()
         self._began: float | None = None
         self._ended: float | None = None
-        self._labels = _Labels()
+        self.started_at: datetime.datetime | None = None
+        self.stopped_at: datetime.datetime | None = None
         self._kept_stdout = LineList() if spec.buffered else None
         self._kept_stderr = LineList() if spec.buffered and not spec.merge_stderr else None
         self.stdout: LineQueue[Any] | None = LineQueue(spec.queue_size) if spec.streaming else None
@@ -187,6 +193,7 @@ class Process:
             lines: Whether the lines of a buffered run are part of it.
         """
         run = self._run
+        stdout, stderr = self.kept_lines() if lines else (None, None)
         return Status(
             id=self.spec.id,
             argv=self.spec.argv,
@@ -195,15 +202,20 @@ class Process:
             exit_code=None if run.exit is None else run.exit.code,
             signal=None if run.exit is None else run.exit.signal,
             error=run.error,
-            started_at=self._labels.started_at,
-            stopped_at=self._labels.stopped_at,
+            started_at=self.started_at,
+            stopped_at=self.stopped_at,
             runtime=self.runtime,
-            stdout=None if self._kept_stdout is None or not lines else list(self._kept_stdout.lines),
-            stderr=None if self._kept_stderr is None or not lines else list(self._kept_stderr.lines),
+            stdout=stdout,
+            stderr=stderr,
             reason=run.reason,
             cwd=self.spec.cwd,
             delay_start=self.spec.delay_start,
         )
+
+    def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
+        """Return the lines of standard output and standard error so far, when buffered; else None."""
+        stdout, stderr = self._kept_stdout, self._kept_stderr
+        return None if stdout is None else list(stdout.lines), None if stderr is None else list(stderr.lines)
 
     @property
     def runtime(self) -> float:
@@ -354,9 +366,15 @@ class Process:
         """
         self._check_loop()
         for action in self._run.feed(given, self._clock.now()):
-            match action:
+            match action:  # the frequent ones first
+                case Report():
+                    if action.state.is_final:
+                        self._close_queues()
+                    if self._hooks is not None:
+                        self._hooks.on_report(self, action)
+                    self._watchers.tell(self)
                 case Launch():
-                    self._start_soon(self._live)
+                    self._run_soon(self._live)
                 case SendSignal():
                     self._send(action)
                 case Arm():
@@ -368,12 +386,6 @@ class Process:
                     _log.error("%s %s", self.spec.id, self._run.reason)
                     if self._hooks is not None:
                         self._hooks.on_stuck()
-                    self._watchers.tell(self)
-                case Report():
-                    if action.state.is_final:
-                        self._close_queues()
-                    if self._hooks is not None:
-                        self._hooks.on_report(self, action)
                     self._watchers.tell(self)
                 case _:
                     assert_never(action)
@@ -396,6 +408,12 @@ class Process:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _run_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._hooks is not None:
+            self._hooks.run_soon(work)
+        else:
+            self._start_soon(work)
 
     def _start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._hooks is not None:
@@ -461,14 +479,15 @@ class Process:
             cancelled = error
             exit = await _kill(child)
         self._ended = self._clock.now()
-        self._labels.stopped_at = self._clock.wall()
+        self.stopped_at = self._clock.wall()
         child.sweep()
         try:
             await self._drain()
         except asyncio.CancelledError as error:
             cancelled = error
         for pump in self._pumps:
-            pump.close()
+            if not pump.ended:
+                pump.close()
         child.close()
         self._child = None
         self.post(Exited(exit=exit))
@@ -478,7 +497,7 @@ class Process:
     def _attach(self, child: Child) -> None:
         self._child = child
         self._began = self._clock.now()
-        self._labels.started_at = self._clock.wall()
+        self.started_at = self._clock.wall()
         for stream, source, kept, queue in (
             ("stdout", child.stdout, self._kept_stdout, self.stdout),
             ("stderr", child.stderr, self._kept_stderr, self.stderr),
@@ -574,16 +593,6 @@ class Process:
             raise cancelled
 
 
-class _Labels:
-    """The wall-clock times of a run; never part of a decision."""
-
-    __slots__ = ("started_at", "stopped_at")
-
-    def __init__(self) -> None:
-        self.started_at: datetime.datetime | None = None
-        self.stopped_at: datetime.datetime | None = None
-
-
 async def _kill(child: Child) -> Exit:
     """Kill a child and reap it although its task is being cancelled; a lost status when that takes too long."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -599,7 +608,7 @@ async def _kill(child: Child) -> Exit:
 def _name_of(argv: tuple[str | PathLike, ...]) -> str:
     """Return the program's own name, for a process that was given none."""
     first = argv[0] if argv else ""
-    text = first.__fspath__() if isinstance(first, PathLike) else first
+    text = first if isinstance(first, str) or not isinstance(first, PathLike) else first.__fspath__()
     name = text.rsplit("/", 1)[-1].strip() if isinstance(text, str) else ""
     return name.replace("\0", "") or "process"
 

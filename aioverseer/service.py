@@ -74,8 +74,8 @@ class Host(Protocol):
         """Run something in the overseer's task group."""
         ...
 
-    def hear(self, service: Service, report: Report) -> None:
-        """Take note of a transition."""
+    def hear(self, status: Status, report: Report) -> None:
+        """Take note of a transition of the service that the Status is of."""
         ...
 
 
@@ -106,6 +106,8 @@ class Service:
         self._timer: Timer | None = None
         self._inbox: deque[Input] = deque()
         self._feeding = False
+        self._due_runs: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
+        self._has_task = False
         self._history: deque[Status] = deque(maxlen=HISTORY_RUNS)
         self._watchers: Watchers[Status] = Watchers()
         self._stops: list[_Asked] = []
@@ -161,7 +163,7 @@ class Service:
         """
         machine, process, spec = self._machine, self._process, self._spec
         exit = None if process is None else process.exit
-        run = None if process is None else process.status(lines=lines)
+        stdout, stderr = (None, None) if process is None or not lines else process.kept_lines()
         return Status(
             id=spec.id,
             argv=spec.argv,
@@ -170,11 +172,11 @@ class Service:
             exit_code=None if exit is None else exit.code,
             signal=None if exit is None else exit.signal,
             error=self._gave_up or machine.error,
-            started_at=None if run is None else run.started_at,
-            stopped_at=None if run is None else run.stopped_at,
-            runtime=0.0 if run is None else run.runtime,
-            stdout=None if run is None else run.stdout,
-            stderr=None if run is None else run.stderr,
+            started_at=None if process is None else process.started_at,
+            stopped_at=None if process is None else process.stopped_at,
+            runtime=0.0 if process is None else process.runtime,
+            stdout=stdout,
+            stderr=stderr,
             restarts=machine.restarts,
             reason=machine.reason,
             cwd=spec.cwd,
@@ -436,6 +438,9 @@ class Service:
 
     def forsake(self) -> None:
         """End the waits: the overseer has been left, so nothing comes any more. It may be entered again."""
+        # The group is gone, and with it a task that was cancelled before its first step.
+        self._due_runs.clear()
+        self._has_task = False
         self._forsaken = True
         self._watchers.tell(self.status())
         self._forsaken = False
@@ -467,7 +472,9 @@ class Service:
 
     def _feed(self, given: Input) -> None:
         for action in self._machine.feed(given, self._host.clock.now()):
-            match action:
+            match action:  # the frequent ones first
+                case Report():
+                    self._tell(action)
                 case BeginRun():
                     self._begin(action)
                 case EndRun():
@@ -476,13 +483,14 @@ class Service:
                 case AwaitReady():
                     # With no probe, what the system has started is ready: by the same path as with one.
                     self._inbox.append(Ready())
+                case Arm(seconds=seconds) if seconds <= 0:
+                    # By way of a timer it would be a turn of the loop later.
+                    self._inbox.append(Due())
                 case Arm():
                     self._disarm()
                     self._timer = self._host.clock.call_at(self._machine.now + action.seconds, self._on_due)
                 case Disarm():
                     self._disarm()
-                case Report():
-                    self._tell(action)
                 case _:
                     assert_never(action)
 
@@ -494,6 +502,7 @@ class Service:
             clock=self._host.clock,
             launcher=self._host.launcher,
             hooks=Hooks(
+                run_soon=self._run_soon,
                 start_soon=self._host.start_soon,
                 outlet=lambda stream: self._outlet(stream, action.number),
                 on_report=self._on_report,
@@ -501,6 +510,20 @@ class Service:
             ),
         )
         self._process.post(StartAsked())
+
+    def _run_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a run in the task of this service, which begins the next one in the turn in which it ended the last."""
+        self._due_runs.append(work)
+        if not self._has_task:
+            self._has_task = True
+            self._host.start_soon(self._run_due)
+
+    async def _run_due(self) -> None:
+        try:
+            while self._due_runs:
+                await self._due_runs.popleft()()
+        finally:
+            self._has_task = False
 
     def _outlet(self, stream: str, run: int) -> Outlet:
         return self._hub.inlet(stream, run)
@@ -526,8 +549,11 @@ class Service:
                     lines=self._last_lines(),
                 )
             self._hub.end()
-        self._host.hear(self, report)
-        self._watchers.tell(self.status())
+        # Without the lines that a buffered service keeps: the journal of the events must stay bounded.
+        status = self.status(lines=False)
+        self._host.hear(status, report)
+        if self._watchers:
+            self._watchers.tell(self.status() if self._spec.buffered else status)
         self._tell_stops()
 
     def _on_due(self) -> None:

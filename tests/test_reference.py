@@ -45,6 +45,8 @@ def options_page() -> str:
         if default is inspect.Parameter.empty:
             continue
         made = "" if "factory" in repr(default).lower() else f"`{default!r}`"
+        if isinstance(default, aioverseer.Stop | aioverseer.Restart):
+            made = f"`{type(default).__name__}()`"
         rows.append(f"| `{name}` | {made} | {plain(meaning).replace('|', chr(92) + '|')} |")
     return "\n".join(
         [

@@ -16,31 +16,51 @@ from aioverseer.core.state import State
 __all__ = ["Action", "Arm", "Disarm", "IllegalInput", "Input", "Machine", "Report", "Rules", "rows"]
 
 
-class Input:
+class _Value:
+    """A value without fields; those with some are dataclasses.
+
+    Not frozen, unlike the values at the borders of this library: a frozen one takes twice as long to make, and each
+    restart makes a dozen. They never leave the machine and the loop that feeds it.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Input(_Value):
     """Base of what a machine is fed with."""
 
     __slots__ = ()
 
 
-class Action:
+class Action(_Value):
     """Base of the effects that a machine asks for."""
 
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Arm(Action):
     """Feed the machine ``Due`` after so many seconds; replaces the timer that is armed."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Disarm(Action):
     """Forget the timer that is armed."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class Report(Action):
     """Tell that the state has changed; always the last action, so that news follow effects."""
 

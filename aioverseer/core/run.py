@@ -29,12 +29,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StartAsked(Input):
     """Somebody wants it to run."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class StopAsked(Input):
     """Somebody wants it to end; with ``kill`` by the last step of the ladder at once."""
 
@@ -42,45 +43,47 @@ class StopAsked(Input):
     why: str = "a stop was asked for"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Due(Input):
     """The armed timer has run out: the delay before the start is over, or a rung has had its time."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class Spawned(Input):
     """The operating system has started it."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SpawnFailed(Input):
     """The operating system could not start it."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Exited(Input):
     """It has ended, and its output has been delivered."""
 
     exit: Exit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Broken(Input):
     """Something of ours went wrong; the program, if there was one, has been killed."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch(Action):
     """Spawn the program, then feed Spawned or SpawnFailed, whatever is fed in between."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class SendSignal(Action):
     """Send a signal to the program, alone or with all that it started."""
 
@@ -88,9 +91,10 @@ class SendSignal(Action):
     leader_only: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck(Action):
     """Tell whoever waits for the stop that the program is still there after the whole ladder."""
+
+    __slots__ = ()
 
 
 RunAction = Launch | SendSignal | Arm | Disarm | Stuck

@@ -30,15 +30,11 @@ class State(enum.IntEnum):
         """Return the text of the state, as the Go library writes it."""
         return _TEXTS[self]
 
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing more happens by itself from here."""
-        return self in _FINAL
-
-    @property
-    def is_live(self) -> bool:
-        """Whether something is running, is about to, or is being stopped."""
-        return self in _LIVE
+    # Attributes and no properties: they are asked for a dozen times in each restart.
+    is_final: bool
+    """Whether nothing more happens by itself from here."""
+    is_live: bool
+    """Whether something is running, is about to, or is being stopped."""
 
 
 _TEXTS = {
@@ -54,6 +50,9 @@ _TEXTS = {
 }
 _FINAL = frozenset({State.INTERRUPT, State.FINISHED, State.FATAL})
 _LIVE = frozenset({State.STARTING, State.BACKOFF, State.RUNNING, State.STOPPING})
+for _state in State:
+    _state.is_final = _state in _FINAL
+    _state.is_live = _state in _LIVE
 
 
 def as_signal(number: int) -> signal.Signals | int:

@@ -27,24 +27,26 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RestartAsked(Input):
     """Somebody wants a new run: a stop, and still wanted."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
 class Ready(Input):
     """The run can do its work."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class RunEnded(Input):
     """The run is over and its output delivered; ``exit`` is None when it never had a program."""
 
     exit: Exit | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class BeginRun(Action):
     """Make a new Process, start it ``delay`` seconds from now, then feed Spawned or SpawnFailed."""
 
@@ -52,7 +54,7 @@ class BeginRun(Action):
     delay: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EndRun(Action):
     """Stop the current Process by its ladder, or at once with ``kill``; then feed RunEnded."""
 
@@ -60,9 +62,10 @@ class EndRun(Action):
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitReady(Action):
     """Feed Ready once the run can do its work; at once where no probe is configured."""
+
+    __slots__ = ()
 
 
 ServiceAction = BeginRun | EndRun | AwaitReady | Arm | Disarm

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import os
 import shlex
 import shutil
 import signal
-from collections.abc import Generator, Mapping
-from typing import Self
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from aioverseer.core.errors import SpawnError
@@ -132,6 +133,10 @@ class SystemLauncher:
     seventy; with a turn of the loop between them the host stays responsive.
     """
 
+    def __init__(self) -> None:
+        # Kept as long as this launcher is used there, so that not each spawn makes the lock anew.
+        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
     async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
         """Start a program.
 
@@ -149,45 +154,70 @@ class SystemLauncher:
         environment = _environment(spec)
         with _Descriptors(spec) as ours:
             ours.open(capture=capture)
-            task = await self._begin(spec, words, environment, ours)
             try:
-                process = await asyncio.shield(task)
-            except asyncio.CancelledError:
-                await _abandon(task)
-                raise
+                process = await self._spawn(spec, words, environment, ours)
             except (OSError, ValueError) as error:
                 raise _explained(spec, words, error) from error
             return ours.hand_over(process)
 
-    async def _begin(
+    def _turn_on(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
+        if self._turn is None or self._turn[0] is not loop:
+            if (turn := _turns.get(loop)) is None:
+                turn = _turns[loop] = asyncio.Lock()
+            self._turn = loop, turn
+        return self._turn[1]
+
+    async def _spawn(
         self, spec: Spec, words: list[str], environment: Mapping[str, str] | None, ours: _Descriptors
-    ) -> asyncio.Task[asyncio.subprocess.Process]:
-        """Begin the spawn in a task of its own; when this returns, the system has been asked."""
+    ) -> asyncio.subprocess.Process:
         loop = asyncio.get_running_loop()
-        if (turn := _turns.get(loop)) is None:
-            turn = _turns[loop] = asyncio.Lock()
-        async with turn:
-            # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
-            # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
-            task = asyncio.create_task(
-                asyncio.create_subprocess_exec(
-                    *words,
-                    stdin=ours.child_stdin,
-                    stdout=ours.child_stdout,
-                    stderr=ours.child_stderr,
-                    cwd=spec.cwd,
-                    env=environment,
-                    start_new_session=True,
-                ),
-                name=f"aioverseer spawn {spec.id}",
-            )
-            try:
-                # The first step of the task is the spawn itself; what remains of it needs no turn of its own.
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                await _abandon(task)
-                raise
-            return task
+        turn = self._turn_on(loop)
+        outcome: asyncio.Future[asyncio.subprocess.Process] = loop.create_future()
+        await turn.acquire()
+        spawn = functools.partial(
+            asyncio.create_subprocess_exec,
+            *words,
+            executable=_find(words[0], _search_path(spec)),
+            stdin=ours.child_stdin,
+            stdout=ours.child_stdout,
+            stderr=ours.child_stderr,
+            cwd=spec.cwd,
+            env=environment,
+            start_new_session=True,
+        )
+        # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
+        # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
+        task = loop.create_task(_spawn_for(outcome, spawn), name=f"aioverseer spawn {spec.id}")
+        task.add_done_callback(functools.partial(_tell_failure, outcome))
+        # Called right behind the first step of the task, which is the spawn itself; what remains of it needs no turn.
+        loop.call_soon(turn.release)
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            await _abandon(task)
+            raise
+
+
+async def _spawn_for(
+    outcome: asyncio.Future[asyncio.subprocess.Process],
+    spawn: Callable[[], Coroutine[Any, Any, asyncio.subprocess.Process]],
+) -> asyncio.subprocess.Process:
+    """Spawn, and wake who waits for it at once: by way of the end of this task it would be a turn of the loop later."""
+    process = await spawn()
+    if not outcome.done():
+        outcome.set_result(process)
+    return process
+
+
+def _tell_failure(
+    outcome: asyncio.Future[asyncio.subprocess.Process], task: asyncio.Task[asyncio.subprocess.Process]
+) -> None:
+    if outcome.done():  # it was told, or nobody waits any more
+        return
+    if task.cancelled():
+        outcome.cancel()
+    elif (error := task.exception()) is not None:
+        outcome.set_exception(error)
 
 
 async def _abandon(task: asyncio.Task[asyncio.subprocess.Process]) -> None:
@@ -339,6 +369,22 @@ def _program(spec: Spec) -> str:
 
 def _is_found(spec: Spec) -> bool:
     return shutil.which(_program(spec), path=_search_path(spec)) is not None
+
+
+def _find(program: str, path: str | None) -> str | None:
+    """Return where a program without a folder lies on PATH; None leaves the search to the system.
+
+    Otherwise the child would try each folder by an exec that fails, while the host waits for it in vfork.
+    """
+    if "/" in program:
+        return None
+    for folder in (os.defpath if path is None else path).split(os.pathsep):
+        if not folder.startswith("/"):  # seen from the folder to run in, or empty
+            return None
+        found = f"{folder}/{program}"
+        if os.access(found, os.X_OK) and os.path.isfile(found):
+            return found
+    return None
 
 
 def _search_path(spec: Spec) -> str | None:

@@ -70,8 +70,8 @@ class ReadPipe:
 
     def close(self) -> None:
         """Let go of the pipe."""
-        self.pause()
         if self._descriptor >= 0:
+            self.pause()
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
 

@@ -26,6 +26,10 @@ class Watchers(Generic[T]):
     def __init__(self) -> None:
         self._waiting: list[tuple[asyncio.Future[T], Callable[[T], bool | BaseException]]] = []
 
+    def __bool__(self) -> bool:
+        """Return whether anybody waits."""
+        return bool(self._waiting)
+
     def watch(self, value: T, wanted: Callable[[T], bool | BaseException]) -> asyncio.Future[T]:
         """Return a future for the first value that is wanted, the present one included.
 

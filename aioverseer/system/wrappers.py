@@ -27,6 +27,8 @@ def prefix_for(spec: Spec) -> list[str]:
     Raises:
         SpawnError: When an option cannot be had, with the option, the value and the reason.
     """
+    if spec.umask is spec.nice is spec.user is None and not spec.rlimits and not spec.extra_groups:
+        return []
     # From the outside to the inside: limits and priority may need the rights that the last step gives up.
     return [*_umask(spec), *_nice(spec), *_rlimits(spec), *_identity(spec)]
 

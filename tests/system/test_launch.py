@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import os
 import pathlib
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import warnings
 from typing import Any
@@ -369,9 +371,31 @@ async def test_every_spawn_is_the_fast_one(monkeypatch: pytest.MonkeyPatch, tmp_
             await finished(await SystemLauncher().launch(spec("true", **wish), capture=capture))
     assert len(wishes) * 2 == len(seen)
     for options in seen:
-        assert {"stdin", "stdout", "stderr", "cwd", "env", "start_new_session"} == set(options)
+        assert {"executable", "stdin", "stdout", "stderr", "cwd", "env", "start_new_session"} == set(options)
         assert options["start_new_session"] is True
         assert asyncio.subprocess.PIPE not in (options["stdin"], options["stdout"], options["stderr"])
+
+
+@pytest.mark.parametrize("path", ["{0}/folder:{0}/plain:{0}/first:{0}/second", "second:{0}/first", ":{0}/first", "{0}"])
+async def test_program_is_found_as_the_system_finds_it(tmp_path: pathlib.Path, path: str) -> None:
+    """Past a folder and a file that is no program, and from the folder to run in where PATH says so."""
+    (tmp_path / "folder" / "tool").mkdir(parents=True)
+    for name, mode in (("plain", 0o644), ("first", 0o755), ("second", 0o755)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tool").write_text(f"#!/bin/sh\necho {name} $0\n")
+        (tmp_path / name / "tool").chmod(mode)
+    options: dict[str, Any] = {"cwd": str(tmp_path), "env": {"PATH": path.format(tmp_path)}}
+    expected: list[str] | int | None
+    try:
+        expected = subprocess.run(["tool"], capture_output=True, text=True, check=True, **options).stdout.splitlines()
+    except OSError as error:
+        expected = error.errno
+    try:
+        process = await Process("tool", **options).start()
+        found: object = (await process).stdout
+    except SpawnError as error:
+        found = error.errno
+    assert expected == found
 
 
 @pytest.mark.parametrize("options", [{}, {"stdin": "pipe"}, {"merge_stderr": True}, {"umask": 0o22, "nice": 3}])
@@ -415,6 +439,8 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
     counter.cancel()
     assert [True] * 40 == [end.ok for end in ends]
     assert 40 == len(set(at)) == len(at)
+    del shared
+    gc.collect()
     assert not launch._turns
 
 
