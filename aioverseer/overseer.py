@@ -13,7 +13,7 @@ import random
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, overload
+from typing import Any, Literal, Self, Unpack, cast, overload
 from weakref import WeakSet
 
 import anyio
@@ -520,15 +520,20 @@ class Overseer:
         self,
         stream: Literal["stdout", "stderr"] | None = None,
         *,
+        services: str | Iterable[str] | None = None,
+        groups: str | Iterable[str] | None = None,
         size: int = 1000,
         overflow: Overflow = "drop_oldest",
     ) -> Subscription:
-        """Return a queue of the lines that all services write from now on, in the order of their arrival.
+        """Return a queue of the lines that services write from now on, in the order of their arrival.
 
-        It ends when the overseer is left.
+        It ends when the overseer is left. Without ``services`` and ``groups`` it has the lines of all of them; with
+        both, of those that are in either.
 
         Args:
             stream: One stream, or None for both.
+            services: Names of services; they may be added later.
+            groups: Labels of groups; what counts is the label that a service has when it writes.
             size: Lines that the queue holds.
             overflow: What becomes of lines beyond that; see ``Service.lines``.
 
@@ -536,7 +541,13 @@ class Overseer:
             SpecError: For a value that cannot be.
         """
         self.check()
-        subscription = Subscription(stream=stream, size=size, overflow=overflow)
+        ids, labels = _as_names("services", services), _as_names("groups", groups)
+
+        def wants(id: str) -> bool:
+            return id in ids or (id in self._services and self._services[id].spec.group in labels)
+
+        everything = services is None and groups is None
+        subscription = Subscription(stream=stream, size=size, overflow=overflow, wants=None if everything else wants)
         subscription.on_room = self._room
         self.subscribers.add(subscription)
         release_when_forgotten(subscription, self._room)
@@ -604,3 +615,13 @@ class Overseer:
         _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
         self._ask_to_stop(live, kill=again)
         self._watchers.tell(self._added)
+
+
+def _as_names(option: str, names: str | Iterable[str] | None) -> frozenset[str]:
+    if names is None:
+        return frozenset()
+    found: frozenset[object] = frozenset((names,) if isinstance(names, str) else names)
+    for name in found:
+        if not isinstance(name, str):
+            raise SpecError(f"{option}={name!r} is no name: pass a str, or several", option=option, value=name)
+    return cast("frozenset[str]", found)

@@ -98,22 +98,20 @@ class _ScriptedSource:
         self._held: list[bytes] = []
         self._on_data: Callable[[bytes], None] | None = None
         self._on_end: Callable[[], None] | None = None
-        self._paused = False
+        self._blocked: Callable[[], bool] = lambda: False
         self._ended = False
 
-    def attach(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
-        self._on_data, self._on_end = on_data, on_end
+    def attach(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
+    ) -> None:
+        self._on_data, self._on_end, self._blocked = on_data, on_end, blocked
         self._flow()
 
-    def pause(self) -> None:
-        self._paused = True
-
     def resume(self) -> None:
-        self._paused = False
         self._flow()
 
     def drain(self) -> None:
-        # All of it, although the reader pauses in between: that is what draining means.
+        # All of it, although the reader may be blocked: that is what draining means.
         while self._held and self._on_data is not None:
             self._on_data(self._held.pop(0))
         self._flow()
@@ -130,7 +128,7 @@ class _ScriptedSource:
         self._flow()
 
     def _flow(self) -> None:
-        while self._held and not self._paused and self._on_data is not None:
+        while self._held and self._on_data is not None and not self._blocked():
             self._on_data(self._held.pop(0))
         if self._ended and not self._held and self._on_end is not None:
             on_end = self._on_end

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
@@ -387,13 +387,15 @@ class ThreadedOverseer:
         self,
         stream: Literal["stdout", "stderr"] | None = None,
         *,
+        services: str | Iterable[str] | None = None,
+        groups: str | Iterable[str] | None = None,
         size: int = 1000,
         overflow: Literal["drop_oldest", "drop_newest", "block", "error"] = "drop_oldest",
     ) -> ThreadedLines:
-        """Return an iterator over the lines that all services write from now on; see ``Overseer.logs``."""
+        """Return an iterator over the lines that services write from now on; see ``Overseer.logs``."""
 
         async def subscribe() -> Subscription:
-            return self._overseer.logs(stream, size=size, overflow=overflow)
+            return self._overseer.logs(stream, services=services, groups=groups, size=size, overflow=overflow)
 
         return ThreadedLines(self._loop, self._loop.run(subscribe))
 

@@ -245,22 +245,24 @@ class Tap:
     """A source that a test opens; keeps the ``Source`` protocol."""
 
     def __init__(self) -> None:
-        self.reading: Any = False
+        self.resumed = 0
         self.closed = False
         self.held = b""
 
-    def attach(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
-        """Let the data flow."""
-        self.on_data, self.on_end = on_data, on_end
-        self.reading = True
+    @property
+    def reading(self) -> Any:
+        """Whether it would be read."""
+        return not self.blocked()
 
-    def pause(self) -> None:
-        """Note it."""
-        self.reading = False
+    def attach(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
+    ) -> None:
+        """Let the data flow."""
+        self.on_data, self.on_end, self.blocked = on_data, on_end, blocked
 
     def resume(self) -> None:
         """Note it."""
-        self.reading = True
+        self.resumed += 1
 
     def drain(self) -> None:
         """Deliver what is held."""
@@ -287,9 +289,9 @@ async def test_a_pump_leaves_the_pipe_alone_while_any_outlet_is_blocked() -> Non
     tap.on_data(b"1\n2\n3\n4\n")
     assert not tap.reading
     assert ["1", "2", "3"] == [small.get_nowait() for _ in range(3)]
-    assert not tap.reading
+    assert (False, 0) == (tap.reading, tap.resumed)
     assert ["1", "2"] == [large.get_nowait() for _ in range(2)]
-    assert tap.reading
+    assert (True, 1) == (tap.reading, tap.resumed)
     tap.on_data(b"5")
     pump.close()
     pump.close()

@@ -980,6 +980,35 @@ async def test_logs_merge_the_lines_of_all_services_with_their_ids() -> None:
     assert sorted([line.id async for line in errors if isinstance(line, Line)]) == ["a", "b"]
 
 
+async def test_logs_may_be_those_of_some_services_and_groups_and_one_stream() -> None:
+    """What counts is the label at the time of writing; a service may be named before it is there."""
+    async with Overseer() as overseer:
+        one, group, either = (
+            overseer.logs(services="a"),
+            overseer.logs(groups=["back"]),
+            overseer.logs("stderr", services=["c", "later"], groups="back"),
+        )
+        for id, label in (("a", "front"), ("b", "back"), ("c", "")):
+            overseer.add(id, "sh", "-c", f"echo {id}; echo {id}! >&2", group=label)
+        await overseer.supervise_all()
+        overseer.update("a", group="back")
+        overseer.add("later", "sh", "-c", "echo later; echo later! >&2")
+        await overseer.supervise_all()
+    texts = [
+        sorted(str(line.text) for line in [line async for line in logs if isinstance(line, Line)])
+        for logs in (one, group, either)
+    ]
+    assert [
+        ["a", "a", "a!", "a!"],
+        ["a", "a!", "b", "b", "b!", "b!"],
+        ["a!", "b!", "b!", "c!", "c!", "later!"],
+    ] == texts
+    async with Overseer() as overseer:
+        for option in ("services", "groups"):
+            with pytest.raises(SpecError, match=f"{option}=1 is no name"):
+                overseer.logs(**{option: ["a", 1]})  # type: ignore[arg-type]  # what the types forbid
+
+
 async def test_unread_logs_of_an_earlier_use_block_nobody() -> None:
     """A lossless reader that ended with the overseer does not stand in the way of its next use."""
     overseer, clock, _ = scripted(FakeChild().prints(*"abc").exits(0))

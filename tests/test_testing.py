@@ -101,9 +101,10 @@ class Ear:
     def __init__(self, source: Any) -> None:
         self.data = b""
         self.ends = 0
+        self.blocked = False
         self.heard = asyncio.Event()
         self.source = source
-        source.attach(self._data, self._end)
+        source.attach(self._data, self._end, blocked=lambda: self.blocked)
 
     def _data(self, chunk: bytes) -> None:
         self.data += chunk
@@ -198,36 +199,31 @@ async def test_without_capture_there_is_nothing_to_read_or_write(bench: Bench) -
     assert (True, True, True) == (running.stdin is None, running.stdout is not None, running.stderr is not None)
 
 
-async def test_a_paused_source_keeps_what_it_has_until_it_is_resumed(bench: Bench) -> None:
+async def test_a_blocked_source_keeps_what_it_has_until_it_is_resumed(bench: Bench) -> None:
     """The end waits behind it."""
     running = await bench.launch("speaks")
     assert running.stdout is not None
     ear = Ear(running.stdout)
-    running.stdout.pause()
+    ear.blocked = True
     held = ear.data, ear.ends  # a script delivers what it has at once
     await running.wait()
     for _ in range(5):
         await asyncio.sleep(0)
     assert held == (ear.data, ear.ends)
+    ear.blocked = False
     running.stdout.resume()
     await ear.until(lambda: ear.ends == 1)
     assert b"one\ntwo\n" == ear.data
 
 
-async def test_draining_delivers_all_that_is_there_paused_or_not(bench: Bench) -> None:
-    """At once, although whoever takes it asks for a pause with every chunk; the end comes with it."""
+async def test_draining_delivers_all_that_is_there_blocked_or_not(bench: Bench) -> None:
+    """At once, although whoever takes it has no room; the end comes with it."""
     running = await bench.launch("says much")
     source = running.stdout
     assert source is not None
     data: list[bytes] = []
     ends: list[str] = []
-
-    def take(chunk: bytes) -> None:
-        data.append(chunk)
-        source.pause()
-
-    source.attach(take, lambda: ends.append("end"))
-    source.pause()
+    source.attach(data.append, lambda: ends.append("end"), blocked=lambda: True)
     await running.wait()
     source.drain()
     assert (b"".join(b"%d\n" % n for n in range(1, 3001)), ["end"]) == (b"".join(data), ends)
@@ -241,7 +237,7 @@ async def test_a_closed_source_is_silent(bench: Bench) -> None:
     ear.source.close()
     running.signal(signal.SIGKILL)
     await running.wait()
-    for call in (ear.source.resume, ear.source.drain, ear.source.pause, ear.source.close):
+    for call in (ear.source.resume, ear.source.drain, ear.source.close):
         call()
     for _ in range(5):
         await asyncio.sleep(0)

@@ -88,7 +88,7 @@ class Pump:
 
     def start(self) -> None:
         """Begin to read."""
-        self._source.attach(self._data, self._end)
+        self._source.attach(self._data, self._end, blocked=self._is_blocked)
 
     def drain(self) -> None:
         """Deliver what the pipe holds now, whether anybody is blocked or not, and look out for its end."""
@@ -107,8 +107,9 @@ class Pump:
         batch = self._splitter.feed(chunk)
         for outlet in self._outlets if batch else ():
             outlet.deliver(batch)
-        if self._spare <= 0 and any(outlet.blocked for outlet in self._outlets):
-            self._source.pause()
+
+    def _is_blocked(self) -> bool:
+        return self._spare <= 0 and any(outlet.blocked for outlet in self._outlets)
 
     def _end(self) -> None:
         if self.ended:
@@ -122,5 +123,5 @@ class Pump:
         self._on_end()
 
     def _room(self) -> None:
-        if not self.ended and not any(outlet.blocked for outlet in self._outlets):
+        if not self.ended and not self._is_blocked():
             self._source.resume()

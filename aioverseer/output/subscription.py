@@ -14,7 +14,11 @@ from aioverseer.core.errors import SpecError
 from aioverseer.core.lines import Dropped, Line
 from aioverseer.output.queue import LineQueue
 
-__all__ = ["Overflow", "Subscription", "release_when_forgotten"]
+__all__ = ["EXCESS_BYTES", "Overflow", "Subscription", "release_when_forgotten"]
+
+EXCESS_BYTES = 1024 * 1024
+"""Bytes, or characters of text, that programs which end may leave to a lossless subscriber without room; what comes
+on top is dropped, and counted, until it reads again."""
 
 Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
 """What becomes of lines that a subscriber has no room for."""
@@ -30,7 +34,20 @@ class Subscription(LineQueue[Line | Dropped]):
         dropped: Lines that this subscriber has lost so far; each loss is also a ``Dropped`` in its place.
     """
 
-    def __init__(self, *, stream: str | None, size: int, overflow: Overflow, ids: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, *, stream: str | None, size: int, overflow: Overflow, wants: Callable[[str], bool] | None = None
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            stream: One stream, or None for both.
+            size: Lines that it holds.
+            overflow: What becomes of lines beyond that.
+            wants: Says of a service's id whether its lines are for this subscriber; None is all.
+
+        Raises:
+            SpecError: For a value that cannot be.
+        """
         if stream not in (None, "stdout", "stderr"):
             raise SpecError(
                 f'stream={stream!r} is unknown: pass "stdout", "stderr" or None',
@@ -49,7 +66,8 @@ class Subscription(LineQueue[Line | Dropped]):
         self.stream = stream
         self.dropped = 0
         self._overflow = overflow
-        self._ids = ids
+        self._wants = wants
+        self._excess = 0
         self._closed = False
         self._failure: Exception | None = None
 
@@ -73,7 +91,7 @@ class Subscription(LineQueue[Line | Dropped]):
         return (
             not self._closed
             and (self.stream is None or self.stream == stream)
-            and (self._ids is None or id in self._ids)
+            and (self._wants is None or self._wants(id))
         )
 
     def reopen(self) -> None:
@@ -84,10 +102,13 @@ class Subscription(LineQueue[Line | Dropped]):
     def deliver(self, batch: Sequence[Line | Dropped]) -> None:
         """Take what there is room for; what becomes of the rest is said by ``overflow``."""
         if self._overflow == "block":
-            super().deliver(batch)
+            if self._blocked and not self._is_bearable(batch):
+                self._drop_newest(batch)
+            else:
+                super().deliver(batch)
             return
-        before = len(self._queue)
-        if before + len(batch) <= self.maxsize:
+        if len(self._queue) + len(batch) <= self.maxsize:
+            before = len(self._queue)
             self._queue.extend(batch)
             self._settle(before)
             return
@@ -98,11 +119,21 @@ class Subscription(LineQueue[Line | Dropped]):
                 self._drop_newest(batch)
             case _:
                 self._fail(batch)
-        self._settle(before)
+
+    def _is_bearable(self, batch: Sequence[Line | Dropped]) -> bool:
+        # No pipe is read while this is blocked, but that of a program which has ended is emptied: its end is not to
+        # wait for a reader that may never come. In a crash loop that is a pipe full for each run.
+        self._excess += sum(len(line.text) for line in batch if isinstance(line, Line))
+        return self._excess <= EXCESS_BYTES
+
+    def _make_room(self) -> None:
+        self._excess = 0
+        super()._make_room()
 
     def _drop_oldest(self, batch: Sequence[Line | Dropped]) -> None:
         # The mark of what is lost stands first and takes no line's place.
         queue = self._queue
+        before = len(queue)
         first = queue[0] if queue else None
         known = 0
         if isinstance(first, Dropped):
@@ -116,9 +147,11 @@ class Subscription(LineQueue[Line | Dropped]):
         self.dropped += lost
         if known + lost:
             queue.appendleft(Dropped(known + lost))
+        self._settle(before)
 
     def _drop_newest(self, batch: Sequence[Line | Dropped]) -> None:
         queue = self._queue
+        before = len(queue)
         kept = batch[: max(0, self.maxsize - len(queue))]
         lost = len(batch) - len(kept)
         queue.extend(kept)
@@ -128,9 +161,12 @@ class Subscription(LineQueue[Line | Dropped]):
             queue[-1] = Dropped(last.n + lost)
         else:
             queue.append(Dropped(lost))
+        self._settle(before)
 
     def _fail(self, batch: Sequence[Line | Dropped]) -> None:
-        self._queue.extend(batch[: max(0, self.maxsize - len(self._queue))])
+        before = len(self._queue)
+        self._queue.extend(batch[: max(0, self.maxsize - before)])
+        self._settle(before)
         self._failure = asyncio.QueueFull(
             f"this subscriber was more than {self.maxsize} lines behind: read faster, or choose another overflow rule"
         )

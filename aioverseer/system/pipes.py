@@ -33,17 +33,20 @@ class ReadPipe:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_data: Callable[[bytes], None]
         self._on_end: Callable[[], None]
+        self._blocked: Callable[[], bool]
         self._reading = False
 
-    def attach(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+    def attach(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
+    ) -> None:
         """Begin to read on the running event loop; see ``seam.Source``."""
         self._loop = asyncio.get_running_loop()
+        self._blocked = blocked
         self._on_data = on_data
         self._on_end = on_end
         self.resume()
 
-    def pause(self) -> None:
-        """Read no more until ``resume``."""
+    def _pause(self) -> None:
         if self._reading and self._loop is not None:
             self._loop.remove_reader(self._descriptor)
             self._reading = False
@@ -51,7 +54,7 @@ class ReadPipe:
     def resume(self) -> None:
         """Read on."""
         if not self._reading and self._loop is not None and self._descriptor >= 0:
-            self._loop.add_reader(self._descriptor, self._read)
+            self._loop.add_reader(self._descriptor, self._on_readable)
             self._reading = True
 
     def drain(self) -> None:
@@ -71,9 +74,17 @@ class ReadPipe:
     def close(self) -> None:
         """Let go of the pipe."""
         if self._descriptor >= 0:
-            self.pause()
+            self._pause()
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+
+    def _on_readable(self) -> None:
+        # Asked before the read and not behind it: while one of many pipes fills a reader's queue, the others have
+        # been found readable in the same turn.
+        if self._blocked():
+            self._pause()
+        else:
+            self._read()
 
     def _read(self) -> int:
         """Read one chunk and deliver it; return its size, 0 at the end, -1 when there is nothing now."""

@@ -18,12 +18,14 @@ __all__ = ["Child", "Launcher", "Sink", "Source"]
 class Source(Protocol):
     """The end of a pipe that the host reads."""
 
-    def attach(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
-        """Begin to read: ``on_data`` for each chunk, then ``on_end`` once, at the end of the pipe."""
-        ...
+    def attach(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
+    ) -> None:
+        """Begin to read: ``on_data`` for each chunk, then ``on_end`` once, at the end of the pipe.
 
-    def pause(self) -> None:
-        """Read no more until ``resume``, so that the writer is slowed down. Idempotent."""
+        Before each chunk ``blocked`` is asked whether to pause instead, until ``resume``, so that the writer is slowed
+        down; ``drain`` does not ask.
+        """
         ...
 
     def resume(self) -> None:

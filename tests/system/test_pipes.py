@@ -21,11 +21,12 @@ class Reader:
         self.pipe = ReadPipe(read)
         self.chunks: list[bytes] = []
         self.ends = 0
+        self.blocked = False
         self.news = asyncio.Event()
 
     def attach(self) -> Reader:
         """Begin to read."""
-        self.pipe.attach(self._data, self._end)
+        self.pipe.attach(self._data, self._end, blocked=lambda: self.blocked)
         return self
 
     def _data(self, chunk: bytes) -> None:
@@ -70,21 +71,23 @@ async def test_chunks_come_as_they_were_written_then_the_end_once() -> None:
     assert 1 == reader.ends
 
 
-async def test_nothing_is_read_before_it_is_attached_and_while_it_is_paused() -> None:
-    """Pause and resume may come twice."""
+async def test_nothing_is_read_before_it_is_attached_and_while_it_is_blocked() -> None:
+    """Resume may come twice, and before."""
     reader = Reader()
-    reader.pipe.pause()
     reader.pipe.resume()
     os.write(reader.write_end, b"early")
     await turns(5)
     assert [] == reader.chunks
     reader.attach()
     await reader.until(5)
-    reader.pipe.pause()
-    reader.pipe.pause()
+    reader.blocked = True
     os.write(reader.write_end, b"late")
     await turns(5)
     assert [b"early"] == reader.chunks
+    reader.pipe.resume()
+    await turns(5)
+    assert [b"early"] == reader.chunks
+    reader.blocked = False
     reader.pipe.resume()
     reader.pipe.resume()
     await reader.until(9)
@@ -94,14 +97,14 @@ async def test_nothing_is_read_before_it_is_attached_and_while_it_is_paused() ->
 
 @pytest.mark.parametrize("size", [4096, 65536, 1 << 20])
 async def test_draining_takes_all_that_a_full_pipe_holds_and_the_end_behind_it(size: int) -> None:
-    """Whatever its capacity, at once, and although it is paused."""
+    """Whatever its capacity, at once, and although it is blocked."""
     reader = Reader()
     fcntl.fcntl(reader.write_end, fcntl.F_SETPIPE_SZ, size)
     os.set_blocking(reader.write_end, False)
     written = os.write(reader.write_end, b"x" * (2 * size))
     assert size == written
+    reader.blocked = True
     reader.attach()
-    reader.pipe.pause()
     reader.hang_up()
     reader.pipe.drain()
     assert (written, 1) == (len(b"".join(reader.chunks)), reader.ends)
@@ -130,7 +133,7 @@ async def test_draining_is_bounded_while_somebody_writes_on() -> None:
         os.write(reader.write_end, b"x" * CHUNK)
 
     os.write(reader.write_end, b"x" * CHUNK)
-    reader.pipe.attach(refill, lambda: None)
+    reader.pipe.attach(refill, lambda: None, blocked=lambda: False)
     reader.pipe.drain()
     assert 1 <= chunks <= 2
     reader.pipe.close()
@@ -154,7 +157,7 @@ async def test_after_close_nothing_is_delivered_not_even_the_end() -> None:
         got.append(chunk)
         inner.pipe.close()
 
-    inner.pipe.attach(close, lambda: got.append(b"end"))
+    inner.pipe.attach(close, lambda: got.append(b"end"), blocked=lambda: False)
     os.write(inner.write_end, b"x")
     inner.hang_up()
     await turns(5)
@@ -166,7 +169,7 @@ async def test_a_terminal_that_hangs_up_is_an_end() -> None:
     ours, theirs = pty.openpty()
     pipe = ReadPipe(ours)
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    pipe.attach(lambda _chunk: None, lambda: ended.set_result(None))
+    pipe.attach(lambda _chunk: None, lambda: ended.set_result(None), blocked=lambda: False)
     os.close(theirs)
     async with limit(10, "the end"):
         await ended
