@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from aioverseer import Dropped, Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
 from aioverseer.core.lines import LineSplitter
 from aioverseer.output import TAIL_BYTES, TAIL_LINES, Hub, LineList, Pump
+from aioverseer.output.subscription import EXCESS_BYTES
 from aioverseer.testing import ManualClock
 from helpers import child, limit
 
@@ -322,6 +323,20 @@ def test_draining_goes_on_without_regard_to_a_slow_reader_but_not_for_ever() -> 
 def line(number: int) -> Line:
     """A line of a service."""
     return Line("id", "stdout", str(number), ManualClock().wall(), 1)
+
+
+async def test_what_programs_that_end_leave_to_a_reader_without_room_is_bounded_and_counted() -> None:
+    """Up to EXCESS_BYTES nothing is lost; then it is counted in its place, until the reader goes on."""
+    queue = Subscription(stream=None, size=2, overflow="block")
+    queue.deliver([line(1), line(2), line(3)])
+    rest = [line(0)._replace(text="x" * (EXCESS_BYTES // 4)) for _ in range(6)]
+    for one in rest:
+        queue.deliver([one])
+    assert [Dropped(2)] == (await queue.get_batch())[-1:]
+    assert (2, 0, False) == (queue.dropped, queue.qsize(), is_blocked(queue))
+    queue.deliver(rest)
+    assert 6 == len(await queue.get_batch())
+    assert 2 == queue.dropped
 
 
 @given(
