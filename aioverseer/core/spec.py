@@ -8,7 +8,6 @@ folder exists is asked when it is launched, in ``system/``.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -194,6 +193,8 @@ _OPTIONS = frozenset(SpecOptions.__annotations__)
 def _check_names(id: str, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in _OPTIONS:
+            import difflib  # noqa: PLC0415  # for a message only: most programs import it for nothing
+
             near = difflib.get_close_matches(name, _OPTIONS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(_OPTIONS))}"
             raise SpecError(f"service {id!r}: there is no option {name!r}{hint}", option=name, value=options[name])

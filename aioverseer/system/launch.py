@@ -13,7 +13,6 @@ import errno
 import functools
 import os
 import shlex
-import shutil
 import signal
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Self
@@ -368,6 +367,8 @@ def _program(spec: Spec) -> str:
 
 
 def _is_found(spec: Spec) -> bool:
+    import shutil  # noqa: PLC0415  # needed to explain an error only: it brings three compressors along
+
     return shutil.which(_program(spec), path=_search_path(spec)) is not None
 
 

@@ -12,7 +12,6 @@ import grp
 import os
 import pwd
 import resource
-import shutil
 from typing import NamedTuple
 
 from aioverseer.core.errors import SpawnError
@@ -42,6 +41,8 @@ def _refuse(spec: Spec, option: str, value: object, why: str, number: int = errn
 
 
 def _tool(spec: Spec, name: str, option: str, value: object) -> str:
+    import shutil  # noqa: PLC0415  # few services need a wrapper, and it brings three compressors along
+
     path = shutil.which(name)
     if path is None:
         raise _refuse(spec, option, value, f"it needs the program {name}(1), which is not on PATH", errno.ENOENT)
