@@ -22,6 +22,7 @@ from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import PathLike, Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.pipes import ReadPipe, WritePipe
+from aioverseer.system.programs import find
 from aioverseer.system.waiting import settle
 from aioverseer.system.wrappers import prefix_for
 
@@ -176,7 +177,8 @@ class SystemLauncher:
         spawn = functools.partial(
             asyncio.create_subprocess_exec,
             *words,
-            executable=_find(words[0], _search_path(spec)),
+            # Else the child would try each folder by an exec that fails, while the host waits for it in vfork.
+            executable=find(words[0], _search_path(spec), absolute=True) if "/" not in words[0] else None,
             stdin=ours.child_stdin,
             stdout=ours.child_stdout,
             stderr=ours.child_stderr,
@@ -367,25 +369,7 @@ def _program(spec: Spec) -> str:
 
 
 def _is_found(spec: Spec) -> bool:
-    import shutil  # noqa: PLC0415  # needed to explain an error only: it brings three compressors along
-
-    return shutil.which(_program(spec), path=_search_path(spec)) is not None
-
-
-def _find(program: str, path: str | None) -> str | None:
-    """Return where a program without a folder lies on PATH; None leaves the search to the system.
-
-    Otherwise the child would try each folder by an exec that fails, while the host waits for it in vfork.
-    """
-    if "/" in program:
-        return None
-    for folder in (os.defpath if path is None else path).split(os.pathsep):
-        if not folder.startswith("/"):  # seen from the folder to run in, or empty
-            return None
-        found = f"{folder}/{program}"
-        if os.access(found, os.X_OK) and os.path.isfile(found):
-            return found
-    return None
+    return find(_program(spec), _search_path(spec)) is not None
 
 
 def _search_path(spec: Spec) -> str | None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import Spec
+from aioverseer.system.programs import find
 
 __all__ = ["prefix_for"]
 
@@ -41,9 +42,7 @@ def _refuse(spec: Spec, option: str, value: object, why: str, number: int = errn
 
 
 def _tool(spec: Spec, name: str, option: str, value: object) -> str:
-    import shutil  # noqa: PLC0415  # few services need a wrapper, and it brings three compressors along
-
-    path = shutil.which(name)
+    path = find(name, os.environ.get("PATH"))
     if path is None:
         raise _refuse(spec, option, value, f"it needs the program {name}(1), which is not on PATH", errno.ENOENT)
     return path

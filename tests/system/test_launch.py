@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -341,7 +340,7 @@ def test_a_limit_of_priority_is_kept_to_the_number(monkeypatch: pytest.MonkeyPat
 def test_a_tool_that_is_missing_is_named(options: dict[str, Any], tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the option that needs it."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(shutil, "which", lambda *_args, **_options: None)
+    monkeypatch.setattr("aioverseer.system.wrappers.find", lambda *_args: None)
     with pytest.raises(SpawnError, match=rf"{next(iter(options))}=.*it needs the program {tool}\(1\)"):
         prefix_for(spec("true", **options))
 

@@ -144,7 +144,7 @@ async def test_what_only_root_may_is_refused_beforehand(monkeypatch: pytest.Monk
 
 async def test_a_wrapper_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system without util-linux learns what it lacks."""
-    monkeypatch.setattr("shutil.which", lambda *_args, **_options: None)
+    monkeypatch.setattr("aioverseer.system.wrappers.find", lambda *_args: None)
     with pytest.raises(SpawnError, match="it needs the program prlimit"):
         await Process("true", rlimits={"core": 0}).start()
 

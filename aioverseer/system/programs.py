@@ -1,0 +1,35 @@
+"""Where a program lies on PATH.
+
+Not ``shutil.which``: that brings three compressors along, a tenth of the time that the import of this library takes.
+Nothing in here starts anything.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["find"]
+
+
+def find(program: str, path: str | None, *, absolute: bool = False) -> str | None:
+    """Return where a program lies, or None where it is not found.
+
+    Args:
+        program: Its name, looked for in each folder of ``path``; a name with a folder is taken as it is.
+        path: Folders as in PATH, whose relative ones are seen from the folder of this process; None is the system's
+            default.
+        absolute: Give up at the first relative folder, as it may be seen from elsewhere.
+    """
+    if "/" in program:
+        return program if _is_program(program) else None
+    for folder in (os.defpath if path is None else path).split(os.pathsep):
+        if absolute and not folder.startswith("/"):
+            return None
+        if _is_program(found := os.path.join(folder, program)):
+            return found
+    return None
+
+
+def _is_program(path: str) -> bool:
+    # In this order: most folders of PATH have no file of this name at all.
+    return os.access(path, os.X_OK) and not os.path.isdir(path)
