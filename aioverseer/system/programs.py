@@ -21,15 +21,12 @@ def find(program: str, path: str | None, *, absolute: bool = False) -> str | Non
         absolute: Give up at the first relative folder, as it may be seen from elsewhere.
     """
     if "/" in program:
-        return program if _is_program(program) else None
+        return program if os.access(program, os.X_OK) and not os.path.isdir(program) else None
     for folder in (os.defpath if path is None else path).split(os.pathsep):
         if absolute and not folder.startswith("/"):
             return None
-        if _is_program(found := os.path.join(folder, program)):
+        found = f"{folder or '.'}/{program}"
+        # In this order: most folders of PATH have no file of this name at all.
+        if os.access(found, os.X_OK) and not os.path.isdir(found):
             return found
     return None
-
-
-def _is_program(path: str) -> bool:
-    # In this order: most folders of PATH have no file of this name at all.
-    return os.access(path, os.X_OK) and not os.path.isdir(path)
