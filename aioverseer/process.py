@@ -137,6 +137,8 @@ class Process:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: Timer | None = None
         self._child: Child | None = None
+        self._left: Child | None = None
+        """The ended child whose pipes are still held by what it has left behind."""
         self._pumps: list[Pump] = []
         self._drained: asyncio.Future[None] | None = None
         self._watchers: Watchers[Process] = Watchers()
@@ -185,6 +187,11 @@ class Process:
     def is_stuck(self) -> bool:
         """Whether it is still there although its whole ladder has been taken."""
         return self._run.stuck
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it has ended, and what it left behind is still listened to."""
+        return self._left is not None
 
     def status(self, *, lines: bool = True) -> Status:
         """Return a snapshot of everything known about it.
@@ -285,7 +292,11 @@ class Process:
         Raises:
             StopFailed: When it is still there after the whole ladder.
         """
-        await self._undo(StopAsked(why="its block has ended"), raise_cancelled=True)
+        try:
+            await self._undo(StopAsked(why="its block has ended"), raise_cancelled=True)
+        finally:
+            if self.state.is_final:
+                self.release()
         if not self.state.is_final:
             raise self._stop_failed()
 
@@ -450,8 +461,8 @@ class Process:
             _log.exception("%s: a bug of aioverseer", self.spec.id)
             if self._child is not None:
                 await _kill(self._child)
-                self._child.close()
-                self._child = None
+                self._left, self._child = self._child, None
+                self.release()
             if not self.state.is_final:
                 self.post(Broken(error=error))
 
@@ -480,16 +491,16 @@ class Process:
             exit = await _kill(child)
         self._ended = self._clock.now()
         self.stopped_at = self._clock.wall()
-        child.sweep()
+        if self.spec.leftovers == "kill":
+            child.sweep()
         try:
             await self._drain()
         except asyncio.CancelledError as error:
             cancelled = error
-        for pump in self._pumps:
-            if not pump.ended:
-                pump.close()
-        child.close()
         self._child = None
+        self._left = child
+        if self.spec.leftovers == "kill" or cancelled is not None or all(pump.ended for pump in self._pumps):
+            self.release()
         self.post(Exited(exit=exit))
         if cancelled is not None:
             raise cancelled
@@ -529,10 +540,13 @@ class Process:
             sink.close()
 
     async def _drain(self) -> None:
-        """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe."""
+        """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe.
+
+        What is kept may hold it as long as it likes: that is not waited for.
+        """
         for pump in self._pumps:
             pump.drain()
-        if all(pump.ended for pump in self._pumps):
+        if self.spec.leftovers == "keep" or all(pump.ended for pump in self._pumps):
             return
         drained = self._drained = asyncio.get_running_loop().create_future()
         timer = self._clock.call_at(self._clock.now() + self.spec.drain_timeout, lambda: _resolve(drained))
@@ -542,12 +556,25 @@ class Process:
             timer.cancel()
 
     def _on_pump_end(self) -> None:
-        if self._drained is not None and all(pump.ended for pump in self._pumps):
+        if not all(pump.ended for pump in self._pumps):
+            return
+        if self._drained is not None:
             _resolve(self._drained)
+        if self._left is not None:
+            self.release()
+
+    def release(self) -> None:
+        """Let go of the pipes and descriptors of an ended run; what it has left behind is not listened to any more."""
+        for pump in self._pumps:
+            if not pump.ended:
+                pump.close()
+        if self._left is not None:
+            self._left.close()
+            self._left = None
 
     def _close_queues(self) -> None:
-        """End the streams of a run that never had a program; otherwise the pumps have done it."""
-        for queue in (self.stdout, self.stderr):
+        """End the streams of a run that never had a program; otherwise the pumps have done it, or are about to."""
+        for queue in () if self._left is not None else (self.stdout, self.stderr):
             if queue is not None:
                 queue.end()
 

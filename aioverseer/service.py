@@ -106,6 +106,8 @@ class Service:
         self._timer: Timer | None = None
         self._inbox: deque[Input] = deque()
         self._feeding = False
+        self._heard: list[Process] = []
+        """Earlier runs which left something behind that is still listened to."""
         self._due_runs: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
         self._has_task = False
         self._history: deque[Status] = deque(maxlen=HISTORY_RUNS)
@@ -433,17 +435,25 @@ class Service:
     def close(self) -> None:
         """End the subscriptions and waits for good: the service was removed."""
         self._removed = True
+        self._release()
         self._hub.end()
         self._watchers.tell(self.status())
 
     def forsake(self) -> None:
         """End the waits: the overseer has been left, so nothing comes any more. It may be entered again."""
+        self._release()
         # The group is gone, and with it a task that was cancelled before its first step.
         self._due_runs.clear()
         self._has_task = False
         self._forsaken = True
         self._watchers.tell(self.status())
         self._forsaken = False
+
+    def _release(self) -> None:
+        for run in (*self._heard, self._process):
+            if run is not None and run.is_heard:
+                run.release()
+        self._heard = []
 
     def room(self) -> None:
         """Read the pipes again for which no lossless subscriber is blocked any more."""
@@ -497,6 +507,7 @@ class Service:
     def _begin(self, action: BeginRun) -> None:
         self._gave_up = None
         self._hub.begin()
+        self._heard = [run for run in (*self._heard, self._process) if run is not None and run.is_heard]
         self._process = Process.from_spec(
             self._spec.updated(delay_start=action.delay) if action.delay != self._spec.delay_start else self._spec,
             clock=self._host.clock,

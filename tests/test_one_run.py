@@ -189,6 +189,7 @@ async def test_a_writer_waits_for_a_slow_reader_and_memory_stays_bounded() -> No
         assert str(expected) == line
         most = max(most, process.stdout.qsize())
     assert 200000 == expected
+    assert (await process).ok
     assert most <= 100 + 2 * 65536 // 2
 
 

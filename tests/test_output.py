@@ -465,6 +465,8 @@ async def test_history_comes_first_and_only_from_its_stream() -> None:
     inlet.deliver(["a", "b"])
     errors.deliver(["e"])
     inlet.deliver(["c"])
+    inlet.end()
+    errors.end()
     for stream, history, expected in (
         (None, 2, ["e", "c"]),
         (None, 99, ["a", "b", "e", "c"]),
@@ -510,16 +512,20 @@ async def test_a_forgotten_lossless_subscriber_lets_the_pipe_go() -> None:
 
 
 async def test_subscriptions_end_with_the_service_and_begin_again_with_it() -> None:
-    """Not one that was closed."""
+    """Not one that was closed; and not while somebody still holds a pipe."""
     hub, inlet, _room = hub_of()
+    inlet.end()
     kept = hub.subscribe(stream=None, history=0, size=9, overflow="block", ended=True)
     closed = hub.subscribe(stream=None, history=0, size=9, overflow="block", ended=True)
     closed.close()
     assert [] == await _all_of(kept)
     hub.begin()
+    inlet = hub.inlet("stdout", 2)
     inlet.deliver(["a"])
     hub.end()
-    assert ["a"] == texts(await _all_of(kept))
+    inlet.deliver(["late"])
+    inlet.end()
+    assert ["a", "late"] == texts(await _all_of(kept))
     assert [] == await _all_of(closed)
 
 

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, Self, TypedDict, Unpack, cast, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
 from aioverseer.core.restart import Restart
 
-__all__ = ["PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
+__all__ = ["Leftovers", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
 
 _NICE = range(-20, 20)
 _UMASK = range(0o1000)
@@ -38,6 +38,8 @@ class PathLike(Protocol):
 
 Rlimit = int | tuple[int, int]
 """A limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
+Leftovers = Literal["kill", "keep"]
+"""What becomes of what a program leaves behind: see ``Spec.leftovers``."""
 Stdin = str | bytes | PathLike | None
 """What a program reads: see ``Spec.stdin``."""
 
@@ -57,6 +59,7 @@ class SpecOptions(TypedDict, total=False):
     line_limit: int
     queue_size: int
     drain_timeout: float
+    leftovers: Leftovers
     user: str | int | None
     extra_groups: Iterable[str | int]
     umask: int | None
@@ -90,6 +93,9 @@ class Spec:
         queue_size: Lines that a stream holds before the program is slowed down.
         drain_timeout: Seconds to wait for the end of the output once the program has ended, when something
             else still holds its pipe.
+        leftovers: What becomes of what the program has started and left behind at its end: ``"kill"`` kills what is
+            left in its group, ``"keep"`` lets it live and goes on reading its output, until the overseer, or the block
+            of the Process, is left.
         user: Name or number of the user to run as, also ``"name:group"``; needs ``setpriv``.
         extra_groups: Names or numbers of further groups; needs ``setpriv``.
         umask: Mode bits that new files of the program do not get.
@@ -116,6 +122,7 @@ class Spec:
     line_limit: int = DEFAULT_LINE_BUFFER_SIZE
     queue_size: int = DEFAULT_STREAM_QUEUE_SIZE
     drain_timeout: float = 0.5
+    leftovers: Leftovers = "kill"
     user: str | int | None = None
     extra_groups: tuple[str | int, ...] = ()
     umask: int | None = None
@@ -177,6 +184,7 @@ class Spec:
         check.whole("queue_size", self.queue_size, least=1, unit="lines")
         settle(self, "drain_timeout", check.seconds("drain_timeout", self.drain_timeout))
         settle(self, "delay_start", check.seconds("delay_start", self.delay_start))
+        check.one_of("leftovers", self.leftovers, get_args(Leftovers))
         check.identity(self.user)
         settle(self, "extra_groups", check.groups(self.extra_groups))
         check.within("umask", self.umask, _UMASK)
@@ -275,6 +283,10 @@ class _Checker:
                 'pass None, "pipe", "inherit", text, bytes or a pathlib.Path',
                 option="stdin",
             )
+
+    def one_of(self, option: str, value: object, known: tuple[str, ...]) -> None:
+        if value not in known:
+            raise self.refuse(option, value, f"is unknown: pass {' or '.join(map(repr, known))}")
 
     def kind(self, option: str, value: object, kind: type, wanted: str) -> None:
         if not isinstance(value, kind):

@@ -37,22 +37,33 @@ class Hub:
         self._shared = shared
         self._own: WeakSet[Subscription] = WeakSet()
         self._tail = Tail()
-        self._inlets: dict[str, _Inlet] = {}
+        self._inlets: set[_Inlet] = set()
+        self._ending = False
 
     def inlet(self, stream: str, run: int) -> Outlet:
         """Return the outlet for one pipe of one run."""
-        inlet = self._inlets[stream] = _Inlet(self, stream, run)
+        inlet = _Inlet(self, stream, run)
+        self._inlets.add(inlet)
         return inlet
+
+    def close_inlet(self, inlet: _Inlet) -> None:
+        """Take note that a pipe has ended."""
+        self._inlets.discard(inlet)
+        if self._ending and not self._inlets:
+            self.end()
 
     def begin(self) -> None:
         """Open the subscriptions: the service has been started."""
+        self._ending = False
         for subscription in list(self._own):
             subscription.reopen()
 
     def end(self) -> None:
-        """End the subscriptions of this service: it is in a final state."""
-        for subscription in list(self._own):
-            subscription.shutdown()
+        """End the subscriptions of this service, once no pipe is left: it is in a final state."""
+        self._ending = True
+        if not self._inlets:
+            for subscription in list(self._own):
+                subscription.shutdown()
 
     def subscribe(
         self, *, stream: str | None, history: int, size: int, overflow: Overflow, ended: bool
@@ -64,7 +75,7 @@ class Hub:
             past = [line for line in self.tail(TAIL_LINES) if subscription.takes(self._id, line.stream)]
             if past:
                 subscription.deliver(past[-history:])
-        if ended:
+        if ended and not self._inlets:
             subscription.shutdown()
         self._own.add(subscription)
         release_when_forgotten(subscription, self.room)
@@ -99,7 +110,7 @@ class Hub:
 
     def room(self) -> None:
         """Let the pipes be read again for which nobody is blocked any more."""
-        for inlet in self._inlets.values():
+        for inlet in list(self._inlets):
             if inlet.on_room is not None:
                 inlet.on_room()
 
@@ -121,4 +132,4 @@ class _Inlet:
         self._hub.publish(self._stream, self._run, batch)
 
     def end(self) -> None:
-        """Nothing to do: the hub lives on across runs."""
+        self._hub.close_inlet(self)
