@@ -13,11 +13,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, Self, TypedDict, Unpack, cast, runtime_checkable
+from typing import Any, Self, TypedDict, Unpack, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
+from aioverseer.core.logs import Log, as_logs
+from aioverseer.core.paths import PathLike
 from aioverseer.core.restart import Restart
 
 __all__ = ["PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
@@ -28,13 +30,6 @@ _RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
 """The resources that prlimit(1) knows by these names."""
-
-
-@runtime_checkable
-class PathLike(Protocol):
-    """``os.PathLike`` of text, named here because the core does not import os."""
-
-    def __fspath__(self) -> str: ...  # the protocol's own name says it
 
 
 Rlimit = int | tuple[int, int]
@@ -67,6 +62,7 @@ class SpecOptions(TypedDict, total=False):
     stop: Stop
     restart: Restart
     group: str
+    log: Log | Iterable[Log] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +97,8 @@ class Spec:
         stop: The ladder that ends it.
         restart: The policy; only a Service restarts.
         group: A label for ``list_group()``.
+        log: A LogFile, a LogBridge, or several of them, in place of those of the overseer; None leaves it to the
+            overseer, and an empty list is none at all. Only a Service keeps logs.
     """
 
     id: str
@@ -126,6 +124,7 @@ class Spec:
     stop: Stop = field(default_factory=Stop)
     restart: Restart = field(default_factory=Restart)
     group: str = ""
+    log: tuple[Log, ...] | None = None
 
     @classmethod
     def of(cls, id: str, argv: Iterable[object], **options: Unpack[SpecOptions]) -> Self:
@@ -186,6 +185,7 @@ class Spec:
         check.kind("stop", self.stop, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)")
         check.kind("restart", self.restart, Restart, 'a Restart, for example Restart("always")')
         check.kind("group", self.group, str, "a str")
+        settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
 
 
 _OPTIONS = frozenset(SpecOptions.__annotations__)

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from aioverseer.core.clock import Clock
 from aioverseer.core.lines import ContinuedBytes, ContinuedLine, Line
+from aioverseer.output.logs import LogSink
 from aioverseer.output.pump import Outlet
 from aioverseer.output.subscription import Overflow, Subscription, release_when_forgotten
 
@@ -44,11 +45,16 @@ class Hub:
         self._tail: deque[Line] = deque()
         self._tail_bytes = 0
         self._inlets: dict[str, _Inlet] = {}
+        self._logs: Sequence[LogSink] = ()
 
     def inlet(self, stream: str, run: int) -> Outlet:
         """Return the outlet for one pipe of one run."""
         inlet = self._inlets[stream] = _Inlet(self, stream, run)
         return inlet
+
+    def log_to(self, logs: Sequence[LogSink]) -> None:
+        """Give the lines from now on to these logs, and to no others."""
+        self._logs = logs
 
     def begin(self) -> None:
         """Open the subscriptions: the service has been started."""
@@ -59,6 +65,8 @@ class Hub:
         """End the subscriptions of this service: it is in a final state."""
         for subscription in list(self._own):
             subscription.shutdown()
+        for log in self._logs:
+            log.shutdown()
 
     def subscribe(
         self, *, stream: str | None, history: int, size: int, overflow: Overflow, ended: bool
@@ -88,15 +96,20 @@ class Hub:
             for subscription in group
             if subscription.takes(id, stream)
         ]
-        # Without a subscriber only the lines that the tail can hold are worth making.
-        texts = batch if takers else batch[-TAIL_LINES:]
+        logs = [log for log in self._logs if log.takes(id, stream)]
+        # Without a taker only the lines that the tail can hold are worth making.
+        texts = batch if takers or logs else batch[-TAIL_LINES:]
         lines = [Line(id, stream, text, now, run, isinstance(text, ContinuedLine | ContinuedBytes)) for text in texts]
         self._remember(lines[-TAIL_LINES:])
         for subscription in takers:
             subscription.deliver(lines)
+        for log in logs:
+            log.deliver(lines)
 
     def blocked(self, stream: str) -> bool:
-        """Whether a lossless subscriber of this stream has no room."""
+        """Whether a lossless subscriber of this stream, or a log, has no room."""
+        if any(log.blocked and log.takes(self._id, stream) for log in self._logs):
+            return True
         return any(
             subscription.blocked and subscription.takes(self._id, stream)
             for group in (self._own, self._shared)
