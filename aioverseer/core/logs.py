@@ -108,6 +108,16 @@ class LogFile:
         settle(self, "overflow", overflow)
         settle(self, "stream", stream)
 
+    def __repr__(self) -> str:
+        """Return the path and what differs from the defaults."""
+        plain = LogFile(self.path)
+        options = [
+            f", {name}={getattr(self, name)!r}"
+            for name in self.__slots__
+            if getattr(self, name) != getattr(plain, name)
+        ]
+        return f"LogFile({self.path!r}{''.join(options)})"
+
     @property
     def rotates(self) -> bool:
         """Whether it is ever renamed."""
@@ -184,9 +194,9 @@ def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
     for item in items:
         if not isinstance(item, Log):
             raise SpecError(
-                f"{owner}: log={item!r} is of type {type(item).__name__}: pass LogFiles or LogBridges",
+                f"{owner}: log={value!r} is no log: pass a LogFile, a LogBridge, or several of them in a list",
                 option="log",
-                value=item,
+                value=value,
             )
     logs = cast("tuple[Log, ...]", items)
     seen: set[tuple[str, str]] = set()
@@ -194,9 +204,9 @@ def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
         for place in _places(log):
             if place in seen:
                 raise SpecError(
-                    f"{owner}: log={log!r} would get each line twice: name {place[0]!r} once",
+                    f"{owner}: log={value!r} would write each line to {place[0]!r} twice: name it once",
                     option="log",
-                    value=log,
+                    value=value,
                 )
             seen.add(place)
     return logs

@@ -15,6 +15,7 @@ import pytest
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
+from aioverseer.core.logs import LogBridge, LogFile
 from aioverseer.core.restart import Restart
 from aioverseer.core.spec import Spec, SpecOptions
 
@@ -55,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
     "stop": Stop(),
     "restart": Restart(),
     "group": "",
+    "log": None,
 }
 
 GOOD: dict[str, list[Any]] = {
@@ -80,6 +82,7 @@ GOOD: dict[str, list[Any]] = {
     "stop": [Stop(signal.SIGINT, 3), Stop(steps=[(9, 1)], scope="leader")],
     "restart": [Restart("never"), Restart("always", max_restarts=None)],
     "group": ["", "web"],
+    "log": [None, (), (LogFile("x.log"), LogBridge())],
 }
 
 BAD: dict[str, list[Any]] = {
@@ -100,6 +103,7 @@ BAD: dict[str, list[Any]] = {
     "stop": [None, Stop, signal.SIGTERM, 5, "SIGTERM"],
     "restart": [None, Restart, "always", True],
     "group": [None, 5, b"web"],
+    "log": ["x.log", 5, [None], LogFile, [LogFile("x"), LogFile("x", keep=3)]],
 }
 
 
