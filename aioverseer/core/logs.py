@@ -90,7 +90,7 @@ class LogFile:
             raise _refusal("every", every, "is no period: pass seconds, 1 or more, or None")
         for option, value in (("compress", compress), ("timestamps", timestamps)):
             if not isinstance(value, bool):
-                raise _refusal(option, value, "is neither True nor False")
+                raise _refusal(option, value, "is neither: pass True or False")
         if compress and max_bytes is None and every is None:
             raise _refusal("compress", compress, "has nothing to compress: pass max_bytes or every too")
         _check_choice("format", format, ("text", "json"))

@@ -68,7 +68,10 @@ def rotation(names: Iterable[str], keep: int) -> tuple[Step, ...]:
         keep: How many rotated files are kept.
     """
     held = _held(names)
-    steps: list[Step] = [Remove(name) for number in sorted(held) if number > keep for name in held[number]]
+    # Oldest first: what is left when that is interrupted has no hole in time.
+    steps: list[Step] = [
+        Remove(name) for number in sorted(held, reverse=True) if number > keep for name in held[number]
+    ]
     # Files move up only as far as the first hole: what lies behind it stays in its place.
     hole = next((number for number in range(1, keep + 1) if number not in held), None)
     if hole is None:
