@@ -51,7 +51,6 @@ class AppendedFile:
         self._opened: os.stat_result | None = None
         self._is_regular = False
         self._size = 0
-        self._torn = False
         self._last = 0.0
         self._packing: Packing | None = None
         self._packs = False
@@ -91,7 +90,7 @@ class AppendedFile:
     def _append(self, todo: list[Entry]) -> None:
         """Write entries and take them from the list, whole lines at a time."""
         pieces: list[bytes] = []
-        size = self._size + self._torn
+        size = self._size
         rotates = self._log.rotates and self._is_regular
         time: datetime | None = None
         now = 0.0
@@ -117,8 +116,6 @@ class AppendedFile:
         """Write pieces, and take as many entries from the list as are wholly written."""
         if not pieces:
             return
-        if self._torn:
-            pieces[0] = b"\n" + pieces[0]
         data = memoryview(b"".join(pieces))
         written = 0
         try:
@@ -135,7 +132,6 @@ class AppendedFile:
             self._cut_off(kept_bytes, written)
             del todo[:kept]
             raise
-        self._torn = False
         self._size += written
         del todo[: len(pieces)]
         pieces.clear()
@@ -157,6 +153,7 @@ class AppendedFile:
             except FileNotFoundError:
                 found = None
             if found is not None and (found.st_dev, found.st_ino) == (self._opened.st_dev, self._opened.st_ino):
+                self._opened = found
                 if self._is_regular:
                     self._size = found.st_size
                 return
@@ -176,7 +173,9 @@ class AppendedFile:
             if not (self._is_regular or stat.S_ISCHR(found.st_mode)):
                 raise OSError(errno.EINVAL, "it is neither a file nor a device")
             self._size = found.st_size if self._is_regular else 0
-            self._torn = self._size > 0 and not self._ends_whole(self._size)
+            if self._size > 0 and not self._ends_whole(self._size):
+                # The host that wrote it was killed in the middle of a line.
+                self._size += self._disk.write(fd, memoryview(b"\n"))
         except BaseException:
             self._disk.close(fd)
             raise
