@@ -15,11 +15,11 @@ class Disk:
 
     __slots__ = ()
 
-    def open(self, path: str) -> int:
-        """Return a descriptor that appends, making the file where there is none."""
+    def open(self, path: str, mode: int) -> int:
+        """Return a descriptor that appends, making the file with these permissions where there is none."""
         # Without O_NONBLOCK a named pipe would be waited for; a terminal must not become ours.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-        return os.open(path, flags, 0o666)
+        return os.open(path, flags, mode)
 
     def create(self, path: str, mode: int) -> int:
         """Return a descriptor of a new, empty file, whatever was there."""

@@ -160,13 +160,13 @@ class AppendedFile:
             self._let_go()
         self._open()
 
-    def _open(self) -> None:
+    def _open(self, mode: int = 0o666) -> None:
         first = self._opened is None
         if first:
             self._disk.make_folders(self._folder)
             if self._log.rotates:
                 self._recover()
-        fd = self._disk.open(self._path)
+        fd = self._disk.open(self._path, mode)
         try:
             found = self._disk.stat(fd)
             self._is_regular = stat.S_ISREG(found.st_mode)
@@ -224,13 +224,13 @@ class AppendedFile:
         except OSError as error:
             self._unrotated.met(self._id, error)
             return False
-        mode = None if self._opened is None else stat.S_IMODE(self._opened.st_mode)
         self._let_go()
-        self._open()
-        if mode is not None and self._opened is not None and mode != stat.S_IMODE(self._opened.st_mode):
-            # What only its owner may read stays so.
-            with contextlib.suppress(OSError):
-                self._disk.set_mode(self._fd, mode)
+        # What only its owner may read stays so.
+        mode = 0o666 if self._opened is None else stat.S_IMODE(self._opened.st_mode)
+        self._open(mode)
+        with contextlib.suppress(OSError):
+            self._disk.set_mode(self._fd, mode)
+            self._opened = self._disk.stat(self._fd)
         self._packs = self._log.compress
         self._unrotated.over(self._id)
         return True

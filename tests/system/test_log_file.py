@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -20,6 +22,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Line, LogFile
+from aioverseer.core.log_format import Gap
 from aioverseer.system.log_disk import Disk
 from aioverseer.system.log_file import AppendedFile
 
@@ -294,6 +297,238 @@ def test_a_copy_that_is_complete_takes_the_place_of_its_file(world: World) -> No
     world.write(1)
     assert [".1.gz", ""] == world.names()
     assert numbers(1, 4) == world.lines()
+
+
+# --- what others do to the file
+
+
+def test_a_renamed_file_is_let_go(world: World) -> None:
+    """The next line begins a new one, asked or not; what was written is in the old one."""
+    file = world.open()
+    world.write(2)
+    world.path.rename(f"{world.path}.1")
+    world.write(2)
+    world.path.rename(f"{world.path}.0")
+    file.reopen()
+    assert set() == world.disk.fds
+    world.write(1)
+    assert numbers(1, 2) == Path(f"{world.path}.1").read_text().splitlines()
+    assert numbers(3, 4) == Path(f"{world.path}.0").read_text().splitlines()
+    assert numbers(5, 5) == world.path.read_text().splitlines()
+
+
+def test_a_removed_file_is_made_anew(world: World) -> None:
+    """There is nothing to tell: whoever removes a file does not want its lines."""
+    world.open()
+    world.write(2)
+    world.path.unlink()
+    world.write(2)
+    assert numbers(3, 4) == world.path.read_text().splitlines()
+    assert [] == world.news.told
+
+
+def test_a_file_that_was_cut_off_goes_on(world: World) -> None:
+    """As logrotate does with copytruncate: no hole, and its size counts anew."""
+    world.open(max_bytes=21)
+    world.write(3)
+    os.truncate(world.path, 0)
+    world.write(2)
+    assert [""] == world.names()
+    assert numbers(4, 5) == world.path.read_text().splitlines()
+
+
+def test_an_over_long_line_is_ended_in_a_file_that_was_renamed(world: World) -> None:
+    """Its rest begins a line of the new one."""
+    file = world.open()
+    piece = Line("web", "stdout", "x", NOW, 1, continued=True)
+    file.write([piece])
+    world.path.rename(f"{world.path}.1")
+    file.write([piece._replace(text="y", continued=False)])
+    assert ("x\n", "y\n") == (Path(f"{world.path}.1").read_text(), world.path.read_text())
+
+
+def test_missing_folders_are_made_for_the_first_line_only(tmp_path: Path) -> None:
+    """A folder that is gone later was removed by somebody: that is told, once, and so is its return."""
+    world = World(tmp_path / "a" / "b")
+    world.open()
+    world.write(1)
+    shutil.rmtree(tmp_path / "a")
+    world.write(2)
+    world.write(3)
+    assert not (tmp_path / "a").exists()
+    world.path.parent.mkdir(parents=True)
+    world.write(1)
+    world.write(1)
+    world.end()
+    what = f"web: its log file {world.path}"
+    assert [
+        f"{what} cannot be written: No such file or directory",
+        f"{what} is written again; 5 lines were lost",
+    ] == world.news.told
+    assert {"web": 5} == world.news.lines
+    mark = "[aioverseer: 5 lines are missing here: No such file or directory]"
+    assert [mark, "line 7", "line 8"] == world.path.read_text().splitlines()
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_not_waited_for(world: World, kind: str) -> None:
+    """A named pipe without a reader would hold up all logs."""
+    if kind == "pipe":
+        os.mkfifo(world.path)
+    else:
+        world.path.mkdir()
+    world.open()
+    world.write(2)
+    assert {"web": 2} == world.news.lines
+    assert 1 == len(world.news.told)
+
+
+# --- a disk that does not take it
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a file system of its own needs root, and the right to mount")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_lines_that_find_no_room_are_counted(full_disk: Path) -> None:
+    """Those before are whole; once there is room again, a mark stands where they are missing."""
+    world = World(full_disk)
+    world.open()
+    world.write(1000)
+    world.write(1000)
+    world.write(1000)
+    world.write(1)
+    lost = world.news.lines["web"]
+    kept = len(world.lines())
+    assert numbers(1, kept) == world.lines()
+    assert 3001 == kept + lost
+    os.truncate(world.path, 0)
+    world.write(2)
+    world.end()
+    what = f"web: its log file {world.path}"
+    assert [
+        f"{what} cannot be written: No space left on device",
+        f"{what} is written again; {lost} lines were lost",
+    ] == world.news.told
+    mark = f"[aioverseer: {lost} lines are missing here: No space left on device]"
+    assert [mark, *numbers(3002, 3003)] == world.lines()
+
+
+def test_a_disk_without_room_for_a_compressed_copy(full_disk: Path) -> None:
+    """The file stays as it is, and nothing of the copy is left."""
+    world = World(full_disk)
+    world.open(max_bytes=8000, keep=9, compress=True)
+    world.write(1200)
+    names = world.names()
+    (full_disk / "ballast").write_bytes(bytes(4096))
+    world.work()
+    (full_disk / "ballast").unlink()
+    assert names == world.names()
+    assert [f"web: its log file {world.path} cannot be compressed: No space left on device"] == world.news.told
+    assert numbers(1, 1200 - world.news.lines["web"]) == world.lines()
+    world.end()
+
+
+def failing(error: int, *calls: str) -> Callable[[str, tuple[Any, ...]], None]:
+    """Fail these calls."""
+
+    def before(name: str, _args: tuple[Any, ...]) -> None:
+        if name in calls:
+            raise OSError(error, os.strerror(error))
+
+    return before
+
+
+class ShortDisk(TestDisk):
+    """Takes only so many bytes when it is told, and may not even cut off what it has taken."""
+
+    __test__ = False
+    room: int | None = None
+    breaks = False
+
+    def write(self, fd: int, data: memoryview) -> int:
+        """Write what there is room for."""
+        if self.room is None:
+            return Disk.write(self, fd, data)
+        if self.room == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = Disk.write(self, fd, data[: self.room])
+        self.room -= written
+        return written
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut off, unless it breaks."""
+        if self.breaks:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        Disk.truncate(self, fd, size)
+
+
+@pytest.mark.parametrize(("breaks", "torn"), [(False, []), (True, ["lin"])])
+def test_a_write_that_stops_halfway_leaves_whole_lines(world: World, breaks: bool, torn: list[str]) -> None:
+    """What was begun is taken back; where even that fails it is ended, and counts as lost all the same."""
+    disk = world.disk = ShortDisk()
+    disk.breaks = breaks
+    world.open()
+    world.write(1)
+    disk.room = 10
+    world.write(3)
+    disk.room = None
+    world.write(1)
+    mark = "[aioverseer: 2 lines are missing here: No space left on device]"
+    assert ["line 1", "line 2", *torn, mark, "line 5"] == world.lines()
+    assert {"web": 2} == world.news.lines
+
+
+@pytest.mark.parametrize("call", ["open", "stat", "write", "make_folders"])
+def test_a_failure_is_told_once_and_costs_only_lines(world: World, call: str) -> None:
+    """The next batch tries again."""
+    world.open()
+    world.disk.before = failing(errno.EIO, call)
+    world.write(2)
+    world.write(2)
+    world.disk.before = None
+    world.write(2)
+    world.write(2)
+    assert {"web": 4} == world.news.lines
+    assert ["[aioverseer: 4 lines are missing here: Input/output error]", *numbers(5, 8)] == world.lines()
+    assert 2 == len(world.news.told)
+
+
+@pytest.mark.parametrize("call", ["rename", "names"])
+def test_a_file_that_cannot_be_rotated_goes_on(world: World, call: str) -> None:
+    """Longer than it should be; no line is lost, and it is rotated as soon as that is possible."""
+    world.open(max_bytes=14)
+    world.write(2)
+    world.disk.before = failing(errno.EACCES, call)
+    world.write(3)
+    world.write(1)
+    assert [""] == world.names()
+    world.disk.before = None
+    world.write(1)
+    assert [".1", ""] == world.names()
+    assert numbers(1, 7) == world.lines()
+    what = f"web: its log file {world.path}"
+    assert [f"{what} cannot be rotated: Permission denied", f"{what} is rotated again"] == world.news.told
+    assert not world.news.lines
+
+
+def test_a_mark_that_is_lost_is_made_good_and_not_counted_twice(world: World) -> None:
+    """What it stood for was counted when it was dropped."""
+    file = world.open()
+    world.disk.before = failing(errno.EIO, "write")
+    file.write([Gap(id="web", n=3, time=NOW, reason="too many"), Line("web", "stdout", "a", NOW, 1)])
+    world.disk.before = None
+    world.write(1)
+    assert {"web": 1} == world.news.lines
+    assert ["[aioverseer: 4 lines are missing here: Input/output error]", "line 1"] == world.lines()
 
 
 # --- a host that ends anywhere
