@@ -8,13 +8,13 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from aioverseer import Event, LogBridge, LogFile, Overseer, Process, Restart, SpecError, State, ThreadedOverseer
+from aioverseer import Event, Line, LogBridge, LogFile, Overseer, Process, Restart, SpecError, State, ThreadedOverseer
 from aioverseer.core.log_format import Entry
 from aioverseer.output import logs as output_logs
 from aioverseer.system.log_file import AppendedFile
@@ -428,7 +428,7 @@ class Keeper(logging.Handler):
 
 
 @contextmanager
-def handled(name: str, level: int = logging.DEBUG) -> Iterator[Keeper]:
+def handled(name: str, level: int = logging.DEBUG) -> Generator[Keeper]:
     """A handler on a logger."""
     logger, keeper = logging.getLogger(name), Keeper()
     before = logger.level
@@ -450,7 +450,7 @@ async def test_lines_become_records_of_a_logger_for_each_service() -> None:
             overseer.add("raw", "printf", r"\377\n", encoding=None)
             queue = overseer.logs()
             await overseer.supervise_all()
-        times = {item.text: item.time.timestamp() async for item in queue if not hasattr(item, "n")}
+        times = {item.text: item.time.timestamp() async for item in queue if isinstance(item, Line)}
     found = {
         (record.name.removeprefix("aioverseer.output."), record.levelno, record.getMessage())
         for record in keeper.records

@@ -190,7 +190,7 @@ def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
     """
     if value is None:
         return None
-    items = tuple(cast("Iterable[object]", value)) if isinstance(value, Iterable) else (value,)
+    items = _as_tuple(value)
     for item in items:
         if not isinstance(item, Log):
             raise SpecError(
@@ -210,6 +210,10 @@ def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
                 )
             seen.add(place)
     return logs
+
+
+def _as_tuple(value: object) -> tuple[object, ...]:
+    return tuple(cast("Iterable[object]", value)) if isinstance(value, Iterable) else (value,)
 
 
 def _places(log: Log) -> list[tuple[str, str]]:

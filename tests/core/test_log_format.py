@@ -81,7 +81,7 @@ def test_pieces_with_another_line_in_between_are_lines_of_their_own(between: Lin
 
 def test_json_is_an_object_for_each_line() -> None:
     """Bytes are shown with backslashes; only a piece says that it is continued."""
-    entries = [
+    entries: list[Line | Gap] = [
         line('ü "q" \t', stream="stderr", run=7),
         line(b"\xff\x00", continued=True),
         line("\ud800"),

@@ -26,11 +26,16 @@ BAD: dict[str, list[Any]] = {
 }
 
 
+def make(options: dict[str, Any]) -> LogFile:
+    """A log file of any options, right or wrong."""
+    return LogFile(**options)
+
+
 @pytest.mark.parametrize(("option", "value"), [(option, value) for option, values in BAD.items() for value in values])
 def test_what_a_log_file_refuses_is_named(option: str, value: Any) -> None:
     """The option, the value, and what to do; ``compress`` alone has nothing to compress."""
     with pytest.raises(SpecError, match=f"^LogFile: {option}={re.escape(repr(value))} .*: .") as caught:
-        LogFile(**{"path": "x", option: value})
+        make({"path": "x"} | {option: value})
     assert (option, value) == (caught.value.option, caught.value.value)
 
 
