@@ -56,7 +56,7 @@ class LogWriter:
     """A thread and its orders. Made on the event loop; every method but the thread's own belongs there."""
 
     def __init__(self, name: str, *, on_lost: Callable[[str, int], None], on_news: Callable[[str, str], None]) -> None:
-        """Prepare a thread; it starts with the first order.
+        """Prepare a thread.
 
         Args:
             name: Of the thread.
@@ -72,21 +72,33 @@ class LogWriter:
         self._targets: list[Target] = []
         self._busy: deque[Target] = deque()
         self._ended = False
+        self._failed = False
+
+    def start(self) -> bool:
+        """Start the thread, if it does not run yet; return whether orders are taken."""
+        if self._ended or self._thread is not None:
+            return not self._ended
+        # A daemon: a host that never leaves its overseer must still be able to end.
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the host may have no more threads
+            if not self._failed:
+                self._failed = True
+                self._on_news("", f"the thread that writes logs cannot be started: {error}")
+            return False
+        self._thread = thread
+        return True
 
     def order(self, work: Callable[[], None], target: Target | None = None) -> None:
-        """Have something done in the thread, after all that was ordered before.
+        """Have something done in the thread, after all that was ordered before; nothing while it does not run.
 
         Args:
             work: What is to be done.
             target: What may have work that is not urgent after it.
         """
-        if self._ended:
-            return
-        if self._thread is None:
-            # A daemon: a host that never leaves its overseer must still be able to end.
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
-        self._orders.put((work, target))
+        if self._thread is not None and not self._ended:
+            self._orders.put((work, target))
 
     def add(self, target: Target) -> None:
         """Take note of something that is closed at the end."""
@@ -98,11 +110,6 @@ class LogWriter:
             self._targets.remove(target)
             self.order(target.stop_work)
             self.order(target.close)
-
-    @property
-    def ended(self) -> bool:
-        """Whether no order is taken any more."""
-        return self._ended
 
     def flushed(self) -> asyncio.Future[None]:
         """Return a future for the moment when all that was ordered so far is done."""
@@ -224,7 +231,7 @@ class Backlog:
             force: Whether to take them although it is full.
         """
         with self._lock:
-            if self._writer.ended or (self._full and not self._blocks and not force):
+            if (self._full and not self._blocks and not force) or not self._writer.start():
                 return False
             self._waiting += entries
             self._size += size
