@@ -513,7 +513,9 @@ class Overseer:
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.
 
-        News of their log files come in between, with ``kind="log"``. It begins with the first one after this call, and ends when the overseer is left.
+        News of their log files come in between, with ``kind="log"``.
+
+        It begins with the first one after this call, and ends when the overseer is left.
 
         Args:
             since: Begin behind the event of this number instead, as far as it is remembered (10,000 events).

@@ -65,7 +65,7 @@ class LogSink:
 
     def deliver(self, batch: Sequence[Line]) -> None:
         """Hand lines over to the thread, or count them where it is too far behind."""
-        size = sum(len(line.text) for line in batch) + len(batch)
+        size = sum(map(len, [line.text for line in batch])) + len(batch)
         entries: Sequence[Entry] = batch
         if self._dropped:
             entries = [self._mark(batch[0].time), *batch]

@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from datetime import datetime
 
 from aioverseer.core.log_format import Entry, LogFormat
 from aioverseer.core.logs import LogFile
@@ -22,6 +21,9 @@ from aioverseer.system.log_pack import Packing, holds_the_same
 from aioverseer.system.log_trouble import News, Trouble
 
 __all__ = ["AppendedFile"]
+
+_SLICE = 500
+"""Entries that are made bytes of at once where the file may have to be rotated before one of them."""
 
 
 class AppendedFile:
@@ -89,52 +91,76 @@ class AppendedFile:
 
     def _append(self, todo: list[Entry]) -> None:
         """Write entries and take them from the list, whole lines at a time."""
+        rotates = self._log.rotates and self._is_regular
+        while todo:
+            # Where a rotation may fall due, the entries before it are still written many at a time.
+            some = todo[:_SLICE] if rotates else todo
+            data = self._format.encode_all(some, named=self.named)
+            if data is not None and not (rotates and self._may_be_due(some, len(data))):
+                self._last = max(self._last, some[-1].time.timestamp())
+                self._flush(data, todo, len(some))
+            else:
+                rotates = self._append_singly(todo, len(some), rotates=rotates)
+
+    def _may_be_due(self, entries: Sequence[Entry], adding: int) -> bool:
+        """Whether a rotation can fall due before one of these entries, or an empty file grow too long by them."""
+        times = {entry.time for entry in entries}
+        return any(
+            is_due(self._log, size=max(self._size, 1), adding=adding, last=self._last, now=time.timestamp())
+            for time in times
+        )
+
+    def _append_singly(self, todo: list[Entry], n: int, *, rotates: bool) -> bool:
+        """Write the first ``n`` entries, rotating where that is due; return whether to go on rotating."""
         pieces: list[bytes] = []
         size = self._size
-        rotates = self._log.rotates and self._is_regular
-        time: datetime | None = None
-        now = 0.0
-        while len(pieces) < len(todo):
-            entry = todo[len(pieces)]
+        for entry in todo[:n]:
             whole = not self._format.unfinished
             piece = self._format.encode(entry, named=self.named)
             if rotates:
-                if entry.time is not time:
-                    time, now = entry.time, entry.time.timestamp()
+                now = entry.time.timestamp()
                 if whole and is_due(self._log, size=size, adding=len(piece), last=self._last, now=now):
                     self._format.reset()
-                    self._flush(pieces, todo)
+                    self._flush(b"".join(pieces), todo, len(pieces), pieces)
+                    pieces.clear()
                     rotates = self._rotate()
                     size = self._size
                     piece = self._format.encode(entry, named=self.named)
                 self._last = max(self._last, now)
             pieces.append(piece)
             size += len(piece)
-        self._flush(pieces, todo)
+        self._flush(b"".join(pieces), todo, len(pieces), pieces)
+        return rotates
 
-    def _flush(self, pieces: list[bytes], todo: list[Entry]) -> None:
-        """Write pieces, and take as many entries from the list as are wholly written."""
-        if not pieces:
-            return
-        data = memoryview(b"".join(pieces))
+    def _flush(self, data: bytes, todo: list[Entry], n: int, pieces: Sequence[bytes] | None = None) -> None:
+        """Write the bytes of the first ``n`` entries, and take as many from the list as are wholly written.
+
+        Args:
+            data: The bytes.
+            todo: The entries.
+            n: How many of them these are.
+            pieces: The bytes of each; None where all of them were made at once.
+        """
+        view = memoryview(data)
         written = 0
         try:
-            while written < len(data):
-                now = self._disk.write(self._fd, data[written:])
+            while written < len(view):
+                now = self._disk.write(self._fd, view[written:])
                 if now == 0:
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
                 written += now
         except OSError:
+            if pieces is None:
+                pieces = [self._format.encode(entry, named=self.named) for entry in todo[:n]]
             kept = kept_bytes = 0
-            while kept < len(pieces) and kept_bytes + len(pieces[kept]) <= written:
+            while kept < n and kept_bytes + len(pieces[kept]) <= written:
                 kept_bytes += len(pieces[kept])
                 kept += 1
             self._cut_off(kept_bytes, written)
             del todo[:kept]
             raise
         self._size += written
-        del todo[: len(pieces)]
-        pieces.clear()
+        del todo[:n]
 
     def _cut_off(self, kept: int, written: int) -> None:
         """Remove the beginning of a line whose rest could not be written."""

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aioverseer import Line, LogFile
 from aioverseer.core.log_format import Gap, LogFormat
@@ -104,3 +106,37 @@ def test_each_time_is_written_as_it_is() -> None:
     later = line("b")._replace(time=NOW + timedelta(hours=1))
     stamps = [text.split()[0] for text in written(line("a"), later, line("c"), timestamps=True).splitlines()]
     assert [b"2030-01-02T03:04", b"2030-01-02T04:04", b"2030-01-02T03:04"] == [stamp[:16] for stamp in stamps]
+
+
+ENTRIES = st.builds(
+    line,
+    st.one_of(st.text(), st.binary(), st.sampled_from(["\ud800", "\udcff", "plain"])),
+    id=st.sampled_from(["a", "b"]),
+    stream=st.sampled_from(["stdout", "stderr"]),
+    run=st.integers(1, 2),
+    continued=st.sampled_from([False, False, False, True]),
+)
+
+
+@given(
+    entries=st.lists(ENTRIES, min_size=1, max_size=6),
+    options=st.fixed_dictionaries({"format": st.sampled_from(["text", "json"]), "timestamps": st.booleans()}),
+    named=st.booleans(),
+)
+def test_many_lines_at_once_are_the_lines_one_by_one(entries: list[Line], options: Any, named: bool) -> None:
+    """Or they are left to that."""
+    together = LogFormat(LogFile("x", **options)).encode_all(entries, named=named)
+    assert together in (None, written(*entries, named=named, **options))
+    if all(isinstance(entry.text, str) and entry.text.isascii() and not entry.continued for entry in entries):
+        assert together is not None
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_nothing_is_made_at_once_in_the_middle_of_a_line(format: Any) -> None:
+    """What comes next may be the rest of it."""
+    form = LogFormat(LogFile("x", format=format))
+    form.encode(line("a", continued=True), named=False)
+    assert (form.encode_all([line("b")], named=False) is None) is (format == "text")
+    form.encode(line("b"), named=False)
+    assert form.encode_all([line("c")], named=False) is not None
+    assert form.encode_all([Gap(id="", n=1, time=NOW, reason="r")], named=False) is None
