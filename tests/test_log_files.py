@@ -346,7 +346,7 @@ async def test_a_slow_disk_costs_lines_where_that_was_chosen(tmp_path: Path, gat
         await overseer.flush_logs()
         assert lost == chatty.status().log_lost
         assert [] == news(overseer)
-    mark = f"[aioverseer: {lost} lines are missing here: they came faster than they could be written]"
+    mark = f"[aioverseer: {lost} lines are missing here: they could not be written in time]"
     assert [*["x" * 999] * (8001 - lost), mark] == lines(tmp_path / "log")
 
 
@@ -405,6 +405,31 @@ async def test_a_bug_in_one_log_does_not_end_the_others(tmp_path: Path, monkeypa
         assert (1, 0) == (overseer.status("bad").log_lost, overseer.status("good").log_lost)
         assert "a bug of aioverseer: ZeroDivisionError('a bug')" in news(overseer)[0].reason
     assert ["2"] == lines(tmp_path / "good")
+
+
+async def test_a_host_without_threads_loses_lines_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once, and tried again with the next lines."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with Overseer(name="o", log=LogFile(tmp_path / "{id}")) as overseer:
+        service = overseer.add("web", *child("for line in open(0): print(line, end='')"), stdin="pipe")
+        queue = service.lines()
+        await service.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            for _ in range(2):
+                await service.write("lost\n")
+                await queue.get()
+        await service.write("kept\n")
+        await queue.get()
+        assert 2 == service.status().log_lost
+    assert 1 == caplog.messages.count("o: the thread that writes logs cannot be started: can't start new thread")
+    mark = "[aioverseer: 2 lines are missing here: they could not be written in time]"
+    assert [mark, "kept"] == lines(tmp_path / "web")
 
 
 # --- the bridge to logging

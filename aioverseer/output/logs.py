@@ -32,7 +32,7 @@ _log = logging.getLogger("aioverseer")
 _END = 10.0
 """Seconds that leaving waits for the thread; only a disk that does not answer takes longer."""
 
-_TOO_SLOW = "they came faster than they could be written"
+_TOO_SLOW = "they could not be written in time"
 
 
 class LogSink:
