@@ -14,7 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer import Event, Line, LogBridge, LogFile, Overseer, Process, Restart, SpecError, State, ThreadedOverseer
+from aioverseer import (
+    Backoff,
+    Event,
+    Line,
+    LogBridge,
+    LogFile,
+    Overseer,
+    Process,
+    Restart,
+    SpecError,
+    State,
+    ThreadedOverseer,
+)
 from aioverseer.core.log_format import Entry
 from aioverseer.output import logs as output_logs
 from aioverseer.system.log_file import AppendedFile
@@ -348,6 +360,25 @@ async def test_a_slow_disk_costs_lines_where_that_was_chosen(tmp_path: Path, gat
         assert [] == news(overseer)
     mark = f"[aioverseer: {lost} lines are missing here: they could not be written in time]"
     assert [*["x" * 999] * (8001 - lost), mark] == lines(tmp_path / "log")
+
+
+async def test_what_a_run_has_lost_is_marked_before_the_lines_of_the_next(tmp_path: Path, gate: Gate) -> None:
+    """The log goes on across runs, and so does its count."""
+    async with Overseer() as overseer:
+        log = LogFile(tmp_path / "log", overflow="drop_newest")
+        chatty = overseer.add("chatty", *CHATTY, log=log, restart=Restart("always", backoff=Backoff(min=0, max=0)))
+        queue = chatty.lines(size=100)
+        ends = 0
+        async with limit():
+            await chatty.start()
+            while ends < 2:
+                item = await queue.get()
+                ends += isinstance(item, Line) and item.text == "end"
+            gate.open.set()
+            await chatty.stop()
+        lost = chatty.status().log_lost
+    marks = [int(text.split()[1]) for text in lines(tmp_path / "log") if text.startswith("[")]
+    assert lost == sum(marks) > 0
 
 
 async def test_a_disk_that_never_answers_does_not_keep_the_overseer(

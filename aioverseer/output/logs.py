@@ -115,6 +115,7 @@ class Logs:
         self._places: dict[str, dict[str, _Place]] = {}
         self._used: dict[str, dict[str, _Place]] = {}
         self._shared: dict[str, dict[str, _Place]] = {}
+        self._sinks: dict[str, tuple[LogSink, ...]] = {}
         self._backlogs: dict[str, Backlog] = {}
         self._rooms: dict[str, dict[str, Callable[[], None]]] = {}
         self._writer: LogWriter | None = None
@@ -142,10 +143,11 @@ class Logs:
         self._unshare(id)
         self._places.pop(id, None)
         self._release(id, self._used.pop(id, {}))
+        self._sinks.pop(id, None)
         self._lost.pop(id, None)
 
     def sinks(self, id: str, room: Callable[[], None]) -> tuple[LogSink, ...]:
-        """Return what takes the lines of the next run of a service.
+        """Return what takes the lines of the next run of a service: the same as before, unless its logs have changed.
 
         Args:
             id: The service's id.
@@ -153,6 +155,10 @@ class Logs:
         """
         places = self._places.get(id, {})
         before = self._used.get(id, {})
+        if places is before:
+            return self._sinks.get(id, ())
+        for sink in self._sinks.pop(id, ()):
+            sink.shutdown()
         self._used[id] = places
         self._release(id, {key: place for key, place in before.items() if not _is_kept(place, places.get(key))})
         if places and self._writer is None:
@@ -168,7 +174,8 @@ class Logs:
                 rooms[id] = room
                 backlog.on_room = partial(_call_all, rooms)
                 sinks.append(LogSink(id, place.streams, backlog, self._count))
-        return tuple(sinks)
+        self._sinks[id] = tuple(sinks)
+        return self._sinks[id]
 
     def lost(self, id: str) -> int:
         """Return how many lines the logs of a service have lost; may be asked from any thread."""
@@ -190,6 +197,7 @@ class Logs:
         self._backlogs.clear()
         self._rooms.clear()
         self._used.clear()
+        self._sinks.clear()
         if writer is None:
             return None
         ended = writer.end()

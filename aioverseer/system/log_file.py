@@ -46,7 +46,6 @@ class AppendedFile:
         self._path = path
         self._folder, self._name = os.path.split(path)
         self._log = log
-        self._news = news
         self._disk = disk or Disk()
         self._format = LogFormat(log)
         self._fd = -1
