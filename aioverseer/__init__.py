@@ -39,6 +39,7 @@ from aioverseer.core.lines import (
     Dropped,
     Line,
 )
+from aioverseer.core.logs import LogBridge, LogFile
 from aioverseer.core.restart import Restart
 from aioverseer.core.spec import Spec, SpecOptions
 from aioverseer.core.state import Exit, State
@@ -71,6 +72,8 @@ __all__ = [
     "GaveUp",
     "Line",
     "LineQueue",
+    "LogBridge",
+    "LogFile",
     "NotReady",
     "NotReadyInTime",
     "Overseer",

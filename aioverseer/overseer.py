@@ -29,13 +29,14 @@ from aioverseer.core.errors import (
     UnknownService,
 )
 from aioverseer.core.events import Event, StopReport
+from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.machine import Report
 from aioverseer.core.run import StartAsked, StopAsked
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
 from aioverseer.core.status import Status
 from aioverseer.journal import EventStream, Journal
-from aioverseer.output import Overflow, Subscription, release_when_forgotten
+from aioverseer.output import Logs, Overflow, Subscription, release_when_forgotten
 from aioverseer.service import Service
 from aioverseer.system.clock import LoopClock
 from aioverseer.system.host_signals import HostSignals
@@ -75,6 +76,7 @@ class Overseer:
         rng: Rng | None = None,
         launcher: Launcher | None = None,
         shutdown_timeout: float | None = None,
+        log: Log | Iterable[Log] | None = None,
     ) -> None:
         """Make an overseer without services.
 
@@ -87,9 +89,10 @@ class Overseer:
             launcher: What starts programs; by default the operating system.
             shutdown_timeout: Seconds that leaving and ``stop_all`` may take before everything left is killed; None
                 leaves that to the ladders.
+            log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
 
         Raises:
-            SpecError: When ``shutdown_timeout`` is no time.
+            SpecError: When ``shutdown_timeout`` is no time, or ``log`` is no log.
         """
         if shutdown_timeout is not None and not shutdown_timeout >= 0:
             raise SpecError(
@@ -103,6 +106,7 @@ class Overseer:
         self.rng: Rng = rng or random.Random()  # noqa: S311
         self.launcher: Launcher = launcher or SystemLauncher()
         self.subscribers: WeakSet[Subscription] = WeakSet()
+        self.log_files = Logs(as_logs(log, owner=f"overseer {name!r}") or (), name=name, on_news=self._on_log_news)
         self.received_signal: signals.Signals | None = None
         self._shutdown_timeout = shutdown_timeout
         self._services: dict[str, Service] = {}
@@ -186,6 +190,9 @@ class Overseer:
         if self._host_signals is not None:
             self._host_signals.restore()
         self._task = self._group = None
+        for service in self._services.values():
+            service.release()  # while their last lines still have a log to go to
+        cancelled = await self.log_files.close() or cancelled
         self._journal.end()
         for subscription in list(self.subscribers):
             subscription.shutdown()
@@ -271,6 +278,7 @@ class Overseer:
             spec = Spec.of(id, argv, **options)
         if spec.id in self._services:
             raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
+        self.log_files.register(spec)
         service = self._services[spec.id] = Service(spec, self)
         self._added += 1
         self._watchers.tell(self._added)
@@ -288,6 +296,7 @@ class Overseer:
             raise ServiceIsLive(f"service {id!r} is {service.state}: stop it before you remove it")
         del self._services[id]
         service.close()
+        self.log_files.forget(id)
         self._watchers.tell(self._added)
 
     def update(self, id: str, **options: Unpack[SpecOptions]) -> Service:
@@ -298,7 +307,9 @@ class Overseer:
             SpecError: For an option that does not exist or a value that cannot be; nothing has changed then.
         """
         service = self[id]
-        service.adopt(service.spec.updated(**options))
+        spec = service.spec.updated(**options)
+        self.log_files.register(spec)
+        service.adopt(spec)
         return service
 
     def __getitem__(self, id: str) -> Service:
@@ -406,7 +417,7 @@ class Overseer:
         try:
             while waiting:
                 event = await anext(events)
-                if event.id not in waiting:
+                if event.id not in waiting or event.kind != "state":
                     continue
                 if event.state is State.RUNNING:
                     del waiting[event.id]
@@ -504,6 +515,8 @@ class Overseer:
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.
 
+        News of their log files come in between, with ``kind="log"``.
+
         It begins with the first one after this call, and ends when the overseer is left.
 
         Args:
@@ -553,6 +566,26 @@ class Overseer:
         release_when_forgotten(subscription, self._room)
         return subscription
 
+    def reopen_logs(self) -> None:
+        """Close all log files; the next line opens what bears their names then. See ``Service.reopen_log``.
+
+        Raises:
+            OverseerError: Outside of the ``async with`` block, or on another event loop.
+        """
+        self.check()
+        self.log_files.reopen()
+
+    async def flush_logs(self) -> None:
+        """Wait until all lines so far are in their log files, or are counted as lost. Safe to cancel.
+
+        Leaving the overseer does this by itself.
+
+        Raises:
+            OverseerError: Outside of the ``async with`` block, or on another event loop.
+        """
+        self.check()
+        await self.log_files.flush()
+
     def _room(self) -> None:
         for service in self._services.values():
             service.room()
@@ -588,15 +621,7 @@ class Overseer:
 
     def hear(self, status: Status, report: Report) -> None:
         """Take note of a transition of the service that the Status is of."""
-        event = Event(
-            seq=self._journal.seq + 1,
-            time=self.clock.wall(),
-            id=status.id,
-            previous=report.previous,
-            state=report.state,
-            reason=report.reason,
-            status=status,
-        )
+        event = self._event(status, report.previous, report.state, report.reason)
         if report.state.is_live:
             self._live.add(status.id)
         else:
@@ -605,6 +630,27 @@ class Overseer:
         self._journal.append(event)
         if report.state.is_final:
             self._watchers.tell(self._added)
+
+    def _on_log_news(self, id: str, reason: str) -> None:
+        _log.warning("%s: %s", id or self.name, reason)
+        service = self._services.get(id)
+        if service is not None:
+            status = service.status(lines=False)
+            self._journal.append(self._event(status, status.state, status.state, reason, kind="log"))
+
+    def _event(
+        self, status: Status, previous: State, state: State, reason: str, *, kind: Literal["state", "log"] = "state"
+    ) -> Event:
+        return Event(
+            seq=self._journal.seq + 1,
+            time=self.clock.wall(),
+            id=status.id,
+            previous=previous,
+            state=state,
+            reason=reason,
+            status=status,
+            kind=kind,
+        )
 
     def _on_signal(self, number: signals.Signals) -> None:
         # A second one kills what the first one has not ended yet; once all that is over it is a first one again.

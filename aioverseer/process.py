@@ -101,6 +101,11 @@ class Process:
             SpecError: For an option that does not exist or a value that cannot be.
         """
         options.setdefault("buffered", True)
+        log = options.get("log")
+        if log is not None:
+            raise SpecError(
+                f"log={log!r} is for a Service: use Overseer.add, or read the lines", option="log", value=log
+            )
         name = id if id is not None else _name_of(argv)
         self._set_up(Spec.of(name, argv, **options), clock=clock, launcher=launcher)
 

@@ -41,7 +41,7 @@ from aioverseer.core.supervision import (
     Supervision,
 )
 from aioverseer.core.why import Why
-from aioverseer.output import Hub, Outlet, Overflow, Subscription
+from aioverseer.output import Hub, Logs, Outlet, Overflow, Subscription
 from aioverseer.process import Hooks, Process
 from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import Watchers, settle
@@ -65,6 +65,7 @@ class Host(Protocol):
     rng: Rng
     launcher: Launcher
     subscribers: WeakSet[Subscription]
+    log_files: Logs
 
     def check(self, *, starting: bool = False) -> None:
         """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
@@ -184,6 +185,7 @@ class Service:
             cwd=spec.cwd,
             delay_start=spec.delay_start,
             max_restarts=spec.restart.max_restarts,
+            log_lost=self._host.log_files.lost(spec.id),
         )
 
     def why(self) -> Why:
@@ -425,6 +427,19 @@ class Service:
         if self._process is not None:
             self._process.close_stdin()
 
+    def reopen_log(self) -> None:
+        """Close its log files; the next line opens what bears their names then. For tools that rename them.
+
+        This is needed only to have a renamed file let go at once: a file is looked at before each write anyway.
+        """
+        self._host.check()
+        self._host.log_files.reopen(self.id)
+
+    async def flush_log(self) -> None:
+        """Wait until all lines so far are in its log files, or are counted as lost. Safe to cancel."""
+        self._host.check()
+        await self._host.log_files.flush()
+
     # What follows is for the Overseer that holds this Service, and for the Service itself.
 
     def adopt(self, spec: Spec) -> None:
@@ -435,13 +450,13 @@ class Service:
     def close(self) -> None:
         """End the subscriptions and waits for good: the service was removed."""
         self._removed = True
-        self._release()
+        self.release()
         self._hub.end()
         self._watchers.tell(self.status())
 
     def forsake(self) -> None:
         """End the waits: the overseer has been left, so nothing comes any more. It may be entered again."""
-        self._release()
+        self.release()
         # The group is gone, and with it a task that was cancelled before its first step.
         self._due_runs.clear()
         self._has_task = False
@@ -449,7 +464,8 @@ class Service:
         self._watchers.tell(self.status())
         self._forsaken = False
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Listen no more to what earlier runs have left behind."""
         for run in (*self._heard, self._process):
             if run is not None and run.is_heard:
                 run.release()
@@ -508,6 +524,7 @@ class Service:
         self._gave_up = None
         self._hub.begin()
         self._heard = [run for run in (*self._heard, self._process) if run is not None and run.is_heard]
+        self._hub.log_to(self._host.log_files.sinks(self.id, self._hub.room))
         self._process = Process.from_spec(
             self._spec.updated(delay_start=action.delay) if action.delay != self._spec.delay_start else self._spec,
             clock=self._host.clock,

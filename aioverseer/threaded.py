@@ -229,6 +229,14 @@ class ThreadedService:
         """End the standard input of the current run. Idempotent."""
         self._loop.run(_as_async(self._service.close_stdin))
 
+    def reopen_log(self) -> None:
+        """Close its log files; the next line opens what bears their names then. See ``Service.reopen_log``."""
+        self._loop.run(_as_async(self._service.reopen_log))
+
+    def flush_log(self) -> None:
+        """Wait until all lines so far are in its log files, or are counted as lost."""
+        self._loop.run(self._service.flush_log)
+
 
 class ThreadedOverseer:
     """An ``Overseer`` on an event loop in a thread of its own: a plain ``with`` block, the same methods without await.
@@ -398,6 +406,14 @@ class ThreadedOverseer:
             return self._overseer.logs(stream, services=services, groups=groups, size=size, overflow=overflow)
 
         return ThreadedLines(self._loop, self._loop.run(subscribe))
+
+    def reopen_logs(self) -> None:
+        """Close all log files; the next line opens what bears their names then."""
+        self._loop.run(_as_async(self._overseer.reopen_logs))
+
+    def flush_logs(self) -> None:
+        """Wait until all lines so far are in their log files, or are counted as lost."""
+        self._loop.run(self._overseer.flush_logs)
 
     def _wrapped(self, service: Service) -> ThreadedService:
         known = self._services.get(service.id)

@@ -1,4 +1,4 @@
-"""Event: one transition of one service, frozen at the moment when it happened; and what a stop had to do.
+"""Event: news of one service, frozen at the moment when they happened; and what a stop had to do.
 
 Values only; who hears of them is decided in ``overseer.py``.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from aioverseer.core.state import State, signal_name
 from aioverseer.core.status import Status
@@ -18,7 +18,7 @@ __all__ = ["Event", "StopOutcome", "StopReport"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One transition of one service.
+    """One transition of one service, or news of its log files.
 
     Attributes:
         seq: Number of the event in its overseer, from 1, without holes.
@@ -30,6 +30,7 @@ class Event:
         status: Everything known at the transition.
         missed: How many events this subscriber has lost just before this one, because it was slower than the
             log is long; 0 for one that keeps up.
+        kind: ``"state"`` for a transition; ``"log"`` for news of its log files, with the same state before and since.
     """
 
     seq: int
@@ -40,6 +41,7 @@ class Event:
     reason: str
     status: Status
     missed: int = 0
+    kind: Literal["state", "log"] = "state"
 
     def to_json(self) -> dict[str, Any]:
         """Return a flat dict of JSON values."""
@@ -52,6 +54,7 @@ class Event:
             "reason": self.reason,
             "status": self.status.to_json(),
             "missed": self.missed,
+            "kind": self.kind,
         }
 
 

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
+from typing import Any, Literal, Self, TypedDict, Unpack, cast, get_args
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
+from aioverseer.core.logs import Log, as_logs
+from aioverseer.core.paths import PathLike
 from aioverseer.core.restart import Restart
 
 __all__ = ["Leftovers", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
@@ -27,13 +29,6 @@ _RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
 """The resources that prlimit(1) knows by these names."""
-
-
-@runtime_checkable
-class PathLike(Protocol):
-    """``os.PathLike`` of text, named here because the core does not import os."""
-
-    def __fspath__(self) -> str: ...  # the protocol's own name says it
 
 
 Rlimit = int | tuple[int, int]
@@ -69,6 +64,7 @@ class SpecOptions(TypedDict, total=False):
     stop: Stop
     restart: Restart
     group: str
+    log: Log | Iterable[Log] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +102,8 @@ class Spec:
         stop: The ladder that ends it.
         restart: The policy; only a Service restarts.
         group: A label for ``list_group()``.
+        log: A LogFile, a LogBridge, or several of them, in place of those of the overseer; None leaves it to the
+            overseer, and an empty list is none at all. Only a Service keeps logs.
     """
 
     id: str
@@ -132,6 +130,7 @@ class Spec:
     stop: Stop = Stop()  # noqa: RUF009  # frozen: one for all
     restart: Restart = Restart()  # noqa: RUF009  # frozen: one for all
     group: str = ""
+    log: tuple[Log, ...] | None = None
 
     @classmethod
     def of(cls, id: str, argv: Iterable[object], **options: Unpack[SpecOptions]) -> Self:
@@ -193,6 +192,7 @@ class Spec:
         check.kind("stop", self.stop, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)")
         check.kind("restart", self.restart, Restart, 'a Restart, for example Restart("always")')
         check.kind("group", self.group, str, "a str")
+        settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
 
 
 _OPTIONS = frozenset(SpecOptions.__annotations__)

@@ -39,6 +39,7 @@ class Status:
         cwd: Configured folder, or None for the host's.
         delay_start: Configured seconds before the first start.
         max_restarts: Configured restart budget; None is no limit.
+        log_lost: Lines that its log files have lost since the service was added; see ``LogFile``.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Status:
     cwd: str | None = None
     delay_start: float = 0.0
     max_restarts: int | None = 0
+    log_lost: int = 0
 
     @property
     def ok(self) -> bool:
@@ -110,6 +112,7 @@ class Status:
             "signal": None if self.signal is None else signal_name(self.signal),
             "reason": self.reason,
             "restarts": self.restarts,
+            "logLost": self.log_lost,
             "stopTime": None if self.stopped_at is None else self.stopped_at.isoformat(),
         }
 

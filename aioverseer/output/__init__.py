@@ -1,11 +1,12 @@
 """Output: what the bytes of a pipe go through on their way to whoever reads the lines.
 
 ``pump`` moves a pipe's lines to its outlets, ``queue`` is the queue of a reader, ``subscription`` that of one of many
-with its rule for overflow, ``hub`` the fan-out of a Service, ``tail`` its memory of the last lines. Nothing in here
-knows of states, starts a task or touches a descriptor.
+with its rule for overflow, ``hub`` the fan-out of a Service, ``tail`` its memory of the last lines, ``logs`` its way to
+files and loggers. Nothing in here knows of states, starts a task or touches a descriptor.
 """
 
 from aioverseer.output.hub import Hub
+from aioverseer.output.logs import Logs, LogSink
 from aioverseer.output.pump import LineList, Outlet, Pump
 from aioverseer.output.queue import LineQueue, QueueShutDown
 from aioverseer.output.subscription import Overflow, Subscription, release_when_forgotten
@@ -17,6 +18,8 @@ __all__ = [
     "Hub",
     "LineList",
     "LineQueue",
+    "LogSink",
+    "Logs",
     "Outlet",
     "Overflow",
     "Pump",

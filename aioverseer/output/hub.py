@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from aioverseer.core.clock import Clock
 from aioverseer.core.lines import Line, make_lines
+from aioverseer.output.logs import LogSink
 from aioverseer.output.pump import Outlet
 from aioverseer.output.subscription import Overflow, Subscription, release_when_forgotten
 from aioverseer.output.tail import TAIL_LINES, Tail
@@ -39,6 +40,7 @@ class Hub:
         self._tail = Tail()
         self._inlets: set[_Inlet] = set()
         self._ending = False
+        self._logs: Sequence[LogSink] = ()
 
     def inlet(self, stream: str, run: int) -> Outlet:
         """Return the outlet for one pipe of one run."""
@@ -52,6 +54,10 @@ class Hub:
         if self._ending and not self._inlets:
             self.end()
 
+    def log_to(self, logs: Sequence[LogSink]) -> None:
+        """Give the lines from now on to these logs, and to no others."""
+        self._logs = logs
+
     def begin(self) -> None:
         """Open the subscriptions: the service has been started."""
         self._ending = False
@@ -59,11 +65,14 @@ class Hub:
             subscription.reopen()
 
     def end(self) -> None:
-        """End the subscriptions of this service, once no pipe is left: it is in a final state."""
+        """End the subscriptions and logs of this service, once no pipe is left: it is in a final state."""
         self._ending = True
-        if not self._inlets:
-            for subscription in list(self._own):
-                subscription.shutdown()
+        if self._inlets:
+            return
+        for subscription in list(self._own):
+            subscription.shutdown()
+        for log in self._logs:
+            log.shutdown()
 
     def subscribe(
         self, *, stream: str | None, history: int, size: int, overflow: Overflow, ended: bool
@@ -95,13 +104,18 @@ class Hub:
             for subscription in group
             if subscription.takes(self._id, stream)
         ]
-        if takers:
+        logs = [log for log in self._logs if log.takes(self._id, stream)]
+        if takers or logs:
             lines = make_lines(self._id, stream, batch, now, run)
             for subscription in takers:
                 subscription.deliver(lines)
+            for log in logs:
+                log.deliver(lines)
 
     def blocked(self, stream: str) -> bool:
-        """Whether a lossless subscriber of this stream has no room."""
+        """Whether a lossless subscriber of this stream, or a log, has no room."""
+        if any(log.blocked and log.takes(self._id, stream) for log in self._logs):
+            return True
         return any(
             subscription.blocked and subscription.takes(self._id, stream)
             for group in (self._own, self._shared)

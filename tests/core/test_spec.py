@@ -15,6 +15,7 @@ import pytest
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
+from aioverseer.core.logs import LogBridge, LogFile
 from aioverseer.core.restart import Restart
 from aioverseer.core.spec import Spec, SpecOptions
 
@@ -46,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "line_limit": DEFAULT_LINE_BUFFER_SIZE,
     "queue_size": DEFAULT_STREAM_QUEUE_SIZE,
     "drain_timeout": 0.5,
+    "leftovers": "kill",
     "user": None,
     "extra_groups": (),
     "umask": None,
@@ -55,6 +57,7 @@ DEFAULTS: dict[str, Any] = {
     "stop": Stop(),
     "restart": Restart(),
     "group": "",
+    "log": None,
 }
 
 GOOD: dict[str, list[Any]] = {
@@ -71,6 +74,7 @@ GOOD: dict[str, list[Any]] = {
     "line_limit": [16, 10**9],
     "queue_size": [1, 10**9],
     "drain_timeout": [0.0, 0.25, ("whole", 3, 3.0)],
+    "leftovers": ["kill", "keep"],
     "user": [None, "www-data", "www-data:adm", 0, 65534, "1000:1000"],
     "extra_groups": [("adm", 4), ("list", ["adm"], ("adm",)), ("generator", iter([0, "x"]), (0, "x"))],
     "umask": [None, 0, 0o022, 0o777],
@@ -80,6 +84,7 @@ GOOD: dict[str, list[Any]] = {
     "stop": [Stop(signal.SIGINT, 3), Stop(steps=[(9, 1)], scope="leader")],
     "restart": [Restart("never"), Restart("always", max_restarts=None)],
     "group": ["", "web"],
+    "log": [None, (), (LogFile("x.log"), LogBridge())],
 }
 
 BAD: dict[str, list[Any]] = {
@@ -93,6 +98,7 @@ BAD: dict[str, list[Any]] = {
     "line_limit": [15, 0, -1, True, 64.0, "64", None],
     "queue_size": [0, -1, True, 1.5, "1", None, math.inf],
     "drain_timeout": [-0.1, math.inf, 10**400, True, "1", None],
+    "leftovers": ["report", None, 1],
     "user": ["", ":adm", "www:", "a:b:c", "a\0b", -1, True, 1.5, b"root", ("a", "b")],
     "umask": [-1, 0o1000, True, "022", 1.0],
     "nice": [-21, 20, True, "5", 1.0],
@@ -100,6 +106,7 @@ BAD: dict[str, list[Any]] = {
     "stop": [None, Stop, signal.SIGTERM, 5, "SIGTERM"],
     "restart": [None, Restart, "always", True],
     "group": [None, 5, b"web"],
+    "log": ["x.log", 5, [None], LogFile, [LogFile("x"), LogFile("x", keep=3)]],
 }
 
 

@@ -105,6 +105,7 @@ OURS = {
     "signal": None,
     "reason": "",
     "restarts": 0,
+    "logLost": 0,
     "stopTime": None,
 }
 

@@ -1,0 +1,26 @@
+"""What the command line says about events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from aioverseer import Event, State, Status
+from aioverseer.cli.screen import sentence
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.FINISHED, State.STOPPING])
+def test_news_of_a_log_are_shown_as_they_are(state: State) -> None:
+    """They are no start and no end, whatever state the service is in."""
+    event = Event(
+        seq=1,
+        time=datetime.now(UTC),
+        id="web",
+        previous=state,
+        state=state,
+        reason="its log file x cannot be written: No space left on device",
+        status=Status(id="web", argv=("web",), state=state),
+        kind="log",
+    )
+    assert "web: its log file x cannot be written: No space left on device" == sentence(event, terse=True)
