@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import errno
 import logging
 import shlex
 import signal as signals
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, assert_never, cast
+from typing import Any, Literal, Self, Unpack, assert_never
 
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.errors import OverseerError, ProcessNotRunning, SpawnError, SpecError, StopFailed
@@ -38,10 +39,11 @@ from aioverseer.core.run import (
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import Exit, State, signal_name
 from aioverseer.core.status import Status
+from aioverseer.feeding import feed
 from aioverseer.output import LineList, LineQueue, Outlet, Pump
 from aioverseer.system.clock import LoopClock
 from aioverseer.system.launch import SystemLauncher
-from aioverseer.system.seam import Child, Launcher, Source
+from aioverseer.system.seam import Child, Launcher, Sink, Source
 from aioverseer.system.waiting import Watchers, settle
 
 __all__ = ["Hooks", "Process"]
@@ -75,7 +77,7 @@ class Process:
     Attributes:
         spec: What it runs.
         stdout: Its lines, when ``streaming``; else None.
-        stderr: The same for standard error; None also with ``merge_stderr``.
+        stderr: The same for standard error; None also with ``merge_stderr`` and on a terminal.
         started_at: Wall-clock time of the spawn, aware: a label, never part of a decision.
         stopped_at: Wall-clock time of the end, aware.
     """
@@ -140,6 +142,7 @@ class Process:
         self._run = Run(ladder=spec.stop, delay=spec.delay_start)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._feeder: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
         self._child: Child | None = None
         self._left: Child | None = None
@@ -152,11 +155,10 @@ class Process:
         self.started_at: datetime.datetime | None = None
         self.stopped_at: datetime.datetime | None = None
         self._kept_stdout = LineList() if spec.buffered else None
-        self._kept_stderr = LineList() if spec.buffered and not spec.merge_stderr else None
+        merged = spec.merge_stderr or spec.pty
+        self._kept_stderr = LineList() if spec.buffered and not merged else None
         self.stdout: LineQueue[Any] | None = LineQueue(spec.queue_size) if spec.streaming else None
-        self.stderr: LineQueue[Any] | None = (
-            LineQueue(spec.queue_size) if spec.streaming and not spec.merge_stderr else None
-        )
+        self.stderr: LineQueue[Any] | None = LineQueue(spec.queue_size) if spec.streaming and not merged else None
 
     def __repr__(self) -> str:
         """Return id, program, state and pid."""
@@ -343,7 +345,7 @@ class Process:
             raise self._not_running() from None
 
     async def write(self, data: bytes | str) -> None:
-        """Write to its standard input, waiting while it does not read; needs ``stdin="pipe"``.
+        """Write to its standard input, waiting while it does not read; needs ``stdin="pipe"`` or ``pty=True``.
 
         When this is cancelled, a part may have been written, as with any pipe.
 
@@ -352,9 +354,30 @@ class Process:
 
         Raises:
             ProcessNotRunning: When it is not live, or has closed its standard input.
-            SpecError: When it was not given ``stdin="pipe"``.
+            SpecError: When it was given neither.
         """
-        if self.spec.stdin != "pipe":
+        sink = self._sink()
+        try:
+            await sink.write(self._encoded(data))
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO, None):
+                raise
+            raise ProcessNotRunning(f"{self.spec.id!r} does not read its standard input any more") from None
+
+    async def write_eof(self) -> None:
+        """End its standard input behind all that is being written: it reads end of file there.
+
+        On a terminal it types Ctrl-D, and more can be written afterwards. When this is cancelled, the input may go on.
+
+        Raises:
+            ProcessNotRunning: When it is not live.
+            SpecError: When it was given neither ``stdin="pipe"`` nor ``pty=True``.
+        """
+        await self._sink().write_eof()
+
+    def _sink(self) -> Sink:
+        given = self.spec.stdin
+        if given != "pipe" and not (self.spec.pty and given is None):
             raise SpecError(
                 f'{self.spec.id!r} has no pipe to write to: give it stdin="pipe"', option="stdin", value=None
             )
@@ -362,15 +385,29 @@ class Process:
         sink = self._live_child().stdin
         if sink is None:
             raise self._not_running()
-        try:
-            await sink.write(self._encoded(data))
-        except BrokenPipeError:
-            raise ProcessNotRunning(f"{self.spec.id!r} does not read its standard input any more") from None
+        return sink
 
     def close_stdin(self) -> None:
-        """End its standard input: it reads end of file. Idempotent."""
+        """End its standard input at once: it reads end of file. Idempotent. For a terminal, see ``write_eof``."""
         if self._child is not None and self._child.stdin is not None:
             self._child.stdin.close()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Set the size of its terminal, and let it know (SIGWINCH).
+
+        Args:
+            columns: Characters in a row.
+            rows: Rows.
+
+        Raises:
+            ProcessNotRunning: When it is not live.
+            SpecError: When it has no terminal, or that is no size.
+        """
+        if not self.spec.pty:
+            raise SpecError(f"{self.spec.id!r} has no terminal: give it pty=True", option="pty", value=False)
+        window_size = self.spec.updated(window_size=(columns, rows)).window_size
+        self._check_loop()
+        self._live_child().resize(window_size)
 
     # What follows is for the Service that owns this Process, and for the Process itself.
 
@@ -477,7 +514,8 @@ class Process:
         It is never cancelled by this library before the run has ended; a cancellation means that the event loop is
         being closed, so the program is killed and reaped at once, within a bound.
         """
-        capture = self.stdout is not None or self._kept_stdout is not None or self._hooks is not None
+        # A terminal is always read: a program on one that nobody reads would wait in its first write.
+        capture = self.stdout is not None or self._kept_stdout is not None or self._hooks is not None or self.spec.pty
         try:
             child = await self._launcher.launch(self.spec, capture=capture)
         except asyncio.CancelledError:
@@ -496,6 +534,10 @@ class Process:
             exit = await _kill(child)
         self._ended = self._clock.now()
         self.stopped_at = self._clock.wall()
+        if self._feeder is not None:
+            # It may wait for an iterator of the user that gives nothing any more.
+            self._feeder.cancel()
+            cancelled = await settle(self._feeder, within=_MARGIN) or cancelled
         if self.spec.leftovers == "kill":
             child.sweep()
         try:
@@ -522,8 +564,9 @@ class Process:
                 self._pumps.append(self._pump(stream, source, kept, queue))
         for pump in self._pumps:
             pump.start()
-        if child.stdin is not None and self.spec.stdin != "pipe":
-            self._start_soon(self._feed_stdin)
+        if child.stdin is not None and self.spec.stdin not in (None, "pipe"):
+            feeding = feed(self.spec.id, self.spec.stdin, child.stdin, self._encoded)
+            self._feeder = asyncio.create_task(feeding, name=f"aioverseer feed {self.spec.id}")
 
     def _pump(self, stream: str, source: Source, kept: LineList | None, queue: LineQueue[Any] | None) -> Pump:
         outlets: list[Outlet] = [outlet for outlet in (kept, queue) if outlet is not None]
@@ -531,18 +574,6 @@ class Process:
             outlets.append(self._hooks.outlet(stream))
         splitter = LineSplitter(encoding=self.spec.encoding, errors=self.spec.errors, line_limit=self.spec.line_limit)
         return Pump(source, splitter, outlets, on_end=self._on_pump_end)
-
-    async def _feed_stdin(self) -> None:
-        """Write what the Spec has for standard input, then end it."""
-        sink = self._child.stdin if self._child is not None else None
-        if sink is None:
-            return
-        try:
-            # A program that does not read to the end is no error of the host.
-            with contextlib.suppress(BrokenPipeError):
-                await sink.write(self._encoded(cast("str | bytes", self.spec.stdin)))
-        finally:
-            sink.close()
 
     async def _drain(self) -> None:
         """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe.

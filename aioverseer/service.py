@@ -421,11 +421,21 @@ class Service:
         self._host.check()
         await self._live_process().write(data)
 
+    async def write_eof(self) -> None:
+        """End the standard input of the current run behind all that is being written; see ``Process.write_eof``."""
+        self._host.check()
+        await self._live_process().write_eof()
+
     def close_stdin(self) -> None:
         """End the standard input of the current run. Idempotent."""
         self._host.check()
         if self._process is not None:
             self._process.close_stdin()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Set the size of the terminal of the current run; see ``Process.resize``."""
+        self._host.check()
+        self._live_process().resize(columns, rows)
 
     def reopen_log(self) -> None:
         """Close its log files; the next line opens what bears their names then. For tools that rename them.

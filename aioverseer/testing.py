@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from aioverseer.core.errors import SpawnError
-from aioverseer.core.spec import Spec
+from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit, as_signal
 
 __all__ = ["FakeChild", "ManualClock", "RunningChild", "ScriptedLauncher"]
@@ -149,6 +149,9 @@ class _ScriptedSink:
             raise BrokenPipeError("the pipe is closed, or nobody reads it any more")
         self.received += data
 
+    async def write_eof(self) -> None:
+        self.close()
+
     def close(self) -> None:
         self.closed = True
 
@@ -221,6 +224,7 @@ class RunningChild:
         signals: The signals that it got, in order, without SIGCONT.
         swept: Whether what it left was killed after its end.
         closed: Whether its descriptors were let go of.
+        window_size: Columns and rows of its terminal.
     """
 
     def __init__(self, pid: int, spec: Spec, script: FakeChild, clock: ManualClock, *, capture: bool) -> None:
@@ -229,10 +233,13 @@ class RunningChild:
         self.signals: list[int] = []
         self.swept = False
         self.closed = False
-        feeds = isinstance(spec.stdin, str | bytes) and spec.stdin != "inherit"
+        self.window_size = spec.window_size
+        feeds = spec.pty or not (
+            spec.stdin is None or spec.stdin == "inherit" or isinstance(spec.stdin, PathLike | HasDescriptor)
+        )
         self.stdin = _ScriptedSink() if feeds else None
         self.stdout = _ScriptedSource() if capture else None
-        self.stderr = _ScriptedSource() if capture and not spec.merge_stderr else None
+        self.stderr = _ScriptedSource() if capture and not (spec.merge_stderr or spec.pty) else None
         self._script = script
         self._clock = clock
         self._steps = iter(script.steps)
@@ -252,6 +259,10 @@ class RunningChild:
     async def wait(self) -> Exit:
         """Wait for the end; see ``seam.Child``."""
         return await asyncio.shield(self._exit)
+
+    def resize(self, window_size: tuple[int, int]) -> None:
+        """Take note; see ``seam.Child``."""
+        self.window_size = window_size
 
     def sweep(self) -> None:
         """Take note; see ``seam.Child``."""

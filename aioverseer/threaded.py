@@ -225,6 +225,14 @@ class ThreadedService:
         """Write to the standard input of the current run; see ``Process.write``."""
         self._loop.run(partial(self._service.write, data))
 
+    def write_eof(self) -> None:
+        """End the standard input of the current run behind what is being written; see ``Process.write_eof``."""
+        self._loop.run(self._service.write_eof)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Set the size of the terminal of the current run; see ``Process.resize``."""
+        self._loop.run(_as_async(partial(self._service.resize, columns, rows)))
+
     def close_stdin(self) -> None:
         """End the standard input of the current run. Idempotent."""
         self._loop.run(_as_async(self._service.close_stdin))

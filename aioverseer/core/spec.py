@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Self, TypedDict, Unpack, cast, get_args
+from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
@@ -21,10 +21,11 @@ from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.paths import PathLike
 from aioverseer.core.restart import Restart
 
-__all__ = ["Leftovers", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
+__all__ = ["Feed", "HasDescriptor", "Leftovers", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
 
 _NICE = range(-20, 20)
 _UMASK = range(0o1000)
+_WINDOW = range(1, 1 << 16)
 _RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
@@ -35,7 +36,20 @@ Rlimit = int | tuple[int, int]
 """A limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
 Leftovers = Literal["kill", "keep"]
 """What becomes of what a program leaves behind: see ``Spec.leftovers``."""
-Stdin = str | bytes | PathLike | None
+
+
+@runtime_checkable
+class HasDescriptor(Protocol):
+    """An open file, a socket, or the end of a pipe."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        ...
+
+
+Feed = AsyncIterable[str] | AsyncIterable[bytes]
+"""What gives a program its input bit by bit."""
+Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | None
 """What a program reads: see ``Spec.stdin``."""
 
 
@@ -46,6 +60,8 @@ class SpecOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     extra_env: Mapping[str, str]
     stdin: Stdin
+    pty: bool
+    window_size: tuple[int, int]
     buffered: bool
     streaming: bool
     merge_stderr: bool
@@ -78,7 +94,11 @@ class Spec:
         env: The whole environment, as in ``subprocess``; None inherits the host's.
         extra_env: Variables added to ``env`` or to the inherited ones.
         stdin: What the program reads: None for the null device, ``"pipe"`` for ``write()``, ``"inherit"``
-            for the host's, any other text or bytes to feed them, or a ``pathlib.Path`` to read a file.
+            for the host's, any other text or bytes to feed them, a ``pathlib.Path`` to read a file, an open file, or
+            an async iterable of text or bytes. An iterator feeds one run; a function that returns one feeds each run.
+        pty: Whether it runs on a terminal of its own: its input, output and errors are one, and the errors come with
+            the output. ``stdin`` is then None or ``"pipe"`` for ``write()``, or what is to be fed.
+        window_size: Columns and rows of that terminal.
         buffered: Whether all lines are kept for ``Status.stdout`` and ``Status.stderr``.
         streaming: Whether lines are delivered through ``Process.stdout`` and ``Process.stderr``; lossless, so
             a slow reader slows the program. With neither, a Process sends the output to the null device.
@@ -112,6 +132,8 @@ class Spec:
     env: Mapping[str, str] | None = field(default=None, repr=False, hash=False)
     extra_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False, hash=False)
     stdin: Stdin = field(default=None, repr=False)
+    pty: bool = False
+    window_size: tuple[int, int] = (80, 24)
     buffered: bool = False
     streaming: bool = False
     merge_stderr: bool = False
@@ -175,10 +197,11 @@ class Spec:
         if self.env is not None:
             settle(self, "env", check.environment("env", self.env))
         settle(self, "extra_env", check.environment("extra_env", self.extra_env))
-        for name in ("buffered", "streaming", "merge_stderr"):
+        for name in ("pty", "buffered", "streaming", "merge_stderr"):
             check.kind(name, getattr(self, name), bool, "True or False")
         check.encoding(self.encoding, self.errors)
-        check.stdin(self.stdin, self.encoding)
+        check.stdin(self.stdin, self.encoding, pty=self.pty)
+        check.window("window_size", self.window_size)
         check.whole("line_limit", self.line_limit, least=16, unit="bytes")
         check.whole("queue_size", self.queue_size, least=1, unit="lines")
         settle(self, "drain_timeout", check.seconds("drain_timeout", self.drain_timeout))
@@ -265,7 +288,7 @@ class _Checker:
                 )
         return MappingProxyType(dict(cast("Mapping[str, str]", value)))
 
-    def stdin(self, value: object, encoding: str | None) -> None:
+    def stdin(self, value: object, encoding: str | None, *, pty: bool) -> None:
         # Like an environment's value, what is fed to a program is never part of a message.
         if isinstance(value, str):
             try:
@@ -277,12 +300,25 @@ class _Checker:
                 ) from None
         elif isinstance(value, PathLike):
             self.path("stdin", value)
-        elif value is not None and not isinstance(value, bytes):
+        elif not (value is None or callable(value) or isinstance(value, bytes | HasDescriptor | AsyncIterable)):
             raise SpecError(
                 f"service {self._id!r}: stdin is of type {type(value).__name__}: "
-                'pass None, "pipe", "inherit", text, bytes or a pathlib.Path',
+                'pass None, "pipe", "inherit", text, bytes, a pathlib.Path, an open file or an async iterable',
                 option="stdin",
             )
+        if pty and (value == "inherit" or isinstance(value, PathLike | HasDescriptor)):
+            raise SpecError(
+                f"service {self._id!r}: with pty=True its input is the terminal: pass stdin None, "
+                '"pipe", text, bytes or an async iterable',
+                option="stdin",
+            )
+
+    def window(self, option: str, value: object) -> None:
+        match value:
+            case (int(columns), int(rows)) if columns in _WINDOW and rows in _WINDOW:
+                return
+            case _:
+                raise self.refuse(option, value, "is no size: pass (columns, rows), for example (80, 24)")
 
     def one_of(self, option: str, value: object, known: tuple[str, ...]) -> None:
         if value not in known:

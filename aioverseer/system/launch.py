@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import functools
 import os
 import shlex
@@ -19,10 +20,11 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from aioverseer.core.errors import SpawnError
-from aioverseer.core.spec import PathLike, Spec
+from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.programs import find
+from aioverseer.system.terminal import TerminalInput, controlled, open_terminal, set_size
 from aioverseer.system.waiting import settle
 from aioverseer.system.wrappers import prefix_for
 
@@ -66,6 +68,11 @@ class SystemChild:
         returncode = await self._process.wait()
         self._ended = True
         return Exit.from_returncode(returncode)
+
+    def resize(self, window_size: tuple[int, int]) -> None:
+        """Set the size of its terminal; see ``seam.Child``."""
+        if self.stdout is not None and (descriptor := self.stdout.fileno()) >= 0:
+            set_size(descriptor, window_size)
 
     def sweep(self) -> None:
         """Kill what is left in the group; see ``seam.Child``."""
@@ -154,6 +161,7 @@ class SystemLauncher:
         environment = _environment(spec)
         with _Descriptors(spec) as ours:
             ours.open(capture=capture)
+            words = [*ours.prefix, *words]
             try:
                 process = await self._spawn(spec, words, environment, ours)
             except (OSError, ValueError) as error:
@@ -245,6 +253,7 @@ class _Descriptors:
         self._stdin: WritePipe | None = None
         self._stdout: ReadPipe | None = None
         self._stderr: ReadPipe | None = None
+        self.prefix: list[str] = []
         self.child_stdin: int | None = asyncio.subprocess.DEVNULL
         self.child_stdout: int = asyncio.subprocess.DEVNULL
         self.child_stderr: int = asyncio.subprocess.DEVNULL
@@ -273,6 +282,9 @@ class _Descriptors:
         """
         spec = self._spec
         try:
+            if spec.pty:
+                self._open_terminal(spec)
+                return
             self._open_stdin(spec)
             if not capture:
                 return
@@ -290,6 +302,14 @@ class _Descriptors:
                 filename=str(spec.stdin),
             ) from error
 
+    def _open_terminal(self, spec: Spec) -> None:
+        ours, theirs = open_terminal(spec.window_size)
+        self._theirs.append(theirs)
+        self._stdout = ReadPipe(ours)
+        self._stdin = TerminalInput(fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 0))
+        self.child_stdin = self.child_stdout = self.child_stderr = theirs
+        self.prefix = controlled(os.ttyname(theirs))
+
     def _open_stdin(self, spec: Spec) -> None:
         if spec.stdin is None:
             return
@@ -300,6 +320,8 @@ class _Descriptors:
             self.child_stdin = os.open(spec.stdin, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
             self._theirs.append(self.child_stdin)
             os.set_blocking(self.child_stdin, True)
+        elif isinstance(spec.stdin, HasDescriptor):
+            self.child_stdin = spec.stdin.fileno()
         else:
             read, write = os.pipe()
             self._theirs.append(read)
@@ -339,7 +361,7 @@ def _environment(spec: Spec) -> dict[str, str] | None:
 
 def _command_line(spec: Spec) -> list[str]:
     prefix = prefix_for(spec)
-    if prefix:
+    if prefix or spec.pty:
         # Behind a wrapper a missing program would be its exit code 127, and no error: look beforehand.
         with _as_spawn_error(spec):
             _look_up(spec)

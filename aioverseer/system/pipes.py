@@ -57,6 +57,10 @@ class ReadPipe:
             self._loop.add_reader(self._descriptor, self._on_readable)
             self._reading = True
 
+    def fileno(self) -> int:
+        """Return the descriptor; -1 once it was let go of."""
+        return self._descriptor
+
     def drain(self) -> None:
         """Deliver at once what the pipe holds; see ``seam.Source``."""
         # What a program wrote before it ended is in the pipe by now, ahead of anything that a survivor adds.
@@ -138,6 +142,11 @@ class WritePipe:
                     view = view[os.write(self._descriptor, view) :]
                 except (BlockingIOError, InterruptedError):
                     await self._wait_for_room()
+
+    async def write_eof(self) -> None:
+        """Close it once all that is being written is through; see ``seam.Sink``."""
+        async with self._turn:
+            self.close()
 
     def close(self) -> None:
         """Let go of the pipe; a write that waits for room ends with BrokenPipeError."""

@@ -52,8 +52,12 @@ class Sink(Protocol):
         """
         ...
 
+    async def write_eof(self) -> None:
+        """End the input behind all that is being written, waiting for it; nothing is raised where nobody reads."""
+        ...
+
     def close(self) -> None:
-        """Let go of the pipe: the reader sees its end. Idempotent."""
+        """Let go of it: the reader of a pipe sees its end. Idempotent."""
         ...
 
 
@@ -91,6 +95,10 @@ class Child(Protocol):
 
     async def wait(self) -> Exit:
         """Wait for the end of the leader, whatever its pipes do. Safe to cancel; changes nothing then."""
+        ...
+
+    def resize(self, window_size: tuple[int, int]) -> None:
+        """Set columns and rows of its terminal; only for a child that has one."""
         ...
 
     def sweep(self) -> None:

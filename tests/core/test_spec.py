@@ -39,6 +39,8 @@ DEFAULTS: dict[str, Any] = {
     "env": None,
     "extra_env": {},
     "stdin": None,
+    "pty": False,
+    "window_size": (80, 24),
     "buffered": False,
     "streaming": False,
     "merge_stderr": False,
@@ -66,6 +68,8 @@ GOOD: dict[str, list[Any]] = {
     "env": [None, {}, {"A": "1", "B": ""}, ("frozen", OrderedDict(A="1"), MappingProxyType({"A": "1"}))],
     "extra_env": [{}, {"PATH": "/bin", "é": "ü=\n"}],
     "stdin": [None, "pipe", "inherit", "", "some text", b"\xff\0", Path("/etc/hosts"), PurePosixPath("x")],
+    "pty": [True, False],
+    "window_size": [(1, 1), (65535, 65535)],
     "buffered": [True, False],
     "streaming": [True, False],
     "merge_stderr": [True, False],
@@ -90,6 +94,8 @@ GOOD: dict[str, list[Any]] = {
 BAD: dict[str, list[Any]] = {
     # option: values that it refuses
     "cwd": ["", "a\0b", b"/srv", 5, BYTES_PATH, True],
+    "pty": [1, None],
+    "window_size": [(0, 1), (80,), 80, (80, 65536), "80x24"],
     "buffered": [1, 0, None, "yes"],
     "streaming": [1, None, "no"],
     "merge_stderr": [1, None],

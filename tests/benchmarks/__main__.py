@@ -1,0 +1,10 @@
+"""``python tests/benchmarks``: see ``runner.py``."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from benchmarks.runner import main  # noqa: E402  # found by the line above
+
+raise SystemExit(main())

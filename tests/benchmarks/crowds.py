@@ -1,0 +1,217 @@
+"""Crowds: a thousand programs that start, live and stop; memory, threads and wakeups of their host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from aioverseer import Overseer, Process
+from benchmarks.measure import BASE, OURS, Measure
+
+SLEEPER = ("sleep", "1000")
+QUIET = 10.0
+"""Seconds in which nothing is to happen."""
+
+
+async def bare_start(count: int) -> float:
+    """All at once, with the pipes that a service has."""
+    begin = time.perf_counter()
+    processes = await asyncio.gather(
+        *(
+            asyncio.create_subprocess_exec(
+                *SLEEPER, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
+            )
+            for _ in range(count)
+        )
+    )
+    taken = time.perf_counter() - begin
+    for process in processes:
+        process.kill()
+    await asyncio.gather(*(process.communicate() for process in processes))
+    return taken
+
+
+async def start(count: int) -> float:
+    """start_all()."""
+    async with Overseer() as overseer:
+        _add(overseer, count)
+        begin = time.perf_counter()
+        await overseer.start_all()
+        taken = time.perf_counter() - begin
+        await overseer.stop_all(kill=True)
+    return taken
+
+
+async def stop(count: int) -> float:
+    """stop_all() of programs that obey; seconds for all of them."""
+    async with Overseer() as overseer:
+        _add(overseer, count)
+        await overseer.start_all()
+        begin = time.perf_counter()
+        await overseer.stop_all()
+        return time.perf_counter() - begin
+
+
+async def idle_cpu(count: int) -> float:
+    """Milliseconds of processor that the host takes while nothing happens."""
+    async with Overseer() as overseer:
+        _add(overseer, count)
+        await overseer.start_all()
+        gc.collect()
+        await asyncio.sleep(1)
+        before = time.process_time()
+        await asyncio.sleep(QUIET if count > 100 else 0.5)
+        taken = time.process_time() - before
+        await overseer.stop_all(kill=True)
+    return round(taken * 1000)
+
+
+async def wakeups(count: int) -> float:
+    """How often the host has slept and woken meanwhile, without the one that ends the measure."""
+    async with Overseer() as overseer:
+        _add(overseer, count)
+        await overseer.start_all()
+        gc.collect()
+        await asyncio.sleep(1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+        await asyncio.sleep(QUIET if count > 100 else 0.5)
+        woken = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before - 1
+        await overseer.stop_all(kill=True)
+    return float(max(0, woken))
+
+
+async def threads(count: int) -> float:
+    """Threads of the host."""
+    async with Overseer() as overseer:
+        _add(overseer, count)
+        await overseer.start_all()
+        number = len(list(Path("/proc/self/task").iterdir()))
+        await overseer.stop_all(kill=True)
+    return float(number)
+
+
+async def memory_without_pipes(count: int) -> float:
+    """KB for each running Process."""
+    processes = [Process(*SLEEPER, buffered=False) for _ in range(count // 10)]
+    await asyncio.gather(*(process.start() for process in processes))
+    before = _resident()
+    more = [Process(*SLEEPER, buffered=False) for _ in range(count)]
+    await asyncio.gather(*(process.start() for process in more))
+    gc.collect()
+    taken = _resident() - before
+    await asyncio.gather(*(process.stop(kill=True) for process in (*processes, *more)))
+    return taken / count
+
+
+async def memory_with_pipes(count: int) -> float:
+    """KB for each running service."""
+    async with Overseer() as overseer:
+        _add(overseer, count // 10)
+        await overseer.start_all()
+        before = _resident()
+        _add(overseer, count, "more")
+        await overseer.start_all()
+        gc.collect()
+        taken = _resident() - before
+        await overseer.stop_all(kill=True)
+    return taken / count
+
+
+FLOOD = """
+import os
+block = b"x" * 99 + b"\\n"
+block *= 1000
+for _ in range({0}):
+    rest = memoryview(block)
+    while rest:
+        rest = rest[os.write(1, rest):]
+"""
+
+
+async def memory_of_a_stall(count: int) -> float:
+    """MB that the host grows by while 100 MB are written for a reader that does not read, and for nobody."""
+    flood = sys.executable, "-I", "-S", "-c", FLOOD.format(count)
+    async with Overseer() as overseer:
+        await overseer.add("first", *flood[:-1], FLOOD.format(10)).start()
+        await overseer["first"].wait()
+        before = _resident()
+        slow = overseer.add("slow", *flood)
+        unread = slow.lines(overflow="drop_oldest")
+        await overseer.start_all()
+        async with Process(*flood, buffered=False, streaming=True) as process:
+            await slow.wait()
+            grown = _resident() - before
+            held = process.stdout
+        assert held is not None
+        unread.close()
+    return max(0, grown) / 1024
+
+
+async def import_time(count: int) -> float:
+    """Milliseconds on top of ``import asyncio``, in fresh interpreters that find compiled files."""
+
+    def best(code: str) -> float:
+        times: list[float] = []
+        for _ in range(count):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+            times.append(time.perf_counter() - begin)
+        return min(times)
+
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "/tmp") / f"aioverseer-import-{os.getuid()}"
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    best("import aioverseer")
+    return (best("import aioverseer") - best("import asyncio")) * 1000
+
+
+def raise_limit() -> int:
+    """Raise the soft limit of descriptors to the hard one, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return soft
+
+
+def _add(overseer: Overseer, count: int, label: str = "") -> None:
+    for number in range(count):
+        overseer.add(f"{label}{number}", *SLEEPER)
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1024
+
+
+def _row(key: str, title: str, unit: str, must: float, aim: float, ours: object, **more: object) -> Measure:
+    options = {"size": 1000, "quick": 5, "rounds": 3, "contenders": {OURS: ours}, **more}
+    return Measure(key=key, title=title, unit=unit, must=must, aim=aim, more_is_better=False, **options)  # type: ignore[arg-type]  # a table of rows that differ little
+
+
+MEASURES = [
+    _row("start", "start of 1,000, with pipes: time", "x", 1.2, 0.9, start, contenders={BASE: bare_start, OURS: start}),
+    _row("stop", "stop of 1,000 obedient programs", "s", 0.5, 0.1, stop),
+    _row("idle", "CPU of the host in 10 s with 1,000 idle programs", "ms", 0, 0, idle_cpu, rounds=1),
+    _row("wakeups", "wakeups of the host in these 10 s", "times", 0, 0, wakeups, rounds=1),
+    _row(
+        "threads",
+        "threads of the host, whatever the number of programs",
+        "threads",
+        1 if sys.version_info >= (3, 12) else 1001,
+        1,
+        threads,
+        rounds=1,
+    ),
+    _row("memory", "memory for each program without pipes", "kB", 20, 10, memory_without_pipes, rounds=1),
+    _row("memory-pipes", "memory for each service, with both pipes", "kB", 30, 15, memory_with_pipes, rounds=1),
+    _row("stall", "memory while readers stall on a 100 MB writer", "MB", 8, 2, memory_of_a_stall, rounds=1),
+    _row("import", "import aioverseer, over import asyncio", "ms", 40, 20, import_time, size=15, quick=1, rounds=1),
+]
