@@ -59,9 +59,6 @@ class Hooks:
     """How a Process is tied to the Service that owns it."""
 
     run_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
-    """Run the one task of a run."""
-    start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
-    """Run something beside it."""
     outlet: Callable[[str], Outlet]
     on_report: Callable[[Process, Report], None]
     on_stuck: Callable[[], None]
@@ -465,12 +462,6 @@ class Process:
     def _run_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._hooks is not None:
             self._hooks.run_soon(work)
-        else:
-            self._start_soon(work)
-
-    def _start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if self._hooks is not None:
-            self._hooks.start_soon(work)
             return
         task = asyncio.ensure_future(work())
         self._tasks.add(task)

@@ -541,7 +541,6 @@ class Service:
             launcher=self._host.launcher,
             hooks=Hooks(
                 run_soon=self._run_soon,
-                start_soon=self._host.start_soon,
                 outlet=lambda stream: self._outlet(stream, action.number),
                 on_report=self._on_report,
                 on_stuck=self._tell_stops,

@@ -14,16 +14,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.lines import Line
-from aioverseer.core.log_format import Entry, Gap
 from aioverseer.core.logs import Log, LogBridge, LogFile
 from aioverseer.core.spec import Spec
-from aioverseer.system.log_bridge import LoggedLines
-from aioverseer.system.log_file import AppendedFile
-from aioverseer.system.log_writer import Backlog, LogWriter
 from aioverseer.system.waiting import settle
+
+if TYPE_CHECKING:
+    from aioverseer.core.log_format import Entry, Gap
+    from aioverseer.system.log_writer import Backlog, LogWriter
+
+# What writes is imported when there is something to write: most programs have no log, and it takes a sixth of the time
+# that the import of this library takes.
 
 __all__ = ["LogSink", "Logs"]
 
@@ -84,6 +88,8 @@ class LogSink:
         self._backlog.close()
 
     def _mark(self, time: datetime) -> Gap:
+        from aioverseer.core.log_format import Gap  # noqa: PLC0415  # see above
+
         return Gap(id=self._id, n=self._dropped, time=time, reason=_TOO_SLOW)
 
 
@@ -162,6 +168,8 @@ class Logs:
         self._used[id] = places
         self._release(id, {key: place for key, place in before.items() if not _is_kept(place, places.get(key))})
         if places and self._writer is None:
+            from aioverseer.system.log_writer import LogWriter  # noqa: PLC0415  # see above
+
             self._writer = LogWriter(f"aioverseer {self._name} logs", on_lost=self._count, on_news=self._on_news)
         sinks: list[LogSink] = []
         for key, place in places.items():
@@ -238,6 +246,10 @@ class Logs:
         return places
 
     def _backlog(self, place: _Place, writer: LogWriter) -> Backlog:
+        from aioverseer.system.log_bridge import LoggedLines  # noqa: PLC0415  # see above
+        from aioverseer.system.log_file import AppendedFile  # noqa: PLC0415  # see above
+        from aioverseer.system.log_writer import Backlog  # noqa: PLC0415  # see above
+
         if isinstance(place.log, LogBridge):
             return Backlog(LoggedLines(place.name, place.log, news=writer), writer, blocks=True)
         return Backlog(AppendedFile(place.name, place.log, news=writer), writer, blocks=place.log.overflow == "block")

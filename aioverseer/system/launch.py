@@ -24,7 +24,6 @@ from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.programs import find
-from aioverseer.system.terminal import TerminalInput, controlled, open_terminal, set_size
 from aioverseer.system.waiting import settle
 from aioverseer.system.wrappers import prefix_for
 
@@ -71,6 +70,8 @@ class SystemChild:
 
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set the size of its terminal; see ``seam.Child``."""
+        from aioverseer.system.terminal import set_size  # noqa: PLC0415  # as below
+
         if self.stdout is not None and (descriptor := self.stdout.fileno()) >= 0:
             set_size(descriptor, window_size)
 
@@ -303,6 +304,9 @@ class _Descriptors:
             ) from error
 
     def _open_terminal(self, spec: Spec) -> None:
+        # Few programs have one, and hosts without terminals need not have termios.
+        from aioverseer.system.terminal import TerminalInput, controlled, open_terminal  # noqa: PLC0415
+
         ours, theirs = open_terminal(spec.window_size)
         self._theirs.append(theirs)
         self._stdout = ReadPipe(ours)
