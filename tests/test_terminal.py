@@ -116,6 +116,12 @@ async def test_text_is_fed_to_a_terminal_with_its_end() -> None:
     assert (True, ["2"]) == (status.ok, [line.strip() for line in status.stdout or ()])
 
 
+async def test_a_program_that_closes_its_terminal_before_it_exits_is_not_hung_up() -> None:
+    """The end of its output is not its end."""
+    code = "import os, signal\nfor n in (0, 1, 2): os.close(n)\nsignal.sigtimedwait({10}, 0.2); os._exit(3)"
+    assert 3 == (await Process(*child(code), pty=True)).exit_code
+
+
 async def test_stopping_takes_the_tree_on_a_terminal() -> None:
     """The ladder reaches those in the background; nothing is left."""
     async with Process("sh", "-c", "sleep 100 & echo up; wait", pty=True, buffered=False, streaming=True) as process:

@@ -309,7 +309,9 @@ class _Descriptors:
 
         ours, theirs = open_terminal(spec.window_size)
         self._theirs.append(theirs)
-        self._stdout = ReadPipe(ours)
+        # Held, because to close it hangs the terminal up: a program that closes its output before it exits, as those of
+        # GNU do, would be killed by SIGHUP in between.
+        self._stdout = ReadPipe(ours, hold=True)
         self._stdin = TerminalInput(fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 0))
         self.child_stdin = self.child_stdout = self.child_stderr = theirs
         self.prefix = controlled(os.ttyname(theirs))

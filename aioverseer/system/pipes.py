@@ -22,12 +22,14 @@ _F_GETPIPE_SZ = 1032
 class ReadPipe:
     """The end that the host reads; owns its descriptor from the start."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, hold: bool = False) -> None:
         """Take over a descriptor.
 
         Args:
-            descriptor: The read end of a pipe.
+            descriptor: The read end of a pipe, or our end of a terminal.
+            hold: Keep it open behind its end, until ``close``.
         """
+        self._hold = hold
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -102,7 +104,10 @@ class ReadPipe:
         if chunk:
             self._on_data(chunk)
             return len(chunk)
-        self.close()
+        if self._hold:
+            self._pause()
+        else:
+            self.close()
         self._on_end()
         return 0
 

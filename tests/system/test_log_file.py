@@ -273,7 +273,11 @@ def test_what_a_former_host_did_not_compress_is_compressed(world: World) -> None
     assert numbers(1, 12) == world.lines()
 
 
-@pytest.mark.parametrize("made", [gzip.compress(b"other"), gzip.compress(b"line 1\nline 2\n")[:-3], b"not gzip", b""])
+@pytest.mark.parametrize(
+    "made",
+    [gzip.compress(b"other"), gzip.compress(b"line 1\nline 2\n")[:-3], b"not gzip", b""],
+    ids=["other", "cut off", "not gzip", "empty"],
+)
 def test_a_copy_that_is_not_of_its_file_is_kept_beside_it(world: World, made: bytes) -> None:
     """Somebody else has made it, or is just making it."""
     world.open(max_bytes=14, keep=9)
