@@ -584,7 +584,7 @@ async def test_a_thousand_lines_and_an_exit_at_once_in_two_hundred_runs() -> Non
     async def some(count: int) -> None:
         for _ in range(count):
             process = Process("sh", "-c", command, streaming=True, queue_size=300)
-            _, read = await asyncio.gather(process.start(), _all_of(process.stdout))  # type: ignore[arg-type]
+            _, read = await asyncio.gather(process.start(), _all_of(process.stdout))  # type: ignore[arg-type]  # it streams
             assert expected == read == (await process).stdout
 
     await asyncio.gather(*(some(20) for _ in range(10)))

@@ -365,7 +365,7 @@ async def test_a_relative_program_is_looked_for_in_its_folder(tmp_path: pathlib.
     script.write_text("#!/bin/sh\necho ran\n")
     script.chmod(0o755)
     for options in ({}, {"umask": 0o22}):
-        assert ["ran"] == (await Process("./script", cwd=tmp_path, **options)).stdout  # type: ignore[arg-type]
+        assert ["ran"] == (await Process("./script", cwd=tmp_path, **options)).stdout  # type: ignore[arg-type]  # options by name
     script.write_text("#!/no/such/interpreter\n")
     with pytest.raises(SpawnError, match="the interpreter in its first line is not"):
         await Process("./script", cwd=tmp_path).start()

@@ -1,7 +1,7 @@
 """Lines: how the bytes of a pipe become lines, and the values that carry them.
 
 The splitter is pure: bytes in, lines out, whatever the size of the chunks. Who reads the pipe, who keeps the
-lines and who gets them lives elsewhere (``system/pipes.py``, ``output.py``); nothing here may wait or read
+lines and who gets them lives elsewhere (``system/pipes.py``, ``output/``); nothing here may wait or read
 anything.
 """
 
