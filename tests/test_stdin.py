@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pathlib
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -81,18 +82,22 @@ async def test_a_program_that_closes_its_input_early_ends_the_iterator() -> None
 async def test_an_iterator_that_gives_nothing_does_not_outlive_the_program() -> None:
     """It is cancelled and closed before the end is reported."""
     closed = False
+    asked = asyncio.Event()
 
     async def silent() -> AsyncIterator[str]:
         nonlocal closed
+        asked.set()
         try:
             await asyncio.get_running_loop().create_future()
             yield ""
         finally:
             closed = True
 
-    async with limit(10, "the end"):
-        assert (await Process("true", stdin=silent())).ok
-    assert closed
+    async with limit(10, "the end"), Process("cat", stdin=silent()) as process:
+        await asked.wait()
+        process.signal(signal.SIGKILL)
+        assert signal.SIGKILL == (await process.wait()).signal
+        assert closed
 
 
 async def test_an_iterator_that_raises_ends_the_input_and_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
