@@ -315,11 +315,12 @@ async def test_a_reader_that_stalls_for_ever_holds_up_nothing_else() -> None:
     async with limit(30), Overseer() as overseer:
         noisy = overseer.add("noisy", *child(code))
         other = overseer.add("other", "seq", "5000")
-        stalled = noisy.lines("stdout", overflow="block", size=1)
+        stalled, seen = noisy.lines("stdout", overflow="block", size=1), noisy.lines("stdout")
         errors, lines = noisy.lines("stderr", overflow="block"), other.lines(overflow="block")
         await overseer.start_all()
         assert [str(n) for n in range(1000)] == [getattr(await errors.get(), "text", "") for _ in range(1000)]
         assert 5000 == len([line async for line in lines])
+        await seen.get()
         assert stalled.blocked
         status = await noisy.stop()
         assert (15, 0) == (status.signal, stalled.dropped)
