@@ -104,7 +104,8 @@ class Overseer:
         self.clock: Clock = clock or LoopClock()
         # Not a source of secrets: jitter only has to differ between hosts.
         self.rng: Rng = rng or random.Random()  # noqa: S311
-        self.launcher: Launcher = launcher or SystemLauncher()
+        self._own_launcher = SystemLauncher(many=True)
+        self.launcher: Launcher = launcher or self._own_launcher
         self.subscribers: WeakSet[Subscription] = WeakSet()
         self.log_files = Logs(as_logs(log, owner=f"overseer {name!r}") or (), name=name, on_news=self._on_log_news)
         self.received_signal: signals.Signals | None = None
@@ -192,6 +193,7 @@ class Overseer:
         self._task = self._group = None
         for service in self._services.values():
             service.release()  # while their last lines still have a log to go to
+        self._own_launcher.close()
         cancelled = await self.log_files.close() or cancelled
         self._journal.end()
         for subscription in list(self.subscribers):

@@ -15,6 +15,7 @@ import functools
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -23,7 +24,8 @@ from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.pipes import ReadPipe, WritePipe
-from aioverseer.system.programs import find
+from aioverseer.system.poller import Poller, ReaderWatch, poller_for
+from aioverseer.system.programs import find, locate
 from aioverseer.system.waiting import settle
 from aioverseer.system.wrappers import prefix_for
 
@@ -47,7 +49,8 @@ class SystemChild:
         stderr: ReadPipe | None,
     ) -> None:
         self._process = process
-        self._pidfd = _pidfd_of(process.pid)
+        # Made for the first signal: most programs of a crash loop never get one.
+        self._pidfd: int | None = None
         self._ended = False
         self.pid = process.pid
         self.stdin = stdin
@@ -58,6 +61,8 @@ class SystemChild:
         """Send a signal to the group, or to the leader alone; see ``seam.Child``."""
         if self._ended or self._process.returncode is not None:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
+        if self._pidfd is None:
+            self._pidfd = _pidfd_of(self.pid)
         if self._pidfd is not None and self._signal_by_pidfd(self._pidfd, number, leader_only=leader_only):
             return
         self._signal_by_number(number, leader_only=leader_only)
@@ -91,14 +96,14 @@ class SystemChild:
             self._pidfd = None
 
     def _sweep_by_number(self) -> None:
-        # Needed often: a program that ends at once is reaped before a pidfd can be had. Its number is given to nobody
-        # else while its group has a member (POSIX), so a group of this number without a leader is what ours has
-        # left, and one with a leader is somebody else's. Both are asked without a signal.
+        # Its number is given to nobody else while its group has a member (POSIX), so a group of this number without a
+        # leader is what ours has left, and one with a leader is somebody else's. Both are asked without a signal;
+        # mostly there is no such group.
+        os.getpriority(os.PRIO_PGRP, self.pid)
         self._refuse_what_is_ours()
         try:
             os.getsid(self.pid)
         except ProcessLookupError:
-            os.getpriority(os.PRIO_PGRP, self.pid)
             os.killpg(self.pid, signal.SIGKILL)
 
     def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
@@ -116,9 +121,9 @@ class SystemChild:
         return True
 
     def _signal_by_number(self, number: int, *, leader_only: bool) -> None:
-        # The number is still the child's: asyncio has not told of its end, and so nobody but the kernel can give it
-        # away.
+        # The number is still the child's, or the kernel would say that we have no such child.
         self._refuse_what_is_ours()
+        _ask_whether_ours(os.P_PID, self.pid)
         if leader_only:
             os.kill(self.pid, number)
         else:
@@ -141,9 +146,22 @@ class SystemLauncher:
     seventy; with a turn of the loop between them the host stays responsive.
     """
 
-    def __init__(self) -> None:
-        # Kept as long as this launcher is used there, so that not each spawn makes the lock anew.
+    def __init__(self, *, many: bool = False) -> None:
+        """Start nothing yet.
+
+        Args:
+            many: Watch all pipes through one descriptor of its own; ``close`` must follow. For whoever starts many.
+        """
+        self._many = many
+        # Kept as long as this launcher is used there, so that not each spawn makes them anew.
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        self._poller: Poller | None = None
+
+    def close(self) -> None:
+        """Let go of what it watches pipes with; nothing of it is read any more. Idempotent; it can be used again."""
+        if self._poller is not None:
+            self._poller.close()
+            self._poller = None
 
     async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
         """Start a program.
@@ -160,11 +178,12 @@ class SystemLauncher:
         """
         words = _command_line(spec)
         environment = _environment(spec)
-        with _Descriptors(spec) as ours:
+        loop = asyncio.get_running_loop()
+        with _Descriptors(spec, self._watch_on(loop)) as ours:
             ours.open(capture=capture)
             words = [*ours.prefix, *words]
             try:
-                process = await self._spawn(spec, words, environment, ours)
+                process = await self._spawn(loop, spec, words, environment, ours)
             except (OSError, ValueError) as error:
                 raise _explained(spec, words, error) from error
             return ours.hand_over(process)
@@ -176,18 +195,29 @@ class SystemLauncher:
             self._turn = loop, turn
         return self._turn[1]
 
+    def _watch_on(self, loop: asyncio.AbstractEventLoop) -> ReaderWatch:
+        if not self._many:
+            return loop
+        if self._poller is None or self._poller.loop is not loop:
+            self.close()
+            self._poller = poller_for(loop)
+        return self._poller or loop
+
     async def _spawn(
-        self, spec: Spec, words: list[str], environment: Mapping[str, str] | None, ours: _Descriptors
+        self,
+        loop: asyncio.AbstractEventLoop,
+        spec: Spec,
+        words: list[str],
+        environment: Mapping[str, str] | None,
+        ours: _Descriptors,
     ) -> asyncio.subprocess.Process:
-        loop = asyncio.get_running_loop()
         turn = self._turn_on(loop)
-        outcome: asyncio.Future[asyncio.subprocess.Process] = loop.create_future()
         await turn.acquire()
+        outcome: asyncio.Future[asyncio.subprocess.Process] = loop.create_future()
         spawn = functools.partial(
             asyncio.create_subprocess_exec,
             *words,
-            # Else the child would try each folder by an exec that fails, while the host waits for it in vfork.
-            executable=find(words[0], _search_path(spec), absolute=True) if "/" not in words[0] else None,
+            executable=locate(words[0], _search_path(environment)) if "/" not in words[0] else None,
             stdin=ours.child_stdin,
             stdout=ours.child_stdout,
             stderr=ours.child_stderr,
@@ -195,17 +225,29 @@ class SystemLauncher:
             env=environment,
             start_new_session=True,
         )
+        # Ahead of the spawn itself, which may begin right here: the next one comes a turn of the loop later.
+        loop.call_soon(turn.release)
         # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
         # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
-        task = loop.create_task(_spawn_for(outcome, spawn), name=f"aioverseer spawn {spec.id}")
-        task.add_done_callback(functools.partial(_tell_failure, outcome))
-        # Called right behind the first step of the task, which is the spawn itself; what remains of it needs no turn.
-        loop.call_soon(turn.release)
+        task = _start(loop, _spawn_for(outcome, spawn), f"aioverseer spawn {spec.id}")
+        if task.done():
+            _tell_failure(outcome, task)
+        else:
+            task.add_done_callback(functools.partial(_tell_failure, outcome))
         try:
             return await outcome
         except asyncio.CancelledError:
             await _abandon(task)
             raise
+
+
+def _start(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, asyncio.subprocess.Process], name: str
+) -> asyncio.Task[asyncio.subprocess.Process]:
+    """Start a task, and take its first step at once where Python can: that saves a turn of the loop."""
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(work, loop=loop, name=name, eager_start=True)
+    return loop.create_task(work, name=name)
 
 
 async def _spawn_for(
@@ -248,8 +290,9 @@ async def _abandon(task: asyncio.Task[asyncio.subprocess.Process]) -> None:
 class _Descriptors:
     """The descriptors of one launch: the child's ends are closed in any case, ours unless handed over."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, watch: ReaderWatch) -> None:
         self._spec = spec
+        self._watch = watch
         self._theirs: list[int] = []
         self._stdin: WritePipe | None = None
         self._stdout: ReadPipe | None = None
@@ -311,7 +354,7 @@ class _Descriptors:
         self._theirs.append(theirs)
         # Held, because to close it hangs the terminal up: a program that closes its output before it exits, as those of
         # GNU do, would be killed by SIGHUP in between.
-        self._stdout = ReadPipe(ours, hold=True)
+        self._stdout = ReadPipe(ours, hold=True, watch=self._watch)
         self._stdin = TerminalInput(fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 0))
         self.child_stdin = self.child_stdout = self.child_stderr = theirs
         self.prefix = controlled(os.ttyname(theirs))
@@ -337,25 +380,40 @@ class _Descriptors:
     def _reading(self) -> tuple[ReadPipe, int]:
         read, write = os.pipe()
         self._theirs.append(write)
-        return ReadPipe(read), write
+        return ReadPipe(read, watch=self._watch), write
 
 
 def _pidfd_of(pid: int) -> int | None:
-    """Open a pidfd for a child just spawned; None where it is gone already, or the system has none."""
+    """Open a pidfd for a child that has not been reaped; None where the system has none.
+
+    Raises:
+        ProcessLookupError: When it has been reaped: asyncio is about to tell.
+    """
     try:
         pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
     except (OSError, AttributeError):
-        # Gone: on 3.11 a thread of asyncio reaps at once. Or not Linux, or forbidden in this container.
-        return None
-    # Between the end of a child and here its number could have been given away. Ours leads its own session.
+        return None  # not Linux, or forbidden in this container, or no descriptor is left
     try:
-        ours = os.getsid(pid) == pid
-    except OSError:
-        ours = False
-    if ours:
-        return pidfd
-    os.close(pidfd)
-    return None
+        # Before it was opened the number could have been given away.
+        _ask_whether_ours(os.P_PIDFD, pidfd)
+    except ProcessLookupError:
+        os.close(pidfd)
+        raise
+    return pidfd
+
+
+def _ask_whether_ours(kind: int, number: int) -> None:
+    """Ask the kernel whether that is a child of this host which nobody has reaped; that changes nothing.
+
+    Raises:
+        ProcessLookupError: When it is not.
+    """
+    try:
+        os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        raise ProcessLookupError(errno.ESRCH, f"process {number} has ended") from None
 
 
 def _environment(spec: Spec) -> dict[str, str] | None:
@@ -397,11 +455,10 @@ def _program(spec: Spec) -> str:
 
 
 def _is_found(spec: Spec) -> bool:
-    return find(_program(spec), _search_path(spec)) is not None
+    return find(_program(spec), _search_path(_environment(spec))) is not None
 
 
-def _search_path(spec: Spec) -> str | None:
-    environment = _environment(spec)
+def _search_path(environment: Mapping[str, str] | None) -> str | None:
     return os.environ.get("PATH") if environment is None else environment.get("PATH", os.defpath)
 
 

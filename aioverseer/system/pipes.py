@@ -10,6 +10,8 @@ import fcntl
 import os
 from collections.abc import Callable
 
+from aioverseer.system.poller import ReaderWatch
+
 __all__ = ["CHUNK", "ReadPipe", "WritePipe"]
 
 CHUNK = 64 * 1024
@@ -22,41 +24,45 @@ _F_GETPIPE_SZ = 1032
 class ReadPipe:
     """The end that the host reads; owns its descriptor from the start."""
 
-    def __init__(self, descriptor: int, *, hold: bool = False) -> None:
+    def __init__(self, descriptor: int, *, hold: bool = False, watch: ReaderWatch | None = None) -> None:
         """Take over a descriptor.
 
         Args:
             descriptor: The read end of a pipe, or our end of a terminal.
             hold: Keep it open behind its end, until ``close``.
+            watch: Who tells that it can be read; by default the event loop on which it is attached.
         """
         self._hold = hold
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watch = watch
         self._on_data: Callable[[bytes], None]
         self._on_end: Callable[[], None]
         self._blocked: Callable[[], bool]
+        self._attached = False
         self._reading = False
 
     def attach(
         self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
     ) -> None:
         """Begin to read on the running event loop; see ``seam.Source``."""
-        self._loop = asyncio.get_running_loop()
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop()
         self._blocked = blocked
         self._on_data = on_data
         self._on_end = on_end
+        self._attached = True
         self.resume()
 
     def _pause(self) -> None:
-        if self._reading and self._loop is not None:
-            self._loop.remove_reader(self._descriptor)
+        if self._reading and self._watch is not None:
+            self._watch.remove_reader(self._descriptor)
             self._reading = False
 
     def resume(self) -> None:
         """Read on."""
-        if not self._reading and self._loop is not None and self._descriptor >= 0:
-            self._loop.add_reader(self._descriptor, self._on_readable)
+        if not self._reading and self._attached and self._watch is not None and self._descriptor >= 0:
+            self._watch.add_reader(self._descriptor, self._on_readable)
             self._reading = True
 
     def fileno(self) -> int:

@@ -8,7 +8,33 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["find"]
+__all__ = ["find", "locate"]
+
+_MOST_KNOWN = 1000
+
+_known: dict[tuple[str, str | None], str] = {}
+"""Where programs were found, by name and PATH."""
+
+
+def locate(program: str, path: str | None) -> str | None:
+    """Return the absolute path of a program, or None where it is not found, or may be different seen from elsewhere.
+
+    Where it was once found it is not looked for again, as long as it can be executed there: so do shells, and a restart
+    has no time to lose. (The child, in turn, would try each folder by an exec, while the host waits for it in vfork.)
+
+    Args:
+        program: Its name, without a folder.
+        path: Folders as in PATH; None is the system's default.
+    """
+    found = _known.get((program, path))
+    if found is not None and os.access(found, os.X_OK):
+        return found
+    found = find(program, path, absolute=True)
+    if found is not None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[program, path] = found
+    return found
 
 
 def find(program: str, path: str | None, *, absolute: bool = False) -> str | None:
