@@ -119,9 +119,15 @@ class Pump:
         for outlet in self._outlets:
             if batch:
                 outlet.deliver(batch)
+            outlet.on_room = None  # that would be a ring, which is not freed at once
             outlet.end()
-        self._on_end()
+        on_end, self._on_end = self._on_end, _nothing
+        on_end()
 
     def _room(self) -> None:
         if not self.ended and not self._is_blocked():
             self._source.resume()
+
+
+def _nothing() -> None:
+    """Nothing to do: the pipe has ended."""

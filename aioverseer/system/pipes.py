@@ -36,10 +36,9 @@ class ReadPipe:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
         self._watch = watch
-        self._on_data: Callable[[bytes], None]
-        self._on_end: Callable[[], None]
-        self._blocked: Callable[[], bool]
-        self._attached = False
+        self._on_data: Callable[[bytes], None] | None = None
+        self._on_end: Callable[[], None] | None = None
+        self._blocked: Callable[[], bool] | None = None
         self._reading = False
 
     def attach(
@@ -51,7 +50,6 @@ class ReadPipe:
         self._blocked = blocked
         self._on_data = on_data
         self._on_end = on_end
-        self._attached = True
         self.resume()
 
     def _pause(self) -> None:
@@ -61,7 +59,7 @@ class ReadPipe:
 
     def resume(self) -> None:
         """Read on."""
-        if not self._reading and self._attached and self._watch is not None and self._descriptor >= 0:
+        if not self._reading and self._on_data is not None and self._watch is not None and self._descriptor >= 0:
             self._watch.add_reader(self._descriptor, self._on_readable)
             self._reading = True
 
@@ -89,11 +87,13 @@ class ReadPipe:
             self._pause()
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+        # Whoever reads holds this pipe, and is held by these: without such a ring both are freed at once.
+        self._on_data = self._on_end = self._blocked = None
 
     def _on_readable(self) -> None:
         # Asked before the read and not behind it: while one of many pipes fills a reader's queue, the others have
         # been found readable in the same turn.
-        if self._blocked():
+        if self._blocked is not None and self._blocked():
             self._pause()
         else:
             self._read()
@@ -108,13 +108,16 @@ class ReadPipe:
             # A pseudo-terminal says EIO where a pipe says end of file; nothing more can come from either.
             chunk = b""
         if chunk:
-            self._on_data(chunk)
+            if self._on_data is not None:
+                self._on_data(chunk)
             return len(chunk)
+        on_end = self._on_end
         if self._hold:
             self._pause()
         else:
             self.close()
-        self._on_end()
+        if on_end is not None:
+            on_end()
         return 0
 
     def _capacity(self) -> int:
