@@ -1,23 +1,22 @@
 """The journal: a bounded log of events that any number of readers follow, each at its own pace.
 
 One log is shared by all readers, so a slow one costs the others nothing and memory stays bounded; what it missed is
-told to it. Nothing in here knows what the events mean or makes them.
+told to it. It holds notes, and each reader makes its Events of them. Nothing in here knows what they mean.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Self
 
-from aioverseer.core.events import Event
+from aioverseer.core.events import Event, Note
 from aioverseer.system.waiting import Watchers
 
 __all__ = ["JOURNAL_SIZE", "EventStream", "Journal"]
 
 JOURNAL_SIZE = 10_000
-"""Events kept: some six megabytes at most. A reader further behind than that is told how many it missed."""
+"""Events kept: some five megabytes at most. A reader further behind than that is told how many it missed."""
 
 
 class Journal:
@@ -30,13 +29,13 @@ class Journal:
     def __init__(self) -> None:
         self.seq = 0
         self.ended = False
-        self._events: deque[Event] = deque(maxlen=JOURNAL_SIZE)
+        self._notes: deque[Note] = deque(maxlen=JOURNAL_SIZE)
         self._watchers: Watchers[Journal] = Watchers()
 
-    def append(self, event: Event) -> None:
+    def append(self, note: Note) -> None:
         """Add the next event, and wake the readers."""
-        self.seq = event.seq
-        self._events.append(event)
+        self.seq = note.seq
+        self._notes.append(note)
         self._watchers.tell(self)
 
     def end(self) -> None:
@@ -53,11 +52,11 @@ class Journal:
         behind = self.seq - after
         if behind <= 0:
             return None
-        events = self._events
-        if behind > len(events):
-            oldest = events[0]
-            return dataclasses.replace(oldest, missed=oldest.seq - after - 1)
-        return events[-behind]
+        notes = self._notes
+        if behind > len(notes):
+            oldest = notes[0]
+            return oldest.event(missed=oldest.seq - after - 1)
+        return notes[-behind].event(missed=0)
 
     async def news(self, after: int) -> None:
         """Wait for an event whose number is above ``after``, or the end. Safe to cancel."""

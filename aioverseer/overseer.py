@@ -28,13 +28,13 @@ from aioverseer.core.errors import (
     StopFailed,
     UnknownService,
 )
-from aioverseer.core.events import Event, StopReport
+from aioverseer.core.events import Note, StopReport
 from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.machine import Report
 from aioverseer.core.run import StartAsked, StopAsked
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
-from aioverseer.core.status import Status
+from aioverseer.core.status import Facts, Status
 from aioverseer.journal import EventStream, Journal
 from aioverseer.output import Logs, Overflow, Subscription, release_when_forgotten
 from aioverseer.service import Service
@@ -621,15 +621,16 @@ class Overseer:
         except Exception:  # noqa: BLE001  # a bug of ours: it must not cancel the other services
             _log.exception("%s: a bug of aioverseer", self.name)
 
-    def hear(self, status: Status, report: Report) -> None:
-        """Take note of a transition of the service that the Status is of."""
-        event = self._event(status, report.previous, report.state, report.reason)
+    def hear(self, facts: Facts, report: Report) -> None:
+        """Take note of a transition of the service that the facts are of."""
+        id = facts.spec.id
         if report.state.is_live:
-            self._live.add(status.id)
+            self._live.add(id)
         else:
-            self._live.discard(status.id)
-        _log.info("%s: %s -> %s: %s", event.id, event.previous, event.state, event.reason)
-        self._journal.append(event)
+            self._live.discard(id)
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("%s: %s -> %s: %s", id, report.previous, report.state, report.reason)
+        self._note(facts, report.previous, report.state, report.reason)
         if report.state.is_final:
             self._watchers.tell(self._added)
 
@@ -637,22 +638,13 @@ class Overseer:
         _log.warning("%s: %s", id or self.name, reason)
         service = self._services.get(id)
         if service is not None:
-            status = service.status(lines=False)
-            self._journal.append(self._event(status, status.state, status.state, reason, kind="log"))
+            self._note(service.facts(lines=False), service.state, service.state, reason, kind="log")
 
-    def _event(
-        self, status: Status, previous: State, state: State, reason: str, *, kind: Literal["state", "log"] = "state"
-    ) -> Event:
-        return Event(
-            seq=self._journal.seq + 1,
-            time=self.clock.wall(),
-            id=status.id,
-            previous=previous,
-            state=state,
-            reason=reason,
-            status=status,
-            kind=kind,
-        )
+    def _note(
+        self, facts: Facts, previous: State, state: State, reason: str, *, kind: Literal["state", "log"] = "state"
+    ) -> None:
+        journal = self._journal
+        journal.append(Note(journal.seq + 1, self.clock.wall(), previous, state, reason, facts, kind))
 
     def _on_signal(self, number: signals.Signals) -> None:
         # A second one kills what the first one has not ended yet; once all that is over it is a first one again.

@@ -38,7 +38,7 @@ from aioverseer.core.run import (
 )
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import Exit, State, signal_name
-from aioverseer.core.status import Status
+from aioverseer.core.status import Facts, Status
 from aioverseer.feeding import feed
 from aioverseer.output import LineList, LineQueue, Outlet, Pump
 from aioverseer.system.clock import LoopClock
@@ -203,24 +203,27 @@ class Process:
         Args:
             lines: Whether the lines of a buffered run are part of it.
         """
+        return self.facts(lines=lines).status()
+
+    def facts(self, *, lines: bool = True) -> Facts:
+        """Return what a Status is made of."""
         run = self._run
         stdout, stderr = self.kept_lines() if lines else (None, None)
-        return Status(
-            id=self.spec.id,
-            argv=self.spec.argv,
-            pid=run.pid,
-            state=run.state,
-            exit_code=None if run.exit is None else run.exit.code,
-            signal=None if run.exit is None else run.exit.signal,
-            error=run.error,
-            started_at=self.started_at,
-            stopped_at=self.stopped_at,
-            runtime=self.runtime,
-            stdout=stdout,
-            stderr=stderr,
-            reason=run.reason,
-            cwd=self.spec.cwd,
-            delay_start=self.spec.delay_start,
+        return Facts(
+            self.spec,
+            run.pid,
+            run.state,
+            run.exit,
+            run.error,
+            self.started_at,
+            self.stopped_at,
+            self.runtime,
+            stdout,
+            stderr,
+            0,
+            run.reason,
+            0,
+            0,
         )
 
     def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:

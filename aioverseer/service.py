@@ -30,7 +30,7 @@ from aioverseer.core.machine import Arm, Disarm, Input, Report
 from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
-from aioverseer.core.status import Status, last_lines
+from aioverseer.core.status import Facts, Status, last_lines
 from aioverseer.core.supervision import (
     AwaitReady,
     BeginRun,
@@ -75,8 +75,8 @@ class Host(Protocol):
         """Run something in the overseer's task group."""
         ...
 
-    def hear(self, status: Status, report: Report) -> None:
-        """Take note of a transition of the service that the Status is of."""
+    def hear(self, facts: Facts, report: Report) -> None:
+        """Take note of a transition of the service that the facts are of."""
         ...
 
 
@@ -111,10 +111,15 @@ class Service:
         """Earlier runs which left something behind that is still listened to."""
         self._due_runs: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
         self._has_task = False
-        self._history: deque[Status] = deque(maxlen=HISTORY_RUNS)
+        self._history: deque[Facts] = deque(maxlen=HISTORY_RUNS)
         self._watchers: Watchers[Status] = Watchers()
         self._stops: list[_Asked] = []
         self._gave_up: GaveUp | None = None
+        self._run = 0
+        """Number of the current or last run, from 1."""
+        self._hooks = Hooks(
+            run_soon=self._run_soon, outlet=self._outlet, on_report=self._on_report, on_stuck=self._tell_stops
+        )
         self._removed = False
         self._forsaken = False
 
@@ -156,7 +161,7 @@ class Service:
     @property
     def history(self) -> tuple[Status, ...]:
         """The final Status of each of the last runs, oldest first."""
-        return tuple(self._history)
+        return tuple(facts.status() for facts in self._history)
 
     def status(self, *, lines: bool = True) -> Status:
         """Return a snapshot of everything known about it.
@@ -164,29 +169,7 @@ class Service:
         Args:
             lines: Whether the lines of a buffered run are part of it.
         """
-        machine, process, spec = self._machine, self._process, self._spec
-        exit = None if process is None else process.exit
-        stdout, stderr = (None, None) if process is None or not lines else process.kept_lines()
-        return Status(
-            id=spec.id,
-            argv=spec.argv,
-            pid=self.pid,
-            state=machine.state,
-            exit_code=None if exit is None else exit.code,
-            signal=None if exit is None else exit.signal,
-            error=self._gave_up or machine.error,
-            started_at=None if process is None else process.started_at,
-            stopped_at=None if process is None else process.stopped_at,
-            runtime=0.0 if process is None else process.runtime,
-            stdout=stdout,
-            stderr=stderr,
-            restarts=machine.restarts,
-            reason=machine.reason,
-            cwd=spec.cwd,
-            delay_start=spec.delay_start,
-            max_restarts=spec.restart.max_restarts,
-            log_lost=self._host.log_files.lost(spec.id),
-        )
+        return self.facts(lines=lines).status()
 
     def why(self) -> Why:
         """Return why it is in its state, and what comes next; ``str()`` of it is one sentence."""
@@ -452,6 +435,27 @@ class Service:
 
     # What follows is for the Overseer that holds this Service, and for the Service itself.
 
+    def facts(self, *, lines: bool) -> Facts:
+        """Return what a Status is made of."""
+        machine, process, spec = self._machine, self._process, self._spec
+        stdout, stderr = process.kept_lines() if lines and process is not None else (None, None)
+        return Facts(
+            spec,
+            None if process is None else process.pid,
+            machine.state,
+            None if process is None else process.exit,
+            self._gave_up or machine.error,
+            None if process is None else process.started_at,
+            None if process is None else process.stopped_at,
+            0.0 if process is None else process.runtime,
+            stdout,
+            stderr,
+            machine.restarts,
+            machine.reason,
+            spec.restart.max_restarts,
+            self._host.log_files.lost(spec.id),
+        )
+
     def adopt(self, spec: Spec) -> None:
         """Take a new Spec, for the next run; a new policy judges the next end."""
         self._spec = spec
@@ -532,19 +536,16 @@ class Service:
 
     def _begin(self, action: BeginRun) -> None:
         self._gave_up = None
+        self._run = action.number
         self._hub.begin()
-        self._heard = [run for run in (*self._heard, self._process) if run is not None and run.is_heard]
+        if self._heard or (self._process is not None and self._process.is_heard):
+            self._heard = [run for run in (*self._heard, self._process) if run is not None and run.is_heard]
         self._hub.log_to(self._host.log_files.sinks(self.id, self._hub.room))
         self._process = Process.from_spec(
             self._spec.updated(delay_start=action.delay) if action.delay != self._spec.delay_start else self._spec,
             clock=self._host.clock,
             launcher=self._host.launcher,
-            hooks=Hooks(
-                run_soon=self._run_soon,
-                outlet=lambda stream: self._outlet(stream, action.number),
-                on_report=self._on_report,
-                on_stuck=self._tell_stops,
-            ),
+            hooks=self._hooks,
         )
         self._process.post(StartAsked())
 
@@ -562,15 +563,15 @@ class Service:
         finally:
             self._has_task = False
 
-    def _outlet(self, stream: str, run: int) -> Outlet:
-        return self._hub.inlet(stream, run)
+    def _outlet(self, stream: str) -> Outlet:
+        return self._hub.inlet(stream, self._run)
 
     def _on_report(self, process: Process, report: Report) -> None:
         """Hear a transition of the current run."""
         if report.state is State.RUNNING:
             self.post(Spawned(pid=process.pid or 0))
         elif report.state.is_final:
-            self._history.append(process.status())
+            self._history.append(process.facts())
             if process.error is not None:
                 self.post(SpawnFailed(error=process.error))
             else:
@@ -587,10 +588,10 @@ class Service:
                 )
             self._hub.end()
         # Without the lines that a buffered service keeps: the journal of the events must stay bounded.
-        status = self.status(lines=False)
-        self._host.hear(status, report)
+        facts = self.facts(lines=False)
+        self._host.hear(facts, report)
         if self._watchers:
-            self._watchers.tell(self.status() if self._spec.buffered else status)
+            self._watchers.tell(self.status() if self._spec.buffered else facts.status())
         self._tell_stops()
 
     def _on_due(self) -> None:

@@ -42,6 +42,7 @@ from aioverseer import (
     StopReport,
     UnknownService,
 )
+from aioverseer.core.events import Note
 from aioverseer.journal import Journal
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
@@ -893,20 +894,10 @@ async def test_slow_reader_is_told_how_much_it_missed(monkeypatch: pytest.Monkey
 def test_journal_keeps_ten_thousand_events() -> None:
     """Memory is bounded by the promised number, and the loss is counted exactly."""
     journal = Journal()
-    status = Status(id="a", argv=("x",))
     overseer = Overseer()
+    facts = overseer.add("a", "x").facts(lines=False)
     for n in range(1, 10_502):
-        journal.append(
-            Event(
-                seq=n,
-                time=overseer.clock.wall(),
-                id="a",
-                previous=State.INITIAL,
-                state=State.STARTING,
-                reason="",
-                status=status,
-            )
-        )
+        journal.append(Note(n, overseer.clock.wall(), State.INITIAL, State.STARTING, "", facts, "state"))
     first, last = journal.read(0), journal.read(10_500)
     assert first is not None
     assert last is not None

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from aioverseer.core.state import State, signal_name
-from aioverseer.core.status import Status
+from aioverseer.core.status import Facts, Status
 
-__all__ = ["Event", "StopOutcome", "StopReport"]
+__all__ = ["Event", "Note", "StopOutcome", "StopReport"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,32 @@ class Event:
             "missed": self.missed,
             "kind": self.kind,
         }
+
+
+class Note(NamedTuple):
+    """What an Event is made of when somebody reads it; see ``Facts``."""
+
+    seq: int
+    time: datetime
+    previous: State
+    state: State
+    reason: str
+    facts: Facts
+    kind: Literal["state", "log"]
+
+    def event(self, missed: int) -> Event:
+        """Make the Event for a reader who has lost so many just before."""
+        return Event(
+            seq=self.seq,
+            time=self.time,
+            id=self.facts.spec.id,
+            previous=self.previous,
+            state=self.state,
+            reason=self.reason,
+            status=self.facts.status(),
+            missed=missed,
+            kind=self.kind,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Status: everything known about a Process or a Service at one moment, frozen.
+"""Status: everything known about a Process or a Service at one moment, frozen; and Facts, of which it is made.
 
 Values only. No environment value is ever part of it, so it can be shown and logged as it is.
 """
@@ -9,12 +9,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from aioverseer.core.errors import ProcessFailed
+from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit, State, signal_name
 
-__all__ = ["Status", "last_lines"]
+__all__ = ["Facts", "Status", "last_lines"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,52 @@ class Status:
             "logLost": self.log_lost,
             "stopTime": None if self.stopped_at is None else self.stopped_at.isoformat(),
         }
+
+
+class Facts(NamedTuple):
+    """What a Status is made of when somebody asks for it.
+
+    Three of these are taken in each restart, and mostly nobody looks: a frozen Status takes ten times as long to make.
+    """
+
+    spec: Spec
+    pid: int | None
+    state: State
+    exit: Exit | None
+    error: BaseException | None
+    started_at: datetime | None
+    stopped_at: datetime | None
+    runtime: float
+    stdout: Sequence[str] | Sequence[bytes] | None
+    stderr: Sequence[str] | Sequence[bytes] | None
+    restarts: int
+    reason: str
+    max_restarts: int | None
+    log_lost: int
+
+    def status(self) -> Status:
+        """Make the Status."""
+        spec, exit = self.spec, self.exit
+        return Status(
+            id=spec.id,
+            argv=spec.argv,
+            pid=self.pid,
+            state=self.state,
+            exit_code=None if exit is None else exit.code,
+            signal=None if exit is None else exit.signal,
+            error=self.error,
+            started_at=self.started_at,
+            stopped_at=self.stopped_at,
+            runtime=self.runtime,
+            stdout=self.stdout,
+            stderr=self.stderr,
+            restarts=self.restarts,
+            reason=self.reason,
+            cwd=spec.cwd,
+            delay_start=spec.delay_start,
+            max_restarts=self.max_restarts,
+            log_lost=self.log_lost,
+        )
 
 
 def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:

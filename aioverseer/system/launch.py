@@ -17,7 +17,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from weakref import WeakValueDictionary
 
 from aioverseer.core.errors import SpawnError
@@ -229,11 +229,7 @@ class SystemLauncher:
         loop.call_soon(turn.release)
         # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
         # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
-        task = _start(loop, _spawn_for(outcome, spawn), f"aioverseer spawn {spec.id}")
-        if task.done():
-            _tell_failure(outcome, task)
-        else:
-            task.add_done_callback(functools.partial(_tell_failure, outcome))
+        task = _start(loop, outcome, _spawn_for(outcome, spawn), f"aioverseer spawn {spec.id}")
         try:
             return await outcome
         except asyncio.CancelledError:
@@ -241,38 +237,43 @@ class SystemLauncher:
             raise
 
 
+_Spawned: TypeAlias = "asyncio.subprocess.Process"
+
+
 def _start(
-    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, asyncio.subprocess.Process], name: str
-) -> asyncio.Task[asyncio.subprocess.Process]:
+    loop: asyncio.AbstractEventLoop,
+    outcome: asyncio.Future[_Spawned],
+    work: Coroutine[Any, Any, _Spawned | None],
+    name: str,
+) -> asyncio.Task[_Spawned | None]:
     """Start a task, and take its first step at once where Python can: that saves a turn of the loop."""
     if sys.version_info >= (3, 12):
         return asyncio.Task(work, loop=loop, name=name, eager_start=True)
-    return loop.create_task(work, name=name)
+    task = loop.create_task(work, name=name)
+    # Cancelled before its first step it could not tell.
+    task.add_done_callback(lambda task: outcome.cancel() if task.cancelled() else None)
+    return task
 
 
 async def _spawn_for(
-    outcome: asyncio.Future[asyncio.subprocess.Process],
-    spawn: Callable[[], Coroutine[Any, Any, asyncio.subprocess.Process]],
-) -> asyncio.subprocess.Process:
-    """Spawn, and wake who waits for it at once: by way of the end of this task it would be a turn of the loop later."""
-    process = await spawn()
+    outcome: asyncio.Future[_Spawned], spawn: Callable[[], Coroutine[Any, Any, _Spawned]]
+) -> _Spawned | None:
+    """Spawn, and tell who waits for it at once: by way of the end of this task it would be a turn of the loop later."""
+    try:
+        process = await spawn()
+    except asyncio.CancelledError:
+        outcome.cancel()
+        raise
+    except Exception as error:  # noqa: BLE001  # it goes to who waits
+        if not outcome.done():
+            outcome.set_exception(error)
+        return None
     if not outcome.done():
         outcome.set_result(process)
     return process
 
 
-def _tell_failure(
-    outcome: asyncio.Future[asyncio.subprocess.Process], task: asyncio.Task[asyncio.subprocess.Process]
-) -> None:
-    if outcome.done():  # it was told, or nobody waits any more
-        return
-    if task.cancelled():
-        outcome.cancel()
-    elif (error := task.exception()) is not None:
-        outcome.set_exception(error)
-
-
-async def _abandon(task: asyncio.Task[asyncio.subprocess.Process]) -> None:
+async def _abandon(task: asyncio.Task[_Spawned | None]) -> None:
     """Bring a spawn to its end that nobody wants any more, and end what it started."""
     await settle(task, within=_SPAWN_GRACE)
     if not task.done():
@@ -281,6 +282,8 @@ async def _abandon(task: asyncio.Task[asyncio.subprocess.Process]) -> None:
     if not task.done() or task.cancelled() or task.exception() is not None:
         return
     process = task.result()
+    if process is None:  # it could not be started
+        return
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
