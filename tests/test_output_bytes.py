@@ -164,7 +164,7 @@ def test_what_comes_out_of_both_streams_is_what_went_in(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    plan=plans(large=False),
+    plan=plans(),
     line_limit=st.sampled_from(LIMITS),
     queue_size=st.sampled_from([1, 2, 10]),
     readers=st.lists(ways, min_size=2, max_size=5),

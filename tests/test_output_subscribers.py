@@ -50,6 +50,8 @@ class Visit:
 
     guest: Guest
     queue: Subscription
+    since: int
+    """How many lines were written when it came."""
     items: list[Line | Dropped] = field(default_factory=list)
     left: bool = False
     failed: bool = False
@@ -73,21 +75,33 @@ class Visit:
     def check(self, written: Sequence[Fact]) -> None:
         """The items are a stretch of what was written, each drop exactly as long as what is missing there."""
         guest = self.guest
-        marks = sum(item.n for item in self.items if isinstance(item, Dropped))
-        length = marks + sum(isinstance(item, Line) for item in self.items)
         mine = [line for line in written if guest.stream in (None, line[0])]
-        stays = not (self.left or self.failed)
-        last = len(mine) - length
-        assert last >= 0
-        # Who stays has all up to the end, and who was there from the start has all from the start.
-        first = last if stays else 0
-        if guest.comes == 0:
-            assert not stays or first == 0
-            last = 0
-        assert any(self.stands_at(start, mine) for start in range(first, last + 1))
-        assert self.queue.dropped == marks if stays else self.queue.dropped >= marks
+        before = sum(guest.stream in (None, line[0]) for line in written[: self.since])
+        # What is remembered is bounded by more than the number of lines.
+        history = 0 if guest.whole_set else guest.history
+        starts = range(max(0, before - history), before + 1)
+        marks = sum(item.n for item in self.items if isinstance(item, Dropped))
+        if self.left or self.failed:
+            assert self.queue.dropped >= marks
+        else:
+            assert self.queue.dropped == marks
+            # All up to the end.
+            last = len(mine) - marks - sum(isinstance(item, Line) for item in self.items)
+            assert last in starts
+            starts = range(last, last + 1)
+        assert any(self.stands_at(start, mine) for start in starts)
         assert not marks or guest.overflow in ("drop_oldest", "drop_newest")
         assert not self.failed or guest.overflow == "error"
+
+    @property
+    def ends(self) -> tuple[type[Exception], ...]:
+        """What it hears when it asks for more."""
+        if self.failed:
+            return (asyncio.QueueFull,)
+        if self.left and self.guest.overflow == "error":
+            # It may have failed without having heard of it.
+            return (asyncio.QueueFull, QueueShutDown)
+        return (QueueShutDown,)
 
     def stands_at(self, start: int, written: Sequence[Fact]) -> bool:
         """Whether the items are what was written from there on."""
@@ -103,13 +117,13 @@ class Visit:
         return True
 
 
-def subscribed(overseer: Overseer, service: Service, guest: Guest) -> Visit:
+def subscribed(overseer: Overseer, service: Service, guest: Guest, since: int) -> Visit:
     """A visit that begins."""
     if guest.whole_set:
         queue = overseer.logs(guest.stream, size=guest.size, overflow=guest.overflow)
     else:
         queue = service.lines(guest.stream, history=guest.history, size=guest.size, overflow=guest.overflow)
-    return Visit(guest, queue)
+    return Visit(guest, queue, since)
 
 
 async def witness(queue: Subscription, come: Callable[[int], None]) -> list[Fact]:
@@ -157,7 +171,7 @@ def test_each_subscriber_gets_or_counts_every_line(
 
         def come(count: int) -> None:
             while waiting and waiting[0].comes <= count:
-                visits.append(subscribed(overseer, service, waiting.pop(0)))
+                visits.append(subscribed(overseer, service, waiting.pop(0), journal.qsize()))
                 reading.append(asyncio.create_task(visits[-1].read()))
 
         async with limit(25, "the runs and their readers"):
@@ -170,11 +184,14 @@ def test_each_subscriber_gets_or_counts_every_line(
                     restart=Restart("always", max_restarts=runs - 1, backoff=Backoff(min=0.001, max=0.001)),
                     **text,
                 )
+                # Not read before the end, so its size is the number of lines that were written so far.
+                journal = overseer.logs(size=1_000_000, overflow="block")
                 come(0)
                 everything = asyncio.ensure_future(witness(service.lines(size=witness_size, overflow="block"), come))
                 status = await overseer.supervise("writer")
                 written = await everything
             await asyncio.gather(*reading)
+        assert written == [fact(item) async for item in journal if isinstance(item, Line)]
         assert (0, runs - 1) == (status.exit_code, status.restarts)
         for run in range(1, runs + 1):
             for number, stream in ((1, "stdout"), (2, "stderr")):
@@ -182,7 +199,7 @@ def test_each_subscriber_gets_or_counts_every_line(
                 assert plan.expected(number) == joined(lines, **text)
         for visit in visits:
             visit.check(written)
-            with pytest.raises(asyncio.QueueFull if visit.failed else QueueShutDown):
+            with pytest.raises(visit.ends):
                 visit.queue.get_nowait()
 
     asyncio.run(play())
