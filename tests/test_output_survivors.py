@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import sys
 import time
@@ -17,6 +18,8 @@ from helpers import child, limit
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="opens a pipe through /proc")
 
+F_SETPIPE_SZ = 1031
+"""Linux; the module has the name on Linux only."""
 GRACE = 5.0
 """Seconds of drain_timeout, on a clock that the test moves."""
 
@@ -84,6 +87,24 @@ async def test_the_end_comes_as_soon_as_the_survivor_lets_go_of_the_pipe() -> No
         status = await ended
     assert (True, ["last words"], 0.0) == (status.ok, status.stdout, clock.now())
     assert clock.next_timer() is None
+
+
+@linux
+@pytest.mark.parametrize("size", [1, 100_000], ids=["while nobody reads", "while there is room"])
+async def test_what_the_program_itself_wrote_is_there_without_any_grace(size: int) -> None:
+    """All that a large pipe holds when it ends, although somebody keeps it open and there is no time to wait."""
+    lines = [f"{number:063}" for number in range(8000)]
+    process = Process("cat", stdin="pipe", streaming=True, buffered=False, queue_size=size, drain_timeout=0)
+    async with limit(20, "the run"):
+        await process.start()
+        stdout = process.stdout
+        assert stdout is not None
+        async with pipe_of(process.pid) as pipe:
+            fcntl.fcntl(pipe, F_SETPIPE_SZ, 1 << 20)
+            await process.write("".join(f"{line}\n" for line in lines))
+            process.close_stdin()
+            assert (await process).ok
+    assert lines == [line async for line in stdout]
 
 
 @linux
