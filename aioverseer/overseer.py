@@ -106,6 +106,7 @@ class Overseer:
         self.rng: Rng = rng or random.Random()  # noqa: S311
         self.launcher: Launcher = launcher or SystemLauncher()
         self.subscribers: WeakSet[Subscription] = WeakSet()
+        self._waiting: set[Subscription] = set()
         self.log_files = Logs(as_logs(log, owner=f"overseer {name!r}") or (), name=name, on_news=self._on_log_news)
         self.received_signal: signals.Signals | None = None
         self._shutdown_timeout = shutdown_timeout
@@ -562,6 +563,7 @@ class Overseer:
         everything = services is None and groups is None
         subscription = Subscription(stream=stream, size=size, overflow=overflow, wants=None if everything else wants)
         subscription.on_room = self._room
+        subscription.hold_while_waiting(self._waiting)
         self.subscribers.add(subscription)
         release_when_forgotten(subscription, self._room)
         return subscription

@@ -325,11 +325,26 @@ def line(number: int) -> Line:
     return Line("id", "stdout", str(number), ManualClock().wall(), 1)
 
 
+def test_empty_lines_that_programs_leave_are_bounded_too() -> None:
+    """A line takes memory beside its text; what is dropped is counted, all of it, and stands in its place."""
+    queue = Subscription(stream=None, size=2, overflow="block")
+    queue.deliver([line(1), line(2)])
+    empty = [line(0)._replace(text="")] * 1000
+    for _ in range(50):
+        queue.deliver(empty)
+    kept = EXCESS_BYTES // 100 // 1000 * 1000
+    assert 2 + kept + 1 == queue.qsize()
+    lost = 50_000 - kept
+    got = [queue.get_nowait() for _ in range(queue.qsize())]
+    assert Dropped(lost) == got[-1]
+    assert lost == queue.dropped
+
+
 async def test_what_programs_that_end_leave_to_a_reader_without_room_is_bounded_and_counted() -> None:
     """Up to EXCESS_BYTES nothing is lost; then it is counted in its place, until the reader goes on."""
     queue = Subscription(stream=None, size=2, overflow="block")
     queue.deliver([line(1), line(2), line(3)])
-    rest = [line(0)._replace(text="x" * (EXCESS_BYTES // 4)) for _ in range(6)]
+    rest = [line(0)._replace(text="x" * (EXCESS_BYTES // 4 - 100)) for _ in range(6)]
     for one in rest:
         queue.deliver([one])
     assert [Dropped(2)] == (await queue.get_batch())[-1:]

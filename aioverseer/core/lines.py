@@ -177,6 +177,13 @@ class LineSplitter:
         return self._splitter.finish()
 
 
+def _decode(data: bytes | bytearray, encoding: str, errors: str) -> str:
+    try:
+        return data.decode(encoding, errors)
+    except Exception:  # noqa: BLE001  # an error handler of the application's own failed: no line is lost by it
+        return data.decode(encoding, "replace")
+
+
 class _ByteSplitter:
     """Splits before it decodes: for bytes, and where the byte 0x0A is the line's end and nothing else."""
 
@@ -223,7 +230,7 @@ class _ByteSplitter:
     def _split(self, data: bytes) -> list[Any]:
         encoding = self._encoding
         lines: list[Any]
-        lines = data.split(b"\n") if encoding is None else data.decode(encoding, self._errors).split("\n")
+        lines = data.split(b"\n") if encoding is None else _decode(data, encoding, self._errors).split("\n")
         lines.pop()
         return lines
 
@@ -244,7 +251,7 @@ class _ByteSplitter:
         for line in data[:-1].split(b"\n"):
             start = self._cut_pieces(line, len(line), lines)
             rest = line[start:]
-            lines.append(rest if self._encoding is None else rest.decode(self._encoding, self._errors))
+            lines.append(rest if self._encoding is None else _decode(rest, self._encoding, self._errors))
         return lines
 
     def _take_pieces(self) -> list[Any]:
@@ -267,7 +274,7 @@ class _ByteSplitter:
             if self._encoding is None:
                 pieces.append(ContinuedBytes(piece))
             else:
-                pieces.append(ContinuedLine(piece.decode(self._encoding, self._errors)))
+                pieces.append(ContinuedLine(_decode(piece, self._encoding, self._errors)))
             start = stop
         return start
 

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from aioverseer.core.clock import Clock
 from aioverseer.core.lines import Line, make_lines
 from aioverseer.output.logs import LogSink
-from aioverseer.output.pump import Outlet
+from aioverseer.output.pump import Outlet, tell
 from aioverseer.output.subscription import Overflow, Subscription, release_when_forgotten
 from aioverseer.output.tail import TAIL_LINES, Tail
 
@@ -37,6 +37,7 @@ class Hub:
         self._clock = clock
         self._shared = shared
         self._own: WeakSet[Subscription] = WeakSet()
+        self._waiting: set[Subscription] = set()
         self._tail = Tail()
         self._inlets: set[_Inlet] = set()
         self._ending = False
@@ -70,7 +71,7 @@ class Hub:
         if self._inlets:
             return
         for subscription in list(self._own):
-            subscription.shutdown()
+            subscription.end()
         for log in self._logs:
             log.shutdown()
 
@@ -80,12 +81,13 @@ class Hub:
         """Add a subscriber, beginning with up to ``history`` remembered lines."""
         subscription = Subscription(stream=stream, size=size, overflow=overflow)
         subscription.on_room = self.room
+        subscription.hold_while_waiting(self._waiting)
         if history > 0:
             past = [line for line in self.tail(TAIL_LINES) if subscription.takes(self._id, line.stream)]
             if past:
                 subscription.deliver(past[-history:])
         if ended and not self._inlets:
-            subscription.shutdown()
+            subscription.end()
         self._own.add(subscription)
         release_when_forgotten(subscription, self.room)
         return subscription
@@ -108,9 +110,17 @@ class Hub:
         if takers or logs:
             lines = make_lines(self._id, stream, batch, now, run)
             for subscription in takers:
-                subscription.deliver(lines)
+                try:
+                    subscription.deliver(lines)
+                except Exception as error:  # noqa: BLE001  # told below; its trouble is no other reader's
+                    subscription.fail(error)
+                    tell("a subscriber of a service's lines failed and gets no more", error)
             for log in logs:
-                log.deliver(lines)
+                try:
+                    log.deliver(lines)
+                except Exception as error:  # noqa: BLE001  # told below; its trouble is no other reader's
+                    self._logs = [other for other in self._logs if other is not log]
+                    tell("a log of a service's lines failed and gets no more of this run", error)
 
     def blocked(self, stream: str) -> bool:
         """Whether a lossless subscriber of this stream, or a log, has no room."""

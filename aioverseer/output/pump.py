@@ -5,13 +5,14 @@ Who the outlets are is said by ``process.py``; queues and subscribers never live
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aioverseer.core.lines import LineSplitter
 from aioverseer.system.seam import Source
 
-__all__ = ["LineList", "Outlet", "Pump"]
+__all__ = ["LineList", "Outlet", "Pump", "tell"]
 
 _LAST_BYTES = 128 * 1024
 """Bytes that are still read without regard to a slow reader once a program has ended: what it left behind is being
@@ -36,6 +37,11 @@ class Outlet(Protocol):
     def end(self) -> None:
         """Take note that nothing more comes."""
         ...
+
+
+def tell(message: str, error: Exception) -> None:
+    """Give an error that stopped one reader to the event loop's exception handler."""
+    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
 
 class LineList:
@@ -105,8 +111,8 @@ class Pump:
     def _data(self, chunk: bytes) -> None:
         self._spare -= len(chunk)
         batch = self._splitter.feed(chunk)
-        for outlet in self._outlets if batch else ():
-            outlet.deliver(batch)
+        if batch:
+            self._deliver(batch)
 
     def _is_blocked(self) -> bool:
         return self._spare <= 0 and any(outlet.blocked for outlet in self._outlets)
@@ -116,11 +122,20 @@ class Pump:
             return
         self.ended = True
         batch = self._splitter.finish()
+        if batch:
+            self._deliver(batch)
         for outlet in self._outlets:
-            if batch:
-                outlet.deliver(batch)
             outlet.end()
         self._on_end()
+
+    def _deliver(self, batch: Sequence[Any]) -> None:
+        for outlet in self._outlets:
+            try:
+                outlet.deliver(batch)
+            except Exception as error:  # noqa: BLE001  # told below; its trouble is neither the run's nor another's
+                self._outlets = [other for other in self._outlets if other is not outlet]
+                outlet.end()
+                tell("an outlet of a program's lines failed and gets no more", error)
 
     def _room(self) -> None:
         if not self.ended and not self._is_blocked():

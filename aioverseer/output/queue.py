@@ -152,7 +152,9 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         self._settle(len(self._queue) - 1)
 
     def deliver(self, batch: Sequence[T]) -> None:
-        """Take a batch, whatever its size, and wake those who wait for lines."""
+        """Take a batch, whatever its size, and wake those who wait for lines; after the end it is thrown away."""
+        if self._shut:
+            return
         before = len(self._queue)
         self._queue.extend(batch)
         self._settle(before)
@@ -161,7 +163,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
 
     def end(self) -> None:
         """Take note that nothing more comes; what is there is still delivered."""
-        self.shutdown()
+        self._finish(immediate=False)
 
     def shutdown(self, immediate: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of asyncio.Queue
         """End the queue, as ``asyncio.Queue.shutdown`` does from Python 3.13 on.
@@ -169,6 +171,9 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         Args:
             immediate: Whether what is still there is thrown away.
         """
+        self._finish(immediate=immediate)
+
+    def _finish(self, *, immediate: bool) -> None:
         self._shut = True
         if immediate:
             before = len(self._queue)
@@ -208,7 +213,8 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         else:
             self._finished.set()
         if self._getters:
-            _wake(self._getters, len(self._queue))
+            # Not as many as there are lines: who is woken for a line that another was woken for loses its turn.
+            _wake(self._getters, change)
 
     def _watch_room(self) -> None:
         """Have whoever takes the next line make room: somebody waits in ``put``."""

@@ -20,6 +20,9 @@ EXCESS_BYTES = 1024 * 1024
 """Bytes, or characters of text, that programs which end may leave to a lossless subscriber without room; what comes
 on top is dropped, and counted, until it reads again."""
 
+_LINE_COST = 100
+"""Bytes that a Line takes beside its text, about: without it a loop of empty lines would have no bound."""
+
 Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
 """What becomes of lines that a subscriber has no room for."""
 
@@ -69,6 +72,7 @@ class Subscription(LineQueue[Line | Dropped]):
         self._wants = wants
         self._excess = 0
         self._closed = False
+        self._holders: set[Subscription] | None = None
         self._failure: Exception | None = None
 
     @property
@@ -83,8 +87,37 @@ class Subscription(LineQueue[Line | Dropped]):
 
     def close(self) -> None:
         """Take no more lines and end; what is there is thrown away. Idempotent."""
-        self._closed = True
         self.shutdown(immediate=True)
+
+    def shutdown(self, immediate: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of asyncio.Queue
+        """Take no more lines and end, for good: no later run opens it again.
+
+        Args:
+            immediate: Whether what is still there is thrown away.
+        """
+        self._closed = True
+        super().shutdown(immediate)
+
+    def fail(self, error: Exception) -> None:
+        """End for good; who reads gets what is there, and then the error."""
+        self._failure = error
+        self.shutdown()
+
+    def hold_while_waiting(self, holders: set[Subscription]) -> None:
+        """Be held by this set while somebody waits for a line: nobody else may hold the one who waits."""
+        self._holders = holders
+
+    async def _wait_for_line(self) -> None:
+        holders = self._holders
+        if holders is None:
+            return await super()._wait_for_line()
+        holders.add(self)
+        try:
+            await super()._wait_for_line()
+        finally:
+            # A getter that was woken and has not run yet is held by its event loop.
+            if not self._getters:
+                holders.discard(self)
 
     def takes(self, id: str, stream: str) -> bool:
         """Whether lines of this service and stream are for this subscriber."""
@@ -101,6 +134,8 @@ class Subscription(LineQueue[Line | Dropped]):
 
     def deliver(self, batch: Sequence[Line | Dropped]) -> None:
         """Take what there is room for; what becomes of the rest is said by ``overflow``."""
+        if self._shut:
+            return
         if self._overflow == "block":
             if self._blocked and not self._is_bearable(batch):
                 self._drop_newest(batch)
@@ -123,7 +158,7 @@ class Subscription(LineQueue[Line | Dropped]):
     def _is_bearable(self, batch: Sequence[Line | Dropped]) -> bool:
         # No pipe is read while this is blocked, but that of a program which has ended is emptied: its end is not to
         # wait for a reader that may never come. In a crash loop that is a pipe full for each run.
-        self._excess += sum(len(line.text) for line in batch if isinstance(line, Line))
+        self._excess += sum(_LINE_COST + len(line.text) for line in batch if isinstance(line, Line))
         return self._excess <= EXCESS_BYTES
 
     def _make_room(self) -> None:
@@ -167,11 +202,12 @@ class Subscription(LineQueue[Line | Dropped]):
         before = len(self._queue)
         self._queue.extend(batch[: max(0, self.maxsize - before)])
         self._settle(before)
-        self._failure = asyncio.QueueFull(
-            f"this subscriber was more than {self.maxsize} lines behind: read faster, or choose another overflow rule"
+        self.fail(
+            asyncio.QueueFull(
+                f"this subscriber was more than {self.maxsize} lines behind: "
+                "read faster, or choose another overflow rule"
+            )
         )
-        self._closed = True
-        self.shutdown()
 
     def _at_end(self) -> Exception:
         return self._failure or super()._at_end()
