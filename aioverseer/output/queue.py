@@ -64,7 +64,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             await self._wait_for_line()
         item = queue.popleft()
         if self._blocked and len(queue) <= self._low:
-            self._make_room()
+            self._make_room(1)
         return item
 
     def get_nowait(self) -> T:
@@ -81,7 +81,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             raise asyncio.QueueEmpty
         item = queue.popleft()
         if self._blocked and len(queue) <= self._low:
-            self._make_room()
+            self._make_room(1)
         return item
 
     async def get_batch(self) -> list[T]:
@@ -95,7 +95,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         batch = list(self._queue)
         self._queue.clear()
         if self._blocked:
-            self._make_room()
+            self._make_room(len(batch))
         return batch
 
     def __aiter__(self) -> Self:
@@ -113,7 +113,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
                 raise StopAsyncIteration from None
         item = queue.popleft()
         if self._blocked and len(queue) <= self._low:
-            self._make_room()
+            self._make_room(1)
         return item
 
     async def put(self, item: T) -> None:
@@ -180,7 +180,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             self._queue.clear()
             self._settle(before)
         if self._blocked:
-            self._make_room()
+            self._make_room(0)  # those who put are all woken below
         _wake(self._getters, len(self._getters))
         _wake(self._putters, len(self._putters))
 
@@ -221,11 +221,13 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         self._blocked = True
         self._low = self.maxsize - 1
 
-    def _make_room(self) -> None:
+    def _make_room(self, taken: int) -> None:
         self._blocked = False
         self._low = self.maxsize // 2
         if self._putters:
-            _wake(self._putters, self.maxsize - len(self._queue))
+            # For new room only: room that was there before has been given to others, who may not have run yet.
+            room = self.maxsize - len(self._queue)
+            _wake(self._putters, room - max(0, room - taken))
             if self._putters:
                 self._watch_room()
         if self.on_room is not None:

@@ -161,9 +161,9 @@ class Subscription(LineQueue[Line | Dropped]):
         self._excess += sum(_LINE_COST + len(line.text) for line in batch if isinstance(line, Line))
         return self._excess <= EXCESS_BYTES
 
-    def _make_room(self) -> None:
+    def _make_room(self, taken: int) -> None:
         self._excess = 0
-        super()._make_room()
+        super()._make_room(taken)
 
     def _drop_oldest(self, batch: Sequence[Line | Dropped]) -> None:
         # The mark of what is lost stands first and takes no line's place.
