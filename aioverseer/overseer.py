@@ -14,7 +14,6 @@ import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, cast, overload
-from weakref import WeakSet
 
 import anyio
 import anyio.abc
@@ -36,7 +35,7 @@ from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, Status
 from aioverseer.journal import EventStream, Journal
-from aioverseer.output import Logs, Overflow, Subscription, release_when_forgotten
+from aioverseer.output import Logs, Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.service import Service
 from aioverseer.system.clock import LoopClock
 from aioverseer.system.host_signals import HostSignals
@@ -106,7 +105,8 @@ class Overseer:
         self.rng: Rng = rng or random.Random()  # noqa: S311
         self._own_launcher = SystemLauncher(many=True)
         self.launcher: Launcher = launcher or self._own_launcher
-        self.subscribers: WeakSet[Subscription] = WeakSet()
+        self.subscribers = Subscribers()
+        self._waiting: set[Subscription] = set()
         self.log_files = Logs(as_logs(log, owner=f"overseer {name!r}") or (), name=name, on_news=self._on_log_news)
         self.received_signal: signals.Signals | None = None
         self._shutdown_timeout = shutdown_timeout
@@ -196,7 +196,7 @@ class Overseer:
         self._own_launcher.close()
         cancelled = await self.log_files.close() or cancelled
         self._journal.end()
-        for subscription in list(self.subscribers):
+        for subscription in self.subscribers.all():
             subscription.shutdown()
         # They have ended for good: one that nobody reads must not slow the programs of another use of this overseer.
         self.subscribers.clear()
@@ -564,6 +564,7 @@ class Overseer:
         everything = services is None and groups is None
         subscription = Subscription(stream=stream, size=size, overflow=overflow, wants=None if everything else wants)
         subscription.on_room = self._room
+        subscription.hold_while_waiting(self._waiting)
         self.subscribers.add(subscription)
         release_when_forgotten(subscription, self._room)
         return subscription

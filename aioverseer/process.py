@@ -566,8 +566,11 @@ class Process:
         outlets: list[Outlet] = [outlet for outlet in (kept, queue) if outlet is not None]
         if self._hooks is not None:
             outlets.append(self._hooks.outlet(stream))
-        splitter = LineSplitter(encoding=self.spec.encoding, errors=self.spec.errors, line_limit=self.spec.line_limit)
-        return Pump(source, splitter, outlets, on_end=self._on_pump_end)
+        return Pump(source, self._splitter, outlets, on_end=self._on_pump_end)
+
+    def _splitter(self) -> LineSplitter:
+        spec = self.spec
+        return LineSplitter(encoding=spec.encoding, errors=spec.errors, line_limit=spec.line_limit)
 
     async def _drain(self) -> None:
         """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe.

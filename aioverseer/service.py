@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self, assert_never
-from weakref import WeakSet
 
 from aioverseer.core.clock import Clock, Rng, Timer
 from aioverseer.core.errors import (
@@ -41,7 +40,7 @@ from aioverseer.core.supervision import (
     Supervision,
 )
 from aioverseer.core.why import Why
-from aioverseer.output import Hub, Logs, Outlet, Overflow, Subscription
+from aioverseer.output import Hub, Logs, Outlet, Overflow, Subscribers, Subscription
 from aioverseer.process import Hooks, Process
 from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import Watchers, settle
@@ -64,7 +63,7 @@ class Host(Protocol):
     clock: Clock
     rng: Rng
     launcher: Launcher
-    subscribers: WeakSet[Subscription]
+    subscribers: Subscribers
     log_files: Logs
 
     def check(self, *, starting: bool = False) -> None:

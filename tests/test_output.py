@@ -10,7 +10,6 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakSet
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from aioverseer import Dropped, Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
 from aioverseer.core.lines import LineSplitter
 from aioverseer.output import TAIL_BYTES, TAIL_LINES, Hub, LineList, Pump
-from aioverseer.output.subscription import EXCESS_BYTES
+from aioverseer.output.subscription import EXCESS_BYTES, LINE_COST, Subscribers
 from aioverseer.testing import ManualClock
 from helpers import child, limit
 
@@ -278,7 +277,7 @@ class Tap:
 def pumped(*outlets: Any) -> tuple[Tap, Pump, list[str]]:
     """A pump that reads, and the list that notes its end."""
     tap, ends = Tap(), list[str]()
-    pump = Pump(tap, LineSplitter(), outlets, on_end=lambda: ends.append("end"))
+    pump = Pump(tap, LineSplitter, outlets, on_end=lambda: ends.append("end"))
     pump.start()
     return tap, pump, ends
 
@@ -325,11 +324,43 @@ def line(number: int) -> Line:
     return Line("id", "stdout", str(number), ManualClock().wall(), 1)
 
 
+@pytest.mark.parametrize("sizes", [(3,), (3, 10), (10_000,)])
+def test_lines_that_all_readers_drop_at_once_are_counted_and_not_made(sizes: tuple[int, ...]) -> None:
+    """A chunk of many more lines than a queue holds: the last ones are there, and the others in the count."""
+    clock = ManualClock()
+    hub = Hub("id", clock=clock, shared=Subscribers())
+    queues = [hub.subscribe(stream=None, history=0, size=size, overflow="drop_oldest", ended=False) for size in sizes]
+    texts = [str(number) for number in range(5000)]
+    for begin in (0, 2000):
+        hub.publish("stdout", 1, texts[begin : begin + (2000 if begin == 0 else 3000)])
+    for size, queue in zip(sizes, queues, strict=True):
+        items = [queue.get_nowait() for _ in range(queue.qsize())]
+        lost = max(0, 5000 - size)
+        assert items[: bool(lost)] == [Dropped(lost)][: bool(lost)]
+        assert texts[-size:] == [line.text for line in items if isinstance(line, Line)]
+        assert lost == queue.dropped
+
+
+def test_empty_lines_that_programs_leave_are_bounded_too() -> None:
+    """A line takes memory beside its text; what is dropped is counted, all of it, and stands in its place."""
+    queue = Subscription(stream=None, size=2, overflow="block")
+    queue.deliver([line(1), line(2)])
+    empty = [line(0)._replace(text="")] * 1000
+    for _ in range(50):
+        queue.deliver(empty)
+    kept = EXCESS_BYTES // LINE_COST // 1000 * 1000
+    assert 2 + kept + 1 == queue.qsize()
+    lost = 50_000 - kept
+    got = [queue.get_nowait() for _ in range(queue.qsize())]
+    assert Dropped(lost) == got[-1]
+    assert lost == queue.dropped
+
+
 async def test_what_programs_that_end_leave_to_a_reader_without_room_is_bounded_and_counted() -> None:
     """Up to EXCESS_BYTES nothing is lost; then it is counted in its place, until the reader goes on."""
     queue = Subscription(stream=None, size=2, overflow="block")
     queue.deliver([line(1), line(2), line(3)])
-    rest = [line(0)._replace(text="x" * (EXCESS_BYTES // 4)) for _ in range(6)]
+    rest = [line(0)._replace(text="x" * (EXCESS_BYTES // 4 - LINE_COST)) for _ in range(6)]
     for one in rest:
         queue.deliver([one])
     assert [Dropped(2)] == (await queue.get_batch())[-1:]
@@ -428,7 +459,7 @@ class Room:
 
 def hub_of() -> tuple[Hub, Any, Room]:
     """A hub, its inlet for stdout, and what the inlet calls."""
-    hub = Hub("id", clock=ManualClock(), shared=WeakSet())
+    hub = Hub("id", clock=ManualClock(), shared=Subscribers())
     inlet, room = hub.inlet("stdout", 1), Room()
     inlet.on_room = room
     return hub, inlet, room

@@ -163,6 +163,7 @@ def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> No
         "post",
         "ask_to_stop",
         "forsake",
+        "facts",
         "release",
         "stop_outcome",
     }

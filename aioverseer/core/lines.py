@@ -162,6 +162,7 @@ class LineSplitter:
                 value=line_limit,
             )
         kind = "bytes" if encoding is None else _kind(encoding)
+        errors = _guarded(errors)
         self._splitter: _Splitter
         if encoding is not None and kind == "other":
             self._splitter = _TextSplitter(encoding, errors, line_limit)
@@ -175,6 +176,28 @@ class LineSplitter:
     def finish(self) -> list[str] | list[bytes]:
         """Return what is left at the end of the stream: the last line, when no line's end followed it."""
         return self._splitter.finish()
+
+
+_BUILT_IN = frozenset({"strict", "ignore", "replace", "backslashreplace", "surrogateescape", "surrogatepass"})
+
+
+def _guarded(errors: str) -> str:
+    """Return the name of an error handler that does what this one does, and "replace" where it fails."""
+    if errors in _BUILT_IN:
+        return errors
+    name = f"aioverseer-guarded-{errors}"
+    handler, replace = codecs.lookup_error(errors), codecs.lookup_error("replace")
+
+    def guard(error: UnicodeError) -> tuple[str | bytes, int]:
+        try:
+            text, position = handler(error)
+        except Exception:  # noqa: BLE001  # the application's own: what it cannot take is no reason to lose a line
+            return replace(error)
+        return text, position
+
+    # Made anew each time, as the application may register another one of that name.
+    codecs.register_error(name, guard)
+    return name
 
 
 class _ByteSplitter:

@@ -9,7 +9,7 @@ from aioverseer.output.hub import Hub
 from aioverseer.output.logs import Logs, LogSink
 from aioverseer.output.pump import LineList, Outlet, Pump
 from aioverseer.output.queue import LineQueue, QueueShutDown
-from aioverseer.output.subscription import Overflow, Subscription, release_when_forgotten
+from aioverseer.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.output.tail import TAIL_BYTES, TAIL_LINES
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Overflow",
     "Pump",
     "QueueShutDown",
+    "Subscribers",
     "Subscription",
     "release_when_forgotten",
 ]

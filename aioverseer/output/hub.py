@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakSet
 
 from aioverseer.core.clock import Clock
 from aioverseer.core.lines import Line, make_lines
 from aioverseer.output.logs import LogSink
-from aioverseer.output.pump import Outlet
-from aioverseer.output.subscription import Overflow, Subscription, release_when_forgotten
+from aioverseer.output.pump import Outlet, tell
+from aioverseer.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.output.tail import TAIL_LINES, Tail
 
 __all__ = ["Hub"]
@@ -25,7 +24,7 @@ class Hub:
     A subscriber that nobody holds any more is forgotten.
     """
 
-    def __init__(self, id: str, *, clock: Clock, shared: WeakSet[Subscription]) -> None:
+    def __init__(self, id: str, *, clock: Clock, shared: Subscribers) -> None:
         """Make a hub without subscribers.
 
         Args:
@@ -36,7 +35,8 @@ class Hub:
         self._id = id
         self._clock = clock
         self._shared = shared
-        self._own: WeakSet[Subscription] = WeakSet()
+        self._own = Subscribers()
+        self._waiting: set[Subscription] = set()
         self._tail = Tail()
         self._inlets: set[_Inlet] = set()
         self._ending = False
@@ -61,7 +61,7 @@ class Hub:
     def begin(self) -> None:
         """Open the subscriptions: the service has been started."""
         self._ending = False
-        for subscription in list(self._own):
+        for subscription in self._own.all():
             subscription.reopen()
 
     def end(self) -> None:
@@ -69,8 +69,8 @@ class Hub:
         self._ending = True
         if self._inlets:
             return
-        for subscription in list(self._own):
-            subscription.shutdown()
+        for subscription in self._own.all():
+            subscription.end()
         for log in self._logs:
             log.shutdown()
 
@@ -80,12 +80,13 @@ class Hub:
         """Add a subscriber, beginning with up to ``history`` remembered lines."""
         subscription = Subscription(stream=stream, size=size, overflow=overflow)
         subscription.on_room = self.room
+        subscription.hold_while_waiting(self._waiting)
         if history > 0:
             past = [line for line in self.tail(TAIL_LINES) if subscription.takes(self._id, line.stream)]
             if past:
                 subscription.deliver(past[-history:])
         if ended and not self._inlets:
-            subscription.shutdown()
+            subscription.end()
         self._own.add(subscription)
         release_when_forgotten(subscription, self.room)
         return subscription
@@ -101,26 +102,38 @@ class Hub:
         takers = [
             subscription
             for group in (self._own, self._shared)
-            for subscription in group
+            for subscription in group.all()
             if subscription.takes(self._id, stream)
         ]
         logs = [log for log in self._logs if log.takes(self._id, stream)]
         if takers or logs:
-            lines = make_lines(self._id, stream, batch, now, run)
+            count = len(batch)
+            skipped = 0 if logs else min(subscription.surplus(count) for subscription in takers)
+            lines = make_lines(self._id, stream, batch[skipped:] if skipped else batch, now, run)
             for subscription in takers:
-                subscription.deliver(lines)
+                try:
+                    subscription.deliver_last(lines, skipped)
+                except Exception as error:  # noqa: BLE001  # told below; its trouble is no other reader's
+                    subscription.fail(error)
+                    tell("a subscriber of a service's lines failed and gets no more", error)
             for log in logs:
-                log.deliver(lines)
+                try:
+                    log.deliver(lines)
+                except Exception as error:  # noqa: BLE001  # told below; its trouble is no other reader's
+                    self._logs = [other for other in self._logs if other is not log]
+                    tell("a log of a service's lines failed and gets no more of this run", error)
+                    log.shutdown()
 
     def blocked(self, stream: str) -> bool:
         """Whether a lossless subscriber of this stream, or a log, has no room."""
-        if any(log.blocked and log.takes(self._id, stream) for log in self._logs):
-            return True
-        return any(
-            subscription.blocked and subscription.takes(self._id, stream)
-            for group in (self._own, self._shared)
-            for subscription in group
-        )
+        for log in self._logs:
+            if log.blocked and log.takes(self._id, stream):
+                return True
+        for group in (self._own, self._shared):
+            for subscription in group.all():
+                if subscription.blocked and subscription.takes(self._id, stream):
+                    return True
+        return False
 
     def room(self) -> None:
         """Let the pipes be read again for which nobody is blocked any more."""

@@ -5,13 +5,14 @@ Who the outlets are is said by ``process.py``; queues and subscribers never live
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aioverseer.core.lines import LineSplitter
 from aioverseer.system.seam import Source
 
-__all__ = ["LineList", "Outlet", "Pump"]
+__all__ = ["LineList", "Outlet", "Pump", "tell"]
 
 _LAST_BYTES = 128 * 1024
 """Bytes that are still read without regard to a slow reader once a program has ended: what it left behind is being
@@ -36,6 +37,11 @@ class Outlet(Protocol):
     def end(self) -> None:
         """Take note that nothing more comes."""
         ...
+
+
+def tell(message: str, error: Exception) -> None:
+    """Give an error that stopped one reader to the event loop's exception handler."""
+    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
 
 class LineList:
@@ -64,7 +70,7 @@ class Pump:
     def __init__(
         self,
         source: Source,
-        splitter: LineSplitter,
+        splitter: Callable[[], LineSplitter],
         outlets: Sequence[Outlet],
         *,
         on_end: Callable[[], None],
@@ -73,13 +79,14 @@ class Pump:
 
         Args:
             source: The pipe.
-            splitter: Makes lines of bytes; used by this pump alone.
+            splitter: Makes what makes lines of bytes, for the first of them: many a program writes nothing.
             outlets: Who gets the lines.
             on_end: Called once, when the pipe has ended and everything was delivered.
         """
         self.ended = False
         self._source = source
-        self._splitter = splitter
+        self._make_splitter = splitter
+        self._splitter: LineSplitter | None = None
         self._outlets = outlets
         self._on_end = on_end
         self._spare = 0
@@ -104,9 +111,11 @@ class Pump:
 
     def _data(self, chunk: bytes) -> None:
         self._spare -= len(chunk)
+        if self._splitter is None:
+            self._splitter = self._make_splitter()
         batch = self._splitter.feed(chunk)
-        for outlet in self._outlets if batch else ():
-            outlet.deliver(batch)
+        if batch:
+            self._deliver(batch)
 
     def _is_blocked(self) -> bool:
         return self._spare <= 0 and any(outlet.blocked for outlet in self._outlets)
@@ -115,18 +124,35 @@ class Pump:
         if self.ended:
             return
         self.ended = True
-        batch = self._splitter.finish()
+        if self._splitter is not None and (batch := self._splitter.finish()):
+            self._deliver(batch)
         for outlet in self._outlets:
-            if batch:
-                outlet.deliver(batch)
-            outlet.on_room = None  # that would be a ring, which is not freed at once
-            outlet.end()
+            outlet.on_room = None
+            _end(outlet)
+        # Nothing is left that holds the Process, which holds this: such rings are not freed at once.
+        self._outlets, self._make_splitter = (), LineSplitter
         on_end, self._on_end = self._on_end, _nothing
         on_end()
+
+    def _deliver(self, batch: Sequence[Any]) -> None:
+        for outlet in self._outlets:
+            try:
+                outlet.deliver(batch)
+            except Exception as error:  # noqa: BLE001  # told below; its trouble is neither the run's nor another's
+                self._outlets = [other for other in self._outlets if other is not outlet]
+                tell("an outlet of a program's lines failed and gets no more", error)
+                _end(outlet)
 
     def _room(self) -> None:
         if not self.ended and not self._is_blocked():
             self._source.resume()
+
+
+def _end(outlet: Outlet) -> None:
+    try:
+        outlet.end()
+    except Exception as error:  # noqa: BLE001  # told here; its trouble is neither the run's nor another's
+        tell("an outlet of a program's lines failed at its end", error)
 
 
 def _nothing() -> None:

@@ -64,7 +64,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             await self._wait_for_line()
         item = queue.popleft()
         if self._blocked and len(queue) <= self._low:
-            self._make_room()
+            self._make_room(1)
         return item
 
     def get_nowait(self) -> T:
@@ -81,7 +81,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             raise asyncio.QueueEmpty
         item = queue.popleft()
         if self._blocked and len(queue) <= self._low:
-            self._make_room()
+            self._make_room(1)
         return item
 
     async def get_batch(self) -> list[T]:
@@ -95,7 +95,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         batch = list(self._queue)
         self._queue.clear()
         if self._blocked:
-            self._make_room()
+            self._make_room(len(batch))
         return batch
 
     def __aiter__(self) -> Self:
@@ -113,7 +113,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
                 raise StopAsyncIteration from None
         item = queue.popleft()
         if self._blocked and len(queue) <= self._low:
-            self._make_room()
+            self._make_room(1)
         return item
 
     async def put(self, item: T) -> None:
@@ -152,7 +152,9 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         self._settle(len(self._queue) - 1)
 
     def deliver(self, batch: Sequence[T]) -> None:
-        """Take a batch, whatever its size, and wake those who wait for lines."""
+        """Take a batch, whatever its size, and wake those who wait for lines; after the end it is thrown away."""
+        if self._shut:
+            return
         before = len(self._queue)
         self._queue.extend(batch)
         self._settle(before)
@@ -161,7 +163,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
 
     def end(self) -> None:
         """Take note that nothing more comes; what is there is still delivered."""
-        self.shutdown()
+        self._finish(immediate=False)
 
     def shutdown(self, immediate: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of asyncio.Queue
         """End the queue, as ``asyncio.Queue.shutdown`` does from Python 3.13 on.
@@ -169,13 +171,16 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         Args:
             immediate: Whether what is still there is thrown away.
         """
+        self._finish(immediate=immediate)
+
+    def _finish(self, *, immediate: bool) -> None:
         self._shut = True
         if immediate:
             before = len(self._queue)
             self._queue.clear()
             self._settle(before)
         if self._blocked:
-            self._make_room()
+            self._make_room(0)  # those who put are all woken below
         _wake(self._getters, len(self._getters))
         _wake(self._putters, len(self._putters))
 
@@ -208,18 +213,21 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         else:
             self._finished.set()
         if self._getters:
-            _wake(self._getters, len(self._queue))
+            # Not as many as there are lines: who is woken for a line that another was woken for loses its turn.
+            _wake(self._getters, change)
 
     def _watch_room(self) -> None:
         """Have whoever takes the next line make room: somebody waits in ``put``."""
         self._blocked = True
         self._low = self.maxsize - 1
 
-    def _make_room(self) -> None:
+    def _make_room(self, taken: int) -> None:
         self._blocked = False
         self._low = self.maxsize // 2
         if self._putters:
-            _wake(self._putters, self.maxsize - len(self._queue))
+            # For new room only: room that was there before has been given to others, who may not have run yet.
+            room = self.maxsize - len(self._queue)
+            _wake(self._putters, room - max(0, room - taken))
             if self._putters:
                 self._watch_room()
         if self.on_room is not None:

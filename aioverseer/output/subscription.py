@@ -1,6 +1,6 @@
 """Subscription: the queue of one of many readers, with its own size and its rule for lines that it has no room for.
 
-Who gives it lines never lives here.
+And Subscribers: those that somebody still holds. Who gives them lines never lives here.
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Literal
-from weakref import finalize
+from weakref import finalize, ref
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.lines import Dropped, Line
 from aioverseer.output.queue import LineQueue
 
-__all__ = ["EXCESS_BYTES", "Overflow", "Subscription", "release_when_forgotten"]
+__all__ = ["EXCESS_BYTES", "LINE_COST", "Overflow", "Subscribers", "Subscription", "release_when_forgotten"]
 
-EXCESS_BYTES = 1024 * 1024
+EXCESS_BYTES = 4 * 1024 * 1024
 """Bytes, or characters of text, that programs which end may leave to a lossless subscriber without room; what comes
 on top is dropped, and counted, until it reads again."""
+
+LINE_COST = 150
+"""Bytes that a Line takes beside its text, about: without it a loop of empty lines would have no bound."""
 
 Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
 """What becomes of lines that a subscriber has no room for."""
@@ -69,6 +72,7 @@ class Subscription(LineQueue[Line | Dropped]):
         self._wants = wants
         self._excess = 0
         self._closed = False
+        self._holders: set[Subscription] | None = None
         self._failure: Exception | None = None
 
     @property
@@ -83,8 +87,37 @@ class Subscription(LineQueue[Line | Dropped]):
 
     def close(self) -> None:
         """Take no more lines and end; what is there is thrown away. Idempotent."""
-        self._closed = True
         self.shutdown(immediate=True)
+
+    def shutdown(self, immediate: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of asyncio.Queue
+        """Take no more lines and end, for good: no later run opens it again.
+
+        Args:
+            immediate: Whether what is still there is thrown away.
+        """
+        self._closed = True
+        super().shutdown(immediate)
+
+    def fail(self, error: Exception) -> None:
+        """End for good; who reads gets what is there, and then the error."""
+        self._failure = error
+        self.shutdown()
+
+    def hold_while_waiting(self, holders: set[Subscription]) -> None:
+        """Be held by this set while somebody waits for a line: nobody else may hold the one who waits."""
+        self._holders = holders
+
+    async def _wait_for_line(self) -> None:
+        holders = self._holders
+        if holders is None:
+            return await super()._wait_for_line()
+        holders.add(self)
+        try:
+            await super()._wait_for_line()
+        finally:
+            # A getter that was woken and has not run yet is held by its event loop.
+            if not self._getters:
+                holders.discard(self)
 
     def takes(self, id: str, stream: str) -> bool:
         """Whether lines of this service and stream are for this subscriber."""
@@ -101,6 +134,8 @@ class Subscription(LineQueue[Line | Dropped]):
 
     def deliver(self, batch: Sequence[Line | Dropped]) -> None:
         """Take what there is room for; what becomes of the rest is said by ``overflow``."""
+        if self._shut:
+            return
         if self._overflow == "block":
             if self._blocked and not self._is_bearable(batch):
                 self._drop_newest(batch)
@@ -120,17 +155,28 @@ class Subscription(LineQueue[Line | Dropped]):
             case _:
                 self._fail(batch)
 
+    def surplus(self, count: int) -> int:
+        """Return how many of so many new lines it would drop at once, from the first: they need not be made."""
+        return max(0, count - self.maxsize) if self._overflow == "drop_oldest" else 0
+
+    def deliver_last(self, batch: Sequence[Line], skipped: int) -> None:
+        """Take the last lines of a batch; ``skipped``, of its ``surplus``, were never made. They count as dropped."""
+        if skipped == 0:
+            self.deliver(batch)
+        elif not self._shut:
+            self._drop_oldest(batch, skipped)
+
     def _is_bearable(self, batch: Sequence[Line | Dropped]) -> bool:
         # No pipe is read while this is blocked, but that of a program which has ended is emptied: its end is not to
         # wait for a reader that may never come. In a crash loop that is a pipe full for each run.
-        self._excess += sum(len(line.text) for line in batch if isinstance(line, Line))
+        self._excess += sum(LINE_COST + len(line.text) for line in batch if isinstance(line, Line))
         return self._excess <= EXCESS_BYTES
 
-    def _make_room(self) -> None:
+    def _make_room(self, taken: int) -> None:
         self._excess = 0
-        super()._make_room()
+        super()._make_room(taken)
 
-    def _drop_oldest(self, batch: Sequence[Line | Dropped]) -> None:
+    def _drop_oldest(self, batch: Sequence[Line | Dropped], skipped: int = 0) -> None:
         # The mark of what is lost stands first and takes no line's place.
         queue = self._queue
         before = len(queue)
@@ -139,11 +185,11 @@ class Subscription(LineQueue[Line | Dropped]):
         if isinstance(first, Dropped):
             known = first.n
             queue.popleft()
-        lost = max(0, len(queue) + len(batch) - self.maxsize)
+        lost = max(0, len(queue) + skipped + len(batch) - self.maxsize)
         old = min(lost, len(queue))
         for _ in range(old):
             queue.popleft()
-        queue.extend(batch[lost - old :])
+        queue.extend(batch[max(0, lost - old - skipped) :])
         self.dropped += lost
         if known + lost:
             queue.appendleft(Dropped(known + lost))
@@ -167,14 +213,44 @@ class Subscription(LineQueue[Line | Dropped]):
         before = len(self._queue)
         self._queue.extend(batch[: max(0, self.maxsize - before)])
         self._settle(before)
-        self._failure = asyncio.QueueFull(
-            f"this subscriber was more than {self.maxsize} lines behind: read faster, or choose another overflow rule"
+        self.fail(
+            asyncio.QueueFull(
+                f"this subscriber was more than {self.maxsize} lines behind: "
+                "read faster, or choose another overflow rule"
+            )
         )
-        self._closed = True
-        self.shutdown()
 
     def _at_end(self) -> Exception:
         return self._failure or super()._at_end()
+
+
+class Subscribers:
+    """Subscriptions that somebody else holds; one that nobody holds any more is forgotten.
+
+    A WeakSet takes thirty times as long to find out that it is empty, which most are, several times in each restart.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        # Changed by single operations only: the collector may run in any thread.
+        self._refs: dict[ref[Subscription], None] = {}
+
+    def add(self, subscription: Subscription) -> None:
+        """Add one."""
+        self._refs[ref(subscription, self._forget)] = None
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._refs.clear()
+
+    def all(self) -> Sequence[Subscription]:
+        """Return those that are held, in the order in which they came."""
+        if not self._refs:
+            return ()
+        return [subscription for known in list(self._refs) if (subscription := known()) is not None]
+
+    def _forget(self, known: ref[Subscription]) -> None:
+        self._refs.pop(known, None)
 
 
 def release_when_forgotten(subscription: Subscription, room: Callable[[], None]) -> None:

@@ -23,6 +23,7 @@ from weakref import WeakValueDictionary
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
+from aioverseer.system.child_watch import without_thread
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.poller import Poller, ReaderWatch, poller_for
 from aioverseer.system.programs import find, locate
@@ -260,7 +261,7 @@ async def _spawn_for(
 ) -> _Spawned | None:
     """Spawn, and tell who waits for it at once: by way of the end of this task it would be a turn of the loop later."""
     try:
-        process = await spawn()
+        process = await (spawn() if sys.version_info >= (3, 12) else without_thread(spawn))
     except asyncio.CancelledError:
         outcome.cancel()
         raise

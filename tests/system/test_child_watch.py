@@ -1,0 +1,85 @@
+"""On Python 3.11: no thread for a child, and the application's own watcher is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from aioverseer import Overseer, Process
+from helpers import limit
+
+pytestmark = pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncio does it by itself from 3.12 on")
+
+
+def watcher() -> object:
+    """What the application would find."""
+    policy: Any = asyncio.get_event_loop_policy()  # type: ignore[deprecated]  # not on 3.11
+    return policy.get_child_watcher()
+
+
+async def test_no_child_takes_a_thread() -> None:
+    """Twenty programs, and the threads are those of before."""
+    before = set(threading.enumerate())
+    async with limit(20), Overseer() as overseer:
+        for number in range(20):
+            overseer.add(str(number), "sleep", "100")
+        await overseer.start_all()
+        assert before == set(threading.enumerate())
+    assert before == set(threading.enumerate())
+
+
+async def test_what_the_application_starts_beside_is_watched_as_before() -> None:
+    """The watcher of the policy is the same before and after, and it serves the application's own children."""
+    before = watcher()
+    async with limit(20), Process("sleep", "100"):
+        assert before is watcher()
+        own = await asyncio.create_subprocess_exec("sh", "-c", "exit 3")
+        assert 3 == await own.wait()
+    assert before is watcher()
+    assert type(before) is asyncio.ThreadedChildWatcher
+
+
+async def test_a_watcher_that_the_application_has_chosen_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours stands in for the default only."""
+    asked: list[int] = []
+
+    class Chosen(asyncio.ThreadedChildWatcher):
+        def is_active(self) -> bool:
+            asked.append(1)
+            return True
+
+    monkeypatch.setattr(asyncio.get_event_loop_policy(), "_watcher", Chosen())  # type: ignore[deprecated]  # not on 3.11
+    async with limit(20):
+        await Process("true")
+    assert [1] == asked
+
+
+async def test_without_pidfds_a_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system refuses them, the end is told all the same."""
+
+    def refused(pid: int) -> int:
+        raise PermissionError(pid)
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    async with limit(20):
+        assert (await Process("sh", "-c", "exit 4")).exit_code == 4
+        async with Process("sleep", "100") as process:
+            assert (await process.stop()).signal == 15
+
+
+async def test_loops_in_threads_do_not_hinder_each_other() -> None:
+    """Each learns of the ends of its own children, and the watcher of the application is back at the end."""
+    before = watcher()
+
+    async def many() -> list[int | None]:
+        return [(await Process("sh", "-c", f"exit {code}")).exit_code for code in range(20)]
+
+    async with limit(60):
+        found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, many()) for _ in range(4)), many())
+    assert [list(range(20))] * 5 == found
+    assert before is watcher()
