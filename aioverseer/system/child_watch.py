@@ -47,7 +47,8 @@ class _Watcher:
         try:
             pidfd = os.pidfd_open(pid)
         except (OSError, AttributeError):  # an old kernel, a container that forbids it, no descriptor is left
-            asyncio.ThreadedChildWatcher().add_child_handler(pid, callback, *args)
+            threads: Any = asyncio.ThreadedChildWatcher()
+            threads.add_child_handler(pid, callback, *args)
             return
         loop = asyncio.get_running_loop()
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -49,7 +49,7 @@ async def test_a_watcher_that_the_application_has_chosen_is_used(monkeypatch: py
     asked: list[int] = []
 
     class Chosen(asyncio.ThreadedChildWatcher):
-        def is_active(self) -> bool:
+        def is_active(self) -> Literal[True]:
             asked.append(1)
             return True
 
