@@ -157,9 +157,13 @@ class SystemLauncher:
         # Kept as long as this launcher is used there, so that not each spawn makes them anew.
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._poller: Poller | None = None
+        self._null = -1
 
     def close(self) -> None:
-        """Let go of what it watches pipes with; nothing of it is read any more. Idempotent; it can be used again."""
+        """Let go of what it keeps for its programs; no pipe is read any more. Idempotent; it can be used again."""
+        if self._null >= 0:
+            os.close(self._null)
+            self._null = -1
         if self._poller is not None:
             self._poller.close()
             self._poller = None
@@ -180,7 +184,7 @@ class SystemLauncher:
         words = _command_line(spec)
         environment = _environment(spec)
         loop = asyncio.get_running_loop()
-        with _Descriptors(spec, self._watch_on(loop)) as ours:
+        with _Descriptors(spec, self._watch_on(loop), self._null_device()) as ours:
             ours.open(capture=capture)
             words = [*ours.prefix, *words]
             try:
@@ -203,6 +207,12 @@ class SystemLauncher:
             self.close()
             self._poller = poller_for(loop)
         return self._poller or loop
+
+    def _null_device(self) -> int:
+        """Return what stands for the null device: opened once, where many programs are started."""
+        if self._many and self._null < 0:
+            self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        return self._null if self._many else asyncio.subprocess.DEVNULL
 
     async def _spawn(
         self,
@@ -294,7 +304,7 @@ async def _abandon(task: asyncio.Task[_Spawned | None]) -> None:
 class _Descriptors:
     """The descriptors of one launch: the child's ends are closed in any case, ours unless handed over."""
 
-    def __init__(self, spec: Spec, watch: ReaderWatch) -> None:
+    def __init__(self, spec: Spec, watch: ReaderWatch, null: int) -> None:
         self._spec = spec
         self._watch = watch
         self._theirs: list[int] = []
@@ -302,9 +312,8 @@ class _Descriptors:
         self._stdout: ReadPipe | None = None
         self._stderr: ReadPipe | None = None
         self.prefix: list[str] = []
-        self.child_stdin: int | None = asyncio.subprocess.DEVNULL
-        self.child_stdout: int = asyncio.subprocess.DEVNULL
-        self.child_stderr: int = asyncio.subprocess.DEVNULL
+        self.child_stdin: int | None = null
+        self.child_stdout = self.child_stderr = null
 
     def __enter__(self) -> Self:
         return self
