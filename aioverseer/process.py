@@ -94,12 +94,12 @@ class Process:
             id: A name for messages; by default the program's own.
             clock: Where time comes from; by default the running event loop.
             launcher: What starts it; by default the operating system.
-            **options: See ``Spec``; ``buffered`` is on by default here.
+            **options: See ``Spec``; ``buffered`` is on by default here, unless ``output`` says otherwise.
 
         Raises:
             SpecError: For an option that does not exist or a value that cannot be.
         """
-        options.setdefault("buffered", True)
+        options.setdefault("buffered", options.get("output", "read") == "read")
         log = options.get("log")
         if log is not None:
             raise SpecError(
@@ -509,7 +509,9 @@ class Process:
         being closed, so the program is killed and reaped at once, within a bound.
         """
         # A terminal is always read: a program on one that nobody reads would wait in its first write.
-        capture = self.stdout is not None or self._kept_stdout is not None or self._hooks is not None or self.spec.pty
+        capture = self.spec.output == "read" and (
+            self.stdout is not None or self._kept_stdout is not None or self._hooks is not None or self.spec.pty
+        )
         try:
             child = await self._launcher.launch(self.spec, capture=capture)
         except asyncio.CancelledError:

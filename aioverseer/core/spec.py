@@ -21,7 +21,7 @@ from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.paths import PathLike
 from aioverseer.core.restart import Restart
 
-__all__ = ["Feed", "HasDescriptor", "Leftovers", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
+__all__ = ["Feed", "HasDescriptor", "Leftovers", "Output", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
 
 _NICE = range(-20, 20)
 _UMASK = range(0o1000)
@@ -34,6 +34,7 @@ _RLIMITS = frozenset(
 
 Rlimit = int | tuple[int, int]
 """A limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
+Output = Literal["read", "inherit", "null"]
 Leftovers = Literal["kill", "keep"]
 """What becomes of what a program leaves behind: see ``Spec.leftovers``."""
 
@@ -62,6 +63,7 @@ class SpecOptions(TypedDict, total=False):
     stdin: Stdin
     pty: bool
     window_size: tuple[int, int]
+    output: Output
     buffered: bool
     streaming: bool
     merge_stderr: bool
@@ -104,9 +106,12 @@ class Spec:
         pty: Whether it runs on a terminal of its own: its input, output and errors are one, and the errors come with
             the output. ``stdin`` is then None or ``"pipe"`` for ``write()``, or what is to be fed.
         window_size: Columns and rows of that terminal.
+        output: Where standard output and standard error go: ``"read"`` through pipes to the lines of this library,
+            ``"inherit"`` to where those of the host go, ``"null"`` to the null device. A Process that is neither
+            buffered nor streaming reads nothing and uses the null device too.
         buffered: Whether all lines are kept for ``Status.stdout`` and ``Status.stderr``.
         streaming: Whether lines are delivered through ``Process.stdout`` and ``Process.stderr``; lossless, so
-            a slow reader slows the program. With neither, a Process sends the output to the null device.
+            a slow reader slows the program.
         merge_stderr: Whether standard error is written into standard output, in order.
         encoding: How bytes become text; None delivers bytes.
         errors: What becomes of bytes that the encoding does not know, as in ``bytes.decode``.
@@ -139,6 +144,7 @@ class Spec:
     stdin: Stdin = field(default=None, repr=False)
     pty: bool = False
     window_size: tuple[int, int] = (80, 24)
+    output: Output = "read"
     buffered: bool = False
     streaming: bool = False
     merge_stderr: bool = False
@@ -204,6 +210,7 @@ class Spec:
         settle(self, "extra_env", check.environment("extra_env", self.extra_env))
         for name in ("pty", "buffered", "streaming", "merge_stderr"):
             check.kind(name, getattr(self, name), bool, "True or False")
+        check.output(self)
         check.encoding(self.encoding, self.errors)
         check.stdin(self.stdin, self.encoding, pty=self.pty)
         check.window("window_size", self.window_size)
@@ -221,6 +228,8 @@ class Spec:
         check.kind("restart", self.restart, Restart, 'a Restart, for example Restart("always")')
         check.kind("group", self.group, str, "a str")
         settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
+        if self.log and self.output != "read":
+            raise check.refuse("log", self.log, f"needs lines, and output={self.output!r} gives none: leave one out")
 
 
 _OPTIONS = frozenset(SpecOptions.__annotations__)
@@ -322,6 +331,14 @@ class _Checker:
                 '"pipe", text, bytes or an async iterable',
                 option="stdin",
             )
+
+    def output(self, spec: Spec) -> None:
+        self.one_of("output", spec.output, get_args(Output))
+        if spec.output == "read":
+            return
+        for name in ("buffered", "streaming", "pty"):
+            if getattr(spec, name):
+                raise self.refuse("output", spec.output, f"cannot go with {name}=True, which reads it: leave one out")
 
     def window(self, option: str, value: object) -> None:
         match value:

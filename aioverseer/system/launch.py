@@ -313,7 +313,8 @@ class _Descriptors:
         self._stderr: ReadPipe | None = None
         self.prefix: list[str] = []
         self.child_stdin: int | None = null
-        self.child_stdout = self.child_stderr = null
+        self.child_stdout: int | None = null
+        self.child_stderr: int | None = null
 
     def __enter__(self) -> Self:
         return self
@@ -344,6 +345,9 @@ class _Descriptors:
                 return
             self._open_stdin(spec)
             if not capture:
+                if spec.output == "inherit":
+                    self.child_stdout = None
+                    self.child_stderr = asyncio.subprocess.STDOUT if spec.merge_stderr else None
                 return
             self._stdout, self.child_stdout = self._reading()
             if spec.merge_stderr:

@@ -118,7 +118,7 @@ class Launcher(Protocol):
 
         Args:
             spec: What to start; the policies in it are not looked at.
-            capture: Whether its output comes through pipes, or goes to the null device.
+            capture: Whether its output comes through pipes; else it goes where the Spec says, or to the null device.
 
         Raises:
             SpawnError: When it cannot be started; nothing is left behind then.

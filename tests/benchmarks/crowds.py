@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from aioverseer import Overseer, Process
+from aioverseer.core.spec import Output
 from benchmarks.measure import BASE, OURS, Measure
 
 SLEEPER = ("sleep", "1000")
@@ -20,14 +21,11 @@ QUIET = 10.0
 """Seconds in which nothing is to happen."""
 
 
-async def bare_start(count: int) -> float:
-    """All at once, with the pipes that a service has."""
+async def _bare_start(count: int, output: int | None) -> float:
     begin = time.perf_counter()
     processes = await asyncio.gather(
         *(
-            asyncio.create_subprocess_exec(
-                *SLEEPER, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
-            )
+            asyncio.create_subprocess_exec(*SLEEPER, stdout=output, stderr=output, start_new_session=True)
             for _ in range(count)
         )
     )
@@ -38,15 +36,34 @@ async def bare_start(count: int) -> float:
     return taken
 
 
-async def start(count: int) -> float:
-    """start_all()."""
+async def bare_start(count: int) -> float:
+    """All at once, with the pipes that a service has."""
+    return await _bare_start(count, asyncio.subprocess.PIPE)
+
+
+async def bare_start_without_output(count: int) -> float:
+    """The same where the programs write where the host does."""
+    return await _bare_start(count, None)
+
+
+async def _start(count: int, output: Output) -> float:
     async with Overseer() as overseer:
-        _add(overseer, count)
+        _add(overseer, count, output=output)
         begin = time.perf_counter()
         await overseer.start_all()
         taken = time.perf_counter() - begin
         await overseer.stop_all(kill=True)
     return taken
+
+
+async def start(count: int) -> float:
+    """start_all()."""
+    return await _start(count, "read")
+
+
+async def start_without_output(count: int) -> float:
+    """The same by services that read nothing."""
+    return await _start(count, "inherit")
 
 
 async def stop(count: int) -> float:
@@ -184,9 +201,9 @@ def raise_limit() -> int:
     return soft
 
 
-def _add(overseer: Overseer, count: int, label: str = "") -> None:
+def _add(overseer: Overseer, count: int, label: str = "", output: Output = "read") -> None:
     for number in range(count):
-        overseer.add(f"{label}{number}", *SLEEPER)
+        overseer.add(f"{label}{number}", *SLEEPER, output=output)
 
 
 def _resident() -> float:
@@ -205,7 +222,24 @@ MEMORY = [
     _row("stall", "memory while readers stall on a 100 MB writer", "MB", 8, 2, memory_of_a_stall, rounds=1),
 ]
 MEASURES = [
-    _row("start", "start of 1,000, with pipes: time", "x", 1.2, 0.9, start, contenders={BASE: bare_start, OURS: start}),
+    _row(
+        "start",
+        "start of 1,000, output read: time",
+        "x",
+        1.2,
+        0.9,
+        start,
+        contenders={BASE: bare_start, OURS: start},
+    ),
+    _row(
+        "start-bare",
+        "the same, output inherited: time",
+        "x",
+        1.2,
+        0.9,
+        start,
+        contenders={BASE: bare_start_without_output, OURS: start_without_output},
+    ),
     _row("stop", "stop of 1,000 obedient programs", "s", 0.5, 0.1, stop),
     _row("idle", "CPU of the host in 10 s with 1,000 idle programs", "ms", 0, 0, idle_cpu, rounds=1),
     _row("wakeups", "wakeups of the host in these 10 s", "times", 0, 0, wakeups, rounds=1),
