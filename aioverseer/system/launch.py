@@ -79,7 +79,7 @@ class SystemChild:
         """Kill what is left in the group; see ``seam.Child``."""
         with contextlib.suppress(OSError):
             if self._pidfd is None or not self._signal_by_pidfd(self._pidfd, signal.SIGKILL, leader_only=False):
-                self._sweep_by_number()
+                _sweep_group(self.pid)
 
     def close(self) -> None:
         """Let go of every descriptor; see ``seam.Child``."""
@@ -89,17 +89,6 @@ class SystemChild:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
-
-    def _sweep_by_number(self) -> None:
-        # Needed often: a program that ends at once is reaped before a pidfd can be had. Its number is given to nobody
-        # else while its group has a member (POSIX), so a group of this number without a leader is what ours has
-        # left, and one with a leader is somebody else's. Both are asked without a signal.
-        self._refuse_what_is_ours()
-        try:
-            os.getsid(self.pid)
-        except ProcessLookupError:
-            os.getpriority(os.PRIO_PGRP, self.pid)
-            os.killpg(self.pid, signal.SIGKILL)
 
     def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
         """Send it and return True, or return False where this kernel cannot."""
@@ -118,16 +107,11 @@ class SystemChild:
     def _signal_by_number(self, number: int, *, leader_only: bool) -> None:
         # The number is still the child's: asyncio has not told of its end, and so nobody but the kernel can give it
         # away.
-        self._refuse_what_is_ours()
+        _refuse_what_is_ours(self.pid)
         if leader_only:
             os.kill(self.pid, number)
         else:
             os.killpg(self.pid, number)
-
-    def _refuse_what_is_ours(self) -> None:
-        # 0 and 1 and our own group can only come from a bug, and would be a disaster: look once more.
-        if self.pid <= 1 or self.pid in (os.getpid(), os.getpgrp()):
-            raise ProcessLookupError(errno.ESRCH, f"{self.pid} is no child of this host")
 
 
 _turns: WeakValueDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakValueDictionary()
@@ -213,10 +197,53 @@ async def _spawn_for(
     spawn: Callable[[], Coroutine[Any, Any, asyncio.subprocess.Process]],
 ) -> asyncio.subprocess.Process:
     """Spawn, and wake who waits for it at once: by way of the end of this task it would be a turn of the loop later."""
-    process = await spawn()
+    try:
+        process = await spawn()
+    except asyncio.CancelledError as error:
+        # All tasks of the loop are cancelled, this one too. asyncio has killed the leader; only it knew the pid.
+        _end_group_of_cancelled(error)
+        raise
     if not outcome.done():
         outcome.set_result(process)
     return process
+
+
+def _end_group_of_cancelled(error: asyncio.CancelledError) -> None:
+    """End what a leader has started whose spawn was cancelled in the turn in which it was forked.
+
+    The transport is nowhere to be had but in the frames through which the cancellation came. Where it is not (uvloop),
+    or where there was no fork yet, nothing is done.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        for value in trace.tb_frame.f_locals.values():
+            if isinstance(value, asyncio.SubprocessTransport):
+                with contextlib.suppress(OSError):
+                    if value.get_returncode() is None:
+                        _refuse_what_is_ours(value.get_pid())
+                        os.killpg(value.get_pid(), signal.SIGKILL)
+                    else:
+                        _sweep_group(value.get_pid())
+                return
+        trace = trace.tb_next
+
+
+def _sweep_group(pid: int) -> None:
+    # Needed often: a program that ends at once is reaped before a pidfd can be had. Its number is given to nobody
+    # else while its group has a member (POSIX), so a group of this number without a leader is what ours has
+    # left, and one with a leader is somebody else's. Both are asked without a signal.
+    _refuse_what_is_ours(pid)
+    try:
+        os.getsid(pid)
+    except ProcessLookupError:
+        os.getpriority(os.PRIO_PGRP, pid)
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _refuse_what_is_ours(pid: int) -> None:
+    # 0 and 1 and our own group can only come from a bug, and would be a disaster: look once more.
+    if pid <= 1 or pid in (os.getpid(), os.getpgrp()):
+        raise ProcessLookupError(errno.ESRCH, f"{pid} is no child of this host")
 
 
 def _tell_failure(
