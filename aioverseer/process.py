@@ -532,7 +532,7 @@ class Process:
         if self.spec.leftovers == "kill":
             child.sweep()
         try:
-            await self._drain()
+            await self._drain(patient=cancelled is None)
         except asyncio.CancelledError as error:
             cancelled = error
         self._child = None
@@ -566,14 +566,14 @@ class Process:
         splitter = LineSplitter(encoding=self.spec.encoding, errors=self.spec.errors, line_limit=self.spec.line_limit)
         return Pump(source, splitter, outlets, on_end=self._on_pump_end)
 
-    async def _drain(self) -> None:
-        """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe.
+    async def _drain(self, *, patient: bool) -> None:
+        """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe, if patient.
 
         What is kept may hold it as long as it likes: that is not waited for.
         """
         for pump in self._pumps:
             pump.drain()
-        if self.spec.leftovers == "keep" or all(pump.ended for pump in self._pumps):
+        if not patient or self.spec.leftovers == "keep" or all(pump.ended for pump in self._pumps):
             return
         drained = self._drained = asyncio.get_running_loop().create_future()
         timer = self._clock.call_at(self._clock.now() + self.spec.drain_timeout, lambda: _resolve(drained))
