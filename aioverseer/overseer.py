@@ -8,6 +8,7 @@ the news of all.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import signal as signals
@@ -15,9 +16,6 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, cast, overload
 from weakref import WeakSet
-
-import anyio
-import anyio.abc
 
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import (
@@ -118,7 +116,8 @@ class Overseer:
         self._host_signals = HostSignals(self._on_signal) if handle_signals else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[StopFailed | None] | None = None
-        self._group: anyio.abc.TaskGroup | None = None
+        self._runs: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
         self._closing: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -145,12 +144,17 @@ class Overseer:
         # A task of its own: the group's cancel scope must be left in the task that entered it, and pytest-asyncio,
         # for one, runs set-up, test and tear-down in three.
         self._task = asyncio.create_task(self._host(opened, self._closing), name=f"aioverseer {self.name}")
+        self._task.add_done_callback(functools.partial(self._on_host_end, opened))
         try:
             await opened
-        except asyncio.CancelledError:
+        except BaseException:  # a cancellation, of this task or of the other one
             await self._leave()
             raise
         return self
+
+    def _on_host_end(self, opened: asyncio.Future[None], _task: asyncio.Task[StopFailed | None]) -> None:
+        if not opened.done():  # cancelled before its first step: nobody else can tell who waits
+            opened.set_exception(OverseerError(f"overseer {self.name!r} was cancelled before it had begun"))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -189,7 +193,7 @@ class Overseer:
             cancelled = await settle(task, within=_MARGIN) or cancelled
         if self._host_signals is not None:
             self._host_signals.restore()
-        self._task = self._group = None
+        self._task = None
         for service in self._services.values():
             service.release()  # while their last lines still have a log to go to
         cancelled = await self.log_files.close() or cancelled
@@ -214,29 +218,49 @@ class Overseer:
         return survivors
 
     async def _host(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> StopFailed | None:
-        """Hold the task group from entering to leaving; end it when everything has been stopped.
+        """Hold the runs from entering to leaving; end when everything has been stopped.
 
-        It is cancelled only when the event loop is being closed. The group then cancels the runs, and each of them
-        kills and reaps its program.
+        It is cancelled only when the event loop is being closed. It then cancels the runs, and each of them kills and
+        reaps its program.
         """
         survivors: StopFailed | None = None
-        async with anyio.create_task_group() as group:
-            self._group = group
-            if not opened.done():
-                opened.set_result(None)
-            try:
-                await closing
-                await self._stop_everything(kill=False)
-            except BaseException:  # a KeyboardInterrupt may come anywhere
-                # Nothing may follow the ends that the group is about to bring.
-                self._stops += 1
-                self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=True)
-                raise
+        if not opened.done():
+            opened.set_result(None)
+        try:
+            await closing
+            await self._stop_everything(kill=False)
             survivors = self._survivors()
             if survivors is not None:
                 # What SIGKILL did not end is not waited for: its run is given up, and it is reported.
-                group.cancel_scope.cancel()
+                self._cancel_runs()
+        except BaseException:  # a KeyboardInterrupt may come anywhere
+            # Nothing may follow the ends that this is about to bring.
+            self._stops += 1
+            self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=True)
+            self._cancel_runs()
+            raise
+        finally:
+            await self._end_of_runs()
         return survivors
+
+    async def _end_of_runs(self) -> None:
+        """Wait until no run is left; a cancellation in the meantime is theirs too, and goes on afterwards."""
+        cancelled: asyncio.CancelledError | None = None
+        while self._runs:
+            try:
+                await asyncio.wait(self._runs)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._cancel_runs()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if cancelled is not None:
+            raise cancelled
+
+    def _cancel_runs(self) -> None:
+        for run in list(self._runs):
+            run.cancel()
 
     def _survivors(self) -> StopFailed | None:
         ids = sorted(service.id for service in self._services.values() if service.is_stuck)
@@ -607,11 +631,23 @@ class Overseer:
         if starting and self._closing.done():
             raise OverseerError(f"overseer {self.name!r} is being left: nothing can be started any more")
 
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something in the task group; what it raises ends nothing else."""
-        if self._group is None:
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Run something until the overseer is left; what it raises ends nothing else."""
+        if self._task is None:
             raise OverseerError(f"overseer {self.name!r} is not in use: use it inside `async with`")
-        self._group.start_soon(self._guarded, work, name=f"aioverseer {self.name} run")
+        # No task group: one of anyio is cancelled as a whole when one of its tasks is, and complains of a coroutine
+        # that was never awaited when that was before its first step.
+        task = asyncio.create_task(self._guarded(work), name=f"aioverseer {self.name} run")
+        self._runs.add(task)
+        task.add_done_callback(self._on_run_end)
+        return task
+
+    def _on_run_end(self, task: asyncio.Task[None]) -> None:
+        self._runs.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and self._task is not None:
+            # A KeyboardInterrupt or the like, which stops the event loop too: everything ends.
+            self._failure = error
+            self._task.cancel()
 
     async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:

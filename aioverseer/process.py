@@ -469,8 +469,15 @@ class Process:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        # Cancelled before its first step, when all tasks of a loop are: nobody else can tell those who wait.
-        if task.cancelled() and self._child is None and self.pid is None and not self.state.is_final:
+        if task.cancelled():
+            self.end_unbegun()
+
+    def end_unbegun(self) -> None:
+        """End a run whose task is over without having begun, and so could not tell those who wait.
+
+        That is a task cancelled before its first step, when all tasks of a loop are.
+        """
+        if self._child is None and self.pid is None and self.state.is_live:
             self.post(SpawnFailed(error=self._start_cancelled()))
 
     def _send(self, action: SendSignal) -> None:

@@ -71,8 +71,8 @@ class Host(Protocol):
         """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
         ...
 
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something in the overseer's task group."""
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Run something until the overseer is left."""
         ...
 
     def hear(self, status: Status, report: Report) -> None:
@@ -467,9 +467,6 @@ class Service:
     def forsake(self) -> None:
         """End the waits: the overseer has been left, so nothing comes any more. It may be entered again."""
         self.release()
-        # The group is gone, and with it a task that was cancelled before its first step.
-        self._due_runs.clear()
-        self._has_task = False
         self._forsaken = True
         self._watchers.tell(self.status())
         self._forsaken = False
@@ -553,7 +550,15 @@ class Service:
         self._due_runs.append(work)
         if not self._has_task:
             self._has_task = True
-            self._host.start_soon(self._run_due)
+            self._host.start_soon(self._run_due).add_done_callback(self._on_task_end)
+
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and self._due_runs:
+            # Before its first step, when all tasks of a loop are: nobody else can tell those who wait.
+            self._due_runs.clear()
+            self._has_task = False
+            if self._process is not None:
+                self._process.end_unbegun()
 
     async def _run_due(self) -> None:
         try:
