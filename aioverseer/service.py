@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self, assert_never
 from weakref import WeakSet
@@ -35,9 +35,11 @@ from aioverseer.core.supervision import (
     AwaitReady,
     BeginRun,
     EndRun,
+    Failed,
     Ready,
     RestartAsked,
     RunEnded,
+    ServiceAction,
     Supervision,
 )
 from aioverseer.core.why import Why
@@ -499,12 +501,24 @@ class Service:
         self._feeding = True
         try:
             while self._inbox:
-                self._feed(self._inbox.popleft())
+                try:
+                    self._perform(self._machine.feed(self._inbox.popleft(), self._host.clock.now()))
+                except Exception as error:  # noqa: BLE001  # the user's source of chance, or a bug: this service ends
+                    self._fail(error)
         finally:
             self._feeding = False
 
-    def _feed(self, given: Input) -> None:
-        for action in self._machine.feed(given, self._host.clock.now()):
+    def _fail(self, error: Exception) -> None:
+        """End for good, with the program, because a step of this service has raised: half of it may be missing."""
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"aioverseer: a step of service {self.id!r} has raised, it ends FATAL", "exception": error}
+        )
+        self._inbox.clear()
+        live = self._process is not None and self._process.state.is_live
+        self._perform(self._machine.feed(Failed(error=error, live=live), self._machine.now))
+
+    def _perform(self, actions: Iterable[ServiceAction | Report]) -> None:
+        for action in actions:
             match action:  # the frequent ones first
                 case Report():
                     self._tell(action)
