@@ -36,7 +36,7 @@ from aioverseer.core.status import Status
 from aioverseer.journal import EventStream, Journal
 from aioverseer.output import Logs, Overflow, Subscription, release_when_forgotten
 from aioverseer.service import Service
-from aioverseer.system.clock import LoopClock
+from aioverseer.system.clock import steady
 from aioverseer.system.host_signals import HostSignals
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Launcher
@@ -82,8 +82,10 @@ class Overseer:
             name: For messages and logs.
             handle_signals: Whether SIGINT and SIGTERM stop all services, and a second one kills them; the
                 host's handlers are put back on leaving.
-            clock: Where time comes from; by default the running event loop.
-            rng: Where the chance in backoff delays comes from; by default a generator of its own.
+            clock: Where time comes from; by default the running event loop. When it raises, the event loop's exception
+                handler is told, and real time goes on.
+            rng: Where the chance in backoff delays comes from; by default a generator of its own. When it raises, the
+                service that was to restart ends FATAL with that error.
             launcher: What starts programs; by default the operating system.
             shutdown_timeout: Seconds that leaving and ``stop_all`` may take before everything left is killed; None
                 leaves that to the ladders.
@@ -99,7 +101,7 @@ class Overseer:
                 value=shutdown_timeout,
             )
         self.name = name
-        self.clock: Clock = clock or LoopClock()
+        self.clock: Clock = steady(clock)
         # Not a source of secrets: jitter only has to differ between hosts.
         self.rng: Rng = rng or random.Random()  # noqa: S311
         self.launcher: Launcher = launcher or SystemLauncher()

@@ -41,7 +41,7 @@ from aioverseer.core.state import Exit, State, signal_name
 from aioverseer.core.status import Status
 from aioverseer.feeding import feed
 from aioverseer.output import LineList, LineQueue, Outlet, Pump
-from aioverseer.system.clock import LoopClock
+from aioverseer.system.clock import steady
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Child, Launcher, Sink, Source
 from aioverseer.system.waiting import Watchers, settle
@@ -133,7 +133,7 @@ class Process:
         self, spec: Spec, *, clock: Clock | None, launcher: Launcher | None, hooks: Hooks | None = None
     ) -> None:
         self.spec = spec
-        self._clock = clock or LoopClock()
+        self._clock = steady(clock)
         self._launcher = launcher or SystemLauncher()
         self._hooks = hooks
         self._run = Run(ladder=spec.stop, delay=spec.delay_start)
