@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
+from aioverseer.system.exits import exit_of, listen, unlisten
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.programs import find
 from aioverseer.system.waiting import settle
@@ -49,6 +50,8 @@ class SystemChild:
         self._process = process
         self._pidfd = _pidfd_of(process.pid)
         self._ended = False
+        self._exit: Exit | None = None
+        listen(self)
         self.pid = process.pid
         self.stdin = stdin
         self.stdout = stdout
@@ -66,7 +69,9 @@ class SystemChild:
         """Wait for the end of the leader; see ``seam.Child``."""
         returncode = await self._process.wait()
         self._ended = True
-        return Exit.from_returncode(returncode)
+        if self._exit is None:
+            self._exit = exit_of(returncode, self.pid, self._pidfd)
+        return self._exit
 
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set the size of its terminal; see ``seam.Child``."""
@@ -83,6 +88,7 @@ class SystemChild:
 
     def close(self) -> None:
         """Let go of every descriptor; see ``seam.Child``."""
+        unlisten(self)
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
