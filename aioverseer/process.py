@@ -101,6 +101,14 @@ class Process:
         """
         options.setdefault("buffered", True)
         log = options.get("log")
+        for name in ("restart", "group"):
+            if name in options:
+                value = options.get(name)
+                raise SpecError(
+                    f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add",
+                    option=name,
+                    value=value,
+                )
         if log is not None:
             raise SpecError(
                 f"log={log!r} is for a Service: use Overseer.add, or read the lines", option="log", value=log
@@ -648,7 +656,7 @@ class Process:
             return
         ended = self._watchers.watch(self, lambda process: process.state.is_final or process.is_stuck)
         within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
-        cancelled = await settle(ended, within=within)
+        cancelled = await settle(ended, within=within, clock=self._clock)
         ended.cancel()
         if raise_cancelled and cancelled is not None:
             raise cancelled
