@@ -50,6 +50,10 @@ _MARGIN = 30.0
 """Seconds on top of the longest ladder before leaving gives up on its own task: only a bug of ours takes so long."""
 
 
+_ONE_WISH = 0.1
+"""Seconds within which several signals are one wish: a terminal and a parent that passes it on both send Ctrl-C."""
+
+
 class Overseer:
     """The set of services of one application.
 
@@ -112,6 +116,8 @@ class Overseer:
         self._services: dict[str, Service] = {}
         self._live: set[str] = set()
         self._stops = 0
+        self._signalled_at = 0.0
+        self._unheard = False
         self._added = 0
         self._watchers: Watchers[int] = Watchers()
         self._journal = Journal()
@@ -139,6 +145,7 @@ class Overseer:
         self._loop = asyncio.get_running_loop()
         self._closing = self._loop.create_future()
         self.received_signal = None
+        self._unheard = False
         self._journal.reopen()
         opened: asyncio.Future[None] = self._loop.create_future()
         if self._host_signals is not None:
@@ -187,6 +194,7 @@ class Overseer:
             (service.spec.stop.total + service.spec.drain_timeout for service in self._services.values()),
             default=0.0,
         )
+        # In real time: it has to end although a clock stands still.
         cancelled = await settle(task, within=longest + _MARGIN)
         if not task.done():
             # The runs still end with the group: each of them kills and reaps its program.
@@ -461,11 +469,16 @@ class Overseer:
 
         When this is cancelled, those that it began to start are stopped before the cancellation goes on.
 
+        With ``handle_signals``, one that came before anything was started is heard here: nothing is started then.
+
         Returns:
-            The final Status of each, by name. May be called again.
+            The final Status of each, by name; that of a program which is still there after its whole ladder is STOPPING,
+            and is not waited for. May be called again.
         """
         self.check(starting=True)
-        stops = self._stops
+        # A signal that found nothing to stop was a wish all the same.
+        stops = self._stops - 1 if self._unheard else self._stops
+        self._unheard = False
         known: set[Service] = set()
         began: list[Service] = []
 
@@ -479,7 +492,7 @@ class Overseer:
                 seen, new = self._added, fresh()
                 known.update(new)
                 began += self._start(new)
-                if not self._live:
+                if self._is_over():
                     break
                 await self._idle_or_added(seen)
         except asyncio.CancelledError:
@@ -489,7 +502,11 @@ class Overseer:
 
     async def _idle_or_added(self, seen: int) -> None:
         """Wait until nothing is live, or a service was added behind the first ``seen``."""
-        await self._watchers.watch(self._added, lambda added: not self._live or added != seen)
+        await self._watchers.watch(self._added, lambda added: self._is_over() or added != seen)
+
+    def _is_over(self) -> bool:
+        """Whether nothing is live but what nothing can end."""
+        return all(self._services[id].is_stuck for id in self._live)
 
     async def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
         """Stop all services, each by its ladder and all at once, and return who needed what.
@@ -669,6 +686,10 @@ class Overseer:
         if report.state.is_final:
             self._watchers.tell(self._added)
 
+    def hear_stuck(self) -> None:
+        """Take note that a service's program is still there after its whole ladder."""
+        self._watchers.tell(self._added)
+
     def _on_log_news(self, id: str, reason: str) -> None:
         _log.warning("%s: %s", id or self.name, reason)
         service = self._services.get(id)
@@ -693,9 +714,17 @@ class Overseer:
     def _on_signal(self, number: signals.Signals) -> None:
         # A second one kills what the first one has not ended yet; once all that is over it is a first one again.
         live = [self._services[id] for id in sorted(self._live)]
-        again = self.received_signal is not None and any(service.state is State.STOPPING for service in live)
+        now = self.clock.now()
+        again = (
+            self.received_signal is not None
+            and now - self._signalled_at >= _ONE_WISH
+            and any(service.state is State.STOPPING for service in live)
+        )
+        if not again:
+            self._signalled_at = now
         self.received_signal = number
         self._stops += 1
+        self._unheard = not live and not self._watchers
         _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
         self._ask_to_stop(live, kill=again)
         self._watchers.tell(self._added)

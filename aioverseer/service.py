@@ -81,6 +81,10 @@ class Host(Protocol):
         """Take note of a transition of the service that the Status is of."""
         ...
 
+    def hear_stuck(self) -> None:
+        """Take note that a service's program is still there after its whole ladder."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
@@ -169,6 +173,9 @@ class Service:
         machine, process, spec = self._machine, self._process, self._spec
         exit = None if process is None else process.exit
         stdout, stderr = (None, None) if process is None or not lines else process.kept_lines()
+        reason = machine.reason
+        if process is not None and process.is_stuck:
+            reason = f"{reason}; {process.status(lines=False).reason}"
         return Status(
             id=spec.id,
             argv=spec.argv,
@@ -183,7 +190,7 @@ class Service:
             stdout=stdout,
             stderr=stderr,
             restarts=machine.restarts,
-            reason=machine.reason,
+            reason=reason,
             cwd=spec.cwd,
             delay_start=spec.delay_start,
             max_restarts=spec.restart.max_restarts,
@@ -487,7 +494,8 @@ class Service:
     async def undo(self, why: str) -> None:
         """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
         ended = self.ask_to_stop(StopAsked(why=why))
-        await settle(ended, within=self._spec.stop.total + self._spec.drain_timeout + _MARGIN)
+        within = self._spec.stop.total + self._spec.drain_timeout + _MARGIN
+        await settle(ended, within=within, clock=self._host.clock)
         ended.cancel()
 
     def post(self, given: Input) -> None:
@@ -554,7 +562,7 @@ class Service:
                 run_soon=self._run_soon,
                 outlet=lambda stream: self._outlet(stream, action.number),
                 on_report=self._on_report,
-                on_stuck=self._tell_stops,
+                on_stuck=self._on_stuck,
             ),
         )
         self._process.post(StartAsked())
@@ -611,6 +619,10 @@ class Service:
         if self._watchers:
             self._watchers.tell(self.status() if self._spec.buffered else status)
         self._tell_stops()
+
+    def _on_stuck(self) -> None:
+        self._tell_stops()
+        self._host.hear_stuck()
 
     def _on_due(self) -> None:
         self._timer = None
