@@ -472,8 +472,8 @@ class Overseer:
         With ``handle_signals``, one that came before anything was started is heard here: nothing is started then.
 
         Returns:
-            The final Status of each, by name; that of a program which is still there after its whole ladder is STOPPING,
-            and is not waited for. May be called again.
+            The final Status of each, by name; that of a program which is still there after its whole ladder is
+            STOPPING, and is not waited for. May be called again.
         """
         self.check(starting=True)
         # A signal that found nothing to stop was a wish all the same.

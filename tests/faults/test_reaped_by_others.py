@@ -1,4 +1,4 @@
-"""Somebody else in the host reaps a child: its exit is the true one or told to be lost, never a code that it had not."""
+"""Somebody else in the host reaps a child: its exit is the true one or told to be lost, never one that it had not."""
 
 from __future__ import annotations
 
