@@ -37,6 +37,7 @@ from aioverseer.journal import EventStream, Journal
 from aioverseer.output import Logs, Overflow, Subscription, release_when_forgotten
 from aioverseer.service import Service
 from aioverseer.system.clock import steady
+from aioverseer.system.descriptors import DescriptorLimit, fitting
 from aioverseer.system.host_signals import HostSignals
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Launcher
@@ -78,6 +79,7 @@ class Overseer:
         rng: Rng | None = None,
         launcher: Launcher | None = None,
         shutdown_timeout: float | None = None,
+        raise_fd_limit: bool = False,
         log: Log | Iterable[Log] | None = None,
     ) -> None:
         """Make an overseer without services.
@@ -93,6 +95,8 @@ class Overseer:
             launcher: What starts programs; by default the operating system.
             shutdown_timeout: Seconds that leaving and ``stop_all`` may take before everything left is killed; None
                 leaves that to the ladders.
+            raise_fd_limit: Whether the limit of open descriptors (``ulimit -n``) is raised to the hardest allowed while
+                this is in use; a service needs up to five. Programs inherit it, unless their ``rlimits`` say otherwise.
             log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
 
         Raises:
@@ -122,6 +126,8 @@ class Overseer:
         self._watchers: Watchers[int] = Watchers()
         self._journal = Journal()
         self._host_signals = HostSignals(self._on_signal) if handle_signals else None
+        self._fd_limit = DescriptorLimit() if raise_fd_limit else None
+        self._warned_of = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[StopFailed | None] | None = None
         self._runs: set[asyncio.Task[None]] = set()
@@ -148,6 +154,8 @@ class Overseer:
         self._unheard = False
         self._journal.reopen()
         opened: asyncio.Future[None] = self._loop.create_future()
+        if self._fd_limit is not None:
+            self._fd_limit.install()
         if self._host_signals is not None:
             self._host_signals.install()
         # A task of its own: the group's cancel scope must be left in the task that entered it, and pytest-asyncio,
@@ -203,6 +211,8 @@ class Overseer:
             cancelled = await settle(task, within=_MARGIN) or cancelled
         if self._host_signals is not None:
             self._host_signals.restore()
+        if self._fd_limit is not None:
+            self._fd_limit.restore()
         self._task = None
         for service in self._services.values():
             service.release()  # while their last lines still have a log to go to
@@ -544,9 +554,24 @@ class Overseer:
     def _start(self, services: Iterable[Service]) -> list[Service]:
         """Ask those that are not live to start, and return them."""
         idle = [service for service in services if not service.state.is_live]
+        self._check_room(len(self._live) + len(idle))
         for service in idle:
             service.post(StartAsked())
         return idle
+
+    def _check_room(self, wanted: int) -> None:
+        """Say before it happens that the descriptors will not do: once, and again only for more services."""
+        limit, fit = fitting()
+        if wanted > fit and wanted > self._warned_of:
+            self._warned_of = wanted
+            _log.warning(
+                "%s: %d services are to run, and about %d fit into the limit of %d open descriptors: raise it "
+                "(ulimit -n), or pass raise_fd_limit=True",
+                self.name,
+                wanted,
+                fit,
+                limit,
+            )
 
     async def _undo(self, began: list[Service]) -> None:
         self._ask_to_stop([service for service in began if service.state.is_live], kill=False)

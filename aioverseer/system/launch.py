@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
+from aioverseer.system.descriptors import fitting
 from aioverseer.system.exits import exit_of, listen, unlisten
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.programs import find
@@ -459,7 +460,11 @@ def _explained(spec: Spec, words: list[str], error: OSError | ValueError) -> Spa
         case errno.ENOEXEC:
             why = f"{program!r} is no program that this system can run: it may lack a #! line"
         case errno.EMFILE | errno.ENFILE:
-            why = "there are no file descriptors left: raise the limit (ulimit -n); a service needs about four"
+            limit, fit = fitting()
+            why = (
+                f"there are no file descriptors left: raise the limit of {limit} (ulimit -n), into which about {fit} "
+                "services fit, or pass Overseer(raise_fd_limit=True)"
+            )
         case errno.E2BIG:
             why = "its arguments and environment are too long for this system: pass them in a file"
         case errno.EAGAIN | errno.ENOMEM:
