@@ -19,18 +19,11 @@ ROOT = str(pathlib.Path(__file__).parents[2])
 FOREVER = Restart("always", max_restarts=None, backoff=Backoff(0.001, 0.001))
 
 
-def host(code: str, **options: object) -> subprocess.CompletedProcess[str]:
+def host(code: str) -> subprocess.CompletedProcess[str]:
     """Run a program that uses the library."""
     environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"}
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-        **options,  # type: ignore[call-overload,no-any-return]
-    )
+    argv = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=20, check=False)
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
@@ -80,7 +73,7 @@ def test_real_limit_of_processes_is_told() -> None:
 
 
 def test_descriptors_run_out_while_services_start_and_others_go_on() -> None:
-    """Those that fit run; the warning comes before, the error names the limit, and all is well after more are allowed."""
+    """Those that fit run; the warning comes before, the error names the limit, and all is well once more fit."""
     done = host("""
         import asyncio, logging, resource, sys
         from aioverseer import *
