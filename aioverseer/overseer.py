@@ -1,6 +1,6 @@
-"""Overseer: the set of services of one application, supervised in one task group.
+"""Overseer: the set of services of one application, and the tasks of their runs.
 
-The group lives in a task of its own, made on entering and kept, so that entering and leaving may happen in different
+Those belong to a task of its own, made on entering and kept, so that entering and leaving may happen in different
 tasks. What one service does is decided and done in ``service.py``; in here live the registry, the order of stops, and
 the news of all.
 """

@@ -176,17 +176,24 @@ async def write_to_it(rig: Rig) -> None:
 
 
 async def feed_it(rig: Rig) -> None:
-    """From an iterator that is closed in any case."""
+    """From an iterator that gives nothing any more, and is closed in any case."""
+    closed = False
 
     async def words() -> AsyncIterator[str]:
         for number in range(3):
             await asyncio.sleep(0)
             yield f"{number}\n"
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            nonlocal closed
+            closed = True
 
     rig.all_gone = True
     async with rig.process("reads", stdin=words, buffered=True) as run:
         await asyncio.sleep(0.001)
         await run.stop()
+        assert closed
 
 
 # --- a service
