@@ -462,7 +462,7 @@ def _explained(spec: Spec, words: list[str], error: OSError | ValueError) -> Spa
         case errno.EMFILE | errno.ENFILE:
             limit, fit = fitting()
             why = (
-                f"there are no file descriptors left: raise the limit of {limit} (ulimit -n), into which about {fit} "
+                f"there are no file descriptors left: raise the limit (ulimit -n) of {limit}, into which about {fit} "
                 "services fit, or pass Overseer(raise_fd_limit=True)"
             )
         case errno.E2BIG:

@@ -38,6 +38,7 @@ from aioverseer import (
 )
 from aioverseer.journal import EventStream
 from aioverseer.system.launch import SystemLauncher
+from aioverseer.system.waiting import settle
 from aioverseer.testing import FakeChild, ScriptedLauncher
 from stepping import LoopTime, StepLoop, children, descriptors, play
 
@@ -80,7 +81,7 @@ class Rig:
     runs: list[Process] = field(default_factory=list)
     overseers: list[tuple[Overseer, EventStream]] = field(default_factory=list)
     all_gone: bool = False
-    taken_back: tuple[str, ...] = ()
+    taken_back: list[Service] = field(default_factory=list)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     async def within(self, scenario: Scenario) -> None:
@@ -211,13 +212,26 @@ async def calls_that_take_back(rig: Rig) -> None:
     """What a cancelled call has begun to start is stopped before the cancellation goes on."""
     overseer = rig.overseer
     overseer.remove("missing")
-    rig.taken_back = ("stubborn",)
+    rig.taken_back = [overseer["stubborn"]]
     await overseer["stubborn"].start()
-    rig.taken_back = tuple(id for id in overseer if not overseer[id].state.is_live)
+    rig.taken_back = [overseer[id] for id in overseer if id != "stubborn"]
     await overseer.start_all()
-    rig.taken_back = ("fails",) if not overseer["fails"].state.is_live else ()
+    rig.taken_back = []
+    await overseer.stop_all()
+    rig.taken_back = [overseer["fails"]]
     await overseer.supervise("fails")
-    rig.taken_back = ()
+    rig.taken_back = []
+    rig.taken_back = [overseer[id] for id in overseer]
+    supervising = asyncio.ensure_future(overseer.supervise_all())
+    try:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    finally:
+        supervising.cancel()
+        cancelled = await settle(supervising, within=1000)
+    if cancelled is not None:
+        raise cancelled
+    rig.taken_back = []
 
 
 async def service_restarts(rig: Rig) -> None:
@@ -423,7 +437,7 @@ async def struck(rig: Rig, scenario: Scenario, strike: Callable[..., None], at: 
     else:
         await victim
     if strike is not everybody:
-        assert [] == [id for id in rig.taken_back if rig.overseer[id].state.is_live]
+        assert [] == [service for service in rig.taken_back if service.state.is_live]
     if rig.all_gone and strike is not everybody:
         gone(rig)
     if strike is not everybody:
@@ -556,3 +570,18 @@ async def test_task_of_an_overseer_that_is_cancelled_before_its_first_step_is_to
         await entering
     async with overseer:
         assert State.FINISHED is (await overseer.supervise(overseer.add("once more", "true").id)).state
+
+
+async def test_task_of_an_overseer_that_is_cancelled_takes_its_programs_along() -> None:
+    """It alone, by somebody who cancels what he does not know: those who wait are told, and leaving works."""
+    before = asyncio.all_tasks()
+    overseer = Overseer()
+    await overseer.__aenter__()
+    own = asyncio.all_tasks() - before
+    service = await overseer.add("family", *PROGRAMS["lasts"][1], restart=Restart("always")).start()
+    waiting = asyncio.ensure_future(service.wait())
+    await asyncio.sleep(0)
+    own.pop().cancel()
+    assert (await waiting).state.is_final
+    await overseer.__aexit__(None, None, None)
+    assert [] == children()

@@ -86,7 +86,7 @@ def test_descriptors_run_out_while_services_start_and_others_go_on() -> None:
                 try:
                     await overseer.start_all()
                 except NotReady as error:
-                    print("error", "limit of 100 (ulimit -n)" in str(error.__cause__))
+                    print("error", "limit (ulimit -n) of 100" in str(error.__cause__))
                 states = {overseer[id].state for id in overseer}
                 print(sorted(map(str, states)))
             print(resource.getrlimit(resource.RLIMIT_NOFILE))
