@@ -513,9 +513,8 @@ async def _attempt(scenario: Scenario, strike: Callable[..., None], at: int, rea
         return await struck(Rig(loop, real), scenario, strike, at)
 
 
-STRIKES: list[Callable[..., None]] = [once, twice(2), again_and_again, by_scope, everybody]
-if LONG:
-    STRIKES += [twice(gap) for gap in (1, 3, 5, 8, 13, 21)]
+GAPS = (1, 2, 3, 5, 8, 13, 21) if LONG else (2,)
+STRIKES: list[Callable[..., None]] = [once, *map(twice, GAPS), again_and_again, by_scope, everybody]
 
 
 @pytest.mark.parametrize("strike", STRIKES, ids=lambda strike: strike.__name__)

@@ -171,7 +171,6 @@ def state_of(pid: int | None) -> str:
         return file.read().rpartition(")")[2].split()[0]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
 async def test_signal_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """EPERM at the seam: the ladder goes on, and says in the end that it is still there."""
     clock = ManualClock()
