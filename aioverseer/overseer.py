@@ -1,6 +1,6 @@
-"""Overseer: the set of services of one application, supervised in one task group.
+"""Overseer: the set of services of one application, and the tasks of their runs.
 
-The group lives in a task of its own, made on entering and kept, so that entering and leaving may happen in different
+Those belong to a task of its own, made on entering and kept, so that entering and leaving may happen in different
 tasks. What one service does is decided and done in ``service.py``; in here live the registry, the order of stops, and
 the news of all.
 """
@@ -8,6 +8,7 @@ the news of all.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import signal as signals
@@ -16,7 +17,6 @@ from types import TracebackType
 from typing import Any, Literal, Self, Unpack, cast, overload
 
 import anyio
-import anyio.abc
 
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import (
@@ -37,7 +37,8 @@ from aioverseer.core.status import Facts, Status
 from aioverseer.journal import EventStream, Journal
 from aioverseer.output import Logs, Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.service import Service
-from aioverseer.system.clock import LoopClock
+from aioverseer.system.clock import steady
+from aioverseer.system.descriptors import DescriptorLimit, fitting
 from aioverseer.system.host_signals import HostSignals
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Launcher
@@ -49,6 +50,10 @@ _log = logging.getLogger("aioverseer")
 
 _MARGIN = 30.0
 """Seconds on top of the longest ladder before leaving gives up on its own task: only a bug of ours takes so long."""
+
+
+_ONE_WISH = 0.1
+"""Seconds within which several signals are one wish: a terminal and a parent that passes it on both send Ctrl-C."""
 
 
 class Overseer:
@@ -75,6 +80,7 @@ class Overseer:
         rng: Rng | None = None,
         launcher: Launcher | None = None,
         shutdown_timeout: float | None = None,
+        raise_fd_limit: bool = False,
         log: Log | Iterable[Log] | None = None,
     ) -> None:
         """Make an overseer without services.
@@ -83,11 +89,15 @@ class Overseer:
             name: For messages and logs.
             handle_signals: Whether SIGINT and SIGTERM stop all services, and a second one kills them; the
                 host's handlers are put back on leaving.
-            clock: Where time comes from; by default the running event loop.
-            rng: Where the chance in backoff delays comes from; by default a generator of its own.
+            clock: Where time comes from; by default the running event loop. When it raises, the event loop's exception
+                handler is told, and real time goes on.
+            rng: Where the chance in backoff delays comes from; by default a generator of its own. When it raises, the
+                service that was to restart ends FATAL with that error.
             launcher: What starts programs; by default the operating system.
             shutdown_timeout: Seconds that leaving and ``stop_all`` may take before everything left is killed; None
                 leaves that to the ladders.
+            raise_fd_limit: Whether the limit of open descriptors (``ulimit -n``) is raised to the hardest allowed while
+                this is in use; a service needs up to five. Programs inherit it, unless their ``rlimits`` say otherwise.
             log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
 
         Raises:
@@ -100,7 +110,7 @@ class Overseer:
                 value=shutdown_timeout,
             )
         self.name = name
-        self.clock: Clock = clock or LoopClock()
+        self.clock: Clock = steady(clock)
         # Not a source of secrets: jitter only has to differ between hosts.
         self.rng: Rng = rng or random.Random()  # noqa: S311
         self._own_launcher = SystemLauncher(many=True)
@@ -113,13 +123,18 @@ class Overseer:
         self._services: dict[str, Service] = {}
         self._live: set[str] = set()
         self._stops = 0
+        self._signalled_at = 0.0
+        self._unheard = False
         self._added = 0
         self._watchers: Watchers[int] = Watchers()
         self._journal = Journal()
         self._host_signals = HostSignals(self._on_signal) if handle_signals else None
+        self._fd_limit = DescriptorLimit() if raise_fd_limit else None
+        self._warned_of = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[StopFailed | None] | None = None
-        self._group: anyio.abc.TaskGroup | None = None
+        self._runs: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
         self._closing: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -136,22 +151,32 @@ class Overseer:
         """
         if self._task is not None:
             raise OverseerError(f"overseer {self.name!r} is in use already: leave it first, or make another one")
+        # anyio loads its backend for the first scope, which may come when no descriptor is left to open it.
+        anyio.CancelScope()
         self._loop = asyncio.get_running_loop()
         self._closing = self._loop.create_future()
         self.received_signal = None
+        self._unheard = False
         self._journal.reopen()
         opened: asyncio.Future[None] = self._loop.create_future()
+        if self._fd_limit is not None:
+            self._fd_limit.install()
         if self._host_signals is not None:
             self._host_signals.install()
         # A task of its own: the group's cancel scope must be left in the task that entered it, and pytest-asyncio,
         # for one, runs set-up, test and tear-down in three.
         self._task = asyncio.create_task(self._host(opened, self._closing), name=f"aioverseer {self.name}")
+        self._task.add_done_callback(functools.partial(self._on_host_end, opened))
         try:
             await opened
-        except asyncio.CancelledError:
+        except BaseException:  # a cancellation, of this task or of the other one
             await self._leave()
             raise
         return self
+
+    def _on_host_end(self, opened: asyncio.Future[None], _task: asyncio.Task[StopFailed | None]) -> None:
+        if not opened.done():  # cancelled before its first step: nobody else can tell who waits
+            opened.set_exception(OverseerError(f"overseer {self.name!r} was cancelled before it had begun"))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -182,6 +207,7 @@ class Overseer:
             (service.spec.stop.total + service.spec.drain_timeout for service in self._services.values()),
             default=0.0,
         )
+        # In real time: it has to end although a clock stands still.
         cancelled = await settle(task, within=longest + _MARGIN)
         if not task.done():
             # The runs still end with the group: each of them kills and reaps its program.
@@ -190,7 +216,9 @@ class Overseer:
             cancelled = await settle(task, within=_MARGIN) or cancelled
         if self._host_signals is not None:
             self._host_signals.restore()
-        self._task = self._group = None
+        if self._fd_limit is not None:
+            self._fd_limit.restore()
+        self._task = None
         for service in self._services.values():
             service.release()  # while their last lines still have a log to go to
         self._own_launcher.close()
@@ -216,29 +244,49 @@ class Overseer:
         return survivors
 
     async def _host(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> StopFailed | None:
-        """Hold the task group from entering to leaving; end it when everything has been stopped.
+        """Hold the runs from entering to leaving; end when everything has been stopped.
 
-        It is cancelled only when the event loop is being closed. The group then cancels the runs, and each of them
-        kills and reaps its program.
+        It is cancelled only when the event loop is being closed. It then cancels the runs, and each of them kills and
+        reaps its program.
         """
         survivors: StopFailed | None = None
-        async with anyio.create_task_group() as group:
-            self._group = group
-            if not opened.done():
-                opened.set_result(None)
-            try:
-                await closing
-                await self._stop_everything(kill=False)
-            except BaseException:  # a KeyboardInterrupt may come anywhere
-                # Nothing may follow the ends that the group is about to bring.
-                self._stops += 1
-                self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=True)
-                raise
+        if not opened.done():
+            opened.set_result(None)
+        try:
+            await closing
+            await self._stop_everything(kill=False)
             survivors = self._survivors()
             if survivors is not None:
                 # What SIGKILL did not end is not waited for: its run is given up, and it is reported.
-                group.cancel_scope.cancel()
+                self._cancel_runs()
+        except BaseException:  # a KeyboardInterrupt may come anywhere
+            # Nothing may follow the ends that this is about to bring.
+            self._stops += 1
+            self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=True)
+            self._cancel_runs()
+            raise
+        finally:
+            await self._end_of_runs()
         return survivors
+
+    async def _end_of_runs(self) -> None:
+        """Wait until no run is left; a cancellation in the meantime is theirs too, and goes on afterwards."""
+        cancelled: asyncio.CancelledError | None = None
+        while self._runs:
+            try:
+                await asyncio.wait(self._runs)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._cancel_runs()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if cancelled is not None:
+            raise cancelled
+
+    def _cancel_runs(self) -> None:
+        for run in list(self._runs):
+            run.cancel()
 
     def _survivors(self) -> StopFailed | None:
         ids = sorted(service.id for service in self._services.values() if service.is_stuck)
@@ -437,11 +485,16 @@ class Overseer:
 
         When this is cancelled, those that it began to start are stopped before the cancellation goes on.
 
+        With ``handle_signals``, one that came before anything was started is heard here: nothing is started then.
+
         Returns:
-            The final Status of each, by name. May be called again.
+            The final Status of each, by name; that of a program which is still there after its whole ladder is
+            STOPPING, and is not waited for. May be called again.
         """
         self.check(starting=True)
-        stops = self._stops
+        # A signal that found nothing to stop was a wish all the same.
+        stops = self._stops - 1 if self._unheard else self._stops
+        self._unheard = False
         known: set[Service] = set()
         began: list[Service] = []
 
@@ -455,7 +508,7 @@ class Overseer:
                 seen, new = self._added, fresh()
                 known.update(new)
                 began += self._start(new)
-                if not self._live:
+                if self._is_over():
                     break
                 await self._idle_or_added(seen)
         except asyncio.CancelledError:
@@ -465,7 +518,11 @@ class Overseer:
 
     async def _idle_or_added(self, seen: int) -> None:
         """Wait until nothing is live, or a service was added behind the first ``seen``."""
-        await self._watchers.watch(self._added, lambda added: not self._live or added != seen)
+        await self._watchers.watch(self._added, lambda added: self._is_over() or added != seen)
+
+    def _is_over(self) -> bool:
+        """Whether nothing is live but what nothing can end."""
+        return all(self._services[id].is_stuck for id in self._live)
 
     async def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
         """Stop all services, each by its ladder and all at once, and return who needed what.
@@ -503,9 +560,24 @@ class Overseer:
     def _start(self, services: Iterable[Service]) -> list[Service]:
         """Ask those that are not live to start, and return them."""
         idle = [service for service in services if not service.state.is_live]
+        self._check_room(len(self._live) + len(idle))
         for service in idle:
             service.post(StartAsked())
         return idle
+
+    def _check_room(self, wanted: int) -> None:
+        """Say before it happens that the descriptors will not do: once, and again only for more services."""
+        limit, fit = fitting()
+        if wanted > fit and wanted > self._warned_of:
+            self._warned_of = wanted
+            _log.warning(
+                "%s: %d services are to run, and about %d fit into the limit of %d open descriptors: raise it "
+                "(ulimit -n), or pass raise_fd_limit=True",
+                self.name,
+                wanted,
+                fit,
+                limit,
+            )
 
     async def _undo(self, began: list[Service]) -> None:
         self._ask_to_stop([service for service in began if service.state.is_live], kill=False)
@@ -610,11 +682,23 @@ class Overseer:
         if starting and self._closing.done():
             raise OverseerError(f"overseer {self.name!r} is being left: nothing can be started any more")
 
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something in the task group; what it raises ends nothing else."""
-        if self._group is None:
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Run something until the overseer is left; what it raises ends nothing else."""
+        if self._task is None:
             raise OverseerError(f"overseer {self.name!r} is not in use: use it inside `async with`")
-        self._group.start_soon(self._guarded, work, name=f"aioverseer {self.name} run")
+        # No task group: one of anyio is cancelled as a whole when one of its tasks is, and complains of a coroutine
+        # that was never awaited when that was before its first step.
+        task = asyncio.create_task(self._guarded(work), name=f"aioverseer {self.name} run")
+        self._runs.add(task)
+        task.add_done_callback(self._on_run_end)
+        return task
+
+    def _on_run_end(self, task: asyncio.Task[None]) -> None:
+        self._runs.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and self._task is not None:
+            # A KeyboardInterrupt or the like, which stops the event loop too: everything ends.
+            self._failure = error
+            self._task.cancel()
 
     async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -635,6 +719,10 @@ class Overseer:
         if report.state.is_final:
             self._watchers.tell(self._added)
 
+    def hear_stuck(self) -> None:
+        """Take note that a service's program is still there after its whole ladder."""
+        self._watchers.tell(self._added)
+
     def _on_log_news(self, id: str, reason: str) -> None:
         _log.warning("%s: %s", id or self.name, reason)
         service = self._services.get(id)
@@ -650,9 +738,17 @@ class Overseer:
     def _on_signal(self, number: signals.Signals) -> None:
         # A second one kills what the first one has not ended yet; once all that is over it is a first one again.
         live = [self._services[id] for id in sorted(self._live)]
-        again = self.received_signal is not None and any(service.state is State.STOPPING for service in live)
+        now = self.clock.now()
+        again = (
+            self.received_signal is not None
+            and now - self._signalled_at >= _ONE_WISH
+            and any(service.state is State.STOPPING for service in live)
+        )
+        if not again:
+            self._signalled_at = now
         self.received_signal = number
         self._stops += 1
+        self._unheard = not live and not self._watchers
         _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
         self._ask_to_stop(live, kill=again)
         self._watchers.tell(self._added)

@@ -41,7 +41,7 @@ from aioverseer.core.state import Exit, State, signal_name
 from aioverseer.core.status import Facts, Status
 from aioverseer.feeding import feed
 from aioverseer.output import LineList, LineQueue, Outlet, Pump
-from aioverseer.system.clock import LoopClock
+from aioverseer.system.clock import steady
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Child, Launcher, Sink, Source
 from aioverseer.system.waiting import Watchers, settle
@@ -101,6 +101,14 @@ class Process:
         """
         options.setdefault("buffered", options.get("output", "read") == "read")
         log = options.get("log")
+        for name in ("restart", "group"):
+            if name in options:
+                value = options.get(name)
+                raise SpecError(
+                    f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add",
+                    option=name,
+                    value=value,
+                )
         if log is not None:
             raise SpecError(
                 f"log={log!r} is for a Service: use Overseer.add, or read the lines", option="log", value=log
@@ -133,7 +141,7 @@ class Process:
         self, spec: Spec, *, clock: Clock | None, launcher: Launcher | None, hooks: Hooks | None = None
     ) -> None:
         self.spec = spec
-        self._clock = clock or LoopClock()
+        self._clock = steady(clock)
         self._launcher = launcher or SystemLauncher()
         self._hooks = hooks
         self._run = Run(ladder=spec.stop, delay=spec.delay_start)
@@ -472,8 +480,15 @@ class Process:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        # Cancelled before its first step, when all tasks of a loop are: nobody else can tell those who wait.
-        if task.cancelled() and self._child is None and self.pid is None and not self.state.is_final:
+        if task.cancelled():
+            self.end_unbegun()
+
+    def end_unbegun(self) -> None:
+        """End a run whose task is over without having begun, and so could not tell those who wait.
+
+        That is a task cancelled before its first step, when all tasks of a loop are.
+        """
+        if self._child is None and self.pid is None and self.state.is_live:
             self.post(SpawnFailed(error=self._start_cancelled()))
 
     def _send(self, action: SendSignal) -> None:
@@ -537,7 +552,7 @@ class Process:
         if self.spec.leftovers == "kill":
             child.sweep()
         try:
-            await self._drain()
+            await self._drain(patient=cancelled is None)
         except asyncio.CancelledError as error:
             cancelled = error
         self._child = None
@@ -574,14 +589,14 @@ class Process:
         spec = self.spec
         return LineSplitter(encoding=spec.encoding, errors=spec.errors, line_limit=spec.line_limit)
 
-    async def _drain(self) -> None:
-        """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe.
+    async def _drain(self, *, patient: bool) -> None:
+        """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe, if patient.
 
         What is kept may hold it as long as it likes: that is not waited for.
         """
         for pump in self._pumps:
             pump.drain()
-        if self.spec.leftovers == "keep" or all(pump.ended for pump in self._pumps):
+        if not patient or self.spec.leftovers == "keep" or all(pump.ended for pump in self._pumps):
             return
         drained = self._drained = asyncio.get_running_loop().create_future()
         timer = self._clock.call_at(self._clock.now() + self.spec.drain_timeout, lambda: _resolve(drained))
@@ -649,7 +664,7 @@ class Process:
             return
         ended = self._watchers.watch(self, lambda process: process.state.is_final or process.is_stuck)
         within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
-        cancelled = await settle(ended, within=within)
+        cancelled = await settle(ended, within=within, clock=self._clock)
         ended.cancel()
         if raise_cancelled and cancelled is not None:
             raise cancelled

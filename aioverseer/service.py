@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self, assert_never
 
@@ -34,9 +34,11 @@ from aioverseer.core.supervision import (
     AwaitReady,
     BeginRun,
     EndRun,
+    Failed,
     Ready,
     RestartAsked,
     RunEnded,
+    ServiceAction,
     Supervision,
 )
 from aioverseer.core.why import Why
@@ -70,12 +72,16 @@ class Host(Protocol):
         """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
         ...
 
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something in the overseer's task group."""
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Run something until the overseer is left."""
         ...
 
     def hear(self, facts: Facts, report: Report) -> None:
         """Take note of a transition of the service that the facts are of."""
+        ...
+
+    def hear_stuck(self) -> None:
+        """Take note that a service's program is still there after its whole ladder."""
         ...
 
 
@@ -117,7 +123,7 @@ class Service:
         self._run = 0
         """Number of the current or last run, from 1."""
         self._hooks = Hooks(
-            run_soon=self._run_soon, outlet=self._outlet, on_report=self._on_report, on_stuck=self._tell_stops
+            run_soon=self._run_soon, outlet=self._outlet, on_report=self._on_report, on_stuck=self._on_stuck
         )
         self._removed = False
         self._forsaken = False
@@ -438,6 +444,9 @@ class Service:
         """Return what a Status is made of."""
         machine, process, spec = self._machine, self._process, self._spec
         stdout, stderr = process.kept_lines() if lines and process is not None else (None, None)
+        reason = machine.reason
+        if process is not None and process.is_stuck:
+            reason = f"{reason}; {process.facts(lines=False).reason}"
         return Facts(
             spec,
             None if process is None else process.pid,
@@ -450,7 +459,7 @@ class Service:
             stdout,
             stderr,
             machine.restarts,
-            machine.reason,
+            reason,
             spec.restart.max_restarts,
             self._host.log_files.lost(spec.id),
         )
@@ -470,9 +479,6 @@ class Service:
     def forsake(self) -> None:
         """End the waits: the overseer has been left, so nothing comes any more. It may be entered again."""
         self.release()
-        # The group is gone, and with it a task that was cancelled before its first step.
-        self._due_runs.clear()
-        self._has_task = False
         self._forsaken = True
         self._watchers.tell(self.status())
         self._forsaken = False
@@ -491,7 +497,8 @@ class Service:
     async def undo(self, why: str) -> None:
         """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
         ended = self.ask_to_stop(StopAsked(why=why))
-        await settle(ended, within=self._spec.stop.total + self._spec.drain_timeout + _MARGIN)
+        within = self._spec.stop.total + self._spec.drain_timeout + _MARGIN
+        await settle(ended, within=within, clock=self._host.clock)
         ended.cancel()
 
     def post(self, given: Input) -> None:
@@ -505,12 +512,24 @@ class Service:
         self._feeding = True
         try:
             while self._inbox:
-                self._feed(self._inbox.popleft())
+                try:
+                    self._perform(self._machine.feed(self._inbox.popleft(), self._host.clock.now()))
+                except Exception as error:  # noqa: BLE001  # the user's source of chance, or a bug: this service ends
+                    self._fail(error)
         finally:
             self._feeding = False
 
-    def _feed(self, given: Input) -> None:
-        for action in self._machine.feed(given, self._host.clock.now()):
+    def _fail(self, error: Exception) -> None:
+        """End for good, with the program, because a step of this service has raised: half of it may be missing."""
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"aioverseer: a step of service {self.id!r} has raised, it ends FATAL", "exception": error}
+        )
+        self._inbox.clear()
+        live = self._process is not None and self._process.state.is_live
+        self._perform(self._machine.feed(Failed(error=error, live=live), self._machine.now))
+
+    def _perform(self, actions: Iterable[ServiceAction | Report]) -> None:
+        for action in actions:
             match action:  # the frequent ones first
                 case Report():
                     self._tell(action)
@@ -553,7 +572,15 @@ class Service:
         self._due_runs.append(work)
         if not self._has_task:
             self._has_task = True
-            self._host.start_soon(self._run_due)
+            self._host.start_soon(self._run_due).add_done_callback(self._on_task_end)
+
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and self._due_runs:
+            # Before its first step, when all tasks of a loop are: nobody else can tell those who wait.
+            self._due_runs.clear()
+            self._has_task = False
+            if self._process is not None:
+                self._process.end_unbegun()
 
     async def _run_due(self) -> None:
         try:
@@ -592,6 +619,10 @@ class Service:
         if self._watchers:
             self._watchers.tell(self.status() if self._spec.buffered else facts.status())
         self._tell_stops()
+
+    def _on_stuck(self) -> None:
+        self._tell_stops()
+        self._host.hear_stuck()
 
     def _on_due(self) -> None:
         self._timer = None

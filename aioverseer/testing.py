@@ -243,6 +243,7 @@ class RunningChild:
         self._script = script
         self._clock = clock
         self._steps = iter(script.steps)
+        self._timer: _ManualTimer | None = None
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._act()
 
@@ -286,6 +287,8 @@ class RunningChild:
         if self._exit.done():
             return
         self._exit.set_result(exit)
+        if self._timer is not None:
+            self._timer.cancel()
         if self.stdin is not None:
             self.stdin.broken = True
         for source in (self.stdout, self.stderr):
@@ -297,7 +300,7 @@ class RunningChild:
             if self._exit.done():
                 return
             if (seconds := step(self)) > 0:
-                self._clock.call_at(self._clock.now() + seconds, self._act)
+                self._timer = self._clock.call_at(self._clock.now() + seconds, self._act)
                 return
 
 

@@ -155,6 +155,7 @@ def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> No
     on_the_loop = {
         "check",
         "hear",
+        "hear_stuck",
         "start_soon",
         "adopt",
         "close",

@@ -20,6 +20,10 @@ FINAL_TIMEOUT = 2.0
 """Seconds to wait for the end after SIGKILL, before the program is reported as one that does not die."""
 
 
+LEAST_FINAL_TIMEOUT = 1.0
+"""The least of that, whatever a ladder says."""
+
+
 class Step(NamedTuple):
     """One rung: send ``signal``, then wait up to ``timeout`` seconds for the end."""
 
@@ -75,7 +79,8 @@ class Stop:
         Args:
             signal: What asks the program to end; ignored when ``steps`` is given.
             timeout: Seconds before the next step; ignored when ``steps`` is given.
-            steps: Pairs of signal and seconds, for example ``[(SIGINT, 5), (SIGTERM, 5)]``.
+            steps: Pairs of signal and seconds, for example ``[(SIGINT, 5), (SIGTERM, 5)]``. Behind SIGKILL at least
+                one second is waited before a program is reported as still there.
             scope: Whom the steps before SIGKILL reach.
 
         Raises:
@@ -94,6 +99,8 @@ class Stop:
                 )
         if rungs[-1].signal != signals.SIGKILL:
             rungs.append(Step(signals.SIGKILL, FINAL_TIMEOUT))
+        # Even SIGKILL takes a moment: without one, each program would be reported as still there.
+        rungs[-1] = Step(signals.SIGKILL, max(rungs[-1].timeout, LEAST_FINAL_TIMEOUT))
         if scope not in ("tree", "leader"):
             raise SpecError(
                 f'stop.scope={scope!r} is unknown: pass "tree" or "leader"', option="stop.scope", value=scope

@@ -246,7 +246,7 @@ class _ByteSplitter:
     def _split(self, data: bytes) -> list[Any]:
         encoding = self._encoding
         lines: list[Any]
-        lines = data.split(b"\n") if encoding is None else data.decode(encoding, self._errors).split("\n")
+        lines = data.split(b"\n") if encoding is None else _decoded(data, encoding, self._errors).split("\n")
         lines.pop()
         return lines
 
@@ -267,7 +267,7 @@ class _ByteSplitter:
         for line in data[:-1].split(b"\n"):
             start = self._cut_pieces(line, len(line), lines)
             rest = line[start:]
-            lines.append(rest if self._encoding is None else rest.decode(self._encoding, self._errors))
+            lines.append(rest if self._encoding is None else _decoded(rest, self._encoding, self._errors))
         return lines
 
     def _take_pieces(self) -> list[Any]:
@@ -290,7 +290,7 @@ class _ByteSplitter:
             if self._encoding is None:
                 pieces.append(ContinuedBytes(piece))
             else:
-                pieces.append(ContinuedLine(piece.decode(self._encoding, self._errors)))
+                pieces.append(ContinuedLine(_decoded(piece, self._encoding, self._errors)))
             start = stop
         return start
 
@@ -336,7 +336,12 @@ class _TextSplitter:
         """Bytes of the rest, or somewhat more where the encoding has shifts."""
 
     def feed(self, chunk: bytes) -> list[Any]:
-        return self._take(self._decoder.decode(chunk))
+        try:
+            text = self._decoder.decode(chunk)
+        except Exception:  # noqa: BLE001  # as in _decoded
+            self._decoder = _decoder(self._encoding, "replace")
+            text = self._decoder.decode(chunk)
+        return self._take(text)
 
     def finish(self) -> list[Any]:
         lines = self._take(self._decoder.decode(b"", final=True))
@@ -425,6 +430,13 @@ class _MarkedDecoder:
         order = order or ("le" if sys.byteorder == "little" else "be")
         self._decoder = codecs.getincrementaldecoder(f"{self._name}-{order}")(self._errors)
         return self._decoder.decode(data, final)
+
+
+def _decoded(data: bytes | bytearray, encoding: str, errors: str) -> str:
+    try:
+        return data.decode(encoding, errors)
+    except Exception:  # noqa: BLE001  # an error handler of the user's: what the program wrote is not lost for it
+        return data.decode(encoding, "replace")
 
 
 def _decoder(encoding: str, errors: str) -> _Decoder:

@@ -132,7 +132,7 @@ class Run(Machine[RunAction]):
             case Spawned() | SpawnFailed():
                 return self._launched and self.pid is None
             case Due():
-                return not self._launched or (self.pid is not None and not self.stuck)
+                return not self.stuck and (not self._launched or self.state is State.STOPPING)
             case Exited():
                 return self.pid is not None
             case Broken():
@@ -165,6 +165,7 @@ class Run(Machine[RunAction]):
     def stop_after_spawn(self, given: Spawned) -> list[RunAction]:
         """It was to stop before it existed: begin the ladder."""
         self.pid = given.pid
+        self.stuck = False
         return self._take_rung()
 
     def fail(self, given: SpawnFailed) -> list[RunAction]:
@@ -172,6 +173,11 @@ class Run(Machine[RunAction]):
         self.error = given.error
         self.to(State.FATAL, f"could not be started: {given.error}")
         return []
+
+    def fail_stopped(self, given: SpawnFailed) -> list[RunAction]:
+        """FATAL: it could not be started, and nobody has to wait for it any more."""
+        self.stuck = False
+        return [*self.fail(given), Disarm()]
 
     def give_up(self, given: Broken) -> list[RunAction]:
         """FATAL: it could not be looked after."""
@@ -185,7 +191,7 @@ class Run(Machine[RunAction]):
         if self._launched:
             self._aim(given)
             self.to(State.STOPPING, f"{given.why} while it was being started")
-            return []
+            return [self._wait_for_spawn()]
         self.to(State.INTERRUPT, f"{given.why} before it was started")
         return [Disarm()]
 
@@ -204,10 +210,14 @@ class Run(Machine[RunAction]):
             return []
         self._rung = last
         self.stuck = False
-        return self._take_rung() if self.pid is not None else []
+        return self._take_rung() if self.pid is not None else [self._wait_for_spawn()]
 
     def next_rung(self, _given: Due) -> list[RunAction]:
         """The step has had its time: take the next, or report that there is none."""
+        if self.pid is None:
+            self.stuck = True
+            self.reason = f"{self._why}; the system has been starting it since, and there is nothing to signal yet"
+            return [Stuck()]
         if self._rung + 1 < len(self._ladder.steps):
             self._rung += 1
             return self._take_rung()
@@ -232,6 +242,10 @@ class Run(Machine[RunAction]):
     def _aim(self, given: StopAsked) -> None:
         self._why = given.why
         self._rung = len(self._ladder.steps) - 1 if given.kill else 0
+
+    def _wait_for_spawn(self) -> Arm:
+        # A spawn may take for ever, for example where the program lies on a file system that does not answer.
+        return Arm(seconds=sum(step.timeout for step in self._ladder.steps[self._rung :]))
 
     def _take_rung(self) -> list[RunAction]:
         step = self._ladder.steps[self._rung]
@@ -269,7 +283,7 @@ Run.table = cast(
         (State.STOPPING, Broken): Run.give_up,
         (State.STOPPING, StopAsked): Run.stop_again,
         (State.STOPPING, Spawned): Run.stop_after_spawn,
-        (State.STOPPING, SpawnFailed): Run.fail,
+        (State.STOPPING, SpawnFailed): Run.fail_stopped,
         (State.STOPPING, Due): Run.next_rung,
         (State.STOPPING, Exited): Run.end_stopped,
         **{(state, StartAsked): Run.ignore for state in _FINAL},

@@ -114,7 +114,8 @@ class Spec:
             a slow reader slows the program.
         merge_stderr: Whether standard error is written into standard output, in order.
         encoding: How bytes become text; None delivers bytes.
-        errors: What becomes of bytes that the encoding does not know, as in ``bytes.decode``.
+        errors: What becomes of bytes that the encoding does not know, as in ``bytes.decode``. Where a handler of your
+            own raises, they are replaced.
         line_limit: Bytes; a longer line arrives in pieces of this size.
         queue_size: Lines that a stream holds before the program is slowed down.
         drain_timeout: Seconds to wait for the end of the output once the program has ended, when something
@@ -378,7 +379,7 @@ class _Checker:
         try:
             # Whatever raises here would end the reading in the middle of the output.
             b"\xff".decode("ascii", cast("str", errors))
-        except (LookupError, TypeError, ValueError):
+        except Exception:  # noqa: BLE001  # an error handler of the user's own may raise anything
             raise self.refuse(
                 "errors",
                 errors,

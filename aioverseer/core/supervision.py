@@ -19,6 +19,7 @@ __all__ = [
     "AwaitReady",
     "BeginRun",
     "EndRun",
+    "Failed",
     "Ready",
     "RestartAsked",
     "RunEnded",
@@ -44,6 +45,14 @@ class RunEnded(Input):
     """The run is over and its output delivered; ``exit`` is None when it never had a program."""
 
     exit: Exit | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Failed(Input):
+    """Something raised in a step of it: a source of chance of the user's, or a bug; ``live``: its run goes on."""
+
+    error: BaseException
+    live: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,6 +110,7 @@ class Supervision(Machine[ServiceAction]):
         self._steady: float | None = None  # ready time of runs that were ended by a restart on request: not judged yet
         self._anew = False  # wanted again after a stop: what follows is a new start, not the rest of a restart
         self._kill = False
+        self._failure: BaseException | None = None  # what it ends FATAL for, once its run is over
 
     @property
     def policy(self) -> Restart:
@@ -196,6 +206,30 @@ class Supervision(Machine[ServiceAction]):
         self.wanted = False
         return []
 
+    def fail(self, given: Failed) -> list[ServiceAction]:
+        """FATAL; by way of STOPPING when its run has to be killed first."""
+        self.wanted = False
+        self.due = None
+        self._failure = given.error
+        if not given.live:
+            self._end_failed(given.error)
+            return []
+        self._kill = True
+        why = f"something raised in a step of it: {given.error!r}"
+        self.to(State.STOPPING, why)
+        return [EndRun(kill=True, why=why)]
+
+    def fail_backoff(self, given: Failed) -> list[ServiceAction]:
+        """FATAL: nothing runs."""
+        self.wanted = False
+        self.due = None
+        self._end_failed(given.error)
+        return [Disarm()]
+
+    def _end_failed(self, error: BaseException) -> None:
+        self.error = error
+        self.to(State.FATAL, f"something raised in a step of it: {error!r}")
+
     def judge_spawn(self, given: SpawnFailed) -> list[ServiceAction]:
         """The policy judges a program that could not be started like one that failed."""
         self.error = given.error
@@ -210,7 +244,7 @@ class Supervision(Machine[ServiceAction]):
         return self._judge(given.exit, str(given.exit))
 
     def end_stopped(self, given: RunEnded) -> list[ServiceAction]:
-        """INTERRUPT, or STARTING when it is wanted again."""
+        """INTERRUPT, or STARTING when it is wanted again; FATAL when it was stopped for an error."""
         if self.wanted:
             if self._anew:
                 return self._start()
@@ -218,6 +252,9 @@ class Supervision(Machine[ServiceAction]):
                 self._steady = max(self._steady or 0.0, self.since - self._ready_at)
             self.restarts += 1
             return self._begin("is being restarted on request")
+        if self._failure is not None:
+            self._end_failed(self._failure)
+            return []
         how = "" if given.exit is None else f"; {given.exit}"
         self.to(State.INTERRUPT, f"{self.reason}{how}")
         return []
@@ -237,6 +274,7 @@ class Supervision(Machine[ServiceAction]):
         self._ready_at = None
         self._anew = False
         self._kill = False
+        self._failure = None
         self.to(State.STARTING, reason)
         return [BeginRun(number=self.runs, delay=delay)]
 
@@ -278,6 +316,7 @@ Supervision.table = cast(
         (State.INITIAL, StartAsked): Supervision.start,
         (State.INITIAL, RestartAsked): Supervision.start,
         (State.INITIAL, StopAsked): Supervision.unwant,
+        (State.INITIAL, Failed): Supervision.ignore,
         (State.STARTING, StartAsked): Supervision.ignore,
         (State.STARTING, RestartAsked): Supervision.restart,
         (State.STARTING, StopAsked): Supervision.stop,
@@ -285,15 +324,18 @@ Supervision.table = cast(
         (State.STARTING, SpawnFailed): Supervision.judge_spawn,
         (State.STARTING, Ready): Supervision.note_ready,
         (State.STARTING, RunEnded): Supervision.judge_end,
+        (State.STARTING, Failed): Supervision.fail,
         (State.RUNNING, StartAsked): Supervision.ignore,
         (State.RUNNING, RestartAsked): Supervision.restart,
         (State.RUNNING, StopAsked): Supervision.stop,
         (State.RUNNING, SpawnFailed): Supervision.judge_spawn,
         (State.RUNNING, RunEnded): Supervision.judge_end,
+        (State.RUNNING, Failed): Supervision.fail,
         (State.BACKOFF, StartAsked): Supervision.launch_now,
         (State.BACKOFF, RestartAsked): Supervision.launch_now,
         (State.BACKOFF, StopAsked): Supervision.stop_backoff,
         (State.BACKOFF, Due): Supervision.launch_due,
+        (State.BACKOFF, Failed): Supervision.fail_backoff,
         (State.STOPPING, StartAsked): Supervision.want_again,
         (State.STOPPING, RestartAsked): Supervision.want_again,
         (State.STOPPING, StopAsked): Supervision.want_no_more,
@@ -301,8 +343,10 @@ Supervision.table = cast(
         (State.STOPPING, SpawnFailed): Supervision.fail_stopped,
         (State.STOPPING, Ready): Supervision.ignore,
         (State.STOPPING, RunEnded): Supervision.end_stopped,
+        (State.STOPPING, Failed): Supervision.fail,
         **{(state, StartAsked): Supervision.start for state in _FINAL},
         **{(state, RestartAsked): Supervision.start for state in _FINAL},
         **{(state, StopAsked): Supervision.unwant for state in _FINAL},
+        **{(state, Failed): Supervision.ignore for state in _FINAL},
     },
 )

@@ -1,113 +1,177 @@
-"""How asyncio learns of the end of a child on Python 3.11: without a thread for each.
+"""How the end of a child is learnt of: by one pidfd, which asyncio, its signals and its exit status share.
 
-From 3.12 on it does so by itself, and nothing of this is used. Nothing in here starts or reaps a child that is not
-asyncio's.
+On Python 3.11 asyncio would take a thread for each child, and from 3.12 on a pidfd of its own, a selector's key and two
+calls on its wake-up pipe. Where this cannot stand in (other event loops, Python 3.14, no pidfds, a watcher that the
+application has chosen), asyncio does as it always does. Nothing in here starts a child or sends a signal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, Self, TypeVar
 
-__all__ = ["without_thread"]
+from aioverseer.core.state import Exit
+from aioverseer.system.exits import LOST, kept_exit
+from aioverseer.system.poller import ReaderWatch
+
+__all__ = ["ChildWatch", "watched"]
 
 T = TypeVar("T")
 
 # The watcher of asyncio's policy is asked for in the first step of create_subprocess_exec and at no other time. It
-# belongs to the application, so ours stands there for that step alone, and only in the place of the default, which
-# takes a thread for each child. What another thread spawns at that moment is watched just as well.
-# asyncio.PidfdChildWatcher will not do: it belongs to one loop, and set_child_watcher would close the other watcher.
-# The attribute is private, but 3.11 gets no more than security fixes: it stays.
+# belongs to the application, so ours stands there for that step alone, and only in the place of a default one.
+# asyncio.PidfdChildWatcher will not do on 3.11: it belongs to one loop, and set_child_watcher closes the one before.
+# These names are private, but these versions of Python get no more than security fixes: they stay.
 _ATTRIBUTE = "_watcher"
+_DEFAULTS = ("ThreadedChildWatcher", "PidfdChildWatcher")
+_CAN = sys.version_info < (3, 14) and hasattr(os, "pidfd_open")
 
 
-class _Watcher:
-    """Learns of an end by a pidfd, as asyncio does from 3.12 on; has what is used of ``AbstractChildWatcher``."""
+class ChildWatch:
+    """What is known of one child that is being started.
+
+    Attributes:
+        pidfd: Refers to it, whatever becomes of its number; None where asyncio does as it always does.
+        exit: How it has ended, from the moment when it was reaped.
+    """
+
+    __slots__ = ("_args", "_callback", "_owned", "_pid", "_readers", "exit", "pidfd")
+
+    def __init__(self, readers: ReaderWatch) -> None:
+        """Watch nothing yet.
+
+        Args:
+            readers: What tells that it has ended.
+        """
+        self._readers = readers
+        self._owned = False
+        self.pidfd: int | None = None
+        self.exit: Exit | None = None
+
+    def own(self) -> None:
+        """Keep the pidfd until ``release``; without an owner it is closed at the end of the child."""
+        self._owned = True
+
+    def release(self) -> None:
+        """Let go of the pidfd, now or at the end of the child, who is still to be reaped."""
+        self._owned = False
+        if self.exit is not None and self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+    def begin(self, pid: int, callback: Callable[..., object], args: tuple[Any, ...]) -> bool:
+        """Watch a child for asyncio; return False where that cannot be."""
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except OSError:  # an old kernel, a container that forbids it, or no descriptor is left
+            return False
+        self._pid, self._callback, self._args = pid, callback, args
+        self._readers.add_reader(self.pidfd, self._on_end)
+        return True
+
+    def _on_end(self) -> None:
+        pidfd = self.pidfd
+        if pidfd is None:
+            return
+        self._readers.remove_reader(pidfd)
+        try:
+            returncode = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        except ChildProcessError:  # somebody else in this host has reaped it
+            returncode = LOST
+            self.exit = kept_exit(pidfd) or Exit()
+        else:
+            self.exit = Exit.from_returncode(returncode)
+        callback, args = self._callback, self._args
+        del self._callback, self._args  # they hold the transport, and the Process that holds this
+        if not self._owned:
+            self.release()
+        # In this thread already: asyncio's own callback would wake the loop by its pipe for that.
+        exited = getattr(args[0], "_process_exited", None) if args else None
+        if exited is not None:
+            exited(returncode)
+        else:
+            callback(self._pid, returncode, *args)
+
+
+class _StandIn:
+    """Our watcher in the place of asyncio's, for all threads that are in such a step; has what is asked for there."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._policy: object = None
+        self._replaced: Any = None
+        self._mine = threading.local()
+
+    def enter(self, watch: ChildWatch) -> None:
+        """Stand in, and watch for this thread what it starts."""
+        self._mine.watch = watch
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            policy: Any = asyncio.get_event_loop_policy()  # type: ignore[deprecated]  # not on these versions
+            watcher = getattr(policy, _ATTRIBUTE, policy)
+            if watcher is None and hasattr(policy, "_init_watcher"):
+                policy._init_watcher()  # noqa: SLF001  # as above
+                watcher = getattr(policy, _ATTRIBUTE)
+            self._policy, self._replaced = policy, watcher
+            if type(watcher).__name__ in _DEFAULTS and type(watcher).__module__.startswith("asyncio."):
+                setattr(policy, _ATTRIBUTE, self)
+
+    def leave(self) -> None:
+        """Put back what was there, unless somebody else has changed it meanwhile."""
+        self._mine.watch = None
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and getattr(self._policy, _ATTRIBUTE, None) is self:
+                setattr(self._policy, _ATTRIBUTE, self._replaced)
 
     def __enter__(self) -> Self:
-        """Return this."""
         return self
 
     def __exit__(self, *exc: object) -> None:
         """Nothing to do."""
 
     def is_active(self) -> bool:
-        """Whether it can be used: always."""
         return True
 
     def attach_loop(self, loop: object) -> None:
         """Nothing to do: it is the running one."""
 
     def add_child_handler(self, pid: int, callback: Callable[..., object], *args: Any) -> None:
-        """Call back once it has ended."""
-        try:
-            pidfd = os.pidfd_open(pid)
-        except (OSError, AttributeError):  # an old kernel, a container that forbids it, no descriptor is left
-            threads: Any = asyncio.ThreadedChildWatcher()
-            threads.add_child_handler(pid, callback, *args)
-            return
-        loop = asyncio.get_running_loop()
-
-        def on_end() -> None:
-            loop.remove_reader(pidfd)
-            try:
-                returncode = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            except ChildProcessError:
-                returncode = 255  # somebody else has reaped it: what asyncio says then
-            os.close(pidfd)
-            callback(pid, returncode, *args)
-
-        loop.add_reader(pidfd, on_end)
+        watch: ChildWatch | None = getattr(self._mine, "watch", None)
+        if watch is None:  # another thread of the application has started it at this very moment
+            watch = ChildWatch(asyncio.get_running_loop())
+        if not watch.begin(pid, callback, args):
+            self._replaced.add_child_handler(pid, callback, *args)
 
 
-_WATCHER = _Watcher()
-
-
-class _Stead:
-    """Has our watcher stand in for that of the policy while anybody, in whatever thread, is in such a step."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._policy: object = None
-        self._replaced: object = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside > 1:
-                return
-            policy = asyncio.get_event_loop_policy()  # type: ignore[deprecated]  # not on 3.11
-            watcher = getattr(policy, _ATTRIBUTE, policy)
-            self._policy, self._replaced = policy, watcher
-            if watcher is None or type(watcher) is asyncio.ThreadedChildWatcher:
-                setattr(policy, _ATTRIBUTE, _WATCHER)
-
-    def __exit__(self, *exc: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and getattr(self._policy, _ATTRIBUTE, None) is _WATCHER:
-                setattr(self._policy, _ATTRIBUTE, self._replaced)
-
-
-_stead = _Stead()
+_stand_in = _StandIn()
 
 
 @coroutine
-def without_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> Generator[Any, Any, T]:
-    """Do what is asked for, its first step with a watcher that needs no thread.
+def watched(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Generator[Any, Any, T]:
+    """Do what is asked for, and have its child watched where that can be.
 
     Args:
+        watch: Is to know of the child.
         work: A call of ``create_subprocess_exec``.
     """
+    if not _CAN or not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+        return (yield from work().__await__())
     steps = work()
     try:
-        with _stead:
+        _stand_in.enter(watch)
+        try:
             waited = steps.send(None)
+        finally:
+            _stand_in.leave()
         while True:
             try:
                 sent = yield waited

@@ -23,7 +23,9 @@ from weakref import WeakValueDictionary
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
-from aioverseer.system.child_watch import without_thread
+from aioverseer.system.child_watch import ChildWatch, watched
+from aioverseer.system.descriptors import fitting
+from aioverseer.system.exits import exit_of, listen, unlisten
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.poller import Poller, ReaderWatch, poller_for
 from aioverseer.system.programs import find, locate
@@ -44,35 +46,46 @@ class SystemChild:
     def __init__(
         self,
         process: asyncio.subprocess.Process,
+        watch: ChildWatch,
         *,
         stdin: WritePipe | None,
         stdout: ReadPipe | None,
         stderr: ReadPipe | None,
     ) -> None:
         self._process = process
-        # Made for the first signal: most programs of a crash loop never get one.
+        self._watch = watch
+        # Of our own where the watch has none, made for the first signal.
         self._pidfd: int | None = None
-        self._ended = False
+        self._exit: Exit | None = None
         self.pid = process.pid
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
+        watch.own()
+        if watch.pidfd is None:
+            listen(self)
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
         """Send a signal to the group, or to the leader alone; see ``seam.Child``."""
-        if self._ended or self._process.returncode is not None:
+        if self._has_ended():
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
-        if self._pidfd is None:
-            self._pidfd = _pidfd_of(self.pid)
-        if self._pidfd is not None and self._signal_by_pidfd(self._pidfd, number, leader_only=leader_only):
-            return
-        self._signal_by_number(number, leader_only=leader_only)
+        pidfd = self._watch.pidfd
+        if pidfd is None:
+            if self._pidfd is None:
+                self._pidfd = _pidfd_of(self.pid)
+            pidfd = self._pidfd
+        if pidfd is None or not self._signal_by_pidfd(pidfd, number, leader_only=leader_only):
+            self._signal_by_number(number, leader_only=leader_only)
 
     async def wait(self) -> Exit:
         """Wait for the end of the leader; see ``seam.Child``."""
         returncode = await self._process.wait()
-        self._ended = True
-        return Exit.from_returncode(returncode)
+        if self._exit is None:
+            self._exit = self._watch.exit or exit_of(returncode, self.pid, self._pidfd)
+        return self._exit
+
+    def _has_ended(self) -> bool:
+        return self._exit is not None or self._watch.exit is not None or self._process.returncode is not None
 
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set the size of its terminal; see ``seam.Child``."""
@@ -83,29 +96,21 @@ class SystemChild:
 
     def sweep(self) -> None:
         """Kill what is left in the group; see ``seam.Child``."""
+        pidfd = self._pidfd if self._watch.pidfd is None else self._watch.pidfd
         with contextlib.suppress(OSError):
-            if self._pidfd is None or not self._signal_by_pidfd(self._pidfd, signal.SIGKILL, leader_only=False):
-                self._sweep_by_number()
+            if pidfd is None or not self._signal_by_pidfd(pidfd, signal.SIGKILL, leader_only=False):
+                _sweep_group(self.pid)
 
     def close(self) -> None:
         """Let go of every descriptor; see ``seam.Child``."""
+        unlisten(self)
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
+        self._watch.release()
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
-
-    def _sweep_by_number(self) -> None:
-        # Its number is given to nobody else while its group has a member (POSIX), so a group of this number without a
-        # leader is what ours has left, and one with a leader is somebody else's. Both are asked without a signal;
-        # mostly there is no such group.
-        os.getpriority(os.PRIO_PGRP, self.pid)
-        self._refuse_what_is_ours()
-        try:
-            os.getsid(self.pid)
-        except ProcessLookupError:
-            os.killpg(self.pid, signal.SIGKILL)
 
     def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
         """Send it and return True, or return False where this kernel cannot."""
@@ -115,25 +120,20 @@ class SystemChild:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOSYS):  # before Linux 6.9, or before 5.1
                 raise
-            if error.errno == errno.EINVAL and not self._ended:
-                # On 3.11 a thread reaps before asyncio tells: raise now if the number is the child's no more.
+            if error.errno == errno.EINVAL and not self._has_ended():
+                # A thread of asyncio reaps before it tells: raise now if the number is the child's no more.
                 signal.pidfd_send_signal(pidfd, 0)
             return False
         return True
 
     def _signal_by_number(self, number: int, *, leader_only: bool) -> None:
         # The number is still the child's, or the kernel would say that we have no such child.
-        self._refuse_what_is_ours()
+        _refuse_what_is_ours(self.pid)
         _ask_whether_ours(os.P_PID, self.pid)
         if leader_only:
             os.kill(self.pid, number)
         else:
             os.killpg(self.pid, number)
-
-    def _refuse_what_is_ours(self) -> None:
-        # 0 and 1 and our own group can only come from a bug, and would be a disaster: look once more.
-        if self.pid <= 1 or self.pid in (os.getpid(), os.getpgrp()):
-            raise ProcessLookupError(errno.ESRCH, f"{self.pid} is no child of this host")
 
 
 _turns: WeakValueDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakValueDictionary()
@@ -184,14 +184,16 @@ class SystemLauncher:
         words = _command_line(spec)
         environment = _environment(spec)
         loop = asyncio.get_running_loop()
-        with _Descriptors(spec, self._watch_on(loop), self._null_device()) as ours:
+        readers = self._watch_on(loop)
+        watch = ChildWatch(readers)
+        with _Descriptors(spec, readers, self._null_device()) as ours:
             ours.open(capture=capture)
             words = [*ours.prefix, *words]
             try:
-                process = await self._spawn(loop, spec, words, environment, ours)
+                process = await self._spawn(loop, spec, words, environment, ours, watch)
             except (OSError, ValueError) as error:
                 raise _explained(spec, words, error) from error
-            return ours.hand_over(process)
+            return ours.hand_over(process, watch)
 
     def _turn_on(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
         if self._turn is None or self._turn[0] is not loop:
@@ -221,6 +223,7 @@ class SystemLauncher:
         words: list[str],
         environment: Mapping[str, str] | None,
         ours: _Descriptors,
+        watch: ChildWatch,
     ) -> asyncio.subprocess.Process:
         turn = self._turn_on(loop)
         await turn.acquire()
@@ -240,7 +243,7 @@ class SystemLauncher:
         loop.call_soon(turn.release)
         # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
         # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
-        task = _start(loop, outcome, _spawn_for(outcome, spawn), f"aioverseer spawn {spec.id}")
+        task = _start(loop, outcome, _spawn_for(outcome, watch, spawn), f"aioverseer spawn {spec.id}")
         try:
             return await outcome
         except asyncio.CancelledError:
@@ -267,12 +270,14 @@ def _start(
 
 
 async def _spawn_for(
-    outcome: asyncio.Future[_Spawned], spawn: Callable[[], Coroutine[Any, Any, _Spawned]]
+    outcome: asyncio.Future[_Spawned], watch: ChildWatch, spawn: Callable[[], Coroutine[Any, Any, _Spawned]]
 ) -> _Spawned | None:
     """Spawn, and tell who waits for it at once: by way of the end of this task it would be a turn of the loop later."""
     try:
-        process = await (spawn() if sys.version_info >= (3, 12) else without_thread(spawn))
-    except asyncio.CancelledError:
+        process = await watched(watch, spawn)
+    except asyncio.CancelledError as error:
+        # All tasks of the loop are cancelled, this one too. asyncio has killed the leader; only it knew the pid.
+        _end_group_of_cancelled(error)
         outcome.cancel()
         raise
     except Exception as error:  # noqa: BLE001  # it goes to who waits
@@ -282,6 +287,44 @@ async def _spawn_for(
     if not outcome.done():
         outcome.set_result(process)
     return process
+
+
+def _end_group_of_cancelled(error: asyncio.CancelledError) -> None:
+    """End what a leader has started whose spawn was cancelled in the turn in which it was forked.
+
+    The transport is nowhere to be had but in the frames through which the cancellation came. Where it is not (uvloop),
+    or where there was no fork yet, nothing is done.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        for value in trace.tb_frame.f_locals.values():
+            if isinstance(value, asyncio.SubprocessTransport):
+                with contextlib.suppress(OSError):
+                    if value.get_returncode() is None:
+                        _refuse_what_is_ours(value.get_pid())
+                        os.killpg(value.get_pid(), signal.SIGKILL)
+                    else:
+                        _sweep_group(value.get_pid())
+                return
+        trace = trace.tb_next
+
+
+def _sweep_group(pid: int) -> None:
+    # Its number is given to nobody else while its group has a member (POSIX), so a group of this number without a
+    # leader is what ours has left, and one with a leader is somebody else's. Both are asked without a signal; mostly
+    # there is no such group.
+    os.getpriority(os.PRIO_PGRP, pid)
+    _refuse_what_is_ours(pid)
+    try:
+        os.getsid(pid)
+    except ProcessLookupError:
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _refuse_what_is_ours(pid: int) -> None:
+    # 0 and 1 and our own group can only come from a bug, and would be a disaster: look once more.
+    if pid <= 1 or pid in (os.getpid(), os.getpgrp()):
+        raise ProcessLookupError(errno.ESRCH, f"{pid} is no child of this host")
 
 
 async def _abandon(task: asyncio.Task[_Spawned | None]) -> None:
@@ -326,9 +369,9 @@ class _Descriptors:
             if pipe is not None:
                 pipe.close()
 
-    def hand_over(self, process: asyncio.subprocess.Process) -> SystemChild:
+    def hand_over(self, process: asyncio.subprocess.Process, watch: ChildWatch) -> SystemChild:
         """Give our ends to the child that they belong to; it closes them."""
-        child = SystemChild(process, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
+        child = SystemChild(process, watch, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
         self._stdin = self._stdout = self._stderr = None
         return child
 
@@ -500,7 +543,11 @@ def _explained(spec: Spec, words: list[str], error: OSError | ValueError) -> Spa
         case errno.ENOEXEC:
             why = f"{program!r} is no program that this system can run: it may lack a #! line"
         case errno.EMFILE | errno.ENFILE:
-            why = "there are no file descriptors left: raise the limit (ulimit -n); a service needs about four"
+            limit, fit = fitting()
+            why = (
+                f"there are no file descriptors left: raise the limit (ulimit -n) of {limit}, into which about {fit} "
+                "services fit, or pass Overseer(raise_fd_limit=True)"
+            )
         case errno.E2BIG:
             why = "its arguments and environment are too long for this system: pass them in a file"
         case errno.EAGAIN | errno.ENOMEM:

@@ -43,6 +43,9 @@ class Poller:
 
     def add_reader(self, descriptor: int, callback: Callable[[], None], /) -> None:
         """Call back in each turn in which it can be read; see ``ReaderWatch``."""
+        if self._epoll.closed:
+            self.loop.add_reader(descriptor, callback)
+            return
         self._epoll.register(descriptor, select.EPOLLIN)
         self._callbacks[descriptor] = callback
 
@@ -51,13 +54,19 @@ class Poller:
         # Not left to the kernel: it forgets a descriptor once nobody holds the pipe, and a fork of the host may.
         if self._callbacks.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
+        elif self._epoll.closed:
+            self.loop.remove_reader(descriptor)
 
     def close(self) -> None:
-        """Watch nothing any more. Idempotent; pipes that are removed afterwards do no harm."""
-        self._callbacks.clear()
-        if not self._epoll.closed:
-            self.loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
+        """Leave to the loop itself what is still watched: a program that nothing could end so far. Idempotent."""
+        if self._epoll.closed:
+            return
+        self.loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        callbacks, self._callbacks = self._callbacks, {}
+        if not self.loop.is_closed():
+            for descriptor, callback in callbacks.items():
+                self.loop.add_reader(descriptor, callback)
 
     def _on_ready(self) -> None:
         for descriptor, _ in self._epoll.poll(0):

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
+from aioverseer.core.clock import Clock, Timer
+
 __all__ = ["Watchers", "settle"]
 
 T = TypeVar("T")
@@ -67,29 +69,46 @@ def _judged(future: asyncio.Future[T], value: T, wanted: Callable[[T], bool | Ba
     return verdict
 
 
-async def settle(waited: asyncio.Future[Any], *, within: float) -> asyncio.CancelledError | None:
+async def settle(
+    waited: asyncio.Future[Any], *, within: float, clock: Clock | None = None
+) -> asyncio.CancelledError | None:
     """Wait until a future is done, through any number of cancellations, at most ``within`` seconds.
 
     The result of the future is not looked at. When the time is over the future goes on by itself.
 
     Args:
         waited: The task or future to wait for.
-        within: Seconds, on the event loop's clock: this bounds real effects, such as the end of a child.
+        within: Seconds.
+        clock: Whose seconds they are; by default the event loop's, which bounds real effects, such as the end of a
+            child. What takes time by another clock, such as a ladder, is bounded by that one.
 
     Returns:
         The last cancellation that came in the meantime, for the caller to raise once it is done; None when
         there was none.
     """
+    if waited.done():
+        return None
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + within
+    over: asyncio.Future[None] = loop.create_future()
+    timer: Timer
+    if clock is None:
+        timer = loop.call_later(within, _resolve, over)
+    else:
+        timer = clock.call_at(clock.now() + within, lambda: _resolve(over))
     cancelled: asyncio.CancelledError | None = None
     # Two kinds of cancellation come here. anyio's is delivered again and again while its scope is cancelled:
     # only a shield keeps it out, and without one this loop would spin. A native task.cancel() passes through
     # that shield: it is remembered, and the wait goes on.
     with anyio.CancelScope(shield=True):
-        while not waited.done() and (left := deadline - loop.time()) > 0:
+        while not waited.done() and not over.done():
             try:
-                await asyncio.wait({waited}, timeout=left)
+                await asyncio.wait({waited, over}, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError as error:
                 cancelled = error
+    timer.cancel()
     return cancelled
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -13,7 +13,7 @@ import anyio
 
 from aioverseer import Backoff, Overseer, Process, Restart, State, Status
 from aioverseer.core.spec import Output
-from benchmarks.measure import BASE, OURS, Measure
+from benchmarks.measure import BASE, OURS, Contender, Measure
 
 SLEEPER = ("sleep", "1000")
 SETTLED = 0.004
@@ -183,7 +183,7 @@ def _add_crashing(overseer: Overseer, count: int, output: Output) -> None:
         overseer.add(str(number), "false", restart=policy, output=output)
 
 
-def _beside(key: str, title: str, size: int, quick: int, base: object, ours: object, **more: object) -> Measure:
+def _beside(key: str, title: str, size: int, quick: int, base: Contender, ours: Contender, **more: object) -> Measure:
     return Measure(
         key=key,
         title=title,
@@ -191,7 +191,7 @@ def _beside(key: str, title: str, size: int, quick: int, base: object, ours: obj
         size=size,
         quick=quick,
         contenders={BASE: base, OURS: ours},
-        **more,  # type: ignore[arg-type, dict-item]  # a table of rows that differ little
+        **more,  # type: ignore[arg-type]  # a table of rows that differ little
     )
 
 

@@ -61,6 +61,8 @@ PLACES: dict[str, str] = {
     "stopping before its spawn": "start stop",
     "stopping before its spawn, to be killed": "start kill",
     "stopping before its spawn, then to be killed": "start stop stop kill",
+    "stuck before its spawn": "start stop due",
+    "stuck before its spawn, to be killed": "start stop due kill",
     "first step": f"{UP} stop",
     "first step, stopped before its spawn": "start stop spawned",
     "second step": f"{UP} stop due",
@@ -82,13 +84,14 @@ PLACES: dict[str, str] = {
 IDLE = {"start": "", "stop": "", "kill": ""}
 LAUNCHED = {
     "start": "",
-    "stop": "-> stopping",
-    "kill": "-> stopping",
+    "stop": "arm 10, -> stopping",
+    "kill": "arm 2, -> stopping",
     "spawned": "-> running",
     "failed": "-> fatal",
     "broken": "disarm, -> fatal",
 }
-UNSPAWNED = {**IDLE, "failed": "-> fatal", "broken": "disarm, -> fatal"}
+UNSPAWNED = {**IDLE, "due": "stuck", "failed": "disarm, -> fatal", "broken": "disarm, -> fatal"}
+NEVER_SPAWNED = {**IDLE, "stop": "arm 2", "kill": "arm 2", "failed": "disarm, -> fatal", "broken": "disarm, -> fatal"}
 ON_THE_LADDER = {
     **IDLE,
     "exited": "disarm, -> interrupted",
@@ -119,7 +122,9 @@ EXPECTED: dict[str, dict[str, str]] = {
         "killed": "-> interrupted",
         "broken": "disarm, -> fatal",
     },
-    "stopping before its spawn": {**UNSPAWNED, "spawned": "SIGINT, SIGCONT, arm 5"},
+    "stopping before its spawn": {**UNSPAWNED, "kill": "arm 2", "spawned": "SIGINT, SIGCONT, arm 5"},
+    "stuck before its spawn": {**NEVER_SPAWNED, "spawned": "SIGINT, SIGCONT, arm 5"},
+    "stuck before its spawn, to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
     "stopping before its spawn, to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
     "stopping before its spawn, then to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
     "first step": FIRST,
@@ -461,7 +466,7 @@ class Walk(RuleBasedStateMachine):
             step = self.steps.pop(0)
             assert signals == ([SIGKILL] if step.signal == SIGKILL else [step.signal, SIGCONT])
             assert Arm(seconds=step.timeout) in actions
-        if any(isinstance(action, Stuck) for action in actions):
+        if any(isinstance(action, Stuck) for action in actions) and self.run.pid is not None:
             assert [] == self.steps
             assert SIGKILL == self.run.sent[-1]
 
@@ -486,10 +491,10 @@ class Walk(RuleBasedStateMachine):
 
     @invariant()
     def a_timer_is_armed_exactly_where_it_is_needed(self) -> None:
-        """In the delay, and for each step of the ladder until the program is stuck."""
+        """In the delay, and in a stop, its spawn included, until the program is stuck."""
         run = self.run
         in_delay = run.state is State.STARTING and self.launches == 0
-        on_a_step = run.state is State.STOPPING and run.pid is not None and not run.stuck
+        on_a_step = run.state is State.STOPPING and not run.stuck
         assert self.outside.timer == (in_delay or on_a_step)
 
     @invariant()

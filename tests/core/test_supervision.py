@@ -15,7 +15,7 @@ from aioverseer.core.machine import Action, Arm, Disarm, IllegalInput, Input, Re
 from aioverseer.core.restart import Budget, Restart
 from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
 from aioverseer.core.state import Exit, State
-from aioverseer.core.supervision import AwaitReady, BeginRun, EndRun, Ready, RestartAsked, RunEnded, Supervision
+from aioverseer.core.supervision import AwaitReady, BeginRun, EndRun, Failed, Ready, RestartAsked, RunEnded, Supervision
 
 
 class Middle:
@@ -46,6 +46,8 @@ INPUTS: dict[str, Input] = {
     "crashed": RunEnded(exit=Exit(code=1)),
     "killed": RunEnded(exit=Exit(signal=SIGKILL)),
     "never ran": RunEnded(exit=None),
+    "broken": Failed(error=ERROR, live=True),
+    "broken off": Failed(error=ERROR, live=False),
 }
 
 UP = "start, spawned, ready"
@@ -76,6 +78,8 @@ PLACES: dict[str, str] = {
     "stopping for a new start, its budget spent": f"{SPENT}, stop, start",
     "stopping for a new start, with a delay": "+, start, stop, start",
     "stopping, not to restart any more": f"{UP}, restart, stop",
+    "stopping, because something raised": f"{UP}, broken",
+    "stopping for a new start, although something raised": f"{UP}, broken, start",
     "interrupted by a stop": f"{UP}, stop, done",
     "interrupted in backoff": f"{UP}, crashed, stop",
     "finished": f"{UP}, done",
@@ -84,12 +88,14 @@ PLACES: dict[str, str] = {
 }
 
 BEGIN = "begin #{run}, -> starting"
-RESTING = {"start": BEGIN, "restart": BEGIN, "stop": "", "kill": ""}
+RESTING = {"start": BEGIN, "restart": BEGIN, "stop": "", "kill": "", "broken": "", "broken off": ""}
 LIVE = {
     "start": "",
     "restart": "end, -> stopping",
     "stop": "end, -> stopping",
     "kill": "end by kill, -> stopping",
+    "broken": "end by kill, -> stopping",
+    "broken off": "-> fatal",
 }
 ENDS = {
     "failed": "arm {delay}, -> backoff",
@@ -106,6 +112,8 @@ BACKOFF = {
     "due": "begin #{run}, -> starting",
     "stop": "disarm, -> interrupted",
     "kill": "disarm, -> interrupted",
+    "broken": "disarm, -> fatal",
+    "broken off": "disarm, -> fatal",
 }
 STOPPING = {
     "start": "",
@@ -115,6 +123,8 @@ STOPPING = {
     "spawned": "",
     "ready": "",
     "failed": "-> fatal",
+    "broken": "end by kill",
+    "broken off": "-> fatal",
     **dict.fromkeys(["done", "crashed", "killed", "never ran"], "-> interrupted"),
 }
 TO_RESTART = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran"], BEGIN)}
@@ -163,6 +173,12 @@ EXPECTED: dict[str, dict[str, str]] = {
     "stopping for a new start, its budget spent": filled(ANEW, run=4),
     "stopping for a new start, with a delay": filled(late(ANEW), run=2),
     "stopping, not to restart any more": STOPPING,
+    "stopping, because something raised": {
+        **STOPPING,
+        "stop": "end by kill",
+        **dict.fromkeys(["done", "crashed", "killed", "never ran"], "-> fatal"),
+    },
+    "stopping for a new start, although something raised": filled({**ANEW, "stop": "end by kill"}, run=2),
     "interrupted by a stop": filled(RESTING, run=2),
     "interrupted in backoff": filled(RESTING, run=2),
     "finished": filled(RESTING, run=2),
@@ -560,6 +576,8 @@ class Outside:
                 return self.run == "delayed"
             case RunEnded():
                 return self.run == "up"
+            case Failed(live=True):
+                return self.run is not None
             case _:
                 return True
 
@@ -572,7 +590,7 @@ class Outside:
                 self.run = "up"
             case Ready():
                 self.probing = False
-            case SpawnFailed() | RunEnded():
+            case SpawnFailed() | RunEnded() | Failed(live=False):
                 self.run, self.cut, self.probing = None, False, False
             case _:
                 pass
@@ -677,7 +695,7 @@ class Walk(RuleBasedStateMachine):
     def _wish(self, given: Input, state: State) -> None:
         """Note who wants what."""
         match given:
-            case StopAsked():
+            case StopAsked() | Failed():
                 self.wanted, self.pending = False, None
             case StartAsked() | RestartAsked():
                 if state is State.STOPPING:

@@ -301,12 +301,11 @@ async def test_two_who_start_one_process_are_both_told_when_the_first_is_cancell
 
 
 @pytest.mark.parametrize("call", [by_launch, by_start, by_await], ids=lambda call: call.__name__)
-async def test_all_tasks_cancelled_in_the_same_turn_end(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_all_tasks_cancelled_in_the_same_turn_end(call: Call) -> None:
     """As at the end of asyncio.run: our own tasks are cancelled too, before their first step if it comes so.
 
-    In the turns of the spawn itself only asyncio knows the pid, and it kills the leader alone: there is no other here.
+    In the turns of the spawn itself only asyncio knows the pid, and it kills the leader alone: the group goes as well.
     """
-    monkeypatch.setitem(globals(), "FAMILY", ("sleep", "100"))
     before = asyncio.all_tasks()
     for count in TURNS:
         task = asyncio.create_task(call())

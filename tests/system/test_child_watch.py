@@ -1,4 +1,4 @@
-"""On Python 3.11: no thread for a child, and the application's own watcher is left alone."""
+"""One pidfd for a child, no thread, and the application's own watcher is left alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ import pytest
 from aioverseer import Overseer, Process
 from helpers import limit
 
-pytestmark = pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncio does it by itself from 3.12 on")
+pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="there asyncio does as it always does")
+only_3_11 = pytest.mark.skipif(sys.version_info >= (3, 12), reason="these watchers are deprecated from 3.12 on")
 
 
 def watcher() -> object:
     """What the application would find."""
-    policy: Any = asyncio.get_event_loop_policy()  # type: ignore[deprecated]  # not on 3.11
-    return policy.get_child_watcher()
+    policy: Any = asyncio.get_event_loop_policy()  # type: ignore[deprecated]  # not on these versions
+    if policy._watcher is None:
+        policy._init_watcher()
+    return policy._watcher
 
 
 async def test_no_child_takes_a_thread() -> None:
@@ -41,9 +44,23 @@ async def test_what_the_application_starts_beside_is_watched_as_before() -> None
         own = await asyncio.create_subprocess_exec("sh", "-c", "exit 3")
         assert 3 == await own.wait()
     assert before is watcher()
-    assert type(before) is asyncio.ThreadedChildWatcher
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_child_takes_one_pidfd() -> None:
+    """Asyncio has none of its own beside it; none is left at the end."""
+
+    def pidfds() -> int:
+        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        return sum("pidfd" in os.readlink(link) for link in links if os.path.lexists(link))
+
+    async with limit(20):
+        async with Process("sleep", "100"), Process("sleep", "100"):
+            assert 2 == pidfds()
+        assert 0 == pidfds()
+
+
+@only_3_11
 async def test_a_watcher_that_the_application_has_chosen_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours stands in for the default only."""
     asked: list[int] = []
@@ -53,12 +70,13 @@ async def test_a_watcher_that_the_application_has_chosen_is_used(monkeypatch: py
             asked.append(1)
             return True
 
-    monkeypatch.setattr(asyncio.get_event_loop_policy(), "_watcher", Chosen())  # type: ignore[deprecated]  # not on 3.11
+    monkeypatch.setattr(asyncio.get_event_loop_policy(), "_watcher", Chosen())  # type: ignore[deprecated]  # as above
     async with limit(20):
         await Process("true")
     assert [1] == asked
 
 
+@only_3_11
 async def test_without_pidfds_a_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system refuses them, the end is told all the same."""
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Process, SpawnError, Spec, State
-from aioverseer.system import launch
+from aioverseer.system import child_watch, launch
 from aioverseer.system.launch import SystemChild, SystemLauncher
 from aioverseer.system.wrappers import prefix_for
 from helpers import child, limit
@@ -477,7 +477,7 @@ def take_away(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
         real = os.pidfd_open
 
         def ours_only(pid: int, flags: int = 0) -> int:
-            if sys._getframe(1).f_globals["__name__"] == launch.__name__:
+            if sys._getframe(1).f_globals["__name__"] in (launch.__name__, child_watch.__name__):
                 raise OSError(errno.EPERM, "not in this container")
             return real(pid, flags)
 
@@ -617,7 +617,7 @@ async def test_a_number_that_can_only_be_a_mistake_is_never_signalled(
     whose: str, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither 0 nor -1 nor init nor the host nor its group, whatever went wrong before."""
-    monkeypatch.setattr(launch, "_pidfd_of", lambda _pid: None)
+    take_away(monkeypatch, "pidfd_open")
     real = await SystemLauncher().launch(spec(*SLEEPER), capture=False)
     numbers = {"nobody": 0, "every process": -1, "init": 1, "host": os.getpid(), "group of the host": os.getpgrp()}
     spy = Spy(monkeypatch)

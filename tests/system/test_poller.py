@@ -108,11 +108,16 @@ async def test_a_reader_that_fails_is_told_and_stops_no_other(pipes: Callable[[]
     poller.close()
 
 
-async def test_closing_it_twice_or_under_a_reader_does_no_harm(pipes: Callable[[], Pipe]) -> None:
-    """A pipe that is removed afterwards finds nothing to do."""
+async def test_what_is_still_watched_at_its_end_is_left_to_the_loop(pipes: Callable[[], Pipe]) -> None:
+    """A program that nothing could end is reaped when it ends after all; closing twice does no harm."""
     poller = await watch()
-    read, _ = pipes()
-    poller.add_reader(read, lambda: None)
+    read, write = pipes()
+    called: asyncio.Queue[None] = asyncio.Queue()
+    poller.add_reader(read, lambda: called.put_nowait(None))
     poller.close()
     poller.close()
+    os.write(write, b"x")
+    async with limit(10):
+        await called.get()
     poller.remove_reader(read)
+    assert not asyncio.get_running_loop().remove_reader(read)

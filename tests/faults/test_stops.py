@@ -1,0 +1,234 @@
+"""A stop stops: whatever the program, the system or the clock does, it comes to an end and tells the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from aioverseer import Overseer, Process, Restart, Service, Spec, SpecError, State, Stop, StopFailed
+from aioverseer.system.seam import Child
+from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
+from helpers import limit
+
+
+class NeverThere:
+    """A launcher whose spawn takes for ever, as from a file system that does not answer."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+
+    async def launch(self, spec: Spec, *, capture: bool) -> Child:
+        """Wait to be cancelled."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.cancelled += 1
+        raise AssertionError
+
+
+async def test_stop_of_a_launch_that_never_returns_ends_with_the_time_of_its_ladder() -> None:
+    """StopFailed, and leaving takes the launch back."""
+    clock = ManualClock()
+    launcher = NeverThere()
+    overseer = Overseer(clock=clock, launcher=launcher)
+    async with limit(10):
+        await overseer.__aenter__()
+        service = overseer.add("svc", "program", stop=Stop(timeout=3))
+        starting = asyncio.ensure_future(service.start())
+        await clock.settle()
+        stopping = asyncio.ensure_future(service.stop())
+        await clock.advance(4.9)
+        assert not stopping.done()
+        await clock.advance(0.2)
+        with pytest.raises(StopFailed):
+            await stopping
+        leaving = asyncio.ensure_future(overseer.__aexit__(None, None, None))
+        await clock.advance(10)
+        with pytest.raises(StopFailed, match="svc"):
+            await leaving
+        assert (1, State.FATAL) == (launcher.cancelled, service.state)
+        await asyncio.wait([starting])
+        starting.exception()
+
+
+async def test_kill_without_time_is_not_reported_as_a_failure() -> None:
+    """``(SIGKILL, 0)``: even SIGKILL takes a moment."""
+    async with limit():
+        process = await Process("sleep", "100", stop=Stop(steps=[(signal.SIGKILL, 0)])).start()
+        status = await process.stop()
+    assert (State.INTERRUPT, signal.SIGKILL) == (status.state, status.signal)
+    assert Stop(steps=[(signal.SIGKILL, 3)]).total == 3
+
+
+@pytest.mark.parametrize("option", [{"restart": Restart("always")}, {"group": "workers"}])
+async def test_process_refuses_what_is_for_a_service(option: dict[str, Any]) -> None:
+    """It runs once, whatever a policy says."""
+    with pytest.raises(SpecError, match="Overseer"):
+        Process("true", **option)
+
+
+async def test_supervision_of_all_ends_although_nothing_ends_one() -> None:
+    """It is reported: STOPPING, with the reason."""
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM, signal.SIGKILL))
+    overseer = Overseer(clock=clock, launcher=launcher)
+    async with limit():
+        await overseer.__aenter__()
+        overseer.add("dead", "program", stop=Stop(timeout=1))
+        supervising = asyncio.ensure_future(overseer.supervise_all())
+        await clock.settle()
+        stopping = asyncio.ensure_future(overseer.stop_all())
+        await clock.advance(3.5)
+        assert (await stopping).outcomes["dead"].survived
+        status = (await supervising)["dead"]
+        assert State.STOPPING is status.state
+        assert "still there" in status.reason
+        for child in launcher.children:
+            child.end(status_of_the_kernel())
+        await overseer.__aexit__(None, None, None)
+
+
+def status_of_the_kernel() -> Any:
+    """What it ends with at last."""
+    from aioverseer import Exit
+
+    return Exit(signal=signal.SIGKILL)
+
+
+# --- signals of the host
+
+
+async def test_signal_before_anything_was_started_is_heard() -> None:
+    """supervise_all() starts nothing then; the next one does."""
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().runs(1).exits(0))
+    async with limit(), Overseer(clock=clock, launcher=launcher, handle_signals=True) as overseer:
+        overseer.add("svc", "program")
+        os.kill(os.getpid(), signal.SIGTERM)
+        while overseer.received_signal is None:
+            await asyncio.sleep(0)
+        assert State.INITIAL is (await overseer.supervise_all())["svc"].state
+        assert [] == launcher.children
+        supervising = asyncio.ensure_future(overseer.supervise_all())
+        await clock.advance(2)
+        assert State.FINISHED is (await supervising)["svc"].state
+
+
+async def test_two_signals_at_once_are_one_wish() -> None:
+    """As from a terminal and from a parent that passes it on; a later one kills."""
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM))
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = await overseer.add("svc", "program").start()
+        overseer._on_signal(signal.SIGINT)
+        await clock.advance(0.01)
+        overseer._on_signal(signal.SIGTERM)
+        await clock.settle()
+        assert [signal.SIGTERM] == launcher.children[0].signals
+        await clock.advance(0.2)
+        overseer._on_signal(signal.SIGINT)
+        await service.wait()
+        assert [signal.SIGTERM, signal.SIGKILL] == launcher.children[0].signals
+
+
+# --- programs that do not want
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "kill -STOP $$",
+        "trap '' HUP INT QUIT TERM USR1 USR2; while :; do sleep 100; done",
+        "trap 'sleep 100 & sleep 100' TERM; while :; do sleep 100; done",
+        "trap '' TERM; i=0; while [ $i -lt 100 ]; do sleep 100 & i=$((i+1)); done; wait",
+    ],
+    ids=["is stopped", "ignores everything", "answers by more", "forks as fast as it can"],
+)
+async def test_program_that_does_not_want_ends_in_time(script: str) -> None:
+    """Within its ladder and a second, with all that it has started."""
+    async with limit(), Overseer() as overseer:
+        service = await overseer.add(
+            "svc", "sh", "-c", script, stop=Stop(timeout=0.2), restart=Restart("never")
+        ).start()
+        if "STOP" in script:
+            while state_of(service.pid) != "T":
+                await asyncio.sleep(0.001)
+        began = time.monotonic()
+        await service.stop()
+        assert time.monotonic() - began < 0.2 + 1
+        assert service.state.is_final
+
+
+def state_of(pid: int | None) -> str:
+    """One letter, as in ps."""
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+async def test_signal_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EPERM at the seam: the ladder goes on, and says in the end that it is still there."""
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock)
+    real = RunningChild.signal
+
+    def refuse(self: RunningChild, number: int, *, leader_only: bool = False) -> None:
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    monkeypatch.setattr(RunningChild, "signal", refuse)
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = await overseer.add("svc", "program", stop=Stop(timeout=1)).start()
+        with pytest.raises(PermissionError):
+            service.signal(signal.SIGUSR1)
+        stopping = asyncio.ensure_future(service.stop())
+        await clock.advance(3.1)
+        with pytest.raises(StopFailed):
+            await stopping
+        monkeypatch.setattr(RunningChild, "signal", real)
+        assert State.INTERRUPT is (await service.stop()).state
+
+
+async def test_uninterruptible_program_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Reported by the stop of all, by the log and by leaving; another service is not held up."""
+    clock = ManualClock()
+    scripts = {"dead": [FakeChild().ignores(signal.SIGTERM, signal.SIGKILL)]}
+    launcher = ScriptedLauncher(clock, FakeChild(), by_id=scripts)
+    overseer = Overseer(clock=clock, launcher=launcher)
+    async with limit():
+        await overseer.__aenter__()
+        dead: Service = await overseer.add("dead", "program", stop=Stop(timeout=1)).start()
+        good = await overseer.add("good", "program").start()
+        leaving = asyncio.ensure_future(overseer.__aexit__(None, None, None))
+        await clock.settle()
+        assert State.INTERRUPT is good.state
+        await clock.advance(3.5)
+        with pytest.raises(StopFailed, match="dead"):
+            await leaving
+        assert dead.state.is_final
+    assert "still there" in caplog.text
+
+
+# --- the host
+
+
+async def test_loop_that_was_blocked_for_long_hurts_nobody() -> None:
+    """Timers that came due meanwhile come at once, each once; what ended meanwhile is judged once."""
+    async with limit(), Overseer() as overseer:
+        lasts = await overseer.add("lasts", "sleep", "100", stop=Stop(timeout=0.2)).start()
+        ends = await overseer.add("ends", "sleep", "0.1", restart=Restart("never")).start()
+        ignores = overseer.add("deaf", "sh", "-c", "trap '' TERM; echo up; exec sleep 100", stop=Stop(timeout=0.2))
+        lines = ignores.lines()
+        await ignores.start()
+        await lines.get()
+        stopping = asyncio.ensure_future(ignores.stop())
+        await asyncio.sleep(0)
+        time.sleep(1)
+        assert State.INTERRUPT is (await stopping).state
+        assert (State.FINISHED, State.RUNNING) == ((await ends).state, lasts.state)
+        assert ignores.process is not None
+        assert (signal.SIGTERM, signal.SIGKILL) == ignores.process.signals_sent

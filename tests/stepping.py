@@ -1,0 +1,129 @@
+"""An event loop that counts its steps, so that a test can strike at each of them in turn.
+
+A step is one callback that the loop runs: finer than a turn of the loop, and never a matter of time. On a virtual loop
+time jumps to the next timer as soon as nothing else is to be done; where no timer is left either, somebody waits for
+ever, and that is told at once. What is struck, and what must be true afterwards, never lives here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import os
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from aioverseer.core.clock import Timer
+
+__all__ = ["Hang", "LoopTime", "StepLoop", "children", "descriptors", "play", "stepping"]
+
+MOST_STEPS = 50_000
+"""A run that takes more turns round and round."""
+
+
+class Hang(AssertionError):
+    """Nothing is to be done any more, and somebody still waits."""
+
+
+class StepLoop(asyncio.SelectorEventLoop):
+    """Counts the callbacks that it runs, and calls ``on_step`` before each of them.
+
+    Attributes:
+        steps: How many were run while somebody listened.
+        errors: What came to the loop's exception handler.
+    """
+
+    def __init__(self, *, virtual: bool) -> None:
+        self._virtual = virtual
+        self._jumped = 1000.0
+        super().__init__()
+        self.steps = 0
+        self.on_step: Callable[[], None] | None = None
+        self.errors: list[dict[str, Any]] = []
+        self.set_exception_handler(lambda _loop, context: self.errors.append(context))
+
+    def time(self) -> float:
+        """Return seconds: those that it has jumped, or real ones."""
+        return self._jumped if self._virtual else super().time()
+
+    def pending(self) -> list[str]:
+        """Return the timers that are still armed and the descriptors that are still watched."""
+        timers = [repr(handle) for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+        own = self._ssock.fileno()  # type: ignore[attr-defined]
+        watched = [repr(key) for key in self._selector.get_map().values() if key.fd != own]  # type: ignore[attr-defined]
+        return timers + watched
+
+    def _run_once(self) -> None:
+        if self._virtual and not self._ready:  # type: ignore[attr-defined]
+            left = [handle.when() for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+            if not left:
+                raise Hang("\n".join(["everybody waits:", *(repr(task) for task in asyncio.all_tasks(self))]))
+            self._jumped = max(self._jumped, min(left))
+        super()._run_once()  # type: ignore[misc]
+
+    def step(self) -> None:
+        """Count a callback that is about to run."""
+        if self.on_step is not None:
+            self.steps += 1
+            if self.steps > MOST_STEPS:
+                raise Hang("it goes round and round")
+            self.on_step()
+
+
+class LoopTime:
+    """The ``Clock`` protocol on the time of the running loop, virtual or not."""
+
+    def now(self) -> float:
+        """Return the loop's seconds."""
+        return asyncio.get_running_loop().time()
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> Timer:
+        """Call back at a time of the loop."""
+        return asyncio.get_running_loop().call_at(when, callback)
+
+    def wall(self) -> datetime.datetime:
+        """Return a label."""
+        return datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=self.now())
+
+
+@contextlib.contextmanager
+def stepping() -> Generator[None]:
+    """Have the callbacks of every StepLoop counted."""
+    handles: Any = asyncio.Handle
+    run = handles._run
+
+    def counted(handle: Any) -> None:
+        if isinstance(handle._loop, StepLoop):
+            handle._loop.step()
+        run(handle)
+
+    handles._run = counted
+    try:
+        yield
+    finally:
+        handles._run = run
+
+
+def play(main: Callable[[StepLoop], Coroutine[Any, Any, bool]], *, virtual: bool) -> bool:
+    """Run a coroutine function on a fresh StepLoop and close that."""
+    loop = StepLoop(virtual=virtual)
+    try:
+        with stepping():
+            return loop.run_until_complete(main(loop))
+    finally:
+        loop.close()
+
+
+def children() -> list[int]:
+    """The children of this process, zombies too, whichever thread has started them."""
+    found: list[int] = []
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:
+            found += map(int, file.read().split())
+    return found
+
+
+def descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
