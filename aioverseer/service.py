@@ -117,7 +117,7 @@ class Service:
         self._due_runs: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
         self._has_task = False
         self._history: deque[Facts] = deque(maxlen=HISTORY_RUNS)
-        self._watchers: Watchers[Status] = Watchers()
+        self._watchers: Watchers[Facts] = Watchers()
         self._stops: list[_Asked] = []
         self._gave_up: GaveUp | None = None
         self._run = 0
@@ -266,7 +266,7 @@ class Service:
 
     async def _ready_or_undone(self, *, began: bool) -> None:
         # Watched with the state that the start has just left out: RUNNING means a run after it.
-        future = self._watchers.watch(self.status(), self._towards(State.RUNNING))
+        future = self._watchers.watch(self.facts(), self._towards(State.RUNNING))
         try:
             await future
         except asyncio.CancelledError:
@@ -290,7 +290,7 @@ class Service:
     async def wait(self) -> Status:
         """Wait for its final end and return the Status; nothing is started, nothing raised. Safe to cancel."""
         self._host.check()
-        return await self._watchers.watch(self.status(), self._at_end)
+        return (await self._watchers.watch(self.facts(), self._at_end)).status()
 
     def __await__(self) -> Generator[Any, None, Status]:
         """Do what ``wait()`` does."""
@@ -311,13 +311,13 @@ class Service:
             NotReadyInTime: When the time is over.
         """
         self._host.check()
-        future = self._watchers.watch(self.status(), self._towards(wanted))
+        future = self._watchers.watch(self.facts(), self._towards(wanted))
         if timeout is None or future.done():
-            return await future
+            return (await future).status()
         clock = self._host.clock
         timer = clock.call_at(clock.now() + timeout, lambda: self._time_out(future, wanted, timeout))
         try:
-            return await future
+            return (await future).status()
         finally:
             timer.cancel()
 
@@ -440,7 +440,7 @@ class Service:
 
     # What follows is for the Overseer that holds this Service, and for the Service itself.
 
-    def facts(self, *, lines: bool) -> Facts:
+    def facts(self, *, lines: bool = True) -> Facts:
         """Return what a Status is made of."""
         machine, process, spec = self._machine, self._process, self._spec
         stdout, stderr = process.kept_lines() if lines and process is not None else (None, None)
@@ -474,13 +474,13 @@ class Service:
         self._removed = True
         self.release()
         self._hub.end()
-        self._watchers.tell(self.status())
+        self._watchers.tell(self.facts())
 
     def forsake(self) -> None:
         """End the waits: the overseer has been left, so nothing comes any more. It may be entered again."""
         self.release()
         self._forsaken = True
-        self._watchers.tell(self.status())
+        self._watchers.tell(self.facts())
         self._forsaken = False
 
     def release(self) -> None:
@@ -617,7 +617,7 @@ class Service:
         facts = self.facts(lines=False)
         self._host.hear(facts, report)
         if self._watchers:
-            self._watchers.tell(self.status() if self._spec.buffered else facts.status())
+            self._watchers.tell(self.facts() if self._spec.buffered else facts)
         self._tell_stops()
 
     def _on_stuck(self) -> None:
@@ -633,23 +633,23 @@ class Service:
             self._timer.cancel()
             self._timer = None
 
-    def _towards(self, wanted: State | Callable[[Status], bool]) -> Callable[[Status], bool | BaseException]:
-        """Return what says of a Status whether it is wanted, and gives an error when it cannot come any more."""
+    def _towards(self, wanted: State | Callable[[Status], bool]) -> Callable[[Facts], bool | BaseException]:
+        """Return what says of the facts whether it is wanted, and gives an error when it cannot come any more."""
 
-        def judge(status: Status) -> bool | BaseException:
+        def judge(facts: Facts) -> bool | BaseException:
             try:
-                if status.state is wanted if isinstance(wanted, State) else wanted(status):
+                if facts.state is wanted if isinstance(wanted, State) else wanted(facts.status()):
                     return True
             except Exception as error:  # noqa: BLE001  # the caller's own function: its error is for the caller alone
                 return error
-            if status.state.is_final:
-                return self._not_ready(NotReady, wanted, f"it is {status.state}: {status.reason}")
+            if facts.state.is_final:
+                return self._not_ready(NotReady, wanted, f"it is {facts.state}: {facts.reason}")
             return self._nothing_comes() or False
 
         return judge
 
-    def _at_end(self, status: Status) -> bool | BaseException:
-        return status.state.is_final or self._nothing_comes() or False
+    def _at_end(self, facts: Facts) -> bool | BaseException:
+        return facts.state.is_final or self._nothing_comes() or False
 
     def _nothing_comes(self) -> OverseerError | None:
         """Return why nothing happens to it any more, if that is so."""
@@ -665,7 +665,7 @@ class Service:
             raise UnknownService(f"service {self.id!r} was removed: add it again")
 
     def _time_out(
-        self, future: asyncio.Future[Status], wanted: State | Callable[[Status], bool], timeout: float
+        self, future: asyncio.Future[Facts], wanted: State | Callable[[Status], bool], timeout: float
     ) -> None:
         if not future.done():
             future.set_exception(self._not_ready(NotReadyInTime, wanted, f"after {timeout:g} s {self.why()}"))

@@ -7,6 +7,7 @@ Numbers and texts are those of the Go library overseer. Which state follows whic
 from __future__ import annotations
 
 import enum
+import functools
 import signal
 from dataclasses import dataclass
 
@@ -55,6 +56,7 @@ for _state in State:
     _state.is_live = _state in _LIVE
 
 
+@functools.cache
 def as_signal(number: int) -> signal.Signals | int:
     """Return the named signal of a number, or the number where Python has no name (real-time signals)."""
     try:
@@ -63,6 +65,7 @@ def as_signal(number: int) -> signal.Signals | int:
         return number
 
 
+@functools.cache
 def signal_name(number: int) -> str:
     """Return the name of a signal for a sentence: ``SIGTERM``, or ``signal 35`` where it has none."""
     named = as_signal(number)

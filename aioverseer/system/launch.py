@@ -97,9 +97,11 @@ class SystemChild:
     def sweep(self) -> None:
         """Kill what is left in the group; see ``seam.Child``."""
         pidfd = self._pidfd if self._watch.pidfd is None else self._watch.pidfd
-        with contextlib.suppress(OSError):
+        try:
             if pidfd is None or not self._signal_by_pidfd(pidfd, signal.SIGKILL, leader_only=False):
                 _sweep_group(self.pid)
+        except OSError:  # mostly: nothing is left
+            return
 
     def close(self) -> None:
         """Let go of every descriptor; see ``seam.Child``."""
@@ -186,6 +188,11 @@ class SystemLauncher:
         loop = asyncio.get_running_loop()
         readers = self._watch_on(loop)
         watch = ChildWatch(readers)
+        turn = self._turn_on(loop)
+        # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns, and
+        # each spawn takes longer the more are open.
+        await turn.acquire()
+        loop.call_soon(turn.release)
         with _Descriptors(spec, readers, self._null_device()) as ours:
             ours.open(capture=capture)
             words = [*ours.prefix, *words]
@@ -225,8 +232,6 @@ class SystemLauncher:
         ours: _Descriptors,
         watch: ChildWatch,
     ) -> asyncio.subprocess.Process:
-        turn = self._turn_on(loop)
-        await turn.acquire()
         outcome: asyncio.Future[asyncio.subprocess.Process] = loop.create_future()
         spawn = functools.partial(
             asyncio.create_subprocess_exec,
@@ -239,8 +244,6 @@ class SystemLauncher:
             env=environment,
             start_new_session=True,
         )
-        # Ahead of the spawn itself, which may begin right here: the next one comes a turn of the loop later.
-        loop.call_soon(turn.release)
         # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
         # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
         task = _start(loop, outcome, _spawn_for(outcome, watch, spawn), f"aioverseer spawn {spec.id}")
