@@ -113,7 +113,7 @@ class Overseer:
         self.clock: Clock = steady(clock)
         # Not a source of secrets: jitter only has to differ between hosts.
         self.rng: Rng = rng or random.Random()  # noqa: S311
-        self._own_launcher = SystemLauncher(many=True)
+        self._own_launcher = SystemLauncher()
         self.launcher: Launcher = launcher or self._own_launcher
         self.subscribers = Subscribers()
         self._waiting: set[Subscription] = set()
@@ -154,6 +154,7 @@ class Overseer:
         # anyio loads its backend for the first scope, which may come when no descriptor is left to open it.
         anyio.CancelScope()
         self._loop = asyncio.get_running_loop()
+        self._own_launcher.keep()
         self._closing = self._loop.create_future()
         self.received_signal = None
         self._unheard = False

@@ -18,16 +18,15 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Self, TypeAlias
-from weakref import WeakValueDictionary
 
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.child_watch import ChildWatch, watched
+from aioverseer.system.commons import Commons
 from aioverseer.system.descriptors import fitting
 from aioverseer.system.exits import exit_of, listen, unlisten
 from aioverseer.system.pipes import ReadPipe, WritePipe
-from aioverseer.system.poller import Poller, ReaderWatch, poller_for
 from aioverseer.system.programs import find, locate
 from aioverseer.system.waiting import settle
 from aioverseer.system.wrappers import prefix_for
@@ -47,6 +46,7 @@ class SystemChild:
         self,
         process: asyncio.subprocess.Process,
         watch: ChildWatch,
+        commons: Commons,
         *,
         stdin: WritePipe | None,
         stdout: ReadPipe | None,
@@ -54,6 +54,7 @@ class SystemChild:
     ) -> None:
         self._process = process
         self._watch = watch
+        self._commons: Commons | None = commons  # held for it
         # Of our own where the watch has none, made for the first signal.
         self._pidfd: int | None = None
         self._exit: Exit | None = None
@@ -113,6 +114,9 @@ class SystemChild:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
+        if self._commons is not None:
+            self._commons.release()
+            self._commons = None
 
     def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
         """Send it and return True, or return False where this kernel cannot."""
@@ -138,10 +142,6 @@ class SystemChild:
             os.killpg(self.pid, number)
 
 
-_turns: WeakValueDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakValueDictionary()
-"""Whose turn it is to spawn, for each event loop on which somebody wants to; an entry goes with the last of them."""
-
-
 class SystemLauncher:
     """Starts real programs, one in each turn of the event loop; see ``seam.Launcher``.
 
@@ -149,26 +149,23 @@ class SystemLauncher:
     seventy; with a turn of the loop between them the host stays responsive.
     """
 
-    def __init__(self, *, many: bool = False) -> None:
-        """Start nothing yet.
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._kept: Commons | None = None
 
-        Args:
-            many: Watch all pipes through one descriptor of its own; ``close`` must follow. For whoever starts many.
-        """
-        self._many = many
-        # Kept as long as this launcher is used there, so that not each spawn makes them anew.
-        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
-        self._poller: Poller | None = None
-        self._null = -1
+    def keep(self) -> None:
+        """Keep what its programs share on the running event loop between them, until ``close``. Idempotent."""
+        commons = Commons.on(asyncio.get_running_loop())
+        if commons is not self._kept:
+            self.close()
+            commons.hold()
+            self._kept = commons
 
     def close(self) -> None:
-        """Let go of what it keeps for its programs; no pipe is read any more. Idempotent; it can be used again."""
-        if self._null >= 0:
-            os.close(self._null)
-            self._null = -1
-        if self._poller is not None:
-            self._poller.close()
-            self._poller = None
+        """Keep nothing between programs any more. Idempotent; it can be used again."""
+        if self._kept is not None:
+            self._kept.release()
+            self._kept = None
 
     async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
         """Start a program.
@@ -186,42 +183,27 @@ class SystemLauncher:
         words = _command_line(spec)
         environment = _environment(spec)
         loop = asyncio.get_running_loop()
-        readers = self._watch_on(loop)
-        watch = ChildWatch(readers)
-        turn = self._turn_on(loop)
-        # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns, and
-        # each spawn takes longer the more are open.
-        await turn.acquire()
-        loop.call_soon(turn.release)
-        with _Descriptors(spec, readers, self._null_device()) as ours:
-            ours.open(capture=capture)
-            words = [*ours.prefix, *words]
-            try:
-                process = await self._spawn(loop, spec, words, environment, ours, watch)
-            except (OSError, ValueError) as error:
-                raise _explained(spec, words, error) from error
-            return ours.hand_over(process, watch)
-
-    def _turn_on(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
-        if self._turn is None or self._turn[0] is not loop:
-            if (turn := _turns.get(loop)) is None:
-                turn = _turns[loop] = asyncio.Lock()
-            self._turn = loop, turn
-        return self._turn[1]
-
-    def _watch_on(self, loop: asyncio.AbstractEventLoop) -> ReaderWatch:
-        if not self._many:
-            return loop
-        if self._poller is None or self._poller.loop is not loop:
-            self.close()
-            self._poller = poller_for(loop)
-        return self._poller or loop
-
-    def _null_device(self) -> int:
-        """Return what stands for the null device: opened once, where many programs are started."""
-        if self._many and self._null < 0:
-            self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        return self._null if self._many else asyncio.subprocess.DEVNULL
+        commons = self._kept
+        if commons is None or commons.loop is not loop:
+            commons = Commons.on(loop)
+        commons.hold()
+        try:
+            # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
+            # and each spawn takes longer the more are open.
+            await commons.turn.acquire()
+            loop.call_soon(commons.turn.release)
+            watch = ChildWatch(commons.readers)
+            with _Descriptors(spec, commons) as ours:
+                ours.open(capture=capture)
+                words = [*ours.prefix, *words]
+                try:
+                    process = await self._spawn(loop, spec, words, environment, ours, watch)
+                except (OSError, ValueError) as error:
+                    raise _explained(spec, words, error) from error
+                return ours.hand_over(process, watch)
+        except BaseException:
+            commons.release()
+            raise
 
     async def _spawn(
         self,
@@ -350,17 +332,17 @@ async def _abandon(task: asyncio.Task[_Spawned | None]) -> None:
 class _Descriptors:
     """The descriptors of one launch: the child's ends are closed in any case, ours unless handed over."""
 
-    def __init__(self, spec: Spec, watch: ReaderWatch, null: int) -> None:
+    def __init__(self, spec: Spec, commons: Commons) -> None:
         self._spec = spec
-        self._watch = watch
+        self._commons = commons
         self._theirs: list[int] = []
         self._stdin: WritePipe | None = None
         self._stdout: ReadPipe | None = None
         self._stderr: ReadPipe | None = None
         self.prefix: list[str] = []
-        self.child_stdin: int | None = null
-        self.child_stdout: int | None = null
-        self.child_stderr: int | None = null
+        self.child_stdin: int | None = None
+        self.child_stdout: int | None = None
+        self.child_stderr: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -374,7 +356,7 @@ class _Descriptors:
 
     def hand_over(self, process: asyncio.subprocess.Process, watch: ChildWatch) -> SystemChild:
         """Give our ends to the child that they belong to; it closes them."""
-        child = SystemChild(process, watch, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
+        child = SystemChild(process, watch, self._commons, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
         self._stdin = self._stdout = self._stderr = None
         return child
 
@@ -389,6 +371,7 @@ class _Descriptors:
             if spec.pty:
                 self._open_terminal(spec)
                 return
+            self.child_stdin = self.child_stdout = self.child_stderr = self._commons.null
             self._open_stdin(spec)
             if not capture:
                 if spec.output == "inherit":
@@ -417,7 +400,7 @@ class _Descriptors:
         self._theirs.append(theirs)
         # Held, because to close it hangs the terminal up: a program that closes its output before it exits, as those of
         # GNU do, would be killed by SIGHUP in between.
-        self._stdout = ReadPipe(ours, hold=True, watch=self._watch)
+        self._stdout = ReadPipe(ours, hold=True, watch=self._commons.readers)
         self._stdin = TerminalInput(fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 0))
         self.child_stdin = self.child_stdout = self.child_stderr = theirs
         self.prefix = controlled(os.ttyname(theirs))
@@ -443,7 +426,7 @@ class _Descriptors:
     def _reading(self) -> tuple[ReadPipe, int]:
         read, write = os.pipe()
         self._theirs.append(write)
-        return ReadPipe(read, watch=self._watch), write
+        return ReadPipe(read, watch=self._commons.readers), write
 
 
 def _pidfd_of(pid: int) -> int | None:

@@ -81,5 +81,8 @@ class Poller:
 
 
 def poller_for(loop: asyncio.AbstractEventLoop) -> Poller | None:
-    """Return a new Poller, or None where the system has no epoll."""
-    return Poller(loop) if hasattr(select, "epoll") else None
+    """Return a new Poller, or None where the system has no epoll, or no descriptor is left for one."""
+    try:
+        return Poller(loop) if hasattr(select, "epoll") else None
+    except OSError:
+        return None

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Process, SpawnError, Spec, State
-from aioverseer.system import child_watch, launch
+from aioverseer.system import child_watch, commons, launch
 from aioverseer.system.launch import SystemChild, SystemLauncher
 from aioverseer.system.wrappers import prefix_for
 from helpers import child, limit
@@ -440,7 +440,7 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
     assert 40 == len(set(at)) == len(at)
     del shared
     gc.collect()
-    assert not launch._turns
+    assert not commons._all
 
 
 # --- whom a signal reaches
