@@ -43,22 +43,18 @@ class ChildWatch:
     __slots__ = ("_args", "_callback", "_owned", "_pid", "_readers", "exit", "pidfd")
 
     def __init__(self, readers: ReaderWatch) -> None:
-        """Watch nothing yet.
+        """Watch nothing yet; ``release`` must follow.
 
         Args:
             readers: What tells that it has ended.
         """
         self._readers = readers
-        self._owned = False
+        self._owned = True
         self.pidfd: int | None = None
         self.exit: Exit | None = None
 
-    def own(self) -> None:
-        """Keep the pidfd until ``release``; without an owner it is closed at the end of the child."""
-        self._owned = True
-
     def release(self) -> None:
-        """Let go of the pidfd, now or at the end of the child, who is still to be reaped."""
+        """Let go of the pidfd, now or at the end of the child, who is still to be reaped. Idempotent."""
         self._owned = False
         if self.exit is not None and self.pidfd is not None:
             os.close(self.pidfd)
@@ -148,6 +144,7 @@ class _StandIn:
         watch: ChildWatch | None = getattr(self._mine, "watch", None)
         if watch is None:  # another thread of the application has started it at this very moment
             watch = ChildWatch(asyncio.get_running_loop())
+            watch.release()  # at its end
         if not watch.begin(pid, callback, args):
             self._replaced.add_child_handler(pid, callback, *args)
 

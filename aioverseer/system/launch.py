@@ -62,7 +62,6 @@ class SystemChild:
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
-        watch.own()
         if watch.pidfd is None:
             listen(self)
 
@@ -187,6 +186,7 @@ class SystemLauncher:
         if commons is None or commons.loop is not loop:
             commons = Commons.on(loop)
         commons.hold()
+        watch: ChildWatch | None = None
         try:
             # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
             # and each spawn takes longer the more are open.
@@ -202,6 +202,8 @@ class SystemLauncher:
                     raise _explained(spec, words, error) from error
                 return ours.hand_over(process, watch)
         except BaseException:
+            if watch is not None:
+                watch.release()
             commons.release()
             raise
 
