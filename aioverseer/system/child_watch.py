@@ -1,8 +1,10 @@
-"""How the end of a child is learnt of: by one pidfd, which asyncio, its signals and its exit status share.
+"""A spawn in one step, and how the end of the child is learnt of: by one pidfd, shared with asyncio.
 
-On Python 3.11 asyncio would take a thread for each child, and from 3.12 on a pidfd of its own, a selector's key and two
-calls on its wake-up pipe. Where this cannot stand in (other event loops, Python 3.14, no pidfds, a watcher that the
-application has chosen), asyncio does as it always does. Nothing in here starts a child or sends a signal.
+``create_subprocess_exec`` has forked in its first step already; what follows is only that asyncio connects pipes, of
+which there are none. So nobody waits for that, and no cancellation can come between the fork and its caller. On Python
+3.11 asyncio would take a thread for each child, and from 3.12 on a pidfd of its own, a selector's key and two calls on
+its wake-up pipe. Where this cannot stand in (other event loops, Python 3.14, no pidfds, a watcher that the application has
+chosen), asyncio does as it always does. Nothing in here decides what is started, or sends a signal.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, Self, TypeVar
 
@@ -19,7 +21,7 @@ from aioverseer.core.state import Exit
 from aioverseer.system.exits import LOST, kept_exit
 from aioverseer.system.poller import ReaderWatch
 
-__all__ = ["ChildWatch", "watched"]
+__all__ = ["ChildWatch", "begin"]
 
 T = TypeVar("T")
 
@@ -36,11 +38,12 @@ class ChildWatch:
     """What is known of one child that is being started.
 
     Attributes:
+        pid: Its number; 0 where asyncio does as it always does.
         pidfd: Refers to it, whatever becomes of its number; None where asyncio does as it always does.
         exit: How it has ended, from the moment when it was reaped.
     """
 
-    __slots__ = ("_args", "_callback", "_owned", "_pid", "_readers", "exit", "pidfd")
+    __slots__ = ("_args", "_callback", "_owned", "_readers", "_waiting", "exit", "pid", "pidfd")
 
     def __init__(self, readers: ReaderWatch) -> None:
         """Watch nothing yet; ``release`` must follow.
@@ -50,6 +53,8 @@ class ChildWatch:
         """
         self._readers = readers
         self._owned = True
+        self._waiting: list[asyncio.Future[None]] = []
+        self.pid = 0
         self.pidfd: int | None = None
         self.exit: Exit | None = None
 
@@ -60,13 +65,28 @@ class ChildWatch:
             os.close(self.pidfd)
             self.pidfd = None
 
+    async def wait(self) -> Exit:
+        """Wait until it has ended. Safe to cancel."""
+        while self.exit is None:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiting.remove(waiter)
+        return self.exit
+
+    def handle(self) -> int | None:
+        """Return the pidfd to signal it by."""
+        return self.pidfd
+
     def begin(self, pid: int, callback: Callable[..., object], args: tuple[Any, ...]) -> bool:
         """Watch a child for asyncio; return False where that cannot be."""
         try:
             self.pidfd = os.pidfd_open(pid)
         except OSError:  # an old kernel, a container that forbids it, or no descriptor is left
             return False
-        self._pid, self._callback, self._args = pid, callback, args
+        self.pid, self._callback, self._args = pid, callback, args
         self._readers.add_reader(self.pidfd, self._on_end)
         return True
 
@@ -76,7 +96,7 @@ class ChildWatch:
             return
         self._readers.remove_reader(pidfd)
         try:
-            returncode = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         except ChildProcessError:  # somebody else in this host has reaped it
             returncode = LOST
             self.exit = kept_exit(pidfd) or Exit()
@@ -86,12 +106,16 @@ class ChildWatch:
         del self._callback, self._args  # they hold the transport, and the Process that holds this
         if not self._owned:
             self.release()
-        # In this thread already: asyncio's own callback would wake the loop by its pipe for that.
-        exited = getattr(args[0], "_process_exited", None) if args else None
-        if exited is not None:
-            exited(returncode)
+        transport: Any = args[0] if args else None
+        if hasattr(transport, "_process_exited"):
+            # In this thread already: asyncio's own callback would wake the loop by its pipe for that.
+            transport._process_exited(returncode)  # noqa: SLF001  # as above
+            transport.close()  # else that would be some turns from now, when the loop may be closed
         else:
-            callback(self._pid, returncode, *args)
+            callback(self.pid, returncode, *args)
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class _StandIn:
@@ -152,23 +176,61 @@ class _StandIn:
 _stand_in = _StandIn()
 
 
-@coroutine
-def watched(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Generator[Any, Any, T]:
-    """Do what is asked for, and have its child watched where that can be.
+def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]] | None:
+    """Spawn, and return what is left to be awaited; None once ``watch`` knows the child, and nothing is left.
 
     Args:
         watch: Is to know of the child.
         work: A call of ``create_subprocess_exec``.
+
+    Raises:
+        OSError: When it cannot be started.
     """
     if not _CAN or not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
-        return (yield from work().__await__())
+        return work
     steps = work()
+    _stand_in.enter(watch)
     try:
-        _stand_in.enter(watch)
+        waited = steps.send(None)
+    except StopIteration as end:  # with a factory for eager tasks
+        done = end.value
+        return None if watch.pidfd is not None else lambda: _result(done)
+    finally:
+        _stand_in.leave()
+    if watch.pidfd is None:
+        return lambda: _go_on(steps, waited)
+    _Rest(steps, waited)
+    return None
+
+
+class _Rest:
+    """Takes the steps that are left when what they wait for has come; nobody waits for their end.
+
+    What goes wrong in there (all tasks of the loop are cancelled, that of asyncio among them) is no news: the child is
+    watched, and whoever started it ends it.
+    """
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, steps: Coroutine[Any, Any, object], waited: Any) -> None:
+        self._steps = steps
+        self._follow(waited)
+
+    def _follow(self, waited: Any) -> None:
+        waited.add_done_callback(self._go_on)
+
+    def _go_on(self, _waited: object) -> None:
         try:
-            waited = steps.send(None)
-        finally:
-            _stand_in.leave()
+            waited = self._steps.send(None)
+        except (StopIteration, asyncio.CancelledError):
+            return
+        self._follow(waited)
+
+
+@coroutine
+def _go_on(steps: Coroutine[Any, Any, T], waited: Any) -> Generator[Any, Any, T]:
+    """Go on as ``await`` does, behind the first step."""
+    try:
         while True:
             try:
                 sent = yield waited
@@ -182,3 +244,7 @@ def watched(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Ge
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+async def _result(value: T) -> T:
+    return value

@@ -10,12 +10,8 @@ import fcntl
 import logging
 import signal
 import struct
-from typing import TYPE_CHECKING
 
 from aioverseer.core.state import Exit
-
-if TYPE_CHECKING:
-    from aioverseer.system.launch import SystemChild
 
 __all__ = ["LOST", "exit_of", "kept_exit", "listen", "unlisten"]
 
@@ -69,15 +65,15 @@ class _Warned(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._children: set[SystemChild] = set()
+        self._children: set[object] = set()
         self._pids: set[int] = set()
 
-    def add(self, child: SystemChild) -> None:
+    def add(self, child: object) -> None:
         if not self._children:
             logging.getLogger("asyncio").addFilter(self)
         self._children.add(child)
 
-    def discard(self, child: SystemChild) -> None:
+    def discard(self, child: object) -> None:
         self._children.discard(child)
         if not self._children:
             logging.getLogger("asyncio").removeFilter(self)
@@ -98,11 +94,11 @@ class _Warned(logging.Filter):
 _warned = _Warned()
 
 
-def listen(child: SystemChild) -> None:
+def listen(child: object) -> None:
     """Begin to look out for the end of a child."""
     _warned.add(child)
 
 
-def unlisten(child: SystemChild) -> None:
+def unlisten(child: object) -> None:
     """End that. Idempotent."""
     _warned.discard(child)

@@ -16,13 +16,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from typing import Any, Self, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from typing import Any, Protocol, Self, TypeAlias
 
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
-from aioverseer.system.child_watch import ChildWatch, watched
+from aioverseer.system.child_watch import ChildWatch, begin
 from aioverseer.system.commons import Commons
 from aioverseer.system.descriptors import fitting
 from aioverseer.system.exits import exit_of, listen, unlisten
@@ -39,53 +39,86 @@ _SPAWN_GRACE = 0.5
 """Seconds for a spawn whose caller was cancelled to come to its end, before it is cancelled itself."""
 
 
+class _End(Protocol):
+    """How the end of a child is learnt of, and what refers to it until then."""
+
+    pid: int
+    pidfd: int | None
+
+    @property
+    def exit(self) -> Exit | None: ...
+    async def wait(self) -> Exit: ...
+    def handle(self) -> int | None: ...
+    def release(self) -> None: ...
+
+
+class _ProcessEnd:
+    """The same where asyncio alone watches the child."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._exit: Exit | None = None
+        self.pid = process.pid
+        self.pidfd: int | None = None
+        listen(self)
+
+    @property
+    def exit(self) -> Exit | None:
+        if self._exit is None and self._process.returncode is not None:
+            self._exit = exit_of(self._process.returncode, self.pid, self.pidfd)
+        return self._exit
+
+    async def wait(self) -> Exit:
+        returncode = await self._process.wait()
+        return self.exit or Exit.from_returncode(returncode)
+
+    def handle(self) -> int | None:
+        """Return a pidfd, made for the first signal; None where the system has none.
+
+        Raises:
+            ProcessLookupError: When the child has been reaped: asyncio is about to tell.
+        """
+        if self.pidfd is None:
+            self.pidfd = _pidfd_of(self.pid)
+        return self.pidfd
+
+    def release(self) -> None:
+        unlisten(self)
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+
+
 class SystemChild:
     """A real child; see ``seam.Child``."""
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
-        watch: ChildWatch,
+        end: _End,
         commons: Commons,
         *,
         stdin: WritePipe | None,
         stdout: ReadPipe | None,
         stderr: ReadPipe | None,
     ) -> None:
-        self._process = process
-        self._watch = watch
+        self._end = end
         self._commons: Commons | None = commons  # held for it
-        # Of our own where the watch has none, made for the first signal.
-        self._pidfd: int | None = None
-        self._exit: Exit | None = None
-        self.pid = process.pid
+        self.pid = end.pid
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
-        if watch.pidfd is None:
-            listen(self)
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
         """Send a signal to the group, or to the leader alone; see ``seam.Child``."""
-        if self._has_ended():
+        if self._end.exit is not None:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
-        pidfd = self._watch.pidfd
-        if pidfd is None:
-            if self._pidfd is None:
-                self._pidfd = _pidfd_of(self.pid)
-            pidfd = self._pidfd
+        pidfd = self._end.handle()
         if pidfd is None or not self._signal_by_pidfd(pidfd, number, leader_only=leader_only):
             self._signal_by_number(number, leader_only=leader_only)
 
     async def wait(self) -> Exit:
         """Wait for the end of the leader; see ``seam.Child``."""
-        returncode = await self._process.wait()
-        if self._exit is None:
-            self._exit = self._watch.exit or exit_of(returncode, self.pid, self._pidfd)
-        return self._exit
-
-    def _has_ended(self) -> bool:
-        return self._exit is not None or self._watch.exit is not None or self._process.returncode is not None
+        return await self._end.wait()
 
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set the size of its terminal; see ``seam.Child``."""
@@ -96,7 +129,7 @@ class SystemChild:
 
     def sweep(self) -> None:
         """Kill what is left in the group; see ``seam.Child``."""
-        pidfd = self._pidfd if self._watch.pidfd is None else self._watch.pidfd
+        pidfd = self._end.pidfd
         try:
             if pidfd is None or not self._signal_by_pidfd(pidfd, signal.SIGKILL, leader_only=False):
                 _sweep_group(self.pid)
@@ -105,14 +138,10 @@ class SystemChild:
 
     def close(self) -> None:
         """Let go of every descriptor; see ``seam.Child``."""
-        unlisten(self)
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
-        self._watch.release()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
+        self._end.release()
         if self._commons is not None:
             self._commons.release()
             self._commons = None
@@ -125,7 +154,7 @@ class SystemChild:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOSYS):  # before Linux 6.9, or before 5.1
                 raise
-            if error.errno == errno.EINVAL and not self._has_ended():
+            if error.errno == errno.EINVAL and self._end.exit is None:
                 # A thread of asyncio reaps before it tells: raise now if the number is the child's no more.
                 signal.pidfd_send_signal(pidfd, 0)
             return False
@@ -196,49 +225,44 @@ class SystemLauncher:
             with _Descriptors(spec, commons) as ours:
                 ours.open(capture=capture)
                 words = [*ours.prefix, *words]
+                spawn = functools.partial(
+                    asyncio.create_subprocess_exec,
+                    *words,
+                    executable=locate(words[0], _search_path(environment)) if "/" not in words[0] else None,
+                    stdin=ours.child_stdin,
+                    stdout=ours.child_stdout,
+                    stderr=ours.child_stderr,
+                    cwd=spec.cwd,
+                    env=environment,
+                    start_new_session=True,
+                )
                 try:
-                    process = await self._spawn(loop, spec, words, environment, ours, watch)
+                    rest = begin(watch, spawn)
+                    end: _End = watch if rest is None else _ProcessEnd(await _finish(loop, rest, spec.id))
                 except (OSError, ValueError) as error:
                     raise _explained(spec, words, error) from error
-                return ours.hand_over(process, watch)
+                return ours.hand_over(end)
         except BaseException:
             if watch is not None:
                 watch.release()
             commons.release()
             raise
 
-    async def _spawn(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        spec: Spec,
-        words: list[str],
-        environment: Mapping[str, str] | None,
-        ours: _Descriptors,
-        watch: ChildWatch,
-    ) -> asyncio.subprocess.Process:
-        outcome: asyncio.Future[asyncio.subprocess.Process] = loop.create_future()
-        spawn = functools.partial(
-            asyncio.create_subprocess_exec,
-            *words,
-            executable=locate(words[0], _search_path(environment)) if "/" not in words[0] else None,
-            stdin=ours.child_stdin,
-            stdout=ours.child_stdout,
-            stderr=ours.child_stderr,
-            cwd=spec.cwd,
-            env=environment,
-            start_new_session=True,
-        )
-        # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
-        # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
-        task = _start(loop, outcome, _spawn_for(outcome, watch, spawn), f"aioverseer spawn {spec.id}")
-        try:
-            return await outcome
-        except asyncio.CancelledError:
-            await _abandon(task)
-            raise
-
 
 _Spawned: TypeAlias = "asyncio.subprocess.Process"
+
+
+async def _finish(loop: asyncio.AbstractEventLoop, rest: Callable[[], Awaitable[_Spawned]], id: str) -> _Spawned:
+    """Wait for a spawn that takes more than a step."""
+    outcome: asyncio.Future[_Spawned] = loop.create_future()
+    # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
+    # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
+    task = _start(loop, outcome, _spawn_for(outcome, rest), f"aioverseer spawn {id}")
+    try:
+        return await outcome
+    except asyncio.CancelledError:
+        await _abandon(task)
+        raise
 
 
 def _start(
@@ -256,12 +280,10 @@ def _start(
     return task
 
 
-async def _spawn_for(
-    outcome: asyncio.Future[_Spawned], watch: ChildWatch, spawn: Callable[[], Coroutine[Any, Any, _Spawned]]
-) -> _Spawned | None:
+async def _spawn_for(outcome: asyncio.Future[_Spawned], rest: Callable[[], Awaitable[_Spawned]]) -> _Spawned | None:
     """Spawn, and tell who waits for it at once: by way of the end of this task it would be a turn of the loop later."""
     try:
-        process = await watched(watch, spawn)
+        process = await rest()
     except asyncio.CancelledError as error:
         # All tasks of the loop are cancelled, this one too. asyncio has killed the leader; only it knew the pid.
         _end_group_of_cancelled(error)
@@ -356,9 +378,9 @@ class _Descriptors:
             if pipe is not None:
                 pipe.close()
 
-    def hand_over(self, process: asyncio.subprocess.Process, watch: ChildWatch) -> SystemChild:
+    def hand_over(self, end: _End) -> SystemChild:
         """Give our ends to the child that they belong to; it closes them."""
-        child = SystemChild(process, watch, self._commons, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
+        child = SystemChild(end, self._commons, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
         self._stdin = self._stdout = self._stderr = None
         return child
 
