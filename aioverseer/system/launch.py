@@ -219,8 +219,7 @@ class SystemLauncher:
         try:
             # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
             # and each spawn takes longer the more are open.
-            await commons.turn.acquire()
-            loop.call_soon(commons.turn.release)
+            await commons.turns.take()
             watch = ChildWatch(commons.readers)
             with _Descriptors(spec, commons) as ours:
                 ours.open(capture=capture)
