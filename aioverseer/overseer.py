@@ -20,6 +20,7 @@ import anyio
 import anyio.abc
 
 from aioverseer.core.clock import Clock, Rng
+from aioverseer.core.containment import AskedContainment, Containment, Survivor, check_asked
 from aioverseer.core.errors import (
     DuplicateService,
     OverseerError,
@@ -77,6 +78,7 @@ class Overseer:
         launcher: Launcher | None = None,
         shutdown_timeout: float | None = None,
         log: Log | Iterable[Log] | None = None,
+        containment: AskedContainment = "auto",
     ) -> None:
         """Make an overseer without services.
 
@@ -90,9 +92,13 @@ class Overseer:
             shutdown_timeout: Seconds that leaving and ``stop_all`` may take before everything left is killed; None
                 leaves that to the ladders.
             log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
+            containment: How far the promise reaches that nothing is left behind: ``"basic"``, ``"guarded"``,
+                ``"strict"``, or ``"auto"`` for the best that costs nothing for each program. See ``Containment``.
+                A ``launcher`` that was given has its own.
 
         Raises:
-            SpecError: When ``shutdown_timeout`` is no time, or ``log`` is no log.
+            SpecError: When ``shutdown_timeout`` is no time, ``log`` is no log, or ``containment`` is no level.
+            ContainmentError: When ``"strict"`` cannot be had.
         """
         if shutdown_timeout is not None and not shutdown_timeout >= 0:
             raise SpecError(
@@ -104,7 +110,8 @@ class Overseer:
         self.clock: Clock = clock or LoopClock()
         # Not a source of secrets: jitter only has to differ between hosts.
         self.rng: Rng = rng or random.Random()  # noqa: S311
-        self.launcher: Launcher = launcher or SystemLauncher()
+        check_asked(containment, f"overseer {name!r}")
+        self.launcher: Launcher = launcher or SystemLauncher(containment=containment)
         self.subscribers: WeakSet[Subscription] = WeakSet()
         self.log_files = Logs(as_logs(log, owner=f"overseer {name!r}") or (), name=name, on_news=self._on_log_news)
         self.received_signal: signals.Signals | None = None
@@ -124,6 +131,11 @@ class Overseer:
     def __repr__(self) -> str:
         """Return name, number of services and how many are live."""
         return f"<Overseer {self.name!r} services={len(self._services)} live={len(self._live)}>"
+
+    @property
+    def containment(self) -> Containment:
+        """Which level of containment is in force, and why. It can sink when the guardian cannot be started."""
+        return self.launcher.containment
 
     # Entering and leaving.
 
@@ -190,6 +202,8 @@ class Overseer:
         if self._host_signals is not None:
             self._host_signals.restore()
         self._task = self._group = None
+        sweeping = asyncio.ensure_future(self.launcher.close())
+        cancelled = await settle(sweeping, within=_MARGIN) or cancelled
         for service in self._services.values():
             service.release()  # while their last lines still have a log to go to
         cancelled = await self.log_files.close() or cancelled
@@ -207,6 +221,9 @@ class Overseer:
         if failure is not None:  # a KeyboardInterrupt that came while the host task was at work
             raise failure
         survivors = task.result() if over else None
+        left = sweeping.result() if sweeping.done() else ()
+        if left:
+            survivors = self._left_behind(left, survivors)
         if cancelled is not None:
             if survivors is not None:
                 cancelled.add_note(str(survivors))
@@ -249,6 +266,13 @@ class Overseer:
             id=service.id,
             status=service.status(),
         )
+
+    def _left_behind(self, left: Iterable[Survivor], before: StopFailed | None) -> StopFailed:
+        text = f"programs have left behind what could not be killed: {', '.join(map(str, left))}"
+        if before is not None:
+            before.add_note(text)
+            return before
+        return StopFailed(f"overseer {self.name!r}: {text}; see their states and users in ps", id=self.name)
 
     # The registry.
 
@@ -630,6 +654,13 @@ class Overseer:
         self._journal.append(event)
         if report.state.is_final:
             self._watchers.tell(self._added)
+            if self._group is not None and not self._group.cancel_scope.cancel_called:
+                self._group.start_soon(self._sweep, status.id)
+
+    async def _sweep(self, id: str) -> None:
+        """End what a service has left behind outside of its group, once it has ended for good."""
+        for survivor in await self.launcher.sweep():
+            _log.warning("%s: %s was left behind and could not be killed", id, survivor)
 
     def _on_log_news(self, id: str, reason: str) -> None:
         _log.warning("%s: %s", id or self.name, reason)

@@ -19,9 +19,11 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
+from aioverseer.core.containment import AskedContainment, Containment, Survivor
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
+from aioverseer.system.containment.cage import Cage, Cages, sweep_strays
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.programs import find
 from aioverseer.system.waiting import settle
@@ -42,6 +44,7 @@ class SystemChild:
         self,
         process: asyncio.subprocess.Process,
         *,
+        cage: Cage,
         stdin: WritePipe | None,
         stdout: ReadPipe | None,
         stderr: ReadPipe | None,
@@ -49,6 +52,7 @@ class SystemChild:
         self._process = process
         self._pidfd = _pidfd_of(process.pid)
         self._ended = False
+        self._cage = cage
         self.pid = process.pid
         self.stdin = stdin
         self.stdout = stdout
@@ -66,6 +70,7 @@ class SystemChild:
         """Wait for the end of the leader; see ``seam.Child``."""
         returncode = await self._process.wait()
         self._ended = True
+        self._cage.end()
         return Exit.from_returncode(returncode)
 
     def resize(self, window_size: tuple[int, int]) -> None:
@@ -80,6 +85,14 @@ class SystemChild:
         with contextlib.suppress(OSError):
             if self._pidfd is None or not self._signal_by_pidfd(self._pidfd, signal.SIGKILL, leader_only=False):
                 self._sweep_by_number()
+
+    async def sweep_all(self) -> tuple[Survivor, ...]:
+        """Kill what has left the group too; see ``seam.Child``."""
+        return await self._cage.sweep()
+
+    def left(self) -> tuple[Survivor, ...]:
+        """Return what it has left behind; see ``seam.Child``."""
+        return self._cage.left()
 
     def close(self) -> None:
         """Let go of every descriptor; see ``seam.Child``."""
@@ -141,9 +154,31 @@ class SystemLauncher:
     seventy; with a turn of the loop between them the host stays responsive.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, containment: AskedContainment = "basic") -> None:
+        """Start nothing yet.
+
+        Args:
+            containment: The level to contain programs at.
+
+        Raises:
+            ContainmentError: When it cannot be had.
+        """
+        self._cages = Cages(containment)
         # Kept as long as this launcher is used there, so that not each spawn makes the lock anew.
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    @property
+    def containment(self) -> Containment:
+        """Which level of containment is in force."""
+        return self._cages.containment
+
+    async def sweep(self) -> tuple[Survivor, ...]:
+        """Kill what the ended runs of this host have left behind; see ``seam.Launcher``."""
+        return await sweep_strays()
+
+    async def close(self) -> tuple[Survivor, ...]:
+        """End what its programs have left behind, and what contained them; see ``seam.Launcher``."""
+        return await self._cages.close()
 
     async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
         """Start a program.
@@ -159,15 +194,21 @@ class SystemLauncher:
             SpawnError: When it cannot be started; the message names the service, the value and what to do.
         """
         words = _command_line(spec)
-        environment = _environment(spec)
-        with _Descriptors(spec) as ours:
-            ours.open(capture=capture)
-            words = [*ours.prefix, *words]
-            try:
-                process = await self._spawn(spec, words, environment, ours)
-            except (OSError, ValueError) as error:
-                raise _explained(spec, words, error) from error
-            return ours.hand_over(process)
+        cage = await self._cages.prepare(kept=spec.leftovers != "kill")
+        try:
+            environment = cage.environment(_environment(spec))
+            with _Descriptors(spec) as ours:
+                ours.open(capture=capture)
+                words = [*ours.prefix, *words]
+                try:
+                    process = await self._spawn(spec, words, environment, ours)
+                except (OSError, ValueError) as error:
+                    raise _explained(spec, words, error) from error
+                cage.adopt(process.pid)
+                return ours.hand_over(process, cage)
+        except BaseException:
+            cage.end()
+            raise
 
     def _turn_on(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
         if self._turn is None or self._turn[0] is not loop:
@@ -177,7 +218,7 @@ class SystemLauncher:
         return self._turn[1]
 
     async def _spawn(
-        self, spec: Spec, words: list[str], environment: Mapping[str, str] | None, ours: _Descriptors
+        self, spec: Spec, words: list[str], environment: Mapping[str, str] | Mapping[bytes, bytes], ours: _Descriptors
     ) -> asyncio.subprocess.Process:
         loop = asyncio.get_running_loop()
         turn = self._turn_on(loop)
@@ -269,9 +310,9 @@ class _Descriptors:
             if pipe is not None:
                 pipe.close()
 
-    def hand_over(self, process: asyncio.subprocess.Process) -> SystemChild:
+    def hand_over(self, process: asyncio.subprocess.Process, cage: Cage) -> SystemChild:
         """Give our ends to the child that they belong to; it closes them."""
-        child = SystemChild(process, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
+        child = SystemChild(process, cage=cage, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
         self._stdin = self._stdout = self._stderr = None
         return child
 
