@@ -114,9 +114,7 @@ class Guardian:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._control, b"q")
             self._let_go()
-            if self.table is not None:
-                self.table.close()
-                self.table = None
+            self._drop_table()
             return process
 
     def _start(self) -> None:
@@ -141,6 +139,8 @@ class Guardian:
         except BaseException:
             os.close(ours)
             os.close(alive)
+            if self._users == 0:
+                self._drop_table()
             raise
         finally:
             os.close(control)
@@ -162,6 +162,9 @@ class Guardian:
         self._let_go()
         if process is not None:
             process.returncode = 0  # it is no child of the fork's, so nothing is to be said of it
+        self._drop_table()
+
+    def _drop_table(self) -> None:
         if self.table is not None:
             self.table.close()
             self.table = None
