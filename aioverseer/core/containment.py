@@ -16,7 +16,7 @@ Level = Literal["none", "basic", "guarded", "strict"]
 """How far the promise reaches that nothing is left behind."""
 AskedContainment = Literal["auto", "basic", "guarded", "strict"]
 """What can be asked for."""
-Mechanism = Literal["scripted", "groups", "marker", "guardian", "cgroup"]
+Mechanism = Literal["scripted", "groups", "marker", "guardian", "shim"]
 """What keeps the promise."""
 
 _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
@@ -32,12 +32,12 @@ class Facilities:
     Attributes:
         proc: Whether ``/proc`` tells of processes and their environments.
         guardian: Why a guardian cannot be had; None when it can.
-        cgroup: Why no cgroup can be had; None when one can.
+        shim: Why a shim cannot be had; None when it can.
     """
 
     proc: bool = True
     guardian: str | None = None
-    cgroup: str | None = None
+    shim: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,18 +110,14 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
         ContainmentError: When ``"strict"`` is asked for and cannot be had.
     """
     if asked == "strict":
-        if found.cgroup is not None:
-            raise ContainmentError(
-                f'containment="strict" cannot be had: {found.cgroup}; run the host where it may make cgroups, for '
-                'example by `systemd-run --user --scope -p Delegate=yes`, or ask for "guarded"'
-            )
-        escapes = () if found.guardian is None else (_HOST_KILLED,)
+        if found.shim is not None:
+            raise ContainmentError(f'containment="strict" cannot be had: {found.shim}; ask for "guarded" or "basic"')
         return Containment(
             level="strict",
-            mechanism="cgroup",
+            mechanism="shim",
             asked=asked,
-            reason="each run has a cgroup of its own" + ("" if not escapes else f", but {found.guardian}"),
-            escapes=escapes,
+            reason="each program runs below a shim that ends with it all that it has started",
+            escapes=(f"{_DAEMON}, when somebody kills the shim of its program by SIGKILL",),
         )
     if not found.proc:
         return Containment(

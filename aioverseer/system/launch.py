@@ -62,6 +62,10 @@ class SystemChild:
         """Send a signal to the group, or to the leader alone; see ``seam.Child``."""
         if self._ended or self._process.returncode is not None:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
+        shim = self._cage.shim
+        if shim is not None and shim.relay(number, leader_only=leader_only):
+            # One that was stopped could not do it.
+            number, leader_only = signal.SIGCONT, True
         if self._pidfd is not None and self._signal_by_pidfd(self._pidfd, number, leader_only=leader_only):
             return
         self._signal_by_number(number, leader_only=leader_only)
@@ -199,9 +203,14 @@ class SystemLauncher:
             environment = cage.environment(_environment(spec))
             with _Descriptors(spec) as ours:
                 ours.open(capture=capture)
+                shim = cage.shim
+                if shim is not None:
+                    with _as_spawn_error(spec):
+                        _look_up(spec)
+                    words = [*shim.prefix, *words]
                 words = [*ours.prefix, *words]
                 try:
-                    process = await self._spawn(spec, words, environment, ours)
+                    process = await self._spawn(spec, words, environment, ours, () if shim is None else shim.pass_fds)
                 except (OSError, ValueError) as error:
                     raise _explained(spec, words, error) from error
                 cage.adopt(process.pid)
@@ -218,7 +227,12 @@ class SystemLauncher:
         return self._turn[1]
 
     async def _spawn(
-        self, spec: Spec, words: list[str], environment: Mapping[str, str] | Mapping[bytes, bytes], ours: _Descriptors
+        self,
+        spec: Spec,
+        words: list[str],
+        environment: Mapping[str, str] | Mapping[bytes, bytes],
+        ours: _Descriptors,
+        pass_fds: tuple[int, ...],
     ) -> asyncio.subprocess.Process:
         loop = asyncio.get_running_loop()
         turn = self._turn_on(loop)
@@ -234,6 +248,7 @@ class SystemLauncher:
             stderr=ours.child_stderr,
             cwd=spec.cwd,
             env=environment,
+            pass_fds=pass_fds,
             start_new_session=True,
         )
         # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and

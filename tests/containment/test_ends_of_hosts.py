@@ -127,7 +127,7 @@ def host(mark: str, level: str, way: str) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
-@pytest.mark.parametrize("level", ["basic", "guarded"])
+@pytest.mark.parametrize("level", ["basic", "guarded", "strict"])
 @pytest.mark.parametrize("way", ["normal", "exception", "exit", "cancellation", "SIGINT", "SIGTERM"])
 def test_nothing_lives_when_the_block_has_ended(mark: str, level: str, way: str) -> None:
     """However it ended; children, sessions and daemons. The guardian is gone with it."""
@@ -140,10 +140,11 @@ def test_nothing_lives_when_the_block_has_ended(mark: str, level: str, way: str)
 
 
 @pytest.mark.parametrize("turn", range(3))
-def test_nothing_lives_a_second_after_the_host_was_killed(mark: str, turn: int) -> None:
+@pytest.mark.parametrize("level", ["guarded", "strict"])
+def test_nothing_lives_a_second_after_the_host_was_killed(mark: str, level: str, turn: int) -> None:
     """Of ten, none that heeds a signal; and no guardian is left."""
     before = watchmen()
-    with host(mark, "guarded", "SIGKILL") as process:
+    with host(mark, level, "SIGKILL") as process:
         tree = living(mark)
         assert 11 <= len(tree), turn
         mine = list(watchmen() - before)

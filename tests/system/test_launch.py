@@ -370,7 +370,9 @@ async def test_every_spawn_is_the_fast_one(monkeypatch: pytest.MonkeyPatch, tmp_
             await finished(await SystemLauncher().launch(spec("true", **wish), capture=capture))
     assert len(wishes) * 2 == len(seen)
     for options in seen:
-        assert {"executable", "stdin", "stdout", "stderr", "cwd", "env", "start_new_session"} == set(options)
+        assert {"executable", "stdin", "stdout", "stderr", "cwd", "env", "pass_fds", "start_new_session"} == set(
+            options
+        )
         assert options["start_new_session"] is True
         assert asyncio.subprocess.PIPE not in (options["stdin"], options["stdout"], options["stderr"])
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from aioverseer.core.containment import AskedContainment, Containment, Facilities, Survivor, decide
 from aioverseer.system.containment import guardian as guardians
-from aioverseer.system.containment import procfs
+from aioverseer.system.containment import procfs, shims
 from aioverseer.system.containment.runs import runs
 from aioverseer.system.containment.sweep import Sweeper
 from aioverseer.system.containment.table import Table, boot_time
@@ -22,7 +22,7 @@ __all__ = ["Cage", "Cages"]
 class Cage:
     """What contains one run."""
 
-    __slots__ = ("_before", "_kept", "_pid", "_place", "_run", "_runs", "_table")
+    __slots__ = ("_before", "_kept", "_pid", "_place", "_run", "_runs", "_table", "shim")
 
     def __init__(self, *, kept: bool, table: Table | None) -> None:
         """Begin a run; it lives until ``end``."""
@@ -32,6 +32,7 @@ class Cage:
         self._table = table
         self._place = 0
         self._pid: int | None = None
+        self.shim: shims.Shim | None = None
         self._before = 0 if table is None else boot_time()
 
     def environment(self, given: Mapping[str, str] | None) -> Mapping[str, str] | Mapping[bytes, bytes]:
@@ -44,12 +45,16 @@ class Cage:
     def adopt(self, pid: int) -> None:
         """Take note of the child that was spawned."""
         self._pid = pid
+        if self.shim is not None:
+            self.shim.adopted()
         if self._table is not None:
             with contextlib.suppress(ValueError):  # closed: the guardian is gone
                 self._place = self._table.add(pid, self._before)
 
     def end(self) -> None:
         """Take note of the end of its leader, or that there is none. Idempotent."""
+        if self.shim is not None:
+            self.shim.close()
         if self._run == 0:
             return
         self._runs.end(self._run, self._pid, kept=self._kept)
@@ -98,16 +103,20 @@ class Cages:
             proc=procfs.HAS_PROC,
             # A lone Process asks for no more: it need not look.
             guardian=None if self.asked == "basic" else guardians.missing(),
-            cgroup="this version makes no cgroups",
+            shim=shims.missing() if self.asked == "strict" else None,
         )
         self.containment: Containment = decide(self.asked, found)
         self._guarded = self.containment.mechanism == "guardian"
+        self._shimmed = self.containment.mechanism == "shim"
 
     async def prepare(self, *, kept: bool) -> Cage:
         """Return a cage for one launch; the guardian is armed then, where there is one. Safe to cancel."""
         if self._guarded and not self._guarding.armed:
             await self._guarding.arm()
-        return Cage(kept=kept, table=guardians.guardian().table if self._guarded else None)
+        cage = Cage(kept=kept, table=guardians.guardian().table if self._guarded else None)
+        if self._shimmed:
+            cage.shim = shims.Shim(keep=kept)
+        return cage
 
     async def close(self) -> tuple[Survivor, ...]:
         """Sweep for the last time and let the guardian go; return what is still there."""
