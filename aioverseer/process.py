@@ -225,6 +225,7 @@ class Process:
             reason=run.reason,
             cwd=self.spec.cwd,
             delay_start=self.spec.delay_start,
+            containment=self._launcher.containment.level,
         )
 
     def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
@@ -540,6 +541,7 @@ class Process:
                 # restarted by its policy must not do that for each run.
                 sweeping = asyncio.ensure_future(child.sweep_all())
                 cancelled = await settle(sweeping, within=_MARGIN) or cancelled
+                sweeping.cancel()  # nothing, but where the machine was too busy for its bound
                 self._tell_left(sweeping.result() if sweeping.done() else (), "could not be killed")
         elif self.spec.leftovers == "report":
             self._tell_left(child.left(), "goes on")

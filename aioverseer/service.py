@@ -186,6 +186,7 @@ class Service:
             delay_start=spec.delay_start,
             max_restarts=spec.restart.max_restarts,
             log_lost=self._host.log_files.lost(spec.id),
+            containment=self._host.launcher.containment.level,
         )
 
     def why(self) -> Why:

@@ -36,7 +36,7 @@ async def told(lines: Subscription) -> str:
     """The next line."""
     line = await lines.get()
     assert isinstance(line, Line)
-    return line.text
+    return str(line.text)
 
 
 def lives(pid: int) -> bool:
@@ -80,6 +80,7 @@ async def test_exit_code_is_that_of_the_program(code: int) -> None:
         overseer.add("web", "sh", "-c", f"exit {code}", restart=Restart("never"))
         status = await overseer.supervise("web")
         assert (code, None, State.FINISHED) == (status.exit_code, status.signal, status.state)
+        assert "strict" == status.containment
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGUSR1, signal.SIGPIPE])
@@ -106,7 +107,7 @@ async def test_program_has_its_input_output_and_ordinary_signals() -> None:
         for overseer in (basic, strict):
             service = overseer.add("web", *child(code), stdin="hello\n")
             await overseer.supervise("web")
-            seen[overseer.containment.level] = sorted(line.text for line in service.tail())
+            seen[overseer.containment.level] = sorted(str(line.text) for line in service.tail())
     assert {"hello", "oops"} < set(seen["basic"])
     assert seen["basic"] == seen["strict"]
 

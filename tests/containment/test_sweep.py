@@ -157,7 +157,15 @@ def test_living_run_and_strangers_are_no_strays() -> None:
     run, kept = known.begin(), known.begin()
     with contextlib.ExitStack() as stack:
         ours, other, spared = (
-            stack.enter_context(subprocess.Popen(["sleep", "60"], env=env, start_new_session=True))
+            stack.enter_context(
+                subprocess.Popen(
+                    ["/bin/sh", "-c", "echo up; read line"],
+                    env=env,
+                    start_new_session=True,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            )
             for env in (
                 known.marker.added({}, run, kept=False),
                 Marker().added({}, run, kept=False),
@@ -166,6 +174,9 @@ def test_living_run_and_strangers_are_no_strays() -> None:
         )
         for process in (ours, other, spared):
             stack.callback(process.kill)
+            assert process.stdout is not None
+            # In the midst of an exec there is no environment to be seen.
+            assert b"up\n" == process.stdout.readline()
         assert not known.is_stray(ours.pid)
         known.end(run, 1 << 30, kept=False)
         known.end(kept, 1 << 30, kept=True)
