@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from aioverseer import Line, Overseer, Restart, SpawnError, State, Stop, Subscription
+from aioverseer import ContainmentError, Line, Overseer, Restart, SpawnError, State, Stop, Subscription
 from aioverseer.core.containment import Facilities, decide
 from aioverseer.system.containment import procfs, shims
 from helpers import child, limit
@@ -206,6 +206,13 @@ async def test_many_at_once_leave_no_descriptor() -> None:
         await overseer.start_all()
         await asyncio.gather(*(overseer.stop(f"s{number}") for number in range(3)))
         assert [State.RUNNING] * 3 == [overseer.status(f"s{number}").state for number in range(3, 6)]
+
+
+def test_interpreter_that_may_not_be_run_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a change of the user: not as a fault of the program, at its start."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ContainmentError, match="may not run the Python interpreter '/nowhere/python'"):
+        Overseer(containment="strict")
 
 
 def test_other_systems_have_no_shim(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,9 @@ def missing() -> str | None:
         return "only Linux has subreapers"
     if not sys.executable or not _PROGRAM.is_file():
         return "there is no Python interpreter to run a shim with (sys.executable is empty)"
+    if not os.access(sys.executable, os.X_OK):
+        # A host that has changed its user, for example.
+        return f"this user may not run the Python interpreter {sys.executable!r}, which a shim needs"
     if importlib.util.find_spec("_ctypes") is None:
         return "this Python has no ctypes, with which a shim becomes a subreaper"
     return None
