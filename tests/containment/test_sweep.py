@@ -95,6 +95,25 @@ async def test_restarts_look_at_no_other_process(monkeypatch: pytest.MonkeyPatch
         assert looks <= 1
 
 
+async def test_many_that_are_stopped_at_once_share_their_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them asks for one; nearly all are answered by the same."""
+    looks = 0
+    real = procfs.pids
+
+    def counted() -> list[int]:
+        nonlocal looks
+        looks += 1
+        return real()
+
+    async with limit(30), Overseer(containment="basic") as overseer:
+        for number in range(40):
+            overseer.add(f"s{number}", "sleep", "60")
+        await overseer.start_all()
+        monkeypatch.setattr(procfs, "pids", counted)
+        await overseer.stop_all()
+    assert 1 <= looks <= 15
+
+
 async def test_what_is_reported_lives_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """Who it is, and that it goes on."""
     process = Process(*child(DAEMON), leftovers="report")

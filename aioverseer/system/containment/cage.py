@@ -6,13 +6,15 @@ of its end, sweep, close.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 from aioverseer.core.containment import AskedContainment, Containment, Facilities, Survivor, decide
 from aioverseer.system.containment import guardian as guardians
 from aioverseer.system.containment import procfs, shims
-from aioverseer.system.containment.runs import runs
+from aioverseer.system.containment.runs import Runs, runs
 from aioverseer.system.containment.sweep import Sweeper
 from aioverseer.system.containment.table import Table, boot_time
 
@@ -75,14 +77,31 @@ class Cage:
 
 async def sweep_strays() -> tuple[Survivor, ...]:
     """End what the ended runs of this process have left behind, within a second; return what is still there."""
-    known = runs()
-    mark = known.begin_sweep()
-    if mark is None:
-        return ()
+    known, loop = runs(), asyncio.get_running_loop()
+    while (mark := known.begin_sweep()) is not None:
+        task, covered = _sweeps.get(loop, (None, 0))
+        if task is None or task.done():
+            task, covered = loop.create_task(_sweep(known, mark), name="aioverseer sweep"), mark
+            _sweeps[loop] = task, covered
+        # Shielded: others wait for the same one, and it is bounded.
+        survivors = await asyncio.shield(task)
+        if covered >= mark:
+            return survivors
+        # It may have looked before the end of what this call is about: two hundred that end at once need two looks.
+    return ()
+
+
+async def _sweep(known: Runs, mark: int) -> tuple[Survivor, ...]:
     survivors = await Sweeper(known.is_stray).sweep()
     if not survivors:
         known.swept(mark)
     return survivors
+
+
+_sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.Task[tuple[Survivor, ...]], int]] = (
+    WeakKeyDictionary()
+)
+"""The last sweep on each event loop, and up to which end of a run it looks."""
 
 
 class Cages:

@@ -32,7 +32,7 @@ class _Stray:
 
 
 class Sweeper:
-    """Sweeps for whoever asks, once for all who ask at the same time."""
+    """Sweeps for whoever asks."""
 
     def __init__(self, is_stray: Callable[[int], bool]) -> None:
         """Make a sweeper that has nothing to do.
