@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["HAS_PROC", "born", "command_of", "environment_of", "last_pid", "pids", "state_of"]
+__all__ = ["HAS_PROC", "command_of", "environment_of", "last_pid", "pids", "state_of"]
 
 HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/environ")
 """Whether there is a /proc that can be used; not so on macOS."""
-
-_BORN = 19
-"""Place of the time of birth behind the name, from 0."""
 
 _MOST = 1 << 22
 """Bytes of an environment that are read: the kernel's own limit for arguments and environment is 6 MiB in all."""
@@ -60,12 +57,6 @@ def state_of(pid: int) -> str:
     """Return the letter of its state, ``"X"`` when it is gone."""
     fields = _fields(pid)
     return fields[0].decode() if fields else "X"
-
-
-def born(pid: int) -> int | None:
-    """Return when it was born, in ticks since the boot of the machine; None when it is gone."""
-    fields = _fields(pid)
-    return int(fields[_BORN]) if len(fields) > _BORN else None
 
 
 def command_of(pid: int) -> str:
