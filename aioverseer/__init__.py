@@ -12,7 +12,9 @@ if sys.platform == "win32":
     raise ImportError("aioverseer needs sessions, process groups and POSIX signals: use WSL on Windows")
 
 from aioverseer.core.backoff import Backoff
+from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.errors import (
+    ContainmentError,
     CriticalServiceEnded,
     DependencyCycle,
     DuplicateService,
@@ -60,6 +62,8 @@ __all__ = [
     "DEFAULT_LINE_BUFFER_SIZE",
     "DEFAULT_STREAM_QUEUE_SIZE",
     "Backoff",
+    "Containment",
+    "ContainmentError",
     "ContinuedBytes",
     "ContinuedLine",
     "CriticalServiceEnded",
@@ -98,6 +102,7 @@ __all__ = [
     "StopOutcome",
     "StopReport",
     "Subscription",
+    "Survivor",
     "ThreadedOverseer",
     "ThreadedService",
     "UnknownService",

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self, Unpack, cast, overload
 import anyio
 
 from aioverseer.core.clock import Clock, Rng
+from aioverseer.core.containment import AskedContainment, Containment, Survivor, check_asked
 from aioverseer.core.errors import (
     DuplicateService,
     OverseerError,
@@ -82,6 +83,7 @@ class Overseer:
         shutdown_timeout: float | None = None,
         raise_fd_limit: bool = False,
         log: Log | Iterable[Log] | None = None,
+        containment: AskedContainment = "auto",
     ) -> None:
         """Make an overseer without services.
 
@@ -99,9 +101,13 @@ class Overseer:
             raise_fd_limit: Whether the limit of open descriptors (``ulimit -n``) is raised to the hardest allowed while
                 this is in use; a service needs up to five. Programs inherit it, unless their ``rlimits`` say otherwise.
             log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
+            containment: How far the promise reaches that nothing is left behind: ``"basic"``, ``"guarded"``,
+                ``"strict"``, or ``"auto"`` for the best that costs nothing for each program. See ``Containment``.
+                A ``launcher`` that was given has its own.
 
         Raises:
-            SpecError: When ``shutdown_timeout`` is no time, or ``log`` is no log.
+            SpecError: When ``shutdown_timeout`` is no time, ``log`` is no log, or ``containment`` is no level.
+            ContainmentError: When ``"strict"`` cannot be had.
         """
         if shutdown_timeout is not None and not shutdown_timeout >= 0:
             raise SpecError(
@@ -113,8 +119,9 @@ class Overseer:
         self.clock: Clock = steady(clock)
         # Not a source of secrets: jitter only has to differ between hosts.
         self.rng: Rng = rng or random.Random()  # noqa: S311
-        self._own_launcher = SystemLauncher()
-        self.launcher: Launcher = launcher or self._own_launcher
+        check_asked(containment, f"overseer {name!r}")
+        self._own_launcher = None if launcher is not None else SystemLauncher(containment=containment)
+        self.launcher: Launcher = launcher or cast("SystemLauncher", self._own_launcher)
         self.subscribers = Subscribers()
         self._waiting: set[Subscription] = set()
         self.log_files = Logs(as_logs(log, owner=f"overseer {name!r}") or (), name=name, on_news=self._on_log_news)
@@ -141,6 +148,11 @@ class Overseer:
         """Return name, number of services and how many are live."""
         return f"<Overseer {self.name!r} services={len(self._services)} live={len(self._live)}>"
 
+    @property
+    def containment(self) -> Containment:
+        """Which level of containment is in force, and why. It can sink when the guardian cannot be started."""
+        return self.launcher.containment
+
     # Entering and leaving.
 
     async def __aenter__(self) -> Self:
@@ -154,7 +166,8 @@ class Overseer:
         # anyio loads its backend for the first scope, which may come when no descriptor is left to open it.
         anyio.CancelScope()
         self._loop = asyncio.get_running_loop()
-        self._own_launcher.keep()
+        if self._own_launcher is not None:
+            self._own_launcher.keep()
         self._closing = self._loop.create_future()
         self.received_signal = None
         self._unheard = False
@@ -220,9 +233,12 @@ class Overseer:
         if self._fd_limit is not None:
             self._fd_limit.restore()
         self._task = None
+        sweeping = asyncio.ensure_future(self.launcher.close())
+        cancelled = await settle(sweeping, within=_MARGIN) or cancelled
         for service in self._services.values():
             service.release()  # while their last lines still have a log to go to
-        self._own_launcher.close()
+        if self._own_launcher is not None:
+            self._own_launcher.let_go()
         cancelled = await self.log_files.close() or cancelled
         self._journal.end()
         for subscription in self.subscribers.all():
@@ -238,6 +254,9 @@ class Overseer:
         if failure is not None:  # a KeyboardInterrupt that came while the host task was at work
             raise failure
         survivors = task.result() if over else None
+        left = sweeping.result() if sweeping.done() else ()
+        if left:
+            survivors = self._left_behind(left, survivors)
         if cancelled is not None:
             if survivors is not None:
                 cancelled.add_note(str(survivors))
@@ -300,6 +319,13 @@ class Overseer:
             id=service.id,
             status=service.status(),
         )
+
+    def _left_behind(self, left: Iterable[Survivor], before: StopFailed | None) -> StopFailed:
+        text = f"programs have left behind what could not be killed: {', '.join(map(str, left))}"
+        if before is not None:
+            before.add_note(text)
+            return before
+        return StopFailed(f"overseer {self.name!r}: {text}; see their states and users in ps", id=self.name)
 
     # The registry.
 
@@ -719,6 +745,13 @@ class Overseer:
         self._note(facts, report.previous, report.state, report.reason)
         if report.state.is_final:
             self._watchers.tell(self._added)
+            if self._task is not None and not self._task.done():
+                self.start_soon(functools.partial(self._sweep, id))
+
+    async def _sweep(self, id: str) -> None:
+        """End what a service has left behind outside of its group, once it has ended for good."""
+        for survivor in await self.launcher.sweep():
+            _log.warning("%s: %s was left behind and could not be killed", id, survivor)
 
     def hear_stuck(self) -> None:
         """Take note that a service's program is still there after its whole ladder."""

@@ -13,12 +13,13 @@ import errno
 import logging
 import shlex
 import signal as signals
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, assert_never
 
 from aioverseer.core.clock import Clock, Timer
+from aioverseer.core.containment import Survivor
 from aioverseer.core.errors import OverseerError, ProcessNotRunning, SpawnError, SpecError, StopFailed
 from aioverseer.core.ladder import FINAL_TIMEOUT, as_signal_number
 from aioverseer.core.lines import LineSplitter
@@ -77,6 +78,8 @@ class Process:
         stderr: The same for standard error; None also with ``merge_stderr`` and on a terminal.
         started_at: Wall-clock time of the spawn, aware: a label, never part of a decision.
         stopped_at: Wall-clock time of the end, aware.
+        survivors: What it has left behind and is known to live on: with ``leftovers="report"``, or what could not be
+            killed.
     """
 
     def __init__(
@@ -156,6 +159,7 @@ class Process:
         self._drained: asyncio.Future[None] | None = None
         self._watchers: Watchers[Process] = Watchers()
         self._began: float | None = None
+        self.survivors: tuple[Survivor, ...] = ()
         self._ended: float | None = None
         self.started_at: datetime.datetime | None = None
         self.stopped_at: datetime.datetime | None = None
@@ -232,6 +236,7 @@ class Process:
             run.reason,
             0,
             0,
+            self._launcher.containment.level,
         )
 
     def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
@@ -551,6 +556,15 @@ class Process:
             cancelled = await settle(self._feeder, within=_MARGIN) or cancelled
         if self.spec.leftovers == "kill":
             child.sweep()
+            if self._hooks is None or self.state is State.STOPPING:
+                # Nothing follows, so it is worth a look at every process of the machine. A Service that is to be
+                # restarted by its policy must not do that for each run.
+                sweeping = asyncio.ensure_future(child.sweep_all())
+                cancelled = await settle(sweeping, within=_MARGIN) or cancelled
+                sweeping.cancel()  # nothing, but where the machine was too busy for its bound
+                self._tell_left(sweeping.result() if sweeping.done() else (), "could not be killed")
+        elif self.spec.leftovers == "report":
+            self._tell_left(child.left(), "goes on")
         try:
             await self._drain(patient=cancelled is None)
         except asyncio.CancelledError as error:
@@ -562,6 +576,11 @@ class Process:
         self.post(Exited(exit=exit))
         if cancelled is not None:
             raise cancelled
+
+    def _tell_left(self, survivors: Iterable[Survivor], what: str) -> None:
+        self.survivors = tuple(survivors)
+        for survivor in self.survivors:
+            _log.warning("%s has left %s behind, which %s", self.spec.id, survivor, what)
 
     def _attach(self, child: Child) -> None:
         self._child = child
@@ -596,7 +615,7 @@ class Process:
         """
         for pump in self._pumps:
             pump.drain()
-        if not patient or self.spec.leftovers == "keep" or all(pump.ended for pump in self._pumps):
+        if not patient or self.spec.leftovers != "kill" or all(pump.ended for pump in self._pumps):
             return
         drained = self._drained = asyncio.get_running_loop().create_future()
         timer = self._clock.call_at(self._clock.now() + self.spec.drain_timeout, lambda: _resolve(drained))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
+from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit, as_signal
@@ -269,6 +270,14 @@ class RunningChild:
         """Take note; see ``seam.Child``."""
         self.swept = True
 
+    async def sweep_all(self) -> tuple[Survivor, ...]:
+        """Do nothing: there is nobody; see ``seam.Child``."""
+        return ()
+
+    def left(self) -> tuple[Survivor, ...]:
+        """Return nothing; see ``seam.Child``."""
+        return ()
+
     def close(self) -> None:
         """Take note; see ``seam.Child``."""
         self.closed = True
@@ -336,3 +345,16 @@ class ScriptedLauncher:
         child = RunningChild(next(self._pids), spec, script, self._clock, capture=capture)
         self.children.append(child)
         return child
+
+    @property
+    def containment(self) -> Containment:
+        """Return that there is none: nothing real runs."""
+        return Containment(level="none", mechanism="scripted", asked="auto", reason="its children are scripted")
+
+    async def sweep(self) -> tuple[Survivor, ...]:
+        """Do nothing; see ``seam.Launcher``."""
+        return ()
+
+    async def close(self) -> tuple[Survivor, ...]:
+        """Do nothing: nobody is left behind; see ``seam.Launcher``."""
+        return ()

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from aioverseer import (
+    Containment,
     Dropped,
     Event,
     EventStream,
@@ -279,6 +280,11 @@ class ThreadedOverseer:
     def name(self) -> str:
         """For messages and logs."""
         return self._overseer.name
+
+    @property
+    def containment(self) -> Containment:
+        """Which level of containment is in force, and why."""
+        return self._overseer.containment
 
     def __enter__(self) -> Self:
         """Start the thread and begin to supervise.

@@ -97,5 +97,5 @@ async def test_leaving_lets_go_of_the_pipes_of_those_who_were_kept(gate: tuple[s
 
 def test_other_values_are_refused() -> None:
     """With what there is."""
-    with pytest.raises(SpecError, match="leftovers='report' is unknown: pass 'kill' or 'keep'"):
-        Process("true", leftovers="report")  # type: ignore[arg-type]  # what the types forbid
+    with pytest.raises(SpecError, match="leftovers='burn' is unknown: pass 'kill' or 'keep' or 'report'"):
+        Process("true", leftovers="burn")  # type: ignore[arg-type]  # what the types forbid

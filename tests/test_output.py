@@ -621,16 +621,20 @@ async def test_a_thousand_lines_and_an_exit_at_once_in_two_hundred_runs() -> Non
     await asyncio.gather(*(some(20) for _ in range(10)))
 
 
-@pytest.mark.parametrize("where", ["in the group", "in a session of its own"])
+@pytest.mark.parametrize("where", ["in the group", "where no sweep finds it"])
 async def test_a_grandchild_that_holds_the_pipe_delays_the_end_no_longer_than_the_grace(where: str) -> None:
     """Not at all where it is killed with the group: on a clock that stands still; else by drain_timeout."""
     code = """
     import os, signal, sys
     r, w = os.pipe()
     if os.fork() == 0:
-        if sys.argv[1] == "in a session of its own":
+        away = sys.argv[1] != "in the group"
+        if away:
             os.setsid()
         print(os.getpid())
+        os.set_inheritable(w, True)
+        if away:
+            os.execve("/bin/sh", ["sh", "-c", f"echo x >&{w}; exec sleep 60"], {})
         os.write(w, b"x")
         signal.pause()
     os.read(r, 1)

@@ -8,6 +8,7 @@ OverseerError
 ├── DuplicateService                      the id is taken
 ├── ServiceIsLive                         not while it runs, starts, stops or waits to restart
 ├── ProcessNotRunning (also ProcessLookupError)
+├── ContainmentError                      the level of containment asked for cannot be had
 ├── SpawnError (also OSError)             the program could not be started; errno is kept
 └── ProgramError                          about a program; carries id, status and last lines
     ├── ProcessFailed                     it did not end well
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from aioverseer.core.status import Status
 
 __all__ = [
+    "ContainmentError",
     "CriticalServiceEnded",
     "DependencyCycle",
     "DuplicateService",
@@ -66,6 +68,10 @@ class SpecError(OverseerError, ValueError):
         super().__init__(message)
         self.option = option
         self.value = value
+
+
+class ContainmentError(OverseerError):
+    """The level of containment that was asked for cannot be had here; the message says why, and what to do."""
 
 
 class DependencyCycle(SpecError):

@@ -35,7 +35,8 @@ _RLIMITS = frozenset(
 Rlimit = int | tuple[int, int]
 """A limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
 Output = Literal["read", "inherit", "null"]
-Leftovers = Literal["kill", "keep"]
+"""Where a program writes: see ``Spec.output``."""
+Leftovers = Literal["kill", "keep", "report"]
 """What becomes of what a program leaves behind: see ``Spec.leftovers``."""
 
 
@@ -121,8 +122,9 @@ class Spec:
         drain_timeout: Seconds to wait for the end of the output once the program has ended, when something
             else still holds its pipe.
         leftovers: What becomes of what the program has started and left behind at its end: ``"kill"`` kills what is
-            left in its group, ``"keep"`` lets it live and goes on reading its output, until the overseer, or the block
-            of the Process, is left.
+            left in its group, and once nothing follows also what has left that; ``"keep"`` lets it live and goes on
+            reading its output, until the overseer, or the block of the Process, is left; ``"report"`` is the same, and
+            tells who it is: ``Process.survivors`` and a warning in the log.
         user: Name or number of the user to run as, also ``"name:group"``; needs ``setpriv``.
         extra_groups: Names or numbers of further groups; needs ``setpriv``.
         umask: Mode bits that new files of the program do not get.

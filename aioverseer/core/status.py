@@ -41,6 +41,8 @@ class Status:
         delay_start: Configured seconds before the first start.
         max_restarts: Configured restart budget; None is no limit.
         log_lost: Lines that its log files have lost since the service was added; see ``LogFile``.
+        containment: Level of containment in force: ``"basic"``, ``"guarded"``, ``"strict"``, or ``"none"`` for a
+            scripted one; empty where nobody has said.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Status:
     delay_start: float = 0.0
     max_restarts: int | None = 0
     log_lost: int = 0
+    containment: str = ""
 
     @property
     def ok(self) -> bool:
@@ -114,6 +117,7 @@ class Status:
             "reason": self.reason,
             "restarts": self.restarts,
             "logLost": self.log_lost,
+            "containment": self.containment,
             "stopTime": None if self.stopped_at is None else self.stopped_at.isoformat(),
         }
 
@@ -138,6 +142,7 @@ class Facts(NamedTuple):
     reason: str
     max_restarts: int | None
     log_lost: int
+    containment: str
 
     def status(self) -> Status:
         """Make the Status."""
@@ -161,6 +166,7 @@ class Facts(NamedTuple):
             delay_start=spec.delay_start,
             max_restarts=self.max_restarts,
             log_lost=self.log_lost,
+            containment=self.containment,
         )
 
 

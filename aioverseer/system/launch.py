@@ -19,11 +19,13 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, Protocol, Self, TypeAlias
 
+from aioverseer.core.containment import AskedContainment, Containment, Survivor
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.child_watch import ChildWatch, begin
 from aioverseer.system.commons import Commons
+from aioverseer.system.containment.cage import Cage, Cages, sweep_strays
 from aioverseer.system.descriptors import fitting
 from aioverseer.system.exits import exit_of, listen, unlisten
 from aioverseer.system.pipes import ReadPipe, WritePipe
@@ -97,12 +99,14 @@ class SystemChild:
         end: _End,
         commons: Commons,
         *,
+        cage: Cage,
         stdin: WritePipe | None,
         stdout: ReadPipe | None,
         stderr: ReadPipe | None,
     ) -> None:
         self._end = end
         self._commons: Commons | None = commons  # held for it
+        self._cage = cage
         self.pid = end.pid
         self.stdin = stdin
         self.stdout = stdout
@@ -112,13 +116,19 @@ class SystemChild:
         """Send a signal to the group, or to the leader alone; see ``seam.Child``."""
         if self._end.exit is not None:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
+        shim = self._cage.shim
+        if shim is not None and shim.relay(number, leader_only=leader_only):
+            # One that was stopped could not do it.
+            number, leader_only = signal.SIGCONT, True
         pidfd = self._end.handle()
         if pidfd is None or not self._signal_by_pidfd(pidfd, number, leader_only=leader_only):
             self._signal_by_number(number, leader_only=leader_only)
 
     async def wait(self) -> Exit:
         """Wait for the end of the leader; see ``seam.Child``."""
-        return await self._end.wait()
+        exit = await self._end.wait()
+        self._cage.end()
+        return exit
 
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set the size of its terminal; see ``seam.Child``."""
@@ -135,6 +145,14 @@ class SystemChild:
                 _sweep_group(self.pid)
         except OSError:  # mostly: nothing is left
             return
+
+    async def sweep_all(self) -> tuple[Survivor, ...]:
+        """Kill what has left the group too; see ``seam.Child``."""
+        return await self._cage.sweep()
+
+    def left(self) -> tuple[Survivor, ...]:
+        """Return what it has left behind; see ``seam.Child``."""
+        return self._cage.left()
 
     def close(self) -> None:
         """Let go of every descriptor; see ``seam.Child``."""
@@ -177,23 +195,44 @@ class SystemLauncher:
     seventy; with a turn of the loop between them the host stays responsive.
     """
 
-    def __init__(self) -> None:
-        """Start nothing yet."""
+    def __init__(self, *, containment: AskedContainment = "basic") -> None:
+        """Start nothing yet.
+
+        Args:
+            containment: The level to contain programs at.
+
+        Raises:
+            ContainmentError: When it cannot be had.
+        """
+        self._cages = Cages(containment)
         self._kept: Commons | None = None
 
     def keep(self) -> None:
-        """Keep what its programs share on the running event loop between them, until ``close``. Idempotent."""
+        """Keep what its programs share on the running event loop between them, until ``let_go``. Idempotent."""
         commons = Commons.on(asyncio.get_running_loop())
         if commons is not self._kept:
-            self.close()
+            self.let_go()
             commons.hold()
             self._kept = commons
 
-    def close(self) -> None:
-        """Keep nothing between programs any more. Idempotent; it can be used again."""
+    def let_go(self) -> None:
+        """Keep nothing between programs any more. Idempotent."""
         if self._kept is not None:
             self._kept.release()
             self._kept = None
+
+    @property
+    def containment(self) -> Containment:
+        """Which level of containment is in force."""
+        return self._cages.containment
+
+    async def sweep(self) -> tuple[Survivor, ...]:
+        """Kill what the ended runs of this host have left behind; see ``seam.Launcher``."""
+        return await sweep_strays()
+
+    async def close(self) -> tuple[Survivor, ...]:
+        """End what its programs have left behind, and what contained them; see ``seam.Launcher``."""
+        return await self._cages.close()
 
     async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
         """Start a program.
@@ -209,11 +248,11 @@ class SystemLauncher:
             SpawnError: When it cannot be started; the message names the service, the value and what to do.
         """
         words = _command_line(spec)
-        environment = _environment(spec)
         loop = asyncio.get_running_loop()
         commons = self._kept
         if commons is None or commons.loop is not loop:
             commons = Commons.on(loop)
+        cage = await self._cages.prepare(kept=spec.leftovers != "kill")
         commons.hold()
         watch: ChildWatch | None = None
         try:
@@ -221,18 +260,25 @@ class SystemLauncher:
             # and each spawn takes longer the more are open.
             await commons.turns.take()
             watch = ChildWatch(commons.readers)
+            given = _environment(spec)
             with _Descriptors(spec, commons) as ours:
                 ours.open(capture=capture)
+                shim = cage.shim
+                if shim is not None:
+                    with _as_spawn_error(spec):
+                        _look_up(spec)
+                    words = [*shim.prefix, *words]
                 words = [*ours.prefix, *words]
                 spawn = functools.partial(
                     asyncio.create_subprocess_exec,
                     *words,
-                    executable=locate(words[0], _search_path(environment)) if "/" not in words[0] else None,
+                    executable=locate(words[0], _search_path(given)) if "/" not in words[0] else None,
                     stdin=ours.child_stdin,
                     stdout=ours.child_stdout,
                     stderr=ours.child_stderr,
                     cwd=spec.cwd,
-                    env=environment,
+                    env=cage.environment(given),
+                    pass_fds=() if shim is None else shim.pass_fds,
                     start_new_session=True,
                 )
                 try:
@@ -240,8 +286,10 @@ class SystemLauncher:
                     end: _End = watch if rest is None else _ProcessEnd(await _finish(loop, rest, spec.id))
                 except (OSError, ValueError) as error:
                     raise _explained(spec, words, error) from error
-                return ours.hand_over(end)
+                cage.adopt(end.pid)
+                return ours.hand_over(end, cage)
         except BaseException:
+            cage.end()
             if watch is not None:
                 watch.release()
             commons.release()
@@ -377,9 +425,9 @@ class _Descriptors:
             if pipe is not None:
                 pipe.close()
 
-    def hand_over(self, end: _End) -> SystemChild:
+    def hand_over(self, end: _End, cage: Cage) -> SystemChild:
         """Give our ends to the child that they belong to; it closes them."""
-        child = SystemChild(end, self._commons, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
+        child = SystemChild(end, self._commons, cage=cage, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
         self._stdin = self._stdout = self._stderr = None
         return child
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit
 
@@ -105,6 +106,20 @@ class Child(Protocol):
         """Kill what the ended leader left in its group. Never raises for what is gone."""
         ...
 
+    async def sweep_all(self) -> tuple[Survivor, ...]:
+        """Kill all that the ended runs of this host have left behind, outside of their groups too.
+
+        It looks at every process of the machine, so it is not for each restart. Bounded; safe to cancel.
+
+        Returns:
+            What is still there.
+        """
+        ...
+
+    def left(self) -> tuple[Survivor, ...]:
+        """Return what the ended leader has left behind, where that is not to be killed."""
+        ...
+
     def close(self) -> None:
         """Let go of every descriptor kept for this child. Idempotent."""
         ...
@@ -122,5 +137,24 @@ class Launcher(Protocol):
 
         Raises:
             SpawnError: When it cannot be started; nothing is left behind then.
+        """
+        ...
+
+    @property
+    def containment(self) -> Containment:
+        """Which level of containment is in force."""
+        ...
+
+    async def sweep(self) -> tuple[Survivor, ...]:
+        """Kill what the ended runs of this host have left behind; returns what is still there. Bounded."""
+        ...
+
+    async def close(self) -> tuple[Survivor, ...]:
+        """End what its ended programs have left behind, and let go of what contained them; it can be used again.
+
+        Bounded; goes on through cancellations.
+
+        Returns:
+            What is still there.
         """
         ...

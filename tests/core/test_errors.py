@@ -9,6 +9,7 @@ import pytest
 
 from aioverseer.core import errors
 from aioverseer.core.errors import (
+    ContainmentError,
     CriticalServiceEnded,
     DependencyCycle,
     DuplicateService,
@@ -32,6 +33,7 @@ TREE: dict[type[OverseerError], list[type[BaseException]]] = {
     OverseerError: [],
     SpecError: [OverseerError, ValueError],
     DependencyCycle: [SpecError, OverseerError, ValueError],
+    ContainmentError: [OverseerError],
     UnknownService: [OverseerError, LookupError],
     DuplicateService: [OverseerError],
     ServiceIsLive: [OverseerError],

@@ -106,6 +106,7 @@ OURS = {
     "reason": "",
     "restarts": 0,
     "logLost": 0,
+    "containment": "",
     "stopTime": None,
 }
 

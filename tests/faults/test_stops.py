@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from aioverseer import Overseer, Process, Restart, Service, Spec, SpecError, State, Stop, StopFailed
-from aioverseer.system.seam import Child
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import limit
 
 
-class NeverThere:
+class NeverThere(ScriptedLauncher):
     """A launcher whose spawn takes for ever, as from a file system that does not answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
         self.cancelled = 0
 
-    async def launch(self, spec: Spec, *, capture: bool) -> Child:
+    async def launch(self, spec: Spec, *, capture: bool) -> RunningChild:
         """Wait to be cancelled."""
         try:
             await asyncio.get_running_loop().create_future()
@@ -35,7 +35,7 @@ class NeverThere:
 async def test_stop_of_a_launch_that_never_returns_ends_with_the_time_of_its_ladder() -> None:
     """StopFailed, and leaving takes the launch back."""
     clock = ManualClock()
-    launcher = NeverThere()
+    launcher = NeverThere(clock)
     overseer = Overseer(clock=clock, launcher=launcher)
     async with limit(10):
         await overseer.__aenter__()

@@ -161,7 +161,7 @@ async def test_children_are_spawned_the_fast_way_without_pipes_of_asyncio(monkey
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
     await Process("cat", stdin=b"x", umask=0o77, nice=10)
     assert [True] == [options["start_new_session"] for options in seen]
-    assert set(seen[0]) == {"executable", "stdin", "stdout", "stderr", "cwd", "env", "start_new_session"}
+    assert set(seen[0]) == {"executable", "stdin", "stdout", "stderr", "cwd", "env", "pass_fds", "start_new_session"}
     assert asyncio.subprocess.PIPE not in (seen[0]["stdin"], seen[0]["stdout"], seen[0]["stderr"])
 
 

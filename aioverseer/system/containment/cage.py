@@ -1,0 +1,145 @@
+"""The cage: all that containment adds to one launch, and to the end of what was launched.
+
+This is the one seam between the launcher and the mechanisms: prepare before the spawn, adopt the child, take note
+of its end, sweep, close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from weakref import WeakKeyDictionary
+
+from aioverseer.core.containment import AskedContainment, Containment, Facilities, Survivor, decide
+from aioverseer.system.containment import guardian as guardians
+from aioverseer.system.containment import procfs, shims
+from aioverseer.system.containment.runs import Runs, runs
+from aioverseer.system.containment.sweep import Sweeper
+from aioverseer.system.containment.table import Table, boot_time
+
+__all__ = ["Cage", "Cages"]
+
+
+class Cage:
+    """What contains one run."""
+
+    __slots__ = ("_before", "_kept", "_pid", "_place", "_run", "_runs", "_table", "shim")
+
+    def __init__(self, *, kept: bool, table: Table | None) -> None:
+        """Begin a run; it lives until ``end``."""
+        self._runs = runs()
+        self._run = self._runs.begin()
+        self._kept = kept
+        self._table = table
+        self._place = 0
+        self._pid: int | None = None
+        self.shim: shims.Shim | None = None
+        self._before = 0 if table is None else boot_time()
+
+    def environment(self, given: Mapping[str, str] | None) -> Mapping[str, str] | Mapping[bytes, bytes]:
+        """Return the environment for the child: what was given, or the host's when None, and the marker."""
+        marker = self._runs.marker
+        if given is None:
+            return marker.inherited(self._run, kept=self._kept)
+        return marker.added(given, self._run, kept=self._kept)
+
+    def adopt(self, pid: int) -> None:
+        """Take note of the child that was spawned."""
+        self._pid = pid
+        if self.shim is not None:
+            self.shim.adopted()
+        if self._table is not None:
+            with contextlib.suppress(ValueError):  # closed: the guardian is gone
+                self._place = self._table.add(pid, self._before)
+
+    def end(self) -> None:
+        """Take note of the end of its leader, or that there is none. Idempotent."""
+        if self.shim is not None:
+            self.shim.close()
+        if self._run == 0:
+            return
+        self._runs.end(self._run, self._pid, kept=self._kept)
+        if self._table is not None:
+            with contextlib.suppress(ValueError):
+                self._table.remove(self._place)
+        self._run = 0 if not self._kept else self._run
+        self._place = 0
+
+    def left(self) -> tuple[Survivor, ...]:
+        """Return what a run whose leftovers are kept has left behind."""
+        return tuple(Survivor(pid=pid, command=procfs.command_of(pid)) for pid in self._runs.left_by(self._run))
+
+    async def sweep(self) -> tuple[Survivor, ...]:
+        """See ``sweep_strays``."""
+        return await sweep_strays()
+
+
+async def sweep_strays() -> tuple[Survivor, ...]:
+    """End what the ended runs of this process have left behind, within a second; return what is still there."""
+    known, loop = runs(), asyncio.get_running_loop()
+    while (mark := known.begin_sweep()) is not None:
+        task, covered = _sweeps.get(loop, (None, 0))
+        if task is None or task.done():
+            task, covered = loop.create_task(_sweep(known, mark), name="aioverseer sweep"), mark
+            _sweeps[loop] = task, covered
+        # Shielded: others wait for the same one, and it is bounded.
+        survivors = await asyncio.shield(task)
+        if covered >= mark:
+            return survivors
+        # It may have looked before the end of what this call is about: two hundred that end at once need two looks.
+    return ()
+
+
+async def _sweep(known: Runs, mark: int) -> tuple[Survivor, ...]:
+    survivors = await Sweeper(known.is_stray).sweep()
+    if not survivors:
+        known.swept(mark)
+    return survivors
+
+
+_sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.Task[tuple[Survivor, ...]], int]] = (
+    WeakKeyDictionary()
+)
+"""The last sweep on each event loop, and up to which end of a run it looks."""
+
+
+class Cages:
+    """What one launcher needs to contain what it launches."""
+
+    def __init__(self, asked: AskedContainment) -> None:
+        """Ask for a level.
+
+        Raises:
+            ContainmentError: When it cannot be had.
+        """
+        self.asked: AskedContainment = asked
+        self._guarding = guardians.Guarding(self._decide)
+        self._decide()
+
+    def _decide(self) -> None:
+        found = Facilities(
+            proc=procfs.HAS_PROC,
+            # A lone Process asks for no more: it need not look.
+            guardian=None if self.asked == "basic" else guardians.missing(),
+            shim=shims.missing() if self.asked == "strict" else None,
+        )
+        self.containment: Containment = decide(self.asked, found)
+        self._guarded = self.containment.mechanism == "guardian"
+        self._shimmed = self.containment.mechanism == "shim"
+
+    async def prepare(self, *, kept: bool) -> Cage:
+        """Return a cage for one launch; the guardian is armed then, where there is one. Safe to cancel."""
+        if self._guarded and not self._guarding.armed:
+            await self._guarding.arm()
+        cage = Cage(kept=kept, table=guardians.guardian().table if self._guarded else None)
+        if self._shimmed:
+            cage.shim = shims.Shim(keep=kept)
+        return cage
+
+    async def close(self) -> tuple[Survivor, ...]:
+        """Sweep for the last time and let the guardian go; return what is still there."""
+        try:
+            return await sweep_strays()
+        finally:
+            await self._guarding.close()

@@ -1,0 +1,74 @@
+"""What /proc tells of processes, read without ever raising for one that is gone.
+
+Reading alone; who is to be killed is never decided here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ["HAS_PROC", "command_of", "environment_of", "last_pid", "pids", "state_of"]
+
+HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/environ")
+"""Whether there is a /proc that can be used; not so on macOS."""
+
+_MOST = 1 << 22
+"""Bytes of an environment that are read: the kernel's own limit for arguments and environment is 6 MiB in all."""
+
+
+def read(path: str) -> bytes:
+    """Return what a file of /proc holds; nothing when its process is gone, or not ours to look at."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        # One read is enough for nearly all, and half the cost of a file object.
+        data = os.read(descriptor, 1 << 14)
+        if len(data) < 1 << 12:  # environ gives at least a page in one read, where there is one
+            return data
+        while len(data) < _MOST and (more := os.read(descriptor, 1 << 20)):
+            data += more
+    except OSError:
+        return b""
+    else:
+        return data
+    finally:
+        os.close(descriptor)
+
+
+def pids() -> list[int]:
+    """Return the numbers of all processes that can be seen."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()] if HAS_PROC else []
+
+
+def environment_of(pid: int) -> bytes:
+    """Return the environment with which a process was executed; nothing for a zombie, or one of another user."""
+    return read(f"/proc/{pid}/environ")
+
+
+def _fields(pid: int) -> list[bytes]:
+    # The name in the second field may hold anything, brackets and blanks too: the last bracket ends it.
+    return read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def state_of(pid: int) -> str:
+    """Return the letter of its state, ``"X"`` when it is gone."""
+    fields = _fields(pid)
+    return fields[0].decode() if fields else "X"
+
+
+def command_of(pid: int) -> str:
+    """Return its command line, printable and short."""
+    words = read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").strip() or read(f"/proc/{pid}/comm").strip()
+    text = words.decode(errors="replace")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
+
+
+def last_pid() -> int | None:
+    """Return the number that the kernel has given away last; None where it does not tell."""
+    try:
+        return int(read("/proc/loadavg").rsplit(b" ", 1)[-1])
+    except ValueError:
+        return None

@@ -1,0 +1,130 @@
+"""The sweep: find what ended runs have left behind, kill it, and wait until it is gone, within a bound.
+
+A process is ours when it bears the marker of this host, or lives in the session of a run whose leader is gone. It is
+looked at again once a pidfd holds on to it, so a number that was given to somebody else meanwhile is never hit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from aioverseer.core.containment import Survivor
+from aioverseer.system.containment import procfs
+
+__all__ = ["Sweeper"]
+
+_SLICE = 32
+"""Processes that are looked at in one turn of the event loop, about 0.3 ms: less than a spawn."""
+
+_BOUND = 1.0
+"""Seconds that a sweep may take: for one that forks faster than it is found, or that cannot die."""
+
+
+@dataclass(slots=True)
+class _Stray:
+    pid: int
+    pidfd: int | None
+
+
+class Sweeper:
+    """Sweeps for whoever asks."""
+
+    def __init__(self, is_stray: Callable[[int], bool]) -> None:
+        """Make a sweeper that has nothing to do.
+
+        Args:
+            is_stray: Whether the process of this number is to be killed. Asked twice for each, the second time with
+                a hold on it.
+        """
+        self._is_stray = is_stray
+
+    async def sweep(self) -> tuple[Survivor, ...]:
+        """Kill all strays and wait for their ends, for a second at most; return those that are still there.
+
+        Safe to cancel: what was found by then has been killed, and the rest is left to another sweep.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _BOUND
+        found: list[_Stray] = []
+        while True:
+            fresh: list[_Stray] = []
+            try:
+                for held in _held(self._is_stray):
+                    if held is None:
+                        await asyncio.sleep(0)
+                    else:
+                        fresh.append(held)
+                        _kill(held)
+                for stray in fresh:
+                    await _gone(stray, deadline)
+            finally:
+                for stray in fresh:
+                    if stray.pidfd is not None:
+                        os.close(stray.pidfd)
+            found = fresh
+            # A pass that finds nobody is the only proof: whom it killed may have forked before.
+            if not found or loop.time() >= deadline:
+                break
+        return tuple(
+            Survivor(pid=stray.pid, command=procfs.command_of(stray.pid))
+            for stray in found
+            if self._is_stray(stray.pid)
+        )
+
+
+def _held(is_stray: Callable[[int], bool]) -> Iterator[_Stray | None]:
+    """Yield each stray with a hold on it, and None where others may have their turn."""
+    for place, pid in enumerate(procfs.pids()):
+        if place % _SLICE == _SLICE - 1:
+            yield None
+        if not is_stray(pid):
+            continue
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        except (OSError, AttributeError):  # forbidden in this container, or no such call
+            if is_stray(pid):
+                yield _Stray(pid, None)
+            continue
+        # Between the look and the hold its number could have been given away.
+        if is_stray(pid):
+            yield _Stray(pid, pidfd)
+        else:
+            os.close(pidfd)
+
+
+def _kill(stray: _Stray) -> None:
+    if stray.pidfd is not None:
+        try:
+            signal.pidfd_send_signal(stray.pidfd, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            # Gone meanwhile, or of another user: then it is reported as a survivor.
+            return
+        except (OSError, AttributeError):
+            # No such call in this system. It has just been looked at, and that is all that can be had then.
+            pass
+        else:
+            return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(stray.pid, signal.SIGKILL)
+
+
+async def _gone(stray: _Stray, deadline: float) -> None:
+    """Wait for the end of one that was killed: the kernel makes its pidfd readable."""
+    if stray.pidfd is None:
+        return
+    loop = asyncio.get_running_loop()
+    gone: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(stray.pidfd, lambda: None if gone.done() else gone.set_result(None))
+    timer = loop.call_at(deadline, lambda: None if gone.done() else gone.set_result(None))
+    try:
+        await gone
+    finally:
+        timer.cancel()
+        loop.remove_reader(stray.pidfd)

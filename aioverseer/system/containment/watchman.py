@@ -1,0 +1,160 @@
+"""The guardian's program: waits for the end of its host, and ends then what the host has started.
+
+Run by itself, ``python -I -S -E watchman.py TOKEN HOST CONTROL ACK TABLE``, and never imported: it imports nothing of
+this package and little else, as it is to be there in milliseconds. The last three are descriptors.
+"""
+
+import os
+import select
+import signal
+import struct
+import sys
+import time
+
+_ENTRY = struct.Struct("=qqq")
+_BORN = 19
+"""Place of the time of birth in /proc/PID/stat behind the name, from 0."""
+_BOUND = 3.0
+"""Seconds for all sweeps."""
+
+
+def main() -> None:
+    """Wait, then sweep."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    token = sys.argv[1].encode()
+    host, control, acknowledge, table = map(int, sys.argv[2:6])
+    pidfd = _held(host)
+    if os.getppid() != host and pidfd is not None:
+        os.close(pidfd)  # of somebody else, then: the host has ended already
+        pidfd = None
+    os.write(acknowledge, b"1")
+    if _wait_for_end(control, pidfd):
+        _end_all(token, table)
+
+
+def _wait_for_end(control: int, pidfd: int | None) -> bool:
+    """Return True at the end of the host, False when it has said that it needs no guardian any more."""
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    if pidfd is not None:
+        poll.register(pidfd, select.POLLIN)
+    while True:
+        for ready, _ in poll.poll():
+            if ready == pidfd:
+                # It may have said so just before its end.
+                return not _has_word(control)
+            if os.read(control, 1):
+                return False
+            if pidfd is None:
+                return True
+            # Nobody holds the other end, and the host may live: some close all descriptors. Its end will tell.
+            poll.unregister(control)
+
+
+def _has_word(control: int) -> bool:
+    os.set_blocking(control, False)
+    try:
+        return bool(os.read(control, 1))
+    except BlockingIOError:  # a fork of the host still holds the other end
+        return False
+
+
+def _end_all(token: bytes, table: int) -> None:
+    deadline = time.monotonic() + _BOUND
+    leaders = [pid for pid, before, after in _entries(table) if _is_child(pid, before, after)]
+    for pid in leaders:
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except OSError:
+            continue
+    sessions = frozenset(leaders)
+    mark = token + b"-"
+    while _sweep(mark, sessions) and time.monotonic() < deadline:
+        pass
+
+
+def _entries(table: int) -> list[tuple[int, int, int]]:
+    head = os.pread(table, _ENTRY.size, 0)
+    if len(head) < _ENTRY.size:
+        return []
+    used = _ENTRY.unpack(head)[0]
+    data = os.pread(table, max(0, used - 1) * _ENTRY.size, _ENTRY.size)
+    return [entry for entry in _ENTRY.iter_unpack(data) if entry[0] > 1]
+
+
+def _is_child(pid: int, before: int, after: int) -> bool:
+    """Whether this process was born while the host spawned its child, and leads its session as that does."""
+    fields = _fields(pid)
+    if len(fields) <= _BORN:
+        return False
+    tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    born = int(fields[_BORN]) * tick
+    return before - 2 * tick <= born <= after + 2 * tick and int(fields[3]) == pid
+
+
+def _fields(pid: int) -> list[bytes]:
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall() or b""
+    except OSError:
+        return b""
+
+
+def _held(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return None
+
+
+def _sweep(mark: bytes, sessions: frozenset[int]) -> bool:
+    """Kill whoever bears the mark or lives in one of the sessions; return whether there was anybody."""
+    killed: list[int] = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if not name.isdecimal() or int(name) in (0, 1, os.getpid()) or not _is_ours(int(name), mark, sessions):
+            continue
+        pidfd = _held(int(name))
+        # Once more, with a hold on it: its number could have been given away in between.
+        if _is_ours(int(name), mark, sessions):
+            try:
+                if pidfd is None:
+                    os.kill(int(name), signal.SIGKILL)
+                else:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            except OSError:
+                pass
+            else:
+                if pidfd is not None:
+                    killed.append(pidfd)
+                    continue
+        if pidfd is not None:
+            os.close(pidfd)
+    # Their ends are waited for, so that the next look finds only whom this one has not.
+    deadline = time.monotonic() + 0.2
+    for pidfd in killed:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        os.close(pidfd)
+    return bool(killed)
+
+
+def _is_ours(pid: int, mark: bytes, sessions: frozenset[int]) -> bool:
+    if mark in _read(f"/proc/{pid}/environ"):
+        return True
+    try:
+        if os.getsid(pid) not in sessions:
+            return False
+    except OSError:
+        return False
+    fields = _fields(pid)
+    return bool(fields) and fields[0] not in (b"Z", b"X")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Which level of containment is in force, decided from what the system offers."""
+
+from __future__ import annotations
+
+import pytest
+
+from aioverseer import ContainmentError, Overseer, SpecError
+from aioverseer.core.containment import AskedContainment, Facilities, Level, Mechanism, check_asked, decide
+from aioverseer.testing import ManualClock, ScriptedLauncher
+
+ALL = Facilities()
+NO_PROC = Facilities(proc=False, guardian="none", shim="none")
+NO_GUARDIAN = Facilities(guardian="it cannot be started")
+NO_SHIM = Facilities(shim="there is no Python")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "level", "mechanism"),
+    [
+        ("auto", ALL, "guarded", "guardian"),
+        ("guarded", ALL, "guarded", "guardian"),
+        ("basic", ALL, "basic", "marker"),
+        ("strict", ALL, "strict", "shim"),
+        ("auto", NO_SHIM, "guarded", "guardian"),
+        ("auto", NO_GUARDIAN, "basic", "marker"),
+        ("guarded", NO_GUARDIAN, "basic", "marker"),
+        ("strict", NO_GUARDIAN, "strict", "shim"),
+        ("auto", NO_PROC, "basic", "groups"),
+        ("basic", NO_PROC, "basic", "groups"),
+    ],
+)
+def test_level_is_the_best_that_was_asked_for_and_can_be_had(
+    asked: AskedContainment, found: Facilities, level: Level, mechanism: Mechanism
+) -> None:
+    """And it remembers what was asked for."""
+    containment = decide(asked, found)
+    assert (level, mechanism, asked) == (containment.level, containment.mechanism, containment.asked)
+
+
+def test_what_can_escape_is_told_by_each_level() -> None:
+    """A host that is killed loses its programs where there is no guardian; a shim needs none."""
+    assert any("SIGKILL" in way for way in decide("auto", NO_GUARDIAN).escapes)
+    assert not any("SIGKILL" in way for way in decide("auto", ALL).escapes)
+    assert not any("the host" in way for way in decide("strict", NO_GUARDIAN).escapes)
+
+
+def test_fall_to_a_lower_level_says_why() -> None:
+    """In one sentence, with what can escape."""
+    text = str(decide("auto", NO_GUARDIAN))
+    assert "basic (by marker): it cannot be started; what can still escape: a daemon" in text
+
+
+def test_strict_that_cannot_be_had_is_refused_with_what_to_do() -> None:
+    """It never sinks to another level."""
+    with pytest.raises(ContainmentError, match="there is no Python; ask for"):
+        decide("strict", NO_SHIM)
+
+
+@pytest.mark.parametrize("value", ["", "loose", None, 3])
+def test_unknown_level_is_refused(value: object) -> None:
+    """With its owner, the value and those that there are."""
+    with pytest.raises(SpecError, match=r"web: containment=.* is no level: pass one of 'auto', 'basic'"):
+        check_asked(value, "web")
+
+
+def test_overseer_refuses_an_unknown_level() -> None:
+    """Before anything is started."""
+    with pytest.raises(SpecError, match="containment='loose'"):
+        Overseer(containment="loose")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # the fault that is tested
+
+
+def test_scripted_children_are_contained_by_nothing() -> None:
+    """The overseer reports what its launcher says."""
+    assert "none" == Overseer(launcher=ScriptedLauncher(ManualClock())).containment.level

@@ -1,0 +1,251 @@
+"""What programs leave behind outside of their group: found by the marker, killed, and nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from aioverseer import Backoff, Overseer, Process, Restart, StopFailed
+from aioverseer.core.containment import Survivor
+from aioverseer.system.containment import procfs
+from aioverseer.system.containment.marker import VARIABLE, Marker
+from aioverseer.system.containment.runs import Runs, runs
+from helpers import child, limit
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+DAEMON = """
+import os, signal, sys
+hear, tell = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in range(3):
+            os.dup2(null, number)
+        os.close(hear)
+        os.write(tell, b"x")
+        signal.pause()
+    os._exit(0)
+os.read(hear, 1)
+"""
+"""Leaves a daemon behind that has let go of everything."""
+
+
+def lives(pid: int) -> bool:
+    """Whether it is there and no zombie."""
+    return procfs.state_of(pid) not in "ZX"
+
+
+async def test_daemon_of_a_process_is_gone_at_its_end() -> None:
+    """It holds nothing and is in no group of ours: only the marker tells."""
+    status = await Process(*child(DAEMON))
+    (text,) = map(str, status.stdout or ())
+    assert not lives(int(text))
+
+
+async def test_daemons_of_runs_that_were_restarted_are_gone_when_the_service_has_ended() -> None:
+    """No restart looks for them; the end of the last does."""
+    async with limit(), Overseer(containment="basic") as overseer:
+        policy = Restart("always", max_restarts=2, within=None)
+        service = overseer.add("web", *child(DAEMON), restart=policy, buffered=False)
+        await overseer.supervise("web")
+        pids = [int(line.text) for line in service.tail()]
+        assert 3 == len(pids)
+    assert [] == [pid for pid in pids if lives(pid)]
+
+
+async def test_daemon_of_a_stopped_service_is_gone_when_the_stop_returns() -> None:
+    """And that of another service, which still runs, is left alone."""
+    stays = child(DAEMON + "\nsignal.pause()")
+    async with limit(), Overseer(containment="basic") as overseer:
+        for id in ("a", "b"):
+            lines = overseer.add(id, *stays).lines()
+            await overseer.start(id)
+            await lines.get()
+        a, b = (int(overseer[id].tail()[0].text) for id in ("a", "b"))
+        assert (True, True) == (lives(a), lives(b))
+        await overseer.stop("a")
+        assert (False, True) == (lives(a), lives(b))
+    assert not lives(b)
+
+
+async def test_restarts_look_at_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at each process of the machine for each run of each service would be the machine's end."""
+    looks = 0
+    real = procfs.pids
+
+    def counted() -> list[int]:
+        nonlocal looks
+        looks += 1
+        return real()
+
+    monkeypatch.setattr(procfs, "pids", counted)
+    async with limit(), Overseer(containment="basic") as overseer:
+        policy = Restart("always", max_restarts=5, within=None, backoff=Backoff(min=0.001, max=0.001))
+        overseer.add("web", "true", restart=policy)
+        done = await overseer.supervise("web")
+        assert 5 == done.restarts
+        assert looks <= 1
+
+
+async def test_many_that_are_stopped_at_once_share_their_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them asks for one; nearly all are answered by the same."""
+    looks = 0
+    real = procfs.pids
+
+    def counted() -> list[int]:
+        nonlocal looks
+        looks += 1
+        return real()
+
+    async with limit(30), Overseer(containment="basic") as overseer:
+        for number in range(40):
+            overseer.add(f"s{number}", "sleep", "60")
+        await overseer.start_all()
+        monkeypatch.setattr(procfs, "pids", counted)
+        await overseer.stop_all()
+    assert 1 <= looks <= 15
+
+
+async def test_what_is_reported_lives_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Who it is, and that it goes on."""
+    process = Process(*child(DAEMON), leftovers="report")
+    status = await process
+    (text,) = map(str, status.stdout or ())
+    try:
+        assert lives(int(text))
+        assert [int(text)] == [survivor.pid for survivor in process.survivors]
+        assert f"has left pid {text}" in caplog.text
+    finally:
+        os.kill(int(text), signal.SIGKILL)
+
+
+async def test_what_is_kept_outlives_the_overseer() -> None:
+    """And all later sweeps."""
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("web", *child(DAEMON), leftovers="keep")
+        await overseer.supervise("web")
+        pid = int(service.tail()[0].text)
+        await Process(*child(DAEMON))
+    try:
+        assert lives(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_program_sees_the_marker_and_nothing_else_of_ours() -> None:
+    """With the inherited environment and with one of its own; the host itself has none."""
+    show = child("import os; print(*sorted(name for name in os.environ if name.startswith('AIOVERSEER')))")
+    assert [VARIABLE] == (await Process(*show)).stdout
+    own = child("import os; print(*sorted(os.environ))")
+    (names,) = (await Process(*own, env={"A": "b"})).stdout or ("",)
+    assert {"A", VARIABLE} <= set(str(names).split()) <= {"A", VARIABLE, "LC_CTYPE"}
+    assert VARIABLE not in os.environ
+
+
+async def test_change_of_the_environment_reaches_the_next_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is handed on is what the host has at that time."""
+    monkeypatch.setenv("COLOUR", "blue")
+    assert ["blue"] == (await Process("sh", "-c", "echo $COLOUR")).stdout
+    monkeypatch.setenv("COLOUR", "gr\udcffn")
+    assert [b"gr\xffn"] == (await Process("sh", "-c", "echo $COLOUR", encoding=None)).stdout
+    monkeypatch.delenv("COLOUR")
+    assert [""] == (await Process("sh", "-c", "echo $COLOUR")).stdout
+
+
+def test_marker_of_an_outer_host_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that its sweep finds what an inner one has started; each finds its own."""
+    outer, inner = Marker(), Marker()
+    monkeypatch.setenv(VARIABLE, outer.word(3, kept=False))
+    words = inner.inherited(7, kept=True)[VARIABLE.encode()]
+    assert ((3, False), (7, True)) == (outer.find(words), inner.find(words))
+    assert None is Marker().find(words)
+    assert words.decode() == inner.added({}, 7, kept=True)[VARIABLE]
+
+
+def test_living_run_and_strangers_are_no_strays() -> None:
+    """Only what bears our marker, of a run that has ended, and is not kept."""
+    known = Runs()
+    run, kept = known.begin(), known.begin()
+    with contextlib.ExitStack() as stack:
+        ours, other, spared = (
+            stack.enter_context(
+                subprocess.Popen(
+                    ["/bin/sh", "-c", "echo up; read line"],
+                    env=env,
+                    start_new_session=True,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                )
+            )
+            for env in (
+                known.marker.added({}, run, kept=False),
+                Marker().added({}, run, kept=False),
+                known.marker.added({}, kept, kept=True),
+            )
+        )
+        for process in (ours, other, spared):
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            # In the midst of an exec there is no environment to be seen.
+            assert b"up\n" == process.stdout.readline()
+        assert not known.is_stray(ours.pid)
+        known.end(run, 1 << 30, kept=False)
+        known.end(kept, 1 << 30, kept=True)
+        assert (True, False, False) == tuple(map(known.is_stray, (ours.pid, other.pid, spared.pid)))
+        assert [spared.pid] == known.left_by(kept)
+    assert not any(map(known.is_stray, (0, 1, os.getpid(), os.getppid())))
+
+
+def test_member_of_a_dead_session_is_a_stray_although_its_environment_is_empty() -> None:
+    """A session whose number has a leader is another one."""
+    known = Runs()
+    code = "import os, signal\nif os.fork() == 0:\n os.setpgid(0, 0)\n print(os.getpid(), flush=True)\n signal.pause()"
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", code], env={}, start_new_session=True, stdout=subprocess.PIPE, text=True
+    ) as leader:
+        assert leader.stdout is not None
+        pid = int(leader.stdout.readline())
+        leader.wait()
+        assert not known.is_stray(pid)
+        known.end(known.begin(), leader.pid, kept=False)
+        assert known.is_stray(pid)
+        os.kill(pid, signal.SIGKILL)
+    known.end(known.begin(), os.getsid(0), kept=False)
+    assert not known.is_stray(os.getppid())
+
+
+async def test_survivor_that_cannot_be_killed_is_told_on_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an error that names it: nothing is hidden."""
+    overseer = Overseer(containment="basic")
+    closed = overseer.launcher.close
+
+    async def unwilling() -> tuple[Survivor, ...]:
+        await closed()
+        return (Survivor(pid=77, command="undead"),)
+
+    monkeypatch.setattr(overseer.launcher, "close", unwilling)
+    with pytest.raises(StopFailed, match=r"could not be killed: pid 77 \(undead\)"):
+        async with overseer:
+            await overseer.add("a", "true").start()
+
+
+def test_runs_of_a_fork_are_others() -> None:
+    """Its token is its own, so that neither sweeps the other's."""
+    token = runs().marker.token
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, runs().marker.token.encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert token != os.read(read, 99).decode()
+    os.close(read)
+    os.close(write)
