@@ -3,8 +3,8 @@
 ``create_subprocess_exec`` has forked in its first step already; what follows is only that asyncio connects pipes, of
 which there are none. So nobody waits for that, and no cancellation can come between the fork and its caller. On Python
 3.11 asyncio would take a thread for each child, and from 3.12 on a pidfd of its own, a selector's key and two calls on
-its wake-up pipe. Where this cannot stand in (other event loops, Python 3.14, no pidfds, a watcher that the application has
-chosen), asyncio does as it always does. Nothing in here decides what is started, or sends a signal.
+its wake-up pipe. Where this cannot stand in (other event loops, Python 3.14, no pidfds, a watcher that the application
+has chosen), asyncio does as it always does. Nothing in here decides what is started, or sends a signal.
 """
 
 from __future__ import annotations
