@@ -210,9 +210,11 @@ class Spec:
         settle(self, "cwd", None if self.cwd is None else check.path("cwd", self.cwd))
         if self.env is not None:
             settle(self, "env", check.environment("env", self.env))
-        settle(self, "extra_env", check.environment("extra_env", self.extra_env))
-        for name in ("pty", "buffered", "streaming", "merge_stderr"):
-            check.kind(name, getattr(self, name), bool, "True or False")
+        if self.extra_env is not _NOTHING:
+            settle(self, "extra_env", check.environment("extra_env", self.extra_env))
+        if {type(self.pty), type(self.buffered), type(self.streaming), type(self.merge_stderr)} != {bool}:
+            for name in ("pty", "buffered", "streaming", "merge_stderr"):
+                check.kind(name, getattr(self, name), bool, "True or False")
         check.output(self)
         check.encoding(self.encoding, self.errors)
         check.stdin(self.stdin, self.encoding, pty=self.pty)
@@ -222,15 +224,17 @@ class Spec:
         settle(self, "drain_timeout", check.seconds("drain_timeout", self.drain_timeout))
         settle(self, "delay_start", check.seconds("delay_start", self.delay_start))
         check.one_of("leftovers", self.leftovers, get_args(Leftovers))
-        check.identity(self.user)
-        settle(self, "extra_groups", check.groups(self.extra_groups))
-        check.within("umask", self.umask, _UMASK)
-        check.within("nice", self.nice, _NICE)
-        settle(self, "rlimits", check.rlimits(self.rlimits))
+        if not (self.user is self.umask is self.nice is None and self.extra_groups == () and self.rlimits is _NOTHING):
+            check.identity(self.user)
+            settle(self, "extra_groups", check.groups(self.extra_groups))
+            check.within("umask", self.umask, _UMASK)
+            check.within("nice", self.nice, _NICE)
+            settle(self, "rlimits", check.rlimits(self.rlimits))
         check.kind("stop", self.stop, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)")
         check.kind("restart", self.restart, Restart, 'a Restart, for example Restart("always")')
         check.kind("group", self.group, str, "a str")
-        settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
+        if self.log is not None:
+            settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
         if self.log and self.output != "read":
             raise check.refuse("log", self.log, f"needs lines, and output={self.output!r} gives none: leave one out")
 
@@ -290,8 +294,6 @@ class _Checker:
         return text
 
     def environment(self, option: str, value: object) -> Mapping[str, str]:
-        if value is _NOTHING:
-            return _NOTHING
         if not isinstance(value, Mapping):
             raise self.refuse(option, type(value).__name__, "is no mapping: pass a dict of names to texts")
         items = cast("Mapping[object, object]", value)
@@ -399,8 +401,6 @@ class _Checker:
             raise self.refuse("user", user, 'is no user: pass a name, a number, or "name:group"')
 
     def groups(self, value: object) -> tuple[str | int, ...]:
-        if value == ():
-            return ()
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise self.refuse("extra_groups", value, "is no list: pass names or numbers of groups")
         items = tuple(cast("Iterable[object]", value))
@@ -418,8 +418,6 @@ class _Checker:
             raise self.refuse(option, value, f"is out of bounds: pass {shown(numbers[0])} to {shown(numbers[-1])}")
 
     def rlimits(self, value: object) -> Mapping[str, Rlimit]:
-        if value is _NOTHING:
-            return _NOTHING
         if not isinstance(value, Mapping):
             raise self.refuse("rlimits", value, 'is no mapping: pass for example {"nofile": 1024}')
         limits = dict(cast("Mapping[object, object]", value))
