@@ -43,7 +43,7 @@ from aioverseer.system.descriptors import DescriptorLimit, fitting
 from aioverseer.system.host_signals import HostSignals
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Launcher
-from aioverseer.system.waiting import Watchers, settle
+from aioverseer.system.waiting import Watchers, settle, settle_work
 
 __all__ = ["Overseer"]
 
@@ -233,8 +233,8 @@ class Overseer:
         if self._fd_limit is not None:
             self._fd_limit.restore()
         self._task = None
-        sweeping = asyncio.ensure_future(self.launcher.close())
-        cancelled = await settle(sweeping, within=_MARGIN) or cancelled
+        left, struck = await settle_work(self.launcher.close, within=_MARGIN)
+        cancelled = struck or cancelled
         for service in self._services.values():
             service.release()  # while their last lines still have a log to go to
         if self._own_launcher is not None:
@@ -254,7 +254,6 @@ class Overseer:
         if failure is not None:  # a KeyboardInterrupt that came while the host task was at work
             raise failure
         survivors = task.result() if over else None
-        left = sweeping.result() if sweeping.done() else ()
         if left:
             survivors = self._left_behind(left, survivors)
         if cancelled is not None:

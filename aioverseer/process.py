@@ -45,7 +45,7 @@ from aioverseer.output import LineList, LineQueue, Outlet, Pump
 from aioverseer.system.clock import steady
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Child, Launcher, Sink, Source
-from aioverseer.system.waiting import Watchers, settle
+from aioverseer.system.waiting import Watchers, settle, settle_work
 
 __all__ = ["Hooks", "Process"]
 
@@ -559,10 +559,9 @@ class Process:
             if self._hooks is None or self.state is State.STOPPING:
                 # Nothing follows, so it is worth a look at every process of the machine. A Service that is to be
                 # restarted by its policy must not do that for each run.
-                sweeping = asyncio.ensure_future(child.sweep_all())
-                cancelled = await settle(sweeping, within=_MARGIN) or cancelled
-                sweeping.cancel()  # nothing, but where the machine was too busy for its bound
-                self._tell_left(sweeping.result() if sweeping.done() else (), "could not be killed")
+                left, struck = await settle_work(child.sweep_all, within=_MARGIN)
+                cancelled = struck or cancelled
+                self._tell_left(left or (), "could not be killed")
         elif self.spec.leftovers == "report":
             self._tell_left(child.left(), "goes on")
         try:

@@ -6,14 +6,14 @@ Nothing in here knows what is being waited for, or what follows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 import anyio
 
 from aioverseer.core.clock import Clock, Timer
 
-__all__ = ["Watchers", "settle"]
+__all__ = ["Watchers", "settle", "settle_work"]
 
 T = TypeVar("T")
 
@@ -107,6 +107,31 @@ async def settle(
                 cancelled = error
     timer.cancel()
     return cancelled
+
+
+async def settle_work(
+    work: Callable[[], Coroutine[Any, Any, T]], *, within: float
+) -> tuple[T | None, asyncio.CancelledError | None]:
+    """Do clean-up in a task of its own, through any number of cancellations, at most ``within`` seconds.
+
+    When that task is cancelled itself, as all are at the end of an event loop, it is done once more.
+
+    Args:
+        work: What to do; may be begun twice.
+        within: Seconds.
+
+    Returns:
+        What came of it, None when the time was over; and the last cancellation that came in the meantime, or None.
+    """
+    task = asyncio.ensure_future(work())
+    cancelled = await settle(task, within=within)
+    if task.cancelled():
+        task = asyncio.ensure_future(work())
+        cancelled = await settle(task, within=within) or cancelled
+    if not task.done():
+        task.cancel()  # its time is over
+        return None, cancelled
+    return None if task.cancelled() else task.result(), cancelled
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
