@@ -10,6 +10,7 @@ has chosen), asyncio does as it always does. Nothing in here decides what is sta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -41,9 +42,10 @@ class ChildWatch:
         pid: Its number; 0 where asyncio does as it always does.
         pidfd: Refers to it, whatever becomes of its number; None where asyncio does as it always does.
         exit: How it has ended, from the moment when it was reaped.
+        rest: What asyncio still had to do for it when it had been forked.
     """
 
-    __slots__ = ("_args", "_callback", "_owned", "_readers", "_waiting", "exit", "pid", "pidfd")
+    __slots__ = ("_args", "_callback", "_owned", "_readers", "_waiting", "exit", "pid", "pidfd", "rest")
 
     def __init__(self, readers: ReaderWatch) -> None:
         """Watch nothing yet; ``release`` must follow.
@@ -57,6 +59,7 @@ class ChildWatch:
         self.pid = 0
         self.pidfd: int | None = None
         self.exit: Exit | None = None
+        self.rest: Rest | None = None
 
     def release(self) -> None:
         """Let go of the pidfd, now or at the end of the child, who is still to be reaped. Idempotent."""
@@ -111,6 +114,9 @@ class ChildWatch:
             # In this thread already: asyncio's own callback would wake the loop by its pipe for that.
             transport._process_exited(returncode)  # noqa: SLF001  # as above
             transport.close()  # else that would be some turns from now, when the loop may be closed
+            if self.rest is not None:
+                self.rest.end()
+                self.rest = None
         else:
             callback(self.pid, returncode, *args)
         for waiter in self._waiting:
@@ -199,11 +205,11 @@ def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Call
         _stand_in.leave()
     if watch.pidfd is None:
         return lambda: _go_on(steps, waited)
-    _Rest(steps, waited)
+    watch.rest = Rest(steps, waited)
     return None
 
 
-class _Rest:
+class Rest:
     """Takes the steps that are left when what they wait for has come; nobody waits for their end.
 
     What goes wrong in there (all tasks of the loop are cancelled, that of asyncio among them) is no news: the child is
@@ -213,16 +219,27 @@ class _Rest:
     __slots__ = ("_steps",)
 
     def __init__(self, steps: Coroutine[Any, Any, object], waited: Any) -> None:
-        self._steps = steps
+        """Follow what was begun."""
+        self._steps: Coroutine[Any, Any, object] | None = steps
         self._follow(waited)
+
+    def end(self) -> None:
+        """Give up what is left, if anything: the child has ended, so asyncio has nothing to wait for."""
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            with contextlib.suppress(StopIteration, asyncio.CancelledError):
+                steps.throw(asyncio.CancelledError())
 
     def _follow(self, waited: Any) -> None:
         waited.add_done_callback(self._go_on)
 
     def _go_on(self, _waited: object) -> None:
+        if self._steps is None:
+            return
         try:
             waited = self._steps.send(None)
         except (StopIteration, asyncio.CancelledError):
+            self._steps = None
             return
         self._follow(waited)
 
