@@ -167,6 +167,10 @@ async def test_without_a_terminal_there_is_no_size() -> None:
 
 
 async def test_many_terminals_at_once() -> None:
-    """Each has its own."""
-    statuses = await asyncio.gather(*(Process("sh", "-c", "tty", pty=True).wait() for _ in range(20)))
-    assert 20 == len({tuple(status.stdout or ()) for status in statuses})
+    """Each has its own, while all of them are there."""
+    processes = [Process("sh", "-c", "tty; read go", pty=True) for _ in range(20)]
+    await asyncio.gather(*(process.start() for process in processes))
+    for process in processes:
+        await process.write("\n")
+    statuses = await asyncio.gather(*processes)
+    assert 20 == len({(status.stdout or [None])[0] for status in statuses})

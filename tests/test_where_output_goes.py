@@ -60,7 +60,7 @@ def pipes() -> int:
 async def test_a_service_without_output_takes_no_pipes() -> None:
     """One end less for each stream; it can be stopped as any other."""
     before = pipes()
-    async with limit(20), Overseer() as overseer:
+    async with limit(20), Overseer(containment="basic") as overseer:  # a guardian would take pipes of its own
         quiet = overseer.add("quiet", "sleep", "100", output="null")
         await quiet.start()
         assert before == pipes()
