@@ -345,6 +345,10 @@ class ThreadedOverseer:
         """Iterate over the names of the services, sorted."""
         return iter(self.list_all())
 
+    def __bool__(self) -> bool:
+        """Return True, also without services: ``given or default`` must not lose an empty one."""
+        return True
+
     def __len__(self) -> int:
         """Return the number of services."""
         return len(self._overseer)

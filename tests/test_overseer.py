@@ -892,6 +892,12 @@ async def test_slow_reader_is_told_how_much_it_missed(monkeypatch: pytest.Monkey
         assert [(event.seq, event.missed) for event in _all(stream)] == [(6, 5), *((n, 0) for n in range(7, 16))]
 
 
+def test_an_overseer_without_services_is_true() -> None:
+    """It has a length, and is no empty collection for all that."""
+    overseer = Overseer()
+    assert (0, True) == (len(overseer), bool(overseer))
+
+
 def test_journal_keeps_ten_thousand_events() -> None:
     """Memory is bounded by the promised number, and the loss is counted exactly."""
     journal = Journal()
