@@ -463,7 +463,7 @@ class Spy:
         real = getattr(module, name)
 
         def spy(whom: int, number: int, *rest: Any) -> None:
-            # What has left its group, or is dying in it, is found by the sweep, which looks at it: that is tested apart.
+            # What has left its group, or is dying in it, is found by the sweep, which has tests of its own.
             if sys._getframe(1).f_globals["__name__"] != sweep.__name__:
                 self.sent.append((name, whom, number))
             real(whom, number, *rest)
