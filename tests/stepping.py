@@ -49,18 +49,18 @@ class StepLoop(asyncio.SelectorEventLoop):
 
     def pending(self) -> list[str]:
         """Return the timers that are still armed and the descriptors that are still watched."""
-        timers = [repr(handle) for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
-        own = self._ssock.fileno()  # type: ignore[attr-defined]
-        watched = [repr(key) for key in self._selector.get_map().values() if key.fd != own]  # type: ignore[attr-defined]
+        timers = [repr(handle) for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]  # asyncio's own
+        own = self._ssock.fileno()  # type: ignore[attr-defined]  # asyncio's own
+        watched = [repr(key) for key in self._selector.get_map().values() if key.fd != own]  # type: ignore[attr-defined]  # asyncio's own
         return timers + watched
 
     def _run_once(self) -> None:
-        if self._virtual and not self._ready:  # type: ignore[attr-defined]
-            left = [handle.when() for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+        if self._virtual and not self._ready:  # type: ignore[attr-defined]  # asyncio's own
+            left = [handle.when() for handle in self._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]  # asyncio's own
             if not left:
                 raise Hang("\n".join(["everybody waits:", *(repr(task) for task in asyncio.all_tasks(self))]))
             self._jumped = max(self._jumped, min(left))
-        super()._run_once()  # type: ignore[misc]
+        super()._run_once()  # type: ignore[misc]  # asyncio's own
 
     def step(self) -> None:
         """Count a callback that is about to run."""

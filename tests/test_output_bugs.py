@@ -185,8 +185,8 @@ async def test_a_subscriber_that_fails_takes_nothing_from_the_others() -> None:
         service = overseer.add("cat", "sh", "-c", "read -r line; echo $line; echo last", stdin="pipe")
         queues = [service.lines() for _ in range(4)]
         # Whatever the order in which they are served.
-        queues[1].deliver = fail  # type: ignore[method-assign]
-        queues[2].deliver = fail  # type: ignore[method-assign]
+        queues[1].deliver = fail  # type: ignore[method-assign]  # that is the point
+        queues[2].deliver = fail  # type: ignore[method-assign]  # that is the point
         await service.start()
         await service.write("first\n")
         status = await service.wait()

@@ -29,7 +29,7 @@ def host(code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
 async def test_fork_that_fails_is_judged_and_passes(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that restarts gets over it; nothing is left of the failed starts."""
-    real, left = subprocess._fork_exec, 5  # type: ignore[attr-defined]
+    real, left = subprocess._fork_exec, 5  # type: ignore[attr-defined]  # its own
     open_before = len(os.listdir("/proc/self/fd"))
 
     def fail(*words: object) -> int:
