@@ -32,8 +32,6 @@ T = TypeVar("T")
 # These names are private, but these versions of Python get no more than security fixes: they stay.
 _ATTRIBUTE = "_watcher"
 _DEFAULTS = ("ThreadedChildWatcher", "PidfdChildWatcher")
-_LOOKS = 100
-"""Some tens of microseconds."""
 _CAN = sys.version_info < (3, 14) and hasattr(os, "pidfd_open")
 
 
@@ -103,7 +101,7 @@ class ChildWatch:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:  # somebody else in this host has reaped it
             returncode = LOST
-            self.exit = _stolen_exit(pidfd)
+            self.exit = kept_exit(pidfd) or Exit()
         else:
             if pid == 0:  # it lives: this was meant for another one, who had the descriptor's number before
                 return
@@ -127,16 +125,6 @@ class ChildWatch:
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
-
-
-def _stolen_exit(pidfd: int) -> Exit:
-    # Whoever reaps it may be at it right now, in another thread: the kernel remembers the status when that is done.
-    for _ in range(_LOOKS):
-        kept = kept_exit(pidfd)
-        if kept is not None:
-            return kept
-        os.sched_yield()
-    return Exit()
 
 
 class _StandIn:

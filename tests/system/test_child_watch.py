@@ -94,10 +94,10 @@ async def test_loops_in_threads_do_not_hinder_each_other() -> None:
     """Each learns of the ends of its own children, and the watcher of the application is back at the end."""
     before = watcher()
 
-    async def many() -> list[int | None]:
-        return [(await Process("sh", "-c", f"exit {code}")).exit_code for code in range(20)]
+    async def many() -> list[str]:
+        return [(await Process("sh", "-c", f"exit {code}")).reason for code in range(20)]
 
     async with limit(60):
         found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, many()) for _ in range(4)), many())
-    assert [list(range(20))] * 5 == found
+    assert [[f"exited with code {code}" for code in range(20)]] * 5 == found
     assert before is watcher()

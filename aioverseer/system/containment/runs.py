@@ -1,13 +1,14 @@
 """The runs of this host process: which live, which have ended, and so which processes are strays.
 
-One for each process, shared by all overseers, loops and threads of it: a sweep asks for all of them at once. Killing
-is done elsewhere.
+One for each process, shared by all overseers, loops and threads of it, so under a lock: a sweep asks for all of them at
+once. Killing is done elsewhere.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from collections import deque
 
@@ -25,6 +26,7 @@ class Runs:
 
     def __init__(self) -> None:
         self.marker = Marker()
+        self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._live: set[int] = set()
         self._sessions: deque[tuple[int, float]] = deque(maxlen=256)
@@ -34,32 +36,36 @@ class Runs:
 
     def begin(self) -> int:
         """Return the number of a new run, which lives from now on; before its spawn, so that no sweep can hit it."""
-        run = next(self._numbers)
-        self._live.add(run)
+        with self._lock:
+            run = next(self._numbers)
+            self._live.add(run)
         return run
 
     def end(self, run: int, pid: int | None, *, kept: bool) -> None:
         """Take note of the end of a run: what bears its marker is a stray from now on, unless it is kept."""
-        self._live.discard(run)
-        if pid is None or kept:
-            return
-        self._alone = pid if self._ended == self._swept else None
-        self._ended += 1
-        self._sessions.append((pid, time.monotonic()))
+        with self._lock:
+            self._live.discard(run)
+            if pid is None or kept:
+                return
+            self._alone = pid if self._ended == self._swept else None
+            self._ended += 1
+            self._sessions.append((pid, time.monotonic()))
 
     def begin_sweep(self) -> int | None:
         """Return what to pass to ``swept``; None where nothing can be found, as nothing has ended since the last."""
-        if self._ended == self._swept or not procfs.HAS_PROC:
-            return None
-        if self._alone is not None and procfs.last_pid() == self._alone:
-            # The kernel has made no process since: the one that has ended has started none.
-            self._swept = self._ended
-            return None
-        return self._ended
+        with self._lock:
+            if self._ended == self._swept or not procfs.HAS_PROC:
+                return None
+            if self._alone is not None and procfs.last_pid() == self._alone:
+                # The kernel has made no process since: the one that has ended has started none.
+                self._swept = self._ended
+                return None
+            return self._ended
 
     def swept(self, mark: int) -> None:
         """Take note of a sweep that has found nothing any more."""
-        self._swept = max(self._swept, mark)
+        with self._lock:
+            self._swept = max(self._swept, mark)
 
     def is_stray(self, pid: int) -> bool:
         """Return whether a process is what an ended run has left behind."""
@@ -77,7 +83,10 @@ class Runs:
         except OSError:
             return False
         since = time.monotonic() - _REMEMBERED
-        if not any(session == known and at >= since for known, at in self._sessions):
+        with self._lock:
+            # Not read as it stands: it raises when another thread ends a run meanwhile.
+            sessions = tuple(self._sessions)
+        if not any(session == known and at >= since for known, at in sessions):
             return False
         try:
             # A session with a leader is another one: ours is gone.
