@@ -77,7 +77,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.loop = StepLoop(virtual=not self.real)
         clock = LoopTime()
         scripts = {"missing": [FakeChild().cannot_start()]}
-        launcher: Any = SystemLauncher() if self.real else ScriptedLauncher(clock, by_id=scripts)  # type: ignore[arg-type]
+        launcher: Any = SystemLauncher() if self.real else ScriptedLauncher(clock, by_id=scripts)  # type: ignore[arg-type]  # it keeps the time of the loop
         self.launcher = launcher
         self.overseer = Overseer(clock=clock, launcher=launcher, rng=random.Random(0))
         self.events = self.overseer.events()
@@ -196,7 +196,7 @@ class AnyOrder(RuleBasedStateMachine):
                 one.runs += 1
                 wanted = one.restarts
                 await service.wait_for(
-                    lambda status, wanted=wanted: status.restarts == wanted and status.state is State.RUNNING  # type: ignore[misc]
+                    lambda status, wanted=wanted: status.restarts == wanted and status.state is State.RUNNING  # type: ignore[misc]  # it knows wanted
                 )
             else:
                 await service.wait()

@@ -267,12 +267,16 @@ async def test_a_stop_while_it_is_being_spawned_ends_it() -> None:
 
 async def test_a_stop_of_one_that_has_just_ended_by_itself_waits_for_its_end() -> None:
     """While its last output is awaited a stop changes only how the end is called."""
+    # What it leaves behind holds the pipe, and escapes the sweep: its own session, and no environment.
     code = """
-    import os, signal
+    import os
+    hear, tell = os.pipe()
     if os.fork() == 0:
         os.setsid()
-        print(os.getpid())
-        signal.pause()
+        os.write(1, b"%d\\n" % os.getpid())
+        os.execvpe("sleep", ["sleep", "100"], {})
+    os.close(tell)
+    os.read(hear, 1)
     """
     process = Process(*child(code), streaming=True, drain_timeout=0.3)
     await process.start()

@@ -91,7 +91,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         scripts = {name: [script] for name, (script, _) in PROGRAMS.items()}
-        self.launcher = SystemLauncher() if self.real else ScriptedLauncher(self.clock, by_id=scripts)  # type: ignore[arg-type]
+        self.launcher = SystemLauncher() if self.real else ScriptedLauncher(self.clock, by_id=scripts)  # type: ignore[arg-type]  # it keeps the time of the loop
         self.overseer = self.another()
 
     @property
@@ -192,7 +192,7 @@ async def feed_it(rig: Rig) -> None:
 
     rig.all_gone = True
     async with rig.process("reads", stdin=words, buffered=True) as run:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # it is stopped in the middle; where time is virtual this takes none
         await run.stop()
         assert closed
 
