@@ -10,15 +10,31 @@ from contextlib import asynccontextmanager
 
 __all__ = ["child", "limit"]
 
+REST = """
+def rest():
+    import os, signal
+    hear, tell = os.pipe()
+    os.set_blocking(tell, False)
+    before = signal.set_wakeup_fd(tell)
+    os.read(hear, 1)
+    signal.set_wakeup_fd(before)
+    os.close(hear), os.close(tell)
+
+"""
+"""Waits for a signal that has a handler. ``signal.pause()`` misses one that comes just before it: its handler would
+run only when the next one ends the pause."""
+
 
 def child(code: str, *args: str) -> tuple[str, ...]:
     """The command line that runs ``code`` with this interpreter: isolated, without site, unbuffered.
 
     Args:
-        code: a program; its common indentation is removed.
+        code: a program; its common indentation is removed. It finds a function ``rest()`` that waits until a handler
+            of its own has run.
         args: what it finds in ``sys.argv[1:]``.
     """
-    return (sys.executable, "-I", "-S", "-u", "-c", textwrap.dedent(code).strip(), *args)
+    text = textwrap.dedent(code).strip()
+    return (sys.executable, "-I", "-S", "-u", "-c", REST + text if "rest()" in text else text, *args)
 
 
 @asynccontextmanager

@@ -127,7 +127,7 @@ async def test_signals_reach_the_group_or_the_leader_alone() -> None:
     signal.signal(signal.SIGUSR2, lambda *_: os.write(1, f"{who} 2\\n".encode()))
     os.write(1, b"up\\n")
     while True:
-        signal.pause()
+        rest()
     """
     process = await started(*child(code))
     assert process.stdout is not None

@@ -29,7 +29,7 @@ TRAPPER = child(
     signal.signal(signal.SIGTERM, leave)
     print("up")
     while True:
-        signal.pause()
+        rest()
     """
 )
 """Traps SIGTERM, says good-bye and exits with 0."""
@@ -178,7 +178,7 @@ async def test_steps_of_ones_own_are_taken_in_order() -> None:
     signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
     print("up")
     while True:
-        signal.pause()
+        rest()
     """
     ladder = Stop(steps=[(signal.SIGINT, 0.05), (signal.SIGUSR1, 5), (signal.SIGTERM, 5)])
     process = await up(*child(code), stop=ladder, buffered=True)
@@ -232,14 +232,14 @@ async def test_the_scope_of_the_ladder_says_who_is_asked(scope: Any) -> None:
         os.read(r, 1)
         print("up")
         while True:
-            signal.pause()
+            rest()
     def heard(*_):
         os.write(1, b"other heard\\n")
         os.write(w, b"x")
     signal.signal(signal.SIGTERM, heard)
     os.write(w, b"x")
     while True:
-        signal.pause()
+        rest()
     """
     patience = {"tree": "10", "leader": "0.1"}[scope]
     process = await up(*child(code, patience), stop=Stop(timeout=20, scope=scope), buffered=True)

@@ -53,7 +53,7 @@ async def test_what_is_written_is_read_without_an_echo_and_end_of_file_is_typed(
 
 async def test_control_c_reaches_the_program() -> None:
     """Typed, it is SIGINT to the foreground."""
-    code = "import signal, sys; signal.signal(2, lambda *_: sys.exit(7)); print('up'); signal.pause()"
+    code = "import signal, sys; signal.signal(2, lambda *_: sys.exit(7)); print('up'); rest()"
     async with Process(*child(code), pty=True, buffered=False, streaming=True) as process:
         assert "up" == await stream(process).get()
         await process.write(b"\x03")
@@ -67,7 +67,7 @@ async def test_a_new_size_is_told_to_the_program() -> None:
     import os, signal
     signal.signal(signal.SIGWINCH, lambda *_: print(tuple(os.get_terminal_size())))
     print("up")
-    while True: signal.pause()
+    while True: rest()
     """
     async with Overseer() as overseer:
         service = overseer.add("screen", *child(code), pty=True)

@@ -458,7 +458,8 @@ class _Descriptors:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise _explained(spec, list(spec.argv), error) from error
             raise SpawnError(
-                f"service {spec.id!r} cannot be started with stdin={str(spec.stdin)!r}: {error.strerror}",
+                f"service {spec.id!r} cannot be started with stdin={str(spec.stdin)!r}: {error.strerror}; "
+                "name a file that can be read",
                 errno=error.errno,
                 filename=str(spec.stdin),
             ) from error

@@ -73,7 +73,7 @@ def test_a_signal_stops_it(command: Start, number: int, code: int) -> None:
         import signal, sys
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         print('ready', flush=True)
-        signal.pause()
+        rest()
     """
     running = command("run", "--", *child(text))
     running.read_until("ready")

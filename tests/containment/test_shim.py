@@ -114,7 +114,7 @@ async def test_program_has_its_input_output_and_ordinary_signals() -> None:
 
 async def test_ladder_reaches_the_program_and_ends_at_all_of_it() -> None:
     """Its graceful steps are for the program, which may clean up; the last one ends everything."""
-    polite = child("import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print('up'); signal.pause()")
+    polite = child("import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print('up'); rest()")
     deaf = child("import signal; signal.signal(15, signal.SIG_IGN); print('up')\nwhile True: signal.pause()")
     quick = Stop(steps=[(signal.SIGTERM, 0.05), (signal.SIGKILL, 5)])
     async with limit(), Overseer(containment="strict") as overseer:
@@ -138,11 +138,11 @@ async def test_signal_for_the_leader_reaches_the_program_alone() -> None:
     if os.fork() == 0:
         os.write(tell, b"x")
         while True:
-            signal.pause()
+            rest()
     os.read(hear, 1)
     print("up", flush=True)
     while True:
-        signal.pause()
+        rest()
     """
     async with limit(), Overseer(containment="strict") as overseer:
         service = overseer.add("web", *child(code))

@@ -446,6 +446,25 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
     assert not commons._all
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_those_that_wait_for_their_turn_have_nothing_open_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each spawn finds the descriptors of those before it, and not of those behind it."""
+    found: list[int] = []
+    spawn = asyncio.create_subprocess_exec
+
+    async def spy(*words: str, **options: Any) -> asyncio.subprocess.Process:
+        found.append(len(os.listdir("/proc/self/fd")))
+        return await spawn(*words, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
+    processes = [Process(*SLEEPER, stdin="pipe") for _ in range(30)]
+    await asyncio.gather(*(process.start() for process in processes))
+    # Four for each that lives, its pidfd among them; three more in the middle of a spawn, the ends for the child.
+    assert found[-1] - found[0] <= 29 * 4
+    assert found[0] <= found[-1] - 28 * 4
+    await asyncio.gather(*(process.stop(kill=True) for process in processes))
+
+
 # --- whom a signal reaches
 
 
