@@ -30,7 +30,8 @@ class Event:
         status: Everything known at the transition.
         missed: How many events this subscriber has lost just before this one, because it was slower than the
             log is long; 0 for one that keeps up.
-        kind: ``"state"`` for a transition; ``"log"`` for news of its log files, with the same state before and since.
+        kind: ``"state"`` for a transition; ``"log"`` for news of its log files, and ``"health"`` for what it says of
+            itself and whether it is alive, both with the same state before and since.
     """
 
     seq: int
@@ -41,7 +42,7 @@ class Event:
     reason: str
     status: Status
     missed: int = 0
-    kind: Literal["state", "log"] = "state"
+    kind: Literal["state", "log", "health"] = "state"
 
     def to_json(self) -> dict[str, Any]:
         """Return a flat dict of JSON values."""
