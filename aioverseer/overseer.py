@@ -631,6 +631,17 @@ class Overseer:
         if report.state.is_final:
             self._watchers.tell(self._added)
 
+    def hear_spawn(self, id: str) -> None:
+        """Take note that a program has been started which is not ready yet."""
+
+    def hear_health(self, id: str, reason: str) -> None:
+        """Take note of news of a service that are no transition."""
+        service = self._services.get(id)
+        if service is not None:
+            _log.info("%s: %s", id, reason)
+            status = service.status(lines=False)
+            self._journal.append(self._event(status, status.state, status.state, reason, kind="health"))
+
     def _on_log_news(self, id: str, reason: str) -> None:
         _log.warning("%s: %s", id or self.name, reason)
         service = self._services.get(id)
@@ -639,7 +650,13 @@ class Overseer:
             self._journal.append(self._event(status, status.state, status.state, reason, kind="log"))
 
     def _event(
-        self, status: Status, previous: State, state: State, reason: str, *, kind: Literal["state", "log"] = "state"
+        self,
+        status: Status,
+        previous: State,
+        state: State,
+        reason: str,
+        *,
+        kind: Literal["state", "log", "health"] = "state",
     ) -> Event:
         return Event(
             seq=self._journal.seq + 1,

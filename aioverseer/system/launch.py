@@ -24,8 +24,9 @@ from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.programs import find
+from aioverseer.system.seam import Preparation
 from aioverseer.system.waiting import settle
-from aioverseer.system.wrappers import prefix_for
+from aioverseer.system.wrappers import passing, prefix_for
 
 __all__ = ["SystemChild", "SystemLauncher"]
 
@@ -145,7 +146,7 @@ class SystemLauncher:
         # Kept as long as this launcher is used there, so that not each spawn makes the lock anew.
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
-    async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> SystemChild:
         """Start a program.
 
         Completes even when its caller is cancelled: the child, if there is one, is then killed with its group
@@ -154,14 +155,19 @@ class SystemLauncher:
         Args:
             spec: What to start.
             capture: Whether its output comes through pipes.
+            preparation: What it is given beyond its Spec; None is nothing.
 
         Raises:
             SpawnError: When it cannot be started; the message names the service, the value and what to do.
         """
-        words = _command_line(spec)
+        words = _command_line(spec, behind=preparation is not None and bool(preparation.descriptors))
         environment = _environment(spec)
         with _Descriptors(spec) as ours:
             ours.open(capture=capture)
+            if preparation is not None:
+                environment = {**(os.environ if environment is None else environment), **preparation.env}
+                words = [*passing(preparation.descriptors), *words]
+                ours.passed = tuple(preparation.descriptors.values())
             words = [*ours.prefix, *words]
             try:
                 process = await self._spawn(spec, words, environment, ours)
@@ -195,6 +201,8 @@ class SystemLauncher:
             env=environment,
             start_new_session=True,
         )
+        if ours.passed:
+            spawn = functools.partial(spawn, pass_fds=ours.passed)
         # A task of its own, because a cancellation inside create_subprocess_exec kills the leader alone, and
         # hangs for ever when every task of the loop is cancelled at once (gh-125502, gh-133536).
         task = loop.create_task(_spawn_for(outcome, spawn), name=f"aioverseer spawn {spec.id}")
@@ -255,6 +263,7 @@ class _Descriptors:
         self._stdout: ReadPipe | None = None
         self._stderr: ReadPipe | None = None
         self.prefix: list[str] = []
+        self.passed: tuple[int, ...] = ()
         self.child_stdin: int | None = asyncio.subprocess.DEVNULL
         self.child_stdout: int = asyncio.subprocess.DEVNULL
         self.child_stderr: int = asyncio.subprocess.DEVNULL
@@ -365,9 +374,9 @@ def _environment(spec: Spec) -> dict[str, str] | None:
     return {**base, **spec.extra_env}
 
 
-def _command_line(spec: Spec) -> list[str]:
+def _command_line(spec: Spec, *, behind: bool) -> list[str]:
     prefix = prefix_for(spec)
-    if prefix or spec.pty:
+    if prefix or spec.pty or behind:
         # Behind a wrapper a missing program would be its exit code 127, and no error: look beforehand.
         with _as_spawn_error(spec):
             _look_up(spec)
