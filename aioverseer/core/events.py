@@ -69,6 +69,7 @@ class StopOutcome:
         signals: The signals that were sent, in order; empty when it had nothing running.
         seconds: How long it took.
         survived: Whether it is still there after the whole ladder.
+        cut: Whether it was killed because its share of ``shutdown_timeout`` was over.
     """
 
     id: str
@@ -76,11 +77,14 @@ class StopOutcome:
     signals: tuple[int, ...] = ()
     seconds: float = 0.0
     survived: bool = False
+    cut: bool = False
 
     def __str__(self) -> str:
         """Return the outcome as one sentence."""
         sent = ", ".join(signal_name(number) for number in self.signals) or "nothing"
         end = "and is still there" if self.survived else f"and is {self.status.state}"
+        if self.cut:
+            end += ": its share of shutdown_timeout was over"
         return f"{self.id} needed {sent} in {self.seconds:.2f} s {end}"
 
 
@@ -103,6 +107,11 @@ class StopReport:
     def survivors(self) -> list[str]:
         """Ids of the services whose program is still there, sorted."""
         return sorted(id for id, outcome in self.outcomes.items() if outcome.survived)
+
+    @property
+    def blockers(self) -> list[str]:
+        """Ids of the services that were killed because their share of ``shutdown_timeout`` was over, sorted."""
+        return sorted(id for id, outcome in self.outcomes.items() if outcome.cut)
 
     @property
     def escalated(self) -> list[str]:

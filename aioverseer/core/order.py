@@ -13,7 +13,7 @@ from typing import Literal, cast, get_args
 from aioverseer.core.errors import DependencyCycle, SpecError
 from aioverseer.core.state import State
 
-__all__ = ["After", "Barred", "Fact", "Go", "Order", "Until", "Verdict", "Wait", "as_after"]
+__all__ = ["After", "Barred", "Fact", "Go", "Order", "Until", "Verdict", "Wait", "as_after", "decide"]
 
 Until = Literal["started", "ready", "finished", "success"]
 """What is waited for: see ``After``."""
@@ -180,7 +180,6 @@ class Order:
     Attributes:
         levels: The names by levels: each waits for names of earlier levels only; sorted within a level.
         stop_levels: The names by levels, for a stop: whoever is needed ends in a later level than those that need it.
-        dependents: For each name, those that wait for it.
     """
 
     def __init__(self, needs: Mapping[str, Iterable[After]]) -> None:
@@ -193,7 +192,7 @@ class Order:
             SpecError: When a service needs one that there is not.
             DependencyCycle: When services wait for each other in a circle; the message writes it out.
         """
-        self._needs: dict[str, tuple[After, ...]] = {}
+        known: dict[str, tuple[After, ...]] = {}
         for id, edges in needs.items():
             for edge in edges:
                 if edge.hard and edge.name not in needs:
@@ -203,34 +202,14 @@ class Order:
                         option="after",
                         value=edge.name,
                     )
-            self._needs[id] = tuple(edge for edge in edges if edge.name in needs)
-        self.dependents: dict[str, tuple[tuple[str, After], ...]] = {}
-        for id, edges in self._needs.items():
-            for edge in edges:
-                self.dependents[edge.name] = (*self.dependents.get(edge.name, ()), (id, edge))
-        before = {id: [edge.name for edge in edges] for id, edges in self._needs.items()}
-        behind = {id: [name for name, _ in self.dependents.get(id, ())] for id in self._needs}
+            known[id] = tuple(edge for edge in edges if edge.name in needs)
+        before = {id: [edge.name for edge in edges] for id, edges in known.items()}
+        behind: dict[str, list[str]] = {id: [] for id in known}
+        for id, names in before.items():
+            for name in names:
+                behind[name].append(id)
         self.levels = self._sorted(before, behind)
         self.stop_levels = self._sorted(behind, before)
-
-    def decide(self, id: str, facts: Mapping[str, Fact]) -> Verdict:
-        """Return whether a service may be started now.
-
-        Args:
-            id: The service.
-            facts: Of all services that it waits for.
-        """
-        waits: list[After] = []
-        bars: list[After] = []
-        for edge in self._needs[id]:
-            came = _came_true(edge.until, facts[edge.name])
-            if came is None:
-                waits.append(edge)
-            elif not came and edge.hard:
-                bars.append(edge)
-        if bars:
-            return Barred(edges=tuple(bars), states=tuple(facts[edge.name].state for edge in bars))
-        return Wait(edges=tuple(waits)) if waits else Go()
 
     def _sorted(self, before: Mapping[str, list[str]], behind: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ...]:
         """Sort by the longest chain that leads to each."""
@@ -255,6 +234,27 @@ class Order:
                 value=path,
             )
         return tuple(levels)
+
+
+def decide(edges: Iterable[After], facts: Mapping[str, Fact]) -> Verdict:
+    """Return whether a service may be started now.
+
+    Args:
+        edges: What it waits for.
+        facts: Of all services that it waits for; one that is not registered is left out.
+    """
+    waits: list[After] = []
+    bars: list[After] = []
+    for edge in edges:
+        came = _came_true(edge.until, facts[edge.name]) if edge.name in facts else False
+        if came is None:
+            waits.append(edge)
+        elif not came and edge.hard:
+            bars.append(edge)
+    if bars:
+        nowhere = Fact(state=State.UNKNOWN)
+        return Barred(edges=tuple(bars), states=tuple(facts.get(edge.name, nowhere).state for edge in bars))
+    return Wait(edges=tuple(waits)) if waits else Go()
 
 
 def _came_true(until: Until, fact: Fact) -> bool | None:

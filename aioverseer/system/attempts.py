@@ -190,6 +190,12 @@ def _stamp(path: str) -> Stamp:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
+def _said(error: OSError) -> str:
+    """Return what the system said, without what asyncio adds: the address is known."""
+    number = error.errno
+    return str(error) if number is None or number < 0 else os.strerror(number).lower()
+
+
 async def _connect_tcp(host: str, port: int) -> None:
     failure = OSError(f"{host} has no address")
     for family, address in await _addresses(host, port):
@@ -204,7 +210,7 @@ async def _connect_tcp(host: str, port: int) -> None:
                 return
         except OSError as error:
             failure = error
-    raise NotYet((failure.strerror or str(failure)).lower())
+    raise NotYet(_said(failure))
 
 
 async def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
@@ -227,4 +233,4 @@ async def _connect_unix(path: str) -> None:
         try:
             await asyncio.get_running_loop().sock_connect(connection, address)
         except OSError as error:
-            raise NotYet((error.strerror or str(error)).lower()) from None
+            raise NotYet(_said(error)) from None
