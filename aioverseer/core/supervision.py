@@ -295,7 +295,8 @@ class Supervision(Machine[ServiceAction]):
             self.wanted = False
             self.to(State.INTERRUPT, "was stopped before it was started")
             return []
-        return self._judge(given.exit, str(given.exit))
+        early = " before it was ready" if self.state is State.STARTING else ""
+        return self._judge(given.exit, f"{given.exit}{early}")
 
     def end_stopped(self, given: RunEnded) -> list[ServiceAction]:
         """INTERRUPT, or STARTING when it is wanted again."""
