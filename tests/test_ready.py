@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -457,7 +457,7 @@ def test_a_process_has_no_order() -> None:
     """What is for services is refused, with what to do."""
     for options in ({"after": "db"}, {"critical": True}):
         with pytest.raises(SpecError, match=r"is for a Service: use Overseer\.add"):
-            Process("true", **options)
+            Process("true", **cast("Any", options))
 
 
 # --- services, on a manual clock
