@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from aioverseer.core.errors import DependencyCycle, SpecError
 from aioverseer.core.state import State
@@ -88,7 +88,7 @@ _WORDS = {
 }
 
 
-def as_after(value: object, *, owner: str) -> tuple[After, ...]:
+def as_after(value: Any, *, owner: str) -> tuple[After, ...]:
     """Read the option ``after``: a name, an After, a list of them, or a dict of names to what is waited for.
 
     Args:
@@ -98,24 +98,25 @@ def as_after(value: object, *, owner: str) -> tuple[After, ...]:
     Raises:
         SpecError: When that is none of these, or names one twice, or the service itself.
     """
+    shown: object = value
     items: list[After] = []
     if isinstance(value, Mapping):
         try:
             items = [After(name, until) for name, until in cast("Mapping[str, Until]", value).items()]
         except SpecError as error:
-            raise _refused(owner, value, f"is not understood: {error}") from None
+            raise _refused(owner, shown, f"is not understood: {error}") from None
     else:
         given = [value] if isinstance(value, str | After) else value
         if not isinstance(given, Iterable):
-            raise _refused(owner, value, 'is not understood: pass "db", ["db", "cache"] or {"migrate": "success"}')
+            raise _refused(owner, shown, 'is not understood: pass "db", ["db", "cache"] or {"migrate": "success"}')
         for item in cast("Iterable[object]", given):
             if not isinstance(item, str | After):
-                raise _refused(owner, value, f"holds {item!r}, which is no name of a service: pass a str or an After")
+                raise _refused(owner, shown, f"holds {item!r}, which is no name of a service: pass a str or an After")
             items.append(item if isinstance(item, After) else After(item))
     names = [item.name for item in items]
     for name in names:
         if names.count(name) > 1:
-            raise _refused(owner, value, f"names {name!r} twice")
+            raise _refused(owner, shown, f"names {name!r} twice")
     if owner in names:
         raise DependencyCycle(f"service {owner!r}: after={owner!r} is itself", option="after", value=owner)
     return tuple(items)

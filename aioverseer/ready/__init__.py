@@ -188,10 +188,12 @@ def _word(value: object) -> str:
     return text
 
 
-def _pattern(probe: str, name: str, value: object) -> re.Pattern[str]:
-    if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
-        return value
+def _pattern(probe: str, name: str, value: Any) -> re.Pattern[str]:
+    given: object = value
+    compiled: re.Pattern[Any] | None = value if isinstance(value, re.Pattern) else None
+    if compiled is not None and isinstance(compiled.pattern, str):
+        return compiled
     try:
-        return re.compile(_text(probe, name, value))
+        return re.compile(_text(probe, name, given))
     except re.error as error:
-        raise _refused(probe, name, value, f"is no regular expression: {error}") from None
+        raise _refused(probe, name, given, f"is no regular expression: {error}") from None

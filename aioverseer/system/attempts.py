@@ -85,7 +85,7 @@ class Asker:
     spec: Spec
     launcher: Launcher
     process: object
-    before: dict[File, Stamp] = field(default_factory=dict)
+    before: dict[File, Stamp] = field(default_factory=dict[File, "Stamp"])
 
     def remember(self, probe: File) -> None:
         """Note what a file is like before the start."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -59,4 +59,4 @@ def test_a_timer_that_is_late_shows_that_the_host_was_busy(due: float, now: floa
 def test_what_alive_refuses_is_named(options: dict[str, Any]) -> None:
     """A line comes once: it says that a program is ready, not that it lives."""
     with pytest.raises(SpecError, match=next(iter(options))):
-        Alive(**{"probe": PROBE, **options})
+        Alive(**cast("dict[str, Any]", {"probe": PROBE} | options))
