@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.paths import PathLike
@@ -190,9 +190,10 @@ def _word(value: object) -> str:
 
 def _pattern(probe: str, name: str, value: Any) -> re.Pattern[str]:
     given: object = value
-    compiled: re.Pattern[Any] | None = value if isinstance(value, re.Pattern) else None
-    if compiled is not None and isinstance(compiled.pattern, str):
-        return compiled
+    if isinstance(value, re.Pattern):
+        compiled = cast("re.Pattern[Any]", value)
+        if isinstance(compiled.pattern, str):
+            return compiled
     try:
         return re.compile(_text(probe, name, given))
     except re.error as error:
