@@ -191,7 +191,7 @@ def _word(value: object) -> str:
 def _pattern(probe: str, name: str, value: Any) -> re.Pattern[str]:
     given: object = value
     if isinstance(value, re.Pattern):
-        compiled = cast("re.Pattern[Any]", value)
+        compiled = cast("re.Pattern[Any]", value)  # type: ignore[redundant-cast]  # pyright knows less of Any here
         if isinstance(compiled.pattern, str):
             return compiled
     try:
