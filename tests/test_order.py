@@ -17,6 +17,7 @@ from aioverseer import (
     Event,
     NotReady,
     Overseer,
+    OverseerError,
     Restart,
     SpecError,
     State,
@@ -293,6 +294,22 @@ async def test_a_stop_that_nobody_waits_for_goes_on_to_the_last_level() -> None:
         assert State.RUNNING is overseer["db"].state
         await clock.advance(20)
         assert {State.INTERRUPT} == {overseer[id].state for id in overseer}
+
+
+async def test_a_stop_whose_task_is_cancelled_is_told() -> None:
+    """As all tasks are at the end of a loop: nobody is left waiting, and the programs are ended on leaving."""
+    async with limit(), scripted() as (overseer, clock, _):
+        overseer.add("db", "db")
+        overseer.add("web", "web", after="db")
+        await overseer.start_all()
+        before = asyncio.all_tasks()
+        stopping = asyncio.ensure_future(overseer.stop_all())
+        await asyncio.sleep(0)
+        (run,) = asyncio.all_tasks() - before - {stopping}
+        run.cancel()  # before its first step
+        with pytest.raises(OverseerError, match="was cancelled while it stopped all"):
+            await stopping
+        assert clock.now() == 0
 
 
 async def test_leaving_keeps_the_order_too() -> None:

@@ -245,6 +245,25 @@ async def test_lines_of_bytes_are_looked_through_too() -> None:
         assert process.stdout is None
 
 
+async def test_lines_are_looked_through_although_nobody_keeps_them() -> None:
+    """A probe for a line has the output read by itself."""
+    code = "print('up', flush=True)\n" + SLEEP
+    async with running(code, buffered=False, ready=ready.line("up")) as process:
+        assert (None, None) == process.kept_lines()
+
+
+async def test_words_reach_the_host_through_a_shim() -> None:
+    """With the strictest containment, too: the descriptor is passed on, and the socket knows the session."""
+    by_descriptor = "import os\nos.write(3, b'\\n')\n" + SLEEP
+    by_notice = NOTIFY + "say('READY=1')\n" + SLEEP
+    async with limit(20), Overseer(containment="strict") as overseer:
+        one = overseer.add("one", *child(by_descriptor), ready=ready.fd())
+        two = overseer.add("two", *child(by_notice), ready=ready.notify())
+        await overseer.start_all()
+        assert [State.RUNNING] * 2 == [one.state, two.state]
+        assert "strict" == one.status().containment
+
+
 @pytest.mark.parametrize("options", [{}, {"pty": True}, {"umask": 0o22}], ids=["plain", "on a terminal", "wrapped"])
 async def test_a_newline_on_a_descriptor(options: dict[str, Any]) -> None:
     """What comes before it does not count; nothing is missing from the program's own descriptors."""
@@ -451,6 +470,27 @@ async def test_a_stop_while_it_waits_is_a_stop() -> None:
     assert State.INTERRUPT is status.state
     with pytest.raises(NotReady):
         await starting
+
+
+async def test_a_stop_during_the_launch_asks_nothing() -> None:
+    """The program is ended as soon as it is there; nobody runs its probes meanwhile."""
+    asked: list[object] = []
+
+    async def look() -> bool:
+        asked.append(1)
+        return False
+
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild())
+    process = Process("web", ready=ready.check(look), clock=clock, launcher=launcher)
+    async with limit():
+        starting = asyncio.ensure_future(process.start())
+        await asyncio.sleep(0)
+        assert (State.STARTING, None) == (process.state, process.pid)
+        assert State.INTERRUPT is (await process.stop()).state
+        with pytest.raises(NotReady):
+            await starting
+    assert [] == asked
 
 
 def test_a_process_has_no_order() -> None:

@@ -204,6 +204,15 @@ def test_what_an_option_refuses_is_named(option: str, value: Any) -> None:
         assert (option, value) == (caught.value.option, caught.value.value)
 
 
+@pytest.mark.parametrize("output", ["inherit", "null"])
+def test_a_line_cannot_be_waited_for_where_none_is_read(output: Any) -> None:
+    """Also as a part of a probe; other probes can."""
+    assert spec(output=output, ready=ready.tcp(80)).ready == ready.tcp(80)
+    for probe in (ready.line("up"), ready.tcp(80) | ready.line("up")):
+        with pytest.raises(SpecError, match=rf"service 'db': ready=.* needs lines, and output='{output}' gives none"):
+            spec(output=output, ready=probe)
+
+
 @pytest.mark.parametrize("option", ["drain_timeout", "delay_start"])
 def test_nan_is_no_time(option: str) -> None:
     """It compares with nothing, so it needs a case of its own."""
