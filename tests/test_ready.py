@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ from aioverseer import (
     ready,
 )
 from aioverseer.core.probes import Probe
+from aioverseer.system import notify
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import child, limit
 
@@ -363,6 +365,24 @@ time.sleep(100)
             if event.kind == "health":
                 assert (State.RUNNING, "says that it is stopping") == (event.state, event.reason)
                 break
+
+
+def test_a_sender_that_ends_while_it_is_looked_up_is_one_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session was still to be had and its parent no more: what it said was lost, once in fifty times."""
+    real = notify._parent
+    sender = subprocess.Popen(["sleep", "100"], start_new_session=True)
+
+    def end_first(pid: int) -> int:
+        sender.kill()
+        sender.wait()
+        return real(pid)
+
+    monkeypatch.setattr(notify, "_parent", end_first)
+    listening = notify.NotifySocket()
+    try:
+        assert listening._is_ours(sender.pid, os.geteuid())
+    finally:
+        listening.close()
 
 
 async def test_a_stranger_is_not_believed() -> None:

@@ -127,17 +127,21 @@ class NotifySocket:
         """Whether a sender belongs to the program: its session, or one that it has made."""
         if pid == 0:  # in a namespace that we cannot see
             return uid in (0, os.geteuid())
+        # Looked at again behind its parents: it may end in between, and has none then.
+        if self._is_in_session(pid) or self._is_descendant(pid):
+            return True
+        if _is_there(pid):
+            return False
+        # It has ended already, as `systemd-notify` of old does: nobody can tell any more what it belonged to. One
+        # of our own user could do to us whatever it likes anyhow, so it is a mistake that is to be kept out, and
+        # mistakes are made by what lives on.
+        return uid in (0, os.geteuid(), self._owner())
+
+    def _is_in_session(self, pid: int) -> bool:
         try:
-            if os.getsid(pid) == self._pid:
-                return True
-        except ProcessLookupError:
-            # It has ended already, as `systemd-notify` of old does: nobody can tell any more what it belonged to. One
-            # of our own user could do to us whatever it likes anyhow, so it is a mistake that is to be kept out, and
-            # mistakes are made by what lives on.
-            return uid in (0, os.geteuid(), self._owner())
-        except PermissionError:
-            pass
-        return self._is_descendant(pid)
+            return os.getsid(pid) == self._pid
+        except (ProcessLookupError, PermissionError):
+            return False
 
     def _is_descendant(self, pid: int) -> bool:
         seen: set[int] = set()
@@ -152,6 +156,16 @@ class NotifySocket:
         with contextlib.suppress(OSError):
             return os.stat(f"/proc/{self._pid}").st_uid
         return os.geteuid()
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.getsid(pid)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _parent(pid: int) -> int:
