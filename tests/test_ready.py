@@ -32,9 +32,10 @@ from aioverseer import (
     Stop,
     ready,
 )
+from aioverseer.core.containment import Survivor
 from aioverseer.core.probes import Probe
 from aioverseer.system import notify
-from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
+from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
 
 SLEEP = "import time\ntime.sleep(100)\n"
@@ -530,6 +531,28 @@ async def scripted(*scripts: FakeChild) -> AsyncGenerator[tuple[Overseer, Manual
     launcher = ScriptedLauncher(clock, *scripts)
     async with Overseer(clock=clock, launcher=launcher) as overseer:
         yield overseer, clock, launcher
+
+
+async def test_a_run_that_was_not_ready_in_time_does_not_look_at_the_whole_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its policy restarts it; after a stop, nothing follows."""
+    looked: list[int] = []
+
+    async def look(child: RunningChild) -> tuple[Survivor, ...]:
+        looked.append(child.pid)
+        return ()
+
+    monkeypatch.setattr(RunningChild, "sweep_all", look)
+    async with scripted() as (overseer, clock, launcher):
+        web = overseer.add("web", "web", ready=ready.line("up"), ready_timeout=10, restart=Restart(max_restarts=9))
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(15)
+        assert (2, []) == (len(launcher.children), looked)
+        await web.stop()
+        assert [launcher.children[1].pid] == looked
+        with pytest.raises(NotReady):
+            await starting
 
 
 async def test_a_service_is_starting_until_it_is_ready() -> None:

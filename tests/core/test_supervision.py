@@ -300,6 +300,13 @@ def test_the_places_cover_the_table() -> None:
     assert {given for _, given in Supervision.table} == {type(given) for given in INPUTS.values()}
 
 
+@pytest.mark.parametrize("end", ["released", "start", "restart", "stop", "kill", "barred", "broken off"])
+def test_nothing_is_held_that_waits_no_more(end: str) -> None:
+    """However the waiting ended: else it would be decided upon again, in a state that has no rule for that."""
+    assert led("held").held
+    assert not led(f"held, {end}").held
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_every_input_in_every_place(place: str) -> None:
     """It does what the table says, or raises and changes nothing."""
