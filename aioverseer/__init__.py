@@ -41,7 +41,9 @@ from aioverseer.core.lines import (
     Dropped,
     Line,
 )
+from aioverseer.core.liveness import Alive
 from aioverseer.core.logs import LogBridge, LogFile
+from aioverseer.core.order import After
 from aioverseer.core.restart import Restart
 from aioverseer.core.spec import Spec, SpecOptions
 from aioverseer.core.state import Exit, State
@@ -54,6 +56,7 @@ from aioverseer.process import Process
 from aioverseer.service import Service
 
 if TYPE_CHECKING:
+    from aioverseer import ready as ready
     from aioverseer.threaded import ThreadedOverseer, ThreadedService
 
 __version__ = "0.1.0"
@@ -61,6 +64,8 @@ __version__ = "0.1.0"
 __all__ = [
     "DEFAULT_LINE_BUFFER_SIZE",
     "DEFAULT_STREAM_QUEUE_SIZE",
+    "After",
+    "Alive",
     "Backoff",
     "Containment",
     "ContainmentError",
@@ -112,6 +117,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import the threaded face when it is first asked for: an async application never needs it."""
+    if name == "ready":
+        import importlib  # noqa: PLC0415  # few programs have probes
+
+        return importlib.import_module("aioverseer.ready")
     if name in ("ThreadedOverseer", "ThreadedService"):
         from aioverseer import threaded  # noqa: PLC0415  # see above
 

@@ -8,6 +8,7 @@ the news of all.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import logging
 import random
@@ -21,6 +22,7 @@ import anyio
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.containment import AskedContainment, Containment, Survivor, check_asked
 from aioverseer.core.errors import (
+    CriticalServiceEnded,
     DuplicateService,
     OverseerError,
     ServiceIsLive,
@@ -28,14 +30,15 @@ from aioverseer.core.errors import (
     StopFailed,
     UnknownService,
 )
-from aioverseer.core.events import Note, StopReport
+from aioverseer.core.events import Note, StopOutcome, StopReport
 from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.machine import Report
 from aioverseer.core.run import StartAsked, StopAsked
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
-from aioverseer.core.status import Facts, Status
+from aioverseer.core.status import Facts, Status, last_lines
 from aioverseer.journal import EventStream, Journal
+from aioverseer.ordering import Ordering
 from aioverseer.output import Logs, Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.service import Service
 from aioverseer.system.clock import steady
@@ -129,6 +132,7 @@ class Overseer:
         self._shutdown_timeout = shutdown_timeout
         self._services: dict[str, Service] = {}
         self._live: set[str] = set()
+        self._ordering = Ordering(self._services)
         self._stops = 0
         self._signalled_at = 0.0
         self._unheard = False
@@ -143,6 +147,10 @@ class Overseer:
         self._runs: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._closing: asyncio.Future[None] | None = None
+        self._critical: CriticalServiceEnded | None = None
+        self._body: asyncio.Task[Any] | None = None
+        self._cancelled: asyncio.Task[Any] | None = None
+        """The task whose block was cancelled, because a critical service has ended."""
 
     def __repr__(self) -> str:
         """Return name, number of services and how many are live."""
@@ -171,6 +179,7 @@ class Overseer:
         self._closing = self._loop.create_future()
         self.received_signal = None
         self._unheard = False
+        self._critical = self._cancelled = None
         self._journal.reopen()
         opened: asyncio.Future[None] = self._loop.create_future()
         if self._fd_limit is not None:
@@ -186,6 +195,7 @@ class Overseer:
         except BaseException:  # a cancellation, of this task or of the other one
             await self._leave()
             raise
+        self._body = asyncio.current_task()
         return self
 
     def _on_host_end(self, opened: asyncio.Future[None], _task: asyncio.Task[StopFailed | None]) -> None:
@@ -200,15 +210,47 @@ class Overseer:
         Raises:
             StopFailed: When a program is still there after the whole ladder, unless an error is on its way already;
                 then this is a note on it.
+            CriticalServiceEnded: When a critical service has ended for good by itself. What else came out of the block
+                is its cause.
         """
+        self._body = None
         if asyncio.get_running_loop() is not self._loop:
             raise OverseerError(f"overseer {self.name!r} must be left on the event loop on which it was entered")
-        survivors = await self._leave()
+        try:
+            survivors = await self._leave()
+        finally:
+            foreign = self._take_back_cancellation()
+        if self._critical is not None and not foreign:
+            if survivors is not None:
+                self._critical.add_note(str(survivors))
+            raise self._critical from (None if isinstance(error, asyncio.CancelledError) else error)
         if survivors is None:
             return
         if error is None:
             raise survivors
         error.add_note(str(survivors))
+
+    def _take_back_cancellation(self) -> bool:
+        """End the cancellation of the block by a critical service; return whether somebody else cancels it as well."""
+        cancelled, self._cancelled = self._cancelled, None
+        return cancelled is not None and cancelled is asyncio.current_task() and cancelled.uncancel() > 0
+
+    def _end_critical(self, service: Service) -> None:
+        """Stop everything and cancel the block: a service that all depend on has ended for good by itself."""
+        self._critical = CriticalServiceEnded(
+            f"critical service {service.id!r} is {service.state}: {service.status(lines=False).reason}; "
+            "everything else is stopped",
+            id=service.id,
+            status=service.status(lines=False),
+            lines=last_lines([line.text for line in service.tail()]),
+        )
+        _log.error("%s: critical service %s is %s: stopping all", self.name, service.id, service.state)
+        if self._closing is not None and not self._closing.done():
+            self._closing.set_result(None)
+        if self._body is not None and not self._body.done():
+            # As a task group does it: counted, so that it can be told apart from a cancellation by somebody else.
+            self._cancelled, self._body = self._body, None
+            self._cancelled.cancel()
 
     async def _leave(self) -> StopFailed | None:
         """Have the host task stop everything, wait for it through any cancellation, and return what survived."""
@@ -221,8 +263,10 @@ class Overseer:
             (service.spec.stop.total + service.spec.drain_timeout for service in self._services.values()),
             default=0.0,
         )
+        # One behind the other at worst: each waits for the one before.
+        levels = len(self._stop_levels()) if any(service.spec.after for service in self._services.values()) else 1
         # In real time: it has to end although a clock stands still.
-        cancelled = await settle(task, within=longest + _MARGIN)
+        cancelled = await settle(task, within=longest * levels + _MARGIN)
         if not task.done():
             # The runs still end with the group: each of them kills and reaps its program.
             _log.error("%s: stopping has taken too long, a bug of aioverseer: killing what is left", self.name)
@@ -355,6 +399,7 @@ class Overseer:
         if spec.id in self._services:
             raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
         self.log_files.register(spec)
+        self._ordering.register(spec)
         service = self._services[spec.id] = Service(spec, self)
         self._added += 1
         self._watchers.tell(self._added)
@@ -371,6 +416,7 @@ class Overseer:
         if service.state.is_live:
             raise ServiceIsLive(f"service {id!r} is {service.state}: stop it before you remove it")
         del self._services[id]
+        self._ordering.forget(id)
         service.close()
         self.log_files.forget(id)
         self._watchers.tell(self._added)
@@ -385,6 +431,7 @@ class Overseer:
         service = self[id]
         spec = service.spec.updated(**options)
         self.log_files.register(spec)
+        self._ordering.register(spec)
         service.adopt(spec)
         return service
 
@@ -481,10 +528,14 @@ class Overseer:
     async def start_all(self) -> None:
         """Start all services and return when all are ready.
 
-        When this is cancelled, those that it began to start are stopped before the cancellation goes on.
+        Each is started once what its ``after`` names has come true; those that do not wait for each other start side by
+        side. When this is cancelled, those that it began to start are stopped before the cancellation goes on.
 
         Raises:
-            NotReady: At once when one has ended without having become ready; the others go on.
+            NotReady: At once when one has ended without having become ready, or cannot be started as one that it needs
+                has not; the others go on.
+            SpecError: When one waits for a service that there is not; nothing is started then.
+            DependencyCycle: When services wait for each other in a circle; nothing is started then.
         """
         self.check(starting=True)
         events = self.events()
@@ -508,18 +559,27 @@ class Overseer:
             await self._undo(began)
             raise
         except StopAsyncIteration:
+            if self._critical is not None:
+                raise self._critical from None
             raise OverseerError(f"overseer {self.name!r} was left while its services were starting") from None
 
     async def supervise_all(self) -> dict[str, Status]:
         """Start all services, those added meanwhile too, and return when all have ended for good.
 
-        When this is cancelled, those that it began to start are stopped before the cancellation goes on.
+        Each is started once what its ``after`` names has come true; one for which that cannot come true any more ends
+        FATAL. When this is cancelled, those that it began to start are stopped before the cancellation goes on.
 
         With ``handle_signals``, one that came before anything was started is heard here: nothing is started then.
 
         Returns:
             The final Status of each, by name; that of a program which is still there after its whole ladder is
             STOPPING, and is not waited for. May be called again.
+
+        Raises:
+            SpecError: When one waits for a service that there is not; nothing is started then. One that is added later
+                ends FATAL instead.
+            DependencyCycle: The same for services that wait for each other in a circle.
+            CriticalServiceEnded: At once when a critical service has ended for good by itself.
         """
         self.check(starting=True)
         # A signal that found nothing to stop was a wish all the same.
@@ -537,7 +597,13 @@ class Overseer:
             while True:
                 seen, new = self._added, fresh()
                 known.update(new)
-                began += self._start(new)
+                try:
+                    began += self._start(new)
+                except SpecError as error:
+                    if new == list(self._services.values()):
+                        raise
+                    # Those that run already must not suffer from one that was added in error.
+                    self._ordering.bar(new, error)
                 if self._is_over():
                     break
                 await self._idle_or_added(seen)
@@ -547,41 +613,91 @@ class Overseer:
         return {id: service.status() for id, service in sorted(self._services.items())}
 
     async def _idle_or_added(self, seen: int) -> None:
-        """Wait until nothing is live, or a service was added behind the first ``seen``."""
-        await self._watchers.watch(self._added, lambda added: self._is_over() or added != seen)
+        """Wait until nothing is live, or a service was added behind the first ``seen``, or a critical one has ended."""
+        await self._watchers.watch(
+            self._added, lambda added: self._is_over() or added != seen or self._critical is not None
+        )
+        if self._critical is not None:
+            raise self._critical
 
     def _is_over(self) -> bool:
         """Whether nothing is live but what nothing can end."""
         return all(self._services[id].is_stuck for id in self._live)
 
     async def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
-        """Stop all services, each by its ladder and all at once, and return who needed what.
+        """Stop all services, each by its ladder, and return who needed what.
 
+        First those that no other waits for, all at once, then those that were needed by them, and so on; see ``after``.
+        With ``shutdown_timeout``, each such level may take its share of what is left of it.
         They can be started again. When this is cancelled, the stops go on by themselves.
 
         Args:
             kill: Whether to take the last step, SIGKILL, at once.
         """
         self.check()
-        return await self._stop_everything(kill=kill)
+        if kill or len(self._stop_levels()) <= 1:
+            return await self._stop_everything(kill=kill)  # all of them are asked before it waits
+        stopped: asyncio.Future[StopReport] = asyncio.get_running_loop().create_future()
+
+        async def stop() -> None:
+            report = await self._stop_everything(kill=False)
+            if not stopped.done():
+                stopped.set_result(report)
+
+        def give_up(_task: asyncio.Task[None]) -> None:
+            if not stopped.done():  # cancelled, perhaps before its first step, as all tasks of a loop are
+                stopped.set_exception(OverseerError(f"overseer {self.name!r} was cancelled while it stopped all"))
+
+        # In a task of its own, as the later levels are to be stopped although nobody waits for it any more.
+        self.start_soon(stop).add_done_callback(give_up)
+        return await stopped
 
     async def _stop_everything(self, *, kill: bool) -> StopReport:
         self._stops += 1
         asked = self.clock.now()
+        levels = [sorted(self._live)] if kill else self._stop_levels()
+        outcomes: dict[str, StopOutcome] = {}
+        for number, level in enumerate(levels):
+            seconds: float | None = None
+            if self._shutdown_timeout is not None and not kill:
+                left = max(0.0, asked + self._shutdown_timeout - self.clock.now())
+                seconds = left / (len(levels) - number)
+            outcomes |= await self._stop_level(level, kill=kill, within=seconds)
+        return StopReport(outcomes=outcomes)
+
+    async def _stop_in_order(self) -> None:
+        await self._stop_everything(kill=False)
+
+    def _stop_levels(self) -> list[list[str]]:
+        """Return the live services in the order of their stop; what waits to start is stopped with the first."""
+        try:
+            order = self._ordering.check().stop_levels
+        except SpecError:  # each of them was started by itself: there is no order to keep
+            return [sorted(self._live)]
+        held = [id for id in sorted(self._live) if self._services[id].is_held]
+        levels = [[id for id in level if id in self._live and id not in held] for level in order]
+        levels = [level for level in levels if level]
+        return [held + levels[0], *levels[1:]] if levels else [held]
+
+    async def _stop_level(self, ids: list[str], *, kill: bool, within: float | None) -> dict[str, StopOutcome]:
         # All of them are on their way at once: waiting for one after the other takes as long as the slowest.
-        stopping = {id: self._services[id].ask_to_stop(StopAsked(kill=kill)) for id in sorted(self._live)}
+        stopping = {id: self._services[id].ask_to_stop(StopAsked(kill=kill)) for id in ids if id in self._services}
+        cut: set[str] = set()
         timer = None
-        if self._shutdown_timeout is not None and not kill:
+        if within is not None:
 
             def kill_the_rest() -> None:
-                self._ask_to_stop([self._services[id] for id, stop in stopping.items() if not stop.done()], kill=True)
+                cut.update(id for id, stop in stopping.items() if not stop.done())
+                _log.warning("%s: the time for stopping %s is over: killing", self.name, ", ".join(sorted(cut)))
+                self._ask_to_stop([self._services[id] for id in sorted(cut)], kill=True)
 
-            timer = self.clock.call_at(asked + self._shutdown_timeout, kill_the_rest)
+            timer = self.clock.call_at(self.clock.now() + within, kill_the_rest)
         try:
-            return StopReport(outcomes={id: await stop for id, stop in stopping.items()})
+            outcomes = {id: await stop for id, stop in stopping.items()}
         finally:
             if timer is not None:
                 timer.cancel()
+        return {id: dataclasses.replace(outcome, cut=id in cut) for id, outcome in outcomes.items()}
 
     def _ask_to_stop(self, services: Iterable[Service], *, kill: bool) -> None:
         for service in services:
@@ -591,8 +707,7 @@ class Overseer:
         """Ask those that are not live to start, and return them."""
         idle = [service for service in services if not service.state.is_live]
         self._check_room(len(self._live) + len(idle))
-        for service in idle:
-            service.post(StartAsked())
+        self._ordering.start(idle)
         return idle
 
     def _check_room(self, wanted: int) -> None:
@@ -619,7 +734,7 @@ class Overseer:
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.
 
-        News of their log files come in between, with ``kind="log"``.
+        News of their log files come in between, with ``kind="log"``, and of their health, with ``kind="health"``.
 
         It begins with the first one after this call, and ends when the overseer is left.
 
@@ -750,6 +865,13 @@ class Overseer:
             self._watchers.tell(self._added)
             if self._task is not None and not self._task.done():
                 self.start_soon(functools.partial(self._sweep, id))
+        self._ordering.hear(id, report)
+        if report.state.is_final and self._critical is None:
+            service = self._services.get(id)
+            leaving = self._closing is None or self._closing.done()
+            if service is not None and service.spec.critical and not service.was_stopped and not leaving:
+                self._end_critical(service)
+                self._watchers.tell(self._added)
 
     async def _sweep(self, id: str) -> None:
         """End what a service has left behind outside of its group, once it has ended for good."""
@@ -760,6 +882,17 @@ class Overseer:
         """Take note that a service's program is still there after its whole ladder."""
         self._watchers.tell(self._added)
 
+    def hear_spawn(self, id: str) -> None:
+        """Take note that a program has been started which is not ready yet."""
+        self._ordering.hear(id, None)
+
+    def hear_health(self, id: str, reason: str) -> None:
+        """Take note of news of a service that are no transition."""
+        service = self._services.get(id)
+        if service is not None:
+            _log.info("%s: %s", id, reason)
+            self._note(service.facts(lines=False), service.state, service.state, reason, kind="health")
+
     def _on_log_news(self, id: str, reason: str) -> None:
         _log.warning("%s: %s", id or self.name, reason)
         service = self._services.get(id)
@@ -767,7 +900,13 @@ class Overseer:
             self._note(service.facts(lines=False), service.state, service.state, reason, kind="log")
 
     def _note(
-        self, facts: Facts, previous: State, state: State, reason: str, *, kind: Literal["state", "log"] = "state"
+        self,
+        facts: Facts,
+        previous: State,
+        state: State,
+        reason: str,
+        *,
+        kind: Literal["state", "log", "health"] = "state",
     ) -> None:
         journal = self._journal
         journal.append(Note(journal.seq + 1, self.clock.wall(), previous, state, reason, facts, kind))
@@ -787,7 +926,10 @@ class Overseer:
         self._stops += 1
         self._unheard = not live and not self._watchers
         _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
-        self._ask_to_stop(live, kill=again)
+        if again or len(self._stop_levels()) <= 1:
+            self._ask_to_stop(live, kill=again)
+        else:
+            self.start_soon(self._stop_in_order)
         self._watchers.tell(self._added)
 
 

@@ -16,11 +16,20 @@ import signal as signals
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, assert_never
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, assert_never
 
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.containment import Survivor
-from aioverseer.core.errors import OverseerError, ProcessNotRunning, SpawnError, SpecError, StopFailed
+from aioverseer.core.errors import (
+    NotReady,
+    NotReadyInTime,
+    OverseerError,
+    ProcessFailed,
+    ProcessNotRunning,
+    SpawnError,
+    SpecError,
+    StopFailed,
+)
 from aioverseer.core.ladder import FINAL_TIMEOUT, as_signal_number
 from aioverseer.core.lines import LineSplitter
 from aioverseer.core.machine import Arm, Disarm, Input, Report
@@ -28,7 +37,10 @@ from aioverseer.core.run import (
     Broken,
     Due,
     Exited,
+    Extend,
+    Late,
     Launch,
+    Ready,
     Run,
     SendSignal,
     Spawned,
@@ -36,16 +48,20 @@ from aioverseer.core.run import (
     StartAsked,
     StopAsked,
     Stuck,
+    Unwell,
 )
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import Exit, State, signal_name
-from aioverseer.core.status import Facts, Status
+from aioverseer.core.status import Facts, Status, last_lines
 from aioverseer.feeding import feed
 from aioverseer.output import LineList, LineQueue, Outlet, Pump
 from aioverseer.system.clock import steady
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Child, Launcher, Sink, Source
 from aioverseer.system.waiting import Watchers, settle, settle_work
+
+if TYPE_CHECKING:
+    from aioverseer.ready.care import Care
 
 __all__ = ["Hooks", "Process"]
 
@@ -63,6 +79,9 @@ class Hooks:
     outlet: Callable[[str], Outlet]
     on_report: Callable[[Process, Report], None]
     on_stuck: Callable[[], None]
+    on_spawn: Callable[[], None]
+    on_news: Callable[[str], None]
+    last_lines: Callable[[], list[str]]
 
 
 class Process:
@@ -103,7 +122,6 @@ class Process:
             SpecError: For an option that does not exist or a value that cannot be.
         """
         options.setdefault("buffered", options.get("output", "read") == "read")
-        log = options.get("log")
         for name in ("restart", "group"):
             if name in options:
                 value = options.get(name)
@@ -112,10 +130,12 @@ class Process:
                     option=name,
                     value=value,
                 )
-        if log is not None:
-            raise SpecError(
-                f"log={log!r} is for a Service: use Overseer.add, or read the lines", option="log", value=log
-            )
+        for option in ("log", "after", "critical"):
+            if (given := options.get(option)) not in (None, (), False):
+                instead = ", or read the lines" if option == "log" else ""
+                raise SpecError(
+                    f"{option}={given!r} is for a Service: use Overseer.add{instead}", option=option, value=given
+                )
         name = id if id is not None else _name_of(argv)
         self._set_up(Spec.of(name, argv, **options), clock=clock, launcher=launcher)
 
@@ -147,8 +167,16 @@ class Process:
         self._clock = steady(clock)
         self._launcher = launcher or SystemLauncher()
         self._hooks = hooks
-        self._run = Run(ladder=spec.stop, delay=spec.delay_start)
+        # Few programs have probes, and most hosts need not import what asks them.
+        self._care = self._make_care() if spec.ready is not None or spec.alive is not None else None
+        self._run = Run(
+            ladder=spec.stop,
+            delay=spec.delay_start,
+            awaits_ready=spec.ready is not None,
+            ready_timeout=spec.ready_timeout,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._readied = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -185,6 +213,21 @@ class Process:
         return self._run.pid
 
     @property
+    def readied(self) -> bool:
+        """Whether it has been ready."""
+        return self._readied
+
+    @property
+    def ready_due(self) -> float | None:
+        """Monotonic time on its clock by which it has to be ready; None when it is, or may take its time."""
+        return self._run.due
+
+    @property
+    def news(self) -> str:
+        """What it waits for to be ready, whether it is alive, and what it says of itself; empty when nothing."""
+        return "" if self._care is None else self._care.news
+
+    @property
     def exit(self) -> Exit | None:
         """How it ended; None before its end."""
         return self._run.exit
@@ -198,6 +241,11 @@ class Process:
     def signals_sent(self) -> tuple[int, ...]:
         """The steps of its ladder that were taken so far, in order."""
         return tuple(self._run.sent)
+
+    @property
+    def is_unwell(self) -> bool:
+        """Whether it is being ended because it was not ready in time, or is not alive."""
+        return self._run.is_unwell
 
     @property
     def is_stuck(self) -> bool:
@@ -256,7 +304,9 @@ class Process:
         return Process.from_spec(self.spec, clock=self._clock, launcher=self._launcher)
 
     async def start(self) -> Self:
-        """Start the program, after ``delay_start``, and return once the system runs it.
+        """Start the program, after ``delay_start``, and return once it is ready.
+
+        Without ``ready`` that is once the system runs it.
 
         Idempotent. When the call that began the start is cancelled, the program is killed and reaped before the
         cancellation goes on.
@@ -266,18 +316,46 @@ class Process:
 
         Raises:
             SpawnError: When it could not be started; the state is FATAL then.
+            NotReady: At once when it ended, or is stopped, before it was ready; with its last lines.
+            NotReadyInTime: When it was not ready within ``ready_timeout``; it has been ended then.
         """
         began = self.state is State.INITIAL
         self.post(StartAsked())
         try:
-            await self._watch(_is_past_start)
+            await self._watch(_is_past_start if self.spec.ready is None else _is_past_waiting)
         except asyncio.CancelledError:
             if began:
                 await self._undo(StopAsked(kill=True, why="its start was cancelled"))
             raise
         if self.error is not None:
             raise self.error
+        if self.spec.ready is not None and not self._readied:
+            raise self._not_ready()
         return self
+
+    async def ready(self, timeout: float | None = None) -> Self:
+        """Wait until it is ready; nothing is started. Safe to cancel.
+
+        Args:
+            timeout: Seconds; None is no limit but its own ``ready_timeout``.
+
+        Raises:
+            NotReady: At once when it has ended, or is stopped, without having been ready; with its last lines.
+            NotReadyInTime: When the time is over.
+            SpawnError: When it could not be started.
+        """
+        self._check_loop()
+        future = self._watchers.watch(self, _is_past_waiting)
+        if timeout is not None and not future.done():
+            timer = self._clock.call_at(self._clock.now() + timeout, lambda: self._time_out(future, timeout))
+            try:
+                await future
+            finally:
+                timer.cancel()
+        await future
+        if self._readied:
+            return self
+        raise self.error or self._not_ready()
 
     async def wait(self) -> Status:
         """Start it if needed, wait for its end, and return the final Status, FATAL included.
@@ -436,6 +514,12 @@ class Process:
                 case Report():
                     if action.state.is_final:
                         self._close_queues()
+                    if action.state is State.RUNNING:
+                        self._readied = True
+                        if self._care is not None:
+                            self._care.note_ready()
+                    elif self._care is not None and action.previous is not State.INITIAL:
+                        self._care.stop()
                     if self._hooks is not None:
                         self._hooks.on_report(self, action)
                     self._watchers.tell(self)
@@ -448,6 +532,8 @@ class Process:
                     self._timer = self._clock.call_at(self._run.now + action.seconds, self._on_due)
                 case Disarm():
                     self._disarm()
+                case Late():
+                    self._end_late()
                 case Stuck():
                     _log.error("%s %s", self.spec.id, self._run.reason)
                     if self._hooks is not None:
@@ -515,6 +601,8 @@ class Process:
         except Exception as error:  # noqa: BLE001  # a bug of ours, told through the state
             # It must neither end the other programs of the group nor leave anybody waiting.
             _log.exception("%s: a bug of aioverseer", self.spec.id)
+            if self._care is not None:
+                await self._care.close()
             if self._child is not None:
                 await _kill(self._child)
                 self._left, self._child = self._child, None
@@ -530,18 +618,37 @@ class Process:
         """
         # A terminal is always read: a program on one that nobody reads would wait in its first write.
         capture = self.spec.output == "read" and (
-            self.stdout is not None or self._kept_stdout is not None or self._hooks is not None or self.spec.pty
+            self.stdout is not None
+            or self._kept_stdout is not None
+            or self._hooks is not None
+            or self.spec.pty
+            or (self._care is not None and self._care.reads_lines)
         )
         try:
-            child = await self._launcher.launch(self.spec, capture=capture)
+            preparation = None if self._care is None else self._care.prepare()
+            if preparation is None:
+                child = await self._launcher.launch(self.spec, capture=capture)
+            else:
+                child = await self._launcher.launch(self.spec, capture=capture, preparation=preparation)
         except asyncio.CancelledError:
+            if self._care is not None:
+                await self._care.close()
             self.post(SpawnFailed(error=self._start_cancelled()))
             raise
         except Exception as error:  # noqa: BLE001  # SpawnError is data, anything else a bug: start() raises either
+            struck = None if self._care is None else await self._care.close()
             self.post(SpawnFailed(error=error))
+            if struck is not None:
+                raise struck from None
             return
         self._attach(child)
         self.post(Spawned(pid=child.pid))
+        if self._hooks is not None and self.state is State.STARTING:
+            self._hooks.on_spawn()
+        if self._care is not None:
+            self._care.begin(child.pid)
+            if self.state is State.STOPPING:  # asked for while it was being started: what it says is heard, no more
+                self._care.stop()
         cancelled: asyncio.CancelledError | None = None
         try:
             exit = await child.wait()
@@ -556,7 +663,7 @@ class Process:
             cancelled = await settle(self._feeder, within=_MARGIN) or cancelled
         if self.spec.leftovers == "kill":
             child.sweep()
-            if self._hooks is None or self.state is State.STOPPING:
+            if self._hooks is None or (self.state is State.STOPPING and not self.is_unwell):
                 # Nothing follows, so it is worth a look at every process of the machine. A Service that is to be
                 # restarted by its policy must not do that for each run.
                 left, struck = await settle_work(child.sweep_all, within=_MARGIN)
@@ -568,6 +675,10 @@ class Process:
             await self._drain(patient=cancelled is None)
         except asyncio.CancelledError as error:
             cancelled = error
+        if self._care is not None:
+            # What it said before its end counts, as its lines do.
+            self._care.drain()
+            cancelled = await self._care.close() or cancelled
         self._child = None
         self._left = child
         if self.spec.leftovers == "kill" or cancelled is not None or all(pump.ended for pump in self._pumps):
@@ -601,6 +712,8 @@ class Process:
         outlets: list[Outlet] = [outlet for outlet in (kept, queue) if outlet is not None]
         if self._hooks is not None:
             outlets.append(self._hooks.outlet(stream))
+        if self._care is not None and (watch := self._care.watch(stream)) is not None:
+            outlets.append(watch)
         return Pump(source, self._splitter, outlets, on_end=self._on_pump_end)
 
     def _splitter(self) -> LineSplitter:
@@ -650,7 +763,7 @@ class Process:
         return data.encode(self.spec.encoding or "utf-8") if isinstance(data, str) else data
 
     def _live_child(self) -> Child:
-        if self._child is None or self.state not in (State.RUNNING, State.STOPPING):
+        if self._child is None or self.pid is None or self.state.is_final:
             raise self._not_running()
         return self._child
 
@@ -659,6 +772,75 @@ class Process:
             # Its last output is being read; the state follows that.
             return ProcessNotRunning(f"{self.spec.id!r} (pid {self.pid}) has just ended")
         return ProcessNotRunning(f"{self.spec.id!r} is not running: it is {self.state}, {self._run.reason}")
+
+    def _make_care(self) -> Care:
+        from aioverseer.ready.care import Care  # noqa: PLC0415  # few programs have probes
+
+        return Care(
+            spec=self.spec,
+            clock=self._clock,
+            launcher=self._launcher,
+            process=self,
+            on_ready=lambda: self.post(Ready()),
+            on_extend=lambda seconds: self.post(Extend(seconds=seconds)),
+            on_unwell=self._end_unwell,
+            on_news=self._on_news,
+        )
+
+    def _on_news(self, text: str) -> None:
+        if self._hooks is not None:
+            self._hooks.on_news(text)
+        else:
+            _log.info("%s %s", self.spec.id, text)
+
+    def _end_late(self) -> None:
+        seconds = self.runtime
+        why = f"it was not ready within {seconds:.3g} s"
+        news = f" ({self.news})" if self.news else ""
+        error = NotReadyInTime(
+            f"{self.spec.id!r} was not ready within {seconds:.3g} s{news}: see what it waits for, or give it more "
+            "ready_timeout",
+            id=self.spec.id,
+            status=self.status(lines=False),
+            lines=self._last_lines(),
+        )
+        self.post(Unwell(error=error, why=why))
+
+    def _end_unwell(self, why: str) -> None:
+        """End it: it is not alive although it runs."""
+        error = ProcessFailed(
+            f"{self.spec.id!r} is not alive: {why}",
+            id=self.spec.id,
+            status=self.status(lines=False),
+            lines=self._last_lines(),
+        )
+        self.post(Unwell(error=error, why=f"it is not alive: {why}"))
+
+    def _not_ready(self) -> NotReady:
+        return NotReady(
+            f"{self.spec.id!r} is not ready: it is {self.state}, {self._run.reason}",
+            id=self.spec.id,
+            status=self.status(lines=False),
+            lines=self._last_lines(),
+        )
+
+    def _time_out(self, future: asyncio.Future[Process], timeout: float) -> None:
+        if not future.done():
+            news = f" ({self.news})" if self.news else ""
+            future.set_exception(
+                NotReadyInTime(
+                    f"{self.spec.id!r} is not ready after {timeout:g} s: it is {self.state}, {self._run.reason}{news}",
+                    id=self.spec.id,
+                    status=self.status(lines=False),
+                    lines=self._last_lines(),
+                )
+            )
+
+    def _last_lines(self) -> list[str]:
+        if self._hooks is not None:
+            return self._hooks.last_lines()
+        stdout, stderr = self.kept_lines()
+        return last_lines(stderr or stdout or ())
 
     def _start_cancelled(self) -> SpawnError:
         return SpawnError(f"the start of {self.spec.id!r} was cancelled")
@@ -706,6 +888,13 @@ def _name_of(argv: tuple[str | PathLike, ...]) -> str:
     text = first if isinstance(first, str) or not isinstance(first, PathLike) else first.__fspath__()
     name = text.rsplit("/", 1)[-1].strip() if isinstance(text, str) else ""
     return name.replace("\0", "") or "process"
+
+
+def _is_past_waiting(process: Process) -> bool:
+    if process.state is State.STOPPING:
+        # One that is ended because it was not ready in time is waited for, as long as that is of any use.
+        return not process.is_unwell or process.is_stuck
+    return process.state is State.RUNNING or process.state.is_final
 
 
 def _is_past_start(process: Process) -> bool:

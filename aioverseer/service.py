@@ -26,6 +26,8 @@ from aioverseer.core.errors import (
 from aioverseer.core.events import StopOutcome
 from aioverseer.core.lines import Line
 from aioverseer.core.machine import Arm, Disarm, Input, Report
+from aioverseer.core.order import Fact
+from aioverseer.core.restart import is_success
 from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
@@ -38,6 +40,7 @@ from aioverseer.core.supervision import (
     Ready,
     RestartAsked,
     RunEnded,
+    RunFailing,
     ServiceAction,
     Supervision,
 )
@@ -84,6 +87,14 @@ class Host(Protocol):
         """Take note that a service's program is still there after its whole ladder."""
         ...
 
+    def hear_spawn(self, id: str) -> None:
+        """Take note that a program has been started which is not ready yet."""
+        ...
+
+    def hear_health(self, id: str, reason: str) -> None:
+        """Take note of news of a service that are no transition."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
@@ -123,7 +134,13 @@ class Service:
         self._run = 0
         """Number of the current or last run, from 1."""
         self._hooks = Hooks(
-            run_soon=self._run_soon, outlet=self._outlet, on_report=self._on_report, on_stuck=self._on_stuck
+            run_soon=self._run_soon,
+            outlet=self._outlet,
+            on_report=self._on_report,
+            on_stuck=self._on_stuck,
+            on_spawn=self._on_spawn,
+            on_news=self._on_news,
+            last_lines=self._last_lines,
         )
         self._removed = False
         self._forsaken = False
@@ -183,19 +200,25 @@ class Service:
         if machine.due is not None:
             due, due_in = "a restart", max(0.0, machine.due - now)
         elif machine.state is State.STARTING:
-            due = "it becomes ready"
+            due = None if machine.held else "it becomes ready"
+            if self._process is not None and self._process.ready_due is not None:
+                due, due_in = "it is ready, or is ended", max(0.0, self._process.ready_due - now)
         elif machine.state is State.STOPPING:
             due = "a new run" if machine.wanted else "its end"
         return Why(
             id=self.id,
             state=machine.state,
-            reason=machine.reason,
+            reason=machine.reason + (f" ({news})" if (news := self._news()) else ""),
             since=max(0.0, now - machine.since) if machine.state is not State.INITIAL else 0.0,
             due=due,
             due_in=due_in,
             restarts_left=machine.left(now),
             refills_in=machine.refills_in(now),
         )
+
+    def _news(self) -> str:
+        live = self.state in (State.STARTING, State.RUNNING, State.STOPPING)
+        return self._process.news if live and self._process is not None else ""
 
     def tail(self, n: int = 20) -> list[Line]:
         """Return the last lines that it wrote, oldest first, over all its runs.
@@ -541,7 +564,8 @@ class Service:
                         self._process.post(StopAsked(kill=action.kill, why=action.why))
                 case AwaitReady():
                     # With no probe, what the system has started is ready: by the same path as with one.
-                    self._inbox.append(Ready())
+                    if self._process is not None and self._process.state is State.RUNNING:
+                        self._inbox.append(Ready())
                 case Arm(seconds=seconds) if seconds <= 0:
                     # By way of a timer it would be a turn of the loop later.
                     self._inbox.append(Due())
@@ -596,13 +620,45 @@ class Service:
     def _on_report(self, process: Process, report: Report) -> None:
         """Hear a transition of the current run."""
         if report.state is State.RUNNING:
-            self.post(Spawned(pid=process.pid or 0))
+            self.post(Spawned(pid=process.pid or 0) if process.spec.ready is None else Ready())
+        elif report.state is State.STOPPING and process.is_unwell:
+            self.post(RunFailing(why=report.reason))
         elif report.state.is_final:
             self._history.append(process.facts())
             if process.error is not None:
                 self.post(SpawnFailed(error=process.error))
             else:
                 self.post(RunEnded(exit=process.exit))
+
+    def _on_spawn(self) -> None:
+        """Hear that the current run has been started, and is not ready yet."""
+        if self._process is not None:
+            self.post(Spawned(pid=self._process.pid or 0))
+            self._host.hear_spawn(self.id)
+
+    def _on_news(self, reason: str) -> None:
+        self._host.hear_health(self.id, reason)
+
+    def fact(self) -> Fact:
+        """Return what those need to know that are started after it."""
+        machine = self._machine
+        exit = None if self._process is None else self._process.exit
+        return Fact(
+            state=machine.state,
+            started=machine.spawned,
+            readied=machine.readied,
+            success=machine.state is State.FINISHED and is_success(machine.policy, exit),
+        )
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for others before its first run."""
+        return self._machine.held
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether its end, if it has ended, is what somebody asked for."""
+        return self._machine.stopped
 
     def _tell(self, report: Report) -> None:
         if report.state.is_final:
@@ -644,7 +700,10 @@ class Service:
             except Exception as error:  # noqa: BLE001  # the caller's own function: its error is for the caller alone
                 return error
             if facts.state.is_final:
-                return self._not_ready(NotReady, wanted, f"it is {facts.state}: {facts.reason}")
+                # In time is what it was not, unless it was not ready for another reason again and again.
+                late = isinstance(self._machine.error, NotReadyInTime)
+                kind = NotReadyInTime if late else NotReady
+                return self._not_ready(kind, wanted, f"it is {facts.state}: {facts.reason}")
             return self._nothing_comes() or False
 
         return judge

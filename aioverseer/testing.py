@@ -20,6 +20,7 @@ from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit, as_signal
+from aioverseer.system.seam import Preparation
 
 __all__ = ["FakeChild", "ManualClock", "RunningChild", "ScriptedLauncher"]
 
@@ -199,6 +200,17 @@ class FakeChild:
         self.ignored |= frozenset(numbers)
         return self
 
+    def notifies(self, *assignments: str) -> Self:
+        """Send a notice, for example ``notifies("READY=1", "STATUS=up")``, to whoever listens; see ``ready.notify``."""
+        datagram = "\n".join(assignments).encode()
+
+        def step(child: RunningChild) -> float:
+            child.notify(datagram)
+            return 0.0
+
+        self.steps.append(step)
+        return self
+
     def cannot_start(self, why: str = "there is no such program", number: int = errno.ENOENT) -> Self:
         """Fail to be spawned."""
         self.error = SpawnError(why, errno=number)
@@ -228,8 +240,18 @@ class RunningChild:
         window_size: Columns and rows of its terminal.
     """
 
-    def __init__(self, pid: int, spec: Spec, script: FakeChild, clock: ManualClock, *, capture: bool) -> None:
+    def __init__(
+        self,
+        pid: int,
+        spec: Spec,
+        script: FakeChild,
+        clock: ManualClock,
+        *,
+        capture: bool,
+        preparation: Preparation | None = None,
+    ) -> None:
         self.pid = pid
+        self._preparation = preparation
         self.spec = spec
         self.signals: list[int] = []
         self.swept = False
@@ -291,6 +313,11 @@ class RunningChild:
         if source is not None:
             source.feed(text.encode())
 
+    def notify(self, datagram: bytes) -> None:
+        """Send a notice, now."""
+        if self._preparation is not None and self._preparation.hear is not None:
+            self._preparation.hear(datagram)
+
     def end(self, exit: Exit) -> None:
         """End now; its pipes end with it."""
         if self._exit.done():
@@ -335,14 +362,14 @@ class ScriptedLauncher:
         self._scripts = {"": list(scripts) or [FakeChild()], **(by_id or {})}
         self._pids = itertools.count(1001)
 
-    async def launch(self, spec: Spec, *, capture: bool) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
         """Start the next script; see ``seam.Launcher``."""
         scripts = self._scripts.get(spec.id) or self._scripts[""]
         script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
         await asyncio.sleep(0)
         if script.error is not None:
             raise script.error
-        child = RunningChild(next(self._pids), spec, script, self._clock, capture=capture)
+        child = RunningChild(next(self._pids), spec, script, self._clock, capture=capture, preparation=preparation)
         self.children.append(child)
         return child
 

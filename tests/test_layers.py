@@ -20,7 +20,14 @@ ROOT = Path(__file__).parent.parent
 NAME = "aioverseer"
 
 FACES = {"__main__", "cli", "config", "web", "pytest_plugin", "threaded"}
-LAYERS = [{"core"}, {"system"}, {"process", "ready", "output", "journal", "feeding"}, {"service"}, {"overseer"}, FACES]
+LAYERS = [
+    {"core"},
+    {"system"},
+    {"process", "ready", "output", "journal", "feeding"},
+    {"service"},
+    {"overseer", "ordering"},
+    FACES,
+]
 """From low to high: a module imports from its own layer and from those below."""
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 ONLY = {"testing": {"testing", "core", "system"}}

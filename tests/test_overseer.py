@@ -45,6 +45,7 @@ from aioverseer import (
 )
 from aioverseer.core.events import Note
 from aioverseer.journal import Journal
+from aioverseer.system.seam import Preparation
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
 
@@ -1025,10 +1026,10 @@ async def test_unread_logs_of_an_earlier_use_block_nobody() -> None:
 
 
 class _Broken(ScriptedLauncher):
-    async def launch(self, spec: Spec, *, capture: bool) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
         if spec.id == "broken":
             raise RuntimeError("a bug in the launcher")
-        return await super().launch(spec, capture=capture)
+        return await super().launch(spec, capture=capture, preparation=preparation)
 
 
 async def test_bug_of_one_service_ends_no_other_and_leaves_nobody_waiting() -> None:

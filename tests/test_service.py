@@ -38,6 +38,7 @@ from aioverseer import (
     StopFailed,
     UnknownService,
 )
+from aioverseer.system.seam import Preparation
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
 
@@ -58,11 +59,11 @@ class Launcher(ScriptedLauncher):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def launch(self, spec: Spec, *, capture: bool) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
         """Note the time, wait for the gate, launch."""
         self.times.append(self.clock.now())
         await self.gate.wait()
-        return await super().launch(spec, capture=capture)
+        return await super().launch(spec, capture=capture, preparation=preparation)
 
 
 @dataclass

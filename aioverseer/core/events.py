@@ -30,7 +30,8 @@ class Event:
         status: Everything known at the transition.
         missed: How many events this subscriber has lost just before this one, because it was slower than the
             log is long; 0 for one that keeps up.
-        kind: ``"state"`` for a transition; ``"log"`` for news of its log files, with the same state before and since.
+        kind: ``"state"`` for a transition; ``"log"`` for news of its log files, and ``"health"`` for what it says of
+            itself and whether it is alive, both with the same state before and since.
     """
 
     seq: int
@@ -41,7 +42,7 @@ class Event:
     reason: str
     status: Status
     missed: int = 0
-    kind: Literal["state", "log"] = "state"
+    kind: Literal["state", "log", "health"] = "state"
 
     def to_json(self) -> dict[str, Any]:
         """Return a flat dict of JSON values."""
@@ -67,7 +68,7 @@ class Note(NamedTuple):
     state: State
     reason: str
     facts: Facts
-    kind: Literal["state", "log"]
+    kind: Literal["state", "log", "health"]
 
     def event(self, missed: int) -> Event:
         """Make the Event for a reader who has lost so many just before."""
@@ -94,6 +95,7 @@ class StopOutcome:
         signals: The signals that were sent, in order; empty when it had nothing running.
         seconds: How long it took.
         survived: Whether it is still there after the whole ladder.
+        cut: Whether it was killed because its share of ``shutdown_timeout`` was over.
     """
 
     id: str
@@ -101,11 +103,14 @@ class StopOutcome:
     signals: tuple[int, ...] = ()
     seconds: float = 0.0
     survived: bool = False
+    cut: bool = False
 
     def __str__(self) -> str:
         """Return the outcome as one sentence."""
         sent = ", ".join(signal_name(number) for number in self.signals) or "nothing"
         end = "and is still there" if self.survived else f"and is {self.status.state}"
+        if self.cut:
+            end += ": its share of shutdown_timeout was over"
         return f"{self.id} needed {sent} in {self.seconds:.2f} s {end}"
 
 
@@ -128,6 +133,11 @@ class StopReport:
     def survivors(self) -> list[str]:
         """Ids of the services whose program is still there, sorted."""
         return sorted(id for id, outcome in self.outcomes.items() if outcome.survived)
+
+    @property
+    def blockers(self) -> list[str]:
+        """Ids of the services that were killed because their share of ``shutdown_timeout`` was over, sorted."""
+        return sorted(id for id, outcome in self.outcomes.items() if outcome.cut)
 
     @property
     def escalated(self) -> list[str]:

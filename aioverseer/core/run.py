@@ -17,7 +17,10 @@ __all__ = [
     "Broken",
     "Due",
     "Exited",
+    "Extend",
+    "Late",
     "Launch",
+    "Ready",
     "Run",
     "RunAction",
     "SendSignal",
@@ -26,6 +29,7 @@ __all__ = [
     "StartAsked",
     "StopAsked",
     "Stuck",
+    "Unwell",
 ]
 
 
@@ -54,6 +58,27 @@ class Spawned(Input):
     """The operating system has started it."""
 
     pid: int
+
+
+class Ready(Input):
+    """It can do its work."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Extend(Input):
+    """It asks for time: it is to be given at least so many seconds from now to become ready."""
+
+    seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Unwell(Input):
+    """It lives but does not do its work: it is to be ended, and that is a failure."""
+
+    error: BaseException
+    why: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,13 +116,19 @@ class SendSignal(Action):
     leader_only: bool
 
 
+class Late(Action):
+    """Feed Unwell: it has not become ready in time."""
+
+    __slots__ = ()
+
+
 class Stuck(Action):
     """Tell whoever waits for the stop that the program is still there after the whole ladder."""
 
     __slots__ = ()
 
 
-RunAction = Launch | SendSignal | Arm | Disarm | Stuck
+RunAction = Launch | SendSignal | Arm | Disarm | Late | Stuck
 
 
 class Run(Machine[RunAction]):
@@ -106,14 +137,17 @@ class Run(Machine[RunAction]):
     Attributes:
         pid: Process id, once spawned.
         exit: How it ended, once it has.
-        error: Why it could not be started.
+        error: Why it could not be started, or was ended as a failure.
+        due: Monotonic time at which it has to be ready; None when it has, or may take its time.
         sent: The signals of the ladder that were sent, in order.
         stuck: Whether the whole ladder was of no use so far.
     """
 
     name: ClassVar[str] = "run"
 
-    def __init__(self, *, ladder: Stop, delay: float) -> None:
+    def __init__(
+        self, *, ladder: Stop, delay: float, awaits_ready: bool = False, ready_timeout: float | None = None
+    ) -> None:
         super().__init__()
         self.pid: int | None = None
         self.exit: Exit | None = None
@@ -122,9 +156,18 @@ class Run(Machine[RunAction]):
         self.stuck = False
         self._ladder = ladder
         self._delay = delay
+        self.due: float | None = None
+        self._awaits_ready = awaits_ready
+        self._ready_timeout = ready_timeout
+        self._verdict: BaseException | None = None
         self._launched = False
         self._rung = 0
         self._why = ""
+
+    @property
+    def is_unwell(self) -> bool:
+        """Whether it is being ended because it does not do its work."""
+        return self._verdict is not None
 
     def expects(self, given: Input) -> bool:
         """Nothing comes of a launch before it or twice, and a timer runs out only where one is armed."""
@@ -132,8 +175,10 @@ class Run(Machine[RunAction]):
             case Spawned() | SpawnFailed():
                 return self._launched and self.pid is None
             case Due():
+                if self.state is State.STARTING and self.pid is not None:
+                    return self.due is not None
                 return not self.stuck and (not self._launched or self.state is State.STOPPING)
-            case Exited():
+            case Exited() | Ready() | Extend() | Unwell():
                 return self.pid is not None
             case Broken():
                 return self._launched
@@ -148,7 +193,9 @@ class Run(Machine[RunAction]):
         return self._launch("is being started")
 
     def launch(self, _given: Due) -> list[RunAction]:
-        """The delay is over: launch."""
+        """The delay is over: launch. When it should be ready by now: have it ended."""
+        if self.pid is not None:
+            return [Late()]
         return self._launch("is being started after its delay")
 
     def _launch(self, reason: str) -> list[RunAction]:
@@ -157,10 +204,36 @@ class Run(Machine[RunAction]):
         return [Launch()]
 
     def note_spawn(self, given: Spawned) -> list[RunAction]:
-        """RUNNING."""
+        """RUNNING, or still STARTING until it is ready, for ``ready_timeout``."""
         self.pid = given.pid
-        self.to(State.RUNNING, f"runs as pid {given.pid}")
-        return []
+        if not self._awaits_ready:
+            self.to(State.RUNNING, f"runs as pid {given.pid}")
+            return []
+        self.reason = f"runs as pid {given.pid}, and is not ready yet"
+        if self._ready_timeout is None:
+            return []
+        self.due = self.now + self._ready_timeout
+        return [Arm(seconds=self._ready_timeout)]
+
+    def note_ready(self, _given: Ready) -> list[RunAction]:
+        """RUNNING."""
+        self.due = None
+        self.to(State.RUNNING, f"runs as pid {self.pid}, and is ready")
+        return [Disarm()]
+
+    def extend(self, given: Extend) -> list[RunAction]:
+        """Lengthen the time within which it has to be ready; never shorten it."""
+        if self.due is None or self.now + given.seconds <= self.due:
+            return []
+        self.due = self.now + given.seconds
+        return [Arm(seconds=given.seconds)]
+
+    def end_unwell(self, given: Unwell) -> list[RunAction]:
+        """STOPPING: the first step of the ladder; its end is a failure."""
+        self._aim(StopAsked(why=given.why))
+        self._verdict = given.error
+        self.to(State.STOPPING, given.why)
+        return self._take_rung()
 
     def stop_after_spawn(self, given: Spawned) -> list[RunAction]:
         """It was to stop before it existed: begin the ladder."""
@@ -183,11 +256,14 @@ class Run(Machine[RunAction]):
         """FATAL: it could not be looked after."""
         self.error = given.error
         self.stuck = False
+        self.due = None
         self.to(State.FATAL, f"was killed because of a bug of aioverseer: {given.error!r}")
         return [Disarm()]
 
     def stop_unstarted(self, given: StopAsked) -> list[RunAction]:
-        """In the delay: INTERRUPT, nothing was launched. While it is being spawned: STOPPING."""
+        """In the delay: INTERRUPT, nothing was launched. Else: STOPPING, by the ladder once it has been spawned."""
+        if self.pid is not None:
+            return self.stop(given)
         if self._launched:
             self._aim(given)
             self.to(State.STOPPING, f"{given.why} while it was being started")
@@ -203,6 +279,10 @@ class Run(Machine[RunAction]):
 
     def stop_again(self, given: StopAsked) -> list[RunAction]:
         """Nothing new, unless it is to be killed now, or has outlived the whole ladder: SIGKILL."""
+        if self._verdict is not None:
+            # It is wanted no more, so it does not matter any more how it did its work.
+            self._verdict = None
+            self._why = given.why
         if not (given.kill or self.stuck):
             return []
         last = len(self._ladder.steps) - 1
@@ -229,17 +309,27 @@ class Run(Machine[RunAction]):
         """INTERRUPT when a signal killed it, else FINISHED."""
         self.exit = given.exit
         state = State.FINISHED if given.exit.signal is None else State.INTERRUPT
+        if self.state is State.STARTING:
+            self.due = None
+            self.to(state, f"{given.exit} before it was ready")
+            return [Disarm()]
         self.to(state, str(given.exit))
         return []
 
     def end_stopped(self, given: Exited) -> list[RunAction]:
-        """INTERRUPT: it was stopped on request, whatever its exit."""
+        """INTERRUPT: it was stopped on request, whatever its exit. FATAL when it was ended as a failure."""
         self.exit = given.exit
         self.stuck = False
+        self.due = None
+        if self._verdict is not None:
+            self.error = self._verdict
+            self.to(State.FATAL, f"{self._why}; {given.exit}")
+            return [Disarm()]
         self.to(State.INTERRUPT, f"{self._why}; {given.exit}")
         return [Disarm()]
 
     def _aim(self, given: StopAsked) -> None:
+        self.due = None
         self._why = given.why
         self._rung = len(self._ladder.steps) - 1 if given.kill else 0
 
@@ -275,10 +365,16 @@ Run.table = cast(
         (State.STARTING, Due): Run.launch,
         (State.STARTING, Spawned): Run.note_spawn,
         (State.STARTING, SpawnFailed): Run.fail,
+        (State.STARTING, Ready): Run.note_ready,
+        (State.STARTING, Extend): Run.extend,
+        (State.STARTING, Unwell): Run.end_unwell,
+        (State.STARTING, Exited): Run.end,
         (State.RUNNING, StartAsked): Run.ignore,
         (State.RUNNING, Broken): Run.give_up,
         (State.RUNNING, StopAsked): Run.stop,
         (State.RUNNING, Exited): Run.end,
+        (State.RUNNING, Extend): Run.ignore,
+        (State.RUNNING, Unwell): Run.end_unwell,
         (State.STOPPING, StartAsked): Run.ignore,
         (State.STOPPING, Broken): Run.give_up,
         (State.STOPPING, StopAsked): Run.stop_again,
@@ -286,6 +382,9 @@ Run.table = cast(
         (State.STOPPING, SpawnFailed): Run.fail_stopped,
         (State.STOPPING, Due): Run.next_rung,
         (State.STOPPING, Exited): Run.end_stopped,
+        (State.STOPPING, Ready): Run.ignore,
+        (State.STOPPING, Extend): Run.ignore,
+        (State.STOPPING, Unwell): Run.ignore,
         **{(state, StartAsked): Run.ignore for state in _FINAL},
         **{(state, StopAsked): Run.ignore for state in _FINAL},
     },

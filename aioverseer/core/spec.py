@@ -17,8 +17,11 @@ from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_ar
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
+from aioverseer.core.liveness import Alive
 from aioverseer.core.logs import Log, as_logs
+from aioverseer.core.order import After, Until, as_after
 from aioverseer.core.paths import PathLike
+from aioverseer.core.probes import OutputLine, Probe, leaves
 from aioverseer.core.restart import Restart
 
 __all__ = ["Feed", "HasDescriptor", "Leftovers", "Output", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
@@ -82,6 +85,11 @@ class SpecOptions(TypedDict, total=False):
     delay_start: float
     stop: Stop
     restart: Restart
+    ready: Probe | None
+    ready_timeout: float | None
+    alive: Alive | None
+    after: str | After | Iterable[str | After] | Mapping[str, Until]
+    critical: bool
     group: str
     log: Log | Iterable[Log] | None
 
@@ -134,6 +142,13 @@ class Spec:
         delay_start: Seconds before the first start.
         stop: The ladder that ends it.
         restart: The policy; only a Service restarts.
+        ready: What tells that it can do its work, see ``aioverseer.ready``; None is ready once it has been started.
+        ready_timeout: Seconds from its start within which it has to be ready; else it is ended by its ladder, and that
+            is a failure. None is no limit.
+        alive: How it is asked, once it is ready, whether it still does its work.
+        after: The services that it waits for when a set is started: a name, a list of names or ``After``, or a dict
+            such as ``{"migrate": "success"}``. Only services have an order.
+        critical: Whether the overseer stops everything when it ends for good by itself.
         group: A label for ``list_group()``.
         log: A LogFile, a LogBridge, or several of them, in place of those of the overseer; None leaves it to the
             overseer, and an empty list is none at all. Only a Service keeps logs.
@@ -165,6 +180,11 @@ class Spec:
     delay_start: float = 0.0
     stop: Stop = Stop()  # noqa: RUF009  # frozen: one for all
     restart: Restart = Restart()  # noqa: RUF009  # frozen: one for all
+    ready: Probe | None = None
+    ready_timeout: float | None = 30.0
+    alive: Alive | None = None
+    after: tuple[After, ...] = ()
+    critical: bool = False
     group: str = ""
     log: tuple[Log, ...] | None = None
 
@@ -232,6 +252,18 @@ class Spec:
             settle(self, "rlimits", check.rlimits(self.rlimits))
         check.kind("stop", self.stop, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)")
         check.kind("restart", self.restart, Restart, 'a Restart, for example Restart("always")')
+        check.readiness(self.ready)
+        if self.ready is not None and self.output != "read":
+            for leaf in leaves(self.ready):
+                if isinstance(leaf, OutputLine):
+                    raise check.refuse("ready", str(leaf), f"needs lines, and output={self.output!r} gives none")
+        if self.ready_timeout is not None:
+            settle(self, "ready_timeout", check.seconds("ready_timeout", self.ready_timeout))
+        if self.alive is not None:
+            check.kind("alive", self.alive, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
+        if self.after != ():
+            settle(self, "after", as_after(self.after, owner=self.id))
+        check.kind("critical", self.critical, bool, "True or False")
         check.kind("group", self.group, str, "a str")
         if self.log is not None:
             settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
@@ -344,6 +376,13 @@ class _Checker:
         for name in ("buffered", "streaming", "pty"):
             if getattr(spec, name):
                 raise self.refuse("output", spec.output, f"cannot go with {name}=True, which reads it: leave one out")
+
+    def readiness(self, value: object) -> None:
+        if value is None:
+            return
+        if not isinstance(value, Probe):
+            hint = ": wrap it in ready.check(...)" if callable(value) else ": pass for example ready.tcp(8000)"
+            raise SpecError(f"service {self._id!r}: ready={value!r} is no probe{hint}", option="ready", value=value)
 
     def window(self, option: str, value: object) -> None:
         match value:

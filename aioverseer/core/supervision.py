@@ -12,18 +12,22 @@ from typing import ClassVar, cast
 from aioverseer.core.clock import Rng
 from aioverseer.core.machine import Action, Arm, Disarm, Input, Machine, Rules
 from aioverseer.core.restart import Budget, Done, Restart, RestartIn, Spent
-from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
+from aioverseer.core.run import Due, Ready, Spawned, SpawnFailed, StartAsked, StopAsked
 from aioverseer.core.state import Exit, State
 
 __all__ = [
     "AwaitReady",
+    "Barred",
     "BeginRun",
     "EndRun",
     "Failed",
     "Ready",
+    "Released",
     "RestartAsked",
     "RunEnded",
+    "RunFailing",
     "ServiceAction",
+    "StartHeld",
     "Supervision",
 ]
 
@@ -34,10 +38,31 @@ class RestartAsked(Input):
     __slots__ = ()
 
 
-class Ready(Input):
-    """The run can do its work."""
+@dataclass(slots=True, kw_only=True)
+class StartHeld(Input):
+    """Somebody wants it to run, once others are where it waits for them to be."""
+
+    why: str
+
+
+class Released(Input):
+    """Those that it has waited for are where they should be."""
 
     __slots__ = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Barred(Input):
+    """One that it waits for, and needs, cannot get there any more."""
+
+    error: BaseException
+
+
+@dataclass(slots=True, kw_only=True)
+class RunFailing(Input):
+    """The run is being ended, because it does not do its work."""
+
+    why: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +115,10 @@ class Supervision(Machine[ServiceAction]):
         error: Why the last run could not be started.
         gave_up: Whether it ended because its budget is spent.
         due: Monotonic time when the backoff is over; None outside of BACKOFF.
+        held: Whether it waits for others before its first run.
+        spawned: Whether a program of it has been started since it was last started.
+        readied: Whether it has been ready since then.
+        stopped: Whether its end, if it has ended, is what somebody asked for.
     """
 
     name: ClassVar[str] = "supervision"
@@ -108,9 +137,18 @@ class Supervision(Machine[ServiceAction]):
         self._budget = Budget(policy)
         self._ready_at: float | None = None
         self._steady: float | None = None  # ready time of runs that were ended by a restart on request: not judged yet
+        self.held = False
+        self.spawned = False
+        self.readied = False
+        self.stopped = False
         self._anew = False  # wanted again after a stop: what follows is a new start, not the rest of a restart
         self._kill = False
         self._failure: BaseException | None = None  # what it ends FATAL for, once its run is over
+
+    def expects(self, given: Input) -> bool:
+        """Nothing comes of a run before the first one."""
+        of_a_run = isinstance(given, Spawned | SpawnFailed | Ready | RunEnded | RunFailing)
+        return not (self.held and (of_a_run or (isinstance(given, Failed) and given.live)))
 
     @property
     def policy(self) -> Restart:
@@ -136,11 +174,51 @@ class Supervision(Machine[ServiceAction]):
         """STARTING: the first run, with a fresh budget, after ``delay_start``."""
         return self._start()
 
-    def _start(self) -> list[ServiceAction]:
+    def _fresh(self) -> None:
         self.wanted = True
         self.restarts = 0
         self.gave_up = False
+        self.spawned = self.readied = self.stopped = False
+        self.error = None
         self._budget = Budget(self._policy)
+
+    def hold(self, given: StartHeld) -> list[ServiceAction]:
+        """STARTING: wanted, with a fresh budget, but others come first."""
+        self._fresh()
+        self.held = True
+        self.to(State.STARTING, given.why)
+        return []
+
+    def hold_on(self, given: StartHeld) -> list[ServiceAction]:
+        """Nothing new, but perhaps for whom it waits."""
+        if self.held:
+            self.reason = given.why
+        return []
+
+    def release(self, _given: Released | StartAsked | RestartAsked) -> list[ServiceAction]:
+        """Begin the first run if it has waited for others; else nothing new."""
+        return self._start() if self.held else []
+
+    def bar(self, given: Barred) -> list[ServiceAction]:
+        """FATAL, if it has waited for others; else nothing new."""
+        if not self.held:
+            return []
+        self.held = False
+        self.wanted = False
+        self.error = given.error
+        self.to(State.FATAL, _first_line(given.error))
+        return []
+
+    def note_failing(self, given: RunFailing) -> list[ServiceAction]:
+        """STOPPING, and still wanted: the policy will judge it."""
+        if self._ready_at is not None:
+            self._steady = max(self._steady or 0.0, self.now - self._ready_at)
+            self._ready_at = None
+        self.to(State.STOPPING, given.why)
+        return []
+
+    def _start(self) -> list[ServiceAction]:
+        self._fresh()
         reason = f"waits {self._delay:g} s before its start" if self._delay > 0 else "is being started"
         return self._begin(reason, delay=self._delay)
 
@@ -156,29 +234,39 @@ class Supervision(Machine[ServiceAction]):
 
     def note_spawn(self, _given: Spawned) -> list[ServiceAction]:
         """The program runs: wait until it is ready."""
+        self.spawned = True
         return [AwaitReady()]
 
     def note_ready(self, _given: Ready) -> list[ServiceAction]:
         """RUNNING."""
         self._ready_at = self.now
+        self.readied = True
         self.to(State.RUNNING, "is ready")
         return []
 
     def stop(self, given: StopAsked) -> list[ServiceAction]:
-        """STOPPING, and no longer wanted."""
+        """STOPPING, and no longer wanted. INTERRUPT where it has waited for others only."""
         self.wanted = False
+        self.stopped = True
+        if self.held:
+            self.held = False
+            self.to(State.INTERRUPT, f"{given.why} before it was started")
+            return []
         self._kill = given.kill
         self.to(State.STOPPING, given.why)
         return [EndRun(kill=given.kill, why=given.why)]
 
     def restart(self, _given: RestartAsked) -> list[ServiceAction]:
-        """STOPPING, and still wanted."""
+        """STOPPING, and still wanted. The first run where it has waited for others only."""
+        if self.held:
+            return self._start()
         self.to(State.STOPPING, "a restart was asked for")
         return [EndRun(kill=False, why="a restart was asked for")]
 
     def stop_backoff(self, given: StopAsked) -> list[ServiceAction]:
         """INTERRUPT: nothing runs, and nothing will."""
         self.wanted = False
+        self.stopped = True
         self.due = None
         self.to(State.INTERRUPT, f"{given.why} while it waited to restart")
         return [Disarm()]
@@ -192,6 +280,7 @@ class Supervision(Machine[ServiceAction]):
 
     def want_no_more(self, given: StopAsked) -> list[ServiceAction]:
         """Not wanted: no run follows; with ``kill`` the ladder is cut short."""
+        self.stopped = True
         if self.wanted:
             self.wanted = False
             self.reason = given.why
@@ -209,6 +298,7 @@ class Supervision(Machine[ServiceAction]):
     def fail(self, given: Failed) -> list[ServiceAction]:
         """FATAL; by way of STOPPING when its run has to be killed first."""
         self.wanted = False
+        self.held = False
         self.due = None
         self._failure = given.error
         if not given.live:
@@ -233,7 +323,7 @@ class Supervision(Machine[ServiceAction]):
     def judge_spawn(self, given: SpawnFailed) -> list[ServiceAction]:
         """The policy judges a program that could not be started like one that failed."""
         self.error = given.error
-        return self._judge(None, str(given.error))
+        return self._judge(None, _first_line(given.error))
 
     def judge_end(self, given: RunEnded) -> list[ServiceAction]:
         """The policy judges the end: BACKOFF, or a final state."""
@@ -241,7 +331,8 @@ class Supervision(Machine[ServiceAction]):
             self.wanted = False
             self.to(State.INTERRUPT, "was stopped before it was started")
             return []
-        return self._judge(given.exit, str(given.exit))
+        early = " before it was ready" if self.state is State.STARTING else ""
+        return self._judge(given.exit, f"{given.exit}{early}")
 
     def end_stopped(self, given: RunEnded) -> list[ServiceAction]:
         """INTERRUPT, or STARTING when it is wanted again; FATAL when it was stopped for an error."""
@@ -264,11 +355,13 @@ class Supervision(Machine[ServiceAction]):
         if self.wanted:
             return self._start() if self._anew else self.judge_spawn(given)
         self.error = given.error
-        self.to(State.FATAL, str(given.error))
+        self.to(State.FATAL, _first_line(given.error))
         return []
 
     def _begin(self, reason: str, delay: float = 0.0) -> list[ServiceAction]:
         self.runs += 1
+        self.held = False
+        self.stopped = False
         self.error = None
         self.due = None
         self._ready_at = None
@@ -301,6 +394,11 @@ class Supervision(Machine[ServiceAction]):
         return []
 
 
+def _first_line(error: BaseException) -> str:
+    """Return what an error says, without the last lines of the program: a reason is one sentence."""
+    return str(error).partition("\n")[0]
+
+
 def _end_state(exit: Exit | None) -> State:
     """Return where a service is that ended by itself and is not restarted."""
     if exit is None:
@@ -316,8 +414,13 @@ Supervision.table = cast(
         (State.INITIAL, StartAsked): Supervision.start,
         (State.INITIAL, RestartAsked): Supervision.start,
         (State.INITIAL, StopAsked): Supervision.unwant,
+        (State.INITIAL, StartHeld): Supervision.hold,
         (State.INITIAL, Failed): Supervision.ignore,
-        (State.STARTING, StartAsked): Supervision.ignore,
+        (State.STARTING, StartAsked): Supervision.release,
+        (State.STARTING, StartHeld): Supervision.hold_on,
+        (State.STARTING, Released): Supervision.release,
+        (State.STARTING, Barred): Supervision.bar,
+        (State.STARTING, RunFailing): Supervision.note_failing,
         (State.STARTING, RestartAsked): Supervision.restart,
         (State.STARTING, StopAsked): Supervision.stop,
         (State.STARTING, Spawned): Supervision.note_spawn,
@@ -331,6 +434,7 @@ Supervision.table = cast(
         (State.RUNNING, SpawnFailed): Supervision.judge_spawn,
         (State.RUNNING, RunEnded): Supervision.judge_end,
         (State.RUNNING, Failed): Supervision.fail,
+        (State.RUNNING, RunFailing): Supervision.note_failing,
         (State.BACKOFF, StartAsked): Supervision.launch_now,
         (State.BACKOFF, RestartAsked): Supervision.launch_now,
         (State.BACKOFF, StopAsked): Supervision.stop_backoff,
@@ -344,7 +448,9 @@ Supervision.table = cast(
         (State.STOPPING, Ready): Supervision.ignore,
         (State.STOPPING, RunEnded): Supervision.end_stopped,
         (State.STOPPING, Failed): Supervision.fail,
+        (State.STOPPING, RunFailing): Supervision.ignore,
         **{(state, StartAsked): Supervision.start for state in _FINAL},
+        **{(state, StartHeld): Supervision.hold for state in _FINAL},
         **{(state, RestartAsked): Supervision.start for state in _FINAL},
         **{(state, StopAsked): Supervision.unwant for state in _FINAL},
         **{(state, Failed): Supervision.ignore for state in _FINAL},

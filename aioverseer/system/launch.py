@@ -30,8 +30,9 @@ from aioverseer.system.descriptors import fitting
 from aioverseer.system.exits import exit_of, listen, unlisten
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.programs import find, locate
+from aioverseer.system.seam import Preparation
 from aioverseer.system.waiting import settle
-from aioverseer.system.wrappers import prefix_for
+from aioverseer.system.wrappers import passing, prefix_for
 
 __all__ = ["SystemChild", "SystemLauncher"]
 
@@ -234,7 +235,7 @@ class SystemLauncher:
         """End what its programs have left behind, and what contained them; see ``seam.Launcher``."""
         return await self._cages.close()
 
-    async def launch(self, spec: Spec, *, capture: bool) -> SystemChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> SystemChild:
         """Start a program.
 
         Completes even when its caller is cancelled: the child, if there is one, is then killed with its group
@@ -243,11 +244,13 @@ class SystemLauncher:
         Args:
             spec: What to start.
             capture: Whether its output comes through pipes.
+            preparation: What it is given beyond its Spec; None is nothing.
 
         Raises:
             SpawnError: When it cannot be started; the message names the service, the value and what to do.
         """
-        words = _command_line(spec)
+        descriptors: Mapping[int, int] = {} if preparation is None else preparation.descriptors
+        words = [*passing(descriptors), *_command_line(spec, behind=bool(descriptors))]
         loop = asyncio.get_running_loop()
         commons = self._kept
         if commons is None or commons.loop is not loop:
@@ -261,6 +264,9 @@ class SystemLauncher:
             await commons.turns.take()
             watch = ChildWatch(commons.readers)
             given = _environment(spec)
+            path = _search_path(given)
+            if preparation is not None and preparation.env:
+                given = {**(os.environ if given is None else given), **preparation.env}
             with _Descriptors(spec, commons) as ours:
                 ours.open(capture=capture)
                 shim = cage.shim
@@ -272,13 +278,13 @@ class SystemLauncher:
                 spawn = functools.partial(
                     asyncio.create_subprocess_exec,
                     *words,
-                    executable=locate(words[0], _search_path(given)) if "/" not in words[0] else None,
+                    executable=locate(words[0], path) if "/" not in words[0] else None,
                     stdin=ours.child_stdin,
                     stdout=ours.child_stdout,
                     stderr=ours.child_stderr,
                     cwd=spec.cwd,
                     env=cage.environment(given),
-                    pass_fds=() if shim is None else shim.pass_fds,
+                    pass_fds=(*descriptors.values(), *(() if shim is None else shim.pass_fds)),
                     start_new_session=True,
                 )
                 try:
@@ -541,9 +547,9 @@ def _environment(spec: Spec) -> dict[str, str] | None:
     return {**base, **spec.extra_env}
 
 
-def _command_line(spec: Spec) -> list[str]:
+def _command_line(spec: Spec, *, behind: bool) -> list[str]:
     prefix = prefix_for(spec)
-    if prefix or spec.pty:
+    if prefix or spec.pty or behind:
         # Behind a wrapper a missing program would be its exit code 127, and no error: look beforehand.
         with _as_spawn_error(spec):
             _look_up(spec)

@@ -6,14 +6,30 @@ ones; everything above speaks to these names alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit
 
-__all__ = ["Child", "Launcher", "Sink", "Source"]
+__all__ = ["Child", "Launcher", "Preparation", "Sink", "Source"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What a program is given beyond its Spec, so that it can tell that it is ready.
+
+    Attributes:
+        env: Variables, on top of all others.
+        descriptors: Its descriptors 3 to 9, and ours of which they are copies; whoever opened ours closes them.
+        hear: How a child without a real process sends what others send to ``NOTIFY_SOCKET``; None where nobody listens.
+    """
+
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    descriptors: Mapping[int, int] = field(default_factory=dict[int, int])
+    hear: Callable[[bytes], None] | None = None
 
 
 class Source(Protocol):
@@ -128,12 +144,13 @@ class Child(Protocol):
 class Launcher(Protocol):
     """Starts programs."""
 
-    async def launch(self, spec: Spec, *, capture: bool) -> Child:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> Child:
         """Start the program that the Spec describes.
 
         Args:
             spec: What to start; the policies in it are not looked at.
             capture: Whether its output comes through pipes; else it goes where the Spec says, or to the null device.
+            preparation: What it is given beyond its Spec; None is nothing.
 
         Raises:
             SpawnError: When it cannot be started; nothing is left behind then.

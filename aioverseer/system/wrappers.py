@@ -12,13 +12,14 @@ import grp
 import os
 import pwd
 import resource
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import Spec
 from aioverseer.system.programs import find
 
-__all__ = ["prefix_for"]
+__all__ = ["passing", "prefix_for"]
 
 
 def prefix_for(spec: Spec) -> list[str]:
@@ -31,6 +32,22 @@ def prefix_for(spec: Spec) -> list[str]:
         return []
     # From the outside to the inside: limits and priority may need the rights that the last step gives up.
     return [*_umask(spec), *_nice(spec), *_rlimits(spec), *_identity(spec)]
+
+
+def passing(descriptors: Mapping[int, int]) -> list[str]:
+    """Return the words that put inherited descriptors into their places; empty when there are none.
+
+    ``subprocess`` passes a descriptor on under its own number only, which may be in use here.
+
+    Args:
+        descriptors: Places, of one digit, and the inherited descriptors of which they are copies.
+    """
+    if not descriptors:
+        return []
+    # By its name, because a POSIX shell need not know numbers of two digits. It is opened anew, so the inherited one
+    # stays open in the program beside it; nobody waits for the end of this pipe.
+    moves = " ".join(f"{place}>/dev/fd/{inherited}" for place, inherited in descriptors.items())
+    return ["/bin/sh", "-c", f'exec {moves}; exec "$0" "$@"']
 
 
 def _refuse(spec: Spec, option: str, value: object, why: str, number: int = errno.EPERM) -> SpawnError:

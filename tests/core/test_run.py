@@ -22,7 +22,9 @@ from aioverseer.core.run import (
     Broken,
     Due,
     Exited,
+    Extend,
     Launch,
+    Ready,
     Run,
     SendSignal,
     Spawned,
@@ -30,12 +32,14 @@ from aioverseer.core.run import (
     StartAsked,
     StopAsked,
     Stuck,
+    Unwell,
 )
 from aioverseer.core.state import Exit, State, signal_name
 
 LADDER = Stop(steps=[(SIGINT, 5), (SIGTERM, 3)])
 ERROR = OSError("no such program")
 BUG = ZeroDivisionError("oops")
+LATE = TimeoutError("it was not ready in time")
 
 INPUTS: dict[str, Input] = {
     "start": StartAsked(),
@@ -47,11 +51,17 @@ INPUTS: dict[str, Input] = {
     "exited": Exited(exit=Exit(code=0)),
     "killed": Exited(exit=Exit(signal=SIGKILL)),
     "broken": Broken(error=BUG),
+    "ready": Ready(),
+    "extend": Extend(seconds=60),
+    "unwell": Unwell(error=LATE, why="it was not ready in time"),
 }
+WALKED = [INPUTS[name] for name in "start stop kill due spawned failed exited killed broken".split()]
+"""What the random walk below feeds: a run without probes."""
 
 UP = "start spawned"
 PLACES: dict[str, str] = {
-    # a place is a state, and where in it: what leads there ("+" in front: with a delay of 4 seconds)
+    # a place is a state, and where in it: what leads there ("+" in front: with a delay of 4 seconds, "~": it has 30
+    # seconds to become ready)
     "initial": "",
     "initial, with a delay": "+",
     "in its delay": "+ start",
@@ -79,6 +89,14 @@ PLACES: dict[str, str] = {
     "finished": f"{UP} exited",
     "fatal": "start failed",
     "fatal by a bug": f"{UP} kill due broken",
+    "waiting to be ready": f"~ {UP}",
+    "ready": f"~ {UP} ready",
+    "stopped before it was ready": f"~ {UP} stop",
+    "unwell": f"~ {UP} unwell",
+    "unwell, then stopped": f"~ {UP} unwell stop",
+    "unwell, stuck": f"{UP} unwell due due due",
+    "ended before it was ready": f"~ {UP} exited",
+    "fatal, as it was unwell": f"{UP} unwell exited",
 }
 
 IDLE = {"start": "", "stop": "", "kill": ""}
@@ -97,10 +115,33 @@ ON_THE_LADDER = {
     "exited": "disarm, -> interrupted",
     "killed": "disarm, -> interrupted",
     "broken": "disarm, -> fatal",
+    "ready": "",
+    "extend": "",
+    "unwell": "",
 }
 FIRST = {**ON_THE_LADDER, "kill": "SIGKILL, arm 2", "due": "SIGTERM, SIGCONT, arm 3"}
 LAST = {**ON_THE_LADDER, "due": "stuck"}
+FAILING = {"exited": "disarm, -> fatal", "killed": "disarm, -> fatal"}
 STUCK = {**ON_THE_LADDER, "stop": "SIGKILL, arm 2", "kill": "SIGKILL, arm 2"}
+
+RUNNING = {
+    "start": "",
+    "stop": "SIGINT, SIGCONT, arm 5, -> stopping",
+    "kill": "SIGKILL, arm 2, -> stopping",
+    "exited": "-> finished",
+    "killed": "-> interrupted",
+    "broken": "disarm, -> fatal",
+    "extend": "",
+    "unwell": "SIGINT, SIGCONT, arm 5, -> stopping",
+}
+WAITING = {
+    **RUNNING,
+    "exited": "disarm, -> finished",
+    "killed": "disarm, -> interrupted",
+    "due": "late",
+    "extend": "arm 60",
+    "ready": "disarm, -> running",
+}
 
 EXPECTED: dict[str, dict[str, str]] = {
     # place: input: what is to be done. What is not here raises and changes nothing.
@@ -114,14 +155,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     },
     "launched": LAUNCHED,
     "launched after its delay": LAUNCHED,
-    "running": {
-        "start": "",
-        "stop": "SIGINT, SIGCONT, arm 5, -> stopping",
-        "kill": "SIGKILL, arm 2, -> stopping",
-        "exited": "-> finished",
-        "killed": "-> interrupted",
-        "broken": "disarm, -> fatal",
-    },
+    "running": RUNNING,
     "stopping before its spawn": {**UNSPAWNED, "kill": "arm 2", "spawned": "SIGINT, SIGCONT, arm 5"},
     "stuck before its spawn": {**NEVER_SPAWNED, "spawned": "SIGINT, SIGCONT, arm 5"},
     "stuck before its spawn, to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
@@ -143,6 +177,14 @@ EXPECTED: dict[str, dict[str, str]] = {
     "finished": IDLE,
     "fatal": IDLE,
     "fatal by a bug": IDLE,
+    "waiting to be ready": WAITING,
+    "ready": RUNNING,
+    "stopped before it was ready": FIRST,
+    "unwell": {**FIRST, **FAILING},
+    "unwell, then stopped": FIRST,
+    "unwell, stuck": {**STUCK, **FAILING},
+    "ended before it was ready": IDLE,
+    "fatal, as it was unwell": IDLE,
 }
 
 
@@ -165,8 +207,8 @@ def words(actions: Sequence[Action]) -> str:
 def led(path: str, *, ladder: Stop = LADDER) -> Run:
     """A run that was fed these inputs, one second after the other."""
     names = path.split()
-    run = Run(ladder=ladder, delay=4.0 if "+" in names else 0.0)
-    for now, name in enumerate(name for name in names if name != "+"):
+    run = Run(ladder=ladder, delay=4.0 if "+" in names else 0.0, awaits_ready="~" in names, ready_timeout=30.0)
+    for now, name in enumerate(name for name in names if name not in "+~"):
         run.feed(INPUTS[name], float(now))
     return run
 
@@ -252,6 +294,12 @@ def test_each_rule_says_what_it_does() -> None:
         ("finished", "exited with code 0"),
         ("fatal", "could not be started: no such program"),
         ("fatal by a bug", "was killed because of a bug of aioverseer: ZeroDivisionError('oops')"),
+        ("waiting to be ready", "runs as pid 7, and is not ready yet"),
+        ("ready", "runs as pid 7, and is ready"),
+        ("unwell", "it was not ready in time; SIGINT was sent"),
+        ("unwell, then stopped", "it was not ready in time; SIGINT was sent"),
+        ("ended before it was ready", "exited with code 0 before it was ready"),
+        ("fatal, as it was unwell", "it was not ready in time; exited with code 0"),
     ],
 )
 def test_the_reason_says_why_it_is_there(place: str, reason: str) -> None:
@@ -272,6 +320,8 @@ def test_the_reason_says_why_it_is_there(place: str, reason: str) -> None:
         ("start failed", None, None, ERROR, []),
         ("start stop failed", None, None, ERROR, []),
         (f"{UP} broken", 7, None, BUG, []),
+        (f"{UP} unwell killed", 7, Exit(signal=SIGKILL), LATE, [SIGINT]),
+        (f"{UP} unwell stop killed", 7, Exit(signal=SIGKILL), None, [SIGINT]),
         (f"{UP} kill due broken", 7, None, BUG, [SIGKILL]),
         (f"{UP} kill due killed", 7, Exit(signal=SIGKILL), None, [SIGKILL]),
     ],
@@ -291,6 +341,30 @@ def test_the_exit_is_known_before_its_news() -> None:
         Exited(exit=Exit(code=3)), 9.0
     )
     assert Exit(code=3) == run.exit
+
+
+# --- the time to become ready
+
+
+def test_its_time_is_lengthened_and_never_shortened() -> None:
+    """What it asks for counts from now, and only where that is later than its time is over anyhow."""
+    run = led(f"~ {UP}")
+    assert 31.0 == run.due
+    assert "" == words(run.feed(Extend(seconds=5), 20.0))
+    assert 31.0 == run.due
+    assert "arm 20" == words(run.feed(Extend(seconds=20), 20.0))
+    assert 40.0 == run.due
+    run.feed(Ready(), 39.0)
+    assert run.due is None
+
+
+def test_without_a_limit_it_may_take_its_time() -> None:
+    """No timer is armed, and what it asks for changes nothing."""
+    run = Run(ladder=LADDER, delay=0.0, awaits_ready=True, ready_timeout=None)
+    run.feed(StartAsked(), 0.0)
+    assert "" == words(run.feed(Spawned(pid=7), 1.0))
+    assert "" == words(run.feed(Extend(seconds=5), 2.0))
+    assert (State.STARTING, None) == (run.state, run.due)
 
 
 # --- the ladder
@@ -417,7 +491,7 @@ class Walk(RuleBasedStateMachine):
         """Another run: one is never reused."""
         self.begin(ladder, delay)
 
-    @rule(given=st.sampled_from(list(INPUTS.values())))
+    @rule(given=st.sampled_from(WALKED))
     def refuse(self, given: Input) -> None:
         """What cannot come now raises, and changes nothing."""
         if not self.outside.legal(given):
@@ -429,7 +503,7 @@ class Walk(RuleBasedStateMachine):
     @rule(number=st.integers(0, 99))
     def feed_any(self, number: int) -> None:
         """Feed one of the inputs that can come."""
-        legal = [given for given in INPUTS.values() if self.outside.legal(given)]
+        legal = [given for given in WALKED if self.outside.legal(given)]
         self.feed(legal[number % len(legal)])
 
     def feed(self, given: Input) -> None:

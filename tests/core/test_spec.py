@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from aioverseer import ready
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
+from aioverseer.core.liveness import Alive
 from aioverseer.core.logs import LogBridge, LogFile
+from aioverseer.core.order import After
 from aioverseer.core.restart import Restart
 from aioverseer.core.spec import Spec, SpecOptions
 
@@ -59,6 +62,11 @@ DEFAULTS: dict[str, Any] = {
     "delay_start": 0.0,
     "stop": Stop(),
     "restart": Restart(),
+    "ready": None,
+    "ready_timeout": 30.0,
+    "alive": None,
+    "after": (),
+    "critical": False,
     "group": "",
     "log": None,
 }
@@ -89,6 +97,16 @@ GOOD: dict[str, list[Any]] = {
     "delay_start": [0.0, 2.5, ("whole", 1, 1.0)],
     "stop": [Stop(signal.SIGINT, 3), Stop(steps=[(9, 1)], scope="leader")],
     "restart": [Restart("never"), Restart("always", max_restarts=None)],
+    "ready": [None, ready.tcp(80), ready.line("up") & ready.fd() | ready.notify()],
+    "ready_timeout": [None, 0.0, 2.5, ("whole", 5, 5.0)],
+    "alive": [None, Alive(ready.tcp(80)), Alive(ready.notify(), every=1, action="mark")],
+    "after": [
+        (),
+        ("list", "db2", (After("db2"),)),
+        ("list", ["x", After("y", "started")], (After("x"), After("y", "started"))),
+        ("list", {"x": "success", "y": "finished"}, (After("x", "success"), After("y", "finished"))),
+    ],
+    "critical": [True, False],
     "group": ["", "web"],
     "log": [None, (), (LogFile("x.log"), LogBridge())],
 }
@@ -114,6 +132,11 @@ BAD: dict[str, list[Any]] = {
     "delay_start": [-1, math.inf, 10**400, True, "1", None],
     "stop": [None, Stop, signal.SIGTERM, 5, "SIGTERM"],
     "restart": [None, Restart, "always", True],
+    "ready": [True, "tcp:80", 80, ready.tcp, Alive(ready.tcp(80))],
+    "ready_timeout": [-1, math.inf, True, "1"],
+    "alive": [True, 10, Alive, ready.tcp(80)],
+    "after": [5, None, [5], {"x": "running"}, ["x", "x"], "db"],
+    "critical": [1, None, "yes"],
     "group": [None, 5, b"web"],
     "log": ["x.log", 5, [None], LogFile, [LogFile("x"), LogFile("x", keep=3)]],
 }
@@ -179,6 +202,15 @@ def test_what_an_option_refuses_is_named(option: str, value: Any) -> None:
             make(**{option: value})
         assert str(caught.value).startswith(f"service 'db': {option}={value!r} ")
         assert (option, value) == (caught.value.option, caught.value.value)
+
+
+@pytest.mark.parametrize("output", ["inherit", "null"])
+def test_a_line_cannot_be_waited_for_where_none_is_read(output: Any) -> None:
+    """Also as a part of a probe; other probes can."""
+    assert spec(output=output, ready=ready.tcp(80)).ready == ready.tcp(80)
+    for probe in (ready.line("up"), ready.tcp(80) | ready.line("up")):
+        with pytest.raises(SpecError, match=rf"service 'db': ready=.* needs lines, and output='{output}' gives none"):
+            spec(output=output, ready=probe)
 
 
 @pytest.mark.parametrize("option", ["drain_timeout", "delay_start"])

@@ -15,7 +15,20 @@ from aioverseer.core.machine import Action, Arm, Disarm, IllegalInput, Input, Re
 from aioverseer.core.restart import Budget, Restart
 from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
 from aioverseer.core.state import Exit, State
-from aioverseer.core.supervision import AwaitReady, BeginRun, EndRun, Failed, Ready, RestartAsked, RunEnded, Supervision
+from aioverseer.core.supervision import (
+    AwaitReady,
+    Barred,
+    BeginRun,
+    EndRun,
+    Failed,
+    Ready,
+    Released,
+    RestartAsked,
+    RunEnded,
+    RunFailing,
+    StartHeld,
+    Supervision,
+)
 
 
 class Middle:
@@ -48,7 +61,13 @@ INPUTS: dict[str, Input] = {
     "never ran": RunEnded(exit=None),
     "broken": Failed(error=ERROR, live=True),
     "broken off": Failed(error=ERROR, live=False),
+    "held": StartHeld(why="waits for 'db' to be ready"),
+    "released": Released(),
+    "barred": Barred(error=ERROR),
+    "failing": RunFailing(why="it was not ready in time"),
 }
+WALKED = [given for given in INPUTS.values() if not isinstance(given, StartHeld | Released | Barred | RunFailing)]
+"""What the random walk below feeds: a service that waits for nobody."""
 
 UP = "start, spawned, ready"
 SPENT = f"{UP}, crashed, due, spawned, ready, crashed, due, spawned, ready"
@@ -85,10 +104,25 @@ PLACES: dict[str, str] = {
     "finished": f"{UP}, done",
     "fatal": "start, stop, failed",
     "fatal, gave up": f"{SPENT}, crashed",
+    "held": "held",
+    "held, with a delay": "+, held",
+    "held, then released": "held, released",
+    "held, then stopped": "held, stop",
+    "barred": "held, barred",
+    "stopping as it fails": f"{UP}, failing",
+    "stopping as it fails, then to be killed": f"{UP}, failing, kill",
 }
 
 BEGIN = "begin #{run}, -> starting"
-RESTING = {"start": BEGIN, "restart": BEGIN, "stop": "", "kill": "", "broken": "", "broken off": ""}
+RESTING = {
+    "start": BEGIN,
+    "restart": BEGIN,
+    "stop": "",
+    "kill": "",
+    "held": "-> starting",
+    "broken": "",
+    "broken off": "",
+}
 LIVE = {
     "start": "",
     "restart": "end, -> stopping",
@@ -104,8 +138,22 @@ ENDS = {
     "killed": "arm {delay}, -> backoff",
     "never ran": "-> interrupted",
 }
-STARTING = {**LIVE, **ENDS, "spawned": "awaitready", "ready": "-> running"}
-RUNNING = {**LIVE, **ENDS}
+STARTING = {
+    **LIVE,
+    **ENDS,
+    "spawned": "awaitready",
+    "ready": "-> running",
+    **dict.fromkeys(["held", "released", "barred"], ""),
+    "failing": "-> stopping",
+}
+HELD = {
+    "held": "",
+    **dict.fromkeys(["start", "restart", "released"], "begin #1"),
+    **dict.fromkeys(["stop", "kill"], "-> interrupted"),
+    "barred": "-> fatal",
+    "broken off": "-> fatal",
+}
+RUNNING = {**LIVE, **ENDS, "failing": "-> stopping"}
 BACKOFF = {
     "start": "disarm, begin #{run}, -> starting",
     "restart": "disarm, begin #{run}, -> starting",
@@ -122,6 +170,7 @@ STOPPING = {
     "kill": "end by kill",
     "spawned": "",
     "ready": "",
+    "failing": "",
     "failed": "-> fatal",
     "broken": "end by kill",
     "broken off": "-> fatal",
@@ -184,6 +233,13 @@ EXPECTED: dict[str, dict[str, str]] = {
     "finished": filled(RESTING, run=2),
     "fatal": filled(RESTING, run=2),
     "fatal, gave up": filled(RESTING, run=4),
+    "held": HELD,
+    "held, with a delay": {name: said.replace("#1", "#1 in 4 s") for name, said in HELD.items()},
+    "held, then released": filled(STARTING),
+    "held, then stopped": filled(RESTING, run=1),
+    "barred": filled(RESTING, run=1),
+    "stopping as it fails": filled(TO_RESTART, run=2),
+    "stopping as it fails, then to be killed": {**STOPPING, "stop": "end by kill"},
 }
 
 
@@ -242,6 +298,13 @@ def test_the_places_cover_the_table() -> None:
     assert set(Supervision.table) == tried
     assert set(State) - {State.UNKNOWN} == {state for state, _ in tried}
     assert {given for _, given in Supervision.table} == {type(given) for given in INPUTS.values()}
+
+
+@pytest.mark.parametrize("end", ["released", "start", "restart", "stop", "kill", "barred", "broken off"])
+def test_nothing_is_held_that_waits_no_more(end: str) -> None:
+    """However the waiting ended: else it would be decided upon again, in a state that has no rule for that."""
+    assert led("held").held
+    assert not led(f"held, {end}").held
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -339,6 +402,11 @@ def test_a_kill_lasts_as_long_as_the_run(path: str, expected: str) -> None:
         ("start, never ran", "was stopped before it was started"),
         (f"{UP}, done", "exited with code 0"),
         ("start, stop, failed", "no such program"),
+        ("held", "waits for 'db' to be ready"),
+        ("held, stop", "a stop was asked for before it was started"),
+        ("held, barred", "no such program"),
+        ("held, released", "is being started"),
+        (f"{UP}, failing", "it was not ready in time"),
         (f"{SPENT}, killed", "gave up: was killed by SIGKILL, and its 2 restarts are spent"),
     ],
 )
@@ -663,7 +731,7 @@ class Walk(RuleBasedStateMachine):
     @rule(number=st.integers(0, 99), seconds=st.sampled_from([0.0, 1.0, 20.0]))
     def feed(self, number: int, seconds: float) -> None:
         """Feed one of the inputs that can come, and perform what comes of it."""
-        legal = [given for given in INPUTS.values() if self.outside.legal(given)]
+        legal = [given for given in WALKED if self.outside.legal(given)]
         given = legal[number % len(legal)]
         self.now += seconds
         before = snapshot(self.machine)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Overseer, Process, Restart, Service, Spec, SpecError, State, Stop, StopFailed
+from aioverseer.system.seam import Preparation
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import limit
 
@@ -23,7 +24,7 @@ class NeverThere(ScriptedLauncher):
         super().__init__(clock)
         self.cancelled = 0
 
-    async def launch(self, spec: Spec, *, capture: bool) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
         """Wait to be cancelled."""
         try:
             await asyncio.get_running_loop().create_future()

@@ -1,0 +1,145 @@
+"""The order of the services of one overseer, at work: who is held until others are ready, and who follows them.
+
+What may start is decided in ``core/order.py``; in here it is asked at each transition, and done. Registry and task
+group live in ``overseer.py``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from aioverseer.core.errors import NotReady, SpecError
+from aioverseer.core.machine import Report
+from aioverseer.core.order import After, Barred, Go, Order, Wait, decide
+from aioverseer.core.run import StartAsked, StopAsked
+from aioverseer.core.spec import Spec
+from aioverseer.core.state import State
+from aioverseer.core.supervision import Barred as StartBarred
+from aioverseer.core.supervision import Released, RestartAsked, StartHeld
+from aioverseer.service import Service
+
+__all__ = ["Ordering"]
+
+
+class Ordering:
+    """Holds services back until what they wait for has come true, and lets them follow what they depend on."""
+
+    def __init__(self, services: Mapping[str, Service]) -> None:
+        """Look after a registry; it is looked up each time.
+
+        Args:
+            services: All services by their names; the overseer changes it.
+        """
+        self._services = services
+        self._edges: dict[str, tuple[After, ...]] = {}
+        self._dependents: dict[str, dict[str, After]] = {}
+        self._changed: deque[tuple[str, Report | None]] = deque()
+        self._at_work = False
+
+    def register(self, spec: Spec) -> None:
+        """Take note of what a service waits for; also of what it waits for from now on."""
+        self.forget(spec.id)
+        if spec.after:
+            self._edges[spec.id] = spec.after
+            for edge in spec.after:
+                self._dependents.setdefault(edge.name, {})[spec.id] = edge
+
+    def forget(self, id: str) -> None:
+        """Take note that a service waits for nobody."""
+        for edge in self._edges.pop(id, ()):
+            dependents = self._dependents[edge.name]
+            del dependents[id]
+            if not dependents:
+                del self._dependents[edge.name]
+
+    def check(self) -> Order:
+        """Return the order of all services.
+
+        Raises:
+            SpecError: When one needs another that there is not.
+            DependencyCycle: When some wait for each other in a circle.
+        """
+        return Order({id: self._edges.get(id, ()) for id in self._services})
+
+    def start(self, services: Iterable[Service]) -> None:
+        """Ask services to start, each once what it waits for has come true.
+
+        Args:
+            services: None of them is live.
+
+        Raises:
+            SpecError: As ``check``; nothing was started then.
+        """
+        if not self._edges:
+            for service in services:
+                service.post(StartAsked())
+            return
+        order = self.check()
+        asked = {service.id: service for service in services}
+        # All that have to wait are held first: else one whose turn is late in the loop would look, to those that are
+        # decided on the way, as if nobody had started it, or still be where its last run has left it.
+        for id in (id for level in order.levels for id in level if id in asked):
+            if id in self._edges:
+                asked[id].post(StartHeld(why="waits for its turn"))
+        for id in (id for level in order.levels for id in level if id in asked):
+            if id in self._edges:
+                self._decide(id)
+            else:
+                asked[id].post(StartAsked())
+
+    def bar(self, services: Iterable[Service], error: SpecError) -> None:
+        """End services FATAL whose place in the order cannot be."""
+        for service in services:
+            service.post(StartHeld(why="waits for its turn"))
+            service.post(StartBarred(error=error))
+
+    def hear(self, id: str, report: Report | None) -> None:
+        """Take note that a service has changed its state, or (None) that its program was started.
+
+        What follows is done here and now, but one after the other: a chain of services, each of which follows the one
+        before, may be as long as it likes.
+        """
+        if id not in self._dependents:
+            return
+        self._changed.append((id, report))
+        if self._at_work:
+            return
+        self._at_work = True
+        try:
+            while self._changed:
+                self._follow(*self._changed.popleft())
+        finally:
+            self._at_work = False
+
+    def _follow(self, id: str, report: Report | None) -> None:
+        for dependent, edge in list(self._dependents.get(id, {}).items()):
+            service = self._services.get(dependent)
+            if service is None:
+                continue
+            if service.is_held:
+                self._decide(dependent)
+            elif report is not None:
+                self._pass_on(service, edge, report)
+
+    def _pass_on(self, service: Service, edge: After, report: Report) -> None:
+        """Let a service that was started share the fate of one that it depends on, as far as it wishes to."""
+        if not service.state.is_live:
+            return
+        if edge.on_restart == "restart" and report.state is State.RUNNING and service.state is not State.BACKOFF:
+            service.post(RestartAsked())
+        waited_for = edge.until in ("finished", "success") and report.state is State.FINISHED
+        if edge.on_end == "stop" and report.state.is_final and not waited_for:
+            service.post(StopAsked(why=f"{edge.name!r} is {report.state}, and it is not to run without"))
+
+    def _decide(self, id: str) -> None:
+        service = self._services[id]
+        edges = self._edges.get(id, ())
+        facts = {edge.name: self._services[edge.name].fact() for edge in edges if edge.name in self._services}
+        match decide(edges, facts):
+            case Go():
+                service.post(Released())
+            case Wait() as wait:
+                service.post(StartHeld(why=str(wait)))
+            case Barred() as barred:
+                service.post(StartBarred(error=NotReady(f"{id!r} {barred}", id=id, status=service.status(lines=False))))

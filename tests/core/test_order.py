@@ -1,0 +1,182 @@
+"""Who waits for whom: against a naive model that only knows paths."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aioverseer.core.errors import DependencyCycle, SpecError
+from aioverseer.core.order import After, Barred, Fact, Go, Order, Until, Wait, as_after, decide
+from aioverseer.core.state import State
+
+NAMES = "abcdef"
+UNTILS: tuple[Until, ...] = get_args(Until)
+EDGES = st.builds(After, st.sampled_from(NAMES), st.sampled_from(UNTILS), hard=st.booleans())
+FACTS = st.builds(
+    Fact,
+    state=st.sampled_from([state for state in State if state is not State.UNKNOWN]),
+    started=st.booleans(),
+    readied=st.booleans(),
+    success=st.booleans(),
+)
+
+
+def unique(edges: list[After]) -> list[After]:
+    """One edge to each name."""
+    return list({edge.name: edge for edge in edges}.values())
+
+
+GRAPHS = st.fixed_dictionaries({name: st.lists(EDGES, max_size=3).map(unique) for name in NAMES})
+ACYCLIC = GRAPHS.map(lambda graph: {id: [e for e in edges if e.name < id] for id, edges in graph.items()})
+
+
+def reaches(graph: dict[str, list[After]], start: str, goal: str, most: int = len(NAMES)) -> bool:
+    """Whether a chain of at most so many edges leads from one to the other."""
+    return most > 0 and any(e.name == goal or reaches(graph, e.name, goal, most - 1) for e in graph.get(start, ()))
+
+
+def longest(graph: dict[str, list[After]], id: str) -> int:
+    """The longest chain that starts there."""
+    return max((1 + longest(graph, edge.name) for edge in graph[id]), default=0)
+
+
+@given(graph=GRAPHS)
+@settings(deadline=None)
+def test_a_circle_is_found_exactly_where_there_is_one(graph: dict[str, list[After]]) -> None:
+    """And the path in the message is a circle of edges that exist."""
+    circles = [id for id in NAMES if reaches(graph, id, id)]
+    if not circles:
+        Order(graph)
+        return
+    with pytest.raises(DependencyCycle) as caught:
+        Order(graph)
+    path: Any = caught.value.value
+    assert path[0] == path[-1]
+    assert len(path) == len(set(path)) + 1
+    assert all(b in {edge.name for edge in graph[a]} for a, b in itertools.pairwise(path))
+    assert " -> ".join(path) in str(caught.value)
+
+
+@given(graph=ACYCLIC)
+@settings(deadline=None)
+def test_levels_are_the_longest_chains(graph: dict[str, list[After]]) -> None:
+    """Upwards for the start, downwards for the stop; everybody once."""
+    order = Order(graph)
+    needed: dict[str, list[After]] = {id: [] for id in NAMES}
+    for id, edges in graph.items():
+        for edge in edges:
+            needed[edge.name].append(After(id))
+    for levels, model in ((order.levels, graph), (order.stop_levels, needed)):
+        assert {id: number for number, level in enumerate(levels) for id in level} == {
+            id: longest(model, id) for id in NAMES
+        }
+        assert all(list(level) == sorted(level) and level for level in levels)
+
+
+@given(edges=st.lists(EDGES, max_size=4).map(unique), facts=st.dictionaries(st.sampled_from(NAMES), FACTS))
+@settings(max_examples=500)
+def test_decisions_are_those_of_the_naive_model(edges: list[After], facts: dict[str, Fact]) -> None:
+    """It waits for what may still come, and is barred by what it needs and cannot come any more."""
+    came: dict[str, Callable[[Fact], bool]] = {
+        "started": lambda fact: fact.started,
+        "ready": lambda fact: fact.state is State.RUNNING or (fact.state is State.FINISHED and fact.readied),
+        "finished": lambda fact: fact.state in (State.FINISHED, State.INTERRUPT, State.FATAL) and fact.started,
+        "success": lambda fact: fact.success,
+    }
+    over = {id for id, fact in facts.items() if fact.state in (State.FINISHED, State.INTERRUPT, State.FATAL)}
+    missing = [e for e in edges if e.name not in facts or not came[e.until](facts[e.name])]
+    lost = [e for e in missing if e.hard and (e.name not in facts or e.name in over)]
+    hoped = [e for e in missing if e.name in facts and e.name not in over]
+    verdict = decide(edges, facts)
+    if lost:
+        assert isinstance(verdict, Barred)
+        assert tuple(lost) == verdict.edges
+    elif hoped:
+        assert Wait(edges=tuple(hoped)) == verdict
+    else:
+        assert Go() == verdict
+
+
+@given(graph=ACYCLIC, data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_a_start_ends_with_everybody_decided(graph: dict[str, list[After]], data: st.DataObject) -> None:
+    """Whatever fails on the way: in any order, each is started once, after what it needs, or barred; none waits on."""
+    facts = {id: Fact(state=State.STARTING) for id in NAMES}
+    live: set[str] = set()
+    open_ones = set(NAMES)
+    for _ in range(100):
+        for id in sorted(open_ones):
+            match decide(graph[id], facts):
+                case Go():
+                    open_ones.discard(id)
+                    live.add(id)
+                case Barred(edges=edges):
+                    assert all(facts[edge.name].state.is_final for edge in edges)
+                    open_ones.discard(id)
+                    facts[id] = Fact(state=State.FATAL)
+                case Wait(edges=edges):
+                    assert all(not facts[edge.name].state.is_final for edge in edges)
+        if not live:
+            break
+        id = data.draw(st.sampled_from(sorted(live)))
+        now = facts[id]
+        if not now.started:
+            dies = data.draw(st.booleans())
+            facts[id] = Fact(state=State.FATAL) if dies else Fact(state=State.STARTING, started=True)
+        elif not now.readied:
+            facts[id] = Fact(state=State.RUNNING, started=True, readied=True)
+        else:
+            success = data.draw(st.booleans())
+            state = State.FINISHED if success else data.draw(st.sampled_from([State.INTERRUPT, State.FINISHED]))
+            facts[id] = Fact(state=state, started=True, readied=True, success=success)
+        if facts[id].state.is_final:
+            live.discard(id)
+    assert set() == open_ones
+
+
+def test_a_name_that_is_not_there_is_refused_with_its_path() -> None:
+    """Unless it is not needed."""
+    with pytest.raises(SpecError, match=re.escape("(path: web -> db)")):
+        Order({"web": [After("db")]})
+    assert (("web",),) == Order({"web": [After("db", hard=False)]}).levels
+
+
+def test_the_shortest_circle_is_shown() -> None:
+    """Of several, the one that is read most easily."""
+    needs = {"a": [After("b")], "b": [After("c")], "c": [After("a"), After("d")], "d": [After("c", hard=False)]}
+    with pytest.raises(DependencyCycle, match="c -> d -> c"):
+        Order(needs)
+
+
+@pytest.mark.parametrize(
+    ("given_value", "kept"),
+    [
+        ("db", (After("db"),)),
+        (After("db", "started"), (After("db", "started"),)),
+        (["db", After("x", hard=False)], (After("db"), After("x", hard=False))),
+        ({"migrate": "success"}, (After("migrate", "success"),)),
+        ((), ()),
+    ],
+)
+def test_the_option_has_several_forms(given_value: Any, kept: tuple[After, ...]) -> None:
+    """A name, an After, a list of them, a dict."""
+    assert kept == as_after(given_value, owner="web")
+
+
+def test_what_after_refuses() -> None:
+    """Each value by its name; and a service that waits for itself is the smallest circle."""
+    with pytest.raises(DependencyCycle, match="is itself"):
+        as_after("web", owner="web")
+    bad: list[dict[str, Any]] = [
+        {"name": ""}, {"name": 5}, {"name": "x", "until": "up"}, {"name": "x", "on_end": "restart"},
+        {"name": "x", "on_restart": "stop"}, {"name": "x", "hard": "yes"},
+    ]  # fmt: skip
+    for options in bad:
+        with pytest.raises(SpecError, match=list(options)[-1]):
+            After(**options)

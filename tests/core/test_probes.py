@@ -1,0 +1,112 @@
+"""Probes as values: what they take, how they are put together, when the answer is known."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aioverseer import SpecError, ready
+from aioverseer.core.probes import AllOf, AnyOf, Probe, is_fulfilled, leaves, pause_before_next, pending
+
+LEAVES = [ready.tcp(port) for port in range(1, 6)]
+PROBES = st.recursive(
+    st.sampled_from(LEAVES),
+    lambda inner: st.tuples(inner, inner, st.booleans()).map(lambda t: t[0] & t[1] if t[2] else t[0] | t[1]),
+    max_leaves=8,
+)
+DONE = st.sets(st.sampled_from(LEAVES))
+
+
+def naive(probe: Probe, done: set[Probe]) -> bool:
+    """By the words: all, any, or itself."""
+    if isinstance(probe, AllOf):
+        return all(naive(part, done) for part in probe.probes)
+    if isinstance(probe, AnyOf):
+        return any(naive(part, done) for part in probe.probes)
+    return probe in done
+
+
+@given(probe=PROBES, done=DONE)
+def test_it_is_fulfilled_when_its_words_say_so(probe: Probe, done: set[Probe]) -> None:
+    """However it was nested."""
+    assert naive(probe, done) == is_fulfilled(probe, done)
+
+
+@given(probe=PROBES, done=DONE)
+def test_what_still_matters(probe: Probe, done: set[Probe]) -> None:
+    """With all of it the answer is yes; without any of it nothing else can change the answer."""
+    left = pending(probe, done)
+    assert left <= set(leaves(probe)) - done
+    assert naive(probe, done | left)
+    others = set(LEAVES) - left
+    assert naive(probe, done) == naive(probe, done | others)
+    assert bool(left) != naive(probe, done)
+
+
+def test_chains_are_flat_and_read_as_sentences() -> None:
+    """As they were written."""
+    a, b, c = LEAVES[:3]
+    assert AllOf(probes=(a, b, c)) == a & b & c
+    assert (a, b) == leaves((a | b) & a)
+    assert "(tcp 127.0.0.1:1 or tcp 127.0.0.1:2) and tcp 127.0.0.1:3" == str((a | b) & c)
+    assert "a line with 'up' on stderr" == str(ready.line("up", stream="stderr"))
+    with pytest.raises(TypeError):
+        a & 5  # type: ignore[operator]  # what the test is about
+
+
+def test_equal_probes_are_one() -> None:
+    """They are values."""
+    assert ready.line("up") == ready.line(re.compile("up"))
+    assert (ready.tcp(1),) == leaves(ready.tcp(1) & ready.tcp(1))
+
+
+@pytest.mark.parametrize(
+    ("waited", "took", "seconds"),
+    [(0, 0, 0.005), (0.25, 0, 0.005), (1, 0, 0.02), (10, 0.001, 0.2), (3600, 0, 1), (0, 0.04, 0.04), (0, 5, 1)],
+)
+def test_the_pause_grows_with_the_time_that_has_been_waited(waited: float, took: float, seconds: float) -> None:
+    """Two per cent of it, from 5 ms to 1 s, and never less than an attempt takes."""
+    assert pytest.approx(seconds) == pause_before_next(waited=waited, took=took)
+
+
+async def needs_two(_a: object, _b: object) -> None:
+    """A function that cannot be called."""
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda: ready.tcp(0), "port=0"),
+        (lambda: ready.tcp(65536), "port=65536"),
+        (lambda: ready.tcp(True), "port=True"),
+        (lambda: ready.tcp("80"), "port='80'"),  # type: ignore[arg-type]
+        (lambda: ready.tcp(80, host=""), "host=''"),
+        (lambda: ready.unix(""), "path=''"),
+        (lambda: ready.file(5), "path=5"),  # type: ignore[arg-type]
+        (lambda: ready.line("("), "no regular expression"),
+        (lambda: ready.line("x", stream="both"), "stream='both'"),  # type: ignore[arg-type]
+        (ready.command, "name the command"),
+        (lambda: ready.command("x", "a\0b"), "NUL"),
+        (lambda: ready.fd(2), "number=2"),
+        (lambda: ready.fd(10), "number=10"),
+        (lambda: ready.check(5), "cannot be called"),  # type: ignore[arg-type]
+        (lambda: ready.check(needs_two), "takes too much"),  # type: ignore[arg-type]
+        (lambda: ready.http("localhost:80"), "no URL"),
+        (lambda: ready.http("http://x", status=99), "no status"),
+    ],
+)
+def test_what_a_probe_refuses_is_named(make: Any, hint: str) -> None:
+    """With what to do instead."""
+    with pytest.raises(SpecError, match=re.escape(hint)):
+        make()
+
+
+def test_http_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the program is described, and not when it is started at night."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(SpecError, match=re.escape("pip install 'aioverseer[http]'")):
+        ready.http("http://127.0.0.1:80/")
