@@ -663,7 +663,8 @@ class Process:
             cancelled = await settle(self._feeder, within=_MARGIN) or cancelled
         if self.spec.leftovers == "kill":
             child.sweep()
-            if self._hooks is None or (self.state is State.STOPPING and not self.is_unwell):
+            last = self._hooks is None or (self.state is State.STOPPING and not self.is_unwell)
+            if last and child.may_have_left():
                 # Nothing follows, so it is worth a look at every process of the machine. A Service that is to be
                 # restarted by its policy must not do that for each run.
                 left, struck = await settle_work(child.sweep_all, within=_MARGIN)

@@ -292,6 +292,10 @@ class RunningChild:
         """Take note; see ``seam.Child``."""
         self.swept = True
 
+    def may_have_left(self) -> bool:
+        """Return False: it has started nothing."""
+        return False
+
     async def sweep_all(self) -> tuple[Survivor, ...]:
         """Do nothing: there is nobody; see ``seam.Child``."""
         return ()

@@ -147,6 +147,10 @@ class SystemChild:
         except OSError:  # mostly: nothing is left
             return
 
+    def may_have_left(self) -> bool:
+        """Return whether ``sweep_all`` could find anything; see ``seam.Child``."""
+        return self._cage.may_have_left()
+
     async def sweep_all(self) -> tuple[Survivor, ...]:
         """Kill what has left the group too; see ``seam.Child``."""
         return await self._cage.sweep()

@@ -122,6 +122,10 @@ class Child(Protocol):
         """Kill what the ended leader left in its group. Never raises for what is gone."""
         ...
 
+    def may_have_left(self) -> bool:
+        """Return whether ``sweep_all`` could find anything; False is certain, and mostly known by few looks."""
+        ...
+
     async def sweep_all(self) -> tuple[Survivor, ...]:
         """Kill all that the ended runs of this host have left behind, outside of their groups too.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from aioverseer.system.containment import procfs
 from aioverseer.system.containment.runs import Runs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -45,3 +46,119 @@ def test_a_look_at_a_process_goes_on_while_runs_end_in_other_threads() -> None:
             other.join()
         stranger.kill()
         stranger.wait()
+
+
+class World:
+    """What the kernel would tell; and which processes were looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self.last = 1000
+        self.environments: dict[int, bytes] = {}
+        self.seen: list[int] = []
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+        monkeypatch.setattr(procfs, "HAS_PROC", True)
+        monkeypatch.setattr(procfs, "last_pid", lambda: self.last)
+        monkeypatch.setattr(procfs, "environment_of", self.environment_of)
+        monkeypatch.setattr(procfs, "state_of", lambda pid: "S" if pid in self.environments else "X")
+
+    def environment_of(self, pid: int) -> bytes:
+        """As of a process that is there, or of none."""
+        self.seen.append(pid)
+        return self.environments.get(pid, b"")
+
+    def spawn(self, runs: Runs) -> tuple[int, int]:
+        """A run of the host."""
+        run = runs.begin()
+        self.last += 1
+        runs.adopt(self.last)
+        return run, self.last
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """In the place of /proc."""
+    return World(monkeypatch)
+
+
+def test_after_runs_between_which_nobody_else_was_made_nothing_is_looked_at(world: World) -> None:
+    """A crowd of programs that end at once costs no look at the processes of the machine."""
+    runs = Runs()
+    crowd = [world.spawn(runs) for _ in range(32)]
+    for run, pid in crowd:
+        runs.end(run, pid, kept=False)
+        assert runs.begin_sweep() is None
+    assert [] == world.seen
+
+
+def test_only_those_are_looked_at_that_were_made_since(world: World) -> None:
+    """By this host or by others; one that is gone, or of somebody else, is no reason for a sweep."""
+    runs = Runs()
+    first = world.spawn(runs)
+    world.last += 2
+    world.environments[world.last] = b"HOME=/\0"
+    world.spawn(runs)
+    runs.end(*first, kept=False)
+    assert runs.begin_sweep() is None
+    assert {1002, 1003} == set(world.seen)
+
+
+@pytest.mark.parametrize("environment", [b"", "marked"])
+def test_one_that_may_have_been_left_behind_is_a_reason_for_a_sweep(world: World, environment: bytes | str) -> None:
+    """It bears the marker of the run, or is in the middle of an exec and shows nothing."""
+    runs = Runs()
+    run, pid = world.spawn(runs)
+    world.last += 1
+    word = f"AIOVERSEER_RUN={runs.marker.word(run, kept=False)}".encode()
+    world.environments[world.last] = word if environment == "marked" else b""
+    assert runs.begin_sweep() is None  # it lives
+    runs.end(run, pid, kept=False)
+    mark = runs.begin_sweep()
+    assert mark is not None
+    del world.environments[world.last]
+    runs.swept(mark)
+    assert runs.begin_sweep() is None
+
+
+@pytest.mark.parametrize("reason", ["it has lived for long", "numbers came round", "too many were made", "no number"])
+def test_where_numbers_prove_nothing_every_process_is_looked_at(
+    world: World, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep is asked for."""
+    runs = Runs()
+    run, pid = world.spawn(runs)
+    if reason == "it has lived for long":
+        world.now += 1
+    elif reason == "numbers came round":
+        world.last = 300
+    elif reason == "too many were made":
+        world.last += 100
+    else:
+        monkeypatch.setattr(procfs, "last_pid", lambda: None)
+    runs.end(run, pid, kept=False)
+    assert runs.begin_sweep() is not None
+
+
+def test_a_number_that_was_ours_before_is_looked_at_when_it_was_given_away_again(world: World) -> None:
+    """What counts is whose it was given last."""
+    runs = Runs()
+    old = world.spawn(runs)
+    runs.end(*old, kept=False)
+    assert runs.begin_sweep() is None
+    world.now += 0.2
+    world.last = 999
+    young = world.spawn(runs)
+    world.last += 1  # the number of the old one
+    world.environments[world.last] = f"AIOVERSEER_RUN={runs.marker.word(young[0], kept=False)}".encode()
+    runs.end(*young, kept=False)
+    assert (1000, 1001) == (young[1], world.last)
+    assert runs.begin_sweep() is not None
+
+
+def test_what_is_remembered_of_runs_is_bounded(world: World) -> None:
+    """Ten thousand runs leave no more behind than the last ones."""
+    runs = Runs()
+    for _ in range(10_000):
+        world.now += 0.01
+        runs.end(*world.spawn(runs), kept=False)
+    assert (len(runs._spawned) <= 30, len(runs._sessions)) == (True, 256)

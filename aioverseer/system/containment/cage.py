@@ -47,6 +47,7 @@ class Cage:
     def adopt(self, pid: int) -> None:
         """Take note of the child that was spawned."""
         self._pid = pid
+        self._runs.adopt(pid)
         if self.shim is not None:
             self.shim.adopted()
         if self._table is not None:
@@ -69,6 +70,10 @@ class Cage:
     def left(self) -> tuple[Survivor, ...]:
         """Return what a run whose leftovers are kept has left behind."""
         return tuple(Survivor(pid=pid, command=procfs.command_of(pid)) for pid in self._runs.left_by(self._run))
+
+    def may_have_left(self) -> bool:
+        """Return whether a sweep could find anything."""
+        return self._runs.begin_sweep() is not None
 
     async def sweep(self) -> tuple[Survivor, ...]:
         """See ``sweep_strays``."""

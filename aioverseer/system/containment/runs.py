@@ -7,10 +7,10 @@ once. Killing is done elsewhere.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 import time
-from collections import deque
 
 from aioverseer.system.containment import procfs
 from aioverseer.system.containment.marker import Marker
@@ -19,6 +19,15 @@ __all__ = ["Runs", "runs"]
 
 _REMEMBERED = 5.0
 """Seconds for which the session of an ended run is known: its number may be given away once it is empty."""
+
+_SESSIONS = 256
+"""Sessions that are known at most."""
+
+_YOUNG = 0.25
+"""Seconds for which numbers of processes are taken to rise: no kernel gives away all 32,768 of them in that time."""
+
+_FEW = 64
+"""Processes that are looked at one by one, rather than all of the machine: half a millisecond."""
 
 
 class Runs:
@@ -29,10 +38,14 @@ class Runs:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._live: set[int] = set()
-        self._sessions: deque[tuple[int, float]] = deque(maxlen=256)
+        self._spawned: dict[int, float] = {}
+        """When the children of the last moments were adopted, oldest first."""
+        self._sessions: dict[int, float] = {}
+        """When the last sessions lost their leaders, oldest first."""
         self._ended: int = 0
         self._swept: int = 0
-        self._alone: int | None = None
+        self._oldest: tuple[float, int] | None = None
+        """When and as what the first child was adopted, of those whose runs ended since the last sweep."""
 
     def begin(self) -> int:
         """Return the number of a new run, which lives from now on; before its spawn, so that no sweep can hit it."""
@@ -41,31 +54,69 @@ class Runs:
             self._live.add(run)
         return run
 
+    def adopt(self, pid: int) -> None:
+        """Take note of the child of a run."""
+        now = time.monotonic()
+        with self._lock:
+            # Put in again, not changed in place: the order is by time.
+            self._spawned.pop(pid, None)
+            self._spawned[pid] = now
+            _forget(self._spawned, now - _YOUNG)
+
     def end(self, run: int, pid: int | None, *, kept: bool) -> None:
         """Take note of the end of a run: what bears its marker is a stray from now on, unless it is kept."""
+        now = time.monotonic()
         with self._lock:
             self._live.discard(run)
             if pid is None or kept:
                 return
-            self._alone = pid if self._ended == self._swept else None
             self._ended += 1
-            self._sessions.append((pid, time.monotonic()))
+            adopted = (self._spawned.get(pid, -math.inf), pid)
+            self._oldest = adopted if self._oldest is None else min(self._oldest, adopted)
+            self._sessions.pop(pid, None)
+            self._sessions[pid] = now
+            _forget(self._sessions, now - _REMEMBERED)
+            if len(self._sessions) > _SESSIONS:
+                del self._sessions[next(iter(self._sessions))]
 
     def begin_sweep(self) -> int | None:
         """Return what to pass to ``swept``; None where nothing can be found, as nothing has ended since the last."""
         with self._lock:
             if self._ended == self._swept or not procfs.HAS_PROC:
                 return None
-            if self._alone is not None and procfs.last_pid() == self._alone:
-                # The kernel has made no process since: the one that has ended has started none.
-                self._swept = self._ended
-                return None
-            return self._ended
+            mark, suspects = self._ended, self._suspects()
+        if suspects is None or any(map(self._may_be_stray, suspects)):
+            return mark
+        self.swept(mark)
+        return None
+
+    def _suspects(self) -> list[int] | None:
+        """Return the processes that the runs to sweep after can have started; None where that is not known.
+
+        All of them are younger than the first child of those runs, so their numbers are higher, as long as the kernel
+        has not come round to the low ones again. Those that this host has started itself meanwhile are none.
+        """
+        now, last = time.monotonic(), procfs.last_pid()
+        if self._oldest is None or last is None:
+            return None
+        adopted, first = self._oldest
+        if now - adopted > _YOUNG or not first <= last <= first + len(self._spawned) + _FEW:
+            return None
+        suspects = [pid for pid in range(first + 1, last + 1) if self._spawned.get(pid, -math.inf) < adopted]
+        return suspects if len(suspects) <= _FEW else None
+
+    def _may_be_stray(self, pid: int) -> bool:
+        """Return whether it is one, or shows no environment: it may be in the middle of an exec."""
+        if self.is_stray(pid):
+            return True
+        return not procfs.environment_of(pid) and procfs.state_of(pid) not in "ZX"
 
     def swept(self, mark: int) -> None:
         """Take note of a sweep that has found nothing any more."""
         with self._lock:
             self._swept = max(self._swept, mark)
+            if self._swept == self._ended:
+                self._oldest = None
 
     def is_stray(self, pid: int) -> bool:
         """Return whether a process is what an ended run has left behind."""
@@ -82,11 +133,7 @@ class Runs:
             session = os.getsid(pid)
         except OSError:
             return False
-        since = time.monotonic() - _REMEMBERED
-        with self._lock:
-            # Not read as it stands: it raises when another thread ends a run meanwhile.
-            sessions = tuple(self._sessions)
-        if not any(session == known and at >= since for known, at in sessions):
+        if self._sessions.get(session, -_REMEMBERED) < time.monotonic() - _REMEMBERED:
             return False
         try:
             # A session with a leader is another one: ours is gone.
@@ -103,6 +150,13 @@ class Runs:
             if mark is not None and mark[0] == run:
                 found.append(pid)
         return found
+
+
+def _forget(times: dict[int, float], since: float) -> None:
+    """Drop what is older, up to two: at one for each that is added it stays as short as it can be."""
+    for _ in range(2):
+        if times and times[oldest := next(iter(times))] < since:
+            del times[oldest]
 
 
 class _Current:
