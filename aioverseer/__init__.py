@@ -5,12 +5,14 @@ This is the public face: names are re-exported here, and made elsewhere.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING
 
 if sys.platform == "win32":
     raise ImportError("aioverseer needs sessions, process groups and POSIX signals: use WSL on Windows")
 
+from aioverseer.body import Body
 from aioverseer.core.backoff import Backoff
 from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.errors import (
@@ -41,9 +43,7 @@ from aioverseer.core.lines import (
     Dropped,
     Line,
 )
-from aioverseer.core.liveness import Alive
 from aioverseer.core.logs import LogBridge, LogFile
-from aioverseer.core.order import After
 from aioverseer.core.restart import Restart
 from aioverseer.core.spec import Spec, SpecOptions
 from aioverseer.core.state import Exit, State
@@ -57,7 +57,9 @@ from aioverseer.service import Service
 
 if TYPE_CHECKING:
     from aioverseer import ready as ready
-    from aioverseer.threaded import ThreadedOverseer, ThreadedService
+    from aioverseer.core.liveness import Alive
+    from aioverseer.core.order import After
+    from aioverseer.threaded import ThreadedEvents, ThreadedOverseer, ThreadedService
 
 __version__ = "0.1.0"
 
@@ -67,6 +69,7 @@ __all__ = [
     "After",
     "Alive",
     "Backoff",
+    "Body",
     "Containment",
     "ContainmentError",
     "ContinuedBytes",
@@ -108,6 +111,7 @@ __all__ = [
     "StopReport",
     "Subscription",
     "Survivor",
+    "ThreadedEvents",
     "ThreadedOverseer",
     "ThreadedService",
     "UnknownService",
@@ -115,14 +119,22 @@ __all__ = [
 ]
 
 
+_LATE = {
+    "Alive": "aioverseer.core.liveness",
+    "After": "aioverseer.core.order",
+    "ThreadedEvents": "aioverseer.threaded",
+    "ThreadedOverseer": "aioverseer.threaded",
+    "ThreadedService": "aioverseer.threaded",
+}
+"""What few applications need is imported when it is first asked for."""
+
+
 def __getattr__(name: str) -> object:
-    """Import the threaded face when it is first asked for: an async application never needs it."""
+    """Import what is imported late."""
     if name == "ready":
-        import importlib  # noqa: PLC0415  # few programs have probes
-
         return importlib.import_module("aioverseer.ready")
-    if name in ("ThreadedOverseer", "ThreadedService"):
-        from aioverseer import threaded  # noqa: PLC0415  # see above
-
-        return getattr(threaded, name)
+    if name in _LATE:
+        found = getattr(importlib.import_module(_LATE[name]), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

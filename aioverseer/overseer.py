@@ -19,6 +19,7 @@ from typing import Any, Literal, Self, Unpack, cast, overload
 
 import anyio
 
+from aioverseer.body import Body
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.containment import AskedContainment, Containment, Survivor, check_asked
 from aioverseer.core.errors import (
@@ -149,6 +150,7 @@ class Overseer:
         self._closing: asyncio.Future[None] | None = None
         self._critical: CriticalServiceEnded | None = None
         self._body: asyncio.Task[Any] | None = None
+        self._bodies: set[Body] = set()
         self._cancelled: asyncio.Task[Any] | None = None
         """The task whose block was cancelled, because a critical service has ended."""
 
@@ -247,10 +249,14 @@ class Overseer:
         _log.error("%s: critical service %s is %s: stopping all", self.name, service.id, service.state)
         if self._closing is not None and not self._closing.done():
             self._closing.set_result(None)
-        if self._body is not None and not self._body.done():
+        # A block within the block learns of it first, and the other one by its error.
+        inner = any(body.task is self._body for body in self._bodies)
+        if self._body is not None and not self._body.done() and not inner:
             # As a task group does it: counted, so that it can be told apart from a cancellation by somebody else.
             self._cancelled, self._body = self._body, None
             self._cancelled.cancel()
+        for body in tuple(self._bodies):
+            body.end()
 
     async def _leave(self) -> StopFailed | None:
         """Have the host task stop everything, wait for it through any cancellation, and return what survived."""
@@ -730,6 +736,14 @@ class Overseer:
             await service.undo("the call that started it was cancelled")
 
     # News.
+
+    def body(self) -> Body:
+        """Return a context manager for a block that is to end with a critical service: ``with overseer.body():``.
+
+        As for the block of ``async with overseer`` itself: the task that runs it is cancelled at once, and
+        CriticalServiceEnded comes out of it. For where the overseer is entered by another task, as in a fixture.
+        """
+        return Body(self._bodies, lambda: self._critical)
 
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from aioverseer import (
+    Body,
     Containment,
     Dropped,
     Event,
@@ -35,7 +36,7 @@ from aioverseer import (
     Why,
 )
 
-__all__ = ["ThreadedOverseer", "ThreadedService"]
+__all__ = ["ThreadedEvents", "ThreadedOverseer", "ThreadedService"]
 
 T = TypeVar("T")
 
@@ -110,6 +111,10 @@ class ThreadedEvents(Iterator[Event]):
         if event is None:
             raise StopIteration
         return event
+
+    def get_nowait(self) -> Event | None:
+        """Return the next event, or None when there is none at the moment."""
+        return self._loop.ask(self._events.get_nowait)
 
     async def _next(self) -> Event | None:
         return await anext(self._events, None)
@@ -404,6 +409,14 @@ class ThreadedOverseer:
     def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
         """Stop all services and return who needed what; see ``Overseer.stop_all``."""
         return self._loop.run(partial(self._overseer.stop_all, kill))
+
+    def body(self) -> Body:
+        """Return a context manager for a block that is to end with a critical service; see ``Overseer.body``.
+
+        In a task of an event loop of the caller that task is cancelled at once. Plain code cannot be interrupted: it
+        is told at the end of the block.
+        """
+        return self._overseer.body()
 
     def events(self, *, since: int | None = None) -> ThreadedEvents:
         """Return the transitions of all services as an iterator; see ``Overseer.events``."""

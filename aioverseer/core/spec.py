@@ -12,17 +12,19 @@ import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
-from aioverseer.core.liveness import Alive
 from aioverseer.core.logs import Log, as_logs
-from aioverseer.core.order import After, Until, as_after
 from aioverseer.core.paths import PathLike
-from aioverseer.core.probes import OutputLine, Probe, leaves
 from aioverseer.core.restart import Restart
+
+if TYPE_CHECKING:  # few programs have any of these, and most hosts need not import what they are made of
+    from aioverseer.core.liveness import Alive
+    from aioverseer.core.order import After, Until
+    from aioverseer.core.probes import Probe
 
 __all__ = ["Feed", "HasDescriptor", "Leftovers", "Output", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
 
@@ -252,16 +254,15 @@ class Spec:
             settle(self, "rlimits", check.rlimits(self.rlimits))
         check.kind("stop", self.stop, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)")
         check.kind("restart", self.restart, Restart, 'a Restart, for example Restart("always")')
-        check.readiness(self.ready)
-        if self.ready is not None and self.output != "read":
-            for leaf in leaves(self.ready):
-                if isinstance(leaf, OutputLine):
-                    raise check.refuse("ready", str(leaf), f"needs lines, and output={self.output!r} gives none")
+        if self.ready is not None:
+            check.readiness(self.ready, self.output)
         if self.ready_timeout is not None:
             settle(self, "ready_timeout", check.seconds("ready_timeout", self.ready_timeout))
         if self.alive is not None:
-            check.kind("alive", self.alive, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
+            check.liveness(self.alive)
         if self.after != ():
+            from aioverseer.core.order import as_after  # noqa: PLC0415  # as above: few have an order
+
             settle(self, "after", as_after(self.after, owner=self.id))
         check.kind("critical", self.critical, bool, "True or False")
         check.kind("group", self.group, str, "a str")
@@ -377,12 +378,20 @@ class _Checker:
             if getattr(spec, name):
                 raise self.refuse("output", spec.output, f"cannot go with {name}=True, which reads it: leave one out")
 
-    def readiness(self, value: object) -> None:
-        if value is None:
-            return
+    def readiness(self, value: object, output: str) -> None:
+        from aioverseer.core.probes import OutputLine, Probe, leaves  # noqa: PLC0415  # few programs have probes
+
         if not isinstance(value, Probe):
             hint = ": wrap it in ready.check(...)" if callable(value) else ": pass for example ready.tcp(8000)"
             raise SpecError(f"service {self._id!r}: ready={value!r} is no probe{hint}", option="ready", value=value)
+        for leaf in leaves(value) if output != "read" else ():
+            if isinstance(leaf, OutputLine):
+                raise self.refuse("ready", str(leaf), f"needs lines, and output={output!r} gives none")
+
+    def liveness(self, value: object) -> None:
+        from aioverseer.core.liveness import Alive  # noqa: PLC0415  # few programs are asked whether they are alive
+
+        self.kind("alive", value, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
 
     def window(self, option: str, value: object) -> None:
         match value:

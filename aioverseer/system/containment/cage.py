@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from aioverseer.core.containment import AskedContainment, Containment, Facilities, Survivor, decide
-from aioverseer.system.containment import guardian as guardians
-from aioverseer.system.containment import procfs, shims
+from aioverseer.system.containment import procfs
 from aioverseer.system.containment.runs import Runs, runs
-from aioverseer.system.containment.sweep import Sweeper
-from aioverseer.system.containment.table import Table, boot_time
+
+if TYPE_CHECKING:
+    from aioverseer.system.containment.guardian import Guarding
+    from aioverseer.system.containment.shims import Shim
+    from aioverseer.system.containment.table import Table
 
 __all__ = ["Cage", "Cages"]
 
@@ -34,8 +38,8 @@ class Cage:
         self._table = table
         self._place = 0
         self._pid: int | None = None
-        self.shim: shims.Shim | None = None
-        self._before = 0 if table is None else boot_time()
+        self.shim: Shim | None = None
+        self._before = 0 if table is None else table.now()
 
     def environment(self, given: Mapping[str, str] | None) -> Mapping[str, str] | Mapping[bytes, bytes]:
         """Return the environment for the child: what was given, or the host's when None, and the marker."""
@@ -97,6 +101,8 @@ async def sweep_strays() -> tuple[Survivor, ...]:
 
 
 async def _sweep(known: Runs, mark: int) -> tuple[Survivor, ...]:
+    from aioverseer.system.containment.sweep import Sweeper  # noqa: PLC0415  # most hosts never need one
+
     survivors = await Sweeper(known.is_stray).sweep()
     if not survivors:
         known.swept(mark)
@@ -119,27 +125,39 @@ class Cages:
             ContainmentError: When it cannot be had.
         """
         self.asked: AskedContainment = asked
-        self._guarding = guardians.Guarding(self._decide)
-        self._decide()
+        self._guarding: Guarding | None = None
+        self._shimmed = False
+        # A lone Process asks for no more, and need not look for what it does not use.
+        self.containment = _basic(proc=procfs.HAS_PROC)
+        if asked != "basic":
+            self._decide()
 
     def _decide(self) -> None:
+        # Here and not above: who has nothing but Processes, or no overseer yet, imports them for nothing.
+        from aioverseer.system.containment import guardian, shims  # noqa: PLC0415
+
         found = Facilities(
             proc=procfs.HAS_PROC,
-            # A lone Process asks for no more: it need not look.
-            guardian=None if self.asked == "basic" else guardians.missing(),
+            guardian=guardian.missing(),
             shim=shims.missing() if self.asked == "strict" else None,
         )
-        self.containment: Containment = decide(self.asked, found)
-        self._guarded = self.containment.mechanism == "guardian"
+        self.containment = decide(self.asked, found)
         self._shimmed = self.containment.mechanism == "shim"
+        if self.containment.mechanism == "guardian":
+            self._guarding = self._guarding or guardian.Guarding(self._decide)
 
     async def prepare(self, *, kept: bool) -> Cage:
         """Return a cage for one launch; the guardian is armed then, where there is one. Safe to cancel."""
-        if self._guarded and not self._guarding.armed:
-            await self._guarding.arm()
-        cage = Cage(kept=kept, table=guardians.guardian().table if self._guarded else None)
+        table: Table | None = None
+        if self._guarding is not None and self.containment.mechanism == "guardian":
+            if not self._guarding.armed:
+                await self._guarding.arm()
+            table = self._guarding.table
+        cage = Cage(kept=kept, table=table)
         if self._shimmed:
-            cage.shim = shims.Shim(keep=kept)
+            from aioverseer.system.containment.shims import Shim  # noqa: PLC0415  # loaded already
+
+            cage.shim = Shim(keep=kept)
         return cage
 
     async def close(self) -> tuple[Survivor, ...]:
@@ -147,4 +165,10 @@ class Cages:
         try:
             return await sweep_strays()
         finally:
-            await self._guarding.close()
+            if self._guarding is not None:
+                await self._guarding.close()
+
+
+@functools.cache
+def _basic(*, proc: bool) -> Containment:
+    return decide("basic", Facilities(proc=proc, guardian=None, shim=None))

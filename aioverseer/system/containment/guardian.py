@@ -214,6 +214,11 @@ class Guarding:
         """Whether a start may go on."""
         return self._owner is not None and self._owner.armed
 
+    @property
+    def table(self) -> Table | None:
+        """Where children are entered; None while it is not armed."""
+        return None if self._owner is None else self._owner.table
+
     async def arm(self) -> None:
         """Return once the guardian is armed, or it is known that there can be none. Safe to cancel."""
         loop = asyncio.get_running_loop()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Mapping
 
 __all__ = ["VARIABLE", "Marker"]
@@ -24,7 +23,7 @@ class Marker:
     """The marker of one host process."""
 
     def __init__(self) -> None:
-        self.token = secrets.token_hex(8)
+        self.token = os.urandom(8).hex()
         self._found = re.compile(rf"{self.token}([-+])(\d+);".encode())
 
     def word(self, run: int, *, kept: bool) -> str:

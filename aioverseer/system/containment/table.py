@@ -40,6 +40,8 @@ class Table:
         self._free: list[int] = []
         self._used = 1
 
+    now = staticmethod(boot_time)
+
     def add(self, pid: int, before: int) -> int:
         """Enter a child that was spawned just now; return its place, 0 when the table is full.
 

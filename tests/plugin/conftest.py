@@ -1,0 +1,46 @@
+"""Tests of the pytest plugin run pytest in folders of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+SERVER = """
+    import socket, sys
+
+    SERVER = [sys.executable, "-S", "-u", __file__]
+
+    def ask(port, word):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(word)
+            return connection.recv(100)
+
+    if __name__ == "__main__":
+        listening = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+        print("listening")
+        while True:
+            other, _ = listening.accept()
+            word = other.recv(100)
+            if word == b"die":
+                print("told to die")
+                sys.exit(3)
+            other.sendall(word.upper())
+            other.close()
+"""
+"""A module for tests: a server that answers in capitals, and ends when it is told to."""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A folder for tests that can import the server."""
+    pytester.makepyfile(server=SERVER)
+    pytester.makeini(
+        """
+        [pytest]
+        asyncio_mode = strict
+        asyncio_default_fixture_loop_scope = function
+        filterwarnings =
+            error
+            ignore::pytest.PytestConfigWarning
+        """
+    )
+    return pytester
