@@ -1,0 +1,84 @@
+"""How a run of pytest ends, its servers end; and workers beside each other, in real runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+HANGS = """
+    import time
+    from aioverseer import Spec
+    from aioverseer.pytest_plugin import service_fixture
+
+    @service_fixture(scope="session")
+    def wide():
+        return Spec.of("wide", ["sh", "-c", "sleep 1000 & wait"])
+
+    def test_it(wide, threaded_overseer):
+        print("pids", wide.pid, threaded_overseer.add("own", "sleep", "1000").start().pid, flush=True)
+        time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, number: int) -> None:
+    """By Ctrl-C, which pytest reports, or by what it cannot hear: then the guardian ends them."""
+    suite.makepyfile(HANGS)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider"],
+        cwd=suite.path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert run.stdout is not None
+    for line in run.stdout:
+        if found := re.search(r"pids (\d+) (\d+)", line):
+            break
+    else:
+        raise AssertionError("it has not begun")
+    held = [os.pidfd_open(int(pid)) for pid in found.groups()]
+    try:
+        run.send_signal(number)
+        rest = run.stdout.read()
+        run.wait(20)
+        for pidfd in held:
+            # Readable when the process is gone.
+            assert select.select([pidfd], [], [], 10)[0]
+    finally:
+        for pidfd in held:
+            os.close(pidfd)
+        run.kill()
+        run.stdout.close()
+        run.wait()
+    assert ("KeyboardInterrupt" in rest) == (number == signal.SIGINT)
+
+
+def test_workers_have_ports_and_servers_of_their_own(suite: pytest.Pytester) -> None:
+    """Four of them, at the same time; a port with a name is the same in all of them."""
+    suite.makepyfile(
+        """
+        import os, pytest
+        from aioverseer import ready
+        from server import SERVER, ask
+
+        @pytest.mark.parametrize("number", range(12))
+        def test_it(service_factory, free_port, free_port_factory, number):
+            service_factory("web", *SERVER, str(free_port), ready=ready.tcp(free_port))
+            assert ask(free_port, b"hello") == b"HELLO"
+            named = free_port_factory("shared")
+            assert named == free_port_factory("shared") != free_port
+            with open("ports", "a") as file:
+                file.write(f"{os.environ['PYTEST_XDIST_WORKER']} {named}\\n")
+        """
+    )
+    suite.runpytest_subprocess("-n", "4").assert_outcomes(passed=12)
+    lines = [line.split() for line in (suite.path / "ports").read_text().splitlines()]
+    assert (12, 1) == (len(lines), len({named for _, named in lines}))
+    assert len({worker for worker, _ in lines}) > 1

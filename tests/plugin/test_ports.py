@@ -1,0 +1,72 @@
+"""Ports of the loopback: reserved once, and given back."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aioverseer.pytest_plugin.ports import Ports
+
+
+def test_ports_of_two_that_reserve_beside_each_other_differ(tmp_path: Path) -> None:
+    """In one process or in two."""
+    one, two = Ports(folder=tmp_path), Ports(folder=tmp_path)
+    found = [ports.reserve() for _ in range(20) for ports in (one, two)]
+    code = f"""
+from pathlib import Path
+from aioverseer.pytest_plugin.ports import Ports
+ports = Ports(folder=Path({str(tmp_path)!r}))
+print(*(ports.reserve() for _ in range(20)))
+"""
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 60 == len({*found, *map(int, other.stdout.split())})
+    one.release()
+    two.release()
+
+
+def test_port_in_use_is_passed_over(tmp_path: Path) -> None:
+    """Somebody who has not asked here listens on it."""
+    ports = Ports(folder=tmp_path)
+    port = ports.reserve()
+    ports.release(port)
+    with socket.create_server(("127.0.0.1", port)):
+        assert port != ports.reserve()
+    ports.release()
+
+
+def test_released_port_is_given_again_and_nothing_is_left(tmp_path: Path) -> None:
+    """Neither files but the one lock, nor descriptors."""
+    ports = Ports("run", folder=tmp_path)
+    before = os.listdir("/proc/self/fd") if sys.platform == "linux" else []
+    port, named = ports.reserve(), ports.reserve("name")
+    ports.release(port)
+    assert port == ports.reserve()
+    assert named == ports.reserve("name")
+    ports.release()
+    ports.release()
+    assert ["lock"] == os.listdir(tmp_path)
+    assert len(before) == (len(os.listdir("/proc/self/fd")) if before else 0)
+
+
+def test_named_port_is_that_of_the_run_and_stays_while_one_of_it_needs_it(tmp_path: Path) -> None:
+    """Another run gets another one."""
+    first, second, other, third = (Ports(run, tmp_path) for run in ("run", "run", "other", "run"))
+    port = first.reserve("redis")
+    assert (port, True) == (second.reserve("redis"), port != other.reserve("redis"))
+    first.release()
+    assert port == third.reserve("redis")
+    assert port not in {other.reserve() for _ in range(5)}
+    for ports in (second, other, third):
+        ports.release()
+
+
+def test_no_free_port_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the range that was looked at."""
+    monkeypatch.setattr("aioverseer.pytest_plugin.ports._is_free", lambda port: False)
+    with pytest.raises(OSError, match=r"no port between \d+ and \d+ is free"):
+        Ports(folder=tmp_path).reserve()
