@@ -1,5 +1,7 @@
 """Time and children that a test owns: a manual clock, and a launcher whose children follow a script.
 
+What else tests need is made elsewhere and re-exported: ``simulate`` for policies, ``Ports`` for servers.
+
 They keep the protocols of ``core/clock.py`` and ``system/seam.py``, so every policy can be tried without a real child
 and without waiting. Nothing in here spawns, signals or sleeps.
 """
@@ -18,11 +20,22 @@ from typing import Self
 
 from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.errors import SpawnError
+from aioverseer.core.simulation import SimulatedRun, Timeline, simulate
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit, as_signal
+from aioverseer.system.ports import Ports
 from aioverseer.system.seam import Preparation
 
-__all__ = ["FakeChild", "ManualClock", "RunningChild", "ScriptedLauncher"]
+__all__ = [
+    "FakeChild",
+    "ManualClock",
+    "Ports",
+    "RunningChild",
+    "ScriptedLauncher",
+    "SimulatedRun",
+    "Timeline",
+    "simulate",
+]
 
 _TURNS = 30
 """Turns of the loop after each timer: more than any chain of callbacks and tasks in this library is long."""

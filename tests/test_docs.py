@@ -5,6 +5,7 @@ A Markdown comment alone on its line says what the fenced block after it is:
 - a ``python`` block needs no comment: it runs as a script of its own, in a copy of docs/examples;
 - ``<!-- continues -->``: this ``python`` block is the next part of the script before it;
 - ``<!-- not run: reason -->``: the block is skipped, and the report shows the reason;
+- ``<!-- tests -->``: this ``python`` block is a file of tests, which pass;
 - ``<!-- run -->``: this ``sh`` block runs, in a folder that holds docs/examples, ``aioverseer`` on its PATH;
 - ``<!-- output -->``: this ``text`` block is what the script before it prints. ``...`` is anything within a
   line, a line that is nothing but ``...`` is any number of lines. Pids and durations are to be written so.
@@ -28,6 +29,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LIMIT = 30.0
 """Seconds for one snippet."""
+LOOPS = ("-o", "asyncio_default_fixture_loop_scope=function")
+"""What some versions of pytest-asyncio warn of when it is not said."""
 
 FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+-]*)[^`]*$")
 COMMENT = re.compile(r"^\s*<!--\s*(?P<text>.*?)\s*-->\s*$")
@@ -103,13 +106,16 @@ def snippets(name: str, text: str) -> list[Snippet]:
                 if not found:
                     raise ValueError(f"{name}:{block.line}: there is nothing that could print this")
                 found[-1].output.append(block.text)
+            case ("tests", "python"):
+                found.append(Snippet(name, block.line, "pytest"))
+                found[-1].append(block)
             case (_, "python") | ("run", "sh"):
                 skip = reason.strip() if word == "not run" else ""
                 if word == "not run" and not skip:
                     raise ValueError(f"{name}:{block.line}: 'not run' needs a reason")
                 found.append(Snippet(name, block.line, block.language, skip=skip))
                 found[-1].append(block)
-            case ("continues" | "output" | "run", language):
+            case ("continues" | "output" | "run" | "tests", language):
                 raise ValueError(f"{name}:{block.line}: {word!r} does not go with a block of {language!r}")
             case _:
                 pass
@@ -160,6 +166,10 @@ def run(snippet: Snippet, folder: Path) -> None:
         script = examples / f"{Path(snippet.name).stem}_snippet.py"
         script.write_text(snippet.code, encoding="utf-8")
         command, cwd = [sys.executable, "-X", "dev", "-W", "error", str(script)], examples
+    elif snippet.language == "pytest":
+        script = examples / f"test_{Path(snippet.name).stem.replace('-', '_')}.py"
+        script.write_text(snippet.code, encoding="utf-8")
+        command, cwd = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LOOPS, str(script)], examples
     else:
         command, cwd = ["sh", "-eu", "-c", snippet.code], folder
     process = subprocess.Popen(
@@ -223,6 +233,12 @@ PAGE = """
    ...
    ```
 
+<!-- tests -->
+```python
+def test_it():
+    assert __name__.startswith("test_")
+```
+
 <!-- not run: needs a server -->
 ```python
 raise SystemExit("never run")
@@ -255,12 +271,18 @@ from python
 def test_a_page_is_read_as_documented(tmp_path: Path) -> None:
     """Each kind of block, with its line, its parts, its output and its reason to be skipped."""
     found = snippets("page.md", PAGE)
-    assert [("python", 7), ("python", 20), ("python", 24), ("sh", 37)] == [(s.language, s.line) for s in found]
-    assert ["", "needs a server", "", ""] == [s.skip for s in found]
+    assert [
+        ("python", 7),
+        ("pytest", 20),
+        ("python", 26),
+        ("python", 30),
+        ("sh", 43),
+    ] == [(s.language, s.line) for s in found]
+    assert ["", "", "needs a server", "", ""] == [s.skip for s in found]
     assert ["line 0 ...\n...\n"] == found[0].output
-    assert "x = 1" == found[2].code.splitlines()[23]
-    assert "print(x)" == found[2].code.splitlines()[28]
-    for number in (0, 2, 3):
+    assert "x = 1" == found[3].code.splitlines()[29]
+    assert "print(x)" == found[3].code.splitlines()[34]
+    for number in (0, 1, 3, 4):
         folder = tmp_path / str(number)
         folder.mkdir()
         run(found[number], folder)

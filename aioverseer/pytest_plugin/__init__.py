@@ -14,8 +14,8 @@ import pytest
 
 from aioverseer import Overseer, Spec, ThreadedOverseer, ThreadedService
 from aioverseer.pytest_plugin import kinds, watch
-from aioverseer.pytest_plugin.ports import Ports
 from aioverseer.pytest_plugin.servers import overseer_fixture, service_fixture
+from aioverseer.testing import Ports
 
 __all__ = ["overseer_fixture", "service_fixture"]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
+import pytest_asyncio
 
 
 def test_overseer_lives_on_the_loop_of_the_test_in_each_loop_scope(suite: pytest.Pytester) -> None:
     """A fixture of the suite may use it too."""
-    scopes = ("function", "class", "module", "package", "session")
+    scoped = "loop_scope" in inspect.signature(pytest_asyncio.fixture).parameters
+    scopes = ("function", "class", "module", "package", "session") if scoped else ("function",)
     suite.makepyfile(
         """
         import asyncio, pytest, pytest_asyncio
@@ -21,12 +25,12 @@ def test_overseer_lives_on_the_loop_of_the_test_in_each_loop_scope(suite: pytest
         """
         + "".join(
             f"""
-        @pytest_asyncio.fixture(loop_scope="{scope}")
+        @pytest_asyncio.fixture{f'(loop_scope="{scope}")' if scoped else ""}
         async def sleeper_{scope}(overseer: Overseer):
             return await overseer.add("sleeper", "sleep", "100").start()
 
         class Test_{scope}:
-            @pytest.mark.asyncio(loop_scope="{scope}")
+            @pytest.mark.asyncio{f'(loop_scope="{scope}")' if scoped else ""}
             async def test_it(self, ended, overseer: Overseer, sleeper_{scope}):
                 ended.append(sleeper_{scope})
                 assert (await overseer.add("true", "true").wait_for(lambda status: True)).ok is False

@@ -19,11 +19,11 @@ def test_with_pytest_asyncio(version: str, tmp_path: Path) -> None:
     """In an environment of its own."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    packages = ["-e", HERE.parent.parent, f"pytest-asyncio=={version}", "pytest-xdist"]
+    packages: list[str | Path] = ["-e", HERE.parent.parent, f"pytest-asyncio=={version}", "pytest-xdist"]
     subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
     files = [HERE / name for name in ("test_fixtures.py", "test_failures.py", "test_ends.py")]
     # Without the configuration of this suite: an old version does not know all of its options.
-    options = ["-q", "-p", "pytester", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", HERE]
+    options: list[str | Path] = ["-q", "-p", "pytester", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", HERE]
     environment = {**os.environ, "PYTEST_ASYNCIO_VERSION": version}
     ran = subprocess.run(
         [python, "-m", "pytest", *options, *files], capture_output=True, text=True, check=False, env=environment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer.pytest_plugin.ports import Ports
+from aioverseer.testing import Ports
 
 
 def test_ports_of_two_that_reserve_beside_each_other_differ(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_ports_of_two_that_reserve_beside_each_other_differ(tmp_path: Path) -> N
     found = [ports.reserve() for _ in range(20) for ports in (one, two)]
     code = f"""
 from pathlib import Path
-from aioverseer.pytest_plugin.ports import Ports
+from aioverseer.testing import Ports
 ports = Ports(folder=Path({str(tmp_path)!r}))
 print(*(ports.reserve() for _ in range(20)))
 """
@@ -67,6 +67,6 @@ def test_named_port_is_that_of_the_run_and_stays_while_one_of_it_needs_it(tmp_pa
 
 def test_no_free_port_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the range that was looked at."""
-    monkeypatch.setattr("aioverseer.pytest_plugin.ports._is_free", lambda port: False)
+    monkeypatch.setattr("aioverseer.system.ports._is_free", lambda port: False)
     with pytest.raises(OSError, match=r"no port between \d+ and \d+ is free"):
         Ports(folder=tmp_path).reserve()

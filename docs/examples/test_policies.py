@@ -1,0 +1,160 @@
+"""Twenty tests of restart policies, with days of simulated time: ``pytest docs/examples/test_policies.py``.
+
+Half of them ask the policy alone, by ``simulate``; the others run a whole overseer on a clock that they own.
+"""
+
+import asyncio
+import signal
+
+import pytest
+
+from aioverseer import Backoff, Overseer, Restart, State, Stop, ready
+from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher, simulate
+
+PATIENT = Restart(max_restarts=5, within=86_400, backoff=Backoff(min=60, max=3600, factor=3, jitter=True))
+EAGER = Restart("always", max_restarts=None, backoff=Backoff(min=1, max=8, jitter=False))
+HOUR = 3600.0
+
+
+def test_backoff_grows_to_its_cap():
+    assert simulate(PATIENT, [1] * 6).delays == (60, 180, 540, 1620, 3600)
+
+
+def test_it_gives_up_after_five_restarts():
+    timeline = simulate(PATIENT, [1] * 100)
+    assert (timeline.restarts, timeline.state) == (5, State.FATAL)
+
+
+def test_a_crash_every_hour_is_no_storm():
+    assert simulate(Restart(max_restarts=3, within=HOUR), [(1, 1.5 * HOUR)] * 50).state is State.BACKOFF
+
+
+def test_a_crash_every_ten_minutes_is_one():
+    assert simulate(Restart(max_restarts=3, within=HOUR), [(1, 600)] * 50).state is State.FATAL
+
+
+def test_a_good_exit_is_the_end():
+    assert simulate(PATIENT, [1, 1, 0]).state is State.FINISHED
+
+
+def test_a_good_exit_is_no_end_for_a_server():
+    assert simulate(EAGER, [0] * 10).state is State.BACKOFF
+
+
+def test_long_service_forgives():
+    assert simulate(EAGER, [1, 1, 1, (1, HOUR), 1]).delays == (1, 2, 4, 1, 2)
+
+
+def test_a_wrong_configuration_is_not_tried_again():
+    assert len(simulate(Restart("always", prevent_codes={78}), [78, 0])) == 1
+
+
+def test_a_crash_by_a_signal_is_a_failure():
+    assert simulate(Restart("on-abnormal"), [signal.SIGSEGV, 1]).state is State.FINISHED
+
+
+def test_a_missing_program_is_a_failure_too():
+    assert simulate(PATIENT, [None] * 9).reason.startswith("gave up: cannot be started")
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+def overseer_of(clock, *children):
+    return Overseer(clock=clock, launcher=ScriptedLauncher(clock, *children))
+
+
+async def test_it_is_restarted_after_an_hour(clock):
+    async with overseer_of(clock, FakeChild().exits(1), FakeChild()) as overseer:
+        web = await overseer.add("web", "web", restart=Restart(backoff=Backoff(min=HOUR, max=HOUR))).start()
+        await clock.advance(HOUR - 1)
+        assert web.state is State.BACKOFF
+        await clock.advance(1)
+        assert web.state is State.RUNNING
+
+
+async def test_a_stop_in_the_backoff_is_at_once(clock):
+    async with overseer_of(clock, FakeChild().exits(1)) as overseer:
+        web = await overseer.add("web", "web", restart=Restart(backoff=Backoff(min=HOUR, max=HOUR))).start()
+        await web.stop()
+        assert web.state is State.INTERRUPT
+
+
+async def test_a_week_without_a_crash(clock):
+    async with overseer_of(clock) as overseer:
+        web = await overseer.add("web", "web").start()
+        await clock.advance(7 * 24 * HOUR)
+        assert (web.state, web.restarts) == (State.RUNNING, 0)
+
+
+async def test_a_crash_each_day_of_a_month(clock):
+    async with overseer_of(clock, FakeChild().runs(24 * HOUR).exits(1)) as overseer:
+        web = await overseer.add("web", "web", restart=EAGER).start()
+        await clock.advance(30 * 24 * HOUR + 60)
+        assert (web.state, web.restarts) == (State.RUNNING, 30)
+
+
+async def test_the_ladder_takes_its_time(clock):
+    async with overseer_of(clock, FakeChild().ignores(signal.SIGTERM)) as overseer:
+        web = await overseer.add("web", "web", stop=Stop(timeout=HOUR)).start()
+        stopping = asyncio.create_task(web.stop())
+        await clock.advance(HOUR - 1)
+        assert web.state is State.STOPPING
+        await clock.advance(2)
+        await stopping
+        assert web.status().signal == signal.SIGKILL
+
+
+async def test_readiness_has_half_an_hour(clock):
+    slow = FakeChild().runs(1700).prints("up")
+    async with overseer_of(clock, slow) as overseer:
+        db = overseer.add("db", "db", ready=ready.line("up"), ready_timeout=1800)
+        starting = asyncio.create_task(db.start())
+        await clock.advance(1699)
+        assert db.state is State.STARTING
+        await clock.advance(2)
+        await starting
+        assert db.state is State.RUNNING
+
+
+async def test_what_is_not_ready_in_time_is_tried_again(clock):
+    async with overseer_of(clock, FakeChild().runs(1e9), FakeChild().prints("up")) as overseer:
+        policy = Restart(backoff=Backoff(min=60, max=60))
+        db = overseer.add("db", "db", ready=ready.line("up"), ready_timeout=1800, restart=policy)
+        starting = asyncio.create_task(db.start())
+        await clock.advance(1861)
+        await starting
+        assert (db.state, db.restarts) == (State.RUNNING, 1)
+
+
+async def test_a_web_waits_for_its_database(clock):
+    launcher = ScriptedLauncher(clock, FakeChild(), by_id={"db": [FakeChild().runs(600).prints("up")]})
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        overseer.add("db", "db", ready=ready.line("up"), ready_timeout=HOUR)
+        web = overseer.add("web", "web", after="db")
+        starting = asyncio.create_task(overseer.start_all())
+        await clock.advance(599)
+        assert web.pid is None
+        await clock.advance(2)
+        await starting
+        assert web.state is State.RUNNING
+
+
+async def test_the_reason_says_what_comes_next(clock):
+    async with overseer_of(clock, FakeChild().exits(1)) as overseer:
+        web = await overseer.add("web", "web", restart=Restart(backoff=Backoff(min=HOUR, max=HOUR))).start()
+        await clock.settle()
+        assert 0 < (web.why().due_in or 0) <= HOUR
+
+
+async def test_a_delayed_start(clock):
+    async with overseer_of(clock) as overseer:
+        web = overseer.add("web", "web", delay_start=HOUR)
+        starting = asyncio.create_task(web.start())
+        await clock.advance(HOUR - 1)
+        assert web.state is State.STARTING
+        await clock.advance(1)
+        await starting
+        assert web.state is State.RUNNING

@@ -1,0 +1,130 @@
+"""``simulate`` says what a Service does, and takes no time for it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aioverseer import Backoff, Exit, Overseer, Restart, SpecError, State
+from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher, simulate
+
+EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+ENDS = st.one_of(st.none(), st.sampled_from([0, 1, 3, 78]), st.sampled_from([signal.SIGKILL, signal.SIGTERM]))
+ENDED = (State.BACKOFF, State.INTERRUPT, State.FINISHED, State.FATAL)
+RUNS = st.lists(st.tuples(ENDS, st.sampled_from([0.0, 0.5, 9.0, 11.0, 3600.0])), min_size=1, max_size=8)
+POLICIES = st.builds(
+    Restart,
+    st.sampled_from(["always", "on-failure", "on-abnormal", "never"]),
+    max_restarts=st.sampled_from([None, 0, 1, 3]),
+    within=st.sampled_from([None, 5.0, 60.0]),
+    backoff=st.builds(
+        Backoff,
+        min=st.sampled_from([0.1, 2.0]),
+        max=st.sampled_from([3.0, 60.0]),
+        jitter=st.sampled_from([False, True, "full", "decorrelated"]),
+    ),
+    reset_after=st.sampled_from([0.0, 10.0]),
+    success_codes=st.sampled_from([{0}, {0, 3}]),
+    prevent_codes=st.sampled_from([(), (78,)]),
+)
+
+
+def scripted(end: int | signal.Signals | None, seconds: float) -> FakeChild:
+    """A child that ends like this."""
+    if end is None:
+        return FakeChild().cannot_start("cannot be started")
+    child = FakeChild().runs(seconds)
+    return child.dies(end) if isinstance(end, signal.Signals) else child.exits(end)
+
+
+@settings(max_examples=80, deadline=None)
+@given(policy=POLICIES, runs=RUNS, seed=st.integers(0, 3))
+async def test_it_says_what_an_overseer_does(
+    policy: Restart, runs: list[tuple[int | signal.Signals | None, float]], seed: int
+) -> None:
+    """Each state and sentence, at the same time, whatever the policy and the ends."""
+    timeline = simulate(policy, runs, rng=random.Random(seed))
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, *(scripted(*run) for run in runs), FakeChild())
+    async with Overseer(clock=clock, rng=random.Random(seed), launcher=launcher) as overseer:
+        service = overseer.add("svc", "svc", restart=policy)
+        events = overseer.events()
+        waiting = asyncio.ensure_future(overseer.supervise("svc"))
+        begin = clock.wall()
+        await clock.advance(timeline.seconds)
+        seen = [
+            event for event in iter(events.get_nowait, None) if event.state.is_final or event.state is State.BACKOFF
+        ]
+        await service.stop()
+        await waiting
+    assert [(run.state, run.reason) for run in timeline] == [(event.state, event.reason) for event in seen]
+    times = [run.started + run.lasted for run in timeline]
+    assert times == pytest.approx([(event.time - begin).total_seconds() for event in seen], abs=1e-5)
+
+
+def test_it_takes_no_time_and_ends_with_the_policy() -> None:
+    """What comes behind the end is not looked at; the longest delay is taken without a source of chance."""
+    begin = time.perf_counter()
+    policy = Restart(max_restarts=3, within=None, backoff=Backoff(min=600, max=3600, factor=2, jitter=True))
+    timeline = simulate(policy, [1] * 100)
+    assert time.perf_counter() - begin < 1
+    assert (600.0, 1200.0, 2400.0) == timeline.delays
+    assert (4, 3, 4200.0, State.FATAL) == (len(timeline), timeline.restarts, timeline.seconds, timeline.state)
+    assert "gave up: exited with code 1, and its 3 restarts are spent" == timeline.reason
+    assert [3 - n - 1 for n in range(3)] + [0] == [run.left for run in timeline]
+
+
+def test_a_run_that_was_ready_for_long_begins_anew() -> None:
+    """One that has taken all its life to become ready does not."""
+    policy = Restart(max_restarts=None, backoff=Backoff(min=1, max=60, jitter=False), reset_after=10)
+    runs: list[Any] = [1, 1, (1, 3600), 1]
+    assert (1.0, 2.0, 1.0, 2.0) == simulate(policy, runs).delays
+    assert (1.0, 2.0, 4.0, 8.0) == simulate(policy, runs, ready_after=3600).delays
+
+
+def test_it_is_told_as_a_table() -> None:
+    """One line for each run."""
+    policy = Restart(max_restarts=2, backoff=Backoff(min=5, max=60, jitter=False))
+    expected = """
+run    starts at      lasts  what follows
+  1      0.000 s    2:30:00  backoff: exited with code 1; restarts in 5 s (1 of 2 restarts left)
+  2      2:30:05 30 d 0:00:00  backoff: was killed by SIGSEGV; restarts in 5 s (1 of 2 restarts left)
+  3 30 d 2:30:10    0.000 s  finished: exited with code 0
+"""
+    timeline = simulate(policy, [(1, 9000), (signal.SIGSEGV, 30 * 86400), 0])
+    assert expected.strip() == str(timeline)
+    assert Exit(code=0) == timeline.runs[-1].exit
+
+
+@pytest.mark.parametrize(
+    ("exits", "message"),
+    [
+        ([], r"exits=\[\] simulates nothing"),
+        ([256], "256 is no end of a run: pass an exit code from 0 to 255"),
+        ([True], "True is no end of a run"),
+        (["1"], "'1' is no end of a run"),
+        ([(1, -1)], "a run of -1 s cannot be"),
+    ],
+)
+def test_what_cannot_be_is_refused(exits: list[int], message: str) -> None:
+    """Naming it."""
+    with pytest.raises(SpecError, match=message):
+        simulate(Restart(), exits)
+
+
+def test_a_suite_with_days_of_simulated_time_takes_less_than_a_second(pytester: pytest.Pytester) -> None:
+    """The example of the docs, twenty tests; measured as time of this process, so that others do not count."""
+    pytester.copy_example(str(EXAMPLES / "test_policies.py"))
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
+    begin = time.process_time()
+    ran = pytester.inline_run("-p", "no:cacheprovider", "-p", "no:xdist")
+    assert time.process_time() - begin < 1
+    ran.assertoutcome(passed=20)
