@@ -5,7 +5,8 @@ A Markdown comment alone on its line says what the fenced block after it is:
 - a ``python`` block needs no comment: it runs as a script of its own, in a copy of docs/examples;
 - ``<!-- continues -->``: this ``python`` block is the next part of the script before it;
 - ``<!-- not run: reason -->``: the block is skipped, and the report shows the reason;
-- ``<!-- tests -->``: this ``python`` block is a file of tests, which pass;
+- ``<!-- tests -->``: this ``python`` block is a file of tests, which pass; ``<!-- tests: needs nginx -->`` only where
+  these programs are installed;
 - ``<!-- run -->``: this ``sh`` block runs, in a folder that holds docs/examples, ``aioverseer`` on its PATH;
 - ``<!-- output -->``: this ``text`` block is what the script before it prints. ``...`` is anything within a
   line, a line that is nothing but ``...`` is any number of lines. Pids and durations are to be written so.
@@ -29,6 +30,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LIMIT = 30.0
 """Seconds for one snippet."""
+PROGRAMS = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+"""Where the programs are looked for that a page needs."""
 LOOPS = ("-o", "asyncio_default_fixture_loop_scope=function")
 """What some versions of pytest-asyncio warn of when it is not said."""
 
@@ -107,7 +110,7 @@ def snippets(name: str, text: str) -> list[Snippet]:
                     raise ValueError(f"{name}:{block.line}: there is nothing that could print this")
                 found[-1].output.append(block.text)
             case ("tests", "python"):
-                found.append(Snippet(name, block.line, "pytest"))
+                found.append(Snippet(name, block.line, "pytest", skip=_missing(reason)))
                 found[-1].append(block)
             case (_, "python") | ("run", "sh"):
                 skip = reason.strip() if word == "not run" else ""
@@ -120,6 +123,13 @@ def snippets(name: str, text: str) -> list[Snippet]:
             case _:
                 pass
     return found
+
+
+def _missing(reason: str) -> str:
+    """Why a block with ``needs ...`` cannot run on this machine; empty when it can."""
+    programs = reason.split()[1:]
+    missing = [program for program in programs if shutil.which(program, path=PROGRAMS) is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
 
 
 def pages() -> list[Path]:

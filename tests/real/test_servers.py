@@ -1,0 +1,218 @@
+"""Real servers under supervision: redis, PostgreSQL, nginx, nats-server, node and an application that needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from aioverseer import After, Backoff, Overseer, Process, Restart, Spec, State, Stop, ready
+from aioverseer.testing import Ports
+from helpers import limit
+
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/nowhere"))
+NOBODY = "nobody" if os.getuid() == 0 else None
+"""PostgreSQL does not run as root."""
+AT_ONCE = Restart("always", backoff=Backoff(min=0.01, max=0.1), max_restarts=20)
+
+
+def needs(*programs: str | Path) -> pytest.MarkDecorator:
+    """Skip where a program is not installed."""
+    missing = [str(program) for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+@dataclass
+class Servers:
+    """Specs of servers in a folder of their own, each on a port of its own."""
+
+    folder: Path
+    port: Callable[[], int]
+
+    def redis(self) -> Spec:
+        """Keeps nothing."""
+        port = self.port()
+        words = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        return Spec.of("redis", words, ready=ready.tcp(port), restart=AT_ONCE)
+
+    async def postgres(self) -> Spec:
+        """A cluster of its own, made anew."""
+        data, port = self.folder / "data", self.port()
+        data.mkdir()
+        if NOBODY is not None:
+            shutil.chown(data, NOBODY)
+        create = [str(POSTGRES / "initdb"), "-D", str(data), "-U", "me", "--auth=trust", "--no-sync"]
+        (await Process(*create, user=NOBODY, cwd="/")).check()
+        words = [str(POSTGRES / "postgres"), "-D", str(data), "-p", str(port), "-k", str(data), "-h", "127.0.0.1", "-F"]
+        return Spec.of(
+            "postgres",
+            words,
+            user=NOBODY,
+            cwd="/",
+            ready=ready.line("ready to accept connections"),
+            # Fast shutdown: it ends its sessions and writes everything; SIGTERM would wait for clients to leave.
+            stop=Stop(signal=signal.SIGINT, timeout=20),
+            restart=AT_ONCE,
+        )
+
+    def nginx(self) -> Spec:
+        """Two workers that answer by themselves."""
+        port = self.port()
+        folder = self.folder / "nginx"
+        folder.mkdir()
+        folder.chmod(0o755)
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        paths = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+        (folder / "nginx.conf").write_text(
+            f"""
+            daemon off; pid {folder}/pid; error_log stderr; worker_processes 2;
+            events {{}}
+            http {{ access_log off; {paths} server {{ listen 127.0.0.1:{port}; return 200 "hello\\n"; }} }}
+            """
+        )
+        words = ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+        # SIGQUIT: it serves the requests that it has, then ends.
+        return Spec.of("nginx", words, ready=ready.tcp(port), stop=Stop(signal=signal.SIGQUIT), restart=AT_ONCE)
+
+
+@pytest.fixture
+def servers() -> Iterator[Servers]:
+    """In a folder that another user may enter; those of pytest are closed to all others."""
+    ports = Ports()
+    with tempfile.TemporaryDirectory(prefix="servers-") as folder:
+        os.chmod(folder, 0o755)
+        yield Servers(Path(folder), ports.reserve)
+    ports.release()
+
+
+@pytest_asyncio.fixture
+async def overseer() -> AsyncIterator[Overseer]:
+    """What is left is the conftest's business."""
+    async with Overseer() as entered:
+        yield entered
+
+
+APP = """
+import socket, sys, time
+for port in sys.argv[1:]:
+    socket.create_connection(("127.0.0.1", int(port)), 5).close()
+print("has seen all of them", flush=True)
+time.sleep(1000)
+"""
+
+
+@needs("redis-server", "nginx", POSTGRES / "postgres")
+async def test_an_application_and_its_servers(servers: Servers, overseer: Overseer) -> None:
+    """Up in order, the right ones come back when one is killed, down in the opposite order, nothing is left."""
+    specs = [servers.redis(), await servers.postgres(), servers.nginx()]
+    ports = [str(getattr(spec.ready, "port", None) or spec.argv[spec.argv.index("-p") + 1]) for spec in specs]
+    for spec in specs:
+        overseer.add(spec)
+    needs_all = [After("redis", on_restart="restart"), After("postgres"), After("nginx")]
+    app = overseer.add("app", sys.executable, "-S", "-c", APP, *ports, after=needs_all, ready=ready.line("has seen"))
+    async with limit(60, "the start"):
+        await overseer.start_all()
+    pids = {id: overseer[id].pid for id in overseer}
+    assert all(pid is not None for pid in pids.values())
+
+    async with limit(30, "the restart of redis and of what needs it"):
+        overseer.signal("redis", signal.SIGKILL)
+        await app.wait_for(lambda status: status.pid != pids["app"] and status.state is State.RUNNING)
+    assert overseer["redis"].state is State.RUNNING
+    assert [id for id in sorted(pids) if overseer[id].pid != pids[id]] == ["app", "redis"]
+
+    async with limit(30, "the restart of PostgreSQL"):
+        overseer["postgres"].signal(signal.SIGKILL, scope="leader")
+        await overseer["postgres"].wait_for(lambda s: s.pid != pids["postgres"] and s.state is State.RUNNING)
+
+    events = overseer.events()
+    async with limit(60, "the stop"):
+        report = await overseer.stop_all()
+    assert (report.ok, report.escalated) == (True, [])
+    ended = [event.id for event in iter(events.get_nowait, None) if event.state.is_final]
+    assert ("app", {"redis", "postgres", "nginx"}) == (ended[0], set(ended[1:]))
+    assert (signal.SIGINT,) == tuple(report.outcomes["postgres"].signals)
+    last = [str(line.text) for line in overseer["postgres"].tail(30)]
+    assert any("received fast shutdown request" in line for line in last)
+    assert "database system is shut down" in last[-1]
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", int(port))
+
+
+@needs(POSTGRES / "postgres", POSTGRES / "psql")
+async def test_a_killed_database_keeps_what_was_written(servers: Servers, overseer: Overseer) -> None:
+    """Its server is killed with all of its processes in the middle of a session; it recovers in the next run."""
+    database = overseer.add(await servers.postgres())
+    port = database.spec.argv[database.spec.argv.index("-p") + 1]
+
+    async def ask(sql: str) -> list[str]:
+        words = [str(POSTGRES / "psql"), "-h", "127.0.0.1", "-p", port, "-U", "me", "-Atc", sql, "postgres"]
+        status = (await Process(*words)).check()
+        return [str(line) for line in status.stdout or ()]
+
+    async with limit(60):
+        await database.start()
+        await ask("create table words (word text); insert into words values ('kept')")
+        sleeping = asyncio.ensure_future(ask("select pg_sleep(100)"))
+        first = database.pid
+        database.signal(signal.SIGKILL)
+        await database.wait_for(lambda status: status.pid != first and status.state is State.RUNNING)
+        assert ["kept"] == await ask("select word from words")
+        with pytest.raises(Exception, match="exited with code 2"):
+            await sleeping
+        assert any("recovery" in str(line.text) for line in database.tail(30))
+        await database.stop()
+
+
+@needs("nginx")
+async def test_a_graceful_stop_of_nginx_serves_what_it_has(servers: Servers, overseer: Overseer) -> None:
+    """And its workers end with it."""
+    spec = servers.nginx()
+    port = getattr(spec.ready, "port", 0)
+    async with limit(30):
+        web = await overseer.add(spec).start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert (await reader.read()).endswith(b"hello\n")
+        writer.close()
+        await writer.wait_closed()
+        status = await web.stop()
+    assert (0, None) == (status.exit_code, status.signal)
+
+
+@needs("nats-server")
+async def test_a_broker_with_streams(servers: Servers, overseer: Overseer) -> None:
+    """It says INFO to who connects, and keeps its streams in the folder."""
+    port = servers.port()
+    words = ["nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(servers.folder)]
+    async with limit(30):
+        broker = await overseer.add("broker", *words, ready=ready.line("Server is ready")).start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert b'"jetstream":true' in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        assert (await broker.stop()).state is State.INTERRUPT
+
+
+@needs("node")
+async def test_a_node_server(servers: Servers, overseer: Overseer) -> None:
+    """Ready when it says so."""
+    port = servers.port()
+    code = "require('http').createServer((q, a) => a.end('node')).listen(+process.argv[1], () => console.log('up'))"
+    async with limit(30):
+        await overseer.add("node", "node", "-e", code, str(port), ready=ready.line("up")).start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert (await reader.read()).endswith(b"node")
+        writer.close()
+        await writer.wait_closed()
