@@ -10,6 +10,7 @@ import pytest_asyncio
 
 def test_overseer_lives_on_the_loop_of_the_test_in_each_loop_scope(suite: pytest.Pytester) -> None:
     """A fixture of the suite may use it too."""
+    (suite.path / "__init__.py").touch()  # one scope is that of a package
     scoped = "loop_scope" in inspect.signature(pytest_asyncio.fixture).parameters
     scopes = ("function", "class", "module", "package", "session") if scoped else ("function",)
     suite.makepyfile(
