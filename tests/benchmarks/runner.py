@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import crowds, lines, restarts
+from benchmarks import crowds, lines, readiness, restarts
 from benchmarks.measure import Measure, Result
 from benchmarks.report import save, sentence, write_docs
 
 __all__ = ["MEASURES", "main", "run"]
 
-MEASURES: list[Measure] = [*crowds.MEMORY, *restarts.MEASURES, *lines.MEASURES, *crowds.MEASURES]
+MEASURES: list[Measure] = [*crowds.MEMORY, *restarts.MEASURES, *readiness.MEASURES, *lines.MEASURES, *crowds.MEASURES]
 """Memory first: what earlier jobs have freed would be used again and not be seen."""
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
