@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
 from aioverseer.core.containment import AskedContainment, Containment, Facilities, Survivor, decide
+from aioverseer.core.spec import Spec
+from aioverseer.core.state import Exit
+from aioverseer.system.containment import cgroup as cgroups
 from aioverseer.system.containment import guardian as guardians
 from aioverseer.system.containment import procfs, shims
 from aioverseer.system.containment.runs import Runs, runs
@@ -24,7 +28,7 @@ __all__ = ["Cage", "Cages"]
 class Cage:
     """What contains one run."""
 
-    __slots__ = ("_before", "_kept", "_pid", "_place", "_run", "_runs", "_table", "shim")
+    __slots__ = ("_before", "_kept", "_pid", "_place", "_run", "_runs", "_table", "cgroup", "shim")
 
     def __init__(self, *, kept: bool, table: Table | None) -> None:
         """Begin a run; it lives until ``end``."""
@@ -35,7 +39,30 @@ class Cage:
         self._place = 0
         self._pid: int | None = None
         self.shim: shims.Shim | None = None
+        self.cgroup: cgroups.Cgroup | None = None
         self._before = 0 if table is None else boot_time()
+
+    @property
+    def prefix(self) -> list[str]:
+        """The words to put before the command line."""
+        return [
+            *([] if self.cgroup is None else self.cgroup.prefix),
+            *([] if self.shim is None else self.shim.prefix),
+        ]
+
+    def enclose(self, spec: Spec) -> None:
+        """Make a cgroup for the run.
+
+        Raises:
+            SpawnError: When it cannot be had.
+        """
+        name = f"aioverseer-{self._runs.marker.word(self._run, kept=self._kept)}"
+        self.cgroup = cgroups.tree().make(spec, name.rstrip(";"))
+
+    def kill(self) -> None:
+        """Kill all that is in its cgroup, where it has one."""
+        if self.cgroup is not None:
+            self.cgroup.kill()
 
     def environment(self, given: Mapping[str, str] | None) -> Mapping[str, str] | Mapping[bytes, bytes]:
         """Return the environment for the child: what was given, or the host's when None, and the marker."""
@@ -54,8 +81,22 @@ class Cage:
             with contextlib.suppress(ValueError):  # closed: the guardian is gone
                 self._place = self._table.add(pid, self._before)
 
+    async def ended(self, exit: Exit) -> Exit:
+        """Take note of the end of its leader; return it with what the system says of it. Safe to cancel and to repeat.
+
+        Where there is a cgroup, it returns when that is empty, a second later at most.
+        """
+        if self.cgroup is not None:
+            if (exit.signal is not None or exit.code != 0) and self.cgroup.ran_out_of_memory():
+                exit = dataclasses.replace(exit, cause="out of memory")
+            await self.cgroup.end()
+        self.end()
+        return exit
+
     def end(self) -> None:
         """Take note of the end of its leader, or that there is none. Idempotent."""
+        if self.cgroup is not None:
+            self.cgroup.discard()
         if self.shim is not None:
             self.shim.close()
         if self._run == 0:
@@ -128,23 +169,37 @@ class Cages:
             # A lone Process asks for no more: it need not look.
             guardian=None if self.asked == "basic" else guardians.missing(),
             shim=shims.missing() if self.asked == "strict" else None,
+            cgroup=cgroups.tree().missing() if self.asked == "strict" else "none was asked for",
         )
         self.containment: Containment = decide(self.asked, found)
-        self._guarded = self.containment.mechanism == "guardian"
+        self._caged = self.containment.mechanism == "cgroup"
+        self._guarded = self._caged or self.containment.mechanism == "guardian"
         self._shimmed = self.containment.mechanism == "shim"
 
-    async def prepare(self, *, kept: bool) -> Cage:
-        """Return a cage for one launch; the guardian is armed then, where there is one. Safe to cancel."""
+    async def prepare(self, spec: Spec) -> Cage:
+        """Return a cage for one launch; the guardian is armed then, where there is one. Safe to cancel.
+
+        Raises:
+            SpawnError: When the limits of the Spec cannot be had.
+        """
+        kept = spec.leftovers != "kill"
         if self._guarded and not self._guarding.armed:
             await self._guarding.arm()
         cage = Cage(kept=kept, table=guardians.guardian().table if self._guarded else None)
         if self._shimmed:
             cage.shim = shims.Shim(keep=kept)
+        if self._caged or not (spec.memory_max is spec.pids_max is spec.cpu_max is None):
+            try:
+                cage.enclose(spec)
+            except BaseException:
+                cage.end()
+                raise
         return cage
 
     async def close(self) -> tuple[Survivor, ...]:
         """Sweep for the last time and let the guardian go; return what is still there."""
         try:
+            await cgroups.end_remaining()
             return await sweep_strays()
         finally:
             await self._guarding.close()
