@@ -258,8 +258,7 @@ class SystemLauncher:
     async def close(self) -> tuple[Survivor, ...]:
         """End what its programs have left behind, and what contained them; see ``seam.Launcher``."""
         left = await self._cages.close()
-        while self._others:
-            _, cages = self._others.popitem()
+        for cages in tuple(self._others.values()):
             left = await cages.close()
         return left
 
