@@ -173,9 +173,9 @@ async def test_what_is_to_be_kept_lives_on() -> None:
         held = os.pidfd_open(pid)
         try:
             os.kill(pid, signal.SIGKILL)
-            gone = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().add_reader(held, lambda: gone.done() or gone.set_result(None))
-            await gone
+            gone = asyncio.Event()
+            asyncio.get_running_loop().add_reader(held, gone.set)
+            await gone.wait()
         finally:
             asyncio.get_running_loop().remove_reader(held)
             os.close(held)
@@ -188,7 +188,8 @@ async def test_lone_process_has_a_level_of_its_own() -> None:
     async with limit(20):
         process = Process(*child(LOST), containment="strict", buffered=True)
         await process
-        pid = int(str(process.status().stdout[0]))
+        (line,) = process.status().stdout or ()
+        pid = int(line)
         assert not lives(pid)
         assert "strict" == process.status().containment
         assert guardian.guardian().pid is None
