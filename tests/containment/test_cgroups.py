@@ -188,7 +188,7 @@ async def test_lone_process_has_a_level_of_its_own() -> None:
     async with limit(20):
         process = Process(*child(LOST), containment="strict", buffered=True)
         await process
-        pid = int(next(iter(process.status().stdout or ())))
+        pid = int(str(next(iter(process.status().stdout or ()))))
         assert not lives(pid)
         assert "strict" == process.status().containment
         assert guardian.guardian().pid is None
