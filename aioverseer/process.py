@@ -166,6 +166,8 @@ class Process:
         self.spec = spec
         self._clock = steady(clock)
         self._launcher = launcher or SystemLauncher()
+        # A level of its own may have a guardian, which nobody else lets go.
+        self._lets_go = launcher is None and spec.containment is not None
         self._hooks = hooks
         # Few programs have probes, and most hosts need not import what asks them.
         self._care = self._make_care() if spec.ready is not None or spec.alive is not None else None
@@ -284,7 +286,7 @@ class Process:
             run.reason,
             0,
             0,
-            self._launcher.containment.level,
+            self._launcher.containment_of(self.spec).level,
         )
 
     def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
@@ -633,10 +635,14 @@ class Process:
         except asyncio.CancelledError:
             if self._care is not None:
                 await self._care.close()
+            if self._lets_go:
+                await settle_work(self._launcher.close, within=_MARGIN)
             self.post(SpawnFailed(error=self._start_cancelled()))
             raise
         except Exception as error:  # noqa: BLE001  # SpawnError is data, anything else a bug: start() raises either
             struck = None if self._care is None else await self._care.close()
+            if self._lets_go:
+                struck = (await settle_work(self._launcher.close, within=_MARGIN))[1] or struck
             self.post(SpawnFailed(error=error))
             if struck is not None:
                 raise struck from None
@@ -672,6 +678,8 @@ class Process:
                 self._tell_left(left or (), "could not be killed")
         elif self.spec.leftovers == "report":
             self._tell_left(child.left(), "goes on")
+        if self._lets_go:
+            cancelled = (await settle_work(self._launcher.close, within=_MARGIN))[1] or cancelled
         try:
             await self._drain(patient=cancelled is None)
         except asyncio.CancelledError as error:

@@ -485,7 +485,7 @@ class Service:
             reason,
             spec.restart.max_restarts,
             self._host.log_files.lost(spec.id),
-            self._host.launcher.containment.level,
+            self._host.launcher.containment_of(spec).level,
         )
 
     def adopt(self, spec: Spec) -> None:

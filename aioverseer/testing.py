@@ -395,6 +395,11 @@ class ScriptedLauncher:
         """Return that there is none: nothing real runs."""
         return Containment(level="none", mechanism="scripted", asked="auto", reason="its children are scripted")
 
+    def containment_of(self, spec: Spec) -> Containment:
+        """Return that there is none, whatever was asked for; see ``seam.Launcher``."""
+        del spec
+        return self.containment
+
     async def sweep(self) -> tuple[Survivor, ...]:
         """Do nothing; see ``seam.Launcher``."""
         return ()

@@ -16,12 +16,13 @@ Level = Literal["none", "basic", "guarded", "strict"]
 """How far the promise reaches that nothing is left behind."""
 AskedContainment = Literal["auto", "basic", "guarded", "strict"]
 """What can be asked for."""
-Mechanism = Literal["scripted", "groups", "marker", "guardian", "shim"]
+Mechanism = Literal["scripted", "groups", "marker", "guardian", "shim", "cgroup"]
 """What keeps the promise."""
 
 _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
 _DAEMON = "a daemon that has left its session and emptied its environment"
 _LEFT_GROUP = "whatever has left the process group of its service"
+_MOVED = "a program that moves itself into another cgroup, which takes the rights of the host"
 _OTHER_USER = "a program that has changed its user, where the host is not root"
 
 
@@ -33,11 +34,13 @@ class Facilities:
         proc: Whether ``/proc`` tells of processes and their environments.
         guardian: Why a guardian cannot be had; None when it can.
         shim: Why a shim cannot be had; None when it can.
+        cgroup: Why a cgroup for each program cannot be had; None when it can.
     """
 
     proc: bool = True
     guardian: str | None = None
     shim: str | None = None
+    cgroup: str | None = "none was looked for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +113,20 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
         ContainmentError: When ``"strict"`` is asked for and cannot be had.
     """
     if asked == "strict":
+        # Only a guardian ends a cgroup whose host was killed; a shim sees that itself.
+        no_cgroup = found.cgroup or found.guardian
+        if no_cgroup is None:
+            return Containment(
+                level="strict",
+                mechanism="cgroup",
+                asked=asked,
+                reason="each program runs in a cgroup of its own, which is killed as one",
+                escapes=(_MOVED,),
+            )
         if found.shim is not None:
-            raise ContainmentError(f'containment="strict" cannot be had: {found.shim}; ask for "guarded" or "basic"')
+            raise ContainmentError(
+                f'containment="strict" cannot be had: {no_cgroup}, and {found.shim}; ask for "guarded" or "basic"'
+            )
         return Containment(
             level="strict",
             mechanism="shim",

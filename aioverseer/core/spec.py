@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
 
+from aioverseer.core.containment import AskedContainment, check_asked
 from aioverseer.core.errors import SpecError
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
@@ -31,6 +32,8 @@ __all__ = ["Feed", "HasDescriptor", "Leftovers", "Output", "PathLike", "Rlimit",
 _NICE = range(-20, 20)
 _UMASK = range(0o1000)
 _WINDOW = range(1, 1 << 16)
+_CPUS = (0.01, 10_000)
+"""The kernel gives no less than a hundredth of a processor."""
 _RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
@@ -79,6 +82,10 @@ class SpecOptions(TypedDict, total=False):
     queue_size: int
     drain_timeout: float
     leftovers: Leftovers
+    containment: AskedContainment | None
+    memory_max: int | None
+    pids_max: int | None
+    cpu_max: float | None
     user: str | int | None
     extra_groups: Iterable[str | int]
     umask: int | None
@@ -135,6 +142,12 @@ class Spec:
             left in its group, and once nothing follows also what has left that; ``"keep"`` lets it live and goes on
             reading its output, until the overseer, or the block of the Process, is left; ``"report"`` is the same, and
             tells who it is: ``Process.survivors`` and a warning in the log.
+        containment: How far the promise reaches that nothing of it is left behind, where that differs from its
+            overseer's: ``"basic"``, ``"guarded"``, ``"strict"`` or ``"auto"``; see ``Containment``.
+        memory_max: Bytes that it and all that it starts may have together; beyond, the kernel ends them all, and the
+            reason says ``out of memory``. Like the next two it needs cgroup v2 with that controller.
+        pids_max: Processes and threads that it and all that it starts may be together.
+        cpu_max: Processors that they may use together, for example 0.5.
         user: Name or number of the user to run as, also ``"name:group"``; needs ``setpriv``.
         extra_groups: Names or numbers of further groups; needs ``setpriv``.
         umask: Mode bits that new files of the program do not get.
@@ -174,6 +187,10 @@ class Spec:
     queue_size: int = DEFAULT_STREAM_QUEUE_SIZE
     drain_timeout: float = 0.5
     leftovers: Leftovers = "kill"
+    containment: AskedContainment | None = None
+    memory_max: int | None = None
+    pids_max: int | None = None
+    cpu_max: float | None = None
     user: str | int | None = None
     extra_groups: tuple[str | int, ...] = ()
     umask: int | None = None
@@ -246,6 +263,10 @@ class Spec:
         settle(self, "drain_timeout", check.seconds("drain_timeout", self.drain_timeout))
         settle(self, "delay_start", check.seconds("delay_start", self.delay_start))
         check.one_of("leftovers", self.leftovers, get_args(Leftovers))
+        if self.containment is not None:
+            check_asked(self.containment, f"service {self.id!r}")
+        if not (self.memory_max is self.pids_max is self.cpu_max is None):
+            check.limits(self)
         if not (self.user is self.umask is self.nice is None and self.extra_groups == () and self.rlimits is _NOTHING):
             check.identity(self.user)
             settle(self, "extra_groups", check.groups(self.extra_groups))
@@ -411,6 +432,17 @@ class _Checker:
     def whole(self, option: str, value: object, *, least: int, unit: str) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise self.refuse(option, value, f"is not understood: pass a whole number of {unit}, {least} or more")
+
+    def limits(self, spec: Spec) -> None:
+        if spec.memory_max is not None:
+            self.whole("memory_max", spec.memory_max, least=4096, unit="bytes")
+        if spec.pids_max is not None:
+            self.whole("pids_max", spec.pids_max, least=1, unit="processes")
+        cpus: object = spec.cpu_max
+        if cpus is not None and (
+            not isinstance(cpus, int | float) or isinstance(cpus, bool) or not _CPUS[0] <= cpus <= _CPUS[1]
+        ):
+            raise self.refuse("cpu_max", cpus, "is no number of processors: pass 0.01 or more, for example 1.5")
 
     def seconds(self, option: str, value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:

@@ -76,11 +76,13 @@ def signal_name(number: int) -> str:
 class Exit:
     """The fact that a program ended: by a code or by a signal, never both.
 
-    Both are None when the status is lost: somebody else in the host reaped the child.
+    Both are None when the status is lost: somebody else in the host reaped the child. ``cause`` is what the system says
+    beyond that, for example ``"out of memory"``; None when it says nothing.
     """
 
     code: int | None = None
     signal: int | None = None
+    cause: str | None = None
 
     @classmethod
     def from_returncode(cls, returncode: int) -> Exit:
@@ -91,8 +93,9 @@ class Exit:
 
     def __str__(self) -> str:
         """Return the fact as the end of a sentence, for example ``exited with code 1``."""
+        behind = "" if self.cause is None else f" ({self.cause})"
         if self.signal is not None:
-            return f"was killed by {signal_name(self.signal)}"
+            return f"was killed by {signal_name(self.signal)}{behind}"
         if self.code is not None:
-            return f"exited with code {self.code}"
+            return f"exited with code {self.code}{behind}"
         return "ended with a status that is lost (something else in the host reaped it)"

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from typing import Any, Protocol, Self, TypeAlias
 
 from aioverseer.core.containment import AskedContainment, Containment, Survivor
-from aioverseer.core.errors import SpawnError
+from aioverseer.core.errors import ContainmentError, SpawnError
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.child_watch import ChildWatch, begin
@@ -121,15 +121,16 @@ class SystemChild:
         if shim is not None and shim.relay(number, leader_only=leader_only):
             # One that was stopped could not do it.
             number, leader_only = signal.SIGCONT, True
+        if number == signal.SIGKILL and not leader_only:
+            # Beside the signal to the group: it may not have entered yet.
+            self._cage.kill()
         pidfd = self._end.handle()
         if pidfd is None or not self._signal_by_pidfd(pidfd, number, leader_only=leader_only):
             self._signal_by_number(number, leader_only=leader_only)
 
     async def wait(self) -> Exit:
         """Wait for the end of the leader; see ``seam.Child``."""
-        exit = await self._end.wait()
-        self._cage.end()
-        return exit
+        return await self._cage.ended(await self._end.wait())
 
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set the size of its terminal; see ``seam.Child``."""
@@ -210,6 +211,7 @@ class SystemLauncher:
             ContainmentError: When it cannot be had.
         """
         self._cages = Cages(containment)
+        self._others: dict[AskedContainment, Cages] = {}
         self._kept: Commons | None = None
 
     def keep(self) -> None:
@@ -231,13 +233,34 @@ class SystemLauncher:
         """Which level of containment is in force."""
         return self._cages.containment
 
+    def containment_of(self, spec: Spec) -> Containment:
+        """Return which level is in force for a program; see ``seam.Launcher``."""
+        asked = spec.containment or self._cages.asked
+        return self._others.get(asked, self._cages).containment
+
+    def _cages_for(self, spec: Spec) -> Cages:
+        asked = spec.containment
+        if asked is None or asked == self._cages.asked:
+            return self._cages
+        if asked not in self._others:
+            try:
+                self._others[asked] = Cages(asked)
+            except ContainmentError as error:
+                raise SpawnError(
+                    f"service {spec.id!r} cannot be started: {error}", errno=errno.ENOTSUP, filename=spec.argv[0]
+                ) from error
+        return self._others[asked]
+
     async def sweep(self) -> tuple[Survivor, ...]:
         """Kill what the ended runs of this host have left behind; see ``seam.Launcher``."""
         return await sweep_strays()
 
     async def close(self) -> tuple[Survivor, ...]:
         """End what its programs have left behind, and what contained them; see ``seam.Launcher``."""
-        return await self._cages.close()
+        left = await self._cages.close()
+        for cages in tuple(self._others.values()):
+            left = await cages.close()
+        return left
 
     async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> SystemChild:
         """Start a program.
@@ -259,7 +282,7 @@ class SystemLauncher:
         commons = self._kept
         if commons is None or commons.loop is not loop:
             commons = Commons.on(loop)
-        cage = await self._cages.prepare(kept=spec.leftovers != "kill")
+        cage = await self._cages_for(spec).prepare(spec)
         commons.hold()
         watch: ChildWatch | None = None
         try:
@@ -274,10 +297,10 @@ class SystemLauncher:
             with _Descriptors(spec, commons) as ours:
                 ours.open(capture=capture)
                 shim = cage.shim
-                if shim is not None:
+                if wrapped := cage.prefix:
                     with _as_spawn_error(spec):
                         _look_up(spec)
-                    words = [*shim.prefix, *words]
+                    words = [*wrapped, *words]
                 words = [*ours.prefix, *words]
                 spawn = functools.partial(
                     asyncio.create_subprocess_exec,

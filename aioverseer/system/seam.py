@@ -166,6 +166,10 @@ class Launcher(Protocol):
         """Which level of containment is in force."""
         ...
 
+    def containment_of(self, spec: Spec) -> Containment:
+        """Return which level is in force for a program, which may have asked for its own."""
+        ...
+
     async def sweep(self) -> tuple[Survivor, ...]:
         """Kill what the ended runs of this host have left behind; returns what is still there. Bounded."""
         ...

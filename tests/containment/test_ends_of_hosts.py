@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from aioverseer.system.containment.cgroup import tree
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+CGROUP = pytest.param("cgroup", marks=pytest.mark.skipif(tree().missing() is not None, reason=f"{tree().missing()}"))
 
 TREE = """
 import os, signal, sys
@@ -48,7 +51,11 @@ stay()
 HOST = """
 import asyncio, os, signal, sys
 from aioverseer import Overseer, Stop
-mark, level, way, tree = sys.argv[1:5]
+from aioverseer.system.containment import cgroup
+mark, mechanism, way, tree = sys.argv[1:5]
+level = "strict" if mechanism in ("shim", "cgroup") else mechanism
+if mechanism == "shim":
+    cgroup.Tree.missing = lambda tree: "this test is about shims"
 async def main():
     async with Overseer(containment=level, handle_signals=way == "SIGTERM") as overseer:
         quick = Stop(steps=[(signal.SIGTERM, 0.05), (signal.SIGKILL, 2)])
@@ -56,7 +63,7 @@ async def main():
         lines = service.lines()
         await service.start()
         assert "up" == (await lines.get()).text
-        print(overseer.containment.level, flush=True)
+        print(overseer.containment.mechanism if level == "strict" else level, flush=True)
         if way == "exception":
             raise ValueError("the block fails")
         if way == "exit":
@@ -127,7 +134,7 @@ def host(mark: str, level: str, way: str) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
-@pytest.mark.parametrize("level", ["basic", "guarded", "strict"])
+@pytest.mark.parametrize("level", ["basic", "guarded", "shim", CGROUP])
 @pytest.mark.parametrize("way", ["normal", "exception", "exit", "cancellation", "SIGINT", "SIGTERM"])
 def test_nothing_lives_when_the_block_has_ended(mark: str, level: str, way: str) -> None:
     """However it ended; children, sessions and daemons. The guardian is gone with it."""
@@ -140,7 +147,7 @@ def test_nothing_lives_when_the_block_has_ended(mark: str, level: str, way: str)
 
 
 @pytest.mark.parametrize("turn", range(3))
-@pytest.mark.parametrize("level", ["guarded", "strict"])
+@pytest.mark.parametrize("level", ["guarded", "shim", CGROUP])
 def test_nothing_lives_a_second_after_the_host_was_killed(mark: str, level: str, turn: int) -> None:
     """Of ten, none that heeds a signal; and no guardian is left."""
     before = watchmen()

@@ -12,6 +12,8 @@ ALL = Facilities()
 NO_PROC = Facilities(proc=False, guardian="none", shim="none")
 NO_GUARDIAN = Facilities(guardian="it cannot be started")
 NO_SHIM = Facilities(shim="there is no Python")
+CGROUP = Facilities(cgroup=None)
+CGROUP_ALONE = Facilities(cgroup=None, guardian="it cannot be started")
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,9 @@ NO_SHIM = Facilities(shim="there is no Python")
         ("guarded", ALL, "guarded", "guardian"),
         ("basic", ALL, "basic", "marker"),
         ("strict", ALL, "strict", "shim"),
+        ("strict", CGROUP, "strict", "cgroup"),
+        ("strict", CGROUP_ALONE, "strict", "shim"),
+        ("auto", CGROUP, "guarded", "guardian"),
         ("auto", NO_SHIM, "guarded", "guardian"),
         ("auto", NO_GUARDIAN, "basic", "marker"),
         ("guarded", NO_GUARDIAN, "basic", "marker"),

@@ -11,7 +11,7 @@ import pytest
 
 from aioverseer import ContainmentError, Line, Overseer, Restart, SpawnError, State, Stop, Subscription
 from aioverseer.core.containment import Facilities, decide
-from aioverseer.system.containment import procfs, shims
+from aioverseer.system.containment import cgroup, procfs, shims
 from helpers import child, limit
 
 pytestmark = pytest.mark.skipif(shims.missing() is not None, reason=f"{shims.missing()}")
@@ -42,6 +42,12 @@ async def told(lines: Subscription) -> str:
 def lives(pid: int) -> bool:
     """Whether it is there and no zombie."""
     return procfs.state_of(pid) not in "ZX"
+
+
+@pytest.fixture(autouse=True)
+def no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are some, strict needs no shim."""
+    monkeypatch.setattr(cgroup.Tree, "missing", lambda _: "this test is about shims")
 
 
 @pytest.mark.parametrize("ending", ["by itself", "stopped"])

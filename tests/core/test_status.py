@@ -152,4 +152,4 @@ def test_a_status_does_not_change() -> None:
 def test_a_status_has_no_place_for_the_environment() -> None:
     """What it takes over from a Spec is listed by hand; no environment value is ever shown."""
     shared = {field.name for field in dataclasses.fields(Spec)} & {field.name for field in dataclasses.fields(Status)}
-    assert {"id", "argv", "cwd", "delay_start"} == shared
+    assert {"id", "argv", "cwd", "delay_start", "containment"} == shared

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
+import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from aioverseer.core.containment import AskedContainment, Containment, Facilities, Survivor, decide
+from aioverseer.core.spec import Spec
+from aioverseer.core.state import Exit
 from aioverseer.system.containment import procfs
 from aioverseer.system.containment.runs import Runs, runs
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # at run time they are imported where they are first needed: most hosts need none of them
+    from aioverseer.system.containment.cgroup import Cgroup
     from aioverseer.system.containment.guardian import Guarding
     from aioverseer.system.containment.shims import Shim
     from aioverseer.system.containment.table import Table
@@ -28,7 +33,7 @@ __all__ = ["Cage", "Cages"]
 class Cage:
     """What contains one run."""
 
-    __slots__ = ("_before", "_kept", "_pid", "_place", "_run", "_runs", "_table", "shim")
+    __slots__ = ("_before", "_kept", "_pid", "_place", "_run", "_runs", "_table", "cgroup", "shim")
 
     def __init__(self, *, kept: bool, table: Table | None) -> None:
         """Begin a run; it lives until ``end``."""
@@ -39,7 +44,32 @@ class Cage:
         self._place = 0
         self._pid: int | None = None
         self.shim: Shim | None = None
+        self.cgroup: Cgroup | None = None
         self._before = 0 if table is None else table.now()
+
+    @property
+    def prefix(self) -> list[str]:
+        """The words to put before the command line."""
+        return [
+            *([] if self.cgroup is None else self.cgroup.prefix),
+            *([] if self.shim is None else self.shim.prefix),
+        ]
+
+    def enclose(self, spec: Spec) -> None:
+        """Make a cgroup for the run.
+
+        Raises:
+            SpawnError: When it cannot be had.
+        """
+        from aioverseer.system.containment import cgroup  # noqa: PLC0415  # see above
+
+        name = f"aioverseer-{self._runs.marker.word(self._run, kept=self._kept)}"
+        self.cgroup = cgroup.tree().make(spec, name.rstrip(";"))
+
+    def kill(self) -> None:
+        """Kill all that is in its cgroup, where it has one."""
+        if self.cgroup is not None:
+            self.cgroup.kill()
 
     def environment(self, given: Mapping[str, str] | None) -> Mapping[str, str] | Mapping[bytes, bytes]:
         """Return the environment for the child: what was given, or the host's when None, and the marker."""
@@ -58,8 +88,22 @@ class Cage:
             with contextlib.suppress(ValueError):  # closed: the guardian is gone
                 self._place = self._table.add(pid, self._before)
 
+    async def ended(self, exit: Exit) -> Exit:
+        """Take note of the end of its leader; return it with what the system says of it. Safe to cancel and to repeat.
+
+        Where there is a cgroup, it returns when that is empty, a second later at most.
+        """
+        if self.cgroup is not None:
+            if (exit.signal is not None or exit.code != 0) and self.cgroup.ran_out_of_memory():
+                exit = dataclasses.replace(exit, cause="out of memory")
+            await self.cgroup.end()
+        self.end()
+        return exit
+
     def end(self) -> None:
         """Take note of the end of its leader, or that there is none. Idempotent."""
+        if self.cgroup is not None:
+            self.cgroup.discard()
         if self.shim is not None:
             self.shim.close()
         if self._run == 0:
@@ -126,7 +170,7 @@ class Cages:
         """
         self.asked: AskedContainment = asked
         self._guarding: Guarding | None = None
-        self._shimmed = False
+        self._caged = self._guarded = self._shimmed = False
         # A lone Process asks for no more, and need not look for what it does not use.
         self.containment = _basic(proc=procfs.HAS_PROC)
         if asked != "basic":
@@ -134,22 +178,31 @@ class Cages:
 
     def _decide(self) -> None:
         # Here and not above: who has nothing but Processes, or no overseer yet, imports them for nothing.
-        from aioverseer.system.containment import guardian, shims  # noqa: PLC0415
+        from aioverseer.system.containment import cgroup, guardian, shims  # noqa: PLC0415
 
         found = Facilities(
             proc=procfs.HAS_PROC,
             guardian=guardian.missing(),
             shim=shims.missing() if self.asked == "strict" else None,
+            cgroup=cgroup.tree().missing() if self.asked == "strict" else "none was asked for",
         )
         self.containment = decide(self.asked, found)
+        self._caged = self.containment.mechanism == "cgroup"
         self._shimmed = self.containment.mechanism == "shim"
-        if self.containment.mechanism == "guardian":
+        # What a killed host leaves in its cgroups is the guardian's too.
+        self._guarded = self._caged or self.containment.mechanism == "guardian"
+        if self._guarded:
             self._guarding = self._guarding or guardian.Guarding(self._decide)
 
-    async def prepare(self, *, kept: bool) -> Cage:
-        """Return a cage for one launch; the guardian is armed then, where there is one. Safe to cancel."""
+    async def prepare(self, spec: Spec) -> Cage:
+        """Return a cage for one launch; the guardian is armed then, where there is one. Safe to cancel.
+
+        Raises:
+            SpawnError: When the limits of the Spec cannot be had.
+        """
+        kept = spec.leftovers != "kill"
         table: Table | None = None
-        if self._guarding is not None and self.containment.mechanism == "guardian":
+        if self._guarded and self._guarding is not None:
             if not self._guarding.armed:
                 await self._guarding.arm()
             table = self._guarding.table
@@ -158,11 +211,20 @@ class Cages:
             from aioverseer.system.containment.shims import Shim  # noqa: PLC0415  # loaded already
 
             cage.shim = Shim(keep=kept)
+        if self._caged or not (spec.memory_max is spec.pids_max is spec.cpu_max is None):
+            try:
+                cage.enclose(spec)
+            except BaseException:
+                cage.end()
+                raise
         return cage
 
     async def close(self) -> tuple[Survivor, ...]:
         """Sweep for the last time and let the guardian go; return what is still there."""
         try:
+            cgroup: Any = sys.modules.get("aioverseer.system.containment.cgroup")
+            if cgroup is not None:  # else there was none
+                await cgroup.end_remaining()
             return await sweep_strays()
         finally:
             if self._guarding is not None:

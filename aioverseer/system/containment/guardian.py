@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from aioverseer.system.containment.cgroup import tree
 from aioverseer.system.containment.runs import runs
 from aioverseer.system.containment.table import Table
 from aioverseer.system.waiting import settle
@@ -123,7 +124,14 @@ class Guardian:
         control, ours = os.pipe()
         alive, theirs = os.pipe()
         os.set_blocking(alive, False)
-        words = [runs().marker.token, str(os.getpid()), str(control), str(theirs), str(self.table.descriptor)]
+        words = [
+            runs().marker.token,
+            str(os.getpid()),
+            str(control),
+            str(theirs),
+            str(self.table.descriptor),
+            tree().base,
+        ]
         try:
             # Not through asyncio: it outlives the event loop that happens to need it first.
             self._process = subprocess.Popen(

@@ -1,7 +1,8 @@
 """The guardian's program: waits for the end of its host, and ends then what the host has started.
 
-Run by itself, ``python -I -S -E watchman.py TOKEN HOST CONTROL ACK TABLE``, and never imported: it imports nothing of
-this package and little else, as it is to be there in milliseconds. The last three are descriptors.
+Run by itself, ``python -I -S -E watchman.py TOKEN HOST CONTROL ACK TABLE CGROUP``, and never imported: it imports
+nothing of this package and little else, as it is to be there in milliseconds. CONTROL, ACK and TABLE are
+descriptors, CGROUP is the folder below which the host makes its cgroups, empty where it may not.
 """
 
 import os
@@ -30,7 +31,9 @@ def main() -> None:
         pidfd = None
     os.write(acknowledge, b"1")
     if _wait_for_end(control, pidfd):
+        cgroups = _kill_cgroups(sys.argv[6], sys.argv[1])
         _end_all(token, table)
+        _remove_cgroups(cgroups)
 
 
 def _wait_for_end(control: int, pidfd: int | None) -> bool:
@@ -72,6 +75,49 @@ def _end_all(token: bytes, table: int) -> None:
     mark = token + b"-"
     while _sweep(mark, sessions) and time.monotonic() < deadline:
         pass
+
+
+def _kill_cgroups(base: str, token: str) -> list[str]:
+    """Kill what is in the cgroups of the host, but for what was to be kept; return their folders."""
+    try:
+        names = os.listdir(base) if base else []
+    except OSError:
+        names = []
+    found = [f"{base}/{name}" for name in names if name.startswith((f"aioverseer-{token}-", f"aioverseer-{token}+"))]
+    for folder in found:
+        if folder.startswith(f"{base}/aioverseer-{token}-"):
+            try:
+                with open(f"{folder}/cgroup.kill", "w") as file:
+                    file.write("1")
+            except OSError:
+                continue
+    return found
+
+
+def _remove_cgroups(folders: list[str]) -> None:
+    """Remove those that nobody is in, waiting a second for the last of what was killed."""
+    deadline = time.monotonic() + 1.0
+    for folder in folders:
+        while "+" not in folder.rpartition("/")[2] and _is_populated(folder, deadline):
+            pass
+        for below, _, _ in os.walk(folder, topdown=False):
+            try:
+                os.rmdir(below)
+            except OSError:
+                continue
+
+
+def _is_populated(folder: str, deadline: float) -> bool:
+    """Return at once when it is empty, else after the next change or at the deadline; whether to look again."""
+    try:
+        with open(f"{folder}/cgroup.events", "rb", buffering=0) as file:
+            if b"populated 0" in file.read():
+                return False
+            poll = select.poll()
+            poll.register(file, select.POLLPRI)
+            return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    except OSError:
+        return False
 
 
 def _entries(table: int) -> list[tuple[int, int, int]]:

@@ -1,0 +1,271 @@
+"""Where cgroups may be made, limits, and the cause of an end: decided from the documented files, in a tree of the test.
+
+The tree is a folder. What the kernel does there is done by ``FakeFiles``: it makes the files of a new cgroup, refuses
+controllers to one that has processes, and kills.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aioverseer import SpawnError
+from aioverseer.core.cgroup import Limits, counter, home, is_unit
+from aioverseer.core.spec import Spec
+from aioverseer.core.state import Exit
+from aioverseer.system.containment import cage as cages
+from aioverseer.system.containment import cgroup
+from aioverseer.system.containment.cgroup import Files, Tree
+
+MOUNT = "33 24 0:28 / {} rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+class FakeFiles(Files):
+    """A kernel with one cgroup v2 hierarchy below a folder."""
+
+    def __init__(self, top: Path, path: str, *, controllers: str = "cpu memory pids", systemd: bool = False) -> None:
+        self.top = top
+        self.path = path
+        self.controllers = controllers
+        self.systemd = systemd
+        self.delegated: set[str] = set()
+        self.wrote: list[tuple[str, str]] = []
+        self.has_kill = True
+        place = top
+        for part in ["", *filter(None, path.split("/"))]:
+            place /= part
+            place.mkdir(exist_ok=True)
+            self._fill(place)
+        (place / "cgroup.procs").write_text("1\n")
+
+    def _fill(self, place: Path) -> None:
+        for name, text in {
+            "cgroup.procs": "",
+            "cgroup.controllers": self.controllers,
+            "cgroup.subtree_control": "",
+            "cgroup.events": "populated 0\nfrozen 0\n",
+            "memory.events": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n",
+        }.items():
+            (place / name).write_text(text)
+
+    def read(self, path: str) -> str:
+        """Return the text of a file of the tree, or of proc."""
+        if path == "/proc/self/cgroup":
+            return f"4:memory:/elsewhere\n0::{self.path}\n"
+        if path == "/proc/self/mountinfo":
+            return "22 1 0:5 / /proc rw - proc proc rw\n" + MOUNT.format(self.top)
+        return super().read(path)
+
+    def write(self, path: str, text: str) -> None:
+        """Do what the kernel does."""
+        name = path.rpartition("/")[2]
+        folder = Path(path).parent
+        if name == "cgroup.kill" and not self.has_kill:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+        if name == "cgroup.subtree_control" and (folder / "cgroup.procs").read_text():
+            raise OSError(errno.EBUSY, "Device or resource busy", path)
+        if name == "cgroup.subtree_control":
+            text = text.replace("+", "")
+        self.wrote.append((str(Path(path).relative_to(self.top)), text))
+        Path(path).write_text(text)
+
+    def make(self, path: str) -> None:
+        """Make a cgroup with its files."""
+        super().make(path)
+        self._fill(Path(path))
+
+    def remove(self, path: str) -> None:
+        """Remove a cgroup that has no member."""
+        if counter((Path(path) / "cgroup.events").read_text(), "populated"):
+            raise OSError(errno.EBUSY, "Device or resource busy", path)
+        shutil.rmtree(path)
+
+    def is_delegated(self, path: str) -> bool:
+        """As it was set."""
+        return path in self.delegated
+
+    def has_systemd(self) -> bool:
+        """As it was set."""
+        return self.systemd
+
+
+def spec(**options: object) -> Spec:
+    """A Spec of a service called ``web``."""
+    return Spec.of("web", ("true",), **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # options of several kinds
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "mounts", "found"),
+    [
+        ("0::/a/b\n", MOUNT.format("/sys/fs/cgroup"), ("/sys/fs/cgroup", "a/b")),
+        ("0::/\n", MOUNT.format("/sys/fs/cgroup"), ("/sys/fs/cgroup", "")),
+        ("1:cpu:/x\n0::/a\n", MOUNT.format("/mnt/with\\040blank"), ("/mnt/with blank", "a")),
+        ("0::/a/b\n", "33 24 0:28 /a /mnt rw - cgroup2 none rw\n", ("/mnt", "b")),
+        ("0::/ab\n", "33 24 0:28 /a /mnt rw - cgroup2 none rw\n", "no cgroup v2 is mounted"),
+        ("0::/a\n", "33 24 0:28 / /mnt rw - cgroup none rw,cpu\n", "no cgroup v2 is mounted"),
+        ("0::/../a\n", MOUNT.format("/sys/fs/cgroup"), "outside"),
+        ("4:memory:/\n", MOUNT.format("/sys/fs/cgroup"), "has no cgroup v2"),
+    ],
+)
+def test_cgroup_of_the_host_is_found_where_it_is_mounted(
+    cgroups: str, mounts: str, found: tuple[str, str] | str
+) -> None:
+    """Or it is said why not."""
+    got = home(cgroups, mounts)
+    if isinstance(found, tuple):
+        assert found == got
+    else:
+        assert isinstance(got, str)
+        assert found in got
+
+
+def test_limits_become_what_the_kernel_reads() -> None:
+    """In bytes, numbers, and microseconds of each tenth of a second."""
+    limits = Limits(memory=1 << 20, pids=7, cpu=1.5)
+    assert ("cpu", "memory", "pids") == limits.controllers
+    assert {
+        "memory.max": "1048576",
+        "memory.oom.group": "1",
+        "pids.max": "7",
+        "cpu.max": "150000 100000",
+    } == limits.files()
+    assert {"cpu.max": "1000 100000"} == Limits(cpu=0.01).files()
+    assert ({}, ()) == (Limits().files(), Limits().controllers)
+
+
+def test_units_of_systemd_are_known_by_their_names() -> None:
+    """A leaf that was made for the host is none."""
+    assert [True, True, True, False] == [is_unit(name) for name in ("a.service", "b.scope", "c.slice", "host")]
+
+
+def test_without_systemd_the_own_cgroup_is_used_and_nothing_is_changed_by_looking(tmp_path: Path) -> None:
+    """The probe is removed."""
+    files = FakeFiles(tmp_path, "/box")
+    made = Tree(files)
+    assert (None, f"{tmp_path}/box") == (made.missing(), made.base)
+    assert [] == [name for name in os.listdir(made.base) if name.startswith("aioverseer")]
+
+
+def test_kernel_without_kill_is_told(tmp_path: Path) -> None:
+    """Before Linux 5.14."""
+    files = FakeFiles(tmp_path, "/box")
+    files.has_kill = False
+    assert "cgroup.kill" in str(Tree(files).missing())
+
+
+@pytest.mark.parametrize("path", ["/system.slice/web.service", "/", "/system.slice/web.service/host"])
+def test_what_systemd_has_not_delegated_is_not_touched(tmp_path: Path, path: str) -> None:
+    """It says how to delegate it."""
+    made = Tree(FakeFiles(tmp_path, path, systemd=True))
+    assert "Delegate=yes" in str(made.missing())
+    assert "" == made.base
+
+
+@pytest.mark.parametrize("leaf", ["", "/host"])
+def test_delegated_unit_is_used_beside_the_leaf_of_the_host(tmp_path: Path, leaf: str) -> None:
+    """So that controllers can be had without moving the host."""
+    files = FakeFiles(tmp_path, f"/a.slice/web.service{leaf}", systemd=True)
+    files.delegated.add(f"{tmp_path}/a.slice/web.service")
+    assert (None, f"{tmp_path}/a.slice/web.service") == (Tree(files).missing(), Tree(files).base)
+
+
+def test_unit_inside_a_delegated_one_is_not_delegated(tmp_path: Path) -> None:
+    """The manager of a user owns what is below its own unit."""
+    files = FakeFiles(tmp_path, "/user@7.service/app.slice/term.scope", systemd=True)
+    files.delegated.add(f"{tmp_path}/user@7.service")
+    assert Tree(files).missing() is not None
+
+
+def test_limits_are_written_before_anything_runs(tmp_path: Path) -> None:
+    """The controllers are enabled first, those alone that are needed."""
+    files = FakeFiles(tmp_path, "/web.service/host", systemd=True)
+    files.delegated.add(f"{tmp_path}/web.service")
+    made = Tree(files).make(spec(memory_max=1 << 20, cpu_max=0.5), "run")
+    wrote = [entry for entry in files.wrote if "probe" not in entry[0]]
+    assert [
+        ("web.service/cgroup.subtree_control", "cpu memory"),
+        ("web.service/run/memory.max", "1048576"),
+        ("web.service/run/memory.oom.group", "1"),
+        ("web.service/run/cpu.max", "50000 100000"),
+    ] == wrote
+    assert f"{tmp_path}/web.service/run/cgroup.procs" == made.prefix[-1]
+    assert made.discard()
+    assert not Path(made.path).exists()
+
+
+def test_controller_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With the option; no cgroup is made."""
+    files = FakeFiles(tmp_path, "/box", controllers="cpu pids")
+    with pytest.raises(SpawnError, match=r"service 'web' .*\(memory_max=4096\).* memory is not in .*controllers"):
+        Tree(files).make(spec(memory_max=4096), "run")
+    assert not (tmp_path / "box/run").exists()
+
+
+def test_host_that_stands_in_the_way_is_told_where_to_go(tmp_path: Path) -> None:
+    """It is never moved: "no internal processes"."""
+    with pytest.raises(SpawnError, match=r"pids cannot be enabled .*DelegateSubgroup="):
+        Tree(FakeFiles(tmp_path, "/box")).make(spec(pids_max=5), "run")
+
+
+def test_limit_without_any_cgroup_is_refused(tmp_path: Path) -> None:
+    """Saying why there is none."""
+    with pytest.raises(SpawnError, match=r"\(cpu_max=0.5\): they need cgroup v2, and systemd has not delegated"):
+        Tree(FakeFiles(tmp_path, "/a.service", systemd=True)).make(spec(cpu_max=0.5), "run")
+
+
+def test_cgroup_that_cannot_be_made_is_a_spawn_error(tmp_path: Path) -> None:
+    """And what was there stays."""
+    files = FakeFiles(tmp_path, "/box")
+    (tmp_path / "box/run").mkdir()
+    with pytest.raises(SpawnError, match=r"its cgroup .*run' cannot be had \(File exists\)"):
+        Tree(files).make(spec(), "run")
+    assert (tmp_path / "box/run").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("oom", "exit", "said"),
+    [
+        (1, Exit(signal=9), "was killed by SIGKILL (out of memory)"),
+        (0, Exit(signal=9), "was killed by SIGKILL"),
+        (2, Exit(code=3), "exited with code 3 (out of memory)"),
+        (2, Exit(code=0), "exited with code 0"),
+    ],
+)
+async def test_cause_of_an_end_is_read_from_the_kernels_counter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, oom: int, exit: Exit, said: str
+) -> None:
+    """Before the cgroup is removed."""
+    files = FakeFiles(tmp_path, "/box")
+    monkeypatch.setattr(cgroup, "tree", lambda: Tree(files))
+    one = cages.Cage(kept=False, table=None)
+    one.enclose(spec())
+    assert one.cgroup is not None
+    Path(one.cgroup.path, "memory.events").write_text(f"oom {oom}\noom_kill {oom}\n")
+    assert said == str(await one.ended(exit))
+    assert not Path(one.cgroup.path).exists()
+    assert any(name.endswith("cgroup.kill") and "probe" not in name for name, _ in files.wrote)
+
+
+def test_what_cannot_be_removed_yet_is_remembered(tmp_path: Path) -> None:
+    """Until it can."""
+    files = FakeFiles(tmp_path, "/box")
+    made = Tree(files).make(spec(), "run")
+    events = Path(made.path, "cgroup.events")
+    events.write_text("populated 1\n")
+    assert not made.discard()
+    assert made in cgroup.remaining()
+    events.write_text("populated 0\n")
+    assert made.discard()
+    assert made not in cgroup.remaining()
+
+
+def test_what_is_to_be_kept_is_not_killed(tmp_path: Path) -> None:
+    """Its cgroup goes when it is empty."""
+    files = FakeFiles(tmp_path, "/box")
+    made = Tree(files).make(spec(leftovers="keep"), "run")
+    assert made.discard()
+    assert [] == files.wrote
