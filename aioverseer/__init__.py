@@ -48,7 +48,6 @@ from aioverseer.core.restart import Restart
 from aioverseer.core.spec import Spec, SpecOptions
 from aioverseer.core.state import Exit, State
 from aioverseer.core.status import Status
-from aioverseer.core.why import Why
 from aioverseer.journal import EventStream
 from aioverseer.output import LineQueue, QueueShutDown, Subscription
 from aioverseer.overseer import Overseer
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
     from aioverseer import ready as ready
     from aioverseer.core.liveness import Alive
     from aioverseer.core.order import After
+    from aioverseer.core.why import Why
     from aioverseer.threaded import ThreadedEvents, ThreadedOverseer, ThreadedService
 
 __version__ = "0.1.0"
@@ -125,6 +125,7 @@ _LATE = {
     "ThreadedEvents": "aioverseer.threaded",
     "ThreadedOverseer": "aioverseer.threaded",
     "ThreadedService": "aioverseer.threaded",
+    "Why": "aioverseer.core.why",
 }
 """What few applications need is imported when it is first asked for."""
 

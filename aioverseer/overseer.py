@@ -11,7 +11,6 @@ import asyncio
 import dataclasses
 import functools
 import logging
-import random
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
@@ -121,8 +120,12 @@ class Overseer:
             )
         self.name = name
         self.clock: Clock = steady(clock)
-        # Not a source of secrets: jitter only has to differ between hosts.
-        self.rng: Rng = rng or random.Random()  # noqa: S311
+        if rng is None:
+            import random  # noqa: PLC0415  # takes a twentieth of the time that the import of this library takes
+
+            # Not a source of secrets: jitter only has to differ between hosts.
+            rng = random.Random()  # noqa: S311
+        self.rng: Rng = rng
         check_asked(containment, f"overseer {name!r}")
         self._own_launcher = None if launcher is not None else SystemLauncher(containment=containment)
         self.launcher: Launcher = launcher or cast("SystemLauncher", self._own_launcher)

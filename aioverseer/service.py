@@ -11,7 +11,7 @@ import shlex
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, Self, assert_never
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, assert_never
 
 from aioverseer.core.clock import Clock, Rng, Timer
 from aioverseer.core.errors import (
@@ -44,11 +44,13 @@ from aioverseer.core.supervision import (
     ServiceAction,
     Supervision,
 )
-from aioverseer.core.why import Why
 from aioverseer.output import Hub, Logs, Outlet, Overflow, Subscribers, Subscription
 from aioverseer.process import Hooks, Process
 from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import Watchers, settle
+
+if TYPE_CHECKING:
+    from aioverseer.core.why import Why
 
 __all__ = ["HISTORY_RUNS", "Host", "Service"]
 
@@ -195,6 +197,8 @@ class Service:
 
     def why(self) -> Why:
         """Return why it is in its state, and what comes next; ``str()`` of it is one sentence."""
+        from aioverseer.core.why import Why  # noqa: PLC0415  # most hosts never ask
+
         machine, now = self._machine, self._host.clock.now()
         due, due_in = None, None
         if machine.due is not None:

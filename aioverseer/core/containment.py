@@ -26,7 +26,7 @@ _MOVED = "a program that moves itself into another cgroup, which takes the right
 _OTHER_USER = "a program that has changed its user, where the host is not root"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Facilities:
     """What the system offers.
 

@@ -126,7 +126,7 @@ def _refused(owner: str, value: object, why: str) -> SpecError:
     return SpecError(f"service {owner!r}: after={value!r} {why}", option="after", value=value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Fact:
     """What there is to know of a service that others wait for.
 
@@ -143,12 +143,12 @@ class Fact:
     success: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Go:
     """It may be started now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Wait:
     """It has to wait for these."""
 
@@ -159,7 +159,7 @@ class Wait:
         return f"waits for {', '.join(map(str, self.edges))}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Barred:
     """It can never be started, as these cannot come true any more."""
 

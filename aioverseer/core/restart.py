@@ -166,7 +166,7 @@ def wants_restart(policy: Restart, exit: Ending) -> bool:
             return code is None and not is_success(policy, exit)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RestartIn:
     """Verdict: run it again.
 
@@ -181,12 +181,12 @@ class RestartIn:
     left: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Done:
     """Verdict: it has ended for good, as the policy wants it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Spent:
     """Verdict: the policy wants another run, and the budget does not allow it.
 
