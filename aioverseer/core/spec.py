@@ -231,6 +231,17 @@ class Spec:
         _check_names(self.id, options)
         return dataclasses.replace(self, **_as_fields(options))
 
+    def __reduce__(self) -> tuple[Callable[..., Spec], tuple[dict[str, Any]]]:
+        """Pickle it by its options; those that are functions, such as ``ready.check``, must be importable."""
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        # A read-only view cannot be pickled; what it shows is made read-only again.
+        plain = {
+            name: dict(cast("Mapping[str, Any]", value))
+            for name, value in given.items()
+            if type(value) is MappingProxyType
+        }
+        return _unpickled, ({**given, **plain},)
+
     def __post_init__(self) -> None:
         """Check every option once, and freeze what can change.
 
@@ -291,6 +302,10 @@ class Spec:
             settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
         if self.log and self.output != "read":
             raise check.refuse("log", self.log, f"needs lines, and output={self.output!r} gives none: leave one out")
+
+
+def _unpickled(given: dict[str, Any]) -> Spec:
+    return Spec(**given)
 
 
 _OPTIONS = frozenset(SpecOptions.__annotations__)

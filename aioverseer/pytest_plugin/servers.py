@@ -7,13 +7,15 @@ writes to a pipe meanwhile must not wait.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Generator
 from typing import Any, Literal
 
 import pytest
 
 from aioverseer import Spec, ThreadedOverseer, ThreadedService
-from aioverseer.pytest_plugin.watch import relied_on, threaded
+from aioverseer.pytest_plugin.shared import SharedService, shared_service
+from aioverseer.pytest_plugin.watch import relied_on, threaded, watching
 
 __all__ = ["overseer_fixture", "service_fixture"]
 
@@ -21,7 +23,7 @@ Scope = Literal["function", "class", "module", "package", "session"]
 
 
 def service_fixture(
-    *, scope: Scope = "function", name: str | None = None, autouse: bool = False, **options: Any
+    *, scope: Scope = "function", shared: bool = False, name: str | None = None, autouse: bool = False, **options: Any
 ) -> Any:
     """Make a fixture that runs a service, of a function that returns its Spec; the function may ask for fixtures.
 
@@ -30,13 +32,15 @@ def service_fixture(
 
     Args:
         scope: How long it runs.
+        shared: Whether all workers of pytest-xdist share one, which the first starts and the last to leave stops; the
+            fixture's value is a ``SharedService`` then. Use ports with names: ``free_port_factory("redis")``.
         name: The name of the fixture; by default that of the function.
         autouse: Whether all tests use it.
         **options: As for ``ThreadedOverseer``.
     """
 
     def decorate(function: Callable[..., Spec]) -> Any:
-        def serve(request: pytest.FixtureRequest, **given: Any) -> Generator[ThreadedService]:
+        def serve(request: pytest.FixtureRequest, **given: Any) -> Generator[ThreadedService | SharedService]:
             if asks:
                 given["request"] = request
             spec = function(**given)
@@ -45,6 +49,11 @@ def service_fixture(
                     f"the service fixture {function.__name__!r} has returned {spec!r}: return a Spec, for example "
                     'Spec.of("web", ["nginx"], ready=ready.tcp(8000))'
                 )
+            if shared:
+                run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"alone-{os.getpid()}"
+                with shared_service(relied_on(spec), run=run) as service, watching(request, service):
+                    yield service
+                return
             with threaded(request, own=True, **options) as overseer:
                 yield overseer.add(relied_on(spec)).start()
 

@@ -33,6 +33,7 @@ from aioverseer import (
     ThreadedEvents,
     ThreadedOverseer,
 )
+from aioverseer.pytest_plugin.shared import SharedService
 
 __all__ = [
     "Watched",
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 AnyOverseer: TypeAlias = Overseer | ThreadedOverseer
+Relied: TypeAlias = AnyOverseer | SharedService
 
 _LINES = 20
 """Last lines of each service in a report."""
@@ -71,9 +73,9 @@ class Watched:
         has_ended: Whether it has been left.
     """
 
-    overseer: AnyOverseer
+    overseer: Relied
     fixture: str
-    stream: EventStream | ThreadedEvents
+    stream: EventStream | ThreadedEvents | None
     events: list[Event] = field(default_factory=list[Event])
     is_told: bool = False
     has_ended: bool = False
@@ -84,10 +86,11 @@ _NONE: list[Watched] = []
 
 
 @contextlib.contextmanager
-def watching(request: pytest.FixtureRequest, overseer: AnyOverseer) -> Generator[Watched]:
+def watching(request: pytest.FixtureRequest, overseer: Relied) -> Generator[Watched]:
     """Note an overseer for the scope of a fixture; what a test was told already is not raised once more."""
     # Asked for before it is in use: reports are written when no event loop runs.
-    watched = Watched(overseer, request.fixturename or "", overseer.events())
+    stream = None if isinstance(overseer, SharedService) else overseer.events()
+    watched = Watched(overseer, request.fixturename or "", stream)
     stash: pytest.Stash = request.node.stash
     stash.setdefault(_watched, []).append(watched)
     try:
@@ -252,6 +255,10 @@ def log_for(request: pytest.FixtureRequest) -> LogFile | None:
 def report_on(watched: Watched) -> Iterator[tuple[str, str]]:
     """Yield a title and a text for each service."""
     overseer = watched.overseer
+    if isinstance(overseer, SharedService) or watched.stream is None:
+        if isinstance(overseer, SharedService):
+            yield f"service {overseer.id}", overseer.report()
+        return
     watched.events.extend(iter(watched.stream.get_nowait, None))
     for id in overseer.list_all():
         yield f"service {id}", "\n".join(_about(overseer, id, watched.events))

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+from aioverseer.system.keeping import alone
+
 __all__ = ["Ports"]
 
 _LOWEST = 20_000
@@ -79,12 +81,8 @@ class Ports:
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with alone(self._folder / "lock"):
             yield
-        finally:
-            os.close(descriptor)
 
     def _take(self, kind: int) -> int:
         first, count = self._range

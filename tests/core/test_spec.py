@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
 import re
 import signal
 from collections import OrderedDict
@@ -471,3 +472,14 @@ def test_nothing_can_change_afterwards(option: str) -> None:
         getattr(made, option)[name] = None
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.id = "other"  # type: ignore[misc]  # that it is refused is the point
+
+
+def test_a_spec_can_be_pickled() -> None:
+    """With views of dicts, limits and probes; what comes back is the same, and checked."""
+    spec = Spec.of(
+        "web", ["web"], extra_env={"A": "b"}, rlimits={"nofile": 10}, ready=ready.tcp(80), stop=Stop(timeout=3)
+    )
+    again = pickle.loads(pickle.dumps(spec))
+    assert (spec, {"A": "b"}) == (again, dict(again.extra_env))
+    with pytest.raises(TypeError):
+        again.extra_env["A"] = "c"
