@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from aioverseer.core.liveness import Alive
     from aioverseer.core.order import After
     from aioverseer.core.why import Why
+    from aioverseer.recorder import Recorder
     from aioverseer.threaded import ThreadedEvents, ThreadedOverseer, ThreadedService
 
 __version__ = "0.1.0"
@@ -95,6 +96,7 @@ __all__ = [
     "ProcessNotRunning",
     "ProgramError",
     "QueueShutDown",
+    "Recorder",
     "Restart",
     "Service",
     "ServiceIsLive",
@@ -122,6 +124,7 @@ __all__ = [
 _LATE = {
     "Alive": "aioverseer.core.liveness",
     "After": "aioverseer.core.order",
+    "Recorder": "aioverseer.recorder",
     "ThreadedEvents": "aioverseer.threaded",
     "ThreadedOverseer": "aioverseer.threaded",
     "ThreadedService": "aioverseer.threaded",

@@ -14,7 +14,7 @@ import logging
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, overload
 
 import anyio
 
@@ -47,6 +47,9 @@ from aioverseer.system.host_signals import HostSignals
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import Watchers, settle, settle_work
+
+if TYPE_CHECKING:
+    from aioverseer.recorder import Recorder
 
 __all__ = ["Overseer"]
 
@@ -154,6 +157,7 @@ class Overseer:
         self._critical: CriticalServiceEnded | None = None
         self._body: asyncio.Task[Any] | None = None
         self._bodies: set[Body] = set()
+        self._recorders: list[Recorder] = []
         self._cancelled: asyncio.Task[Any] | None = None
         """The task whose block was cancelled, because a critical service has ended."""
 
@@ -294,6 +298,8 @@ class Overseer:
             self._own_launcher.let_go()
         cancelled = await self.log_files.close() or cancelled
         self._journal.end()
+        while self._recorders:
+            cancelled = await self._recorders.pop().finish() or cancelled
         for subscription in self.subscribers.all():
             subscription.shutdown()
         # They have ended for good: one that nobody reads must not slow the programs of another use of this overseer.
@@ -764,6 +770,25 @@ class Overseer:
         if self._task is not None:
             self.check()
         return EventStream(self._journal, after=self._journal.seq if since is None else since)
+
+    def record(self, path: str | PathLike) -> Recorder:
+        """Append every event from now on to a file, as lines of JSON; see ``Event.to_json``.
+
+        A thread writes them. What cannot be written is counted, never waited for. When the overseer is left, all of
+        them are in the file.
+
+        Args:
+            path: The file; it is made when it is not there.
+
+        Raises:
+            OverseerError: Outside of the ``async with`` block.
+        """
+        self.check(starting=True)
+        from aioverseer.recorder import Recorder  # noqa: PLC0415  # most hosts record nothing
+
+        recorder = Recorder(path, self.events())
+        self._recorders.append(recorder)
+        return recorder
 
     def logs(
         self,

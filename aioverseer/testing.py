@@ -1,6 +1,7 @@
 """Time and children that a test owns: a manual clock, and a launcher whose children follow a script.
 
-What else tests need is made elsewhere and re-exported: ``simulate`` for policies, ``Ports`` and ``Keeper`` for servers.
+What else tests need is made elsewhere and re-exported: ``simulate`` for policies, ``EventRecorder`` for assertions,
+``Ports`` and ``Keeper`` for servers.
 
 They keep the protocols of ``core/clock.py`` and ``system/seam.py``, so every policy can be tried without a real child
 and without waiting. Nothing in here spawns, signals or sleeps.
@@ -23,11 +24,13 @@ from aioverseer.core.errors import SpawnError
 from aioverseer.core.simulation import SimulatedRun, Timeline, simulate
 from aioverseer.core.spec import HasDescriptor, PathLike, Spec
 from aioverseer.core.state import Exit, as_signal
+from aioverseer.core.timeline import EventRecorder
 from aioverseer.system.keeping import Keeper
 from aioverseer.system.ports import Ports
 from aioverseer.system.seam import Preparation
 
 __all__ = [
+    "EventRecorder",
     "FakeChild",
     "Keeper",
     "ManualClock",

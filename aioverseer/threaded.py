@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
@@ -421,6 +422,14 @@ class ThreadedOverseer:
     def events(self, *, since: int | None = None) -> ThreadedEvents:
         """Return the transitions of all services as an iterator; see ``Overseer.events``."""
         return ThreadedEvents(self._loop, self._loop.ask(lambda: self._overseer.events(since=since)))
+
+    def record(self, path: str | os.PathLike[str]) -> None:
+        """Append every event from now on to a file, as lines of JSON; see ``Overseer.record``."""
+
+        async def record() -> None:
+            self._overseer.record(path)
+
+        self._loop.run(record)
 
     def logs(
         self,
