@@ -1,4 +1,8 @@
-"""``python tests/soak [--minutes N] [--restarts N]``: restarts without end, and nothing grows; see ``play.py``."""
+"""What takes long.
+
+``python tests/soak [--minutes N] [--restarts N]``: restarts without end, and nothing grows; see ``play.py``.
+``python tests/soak torture [--rounds N]``: a tree that does not want to end, under each way to end and each level.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,13 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent.parent))
 
 from soak.play import soak  # noqa: E402  # found by the lines above
+from torture import WAYS, round_of  # noqa: E402  # as above
 
 
 def main() -> int:
     """Play, print each sample, and say what has grown."""
+    if sys.argv[1:2] == ["torture"]:
+        return torture(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python tests/soak", description="Restarts without end: nothing grows.")
     parser.add_argument("--minutes", type=float, default=None, help="play for so long, however many restarts that is")
     parser.add_argument("--restarts", type=int, default=10_000, help="how many restarts (default: 10000)")
@@ -29,6 +36,28 @@ def main() -> int:
     result = "\n".join(f"GROWN: {line}" for line in grown) or "nothing has grown, no event was missed"
     print(result)  # noqa: T201
     return 1 if grown else 0
+
+
+def torture(words: list[str]) -> int:
+    """Let hosts end, many times in each way and on each level, and say what they have left alive."""
+    parser = argparse.ArgumentParser(
+        prog="python tests/soak torture", description="However a host ends, nothing is left."
+    )
+    parser.add_argument("--rounds", type=int, default=100, help="rounds of each (default: 100)")
+    parser.add_argument("--levels", default="basic,guarded,shim,cgroup", help="mechanisms, with commas between")
+    parser.add_argument("--loop", default="asyncio", choices=["asyncio", "uvloop"])
+    parser.add_argument("--user", default=None, help="who the hosts are; needs root")
+    given = parser.parse_args(words)
+    bad = 0
+    for level in given.levels.split(","):
+        for way in WAYS:
+            if (level, way) == ("basic", "SIGKILL"):
+                print("basic       SIGKILL       promises nothing")  # noqa: T201  # it is a command
+                continue
+            left = sum(bool(round_of(level, way, loop=given.loop, user=given.user)) for _ in range(given.rounds))
+            bad += left
+            print(f"{level:<11} {way:<13} {given.rounds} rounds, {left} of them left something", flush=True)  # noqa: T201
+    return 1 if bad else 0
 
 
 raise SystemExit(main())

@@ -1,0 +1,172 @@
+"""A tree of programs that does not want to end, and hosts of it that end in every way.
+
+For the tests in ``containment/``, and for ``python tests/soak torture``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Generator
+from pathlib import Path
+
+__all__ = ["WAYS", "host", "living", "marked", "round_of", "wait_for_ends", "watchmen"]
+
+WAYS = ("normal", "exception", "exit", "cancellation", "SIGINT", "SIGTERM", "SIGKILL")
+"""How a host ends."""
+
+TREE = """
+import os, signal, sys
+mark, gate = sys.argv[1], sys.argv[2]
+def stay():
+    for number in (1, 2, 15):
+        signal.signal(number, signal.SIG_IGN)
+    os.write(tell, b"x")
+    while True:
+        signal.pause()
+hear, tell = os.pipe()
+for number in range(9):
+    if os.fork():
+        continue
+    if number % 3 == 1:
+        os.setsid()
+    elif number % 3 == 2:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.setpgid(0, 0)
+    stay()
+for _ in range(9):
+    os.read(hear, 1)
+print("up", flush=True)
+stay()
+"""
+"""Ten: children in the group, in sessions of their own, and daemons; none heeds a signal, all hold the pipes."""
+
+HOST = """
+import asyncio, os, signal, sys
+from aioverseer import Overseer, Stop
+from aioverseer.system.containment import cgroup
+mark, mechanism, way, loop, tree = sys.argv[1:6]
+level = "strict" if mechanism in ("shim", "cgroup") else mechanism
+if mechanism == "shim":
+    cgroup.Tree.missing = lambda tree: "this test is about shims"
+async def main():
+    async with Overseer(containment=level, handle_signals=way == "SIGTERM") as overseer:
+        quick = Stop(steps=[(signal.SIGTERM, 0.05), (signal.SIGKILL, 2)])
+        service = overseer.add("tree", sys.executable, "-I", "-S", "-c", tree, mark, "x", stop=quick, drain_timeout=0.1)
+        lines = service.lines()
+        await service.start()
+        assert "up" == (await lines.get()).text
+        print(overseer.containment.mechanism if level == "strict" else level, flush=True)
+        if way == "exception":
+            raise ValueError("the block fails")
+        if way == "exit":
+            sys.exit(3)
+        if way == "cancellation":
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+        if way == "SIGTERM":
+            await service.wait()
+        elif way != "normal":
+            await asyncio.Event().wait()
+if loop == "uvloop":
+    import uvloop
+    uvloop.run(main())
+else:
+    asyncio.run(main())
+"""
+
+
+def living(mark: str) -> list[int]:
+    """Those with this word in their command line."""
+    found: list[int] = []
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError):
+            words = Path(f"/proc/{int(name)}/cmdline").read_bytes().split(b"\0")
+            if mark.encode() in words and int(name) != os.getpid():
+                found.append(int(name))
+    return found
+
+
+def watchmen() -> set[int]:
+    """The guardians of all hosts of this machine."""
+    found: set[int] = set()
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError, ValueError):
+            if b"watchman.py" in Path(f"/proc/{int(name)}/cmdline").read_bytes():
+                found.add(int(name))
+    return found
+
+
+def wait_for_ends(pids: list[int], deadline: float) -> None:
+    """Return when all of them are gone, or at the deadline."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))
+            finally:
+                os.close(pidfd)
+
+
+@contextlib.contextmanager
+def marked() -> Generator[str]:
+    """Give a word that nobody else has; whoever has it at the end is killed."""
+    mark = f"tree-{uuid.uuid4().hex}"
+    try:
+        yield mark
+    finally:
+        for pid in living(mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def host(
+    mark: str, level: str, way: str, *, loop: str = "asyncio", user: str | None = None
+) -> Generator[subprocess.Popen[str]]:
+    """Run a host until its tree is up.
+
+    Args:
+        mark: A word in the command lines of all of it.
+        level: The mechanism of containment that it uses.
+        way: How it is to end.
+        loop: ``"asyncio"`` or ``"uvloop"``.
+        user: Who it is; None is who runs this.
+    """
+    words = [sys.executable, "-c", HOST, mark, level, way, loop, TREE]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, user=user, cwd="/"
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert level == process.stdout.readline().strip()
+            yield process
+        finally:
+            process.kill()
+
+
+def round_of(level: str, way: str, *, loop: str = "asyncio", user: str | None = None) -> list[int]:
+    """Let one host end in this way; return who lives of its tree when its block is over, a second after a SIGKILL."""
+    before = watchmen()
+    with marked() as mark, host(mark, level, way, loop=loop, user=user) as process:
+        tree, mine = living(mark), list(watchmen() - before)
+        if way.startswith("SIG"):  # else it may be over by now
+            assert len(tree) >= _TREE, f"the tree of {level}, {way} is not whole"
+            process.send_signal(getattr(signal, way))
+        process.wait(20)
+        if way == "SIGKILL":
+            wait_for_ends(tree, time.monotonic() + 1.0)
+            wait_for_ends(mine, time.monotonic() + 1.0)
+        return living(mark) + [pid for pid in mine if pid in watchmen()]
+
+
+_TREE = 11
+"""The ten, and the host."""
