@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Generator
 from pathlib import Path
 
-__all__ = ["WAYS", "host", "living", "marked", "round_of", "wait_for_ends", "watchmen"]
+__all__ = ["WAYS", "host", "living", "marked", "round_of", "wait_for_ends"]
 
 WAYS = ("normal", "exception", "exit", "cancellation", "SIGINT", "SIGTERM", "SIGKILL")
 """How a host ends."""
@@ -95,13 +95,15 @@ def living(mark: str) -> list[int]:
     return found
 
 
-def watchmen() -> set[int]:
-    """The guardians of all hosts of this machine."""
-    found: set[int] = set()
+def guardians_of(host: int) -> list[int]:
+    """The guardian of a host that lives; others run on this machine too."""
+    found: list[int] = []
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError, ValueError):
-            if b"watchman.py" in Path(f"/proc/{int(name)}/cmdline").read_bytes():
-                found.add(int(name))
+            if b"watchman.py" not in Path(f"/proc/{int(name)}/cmdline").read_bytes():
+                continue
+            parent = Path(f"/proc/{int(name)}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1]
+            found += [int(name)] if int(parent) == host else []
     return found
 
 
@@ -155,17 +157,22 @@ def host(
 
 def round_of(level: str, way: str, *, loop: str = "asyncio", user: str | None = None) -> list[int]:
     """Let one host end in this way; return who lives of its tree when its block is over, a second after a SIGKILL."""
-    before = watchmen()
     with marked() as mark, host(mark, level, way, loop=loop, user=user) as process:
-        tree, mine = living(mark), list(watchmen() - before)
+        tree, mine = living(mark), guardians_of(process.pid)
+        held = [os.pidfd_open(pid) for pid in mine]
         if way.startswith("SIG"):  # else it may be over by now
             assert len(tree) >= _TREE, f"the tree of {level}, {way} is not whole"
             process.send_signal(getattr(signal, way))
         process.wait(20)
         if way == "SIGKILL":
             wait_for_ends(tree, time.monotonic() + 1.0)
-            wait_for_ends(mine, time.monotonic() + 1.0)
-        return living(mark) + [pid for pid in mine if pid in watchmen()]
+        try:
+            # The guardian of a host that was killed ends behind what it ends.
+            gone = [bool(select.select([pidfd], [], [], 1.0)[0]) for pidfd in held]
+        finally:
+            for pidfd in held:
+                os.close(pidfd)
+        return living(mark) + [pid for pid, over in zip(mine, gone, strict=True) if not over]
 
 
 _TREE = 11
