@@ -95,15 +95,16 @@ def living(mark: str) -> list[int]:
     return found
 
 
-def guardians_of(host: int) -> list[int]:
-    """The guardian of a host that lives; others run on this machine too."""
-    found: list[int] = []
+def guardians_of(host: int) -> dict[int, int]:
+    """The guardian of a host that lives, with a pidfd of it; others run on this machine too."""
+    found: dict[int, int] = {}
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError, ValueError):
             if b"watchman.py" not in Path(f"/proc/{int(name)}/cmdline").read_bytes():
                 continue
             parent = Path(f"/proc/{int(name)}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1]
-            found += [int(name)] if int(parent) == host else []
+            if int(parent) == host:
+                found[int(name)] = os.pidfd_open(int(name))
     return found
 
 
@@ -159,7 +160,6 @@ def round_of(level: str, way: str, *, loop: str = "asyncio", user: str | None = 
     """Let one host end in this way; return who lives of its tree when its block is over, a second after a SIGKILL."""
     with marked() as mark, host(mark, level, way, loop=loop, user=user) as process:
         tree, mine = living(mark), guardians_of(process.pid)
-        held = [os.pidfd_open(pid) for pid in mine]
         if way.startswith("SIG"):  # else it may be over by now
             assert len(tree) >= _TREE, f"the tree of {level}, {way} is not whole"
             process.send_signal(getattr(signal, way))
@@ -168,11 +168,11 @@ def round_of(level: str, way: str, *, loop: str = "asyncio", user: str | None = 
             wait_for_ends(tree, time.monotonic() + 1.0)
         try:
             # The guardian of a host that was killed ends behind what it ends.
-            gone = [bool(select.select([pidfd], [], [], 1.0)[0]) for pidfd in held]
+            stayed = [pid for pid, pidfd in mine.items() if not select.select([pidfd], [], [], 1.0)[0]]
         finally:
-            for pidfd in held:
+            for pidfd in mine.values():
                 os.close(pidfd)
-        return living(mark) + [pid for pid, over in zip(mine, gone, strict=True) if not over]
+        return living(mark) + stayed
 
 
 _TREE = 11
