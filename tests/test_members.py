@@ -25,7 +25,9 @@ async def test_a_task_that_raises_is_restarted_and_one_that_returns_is_finished(
 
     clock = ManualClock()
     async with limit(20), Overseer(clock=clock) as overseer:
-        service = overseer.add_task("poller", poller, restart=Restart("on-failure", backoff=Backoff(3600, jitter=False)))
+        service = overseer.add_task(
+            "poller", poller, restart=Restart("on-failure", backoff=Backoff(3600, jitter=False))
+        )
         await service.start()
         await clock.settle()
         assert str(service.state) == "backoff"
