@@ -13,6 +13,7 @@ import functools
 import logging
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, overload
 
@@ -50,6 +51,7 @@ from aioverseer.system.waiting import Watchers, settle, settle_work
 
 if TYPE_CHECKING:
     from aioverseer.recorder import Recorder
+    from aioverseer.system.members import MemberLauncher
 
 __all__ = ["Overseer"]
 
@@ -411,11 +413,58 @@ class Overseer:
             spec = id
         else:
             spec = Spec.of(id, argv, **options)
+        return self._register(spec)
+
+    def add_task(
+        self, id: str, function: Callable[[], Coroutine[Any, Any, object]], /, **options: Unpack[SpecOptions]
+    ) -> Service:
+        """Register an async function as a service; nothing is started. Each run calls it in a task of its own.
+
+        Its return is exit code 0, what it raises is exit code 1 and ``status.error``; it is stopped by cancellation.
+
+        Args:
+            id: Its name.
+            function: Without arguments; ``functools.partial`` gives it some.
+            **options: ``restart``, ``stop``, ``after``, ``critical``, ``group``, ``delay_start``.
+
+        Raises:
+            DuplicateService: When the name is taken.
+            SpecError: For an option that only programs have, or a value that cannot be.
+        """
+        from aioverseer.system.members import MemberLauncher, check_member, name_of  # noqa: PLC0415  # few have any
+
+        check_member(id, function, options)
+        return self._register(Spec.of(id, (name_of(function),), **options), MemberLauncher(function=function))
+
+    def add_resource(
+        self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], /, **options: Unpack[SpecOptions]
+    ) -> Service:
+        """Register an async context manager as a service; nothing is started. Each run makes and enters a fresh one.
+
+        It is ready once it is entered, and left in the same task; ``Service.resource`` is what entering gave.
+
+        Args:
+            id: Its name.
+            manager: What makes one, called without arguments.
+            **options: See ``add_task``; ``ready_timeout`` bounds the entering.
+
+        Raises:
+            DuplicateService: When the name is taken.
+            SpecError: For an option that only programs have, or a value that cannot be.
+        """
+        from aioverseer.core.probes import Notify  # noqa: PLC0415  # as below
+        from aioverseer.system.members import MemberLauncher, check_member, name_of  # noqa: PLC0415  # few have any
+
+        check_member(id, manager, options)
+        spec = Spec.of(id, (name_of(manager),), **options).updated(ready=Notify())
+        return self._register(spec, MemberLauncher(manager=manager))
+
+    def _register(self, spec: Spec, member: MemberLauncher | None = None) -> Service:
         if spec.id in self._services:
             raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
         self.log_files.register(spec)
         self._ordering.register(spec)
-        service = self._services[spec.id] = Service(spec, self)
+        service = self._services[spec.id] = Service(spec, self, member)
         self._added += 1
         self._watchers.tell(self._added)
         return service

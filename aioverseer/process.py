@@ -211,8 +211,8 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, kept after its end; None before the spawn."""
-        return self._run.pid
+        """Its process id, kept after its end; None before the spawn, and for what is no process."""
+        return self._run.pid or None
 
     @property
     def readied(self) -> bool:
@@ -273,7 +273,7 @@ class Process:
         stdout, stderr = self.kept_lines() if lines else (None, None)
         return Facts(
             self.spec,
-            run.pid,
+            run.pid or None,
             run.state,
             run.exit,
             run.error,
@@ -772,7 +772,7 @@ class Process:
         return data.encode(self.spec.encoding or "utf-8") if isinstance(data, str) else data
 
     def _live_child(self) -> Child:
-        if self._child is None or self.pid is None or self.state.is_final:
+        if self._child is None or self._run.pid is None or self.state.is_final:
             raise self._not_running()
         return self._child
 
@@ -907,7 +907,7 @@ def _is_past_waiting(process: Process) -> bool:
 
 
 def _is_past_start(process: Process) -> bool:
-    return process.state.is_final or process.pid is not None
+    return process.state in (State.RUNNING, State.STOPPING) or process.state.is_final or process.pid is not None
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -51,6 +51,7 @@ from aioverseer.system.waiting import Watchers, settle
 
 if TYPE_CHECKING:
     from aioverseer.core.why import Why
+    from aioverseer.system.members import MemberLauncher
 
 __all__ = ["HISTORY_RUNS", "Host", "Service"]
 
@@ -115,10 +116,11 @@ class Service:
     overseer's event loop; reading its state is possible from anywhere.
     """
 
-    def __init__(self, spec: Spec, host: Host) -> None:
-        """Register a Spec; nothing is started."""
+    def __init__(self, spec: Spec, host: Host, member: MemberLauncher | None = None) -> None:
+        """Register a Spec; nothing is started. A member stands in for the program."""
         self._spec = spec
         self._host = host
+        self.member = member
         self._machine = Supervision(policy=spec.restart, rng=host.rng, delay=spec.delay_start)
         self._hub = Hub(spec.id, clock=host.clock, shared=host.subscribers)
         self._process: Process | None = None
@@ -176,6 +178,17 @@ class Service:
     def pid(self) -> int | None:
         """Process id of the current or last run; None before its spawn."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def resource(self) -> Any:
+        """What the ``__aenter__`` of a resource returned.
+
+        Raises:
+            ProcessNotRunning: When it is no resource, or is not entered now.
+        """
+        if self.member is None or not self.member.is_resource or self.state is not State.RUNNING:
+            raise ProcessNotRunning(f"{self.id!r} has no resource now: it is {self.state}; see Overseer.add_resource")
+        return self.member.value
 
     @property
     def restarts(self) -> int:
@@ -479,7 +492,7 @@ class Service:
             None if process is None else process.pid,
             machine.state,
             None if process is None else process.exit,
-            self._gave_up or machine.error,
+            self._gave_up or machine.error or (None if self.member is None else self.member.error),
             None if process is None else process.started_at,
             None if process is None else process.stopped_at,
             0.0 if process is None else process.runtime,
@@ -489,7 +502,7 @@ class Service:
             reason,
             spec.restart.max_restarts,
             self._host.log_files.lost(spec.id),
-            self._host.launcher.containment_of(spec).level,
+            (self.member or self._host.launcher).containment_of(spec).level,
         )
 
     def adopt(self, spec: Spec) -> None:
@@ -591,7 +604,7 @@ class Service:
         self._process = Process.from_spec(
             self._spec.updated(delay_start=action.delay) if action.delay != self._spec.delay_start else self._spec,
             clock=self._host.clock,
-            launcher=self._host.launcher,
+            launcher=self.member or self._host.launcher,
             hooks=self._hooks,
         )
         self._process.post(StartAsked())

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
@@ -329,6 +330,18 @@ class ThreadedOverseer:
         """Register a service; nothing is started. See ``Overseer.add``."""
         spec = id if isinstance(id, Spec) and not argv and not options else Spec.of(str(id), argv, **options)
         return self._wrapped(self._loop.ask(partial(self._overseer.add, spec)))
+
+    def add_task(
+        self, id: str, function: Callable[[], Coroutine[Any, Any, object]], /, **options: Unpack[SpecOptions]
+    ) -> ThreadedService:
+        """Register an async function, which runs on the loop of the thread; see ``Overseer.add_task``."""
+        return self._wrapped(self._loop.ask(lambda: self._overseer.add_task(id, function, **options)))
+
+    def add_resource(
+        self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], /, **options: Unpack[SpecOptions]
+    ) -> ThreadedService:
+        """Register an async context manager, entered on the loop of the thread; see ``Overseer.add_resource``."""
+        return self._wrapped(self._loop.ask(lambda: self._overseer.add_resource(id, manager, **options)))
 
     def remove(self, id: str) -> None:
         """Forget a service that is not live; see ``Overseer.remove``."""

@@ -16,7 +16,7 @@ Level = Literal["none", "basic", "guarded", "strict"]
 """How far the promise reaches that nothing is left behind."""
 AskedContainment = Literal["auto", "basic", "guarded", "strict"]
 """What can be asked for."""
-Mechanism = Literal["scripted", "groups", "marker", "guardian", "shim", "cgroup"]
+Mechanism = Literal["scripted", "event loop", "groups", "marker", "guardian", "shim", "cgroup"]
 """What keeps the promise."""
 
 _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
