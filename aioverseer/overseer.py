@@ -31,7 +31,7 @@ from aioverseer.core.errors import (
     StopFailed,
     UnknownService,
 )
-from aioverseer.core.events import Note, StopOutcome, StopReport
+from aioverseer.core.events import Kind, Note, StopOutcome, StopReport
 from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.machine import Report
 from aioverseer.core.run import StartAsked, StopAsked
@@ -806,7 +806,8 @@ class Overseer:
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.
 
-        News of their log files come in between, with ``kind="log"``, and of their health, with ``kind="health"``.
+        News of their log files come in between, with ``kind="log"``, of their health, with ``kind="health"``, and of what
+        they have left behind, with ``kind="leftovers"``.
 
         It begins with the first one after this call, and ends when the overseer is left.
 
@@ -968,6 +969,7 @@ class Overseer:
         """End what a service has left behind outside of its group, once it has ended for good."""
         for survivor in await self.launcher.sweep():
             _log.warning("%s: %s was left behind and could not be killed", id, survivor)
+            self.hear_news(id, f"has left {survivor} behind, which could not be killed", "leftovers")
 
     def hear_stuck(self) -> None:
         """Take note that a service's program is still there after its whole ladder."""
@@ -977,12 +979,12 @@ class Overseer:
         """Take note that a program has been started which is not ready yet."""
         self._ordering.hear(id, None)
 
-    def hear_health(self, id: str, reason: str) -> None:
+    def hear_news(self, id: str, reason: str, kind: Kind) -> None:
         """Take note of news of a service that are no transition."""
         service = self._services.get(id)
         if service is not None:
             _log.info("%s: %s", id, reason)
-            self._note(service.facts(lines=False), service.state, service.state, reason, kind="health")
+            self._note(service.facts(lines=False), service.state, service.state, reason, kind=kind)
 
     def _on_log_news(self, id: str, reason: str) -> None:
         _log.warning("%s: %s", id or self.name, reason)
@@ -997,7 +999,7 @@ class Overseer:
         state: State,
         reason: str,
         *,
-        kind: Literal["state", "log", "health"] = "state",
+        kind: Kind = "state",
     ) -> None:
         journal = self._journal
         journal.append(Note(journal.seq + 1, self.clock.wall(), previous, state, reason, facts, kind))

@@ -30,6 +30,7 @@ from aioverseer.core.errors import (
     SpecError,
     StopFailed,
 )
+from aioverseer.core.events import Kind
 from aioverseer.core.ladder import FINAL_TIMEOUT, as_signal_number
 from aioverseer.core.lines import LineSplitter
 from aioverseer.core.machine import Arm, Disarm, Input, Report
@@ -80,7 +81,7 @@ class Hooks:
     on_report: Callable[[Process, Report], None]
     on_stuck: Callable[[], None]
     on_spawn: Callable[[], None]
-    on_news: Callable[[str], None]
+    on_news: Callable[[str, Kind], None]
     last_lines: Callable[[], list[str]]
 
 
@@ -700,6 +701,8 @@ class Process:
         self.survivors = tuple(survivors)
         for survivor in self.survivors:
             _log.warning("%s has left %s behind, which %s", self.spec.id, survivor, what)
+            if self._hooks is not None:
+                self._hooks.on_news(f"has left {survivor} behind, which {what}", "leftovers")
 
     def _attach(self, child: Child) -> None:
         self._child = child
@@ -798,7 +801,7 @@ class Process:
 
     def _on_news(self, text: str) -> None:
         if self._hooks is not None:
-            self._hooks.on_news(text)
+            self._hooks.on_news(text, "health")
         else:
             _log.info("%s %s", self.spec.id, text)
 

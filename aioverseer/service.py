@@ -23,7 +23,7 @@ from aioverseer.core.errors import (
     StopFailed,
     UnknownService,
 )
-from aioverseer.core.events import StopOutcome
+from aioverseer.core.events import Kind, StopOutcome
 from aioverseer.core.lines import Line
 from aioverseer.core.machine import Arm, Disarm, Input, Report
 from aioverseer.core.order import Fact
@@ -94,7 +94,7 @@ class Host(Protocol):
         """Take note that a program has been started which is not ready yet."""
         ...
 
-    def hear_health(self, id: str, reason: str) -> None:
+    def hear_news(self, id: str, reason: str, kind: Kind) -> None:
         """Take note of news of a service that are no transition."""
         ...
 
@@ -421,6 +421,7 @@ class Service:
                     signals=() if asked.run is None else asked.run.signals_sent,
                     seconds=self._host.clock.now() - asked.since,
                     survived=self.is_stuck and not overtaken,
+                    left=() if asked.run is None else asked.run.survivors,
                 )
             )
         self._stops = waiting
@@ -653,8 +654,8 @@ class Service:
             self.post(Spawned(pid=self._process.pid or 0))
             self._host.hear_spawn(self.id)
 
-    def _on_news(self, reason: str) -> None:
-        self._host.hear_health(self.id, reason)
+    def _on_news(self, reason: str, kind: Kind) -> None:
+        self._host.hear_news(self.id, reason, kind)
 
     def fact(self) -> Fact:
         """Return what those need to know that are started after it."""

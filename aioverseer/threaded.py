@@ -159,6 +159,11 @@ class ThreadedService:
         return self._service.pid
 
     @property
+    def resource(self) -> Any:
+        """What entering a resource gave, which belongs to the loop of the overseer; see ``Service.resource``."""
+        return self._loop.ask(lambda: (self._service.resource,))[0]
+
+    @property
     def restarts(self) -> int:
         """How many runs followed the first since it was last started."""
         return self._service.restarts

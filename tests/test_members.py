@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from aioverseer import Backoff, Overseer, Restart, SpecError, State, Stop, ThreadedOverseer
+from aioverseer import (
+    Backoff,
+    CriticalServiceEnded,
+    Overseer,
+    Restart,
+    SpecError,
+    State,
+    Stop,
+    StopFailed,
+    ThreadedOverseer,
+)
 from aioverseer.testing import ManualClock
 from helpers import limit
 
@@ -147,3 +158,72 @@ def test_a_task_runs_on_the_loop_of_a_threaded_overseer() -> None:
         service.start()
         assert State.FINISHED is service.wait().state
     assert [True] == ran
+
+
+async def test_a_task_that_nothing_ends_is_reported_and_held_up_by_nobody() -> None:
+    """The block of the overseer ends within the time of the ladder, and says who is still there."""
+    over = asyncio.Event()
+    ended = asyncio.Event()
+
+    async def for_ever() -> None:
+        while not over.is_set():
+            try:
+                await over.wait()
+            except asyncio.CancelledError:
+                continue
+        ended.set()
+
+    quick = Stop(steps=[(signal.SIGTERM, 0.01), (signal.SIGKILL, 0.01)])
+    async with limit(20):
+        with pytest.raises(StopFailed, match="still there after the whole ladder: stubborn"):
+            async with Overseer() as overseer:
+                await overseer.add_task("stubborn", for_ever, stop=quick).start()
+        over.set()
+        await ended.wait()
+
+
+async def test_a_block_that_is_cancelled_leaves_no_task_and_no_resource() -> None:
+    """As it does with programs; the order of the stop is kept."""
+    told: list[str] = []
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            told.append("pool is left")
+
+    async def poller() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("poller is over")
+
+    async def application() -> None:
+        async with Overseer() as overseer:
+            overseer.add_resource("pool", pool)
+            overseer.add_task("poller", poller, after="pool", critical=True)
+            await overseer.start_all()
+            await asyncio.sleep(0)
+            raise asyncio.CancelledError
+
+    async with limit(20):
+        with pytest.raises(asyncio.CancelledError):
+            await application()
+    assert ["poller is over", "pool is left"] == told
+
+
+async def test_a_critical_task_that_fails_ends_all() -> None:
+    """The error is told; a program beside it is stopped."""
+
+    async def poller() -> None:
+        raise ValueError("no answer")
+
+    overseer = Overseer()
+    overseer.add("sleeper", "sleep", "100")
+    overseer.add_task("poller", poller, critical=True, restart=Restart("never"))
+    with pytest.raises(CriticalServiceEnded, match="critical service 'poller' is finished"):
+        async with limit(20), overseer:
+            await overseer.supervise_all()
+    assert overseer["sleeper"].state.is_final

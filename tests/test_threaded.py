@@ -156,7 +156,7 @@ def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> No
         "check",
         "hear",
         "hear_stuck",
-        "hear_health",
+        "hear_news",
         "hear_spawn",
         "fact",
         "start_soon",

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from aioverseer.core.containment import Survivor
 from aioverseer.core.state import State, signal_name
 from aioverseer.core.status import Facts, Status
 
-__all__ = ["Event", "Note", "StopOutcome", "StopReport"]
+__all__ = ["Event", "Kind", "Note", "StopOutcome", "StopReport"]
+
+Kind = Literal["state", "log", "health", "leftovers"]
+"""What an event is about; see ``Event.kind``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +34,9 @@ class Event:
         status: Everything known at the transition.
         missed: How many events this subscriber has lost just before this one, because it was slower than the
             log is long; 0 for one that keeps up.
-        kind: ``"state"`` for a transition; ``"log"`` for news of its log files, and ``"health"`` for what it says of
-            itself and whether it is alive, both with the same state before and since.
+        kind: ``"state"`` for a transition; ``"log"`` for news of its log files, ``"health"`` for what it says of itself
+            and whether it is alive, and ``"leftovers"`` for a process that a run has left behind and that lives on, all
+            with the same state before and since.
     """
 
     seq: int
@@ -42,7 +47,7 @@ class Event:
     reason: str
     status: Status
     missed: int = 0
-    kind: Literal["state", "log", "health"] = "state"
+    kind: Kind = "state"
 
     def to_json(self) -> dict[str, Any]:
         """Return a flat dict of JSON values."""
@@ -68,7 +73,7 @@ class Note(NamedTuple):
     state: State
     reason: str
     facts: Facts
-    kind: Literal["state", "log", "health"]
+    kind: Kind
 
     def event(self, missed: int) -> Event:
         """Make the Event for a reader who has lost so many just before."""
@@ -96,6 +101,7 @@ class StopOutcome:
         seconds: How long it took.
         survived: Whether it is still there after the whole ladder.
         cut: Whether it was killed because its share of ``shutdown_timeout`` was over.
+        left: What its last run has left behind and is known to live on.
     """
 
     id: str
@@ -104,6 +110,7 @@ class StopOutcome:
     seconds: float = 0.0
     survived: bool = False
     cut: bool = False
+    left: tuple[Survivor, ...] = ()
 
     def __str__(self) -> str:
         """Return the outcome as one sentence."""
@@ -111,6 +118,8 @@ class StopOutcome:
         end = "and is still there" if self.survived else f"and is {self.status.state}"
         if self.cut:
             end += ": its share of shutdown_timeout was over"
+        if self.left:
+            end += f"; it has left {', '.join(map(str, self.left))}"
         return f"{self.id} needed {sent} in {self.seconds:.2f} s {end}"
 
 
@@ -133,6 +142,11 @@ class StopReport:
     def survivors(self) -> list[str]:
         """Ids of the services whose program is still there, sorted."""
         return sorted(id for id, outcome in self.outcomes.items() if outcome.survived)
+
+    @property
+    def left(self) -> dict[str, tuple[Survivor, ...]]:
+        """What programs have left behind and is known to live on, by the ids of their services."""
+        return {id: outcome.left for id, outcome in self.outcomes.items() if outcome.left}
 
     @property
     def blockers(self) -> list[str]:

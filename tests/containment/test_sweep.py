@@ -251,3 +251,24 @@ def test_runs_of_a_fork_are_others() -> None:
     assert token != os.read(read, 99).decode()
     os.close(read)
     os.close(write)
+
+
+async def test_what_a_service_has_left_is_an_event_and_in_the_report_of_its_stop() -> None:
+    """With ``leftovers="report"``; it lives on."""
+    async with limit(), Overseer(containment="basic") as overseer:
+        events = overseer.events()
+        stays = child(DAEMON + "\nsignal.pause()")
+        service = overseer.add("web", *stays, leftovers="report")
+        lines = service.lines()
+        await service.start()
+        pid = int(str(getattr(await lines.get(), "text", "")))
+        report = await overseer.stop_all()
+    try:
+        assert lives(pid)
+        assert [pid] == [survivor.pid for survivor in report.left["web"]]
+        assert f"; it has left pid {pid}" in str(report)
+        (told,) = [event for event in iter(events.get_nowait, None) if event.kind == "leftovers"]
+        assert f"has left pid {pid}" in told.reason
+        assert "which goes on" in told.reason
+    finally:
+        os.kill(pid, signal.SIGKILL)
