@@ -806,8 +806,8 @@ class Overseer:
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.
 
-        News of their log files come in between, with ``kind="log"``, of their health, with ``kind="health"``, and of what
-        they have left behind, with ``kind="leftovers"``.
+        News of their log files come in between, with ``kind="log"``, of their health, with ``kind="health"``, and of
+        what they have left behind, with ``kind="leftovers"``.
 
         It begins with the first one after this call, and ends when the overseer is left.
 
