@@ -39,7 +39,6 @@ from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, Status, last_lines
 from aioverseer.journal import EventStream, Journal
-from aioverseer.ordering import Ordering
 from aioverseer.output import Logs, Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.service import Service
 from aioverseer.system.clock import steady
@@ -141,6 +140,8 @@ class Overseer:
         self._shutdown_timeout = shutdown_timeout
         self._services: dict[str, Service] = {}
         self._live: set[str] = set()
+        from aioverseer.ordering import Ordering  # noqa: PLC0415  # who has no overseer yet imports it for nothing
+
         self._ordering = Ordering(self._services)
         self._stops = 0
         self._signalled_at = 0.0

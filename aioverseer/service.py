@@ -26,7 +26,6 @@ from aioverseer.core.errors import (
 from aioverseer.core.events import Kind, StopOutcome
 from aioverseer.core.lines import Line
 from aioverseer.core.machine import Arm, Disarm, Input, Report
-from aioverseer.core.order import Fact
 from aioverseer.core.restart import is_success
 from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
 from aioverseer.core.spec import Spec
@@ -50,6 +49,7 @@ from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import Watchers, settle
 
 if TYPE_CHECKING:
+    from aioverseer.core.order import Fact
     from aioverseer.core.why import Why
     from aioverseer.system.members import MemberLauncher
 
@@ -659,6 +659,8 @@ class Service:
 
     def fact(self) -> Fact:
         """Return what those need to know that are started after it."""
+        from aioverseer.core.order import Fact  # noqa: PLC0415  # loaded by the overseer that asks
+
         machine = self._machine
         exit = None if self._process is None else self._process.exit
         return Fact(

@@ -7,10 +7,16 @@ descriptors, CGROUP is the folder below which the host makes its cgroups, empty 
 
 import os
 import select
-import signal
 import struct
 import sys
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    # What `signal` wraps in enums, whose import takes a third of the time in which this program is there.
+    import _signal as signal
 
 _ENTRY = struct.Struct("=qqq")
 _BORN = 19
