@@ -56,6 +56,7 @@ from aioverseer.service import Service
 
 if TYPE_CHECKING:
     from aioverseer import ready as ready
+    from aioverseer.core.groups import Group
     from aioverseer.core.liveness import Alive
     from aioverseer.core.order import After
     from aioverseer.core.why import Why
@@ -83,6 +84,7 @@ __all__ = [
     "EventStream",
     "Exit",
     "GaveUp",
+    "Group",
     "Line",
     "LineQueue",
     "LogBridge",
@@ -123,6 +125,7 @@ __all__ = [
 
 _LATE = {
     "Alive": "aioverseer.core.liveness",
+    "Group": "aioverseer.core.groups",
     "After": "aioverseer.core.order",
     "Recorder": "aioverseer.recorder",
     "ThreadedEvents": "aioverseer.threaded",

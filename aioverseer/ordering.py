@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from aioverseer.core.errors import NotReady, SpecError
 from aioverseer.core.machine import Report
-from aioverseer.core.order import After, Barred, Go, Order, Wait, decide
+from aioverseer.core.order import After, Barred, Go, Order, Verdict, Wait, decide
 from aioverseer.core.run import StartAsked, StopAsked
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
@@ -52,6 +52,17 @@ class Ordering:
             del dependents[id]
             if not dependents:
                 del self._dependents[edge.name]
+
+    def needs(self) -> dict[str, list[str]]:
+        """Return whom each service waits for, by name."""
+        return {id: [edge.name for edge in edges] for id, edges in self._edges.items()}
+
+    def verdict(self, id: str) -> Verdict:
+        """Return whether a service could be started now, if a set were."""
+        edges = self._edges.get(id, ())
+        return decide(
+            edges, {edge.name: self._services[edge.name].fact() for edge in edges if edge.name in self._services}
+        )
 
     def check(self) -> Order:
         """Return the order of all services.
@@ -134,9 +145,7 @@ class Ordering:
 
     def _decide(self, id: str) -> None:
         service = self._services[id]
-        edges = self._edges.get(id, ())
-        facts = {edge.name: self._services[edge.name].fact() for edge in edges if edge.name in self._services}
-        match decide(edges, facts):
+        match self.verdict(id):
             case Go():
                 service.post(Released())
             case Wait() as wait:

@@ -34,6 +34,7 @@ from aioverseer.core.errors import (
 from aioverseer.core.events import Kind, Note, StopOutcome, StopReport
 from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.machine import Report
+from aioverseer.core.restart import Restart
 from aioverseer.core.run import StartAsked, StopAsked
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
@@ -49,6 +50,8 @@ from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import Watchers, settle, settle_work
 
 if TYPE_CHECKING:
+    from aioverseer.core.groups import AutoShutdown, Group, OnGiveUp, Strategy
+    from aioverseer.grouping import Grouping
     from aioverseer.recorder import Recorder
     from aioverseer.system.members import MemberLauncher
 
@@ -143,6 +146,7 @@ class Overseer:
         from aioverseer.ordering import Ordering  # noqa: PLC0415  # who has no overseer yet imports it for nothing
 
         self._ordering = Ordering(self._services)
+        self._grouping: Grouping | None = None
         self._stops = 0
         self._signalled_at = 0.0
         self._unheard = False
@@ -247,10 +251,14 @@ class Overseer:
         cancelled, self._cancelled = self._cancelled, None
         return cancelled is not None and cancelled is asyncio.current_task() and cancelled.uncancel() > 0
 
-    def _end_critical(self, service: Service) -> None:
+    def end_for(self, service: Service) -> None:
         """Stop everything and cancel the block: a service that all depend on has ended for good by itself."""
+        leaving = self._closing is None or self._closing.done()
+        if self._critical is not None or leaving:
+            return
+        kind = "critical service" if service.spec.critical else "service"
         self._critical = CriticalServiceEnded(
-            f"critical service {service.id!r} is {service.state}: {service.status(lines=False).reason}; "
+            f"{kind} {service.id!r} is {service.state}: {service.status(lines=False).reason}; "
             "everything else is stopped",
             id=service.id,
             status=service.status(lines=False),
@@ -267,6 +275,13 @@ class Overseer:
             self._cancelled.cancel()
         for body in tuple(self._bodies):
             body.end()
+        self._watchers.tell(self._added)
+
+    def stop_soon(self) -> None:
+        """Stop all services in their order, because of a service or a group that gave up."""
+        leaving = self._closing is None or self._closing.done()
+        if not leaving:
+            self.start_soon(self._stop_in_order)
 
     async def _leave(self) -> StopFailed | None:
         """Have the host task stop everything, wait for it through any cancellation, and return what survived."""
@@ -463,9 +478,13 @@ class Overseer:
     def _register(self, spec: Spec, member: MemberLauncher | None = None) -> Service:
         if spec.id in self._services:
             raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
+        if self._grouping is not None:
+            self._grouping.check(spec)
         self.log_files.register(spec)
         self._ordering.register(spec)
         service = self._services[spec.id] = Service(spec, self, member)
+        if self._grouping is not None:
+            self._grouping.register(spec)
         self._added += 1
         self._watchers.tell(self._added)
         return service
@@ -482,6 +501,8 @@ class Overseer:
             raise ServiceIsLive(f"service {id!r} is {service.state}: stop it before you remove it")
         del self._services[id]
         self._ordering.forget(id)
+        if self._grouping is not None:
+            self._grouping.forget(id)
         service.close()
         self.log_files.forget(id)
         self._watchers.tell(self._added)
@@ -495,10 +516,68 @@ class Overseer:
         """
         service = self[id]
         spec = service.spec.updated(**options)
+        if self._grouping is not None:
+            self._grouping.check(spec)
         self.log_files.register(spec)
         self._ordering.register(spec)
         service.adopt(spec)
+        if self._grouping is not None:
+            self._grouping.register(spec)
         return service
+
+    def group(
+        self,
+        name: str,
+        strategy: Strategy = "one_for_one",
+        *,
+        restart: Restart | None = None,
+        parent: str = "",
+        auto_shutdown: AutoShutdown = "never",
+        on_give_up: OnGiveUp = "leave",
+        significant: bool = False,
+    ) -> Group:
+        """Let the services with this label share a fate, as under a supervisor of Erlang/OTP; see ``Group``.
+
+        Which ends of a member call for a restart is said by its own ``restart``; how many there may be, and how soon,
+        by that of the group. When its budget is spent, its members are stopped in reverse order, and the group ends:
+        for its parent that is one member that has failed; without one, ``on_give_up`` says what follows. Allowed at
+        any time, before the services are added or afterwards. A stop that is asked for goes before any strategy.
+
+        Args:
+            name: The label, as in the option ``group`` of services.
+            strategy: ``"one_for_one"``, ``"one_for_all"`` or ``"rest_for_one"``.
+            restart: The shared budget and backoff; by default ``Restart()``.
+            parent: The group that this one is a member of, made before it.
+            auto_shutdown: ``"never"``, ``"any_significant"`` or ``"all_significant"``.
+            on_give_up: ``"leave"``, ``"stop"``, ``"end"``, or a function that is called with the ``GaveUp``.
+            significant: Whether its end counts for ``auto_shutdown`` of its parent.
+
+        Returns:
+            What was said, as a value.
+
+        Raises:
+            SpecError: For a name that is taken, a parent that there is not, or a value that cannot be.
+        """
+        from aioverseer.core.groups import Group  # noqa: PLC0415  # few hosts have groups
+
+        group = Group(
+            name=name,
+            strategy=strategy,
+            restart=Restart() if restart is None else restart,
+            parent=parent,
+            auto_shutdown=auto_shutdown,
+            on_give_up=on_give_up,
+            significant=significant,
+        )
+        self._groups().add(group)
+        return group
+
+    def _groups(self) -> Grouping:
+        if self._grouping is None:
+            from aioverseer.grouping import Grouping  # noqa: PLC0415  # as above
+
+            self._grouping = Grouping(self._services, self._ordering, self)
+        return self._grouping
 
     def __getitem__(self, id: str) -> Service:
         """Return the service of this name.
@@ -718,6 +797,15 @@ class Overseer:
         return await stopped
 
     async def _stop_everything(self, *, kill: bool) -> StopReport:
+        if self._grouping is None:
+            return await self._stop_all_levels(kill=kill)
+        self._grouping.stand_down(stopping=1)
+        try:
+            return await self._stop_all_levels(kill=kill)
+        finally:
+            self._grouping.stand_down(stopping=-1)
+
+    async def _stop_all_levels(self, *, kill: bool) -> StopReport:
         self._stops += 1
         asked = self.clock.now()
         levels = [sorted(self._live)] if kill else self._stop_levels()
@@ -959,12 +1047,15 @@ class Overseer:
             if self._task is not None and not self._task.done():
                 self.start_soon(functools.partial(self._sweep, id))
         self._ordering.hear(id, report)
+        if self._grouping is not None:
+            self._grouping.hear(id, report)
         if report.state.is_final and self._critical is None:
             service = self._services.get(id)
             leaving = self._closing is None or self._closing.done()
-            if service is not None and service.spec.critical and not service.was_stopped and not leaving:
-                self._end_critical(service)
-                self._watchers.tell(self._added)
+            if service is not None and not service.was_stopped and not leaving:
+                spec = service.spec
+                if spec.critical or (service.gave_up is not None and spec.on_give_up != "leave"):
+                    self._groups().follow(service)
 
     async def _sweep(self, id: str) -> None:
         """End what a service has left behind outside of its group, once it has ended for good."""
@@ -975,10 +1066,14 @@ class Overseer:
     def hear_stuck(self) -> None:
         """Take note that a service's program is still there after its whole ladder."""
         self._watchers.tell(self._added)
+        if self._grouping is not None:
+            self._grouping.hear("", None)
 
     def hear_spawn(self, id: str) -> None:
         """Take note that a program has been started which is not ready yet."""
         self._ordering.hear(id, None)
+        if self._grouping is not None:
+            self._grouping.hear(id, None)
 
     def hear_news(self, id: str, reason: str, kind: Kind) -> None:
         """Take note of news of a service that are no transition."""
@@ -1020,6 +1115,8 @@ class Overseer:
         self._stops += 1
         self._unheard = not live and not self._watchers
         _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
+        if self._grouping is not None:
+            self._grouping.stand_down()
         if again or len(self._stop_levels()) <= 1:
             self._ask_to_stop(live, kill=again)
         else:

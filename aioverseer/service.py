@@ -40,6 +40,7 @@ from aioverseer.core.supervision import (
     RestartAsked,
     RunEnded,
     RunFailing,
+    Seat,
     ServiceAction,
     Supervision,
 )
@@ -680,11 +681,36 @@ class Service:
         """Whether its end, if it has ended, is what somebody asked for."""
         return self._machine.stopped
 
+    @property
+    def was_dismissed(self) -> bool:
+        """Whether its end, if it has ended, is what its group wanted."""
+        return self._machine.dismissed
+
+    @property
+    def gave_up(self) -> GaveUp | None:
+        """The error, if it has ended because its budget, or that of its group, is spent."""
+        return self._gave_up if self._machine.gave_up else None
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether it is held down by its group, to be started again with the others."""
+        return self._machine.halted
+
+    @property
+    def is_halted_or_over(self) -> bool:
+        """Whether nothing of it runs, nor will before its group says so."""
+        return not self.state.is_live or (self.state is State.BACKOFF and self._machine.halted)
+
+    def sit(self, seat: Seat | None) -> None:
+        """Take a place in a group with a strategy, which judges its ends from now on; or leave it."""
+        self._machine.seat = seat
+
     def _tell(self, report: Report) -> None:
         if report.state.is_final:
             if self._machine.gave_up:
+                subject = f"{self.id!r} " if self._machine.seat is None else ""
                 self._gave_up = GaveUp(
-                    f"{self.id!r} {self._machine.reason}: see why it ends, or give it another Restart policy",
+                    f"{subject}{self._machine.reason}: see why it ends, or give it another Restart policy",
                     id=self.id,
                     status=self.status(),
                     lines=self._last_lines(),

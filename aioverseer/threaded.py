@@ -24,6 +24,7 @@ from aioverseer import (
     Dropped,
     Event,
     EventStream,
+    Group,
     Line,
     Overseer,
     OverseerError,
@@ -347,6 +348,15 @@ class ThreadedOverseer:
     ) -> ThreadedService:
         """Register an async context manager, entered on the loop of the thread; see ``Overseer.add_resource``."""
         return self._wrapped(self._loop.ask(lambda: self._overseer.add_resource(id, manager, **options)))
+
+    def group(
+        self,
+        name: str,
+        strategy: Literal["one_for_one", "one_for_all", "rest_for_one"] = "one_for_one",
+        **options: Any,
+    ) -> Group:
+        """Let the services with this label share a fate; see ``Overseer.group``. A function runs in the thread."""
+        return self._loop.ask(lambda: self._overseer.group(name, strategy, **options))
 
     def remove(self, id: str) -> None:
         """Forget a service that is not live; see ``Overseer.remove``."""

@@ -229,9 +229,22 @@ class Budget:
         Raises:
             SpecError: When the backoff has jitter and there is no source of chance.
         """
-        policy = self._policy
-        if not wants_restart(policy, exit):
+        if not wants_restart(self._policy, exit):
             return Done()
+        return self.spend(now=now, ready_for=ready_for, rng=rng)
+
+    def spend(self, *, now: float, ready_for: float | None, rng: Rng | None) -> RestartIn | Spent:
+        """Count a restart that is wanted, if it is allowed.
+
+        Args:
+            now: As in ``judge``.
+            ready_for: As in ``judge``.
+            rng: As in ``judge``.
+
+        Raises:
+            SpecError: As ``judge``.
+        """
+        policy = self._policy
         if ready_for is not None and ready_for >= policy.reset_after:
             self._attempt = 0
             self._previous = None

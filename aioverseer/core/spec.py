@@ -23,6 +23,7 @@ from aioverseer.core.paths import PathLike
 from aioverseer.core.restart import Restart
 
 if TYPE_CHECKING:  # few programs have any of these, and most hosts need not import what they are made of
+    from aioverseer.core.groups import OnGiveUp
     from aioverseer.core.liveness import Alive
     from aioverseer.core.order import After, Until
     from aioverseer.core.probes import Probe
@@ -99,7 +100,9 @@ class SpecOptions(TypedDict, total=False):
     alive: Alive | None
     after: str | After | Iterable[str | After] | Mapping[str, Until]
     critical: bool
+    on_give_up: OnGiveUp
     group: str
+    significant: bool
     log: Log | Iterable[Log] | None
 
 
@@ -164,7 +167,12 @@ class Spec:
         after: The services that it waits for when a set is started: a name, a list of names or ``After``, or a dict
             such as ``{"migrate": "success"}``. Only services have an order.
         critical: Whether the overseer stops everything when it ends for good by itself.
-        group: A label for ``list_group()``.
+        on_give_up: What follows when its restart budget is spent: ``"leave"`` is nothing more, ``"stop"`` stops its
+            group (without one, everything), ``"end"`` ends the overseer as ``critical`` does, and a function is
+            called with the ``GaveUp``. In a group with a strategy, it is the group that gives up: see
+            ``Overseer.group``.
+        group: A label for ``list_group()``; the name of a group that was made by ``Overseer.group`` joins that.
+        significant: Whether its end by itself counts for ``auto_shutdown`` of its group.
         log: A LogFile, a LogBridge, or several of them, in place of those of the overseer; None leaves it to the
             overseer, and an empty list is none at all. Only a Service keeps logs.
     """
@@ -204,7 +212,9 @@ class Spec:
     alive: Alive | None = None
     after: tuple[After, ...] = ()
     critical: bool = False
+    on_give_up: OnGiveUp = "leave"
     group: str = ""
+    significant: bool = False
     log: tuple[Log, ...] | None = None
 
     @classmethod
@@ -298,6 +308,12 @@ class Spec:
             settle(self, "after", as_after(self.after, owner=self.id))
         check.kind("critical", self.critical, bool, "True or False")
         check.kind("group", self.group, str, "a str")
+        if self.on_give_up != "leave":
+            from aioverseer.core.groups import check_on_give_up  # noqa: PLC0415  # as above
+
+            check_on_give_up(self.on_give_up, f"service {self.id!r}")
+        if self.significant is not False:
+            check.significance(self)
         if self.log is not None:
             settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
         if self.log and self.output != "read":
@@ -428,6 +444,15 @@ class _Checker:
         from aioverseer.core.liveness import Alive  # noqa: PLC0415  # few programs are asked whether they are alive
 
         self.kind("alive", value, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
+
+    def significance(self, spec: Spec) -> None:
+        self.kind("significant", spec.significant, bool, "True or False")
+        if not spec.group:
+            raise self.refuse("significant", spec.significant, "counts for a group, and it is in none: pass group=")
+        if spec.restart.when == "always":
+            raise self.refuse(
+                "significant", spec.significant, 'cannot go with Restart("always"): it would never end by itself'
+            )
 
     def window(self, option: str, value: object) -> None:
         match value:

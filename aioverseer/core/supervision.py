@@ -7,25 +7,32 @@ decided in ``run.py``; whether an end is followed by a restart is judged in ``re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.machine import Action, Arm, Disarm, Input, Machine, Rules
-from aioverseer.core.restart import Budget, Done, Restart, RestartIn, Spent
+from aioverseer.core.restart import Budget, Done, Restart, RestartIn, Spent, wants_restart
 from aioverseer.core.run import Due, Ready, Spawned, SpawnFailed, StartAsked, StopAsked
 from aioverseer.core.state import Exit, State
+
+if TYPE_CHECKING:  # few hosts have groups
+    from aioverseer.core.groups import Ended, Joined, Together
 
 __all__ = [
     "AwaitReady",
     "Barred",
     "BeginRun",
+    "Dismissed",
     "EndRun",
     "Failed",
+    "Halted",
     "Ready",
     "Released",
     "RestartAsked",
+    "Resumed",
     "RunEnded",
     "RunFailing",
+    "Seat",
     "ServiceAction",
     "StartHeld",
     "Supervision",
@@ -81,6 +88,43 @@ class Failed(Input):
 
 
 @dataclass(slots=True, kw_only=True)
+class Halted(Input):
+    """Its group wants it to end, and to wait until it is its turn to be started again: until Resumed is fed."""
+
+    why: str
+    due: float
+
+
+class Resumed(Input):
+    """Its group has it start again; or waits no more for its end."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Dismissed(Input):
+    """Its group ends, or starts again without it: it ends for good."""
+
+    why: str
+
+
+class Seat(Protocol):
+    """The place of a service in a group, which judges its ends instead of a budget of its own."""
+
+    def judge(self, what: str, *, now: float, ready_for: float | None) -> Together | Joined | Ended:
+        """Decide on an end after which it is to be restarted."""
+        ...
+
+    def left(self, now: float) -> int | None:
+        """Return how many restarts are allowed at this moment; None is no limit."""
+        ...
+
+    def refills_in(self, now: float) -> float | None:
+        """Return the seconds until one more restart is allowed, or None when that never happens."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
 class BeginRun(Action):
     """Make a new Process, start it ``delay`` seconds from now, then feed Spawned or SpawnFailed."""
 
@@ -119,6 +163,9 @@ class Supervision(Machine[ServiceAction]):
         spawned: Whether a program of it has been started since it was last started.
         readied: Whether it has been ready since then.
         stopped: Whether its end, if it has ended, is what somebody asked for.
+        seat: Its place in a group with a strategy; None outside of one.
+        halted: Whether its group has ended it, or has it wait, to start it again.
+        dismissed: Whether its end, if it has ended, is what its group wanted.
     """
 
     name: ClassVar[str] = "supervision"
@@ -141,6 +188,10 @@ class Supervision(Machine[ServiceAction]):
         self.spawned = False
         self.readied = False
         self.stopped = False
+        self.seat: Seat | None = None
+        self.halted = False
+        self.dismissed = False
+        self._group_due = 0.0  # when its group starts again, for one that has still to end
         self._anew = False  # wanted again after a stop: what follows is a new start, not the rest of a restart
         self._kill = False
         self._failure: BaseException | None = None  # what it ends FATAL for, once its run is over
@@ -164,11 +215,11 @@ class Supervision(Machine[ServiceAction]):
 
     def left(self, now: float) -> int | None:
         """Return how many restarts are allowed at this moment; None is no limit."""
-        return self._budget.left(now)
+        return (self.seat or self._budget).left(now)
 
     def refills_in(self, now: float) -> float | None:
         """Return the seconds until one more restart is allowed, or None when that never happens."""
-        return self._budget.refills_in(now)
+        return (self.seat or self._budget).refills_in(now)
 
     def start(self, _given: StartAsked | RestartAsked) -> list[ServiceAction]:
         """STARTING: the first run, with a fresh budget, after ``delay_start``."""
@@ -177,7 +228,7 @@ class Supervision(Machine[ServiceAction]):
     def _fresh(self) -> None:
         self.wanted = True
         self.restarts = 0
-        self.gave_up = False
+        self.gave_up = self.dismissed = False
         self.spawned = self.readied = self.stopped = False
         self.error = None
         self._budget = Budget(self._policy)
@@ -268,6 +319,7 @@ class Supervision(Machine[ServiceAction]):
         self.wanted = False
         self.stopped = True
         self.due = None
+        self.halted = False
         self.to(State.INTERRUPT, f"{given.why} while it waited to restart")
         return [Disarm()]
 
@@ -282,7 +334,7 @@ class Supervision(Machine[ServiceAction]):
         """Not wanted: no run follows; with ``kill`` the ladder is cut short."""
         self.stopped = True
         if self.wanted:
-            self.wanted = False
+            self.wanted = self.halted = False
             self.reason = given.why
         if given.kill and not self._kill:
             self._kill = True
@@ -293,12 +345,85 @@ class Supervision(Machine[ServiceAction]):
     def unwant(self, _given: StopAsked) -> list[ServiceAction]:
         """Nothing runs, and nothing is wanted."""
         self.wanted = False
+        self.stopped = True
         return []
+
+    def halt(self, given: Halted) -> list[ServiceAction]:
+        """STOPPING, to be started again with its group. BACKOFF where it has waited for others only."""
+        self.halted = True
+        self._group_due = given.due
+        if self.held:
+            self.held = False
+            return self._wait_for_group(given.why)
+        self._note_steady()
+        self.to(State.STOPPING, given.why)
+        return [EndRun(kill=False, why=given.why)]
+
+    def halt_backoff(self, given: Halted) -> list[ServiceAction]:
+        """Wait for its group instead of its own backoff."""
+        self.halted = True
+        self.due = given.due
+        self.reason = given.why
+        return [Disarm()]
+
+    def halt_stopping(self, given: Halted) -> list[ServiceAction]:
+        """Wait for its group once the run has ended, if it is wanted: a stop that was asked for goes before."""
+        if self.wanted:
+            self.halted = True
+            self._group_due = given.due
+        return []
+
+    def resume(self, _given: Resumed) -> list[ServiceAction]:
+        """STARTING: it is its turn in its group."""
+        self.restarts += 1
+        return [Disarm(), *self._begin("is being restarted with its group")]
+
+    def resume_stopping(self, _given: Resumed) -> list[ServiceAction]:
+        """Its group waits no more for its end: a new run follows that by itself."""
+        self.halted = False
+        return []
+
+    def dismiss(self, given: Dismissed) -> list[ServiceAction]:
+        """STOPPING, and no longer wanted. INTERRUPT where it has waited for others only."""
+        self.wanted = self.halted = False
+        self.dismissed = True
+        if self.held:
+            self.held = False
+            self.to(State.INTERRUPT, given.why)
+            return []
+        self.to(State.STOPPING, given.why)
+        return [EndRun(kill=False, why=given.why)]
+
+    def dismiss_backoff(self, given: Dismissed) -> list[ServiceAction]:
+        """INTERRUPT: nothing runs, and nothing will."""
+        self.wanted = self.halted = False
+        self.dismissed = True
+        self.due = None
+        self.to(State.INTERRUPT, given.why)
+        return [Disarm()]
+
+    def dismiss_stopping(self, given: Dismissed) -> list[ServiceAction]:
+        """Not wanted: no run follows."""
+        if self.wanted:
+            self.wanted = self.halted = False
+            self.dismissed = True
+            self.reason = given.why
+        return []
+
+    def _wait_for_group(self, what: str) -> list[ServiceAction]:
+        self._ready_at = None
+        self.due = self._group_due
+        self.to(State.BACKOFF, what)
+        return []
+
+    def _note_steady(self) -> None:
+        if self._ready_at is not None:
+            self._steady = max(self._steady or 0.0, self.now - self._ready_at)
 
     def fail(self, given: Failed) -> list[ServiceAction]:
         """FATAL; by way of STOPPING when its run has to be killed first."""
         self.wanted = False
-        self.held = False
+        self.held = self.halted = False
         self.due = None
         self._failure = given.error
         if not given.live:
@@ -311,7 +436,7 @@ class Supervision(Machine[ServiceAction]):
 
     def fail_backoff(self, given: Failed) -> list[ServiceAction]:
         """FATAL: nothing runs."""
-        self.wanted = False
+        self.wanted = self.halted = False
         self.due = None
         self._end_failed(given.error)
         return [Disarm()]
@@ -337,6 +462,8 @@ class Supervision(Machine[ServiceAction]):
     def end_stopped(self, given: RunEnded) -> list[ServiceAction]:
         """INTERRUPT, or STARTING when it is wanted again; FATAL when it was stopped for an error."""
         if self.wanted:
+            if self.halted:
+                return self._wait_for_group(self.reason)
             if self._anew:
                 return self._start()
             if self._ready_at is not None:
@@ -353,6 +480,8 @@ class Supervision(Machine[ServiceAction]):
     def fail_stopped(self, given: SpawnFailed) -> list[ServiceAction]:
         """It could not be started before it was stopped: FATAL; judged or started anew when it is wanted."""
         if self.wanted:
+            if self.halted:
+                return self._wait_for_group(self.reason)
             return self._start() if self._anew else self.judge_spawn(given)
         self.error = given.error
         self.to(State.FATAL, _first_line(given.error))
@@ -360,7 +489,7 @@ class Supervision(Machine[ServiceAction]):
 
     def _begin(self, reason: str, delay: float = 0.0) -> list[ServiceAction]:
         self.runs += 1
-        self.held = False
+        self.held = self.halted = False
         self.stopped = False
         self.error = None
         self.due = None
@@ -376,6 +505,8 @@ class Supervision(Machine[ServiceAction]):
         if self._steady is not None:
             ready_for = max(ready_for or 0.0, self._steady)
             self._steady = None
+        if self.seat is not None and wants_restart(self._policy, exit):
+            return self._judge_in_group(self.seat, exit, what, ready_for)
         verdict = self._budget.judge(exit, now=self.now, ready_for=ready_for, rng=self._rng)
         match verdict:
             case RestartIn(delay=delay, left=left):
@@ -391,6 +522,32 @@ class Supervision(Machine[ServiceAction]):
             case Done():
                 self.wanted = False
                 self.to(_end_state(exit), what)
+        return []
+
+    def _judge_in_group(self, seat: Seat, exit: Exit | None, what: str, ready_for: float | None) -> list[ServiceAction]:
+        from aioverseer.core.groups import Joined, Together  # noqa: PLC0415  # few hosts have groups
+
+        verdict = seat.judge(what, now=self.now, ready_for=ready_for)
+        if isinstance(verdict, Joined):
+            self.halted = True
+            self.to(State.BACKOFF, f"{what}; restarts with group {verdict.group!r}")
+            return []
+        if isinstance(verdict, Together):
+            self.due = self.now + verdict.delay
+            budget = "" if verdict.left is None else f" ({verdict.left} restarts of the group left)"
+            how = f"restarts with group {verdict.group!r} ({verdict.strategy})"
+            self.to(State.BACKOFF, f"{what}; {how} in {verdict.delay:.3g} s{budget}")
+            if len(verdict.members) == 1:  # itself
+                return [Arm(seconds=verdict.delay)]
+            self.halted = True
+            return []
+        self.wanted = False
+        if verdict.gave_up:
+            self.gave_up = True
+            self.to(State.FATAL, verdict.why)
+        else:
+            self.dismissed = True
+            self.to(_end_state(exit), f"{what}; {verdict.why}")
         return []
 
 
@@ -449,10 +606,24 @@ Supervision.table = cast(
         (State.STOPPING, RunEnded): Supervision.end_stopped,
         (State.STOPPING, Failed): Supervision.fail,
         (State.STOPPING, RunFailing): Supervision.ignore,
+        (State.INITIAL, Halted): Supervision.ignore,
+        (State.INITIAL, Dismissed): Supervision.ignore,
+        (State.STARTING, Halted): Supervision.halt,
+        (State.STARTING, Dismissed): Supervision.dismiss,
+        (State.RUNNING, Halted): Supervision.halt,
+        (State.RUNNING, Dismissed): Supervision.dismiss,
+        (State.BACKOFF, Halted): Supervision.halt_backoff,
+        (State.BACKOFF, Dismissed): Supervision.dismiss_backoff,
+        (State.STOPPING, Halted): Supervision.halt_stopping,
+        (State.STOPPING, Dismissed): Supervision.dismiss_stopping,
+        (State.BACKOFF, Resumed): Supervision.resume,
+        (State.STOPPING, Resumed): Supervision.resume_stopping,
         **{(state, StartAsked): Supervision.start for state in _FINAL},
         **{(state, StartHeld): Supervision.hold for state in _FINAL},
         **{(state, RestartAsked): Supervision.start for state in _FINAL},
         **{(state, StopAsked): Supervision.unwant for state in _FINAL},
         **{(state, Failed): Supervision.ignore for state in _FINAL},
+        **{(state, Halted): Supervision.ignore for state in _FINAL},
+        **{(state, Dismissed): Supervision.ignore for state in _FINAL},
     },
 )

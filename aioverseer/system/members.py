@@ -21,7 +21,9 @@ from aioverseer.system.seam import Preparation
 
 __all__ = ["MemberChild", "MemberLauncher", "check_member", "name_of"]
 
-_ALLOWED = frozenset({"delay_start", "stop", "restart", "ready_timeout", "after", "critical", "group"})
+_ALLOWED = frozenset(
+    {"delay_start", "stop", "restart", "ready_timeout", "after", "critical", "group", "on_give_up", "significant"}
+)
 _HARMLESS = frozenset({signals.SIGCONT, signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG})
 
 

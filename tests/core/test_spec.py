@@ -72,7 +72,9 @@ DEFAULTS: dict[str, Any] = {
     "alive": None,
     "after": (),
     "critical": False,
+    "on_give_up": "leave",
     "group": "",
+    "significant": False,
     "log": None,
 }
 
@@ -116,7 +118,9 @@ GOOD: dict[str, list[Any]] = {
         ("list", {"x": "success", "y": "finished"}, (After("x", "success"), After("y", "finished"))),
     ],
     "critical": [True, False],
+    "on_give_up": ["leave", "stop", "end", print],
     "group": ["", "web"],
+    "significant": [False],
     "log": [None, (), (LogFile("x.log"), LogBridge())],
 }
 
@@ -150,7 +154,9 @@ BAD: dict[str, list[Any]] = {
     "alive": [True, 10, Alive, ready.tcp(80)],
     "after": [5, None, [5], {"x": "running"}, ["x", "x"], "db"],
     "critical": [1, None, "yes"],
+    "on_give_up": [None, "restart", 1],
     "group": [None, 5, b"web"],
+    "significant": [1, None, "yes", True],
     "log": ["x.log", 5, [None], LogFile, [LogFile("x"), LogFile("x", keep=3)]],
 }
 

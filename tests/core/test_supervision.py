@@ -19,11 +19,14 @@ from aioverseer.core.supervision import (
     AwaitReady,
     Barred,
     BeginRun,
+    Dismissed,
     EndRun,
     Failed,
+    Halted,
     Ready,
     Released,
     RestartAsked,
+    Resumed,
     RunEnded,
     RunFailing,
     StartHeld,
@@ -65,9 +68,13 @@ INPUTS: dict[str, Input] = {
     "released": Released(),
     "barred": Barred(error=ERROR),
     "failing": RunFailing(why="it was not ready in time"),
+    "halted": Halted(why="restarts with group 'g' (one_for_all)", due=50.0),
+    "resumed": Resumed(),
+    "dismissed": Dismissed(why="group 'g' gave up"),
 }
-WALKED = [given for given in INPUTS.values() if not isinstance(given, StartHeld | Released | Barred | RunFailing)]
-"""What the random walk below feeds: a service that waits for nobody."""
+_OF_OTHERS = StartHeld | Released | Barred | RunFailing | Halted | Resumed | Dismissed
+WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS)]
+"""What the random walk below feeds: a service that waits for nobody, and is in no group."""
 
 UP = "start, spawned, ready"
 SPENT = f"{UP}, crashed, due, spawned, ready, crashed, due, spawned, ready"
@@ -109,6 +116,16 @@ PLACES: dict[str, str] = {
     "held, then released": "held, released",
     "held, then stopped": "held, stop",
     "barred": "held, barred",
+    "stopping with its group": f"{UP}, halted",
+    "stopping with its group, then for good": f"{UP}, halted, stop",
+    "stopping with its group, then waited for no more": f"{UP}, halted, resumed",
+    "stopping for a restart, then with its group": f"{UP}, restart, halted",
+    "stopping as its group ends": f"{UP}, dismissed",
+    "backoff with its group": f"{UP}, halted, done",
+    "backoff, then with its group": f"{UP}, crashed, halted",
+    "held, then in backoff with its group": "held, halted",
+    "interrupted by its group": f"{UP}, dismissed, done",
+    "held, then dismissed": "held, dismissed",
     "stopping as it fails": f"{UP}, failing",
     "stopping as it fails, then to be killed": f"{UP}, failing, kill",
 }
@@ -120,8 +137,7 @@ RESTING = {
     "stop": "",
     "kill": "",
     "held": "-> starting",
-    "broken": "",
-    "broken off": "",
+    **dict.fromkeys(["broken", "broken off", "halted", "dismissed"], ""),
 }
 LIVE = {
     "start": "",
@@ -130,6 +146,7 @@ LIVE = {
     "kill": "end by kill, -> stopping",
     "broken": "end by kill, -> stopping",
     "broken off": "-> fatal",
+    **dict.fromkeys(["halted", "dismissed"], "end, -> stopping"),
 }
 ENDS = {
     "failed": "arm {delay}, -> backoff",
@@ -152,6 +169,8 @@ HELD = {
     **dict.fromkeys(["stop", "kill"], "-> interrupted"),
     "barred": "-> fatal",
     "broken off": "-> fatal",
+    "halted": "-> backoff",
+    "dismissed": "-> interrupted",
 }
 RUNNING = {**LIVE, **ENDS, "failing": "-> stopping"}
 BACKOFF = {
@@ -162,6 +181,9 @@ BACKOFF = {
     "kill": "disarm, -> interrupted",
     "broken": "disarm, -> fatal",
     "broken off": "disarm, -> fatal",
+    "halted": "disarm",
+    "resumed": "disarm, begin #{run}, -> starting",
+    "dismissed": "disarm, -> interrupted",
 }
 STOPPING = {
     "start": "",
@@ -174,10 +196,12 @@ STOPPING = {
     "failed": "-> fatal",
     "broken": "end by kill",
     "broken off": "-> fatal",
+    **dict.fromkeys(["halted", "resumed", "dismissed"], ""),
     **dict.fromkeys(["done", "crashed", "killed", "never ran"], "-> interrupted"),
 }
 TO_RESTART = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran"], BEGIN)}
 TO_RESTART["failed"] = "arm {delay}, -> backoff"
+WITH_GROUP = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], "-> backoff")}
 ANEW = {**TO_RESTART, "failed": BEGIN}
 
 
@@ -238,6 +262,16 @@ EXPECTED: dict[str, dict[str, str]] = {
     "held, then released": filled(STARTING),
     "held, then stopped": filled(RESTING, run=1),
     "barred": filled(RESTING, run=1),
+    "stopping with its group": WITH_GROUP,
+    "stopping with its group, then for good": STOPPING,
+    "stopping with its group, then waited for no more": filled(TO_RESTART, run=2),
+    "stopping for a restart, then with its group": WITH_GROUP,
+    "stopping as its group ends": STOPPING,
+    "backoff with its group": filled(BACKOFF, run=2),
+    "backoff, then with its group": filled(BACKOFF, run=2),
+    "held, then in backoff with its group": filled(BACKOFF, run=1),
+    "interrupted by its group": filled(RESTING, run=2),
+    "held, then dismissed": filled(RESTING, run=1),
     "stopping as it fails": filled(TO_RESTART, run=2),
     "stopping as it fails, then to be killed": {**STOPPING, "stop": "end by kill"},
 }
@@ -407,6 +441,9 @@ def test_a_kill_lasts_as_long_as_the_run(path: str, expected: str) -> None:
         ("held, barred", "no such program"),
         ("held, released", "is being started"),
         (f"{UP}, failing", "it was not ready in time"),
+        (f"{UP}, halted, killed", "restarts with group 'g' (one_for_all)"),
+        (f"{UP}, halted, killed, resumed", "is being restarted with its group"),
+        (f"{UP}, dismissed, killed", "group 'g' gave up; was killed by SIGKILL"),
         (f"{SPENT}, killed", "gave up: was killed by SIGKILL, and its 2 restarts are spent"),
     ],
 )
@@ -758,7 +795,8 @@ class Walk(RuleBasedStateMachine):
         if self.machine.state.is_final:
             self.wanted, self.pending = False, None
         if actions == [] and state.is_final:
-            assert {**before, "now": self.now} == snapshot(self.machine)
+            stopped = before["stopped"] or isinstance(given, StopAsked)
+            assert {**before, "now": self.now, "stopped": stopped} == snapshot(self.machine)
 
     def _wish(self, given: Input, state: State) -> None:
         """Note who wants what."""

@@ -1,0 +1,431 @@
+"""Groups of services that share a restart budget and a strategy, as in the supervisors of Erlang/OTP.
+
+Values and pure decisions: whom a failure concerns, whether the budget allows it, and who is asked when it does not.
+``grouping.py`` stops and starts. The rules are those of OTP's supervisor documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from aioverseer.core.clock import Rng
+from aioverseer.core.errors import SpecError
+from aioverseer.core.restart import Budget, Restart, Spent, When
+
+__all__ = [
+    "AutoShutdown",
+    "Ended",
+    "Group",
+    "Groups",
+    "Joined",
+    "OnGiveUp",
+    "Strategy",
+    "Together",
+    "check_on_give_up",
+    "consequence",
+    "in_order",
+]
+
+Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
+"""Who is restarted with a member that is restarted; see ``Group``."""
+AutoShutdown = Literal["never", "any_significant", "all_significant"]
+"""When a group ends because members of it have; see ``Group``."""
+OnGiveUp = Literal["leave", "stop", "end"] | Callable[[Any], object]
+"""What follows when a service, or a group that nobody restarts, has given up.
+
+``"leave"``: nothing more. ``"stop"``: what it belongs to is stopped: the other members of its group; of a service
+without one, or of a group, all services of the overseer. ``"end"``: the overseer ends with ``CriticalServiceEnded``.
+A function, also an async one, is called with the ``GaveUp``.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Services that share a fate; made by ``Overseer.group``.
+
+    Attributes:
+        name: Its name; services join it by their option ``group``.
+        strategy: ``"one_for_one"``: a member that fails is restarted alone. ``"one_for_all"``: all members are stopped,
+            in reverse order, and started again in order. ``"rest_for_one"``: the same for it and those added after it.
+        restart: The one budget and backoff of all members, and what this group is to its parent: restarted when it has
+            ended (``"always"``), when it has given up (``"on-failure"``), or not (``"never"``).
+        parent: The group that it is a member of; empty for none.
+        auto_shutdown: Whether the group ends once a significant member has ended by itself without being restarted
+            (``"any_significant"``), or once the last one has (``"all_significant"``).
+        on_give_up: What follows when it has given up, and is not restarted by its parent; see ``OnGiveUp``.
+        significant: Whether its end counts for ``auto_shutdown`` of its parent.
+    """
+
+    name: str
+    strategy: Strategy = "one_for_one"
+    restart: Restart = Restart()  # noqa: RUF009  # frozen: one for all
+    parent: str = ""
+    auto_shutdown: AutoShutdown = "never"
+    on_give_up: OnGiveUp = "leave"
+    significant: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every option.
+
+        Raises:
+            SpecError: Naming the group, the option and the value.
+        """
+        name: object = self.name
+        if not isinstance(name, str) or not name or name != name.strip():
+            raise SpecError(
+                f"group name={name!r} is no name: pass a non-empty str without blanks at its ends",
+                option="name",
+                value=name,
+            )
+        for option, known in (("strategy", get_args(Strategy)), ("auto_shutdown", get_args(AutoShutdown))):
+            if getattr(self, option) not in known:
+                raise self.refuse(option, f"is unknown: pass {' or '.join(map(repr, known))}")
+        if not isinstance(self.restart, Restart):
+            raise self.refuse("restart", "is no policy: pass a Restart, for example Restart(max_restarts=3, within=60)")
+        parent: object = self.parent
+        if not isinstance(parent, str):
+            raise self.refuse("parent", "is no name: pass the name of a group")
+        check_on_give_up(self.on_give_up, f"group {self.name!r}")
+        if self.significant not in (True, False):
+            raise self.refuse("significant", "is unknown: pass True or False")
+        if self.significant and not self.parent:
+            raise self.refuse("significant", "counts for a parent, and it has none: pass parent=, or leave it out")
+        if self.significant and self.restart.when == "always":
+            raise self.refuse("significant", 'cannot go with restart "always": it would never end by itself')
+
+    def refuse(self, option: str, why: str) -> SpecError:
+        """Return the error for one of its options."""
+        value = getattr(self, option)
+        return SpecError(f"group {self.name!r}: {option}={value!r} {why}", option=option, value=value)
+
+
+def check_on_give_up(value: object, owner: str) -> None:
+    """Refuse what cannot follow.
+
+    Raises:
+        SpecError: Naming the owner and the value.
+    """
+    if not callable(value) and value not in ("leave", "stop", "end"):
+        raise SpecError(
+            f"{owner}: on_give_up={value!r} is unknown: pass 'leave', 'stop', 'end' or a function",
+            option="on_give_up",
+            value=value,
+        )
+
+
+def consequence(*, critical: bool, on_give_up: OnGiveUp, gave_up: bool) -> OnGiveUp:
+    """Return what follows when a service has ended for good by itself.
+
+    A critical one ends everything however it ended; what is said for giving up counts for that alone.
+    """
+    if critical:
+        return "end"
+    return on_give_up if gave_up else "leave"
+
+
+def in_order(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return names so that each comes behind those that it needs, and else in the order in which they were.
+
+    Args:
+        names: Those to sort.
+        needs: Whom each needs, those between two of them included; without a circle.
+    """
+    wanted = dict.fromkeys(names)
+    placed: dict[str, None] = {}
+    seen: set[str] = set()
+    for first in wanted:
+        # Without recursion, as chains may be long: a name is placed when it is met for the second time.
+        stack = [(first, False)]
+        while stack:
+            name, is_done = stack.pop()
+            if is_done:
+                if name in wanted:
+                    placed[name] = None
+            elif name not in seen:
+                seen.add(name)
+                stack.append((name, True))
+                stack.extend((need, False) for need in reversed(list(needs.get(name, ()))))
+    return list(placed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Verdict: these are stopped in reverse order, and after a delay started again in order.
+
+    Attributes:
+        group: The group whose strategy that is.
+        strategy: Its strategy.
+        members: All of them, the one that has failed included, in order.
+        anew: Those of them that are started again; the others end for good.
+        delay: Seconds until the first of them is started.
+        left: Restarts that the budget still allows; None is no limit.
+    """
+
+    group: str
+    strategy: Strategy
+    members: tuple[str, ...]
+    anew: frozenset[str]
+    delay: float
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """Verdict: a restart of the group is on its way already; it comes back with the others, at no cost."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Verdict: a group ends, and these with it, in reverse order.
+
+    Attributes:
+        group: The group.
+        members: All of them, in order.
+        gave_up: Whether its budget is spent; else a significant member has ended.
+        why: One sentence.
+    """
+
+    group: str
+    members: tuple[str, ...]
+    gave_up: bool
+    why: str
+
+
+@dataclass(slots=True)
+class _Member:
+    """A child of a group: a service, or a group within it."""
+
+    name: str
+    is_group: bool
+    place: int
+    when: When
+    significant: bool
+
+
+class _Node:
+    """A group and what it has used of its budget."""
+
+    __slots__ = ("budget", "children", "group", "place")
+
+    def __init__(self, group: Group, place: int) -> None:
+        self.group = group
+        self.place = place
+        self.budget = Budget(group.restart)
+        self.children: dict[tuple[bool, str], _Member] = {}
+
+    def in_place(self) -> list[_Member]:
+        return sorted(self.children.values(), key=lambda member: member.place)
+
+
+class Groups:
+    """All groups of an overseer, who is in which, and what each has used of its budget; decides, and does nothing."""
+
+    def __init__(self) -> None:
+        """Begin without groups."""
+        self._nodes: dict[str, _Node] = {}
+        self._homes: dict[str, str] = {}
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a group of this name."""
+        return name in self._nodes
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self._nodes)
+
+    def get(self, name: str) -> Group:
+        """Return a group."""
+        return self._nodes[name].group
+
+    def add(self, group: Group, place: int) -> None:
+        """Add a group, whose parent is there already: so there are no circles.
+
+        Args:
+            group: The group.
+            place: Where it stands among its siblings; a higher number is later.
+
+        Raises:
+            SpecError: When there is one of this name, or none of the name of its parent.
+        """
+        if group.name in self._nodes:
+            raise group.refuse("name", "is taken: there is such a group already")
+        if group.parent:
+            if group.parent not in self._nodes:
+                known = ", ".join(sorted(self._nodes)) or "none"
+                raise group.refuse("parent", f"is no group: make it first; there are: {known}")
+            parent = self._nodes[group.parent]
+            if group.significant and parent.group.auto_shutdown == "never":
+                raise group.refuse("significant", f"means nothing in {group.parent!r}, which has auto_shutdown='never'")
+            parent.children[True, group.name] = _Member(
+                group.name, is_group=True, place=place, when=group.restart.when, significant=group.significant
+            )
+        self._nodes[group.name] = _Node(group, place)
+
+    def check(self, id: str, group: str, *, significant: bool) -> None:
+        """Refuse a member that is significant where that means nothing.
+
+        Raises:
+            SpecError: Naming the service.
+        """
+        node = self._nodes.get(group)
+        if significant and node is not None and node.group.auto_shutdown == "never":
+            raise SpecError(
+                f"service {id!r}: significant=True means nothing in {group!r}, which has auto_shutdown='never'",
+                option="significant",
+                value=True,
+            )
+
+    def join(self, id: str, group: str, *, place: int, when: When, significant: bool) -> None:
+        """Let a service be in this group, and in no other; in none when there is no such group."""
+        self.leave(id)
+        if group in self._nodes:
+            self._homes[id] = group
+            self._nodes[group].children[False, id] = _Member(
+                id, is_group=False, place=place, when=when, significant=significant
+            )
+
+    def leave(self, id: str) -> None:
+        """Let a service be in no group."""
+        home = self._homes.pop(id, None)
+        if home is not None:
+            del self._nodes[home].children[False, id]
+
+    def home(self, id: str) -> str | None:
+        """Return the group that a service is in."""
+        return self._homes.get(id)
+
+    def top(self, name: str) -> str:
+        """Return the outermost group around a group."""
+        while parent := self._nodes[name].group.parent:
+            name = parent
+        return name
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """Return the services in a group and in those within it, in order."""
+        found: list[str] = []
+        stack = list(reversed(self._nodes[name].in_place()))
+        while stack:
+            member = stack.pop()
+            if member.is_group:
+                stack.extend(reversed(self._nodes[member.name].in_place()))
+            else:
+                found.append(member.name)
+        return tuple(found)
+
+    def left(self, id: str, now: float) -> int | None:
+        """Return how many restarts the group of a service is allowed at this moment; None is no limit."""
+        return self._nodes[self._homes[id]].budget.left(now)
+
+    def refills_in(self, id: str, now: float) -> float | None:
+        """Return the seconds until its group is allowed one more restart, or None when that never happens."""
+        return self._nodes[self._homes[id]].budget.refills_in(now)
+
+    def refresh(self, name: str) -> None:
+        """Give a group, and those within it, fresh budgets."""
+        stack = [name]
+        while stack:
+            node = self._nodes[stack.pop()]
+            node.budget = Budget(node.group.restart)
+            stack.extend(member.name for member in node.children.values() if member.is_group)
+
+    def fail(self, id: str, what: str, *, now: float, ready_for: float | None, rng: Rng | None) -> Together | Ended:
+        """Decide on a service that has ended and is to be restarted, and count the restart.
+
+        A group whose budget is spent asks its parent, for which it is one member that has failed.
+
+        Args:
+            id: The service; it is in a group.
+            what: How it ended.
+            now: Monotonic seconds.
+            ready_for: Seconds for which it had been ready; None when it never was.
+            rng: Source of chance for the backoff.
+        """
+        node = self._nodes[self._homes[id]]
+        return self._climb(node, node.children[False, id], f"{id!r} {what}", now=now, ready_for=ready_for, rng=rng)
+
+    def _climb(
+        self, node: _Node, child: _Member, why: str, *, now: float, ready_for: float | None, rng: Rng | None
+    ) -> Together | Ended:
+        while True:
+            verdict = node.budget.spend(now=now, ready_for=ready_for, rng=rng)
+            group = node.group
+            if not isinstance(verdict, Spent):
+                return self._together(node, child, delay=verdict.delay, left=verdict.left)
+            span = "" if verdict.within is None else f" within {verdict.within:g} s"
+            why = f"group {group.name!r} gave up: {why}, and its {verdict.max_restarts} restarts{span} are spent"
+            if not group.parent or group.restart.when == "never":
+                ended = Ended(group=group.name, members=self.members(group.name), gave_up=True, why=why)
+                self.refresh(group.name)
+                return ended
+            node, child = self._nodes[group.parent], self._nodes[group.parent].children[True, group.name]
+
+    def _together(self, node: _Node, child: _Member, *, delay: float, left: int | None) -> Together:
+        children = node.in_place()
+        match node.group.strategy:
+            case "one_for_one":
+                children = [child]
+            case "one_for_all":
+                pass
+            case "rest_for_one":
+                children = [member for member in children if member.place >= child.place]
+        members: list[str] = []
+        anew: list[str] = []
+        for member in children:
+            if member.is_group:
+                self.refresh(member.name)
+            names = self.members(member.name) if member.is_group else (member.name,)
+            members += names
+            # A temporary one is not started again, but one that has to be (force_codes) is.
+            if member.when != "never" or member is child:
+                anew += names
+        return Together(
+            group=node.group.name,
+            strategy=node.group.strategy,
+            members=tuple(members),
+            anew=frozenset(anew),
+            delay=delay,
+            left=left,
+        )
+
+    def finish(
+        self, name: str, what: str, *, is_group: bool, live: Callable[[str], bool], now: float, rng: Rng | None
+    ) -> Together | Ended | None:
+        """Decide on a member that has ended by itself and is not restarted.
+
+        Args:
+            name: The member.
+            what: How it ended.
+            is_group: Whether it is a group.
+            live: Tells of a service whether it is live.
+            now: Monotonic seconds.
+            rng: Source of chance for the backoff.
+
+        Returns:
+            What follows for the group that it is in, or for one around that; None when nothing does.
+        """
+        home = self._nodes[name].group.parent if is_group else self._homes.get(name, "")
+        if not home:
+            return None
+        node = self._nodes[home]
+        if not node.children[is_group, name].significant:
+            return None
+        group = node.group
+        others = [member for key, member in node.children.items() if member.significant and key != (is_group, name)]
+        if group.auto_shutdown == "all_significant" and any(self._is_live(member, live) for member in others):
+            return None
+        subject = f"group {name!r}" if is_group else repr(name)
+        why = f"group {group.name!r} has ended: {subject} {what}, and is significant"
+        members = self.members(group.name)
+        if group.parent and group.restart.when == "always":
+            self.refresh(group.name)
+            parent = self._nodes[group.parent]
+            return self._climb(parent, parent.children[True, group.name], why, now=now, ready_for=None, rng=rng)
+        self.refresh(group.name)
+        return Ended(group=group.name, members=members, gave_up=False, why=why)
+
+    def _is_live(self, member: _Member, live: Callable[[str], bool]) -> bool:
+        return any(map(live, self.members(member.name))) if member.is_group else live(member.name)
