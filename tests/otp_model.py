@@ -1,8 +1,8 @@
 """A supervisor as the documentation of Erlang/OTP describes it, to compare groups with: a tree, and what is done.
 
-Written from "supervisor" of stdlib and "Supervisor Behaviour" of the design principles; it knows nothing of this
-library. What is a supervisor's end there is a giving up here. What a supervisor that gives up stops, and what its parent stops
-thereupon, is stopped in one go, in reverse order.
+Written from "supervisor" of stdlib and "Supervisor Behaviour" of the design principles; of this library it knows
+nothing. What is a supervisor's end there is a giving up here. What a supervisor that gives up stops, and what its
+parent stops thereupon, is stopped in one go, in reverse order.
 """
 
 from __future__ import annotations
