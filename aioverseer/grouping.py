@@ -125,6 +125,7 @@ class Grouping:
         self._rounds: list[_Round] = []
         self._at_work = False
         self._again = False
+        self._soon: asyncio.Handle | None = None
         self._stops = 0
 
     # Who is where.
@@ -208,7 +209,7 @@ class Grouping:
         while self._pending:
             self._begin(*self._pending.popleft())
         if self._rounds:
-            self._advance()
+            self._advance_soon()
 
     def _refresh(self, id: str, report: Report) -> None:
         """Give fresh budgets to the groups of which this is the first member that runs."""
@@ -296,11 +297,18 @@ class Grouping:
             if round.ended is None:
                 self._drop(round)
 
-    def _advance(self) -> None:
-        """Go on with all rounds as far as it goes; each step may report, which comes back here."""
+    def _advance_soon(self) -> None:
+        """Go on in the next turn of the loop: a member that reports is in the middle of a step, and takes no other."""
         self._again = True
-        if self._at_work:
-            return
+        if not self._at_work and self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._advance)
+
+    def _advance(self) -> None:
+        """Go on with all rounds as far as it goes; each step may report, which is looked at in here, too."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self._again = True
         self._at_work = True
         try:
             while self._again:
@@ -342,28 +350,28 @@ class Grouping:
         while True:
             if round.current is not None:
                 service = self._services.get(round.current)
-                if service is not None and not self._has_ended(service):
+                if service is not None and not self._has_ended(service, round):
                     return False
                 round.current = None
             if not round.to_end:
                 return True
             id = round.to_end.pop()
             service = self._services.get(id)
-            if service is None or self._has_ended(service):
+            if service is None or self._has_ended(service, round):
                 continue
             round.current = id
             if id in round.anew:
                 service.post(Halted(why=round.why, due=round.due))
-                if service.state is State.BACKOFF and not service.is_halted:
-                    # It is in the middle of a step of its own, and will not tell that it waits for another reason now.
-                    asyncio.get_running_loop().call_soon(self._advance)
             else:
                 service.post(Dismissed(why=round.why))
 
     @staticmethod
-    def _has_ended(service: Service) -> bool:
+    def _has_ended(service: Service, round: _Round) -> bool:
         # What does not die at all is not waited for: the others are to end, too.
-        return service.is_halted_or_over or service.is_stuck
+        if not service.state.is_live or service.is_stuck:
+            return True
+        # One that is not started again has to leave BACKOFF, too, where an earlier restart may have put it.
+        return service.id in round.anew and service.state is State.BACKOFF and service.is_halted
 
     def _start_members(self, round: _Round) -> bool:
         while True:
@@ -425,7 +433,7 @@ class Grouping:
             self._pending.append((service.id, Ended(group=group, members=members, gave_up=False, why=why)))
             while self._pending:
                 self._begin(*self._pending.popleft())
-            self._advance()
+            self._advance_soon()
         elif what == "stop":
             self._host.stop_soon()
         elif callable(what) and error is not None:

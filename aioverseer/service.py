@@ -696,11 +696,6 @@ class Service:
         """Whether it is held down by its group, to be started again with the others."""
         return self._machine.halted
 
-    @property
-    def is_halted_or_over(self) -> bool:
-        """Whether nothing of it runs, nor will before its group says so."""
-        return not self.state.is_live or (self.state is State.BACKOFF and self._machine.halted)
-
     def sit(self, seat: Seat | None) -> None:
         """Take a place in a group with a strategy, which judges its ends from now on; or leave it."""
         self._machine.seat = seat
