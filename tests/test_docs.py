@@ -185,7 +185,7 @@ def run(snippet: Snippet, folder: Path) -> None:
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        # Compiled once: what is imported late would else be compiled in a step of the event loop, which asyncio tells of.
+        # Compiled once: else what is imported late would be compiled in a step of the loop, which asyncio tells of.
         env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
