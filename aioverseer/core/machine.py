@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from aioverseer.core.state import State
 
-__all__ = ["Action", "Arm", "Disarm", "IllegalInput", "Input", "Machine", "Report", "Rules", "rows"]
+__all__ = ["Action", "Arm", "Disarm", "Guards", "IllegalInput", "Input", "Machine", "Report", "Rules", "rows"]
 
 
 class _Value:
@@ -77,6 +77,8 @@ A = TypeVar("A", bound=Action)
 
 Rules = Mapping[tuple[State, type[Input]], Callable[..., list[Any]]]
 """A table; that each rule returns actions of its machine is checked where the rule is written."""
+Guards = Mapping[type[Input], Callable[[Any, Any], bool]]
+"""Whether an input that a state has a rule for can come now; for machines whose states have phases."""
 
 
 class Machine(Generic[A]):
@@ -90,6 +92,7 @@ class Machine(Generic[A]):
     """
 
     table: ClassVar[Rules] = {}
+    guards: ClassVar[Guards] = {}
     name: ClassVar[str] = ""
 
     def __init__(self) -> None:
@@ -108,20 +111,16 @@ class Machine(Generic[A]):
         Raises:
             IllegalInput: When the state has no rule for it, or it cannot come now; nothing has changed then.
         """
-        rule = self.table.get((self.state, type(given)))
-        if rule is None or not self.expects(given):
-            raise IllegalInput(f"{self.name}: {type(given).__name__} has no rule in state {self.state}")
-        previous = self.state
+        previous, kind = self.state, type(given)
+        rule, guard = self.table.get((previous, kind)), self.guards.get(kind)
+        if rule is None or not (guard is None or guard(self, given)):
+            raise IllegalInput(f"{self.name}: {kind.__name__} has no rule in state {previous}")
         self.now = now
         actions: list[A | Report] = rule(self, given)
         if self.state is not previous:
             self.since = now
             actions.append(Report(previous=previous, state=self.state, reason=self.reason))
         return actions
-
-    def expects(self, _given: Input) -> bool:
-        """Whether an input that its state has a rule for can come now; for machines whose states have phases."""
-        return True
 
     def to(self, state: State, reason: str) -> None:
         """Move; for rules only."""

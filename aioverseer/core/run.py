@@ -169,21 +169,25 @@ class Run(Machine[RunAction]):
         """Whether it is being ended because it does not do its work."""
         return self._verdict is not None
 
-    def expects(self, given: Input) -> bool:
-        """Nothing comes of a launch before it or twice, and a timer runs out only where one is armed."""
-        match given:
-            case Spawned() | SpawnFailed():
-                return self._launched and self.pid is None
-            case Due():
-                if self.state is State.STARTING and self.pid is not None:
-                    return self.due is not None
-                return not self.stuck and (not self._launched or self.state is State.STOPPING)
-            case Exited() | Ready() | Extend() | Unwell():
-                return self.pid is not None
-            case Broken():
-                return self._launched
-            case _:
-                return True
+    # Nothing comes of a launch before it or twice, and a timer runs out only where one is armed.
+
+    def awaits_spawn(self, _given: Input) -> bool:
+        """Whether it is being spawned."""
+        return self._launched and self.pid is None
+
+    def has_spawned(self, _given: Input) -> bool:
+        """Whether it has been spawned."""
+        return self.pid is not None
+
+    def has_launched(self, _given: Input) -> bool:
+        """Whether it is being spawned, or has been."""
+        return self._launched
+
+    def is_armed(self, _given: Input) -> bool:
+        """Whether a timer is armed."""
+        if self.state is State.STARTING and self.pid is not None:
+            return self.due is not None
+        return not self.stuck and (not self._launched or self.state is State.STOPPING)
 
     def begin(self, _given: StartAsked) -> list[RunAction]:
         """STARTING: launch, or wait out ``delay_start`` first."""
@@ -351,6 +355,17 @@ class Run(Machine[RunAction]):
             actions.append(SendSignal(signal=signal.SIGCONT, leader_only=leader_only))
         return [*actions, Arm(seconds=step.timeout)]
 
+
+Run.guards = {
+    Spawned: Run.awaits_spawn,
+    SpawnFailed: Run.awaits_spawn,
+    Due: Run.is_armed,
+    Exited: Run.has_spawned,
+    Ready: Run.has_spawned,
+    Extend: Run.has_spawned,
+    Unwell: Run.has_spawned,
+    Broken: Run.has_launched,
+}
 
 _FINAL = (State.INTERRUPT, State.FINISHED, State.FATAL)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
 
@@ -107,8 +107,6 @@ class SpecOptions(TypedDict, total=False):
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-# Defaults are let through before anything is asked: a Process is made for each program that is run once.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +251,7 @@ class Spec:
         return _unpickled, ({**given, **plain},)
 
     def __post_init__(self) -> None:
-        """Check every option once, and freeze what can change.
+        """Check every option that was given, once, and freeze what can change.
 
         Raises:
             SpecError: Naming the service, the option and the value.
@@ -267,57 +265,12 @@ class Spec:
         check = _Checker(self.id)
         settle = object.__setattr__  # the one way to normalise a frozen dataclass while it is made
         settle(self, "argv", check.argv(self.argv))
-        settle(self, "cwd", None if self.cwd is None else check.path("cwd", self.cwd))
-        if self.env is not None:
-            settle(self, "env", check.environment("env", self.env))
-        if self.extra_env is not _NOTHING:
-            settle(self, "extra_env", check.environment("extra_env", self.extra_env))
-        if {type(self.pty), type(self.buffered), type(self.streaming), type(self.merge_stderr)} != {bool}:
-            for name in ("pty", "buffered", "streaming", "merge_stderr"):
-                check.kind(name, getattr(self, name), bool, "True or False")
-        check.output(self)
-        check.encoding(self.encoding, self.errors)
-        check.stdin(self.stdin, self.encoding, pty=self.pty)
-        check.window("window_size", self.window_size)
-        check.whole("line_limit", self.line_limit, least=16, unit="bytes")
-        check.whole("queue_size", self.queue_size, least=1, unit="lines")
-        settle(self, "drain_timeout", check.seconds("drain_timeout", self.drain_timeout))
-        settle(self, "delay_start", check.seconds("delay_start", self.delay_start))
-        check.one_of("leftovers", self.leftovers, get_args(Leftovers))
-        if self.containment is not None:
-            check_asked(self.containment, f"service {self.id!r}")
-        if not (self.memory_max is self.pids_max is self.cpu_max is None):
-            check.limits(self)
-        if not (self.user is self.umask is self.nice is None and self.extra_groups == () and self.rlimits is _NOTHING):
-            check.identity(self.user)
-            settle(self, "extra_groups", check.groups(self.extra_groups))
-            check.within("umask", self.umask, _UMASK)
-            check.within("nice", self.nice, _NICE)
-            settle(self, "rlimits", check.rlimits(self.rlimits))
-        check.kind("stop", self.stop, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)")
-        check.kind("restart", self.restart, Restart, 'a Restart, for example Restart("always")')
-        if self.ready is not None:
-            check.readiness(self.ready, self.output)
-        if self.ready_timeout is not None:
-            settle(self, "ready_timeout", check.seconds("ready_timeout", self.ready_timeout))
-        if self.alive is not None:
-            check.liveness(self.alive)
-        if self.after != ():
-            from aioverseer.core.order import as_after  # noqa: PLC0415  # as above: few have an order
-
-            settle(self, "after", as_after(self.after, owner=self.id))
-        check.kind("critical", self.critical, bool, "True or False")
-        check.kind("group", self.group, str, "a str")
-        if self.on_give_up != "leave":
-            from aioverseer.core.groups import check_on_give_up  # noqa: PLC0415  # as above
-
-            check_on_give_up(self.on_give_up, f"service {self.id!r}")
-        if self.significant is not False:
-            check.significance(self)
-        if self.log is not None:
-            settle(self, "log", as_logs(self.log, owner=f"service {self.id!r}"))
-        if self.log and self.output != "read":
-            raise check.refuse("log", self.log, f"needs lines, and output={self.output!r} gives none: leave one out")
+        given = [name for name, default in _DEFAULTS if getattr(self, name) is not default]
+        for name in given:
+            settle(self, name, _CHECKS[name](check, getattr(self, name)))
+        for name in given:
+            if name in _TOGETHER:
+                _TOGETHER[name](check, self)
 
 
 def _unpickled(given: dict[str, Any]) -> Spec:
@@ -395,58 +348,63 @@ class _Checker:
                 )
         return MappingProxyType(dict(cast("Mapping[str, str]", value)))
 
-    def stdin(self, value: object, encoding: str | None, *, pty: bool) -> None:
-        if value is None:
-            return
+    def stdin(self, value: object) -> object:
         # Like an environment's value, what is fed to a program is never part of a message.
-        if isinstance(value, str):
-            try:
-                value.encode(encoding or "utf-8")
-            except UnicodeError:
-                raise SpecError(
-                    f"service {self._id!r}: stdin cannot be encoded as {encoding or 'utf-8'}: pass bytes",
-                    option="stdin",
-                ) from None
-        elif isinstance(value, PathLike):
+        if isinstance(value, PathLike):
             self.path("stdin", value)
-        elif not (callable(value) or isinstance(value, bytes | HasDescriptor | AsyncIterable)):
+        elif not (callable(value) or isinstance(value, str | bytes | HasDescriptor | AsyncIterable)):
             raise SpecError(
                 f"service {self._id!r}: stdin is of type {type(value).__name__}: "
                 'pass None, "pipe", "inherit", text, bytes, a pathlib.Path, an open file or an async iterable',
                 option="stdin",
             )
-        if pty and (value == "inherit" or isinstance(value, PathLike | HasDescriptor)):
+        return value
+
+    def fed(self, spec: Spec) -> None:
+        value, encoding = spec.stdin, spec.encoding or "utf-8"
+        if isinstance(value, str):
+            try:
+                value.encode(encoding)
+            except UnicodeError:
+                raise SpecError(
+                    f"service {self._id!r}: stdin cannot be encoded as {encoding}: pass bytes", option="stdin"
+                ) from None
+        if spec.pty and (value == "inherit" or isinstance(value, PathLike | HasDescriptor)):
             raise SpecError(
                 f"service {self._id!r}: with pty=True its input is the terminal: pass stdin None, "
                 '"pipe", text, bytes or an async iterable',
                 option="stdin",
             )
 
-    def output(self, spec: Spec) -> None:
-        self.one_of("output", spec.output, get_args(Output))
+    def unread(self, spec: Spec) -> None:
         if spec.output == "read":
             return
         for name in ("buffered", "streaming", "pty"):
             if getattr(spec, name):
                 raise self.refuse("output", spec.output, f"cannot go with {name}=True, which reads it: leave one out")
+        if spec.ready is not None:
+            from aioverseer.core.probes import OutputLine, leaves  # noqa: PLC0415  # few programs have probes
 
-    def readiness(self, value: object, output: str) -> None:
-        from aioverseer.core.probes import OutputLine, Probe, leaves  # noqa: PLC0415  # few programs have probes
+            for leaf in leaves(spec.ready):
+                if isinstance(leaf, OutputLine):
+                    raise self.refuse("ready", str(leaf), f"needs lines, and output={spec.output!r} gives none")
+        if spec.log:
+            raise self.refuse("log", spec.log, f"needs lines, and output={spec.output!r} gives none: leave one out")
+
+    def readiness(self, value: object) -> object:
+        from aioverseer.core.probes import Probe  # noqa: PLC0415  # few programs have probes
 
         if not isinstance(value, Probe):
             hint = ": wrap it in ready.check(...)" if callable(value) else ": pass for example ready.tcp(8000)"
             raise SpecError(f"service {self._id!r}: ready={value!r} is no probe{hint}", option="ready", value=value)
-        for leaf in leaves(value) if output != "read" else ():
-            if isinstance(leaf, OutputLine):
-                raise self.refuse("ready", str(leaf), f"needs lines, and output={output!r} gives none")
+        return value
 
-    def liveness(self, value: object) -> None:
+    def liveness(self, value: object) -> object:
         from aioverseer.core.liveness import Alive  # noqa: PLC0415  # few programs are asked whether they are alive
 
-        self.kind("alive", value, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
+        return self.kind("alive", value, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
 
     def significance(self, spec: Spec) -> None:
-        self.kind("significant", spec.significant, bool, "True or False")
         if not spec.group:
             raise self.refuse("significant", spec.significant, "counts for a group, and it is in none: pass group=")
         if spec.restart.when == "always":
@@ -454,44 +412,42 @@ class _Checker:
                 "significant", spec.significant, 'cannot go with Restart("always"): it would never end by itself'
             )
 
-    def window(self, option: str, value: object) -> None:
+    def window(self, option: str, value: object) -> object:
         match value:
             case (int(columns), int(rows)) if columns in _WINDOW and rows in _WINDOW:
-                return
+                return value
             case _:
                 raise self.refuse(option, value, "is no size: pass (columns, rows), for example (80, 24)")
 
-    def one_of(self, option: str, value: object, known: tuple[str, ...]) -> None:
+    def one_of(self, option: str, value: object, known: tuple[str, ...]) -> object:
         if value not in known:
             raise self.refuse(option, value, f"is unknown: pass {' or '.join(map(repr, known))}")
+        return value
 
-    def kind(self, option: str, value: object, kind: type, wanted: str) -> None:
+    def flag(self, option: str, value: object) -> object:
+        return self.kind(option, value, bool, "True or False")
+
+    def kind(self, option: str, value: object, kind: type, wanted: str) -> object:
         if not isinstance(value, kind):
             raise self.refuse(option, value, f"is of type {type(value).__name__}: pass {wanted}")
+        return value
 
-    def whole(self, option: str, value: object, *, least: int, unit: str) -> None:
+    def whole(self, option: str, value: object, *, least: int, unit: str) -> object:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise self.refuse(option, value, f"is not understood: pass a whole number of {unit}, {least} or more")
+        return value
 
-    def limits(self, spec: Spec) -> None:
-        if spec.memory_max is not None:
-            self.whole("memory_max", spec.memory_max, least=4096, unit="bytes")
-        if spec.pids_max is not None:
-            self.whole("pids_max", spec.pids_max, least=1, unit="processes")
-        cpus: object = spec.cpu_max
-        if cpus is not None and (
-            not isinstance(cpus, int | float) or isinstance(cpus, bool) or not _CPUS[0] <= cpus <= _CPUS[1]
-        ):
+    def processors(self, cpus: object) -> object:
+        if not isinstance(cpus, int | float) or isinstance(cpus, bool) or not _CPUS[0] <= cpus <= _CPUS[1]:
             raise self.refuse("cpu_max", cpus, "is no number of processors: pass 0.01 or more, for example 1.5")
+        return cpus
 
     def seconds(self, option: str, value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
             raise self.refuse(option, value, "is no time: pass seconds, 0 or more")
         return float(value)
 
-    def encoding(self, encoding: object, errors: object) -> None:
-        if encoding == "utf-8" and errors == "replace":
-            return
+    def encoding(self, encoding: object) -> object:
         if encoding is not None:
             try:
                 # Python also knows what makes no text of bytes, such as "hex", and what raises for a wrong byte
@@ -500,6 +456,9 @@ class _Checker:
                 "".encode(cast("str", encoding))
             except (LookupError, TypeError, ValueError):
                 raise self.refuse("encoding", encoding, "is unknown: pass a text encoding's name, or None") from None
+        return encoding
+
+    def errors(self, errors: object) -> object:
         try:
             # Whatever raises here would end the reading in the middle of the output.
             b"\xff".decode("ascii", cast("str", errors))
@@ -510,15 +469,15 @@ class _Checker:
                 "cannot be used: pass 'replace', 'ignore', 'backslashreplace' or 'surrogateescape', or "
                 "encoding=None for bytes",
             ) from None
+        return errors
 
-    def identity(self, user: object) -> None:
-        good = (
-            user is None
-            or (isinstance(user, int) and not isinstance(user, bool) and user >= 0)
-            or (isinstance(user, str) and all(user.split(":")) and user.count(":") <= 1 and "\0" not in user)
+    def identity(self, user: object) -> object:
+        good = (isinstance(user, int) and not isinstance(user, bool) and user >= 0) or (
+            isinstance(user, str) and all(user.split(":")) and user.count(":") <= 1 and "\0" not in user
         )
         if not good:
             raise self.refuse("user", user, 'is no user: pass a name, a number, or "name:group"')
+        return user
 
     def groups(self, value: object) -> tuple[str | int, ...]:
         if isinstance(value, str) or not isinstance(value, Iterable):
@@ -530,12 +489,29 @@ class _Checker:
                 raise self.refuse("extra_groups", item, "is no group: pass its name or its number")
         return cast("tuple[str | int, ...]", items)
 
-    def within(self, option: str, value: object, numbers: range) -> None:
-        if value is None:
-            return
+    def within(self, option: str, value: object, numbers: range) -> object:
         if not isinstance(value, int) or isinstance(value, bool) or value not in numbers:
             shown = oct if option == "umask" else str
             raise self.refuse(option, value, f"is out of bounds: pass {shown(numbers[0])} to {shown(numbers[-1])}")
+        return value
+
+    def contained(self, value: Any) -> object:
+        check_asked(value, f"service {self._id!r}")
+        return value
+
+    def order(self, value: Any) -> object:
+        from aioverseer.core.order import as_after  # noqa: PLC0415  # few have an order
+
+        return as_after(value, owner=self._id)
+
+    def giving_up(self, value: Any) -> object:
+        from aioverseer.core.groups import check_on_give_up  # noqa: PLC0415  # few hosts have groups
+
+        check_on_give_up(value, f"service {self._id!r}")
+        return value
+
+    def logs(self, value: Any) -> object:
+        return as_logs(value, owner=f"service {self._id!r}")
 
     def rlimits(self, value: object) -> Mapping[str, Rlimit]:
         if not isinstance(value, Mapping):
@@ -569,3 +545,57 @@ def _is_limits(pair: tuple[object, ...]) -> bool:
 def _is_group_name(item: object) -> bool:
     # A comma separates the names where they are handed on.
     return isinstance(item, str) and bool(item) and not {",", "\0"} & set(item)
+
+
+# What is left at its default is not looked at: a Process is made for each program that is run once.
+_DEFAULTS: tuple[tuple[str, object], ...] = tuple(
+    (each.name, each.default if each.default_factory is MISSING else each.default_factory())
+    for each in dataclasses.fields(Spec)
+    if each.name in SpecOptions.__annotations__
+)
+_CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
+    "cwd": lambda check, value: check.path("cwd", value),
+    "env": lambda check, value: check.environment("env", value),
+    "extra_env": lambda check, value: check.environment("extra_env", value),
+    "stdin": _Checker.stdin,
+    "pty": lambda check, value: check.flag("pty", value),
+    "window_size": lambda check, value: check.window("window_size", value),
+    "output": lambda check, value: check.one_of("output", value, get_args(Output)),
+    "buffered": lambda check, value: check.flag("buffered", value),
+    "streaming": lambda check, value: check.flag("streaming", value),
+    "merge_stderr": lambda check, value: check.flag("merge_stderr", value),
+    "encoding": _Checker.encoding,
+    "errors": _Checker.errors,
+    "line_limit": lambda check, value: check.whole("line_limit", value, least=16, unit="bytes"),
+    "queue_size": lambda check, value: check.whole("queue_size", value, least=1, unit="lines"),
+    "drain_timeout": lambda check, value: check.seconds("drain_timeout", value),
+    "leftovers": lambda check, value: check.one_of("leftovers", value, get_args(Leftovers)),
+    "containment": _Checker.contained,
+    "memory_max": lambda check, value: check.whole("memory_max", value, least=4096, unit="bytes"),
+    "pids_max": lambda check, value: check.whole("pids_max", value, least=1, unit="processes"),
+    "cpu_max": _Checker.processors,
+    "user": _Checker.identity,
+    "extra_groups": _Checker.groups,
+    "umask": lambda check, value: check.within("umask", value, _UMASK),
+    "nice": lambda check, value: check.within("nice", value, _NICE),
+    "rlimits": _Checker.rlimits,
+    "delay_start": lambda check, value: check.seconds("delay_start", value),
+    "stop": lambda check, value: check.kind("stop", value, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)"),
+    "restart": lambda check, value: check.kind("restart", value, Restart, 'a Restart, for example Restart("always")'),
+    "ready": _Checker.readiness,
+    "ready_timeout": lambda check, value: None if value is None else check.seconds("ready_timeout", value),
+    "alive": _Checker.liveness,
+    "after": _Checker.order,
+    "critical": lambda check, value: check.flag("critical", value),
+    "on_give_up": _Checker.giving_up,
+    "group": lambda check, value: check.kind("group", value, str, "a str"),
+    "significant": lambda check, value: check.flag("significant", value),
+    "log": _Checker.logs,
+}
+"""Each returns the value as it is to be kept."""
+_TOGETHER: dict[str, Callable[[_Checker, Spec], None]] = {
+    "stdin": _Checker.fed,
+    "output": _Checker.unread,
+    "significant": _Checker.significance,
+}
+"""What is asked of an option and others together, once each of them is good."""

@@ -27,6 +27,9 @@ class State(enum.IntEnum):
     FATAL = 60
     UNKNOWN = 99
 
+    # That of the number, in C: a state is looked up in a table with each step, and that of Enum is a call in Python.
+    __hash__ = int.__hash__
+
     def __str__(self) -> str:
         """Return the text of the state, as the Go library writes it."""
         return _TEXTS[self]

@@ -196,10 +196,13 @@ class Supervision(Machine[ServiceAction]):
         self._kill = False
         self._failure: BaseException | None = None  # what it ends FATAL for, once its run is over
 
-    def expects(self, given: Input) -> bool:
-        """Nothing comes of a run before the first one."""
-        of_a_run = isinstance(given, Spawned | SpawnFailed | Ready | RunEnded | RunFailing)
-        return not (self.held and (of_a_run or (isinstance(given, Failed) and given.live)))
+    def has_run(self, _given: Input) -> bool:
+        """Whether it has a run that something can come of."""
+        return not self.held
+
+    def may_fail(self, given: Failed) -> bool:
+        """Whether a run that is said to go on can be there."""
+        return not (self.held and given.live)
 
     @property
     def policy(self) -> Restart:
@@ -565,6 +568,10 @@ def _end_state(exit: Exit | None) -> State:
 
 _FINAL = (State.INTERRUPT, State.FINISHED, State.FATAL)
 
+Supervision.guards = {
+    **dict.fromkeys((Spawned, SpawnFailed, Ready, RunEnded, RunFailing), Supervision.has_run),
+    Failed: Supervision.may_fail,
+}
 Supervision.table = cast(
     "Rules",
     {

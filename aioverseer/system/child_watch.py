@@ -1,51 +1,50 @@
-"""A spawn in one step, and how the end of the child is learnt of: by one pidfd, shared with asyncio.
+"""A spawn in one step, and how the end of the child is learnt of: by one pidfd.
 
-``create_subprocess_exec`` has forked in its first step already; what follows is only that asyncio connects pipes, of
-which there are none. So nobody waits for that, and no cancellation can come between the fork and its caller. On Python
-3.11 asyncio would take a thread for each child, and from 3.12 on a pidfd of its own, a selector's key and two calls on
-its wake-up pipe. Where this cannot stand in (other event loops, Python 3.14, no pidfds, a watcher that the application
-has chosen), asyncio does as it always does. Nothing in here decides what is started, or sends a signal.
+``create_subprocess_exec`` asks its event loop for a transport, which has forked once it is there. For that one step the
+loop makes ours: it has no pipes to connect, so nothing is left to be awaited, and no cancellation can come between the
+fork and its caller. asyncio's own takes a thread for each child on Python 3.11, and from 3.12 on a pidfd of its own, a
+task, and two calls on its wake-up pipe. Where ours cannot stand in (other event loops, no pidfds, a child watcher that
+the application has chosen), asyncio does as it always does. Nothing in here decides what is started, or sends a signal
+but to a child that it cannot watch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
+import signal
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from types import coroutine
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 from aioverseer.core.state import Exit
-from aioverseer.system.exits import LOST, kept_exit
+from aioverseer.system.environment import Environment
+from aioverseer.system.exits import kept_exit
 from aioverseer.system.poller import ReaderWatch
+from aioverseer.system.spawn import spawn
 
 __all__ = ["ChildWatch", "begin"]
 
 T = TypeVar("T")
 
-# The watcher of asyncio's policy is asked for in the first step of create_subprocess_exec and at no other time. It
-# belongs to the application, so ours stands there for that step alone, and only in the place of a default one.
-# asyncio.PidfdChildWatcher will not do on 3.11: it belongs to one loop, and set_child_watcher closes the one before.
-# These names are private, but these versions of Python get no more than security fixes: they stay.
-_ATTRIBUTE = "_watcher"
-_DEFAULTS = ("ThreadedChildWatcher", "PidfdChildWatcher")
-_CAN = sys.version_info < (3, 14) and hasattr(os, "pidfd_open")
+# The method by which each event loop of asyncio makes such a transport: its own seam, for the loops of other systems.
+_MAKE = "_make_subprocess_transport"
+_DEFAULT_WATCHERS = ("NoneType", "ThreadedChildWatcher", "PidfdChildWatcher")
 
 
 class ChildWatch:
-    """What is known of one child that is being started.
+    """What is known of one child that is being started, and of its end.
 
     Attributes:
         pid: Its number; 0 where asyncio does as it always does.
-        pidfd: Refers to it, whatever becomes of its number; None where asyncio does as it always does.
+        pidfd: Refers to it, whatever becomes of its number; None once that was let go of.
         exit: How it has ended, from the moment when it was reaped.
-        rest: What asyncio still had to do for it when it had been forked.
     """
 
-    __slots__ = ("_args", "_callback", "_owned", "_readers", "_waiting", "exit", "pid", "pidfd", "rest")
+    __slots__ = ("_owned", "_readers", "_waiting", "exit", "pid", "pidfd")
 
     def __init__(self, readers: ReaderWatch) -> None:
         """Watch nothing yet; ``release`` must follow.
@@ -59,7 +58,6 @@ class ChildWatch:
         self.pid = 0
         self.pidfd: int | None = None
         self.exit: Exit | None = None
-        self.rest: Rest | None = None
 
     def release(self) -> None:
         """Let go of the pidfd, now or at the end of the child, who is still to be reaped. Idempotent."""
@@ -83,15 +81,46 @@ class ChildWatch:
         """Return the pidfd to signal it by."""
         return self.pidfd
 
-    def begin(self, pid: int, callback: Callable[..., object], args: tuple[Any, ...]) -> bool:
-        """Watch a child for asyncio; return False where that cannot be."""
+    async def make_transport(
+        self,
+        _protocol: asyncio.BaseProtocol,
+        args: Sequence[str],
+        _shell: bool,  # noqa: FBT001  # asyncio passes these so
+        stdin: int | None,
+        stdout: int | None,
+        stderr: int | None,
+        _bufsize: int,
+        *,
+        executable: str | None,
+        cwd: str | None,
+        env: Environment | Mapping[str, str],
+        pass_fds: Collection[int],
+        start_new_session: Literal[True],  # noqa: ARG002  # there is no other way
+    ) -> asyncio.SubprocessTransport:
+        """Start the program and watch it: what an event loop calls for ``create_subprocess_exec``.
+
+        Raises:
+            OSError: When it cannot be started.
+        """
+        pid = spawn(
+            args,
+            executable=executable,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=cwd,
+            env=env,
+            pass_fds=pass_fds,
+        )
         try:
             self.pidfd = os.pidfd_open(pid)
-        except OSError:  # an old kernel, a container that forbids it, or no descriptor is left
-            return False
-        self.pid, self._callback, self._args = pid, callback, args
+        except OSError:
+            # The spawn has just closed two descriptors, and another thread has taken both: the process has no more.
+            _end(pid)
+            raise
+        self.pid = pid
         self._readers.add_reader(self.pidfd, self._on_end)
-        return True
+        return _Transport(pid)
 
     def _on_end(self) -> None:
         pidfd = self.pidfd
@@ -100,89 +129,28 @@ class ChildWatch:
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:  # somebody else in this host has reaped it
-            returncode = LOST
             self.exit = kept_exit(pidfd) or Exit()
         else:
             if pid == 0:  # it lives: this was meant for another one, who had the descriptor's number before
                 return
-            returncode = os.waitstatus_to_exitcode(status)
-            self.exit = Exit.from_returncode(returncode)
+            self.exit = Exit.from_returncode(os.waitstatus_to_exitcode(status))
         self._readers.remove_reader(pidfd)
-        callback, args = self._callback, self._args
-        del self._callback, self._args  # they hold the transport, and the Process that holds this
         if not self._owned:
             self.release()
-        transport: Any = args[0] if args else None
-        if hasattr(transport, "_process_exited"):
-            # In this thread already: asyncio's own callback would wake the loop by its pipe for that.
-            transport._process_exited(returncode)  # noqa: SLF001  # as above
-            transport.close()  # else that would be some turns from now, when the loop may be closed
-            if self.rest is not None:
-                self.rest.end()
-                self.rest = None
-        else:
-            callback(self.pid, returncode, *args)
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
 
-class _StandIn:
-    """Our watcher in the place of asyncio's, for all threads that are in such a step; has what is asked for there."""
+class _Transport(asyncio.SubprocessTransport):
+    """What ``asyncio.subprocess.Process`` has to know; nobody uses that one."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._policy: object = None
-        self._replaced: Any = None
-        self._mine = threading.local()
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self._pid = pid
 
-    def enter(self, watch: ChildWatch) -> None:
-        """Stand in, and watch for this thread what it starts."""
-        self._mine.watch = watch
-        with self._lock:
-            self._inside += 1
-            if self._inside > 1:
-                return
-            policy: Any = asyncio.get_event_loop_policy()  # type: ignore[deprecated]  # not on these versions
-            watcher = getattr(policy, _ATTRIBUTE, policy)
-            if watcher is None and hasattr(policy, "_init_watcher"):
-                policy._init_watcher()  # noqa: SLF001  # as above
-                watcher = getattr(policy, _ATTRIBUTE)
-            self._policy, self._replaced = policy, watcher
-            if type(watcher).__name__ in _DEFAULTS and type(watcher).__module__.startswith("asyncio."):
-                setattr(policy, _ATTRIBUTE, self)
-
-    def leave(self) -> None:
-        """Put back what was there, unless somebody else has changed it meanwhile."""
-        self._mine.watch = None
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and getattr(self._policy, _ATTRIBUTE, None) is self:
-                setattr(self._policy, _ATTRIBUTE, self._replaced)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Nothing to do."""
-
-    def is_active(self) -> bool:
-        return True
-
-    def attach_loop(self, loop: object) -> None:
-        """Nothing to do: it is the running one."""
-
-    def add_child_handler(self, pid: int, callback: Callable[..., object], *args: Any) -> None:
-        watch: ChildWatch | None = getattr(self._mine, "watch", None)
-        if watch is None:  # another thread of the application has started it at this very moment
-            watch = ChildWatch(asyncio.get_running_loop())
-            watch.release()  # at its end
-        if not watch.begin(pid, callback, args):
-            self._replaced.add_child_handler(pid, callback, *args)
-
-
-_stand_in = _StandIn()
+    def get_pid(self) -> int:
+        return self._pid
 
 
 def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]] | None:
@@ -195,56 +163,54 @@ def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Call
     Raises:
         OSError: When it cannot be started.
     """
-    if not _CAN or not isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+    loop = asyncio.get_running_loop()
+    if not _can_make(loop):
         return work
     steps = work()
-    _stand_in.enter(watch)
+    # On this one loop, in whose thread we are, and for this step, in which nothing else runs there.
+    setattr(loop, _MAKE, watch.make_transport)
     try:
         waited = steps.send(None)
-    except StopIteration as end:  # with a factory for eager tasks
+    except StopIteration as end:
         done = end.value
-        return None if watch.pidfd is not None else lambda: _result(done)
+        return None if watch.pid else lambda: _result(done)
     finally:
-        _stand_in.leave()
-    if watch.pidfd is None:
-        return lambda: _go_on(steps, waited)
-    watch.rest = Rest(steps, waited)
-    return None
+        delattr(loop, _MAKE)
+    if watch.pid:
+        steps.close()
+        return None
+    return lambda: _go_on(steps, waited)
 
 
-class Rest:
-    """Takes the steps that are left when what they wait for has come; nobody waits for their end.
+def _can_make(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether the transport may be ours: where it would be asyncio's own, with a watcher of asyncio's choice."""
+    if getattr(type(loop), _MAKE, None) is not _asyncios or _MAKE in vars(loop) or not _has_pidfds():
+        return False
+    if sys.version_info >= (3, 14):
+        return True
+    policy = asyncio.get_event_loop_policy()
+    return type(getattr(policy, "_watcher", None)).__name__ in _DEFAULT_WATCHERS
 
-    What goes wrong in there (all tasks of the loop are cancelled, that of asyncio among them) is no news: the child is
-    watched, and whoever started it ends it.
-    """
 
-    __slots__ = ("_steps",)
+_asyncios = getattr(asyncio.SelectorEventLoop, _MAKE, None)
 
-    def __init__(self, steps: Coroutine[Any, Any, object], waited: Any) -> None:
-        """Follow what was begun."""
-        self._steps: Coroutine[Any, Any, object] | None = steps
-        self._follow(waited)
 
-    def end(self) -> None:
-        """Give up what is left, if anything: the child has ended, so asyncio has nothing to wait for."""
-        steps, self._steps = self._steps, None
-        if steps is not None:
-            with contextlib.suppress(StopIteration, asyncio.CancelledError):
-                steps.throw(asyncio.CancelledError())
+@functools.cache
+def _has_pidfds() -> bool:
+    """Return whether the system has them, and gives them: a container may forbid it."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (OSError, AttributeError):
+        return False
+    return True
 
-    def _follow(self, waited: Any) -> None:
-        waited.add_done_callback(self._go_on)
 
-    def _go_on(self, _waited: object) -> None:
-        if self._steps is None:
-            return
-        try:
-            waited = self._steps.send(None)
-        except (StopIteration, asyncio.CancelledError):
-            self._steps = None
-            return
-        self._follow(waited)
+def _end(pid: int) -> None:
+    """End a child that cannot be watched. It has done nothing yet, so that takes no time worth a thread."""
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 @coroutine

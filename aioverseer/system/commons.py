@@ -76,8 +76,11 @@ class Commons:
 
     @property
     def readers(self) -> ReaderWatch:
-        """What tells that a descriptor can be read; to be used while it is held."""
-        if self._poller is None:
+        """What tells that a descriptor can be read; to be used while it is held.
+
+        The loop itself where one program alone holds it: an epoll takes longer to make than it saves.
+        """
+        if self._poller is None and self._holders > 1:
             self._poller = poller_for(self.loop)
         return self._poller or self.loop
 

@@ -27,6 +27,7 @@ from aioverseer.system.child_watch import ChildWatch, begin
 from aioverseer.system.commons import Commons
 from aioverseer.system.containment.cage import Cage, Cages, sweep_strays
 from aioverseer.system.descriptors import fitting
+from aioverseer.system.environment import own_environment
 from aioverseer.system.exits import exit_of, listen, unlisten
 from aioverseer.system.pipes import ReadPipe, WritePipe
 from aioverseer.system.programs import find, locate
@@ -37,6 +38,9 @@ from aioverseer.system.wrappers import passing, prefix_for
 __all__ = ["SystemChild", "SystemLauncher"]
 
 _PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9: to every member of the group that this pid leads
+
+_STDOUT = 1
+"""Where the host itself writes, and a child that inherits that."""
 
 _SPAWN_GRACE = 0.5
 """Seconds for a spawn whose caller was cancelled to come to its end, before it is cancelled itself."""
@@ -291,7 +295,7 @@ class SystemLauncher:
             await commons.turns.take()
             watch = ChildWatch(commons.readers)
             given = _environment(spec)
-            path = _search_path(given)
+            path = own_environment().get(b"PATH") if given is None else given.get("PATH", os.defpath)
             if preparation is not None and preparation.env:
                 given = {**(os.environ if given is None else given), **preparation.env}
             with _Descriptors(spec, commons) as ours:
@@ -480,11 +484,11 @@ class _Descriptors:
             if not capture:
                 if spec.output == "inherit":
                     self.child_stdout = None
-                    self.child_stderr = asyncio.subprocess.STDOUT if spec.merge_stderr else None
+                    self.child_stderr = _STDOUT if spec.merge_stderr else None
                 return
             self._stdout, self.child_stdout = self._reading()
             if spec.merge_stderr:
-                self.child_stderr = asyncio.subprocess.STDOUT
+                self.child_stderr = self.child_stdout
             else:
                 self._stderr, self.child_stderr = self._reading()
         except OSError as error:
@@ -606,11 +610,9 @@ def _program(spec: Spec) -> str:
 
 
 def _is_found(spec: Spec) -> bool:
-    return find(_program(spec), _search_path(_environment(spec))) is not None
-
-
-def _search_path(environment: Mapping[str, str] | None) -> str | None:
-    return os.environ.get("PATH") if environment is None else environment.get("PATH", os.defpath)
+    given = _environment(spec)
+    path = os.environ.get("PATH") if given is None else given.get("PATH", os.defpath)
+    return find(_program(spec), path) is not None
 
 
 def _explained(spec: Spec, words: list[str], error: OSError | ValueError) -> SpawnError:

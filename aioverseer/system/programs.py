@@ -12,11 +12,11 @@ __all__ = ["find", "locate"]
 
 _MOST_KNOWN = 1000
 
-_known: dict[tuple[str, str | None], str] = {}
+_known: dict[tuple[str, str | bytes | None], str] = {}
 """Where programs were found, by name and PATH."""
 
 
-def locate(program: str, path: str | None) -> str | None:
+def locate(program: str, path: str | bytes | None) -> str | None:
     """Return the absolute path of a program, or None where it is not found, or may be different seen from elsewhere.
 
     Where it was once found it is not looked for again, as long as it can be executed there: so do shells, and a restart
@@ -24,12 +24,12 @@ def locate(program: str, path: str | None) -> str | None:
 
     Args:
         program: Its name, without a folder.
-        path: Folders as in PATH; None is the system's default.
+        path: Folders as in PATH, also as the system keeps them; None is the system's default.
     """
     found = _known.get((program, path))
     if found is not None and os.access(found, os.X_OK):
         return found
-    found = find(program, path, absolute=True)
+    found = find(program, None if path is None else os.fsdecode(path), absolute=True)
     if found is not None:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()

@@ -20,6 +20,7 @@ from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.containment import procfs
 from aioverseer.system.containment.runs import Runs, runs
+from aioverseer.system.environment import Environment
 
 if TYPE_CHECKING:  # at run time they are imported where they are first needed: most hosts need none of them
     from aioverseer.system.containment.cgroup import Cgroup
@@ -71,7 +72,7 @@ class Cage:
         if self.cgroup is not None:
             self.cgroup.kill()
 
-    def environment(self, given: Mapping[str, str] | None) -> Mapping[str, str] | Mapping[bytes, bytes]:
+    def environment(self, given: Mapping[str, str] | None) -> Mapping[str, str] | Environment:
         """Return the environment for the child: what was given, or the host's when None, and the marker."""
         marker = self._runs.marker
         if given is None:

@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from aioverseer.system.environment import Environment, inherited, own_environment
+
 __all__ = ["VARIABLE", "Marker"]
 
 VARIABLE = "AIOVERSEER_RUN"
@@ -35,15 +37,10 @@ class Marker:
         match = self._found.search(environment)
         return None if match is None else (int(match[2]), match[1] == b"+")
 
-    def inherited(self, run: int, *, kept: bool) -> dict[bytes, bytes]:
-        """Return the environment of the host with the marker of a run.
-
-        Bytes, as ``Popen`` needs them. The copy costs half a microsecond, by way of ``os.environb`` it were thirty.
-        """
-        data = getattr(os.environ, "_data", None)
-        base: dict[bytes, bytes] = data if type(data) is dict else dict(os.environb)  # pyright: ignore[reportUnknownVariableType]  # private to the standard library, so looked at first
-        outer = base.get(_VARIABLE, b"")[-_LONGEST:]
-        return {**base, _VARIABLE: outer + self.word(run, kept=kept).encode()}
+    def inherited(self, run: int, *, kept: bool) -> Environment:
+        """Return the environment of the host with the marker of a run."""
+        outer = own_environment().get(_VARIABLE, b"")[-_LONGEST:]
+        return inherited(_VARIABLE, outer + self.word(run, kept=kept).encode())
 
     def added(self, environment: Mapping[str, str], run: int, *, kept: bool) -> dict[str, str]:
         """Return an environment with the marker of a run."""
