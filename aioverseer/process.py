@@ -123,20 +123,8 @@ class Process:
             SpecError: For an option that does not exist or a value that cannot be.
         """
         options.setdefault("buffered", options.get("output", "read") == "read")
-        for name in ("restart", "group"):
-            if name in options:
-                value = options.get(name)
-                raise SpecError(
-                    f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add",
-                    option=name,
-                    value=value,
-                )
-        for option in ("log", "after", "critical"):
-            if (given := options.get(option)) not in (None, (), False):
-                instead = ", or read the lines" if option == "log" else ""
-                raise SpecError(
-                    f"{option}={given!r} is for a Service: use Overseer.add{instead}", option=option, value=given
-                )
+        if not _OF_SERVICES.isdisjoint(options):
+            _refuse_what_is_for_services(options)
         name = id if id is not None else _name_of(argv)
         self._set_up(Spec.of(name, argv, **options), clock=clock, launcher=launcher)
 
@@ -892,6 +880,24 @@ async def _kill(child: Child) -> Exit:
         return waiting.result()
     waiting.cancel()
     return Exit()
+
+
+_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
+
+
+def _refuse_what_is_for_services(options: SpecOptions) -> None:
+    for name in ("restart", "group"):
+        if name in options:
+            value = options.get(name)
+            raise SpecError(
+                f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add", option=name, value=value
+            )
+    for option in ("log", "after", "critical"):
+        if (given := options.get(option)) not in (None, (), False):
+            instead = ", or read the lines" if option == "log" else ""
+            raise SpecError(
+                f"{option}={given!r} is for a Service: use Overseer.add{instead}", option=option, value=given
+            )
 
 
 def _name_of(argv: tuple[str | PathLike, ...]) -> str:

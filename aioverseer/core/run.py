@@ -6,7 +6,6 @@ Pure decisions. ``process.py`` performs the actions and feeds what came of them.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from aioverseer.core.ladder import Stop
@@ -39,12 +38,14 @@ class StartAsked(Input):
     __slots__ = ()
 
 
-@dataclass(slots=True, kw_only=True)
 class StopAsked(Input):
     """Somebody wants it to end; with ``kill`` by the last step of the ladder at once."""
 
-    kill: bool = False
-    why: str = "a stop was asked for"
+    __slots__ = ("kill", "why")
+
+    def __init__(self, *, kill: bool = False, why: str = "a stop was asked for") -> None:
+        self.kill = kill
+        self.why = why
 
 
 class Due(Input):
@@ -53,11 +54,13 @@ class Due(Input):
     __slots__ = ()
 
 
-@dataclass(slots=True, kw_only=True)
 class Spawned(Input):
     """The operating system has started it."""
 
-    pid: int
+    __slots__ = ("pid",)
+
+    def __init__(self, *, pid: int) -> None:
+        self.pid = pid
 
 
 class Ready(Input):
@@ -66,40 +69,50 @@ class Ready(Input):
     __slots__ = ()
 
 
-@dataclass(slots=True, kw_only=True)
 class Extend(Input):
     """It asks for time: it is to be given at least so many seconds from now to become ready."""
 
-    seconds: float
+    __slots__ = ("seconds",)
+
+    def __init__(self, *, seconds: float) -> None:
+        self.seconds = seconds
 
 
-@dataclass(slots=True, kw_only=True)
 class Unwell(Input):
     """It lives but does not do its work: it is to be ended, and that is a failure."""
 
-    error: BaseException
-    why: str
+    __slots__ = ("error", "why")
+
+    def __init__(self, *, error: BaseException, why: str) -> None:
+        self.error = error
+        self.why = why
 
 
-@dataclass(slots=True, kw_only=True)
 class SpawnFailed(Input):
     """The operating system could not start it."""
 
-    error: BaseException
+    __slots__ = ("error",)
+
+    def __init__(self, *, error: BaseException) -> None:
+        self.error = error
 
 
-@dataclass(slots=True, kw_only=True)
 class Exited(Input):
     """It has ended, and its output has been delivered."""
 
-    exit: Exit
+    __slots__ = ("exit",)
+
+    def __init__(self, *, exit: Exit) -> None:
+        self.exit = exit
 
 
-@dataclass(slots=True, kw_only=True)
 class Broken(Input):
     """Something of ours went wrong; the program, if there was one, has been killed."""
 
-    error: BaseException
+    __slots__ = ("error",)
+
+    def __init__(self, *, error: BaseException) -> None:
+        self.error = error
 
 
 class Launch(Action):
@@ -108,12 +121,14 @@ class Launch(Action):
     __slots__ = ()
 
 
-@dataclass(slots=True, kw_only=True)
 class SendSignal(Action):
     """Send a signal to the program, alone or with all that it started."""
 
-    signal: int
-    leader_only: bool
+    __slots__ = ("leader_only", "signal")
+
+    def __init__(self, *, signal: int, leader_only: bool) -> None:
+        self.signal = signal
+        self.leader_only = leader_only
 
 
 class Late(Action):

@@ -11,6 +11,8 @@ import dataclasses
 import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field
+from itertools import compress
+from operator import attrgetter, is_not
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
 
@@ -265,7 +267,7 @@ class Spec:
         check = _Checker(self.id)
         settle = object.__setattr__  # the one way to normalise a frozen dataclass while it is made
         settle(self, "argv", check.argv(self.argv))
-        given = [name for name, default in _DEFAULTS if getattr(self, name) is not default]
+        given = tuple(compress(_NAMES, map(is_not, _values_of(self), _DEFAULTS)))
         for name in given:
             settle(self, name, _CHECKS[name](check, getattr(self, name)))
         for name in given:
@@ -348,7 +350,7 @@ class _Checker:
                 )
         return MappingProxyType(dict(cast("Mapping[str, str]", value)))
 
-    def stdin(self, value: object) -> object:
+    def stdin(self, value: Any) -> object:
         # Like an environment's value, what is fed to a program is never part of a message.
         if isinstance(value, PathLike):
             self.path("stdin", value)
@@ -358,7 +360,7 @@ class _Checker:
                 'pass None, "pipe", "inherit", text, bytes, a pathlib.Path, an open file or an async iterable',
                 option="stdin",
             )
-        return value
+        return cast("object", value)
 
     def fed(self, spec: Spec) -> None:
         value, encoding = spec.stdin, spec.encoding or "utf-8"
@@ -548,11 +550,13 @@ def _is_group_name(item: object) -> bool:
 
 
 # What is left at its default is not looked at: a Process is made for each program that is run once.
-_DEFAULTS: tuple[tuple[str, object], ...] = tuple(
-    (each.name, each.default if each.default_factory is MISSING else each.default_factory())
+_NAMES: tuple[str, ...] = tuple(each.name for each in dataclasses.fields(Spec) if each.name in _OPTIONS)
+_DEFAULTS: tuple[object, ...] = tuple(
+    each.default if each.default_factory is MISSING else each.default_factory()
     for each in dataclasses.fields(Spec)
-    if each.name in SpecOptions.__annotations__
+    if each.name in _OPTIONS
 )
+_values_of: Callable[[Spec], tuple[object, ...]] = attrgetter(*_NAMES)
 _CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
     "cwd": lambda check, value: check.path("cwd", value),
     "env": lambda check, value: check.environment("env", value),

@@ -6,7 +6,6 @@ decided in ``run.py``; whether an end is followed by a restart is judged in ``re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from aioverseer.core.clock import Rng
@@ -45,11 +44,13 @@ class RestartAsked(Input):
     __slots__ = ()
 
 
-@dataclass(slots=True, kw_only=True)
 class StartHeld(Input):
     """Somebody wants it to run, once others are where it waits for them to be."""
 
-    why: str
+    __slots__ = ("why",)
+
+    def __init__(self, *, why: str) -> None:
+        self.why = why
 
 
 class Released(Input):
@@ -58,41 +59,51 @@ class Released(Input):
     __slots__ = ()
 
 
-@dataclass(slots=True, kw_only=True)
 class Barred(Input):
     """One that it waits for, and needs, cannot get there any more."""
 
-    error: BaseException
+    __slots__ = ("error",)
+
+    def __init__(self, *, error: BaseException) -> None:
+        self.error = error
 
 
-@dataclass(slots=True, kw_only=True)
 class RunFailing(Input):
     """The run is being ended, because it does not do its work."""
 
-    why: str
+    __slots__ = ("why",)
+
+    def __init__(self, *, why: str) -> None:
+        self.why = why
 
 
-@dataclass(slots=True, kw_only=True)
 class RunEnded(Input):
     """The run is over and its output delivered; ``exit`` is None when it never had a program."""
 
-    exit: Exit | None
+    __slots__ = ("exit",)
+
+    def __init__(self, *, exit: Exit | None) -> None:
+        self.exit = exit
 
 
-@dataclass(slots=True, kw_only=True)
 class Failed(Input):
     """Something raised in a step of it: a source of chance of the user's, or a bug; ``live``: its run goes on."""
 
-    error: BaseException
-    live: bool
+    __slots__ = ("error", "live")
+
+    def __init__(self, *, error: BaseException, live: bool) -> None:
+        self.error = error
+        self.live = live
 
 
-@dataclass(slots=True, kw_only=True)
 class Halted(Input):
     """Its group wants it to end, and to wait until it is its turn to be started again: until Resumed is fed."""
 
-    why: str
-    due: float
+    __slots__ = ("due", "why")
+
+    def __init__(self, *, why: str, due: float) -> None:
+        self.why = why
+        self.due = due
 
 
 class Resumed(Input):
@@ -101,11 +112,13 @@ class Resumed(Input):
     __slots__ = ()
 
 
-@dataclass(slots=True, kw_only=True)
 class Dismissed(Input):
     """Its group ends, or starts again without it: it ends for good."""
 
-    why: str
+    __slots__ = ("why",)
+
+    def __init__(self, *, why: str) -> None:
+        self.why = why
 
 
 class Seat(Protocol):
@@ -124,20 +137,24 @@ class Seat(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
 class BeginRun(Action):
     """Make a new Process, start it ``delay`` seconds from now, then feed Spawned or SpawnFailed."""
 
-    number: int
-    delay: float
+    __slots__ = ("delay", "number")
+
+    def __init__(self, *, number: int, delay: float) -> None:
+        self.number = number
+        self.delay = delay
 
 
-@dataclass(slots=True, kw_only=True)
 class EndRun(Action):
     """Stop the current Process by its ladder, or at once with ``kill``; then feed RunEnded."""
 
-    kill: bool
-    why: str
+    __slots__ = ("kill", "why")
+
+    def __init__(self, *, kill: bool, why: str) -> None:
+        self.kill = kill
+        self.why = why
 
 
 class AwaitReady(Action):

@@ -188,7 +188,7 @@ def _can_make(loop: asyncio.AbstractEventLoop) -> bool:
         return False
     if sys.version_info >= (3, 14):
         return True
-    policy = asyncio.get_event_loop_policy()
+    policy = asyncio.get_event_loop_policy()  # type: ignore[deprecated]  # not on these versions
     return type(getattr(policy, "_watcher", None)).__name__ in _DEFAULT_WATCHERS
 
 

@@ -1,9 +1,9 @@
 """What ``subprocess.Popen`` does for a program in a new session with descriptors of ours, and no more of it.
 
-Of the time that Popen takes in Python, a fifth of a restart, most goes to what is never asked for here, and to the environment,
-each of whose variables it encodes again. So on Python 3.11 to 3.13, which get no more than security fixes, the same function is
-called that Popen calls, with the same words, by vfork and with the same report of errors. Later versions get a Popen. Nothing
-in here looks along PATH, or waits for a child that has come to life.
+Popen takes a fifth of the time of a restart for itself, most of it for what is never asked for here, and to encode each
+variable of the environment again. So on Python 3.11 to 3.13, which get no more than security fixes, the same function
+is called that Popen calls, with the same words, by vfork and with the same report of errors. Later versions get a
+Popen. Nothing in here looks along PATH, or waits for a child that has come to life.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,8 +21,8 @@ from aioverseer.system.environment import Environment
 
 __all__ = ["spawn"]
 
-_REPORT = 50_000
-"""Bytes of the report of an error that are read, as in Popen."""
+_REPORT = 1024
+"""Bytes of the report of an error that are read at once: its name, a number, and a word."""
 
 
 def spawn(
@@ -95,12 +96,19 @@ def spawn(
                 None,
                 -1,
                 None,
-                subprocess._USE_VFORK,  # type: ignore[attr-defined]  # noqa: SLF001  # documented: who must not have vfork sets it
+                subprocess._USE_VFORK,  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # documented: for who must not have vfork
             )
         finally:
             os.close(write)
-        # The end of the pipe is closed by exec, so this waits for that, and comes back empty.
-        report = os.read(read, _REPORT)
+        try:
+            # The other end of the pipe is closed by exec, so this waits for that, and mostly comes back empty.
+            report = b""
+            while part := os.read(read, _REPORT):
+                report += part
+        except BaseException:  # a signal handler of the host that raises: nobody else knows of the child
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
     finally:
         os.close(read)
     if report:

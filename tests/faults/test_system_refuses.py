@@ -13,6 +13,7 @@ import textwrap
 import pytest
 
 from aioverseer import Backoff, Overseer, Process, Restart, SpawnError, State
+from aioverseer.system import spawn
 from helpers import limit
 
 ROOT = str(pathlib.Path(__file__).parents[2])
@@ -29,7 +30,8 @@ def host(code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
 async def test_fork_that_fails_is_judged_and_passes(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that restarts gets over it; nothing is left of the failed starts."""
-    real, left = subprocess._fork_exec, 5  # type: ignore[attr-defined]  # its own
+    real, left = spawn._fork_exec, 5
+    assert real is not None
     open_before = len(os.listdir("/proc/self/fd"))
 
     def fail(*words: object) -> int:
@@ -37,10 +39,9 @@ async def test_fork_that_fails_is_judged_and_passes(number: int, monkeypatch: py
         if left:
             left -= 1
             raise OSError(number, os.strerror(number))
-        pid: int = real(*words)
-        return pid
+        return real(*words)
 
-    monkeypatch.setattr(subprocess, "_fork_exec", fail)
+    monkeypatch.setattr(spawn, "_fork_exec", fail)
     async with limit(), Overseer(containment="basic") as overseer:  # a guardian would be one of those that fail
         with pytest.raises(SpawnError, match="no room for another process"):
             await Process("true").start()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from aioverseer import Overseer, Process
+from aioverseer.system import child_watch
 from helpers import limit
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="there asyncio does as it always does")
@@ -84,6 +85,8 @@ async def test_without_pidfds_a_thread_waits(monkeypatch: pytest.MonkeyPatch) ->
         raise PermissionError(pid)
 
     monkeypatch.setattr(os, "pidfd_open", refused)
+    child_watch._has_pidfds.cache_clear()
+    monkeypatch.setattr(child_watch, "_has_pidfds", child_watch._has_pidfds.__wrapped__)
     async with limit(20):
         assert (await Process("sh", "-c", "exit 4")).exit_code == 4
         async with Process("sleep", "100") as process:

@@ -38,6 +38,8 @@ class Runs:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._live: set[int] = set()
+        self._leaders: set[int] = set()
+        """The children whose runs live: they need not be looked at."""
         self._spawned: dict[int, float] = {}
         """When the children of the last moments were adopted, oldest first."""
         self._sessions: dict[int, float] = {}
@@ -58,6 +60,7 @@ class Runs:
         """Take note of the child of a run."""
         now = time.monotonic()
         with self._lock:
+            self._leaders.add(pid)
             # Put in again, not changed in place: the order is by time.
             self._spawned.pop(pid, None)
             self._spawned[pid] = now
@@ -68,7 +71,10 @@ class Runs:
         now = time.monotonic()
         with self._lock:
             self._live.discard(run)
-            if pid is None or kept:
+            if pid is None:
+                return
+            self._leaders.discard(pid)
+            if kept:
                 return
             self._ended += 1
             adopted = (self._spawned.get(pid, -math.inf), pid)
@@ -120,7 +126,7 @@ class Runs:
 
     def is_stray(self, pid: int) -> bool:
         """Return whether a process is what an ended run has left behind."""
-        if pid <= 1 or pid in (os.getpid(), os.getppid()):
+        if pid <= 1 or pid in self._leaders or pid in (os.getpid(), os.getppid()):
             return False
         found = self.marker.find(procfs.environment_of(pid))
         if found is not None:

@@ -1,0 +1,193 @@
+"""What is made of a spawn without Popen is what Popen makes of it: the same children, the same errors."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from aioverseer.system import spawn as module
+from aioverseer.system.environment import Environment, inherited
+from aioverseer.system.spawn import spawn
+
+only_stable = pytest.mark.skipif(module._fork_exec is None, reason="a Popen does it with this Python")
+HERE = Environment([b"PATH=/usr/bin:/bin", b"WORD=caf\xc3\xa9", b"BYTES=\xff"])
+
+
+@pytest.fixture(params=[pytest.param("ours", marks=only_stable), "Popen"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which of the two does it."""
+    if request.param == "Popen":
+        monkeypatch.setattr(module, "_fork_exec", None)
+    return str(request.param)
+
+
+@pytest.fixture
+def script(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A file that can be executed."""
+    file = tmp_path / "script"
+    file.write_text("#!/bin/sh\nexit 3\n", encoding="ascii")
+    file.chmod(0o755)
+    return file
+
+
+def run(
+    *words: str,
+    executable: str | None = None,
+    cwd: str | None = None,
+    env: Environment | Mapping[str, str] = HERE,
+    pass_fds: Collection[int] = (),
+) -> tuple[int, str]:
+    """Its exit code and what it wrote."""
+    read, write = os.pipe()
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        pid = spawn(
+            words,
+            executable=executable or words[0],
+            stdin=null,
+            stdout=write,
+            stderr=write,
+            cwd=cwd,
+            env=env,
+            pass_fds=pass_fds,
+        )
+        os.close(write)
+        write = -1
+        with open(read, encoding="utf-8", errors="surrogateescape", closefd=False) as file:
+            text = file.read()
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text
+    finally:
+        for descriptor in (read, write, null):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def python(code: str, **options: object) -> str:
+    """What a child says that runs this code."""
+    code, text = run(sys.executable, "-I", "-S", "-c", code, **options)  # type: ignore[assignment,arg-type]  # passed on
+    assert not code, text
+    return text.strip()
+
+
+def test_it_leads_a_session_of_its_own_and_has_what_it_was_given() -> None:
+    """Its environment to the byte, its folder, its three descriptors."""
+    assert "True" == python("import os; print(os.getsid(0) == os.getpgid(0) == os.getpid())")
+    code, text = run("/usr/bin/env", cwd="/")
+    assert 0 == code
+    assert {"PATH=/usr/bin:/bin", "WORD=café", "BYTES=\udcff"} == set(text.splitlines())
+    assert "/" == python("import os; print(os.getcwd())", cwd="/")
+    assert "[0, 1, 2, 3]" == python("import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))")
+
+
+def test_descriptors_are_passed_on_only_when_they_are_named() -> None:
+    """An inheritable one of the host's own is closed."""
+    read, write = os.pipe()
+    os.set_inheritable(read, True)
+    try:
+        # The one with which it lists them is closed again.
+        named = """
+import os
+names = os.listdir("/proc/self/fd")
+print(*[name for name in names if int(name) > 2 and os.path.exists("/proc/self/fd/" + name)])
+"""
+        assert "" == python(named)
+        assert str(write) == python(named, pass_fds=(write,))
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_signals_that_python_ignores_have_their_defaults() -> None:
+    """A program in a pipeline is to die of SIGPIPE."""
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
+    code, _ = run("/bin/sh", "-c", "kill -PIPE $$")
+    assert -signal.SIGPIPE == code
+
+
+def test_a_program_is_looked_for_where_nothing_says_where_it_lies() -> None:
+    """Along the PATH that it is given."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    pid = spawn(["true"], executable=None, stdin=null, stdout=null, stderr=null, cwd=None, env=HERE, pass_fds=())
+    os.close(null)
+    assert 0 == os.waitpid(pid, 0)[1]
+
+
+@pytest.mark.parametrize("what", ["missing", "no right", "no program", "no interpreter", "no folder", "too long"])
+def test_errors_name_what_is_wrong(what: str, script: pathlib.Path) -> None:
+    """The error number, and the file or the folder; no child and no descriptor is left."""
+    before = os.listdir("/proc/self/fd")
+    cwd, words = None, [str(script)]
+    match what:
+        case "missing":
+            script.unlink()
+        case "no right":
+            script.chmod(0o600)
+        case "no program":
+            script.write_text("no first line", encoding="ascii")
+        case "no interpreter":
+            script.write_text("#!/no/such/shell\n", encoding="ascii")
+        case "no folder":
+            cwd = str(script.parent / "folder")
+        case _:
+            words = [str(script), "x" * (1 << 18)]
+    expected = {"missing": 2, "no right": 13, "no program": 8, "no interpreter": 2, "no folder": 2, "too long": 7}[what]
+    with pytest.raises(OSError) as raised:
+        run(*words, cwd=cwd)
+    assert expected == raised.value.errno
+    assert (cwd or str(script)) == raised.value.filename
+    assert before == os.listdir("/proc/self/fd")
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("way", [pytest.param("ours", marks=only_stable)], indirect=True)  # Popen leaves it behind
+def test_a_handler_that_raises_in_the_middle_leaves_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the one for SIGINT does where no event loop has taken its place."""
+    real = os.read
+
+    def struck(descriptor: int, count: int) -> bytes:
+        real(descriptor, count)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "read", struck)
+    with pytest.raises(KeyboardInterrupt):
+        run("/bin/sleep", "100")
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_auditors_hear_of_it() -> None:
+    """By the event of Popen, which they know."""
+    heard: list[str] = []
+    hearing = True
+
+    def hear(event: str, args: tuple[object, ...]) -> None:
+        if hearing and event == "subprocess.Popen":
+            heard.append(str(args[0]))
+
+    sys.addaudithook(hear)
+    try:
+        run("/bin/true")
+    finally:
+        hearing = False
+    assert ["/bin/true"] == heard
+
+
+def test_the_environment_of_the_host_is_seen_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was encoded for the child before is not given to the next one."""
+    inherited(b"MARK", b"1")
+    monkeypatch.setenv("AN_OLD_ONE", "1")
+    assert b"1" == inherited(b"MARK", b"2")[b"AN_OLD_ONE"]
+    monkeypatch.setenv("AN_OLD_ONE", "2")
+    monkeypatch.setenv("MARK", "of the host")
+    changed = inherited(b"MARK", b"2")
+    assert b"2" == changed[b"AN_OLD_ONE"]
+    assert [b"MARK=2"] == [entry for entry in changed.entries if entry.startswith(b"MARK=")]
+    monkeypatch.delenv("AN_OLD_ONE")
+    assert b"AN_OLD_ONE" not in inherited(b"MARK", b"2")
+    assert {**os.environb, b"MARK": b"2"} == dict(inherited(b"MARK", b"2"))
