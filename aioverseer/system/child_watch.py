@@ -16,7 +16,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Sequence
 from types import coroutine
 from typing import Any, Literal, TypeVar
 
@@ -44,14 +44,16 @@ class ChildWatch:
         exit: How it has ended, from the moment when it was reaped.
     """
 
-    __slots__ = ("_owned", "_readers", "_waiting", "exit", "pid", "pidfd")
+    __slots__ = ("_environment", "_owned", "_readers", "_waiting", "exit", "pid", "pidfd")
 
-    def __init__(self, readers: ReaderWatch) -> None:
+    def __init__(self, readers: ReaderWatch, environment: Environment) -> None:
         """Watch nothing yet; ``release`` must follow.
 
         Args:
             readers: What tells that it has ended.
+            environment: What the child is to have.
         """
+        self._environment = environment
         self._readers = readers
         self._owned = True
         self._waiting: list[asyncio.Future[None]] = []
@@ -93,7 +95,7 @@ class ChildWatch:
         *,
         executable: str | None,
         cwd: str | None,
-        env: Environment | Mapping[str, str],
+        env: object,  # noqa: ARG002  # what is to be used is known already, in the form that the system wants
         pass_fds: Collection[int],
         start_new_session: Literal[True],  # noqa: ARG002  # there is no other way
     ) -> asyncio.SubprocessTransport:
@@ -109,7 +111,7 @@ class ChildWatch:
             stdout=stdout,
             stderr=stderr,
             cwd=cwd,
-            env=env,
+            env=self._environment,
             pass_fds=pass_fds,
         )
         try:

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import cast
 
-__all__ = ["Environment", "inherited", "own_environment"]
+__all__ = ["Environment", "given_environment", "inherited", "own_environment"]
 
 
-class Environment(Mapping[bytes, bytes]):
-    """The environment of a child, as the system wants it.
+class Environment:
+    """The environment of a child.
 
     Attributes:
-        entries: Each variable as ``name=value``.
+        variables: As a mapping, for whoever wants one: a dict and nothing derived of it, as uvloop takes no other.
+        entries: The same as the system wants it: each variable as ``name=value``.
     """
 
-    __slots__ = ("entries",)
+    __slots__ = ("entries", "variables")
 
-    def __init__(self, entries: list[bytes]) -> None:
-        """Take what is encoded already."""
+    def __init__(self, variables: dict[bytes, bytes] | dict[str, str], entries: list[bytes]) -> None:
+        """Take both, which say the same."""
+        self.variables = variables
         self.entries = entries
 
-    def __getitem__(self, name: bytes) -> bytes:
-        """Return the value of a variable, where something wants a mapping after all."""
-        prefix = name + b"="
-        for entry in reversed(self.entries):
-            if entry.startswith(prefix):
-                return entry[len(prefix) :]
-        raise KeyError(name)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Return the names."""
-        return iter({entry.partition(b"=")[0]: None for entry in self.entries})
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len({entry.partition(b"=")[0] for entry in self.entries})
+def given_environment(variables: dict[str, str]) -> Environment:
+    """Return the environment that somebody has given."""
+    return Environment(variables, [os.fsencode(f"{name}={value}") for name, value in variables.items()])
 
 
 def own_environment() -> Mapping[bytes, bytes]:
@@ -69,4 +60,4 @@ def inherited(name: bytes, value: bytes) -> Environment:
     if name in own:
         prefix = name + b"="
         entries = [entry for entry in entries if not entry.startswith(prefix)]
-    return Environment([*entries, b"%b=%b" % (name, value)])
+    return Environment({**own, name: value}, [*entries, b"%b=%b" % (name, value)])

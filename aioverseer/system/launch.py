@@ -293,11 +293,12 @@ class SystemLauncher:
             # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
             # and each spawn takes longer the more are open.
             await commons.turns.take()
-            watch = ChildWatch(commons.readers)
             given = _environment(spec)
             path = own_environment().get(b"PATH") if given is None else given.get("PATH", os.defpath)
             if preparation is not None and preparation.env:
                 given = {**(os.environ if given is None else given), **preparation.env}
+            environment = cage.environment(given)
+            watch = ChildWatch(commons.readers, environment)
             with _Descriptors(spec, commons) as ours:
                 ours.open(capture=capture)
                 shim = cage.shim
@@ -314,7 +315,7 @@ class SystemLauncher:
                     stdout=ours.child_stdout,
                     stderr=ours.child_stderr,
                     cwd=spec.cwd,
-                    env=cage.environment(given),
+                    env=environment.variables,
                     pass_fds=(*descriptors.values(), *(() if shim is None else shim.pass_fds)),
                     start_new_session=True,
                 )

@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 from aioverseer.system.environment import Environment
@@ -33,7 +33,7 @@ def spawn(
     stdout: int | None,
     stderr: int | None,
     cwd: str | None,
-    env: Environment | Mapping[str, str],
+    env: Environment,
     pass_fds: Collection[int],
 ) -> int:
     """Start a program in a new session and return its number, once it has been loaded; the caller reaps it.
@@ -51,7 +51,7 @@ def spawn(
     Raises:
         OSError: When it cannot be started; ``filename`` is the folder where that is the reason.
     """
-    if executable is None or not isinstance(env, Environment) or _fork_exec is None:
+    if executable is None or _fork_exec is None:
         popen = subprocess.Popen(
             words,
             executable=executable,
@@ -59,14 +59,14 @@ def spawn(
             stdout=stdout,
             stderr=stderr,
             cwd=cwd,
-            env=cast("Mapping[str, str]", env),
+            env=env.variables,
             pass_fds=pass_fds,
             start_new_session=True,
         )
         # It is to forget it: the caller reaps, and subprocess would at the next spawn of anybody.
         popen.returncode = 0
         return popen.pid
-    sys.audit("subprocess.Popen", executable, words, cwd, env)
+    sys.audit("subprocess.Popen", executable, words, cwd, env.variables)
     read, write = os.pipe()
     try:
         try:

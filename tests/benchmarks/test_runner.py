@@ -13,7 +13,11 @@ from benchmarks.report import MARKS, figures, plot, save, table, write_docs
 from benchmarks.runner import MEASURES, main, run
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
-CHEAP = [m for m in MEASURES if m.key not in ("idle", "wakeups", "import", "stall", "memory", "memory-pipes")]
+CHEAP = [
+    m
+    for m in MEASURES
+    if m.key not in ("idle", "wakeups", "import", "import-overseer", "stall", "memory", "memory-pipes")
+]
 
 
 async def _nothing(_count: int) -> float:

@@ -166,10 +166,10 @@ def test_marker_of_an_outer_host_is_handed_on(monkeypatch: pytest.MonkeyPatch) -
     """So that its sweep finds what an inner one has started; each finds its own."""
     outer, inner = Marker(), Marker()
     monkeypatch.setenv(VARIABLE, outer.word(3, kept=False))
-    words = inner.inherited(7, kept=True)[VARIABLE.encode()]
+    words = inner.inherited(7, kept=True).entries[-1]
     assert ((3, False), (7, True)) == (outer.find(words), inner.find(words))
     assert None is Marker().find(words)
-    assert words.decode() == inner.added({}, 7, kept=True)[VARIABLE]
+    assert [words] == inner.added({}, 7, kept=True).entries
 
 
 def test_living_run_and_strangers_are_no_strays() -> None:
@@ -188,9 +188,9 @@ def test_living_run_and_strangers_are_no_strays() -> None:
                 )
             )
             for env in (
-                known.marker.added({}, run, kept=False),
-                Marker().added({}, run, kept=False),
-                known.marker.added({}, kept, kept=True),
+                known.marker.added({}, run, kept=False).variables,
+                Marker().added({}, run, kept=False).variables,
+                known.marker.added({}, kept, kept=True).variables,
             )
         )
         for process in (ours, other, spared):

@@ -72,7 +72,7 @@ class Cage:
         if self.cgroup is not None:
             self.cgroup.kill()
 
-    def environment(self, given: Mapping[str, str] | None) -> Mapping[str, str] | Environment:
+    def environment(self, given: Mapping[str, str] | None) -> Environment:
         """Return the environment for the child: what was given, or the host's when None, and the marker."""
         marker = self._runs.marker
         if given is None:

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from aioverseer.system.environment import Environment, inherited, own_environment
+from aioverseer.system.environment import Environment, given_environment, inherited, own_environment
 
 __all__ = ["VARIABLE", "Marker"]
 
@@ -42,7 +42,7 @@ class Marker:
         outer = own_environment().get(_VARIABLE, b"")[-_LONGEST:]
         return inherited(_VARIABLE, outer + self.word(run, kept=kept).encode())
 
-    def added(self, environment: Mapping[str, str], run: int, *, kept: bool) -> dict[str, str]:
+    def added(self, environment: Mapping[str, str], run: int, *, kept: bool) -> Environment:
         """Return an environment with the marker of a run."""
         outer = os.environ.get(VARIABLE, "")[-_LONGEST:]
-        return {**environment, VARIABLE: outer + self.word(run, kept=kept)}
+        return given_environment({**environment, VARIABLE: outer + self.word(run, kept=kept)})
