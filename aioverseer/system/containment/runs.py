@@ -102,11 +102,13 @@ class Runs:
         All of them are younger than the first child of those runs, so their numbers are higher, as long as the kernel
         has not come round to the low ones again. Those that this host has started itself meanwhile are none.
         """
-        now, last = time.monotonic(), procfs.last_pid()
-        if self._oldest is None or last is None:
+        if self._oldest is None:
             return None
         adopted, first = self._oldest
-        if now - adopted > _YOUNG or not first <= last <= first + len(self._spawned) + _FEW:
+        if time.monotonic() - adopted > _YOUNG:
+            return None
+        last = procfs.last_pid()
+        if last is None or not first <= last <= first + len(self._spawned) + _FEW:
             return None
         suspects = [pid for pid in range(first + 1, last + 1) if self._spawned.get(pid, -math.inf) < adopted]
         return suspects if len(suspects) <= _FEW else None
