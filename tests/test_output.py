@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioverseer import Dropped, Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
-from aioverseer.core.lines import LineSplitter
+from aioverseer.core.lines import EXCESS_BYTES, LINE_COST, LineSplitter
 from aioverseer.output import TAIL_BYTES, TAIL_LINES, Hub, LineList, Pump
-from aioverseer.output.subscription import EXCESS_BYTES, LINE_COST, Subscribers
+from aioverseer.output.subscription import Subscribers
 from aioverseer.testing import ManualClock
 from helpers import child, limit
 

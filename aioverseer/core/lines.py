@@ -22,6 +22,8 @@ from aioverseer.core.errors import SpecError
 __all__ = [
     "DEFAULT_LINE_BUFFER_SIZE",
     "DEFAULT_STREAM_QUEUE_SIZE",
+    "EXCESS_BYTES",
+    "LINE_COST",
     "ContinuedBytes",
     "ContinuedLine",
     "Dropped",
@@ -34,6 +36,11 @@ DEFAULT_LINE_BUFFER_SIZE = 16384
 """Bytes of a line, its end not counted; a longer one arrives in pieces."""
 DEFAULT_STREAM_QUEUE_SIZE = 1000
 """Lines that a stream holds before whoever writes them is slowed down."""
+LINE_COST = 150
+"""Bytes that a Line takes beside its text, about: without it a loop of empty lines would have no bound."""
+EXCESS_BYTES = 4 * 1024 * 1024
+"""Bytes, or characters of text, that programs which end may leave to a lossless subscriber or log without room; what
+comes on top is dropped, and counted, until there is room again."""
 
 _LEAST_LIMIT = 4
 """Bytes of the longest character of UTF-8: a piece must have room for one."""

@@ -43,7 +43,7 @@ class LogFile:
         format: ``"text"`` writes the lines as they are, ``"json"`` an object for each, with ``time``, ``id``,
             ``stream``, ``run`` and ``text``.
         timestamps: Whether each line of text begins with the time at which it was read.
-        overflow: What becomes of lines while more than 1 MiB waits to be written: ``"block"`` slows the program,
+        overflow: What becomes of lines while more than 2 MiB waits to be written: ``"block"`` slows the program,
             ``"drop_newest"`` counts them, and a mark in the file says how many are missing.
         stream: Only ``"stdout"`` or ``"stderr"``; None is both.
     """
