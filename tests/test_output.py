@@ -122,6 +122,50 @@ async def test_a_batch_is_all_that_is_there() -> None:
     assert [10] == await queue.get_batch()
 
 
+@pytest.mark.parametrize("by", ["get", "get_nowait", "get_batch", "for", "subscription"])
+async def test_lines_that_are_there_are_taken_without_a_turn_of_the_event_loop(by: str) -> None:
+    """One after the other, by each verb: nobody else runs before the last one is taken."""
+    queue: LineQueue[Any] = Subscription(stream=None, size=9, overflow="block") if by == "subscription" else LineQueue()
+    queue.deliver([line(number) for number in range(5)])
+    turned = asyncio.Event()
+    asyncio.get_running_loop().call_soon(turned.set)
+    match by:
+        case "get":
+            got = [await queue.get() for _ in range(5)]
+        case "get_nowait":
+            got = [queue.get_nowait() for _ in range(5)]
+        case "get_batch":
+            got = await queue.get_batch()
+        case _:
+            queue.end()
+            got = [one async for one in queue]
+    assert not turned.is_set()
+    assert texts(got) == list("01234")
+
+
+@pytest.mark.parametrize("subscribed", [False, True])
+async def test_a_reader_who_gives_up_again_and_again_leaves_nothing_in_the_queue(subscribed: bool) -> None:
+    """A program that is silent, and wait_for() around each get: nothing grows, and the next line comes."""
+    queue: LineQueue[Any] = Subscription(stream=None, size=9, overflow="block") if subscribed else LineQueue(1)
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(queue.get(), 0)
+        waiting = asyncio.ensure_future(queue.get())
+        await turns(2)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert 0 == len(queue._getters)
+    queue.deliver([line(0), line(1)])
+    assert ["0", "1"] == texts(await queue.get_batch())
+    if subscribed:
+        return
+    queue.deliver([line(2)])
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(queue.put(line(3)), 0)
+    assert 0 == len(queue._putters)
+
+
 async def test_getters_are_served_in_turn() -> None:
     """Who has waited longest gets the first line."""
     queue: LineQueue[int] = LineQueue()

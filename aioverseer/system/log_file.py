@@ -52,6 +52,8 @@ class AppendedFile:
         self._opened: os.stat_result | None = None
         self._is_regular = False
         self._size = 0
+        self._begun = 0
+        """Bytes of the line in whose middle it ends, where it does."""
         self._last = 0.0
         self._packing: Packing | None = None
         self._packs = False
@@ -114,18 +116,21 @@ class AppendedFile:
         pieces: list[bytes] = []
         size = self._size
         for entry in todo[:n]:
-            whole = not self._format.unfinished
+            torn = self._format.unfinished
+            begun = self._begun if self._format.continues(entry) else 0
             piece = self._format.encode(entry, named=self.named)
             if rotates:
                 now = entry.time.timestamp()
-                if whole and is_due(self._log, size=size, adding=len(piece), last=self._last, now=now):
-                    self._format.reset()
+                if is_due(self._log, size=size, begun=begun, adding=len(piece), last=self._last, now=now):
                     self._flush(b"".join(pieces), todo, len(pieces), pieces)
                     pieces.clear()
-                    rotates = self._rotate()
+                    rotates = self._rotate(torn=torn)
                     size = self._size
-                    piece = self._format.encode(entry, named=self.named)
+                    if rotates:
+                        begun = 0
+                        piece = self._format.encode(entry, named=self.named)
                 self._last = max(self._last, now)
+            self._begun = begun + len(piece)
             pieces.append(piece)
             size += len(piece)
         self._flush(b"".join(pieces), todo, len(pieces), pieces)
@@ -222,13 +227,16 @@ class AppendedFile:
         """Close the file; one that ends in the middle of a line gets its end."""
         if self._fd < 0:
             return
+        if self._format.unfinished:
+            self._end_line()
+        self._format.reset()
         fd, self._fd = self._fd, -1
         with contextlib.suppress(OSError):
-            if self._format.unfinished:
-                self._disk.write(fd, memoryview(b"\n"))
-        self._format.reset()
-        with contextlib.suppress(OSError):
             self._disk.close(fd)
+
+    def _end_line(self) -> None:
+        with contextlib.suppress(OSError):
+            self._disk.write(self._fd, memoryview(b"\n"))
 
     def reopen(self) -> None:
         """Close the file; the next line opens what bears its name then."""
@@ -240,8 +248,12 @@ class AppendedFile:
 
     # Rotation.
 
-    def _rotate(self) -> bool:
-        """Begin a new file, or go on with the old one where it cannot be renamed; return whether it was."""
+    def _rotate(self, *, torn: bool) -> bool:
+        """Begin a new file, or go on with the old one where it cannot be renamed; return whether it was.
+
+        Args:
+            torn: Whether the old one ends in the middle of a line.
+        """
         try:
             self._finish_packing()
             for step in rotation(self._names(), self._log.keep):
@@ -249,6 +261,10 @@ class AppendedFile:
         except OSError as error:
             self._unrotated.met(self._id, error)
             return False
+        # What the next entry has left in it was for the old file.
+        self._format.reset()
+        if torn:
+            self._end_line()
         self._let_go()
         # What only its owner may read stays so.
         mode = 0o666 if self._opened is None else stat.S_IMODE(self._opened.st_mode)

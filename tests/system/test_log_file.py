@@ -193,18 +193,65 @@ def test_it_does_not_matter_how_lines_are_batched(world: World) -> None:
     assert all(os.stat(f"{world.path}{name}").st_size <= 20 for name in world.names())
 
 
-def test_a_line_that_is_too_long_goes_whole_into_one_file(world: World) -> None:
-    """Its pieces too, in one batch or in several."""
-    file = world.open(max_bytes=10, keep=9)
+def test_a_line_that_a_file_can_hold_goes_whole_into_one(world: World) -> None:
+    """Its pieces too, in one batch or in several; one that is not in pieces is never cut."""
+    file = world.open(max_bytes=34, keep=9)
     world.write(1)
-    file.write([Line("web", "stdout", "x" * 30, NOW, 1)])
+    file.write([Line("web", "stdout", "x" * 40, NOW, 1)])
     world.write(1)
     piece = Line("web", "stdout", "y" * 8, NOW, 1, continued=True)
+    file.write([piece])
     file.write([piece, piece])
-    file.write([piece, piece._replace(continued=False)])
+    file.write([piece._replace(continued=False)])
     world.write(1)
-    assert ["line 1", "x" * 30, "line 2", "y" * 32, "line 3"] == world.lines()
-    assert [".4", ".3", ".2", ".1", ""] == world.names()
+    assert ["line 1", "x" * 40, "line 2", "y" * 32, "line 3"] == world.lines()
+    assert [".3", ".2", ".1", ""] == world.names()
+    assert [7, 41, 7 + 24 + 9, 7] == [os.stat(f"{world.path}{name}").st_size for name in [".3", ".2", ".1", ""]]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_a_line_that_never_ends_does_not_fill_the_disk(world: World, batch: int, timestamps: bool) -> None:
+    """Cut between two pieces, where no file could hold it; each part is a line of its own."""
+    file = world.open(max_bytes=100, keep=4, timestamps=timestamps)
+    piece = Line("web", "stdout", "y" * 30, NOW, 1, continued=True)
+    for _ in range(0, 100, batch):
+        file.write([piece] * batch)
+    file.write([piece._replace(text="end", continued=False)])
+    world.write(1)
+    sizes = [os.stat(f"{world.path}{name}").st_size for name in world.names()]
+    assert 5 == len(sizes)
+    assert max(sizes) <= 101
+    *parts, last, one = [text.rpartition(" ")[2] for text in world.lines()]
+    assert {"y" * (60 if timestamps else 90)} == set(parts)
+    assert last.endswith("end")
+    assert "1" == one
+    assert [] == world.news.told
+
+
+def test_lines_of_two_that_never_end_do_not_fill_the_disk_either(world: World) -> None:
+    """In one file each piece begins a line, as the other's came in between."""
+    file = world.open(max_bytes=100, keep=4)
+    pieces = [Line(id, "stdout", id * 30, NOW, 1, continued=True) for id in "ab"]
+    for _ in range(50):
+        file.write(pieces)
+    sizes = [os.stat(f"{world.path}{name}").st_size for name in world.names()]
+    assert 5 == len(sizes)
+    assert max(sizes) <= 101
+    assert {"a" * 30, "b" * 30} == set(world.lines())
+
+
+def test_a_line_that_never_ends_goes_on_in_a_file_that_cannot_be_rotated(world: World) -> None:
+    """Nothing comes in between, however often it is tried."""
+    file = world.open(max_bytes=50, keep=4)
+    piece = Line("web", "stdout", "y" * 30, NOW, 1, continued=True)
+    world.disk.before = failing(errno.EACCES, "rename")
+    for _ in range(5):
+        file.write([piece, piece])
+    assert ["y" * 300] == world.lines()
+    world.disk.before = None
+    file.write([piece])
+    assert ["y" * 300, "y" * 30] == world.lines()
 
 
 def test_a_new_period_begins_a_new_file(world: World) -> None:
