@@ -166,6 +166,28 @@ async def test_a_reader_who_gives_up_again_and_again_leaves_nothing_in_the_queue
     assert 0 == len(queue._putters)
 
 
+@pytest.mark.parametrize("first", ["get", "get_batch", "for", "put"])
+def test_a_queue_that_is_waited_in_belongs_to_that_event_loop(first: str) -> None:
+    """As an asyncio.Queue does: whoever waits on another one would never be woken."""
+    queue: LineQueue[int] = LineQueue(1)
+    if first == "put":
+        queue.deliver([0])
+
+    async def wait() -> None:
+        verbs: dict[str, Callable[[], Any]] = {
+            "get": queue.get,
+            "get_batch": queue.get_batch,
+            "for": queue.__anext__,
+            "put": lambda: queue.put(1),
+        }
+        await asyncio.wait_for(verbs[first](), 0.001)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait())
+    with pytest.raises(RuntimeError, match="bound to a different event loop"):
+        asyncio.run(wait())
+
+
 async def test_getters_are_served_in_turn() -> None:
     """Who has waited longest gets the first line."""
     queue: LineQueue[int] = LineQueue()
