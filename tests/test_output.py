@@ -509,6 +509,14 @@ def test_a_wrong_subscription_is_refused(options: dict[str, Any], words: str) ->
         subscription(**options)
 
 
+@pytest.mark.parametrize("history", [-1, 1.5, True, None, "5"])
+def test_a_wrong_number_of_remembered_lines_is_refused(history: Any) -> None:
+    """With the option and its value."""
+    hub = Hub("id", clock=ManualClock(), shared=Subscribers())
+    with pytest.raises(SpecError, match=f"history={history!r}"):
+        hub.subscribe(stream=None, history=history, size=1, overflow="block", ended=False)
+
+
 # --- Hub
 
 
