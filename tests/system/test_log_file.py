@@ -305,6 +305,30 @@ def test_lines_are_written_while_a_file_is_being_compressed(world: World) -> Non
     assert numbers(1, 60_001) == world.lines()
 
 
+@pytest.mark.parametrize("change", ["renamed", "written to", "removed"])
+def test_a_copy_of_what_somebody_else_has_changed_meanwhile_is_thrown_away(world: World, change: str) -> None:
+    """Beside it the same lines would be there twice."""
+    file = world.open(max_bytes=14, keep=4, compress=True)
+    world.write(3)
+    assert file.work()
+    assert [".1", ".1.gz.tmp", ""] == world.names()
+    rotated = Path(f"{world.path}.1")
+    match change:
+        case "renamed":
+            rotated.rename(f"{world.path}.old")
+        case "removed":
+            rotated.unlink()
+        case _:
+            rotated.write_text("line 0\n" + rotated.read_text())
+    world.work()
+    expected = {"renamed": {"", ".old"}, "removed": {""}, "written to": {"", ".1.gz"}}[change]
+    assert expected == set(world.names())
+    if change == "written to":
+        # It was compressed anew.
+        assert numbers(0, 3) == world.lines()
+    assert [] == world.news.told
+
+
 def test_what_a_former_host_did_not_compress_is_compressed(world: World) -> None:
     """Also what it left because it ended in the middle, and what was rotated without compression."""
     world.open(max_bytes=14, keep=9)
