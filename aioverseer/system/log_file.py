@@ -51,6 +51,10 @@ class AppendedFile:
         self._fd = -1
         self._opened: os.stat_result | None = None
         self._is_regular = False
+        self._is_ours = False
+        self._is_recovered = False
+        self._held = -1
+        """A file that was let go of and keeps others from rotating as long as compressing goes on."""
         self._size = 0
         self._begun = 0
         """Bytes of the line in whose middle it ends, where it does."""
@@ -61,6 +65,7 @@ class AppendedFile:
         what = f"its log file {path}"
         self._unwritten = Trouble(f"{what} cannot be written", f"{what} is written again", news)
         self._unrotated = Trouble(f"{what} cannot be rotated", f"{what} is rotated again", news)
+        self._shared = Trouble(f"{what} is not rotated by this host", f"{what} is rotated by this host now", news)
         self._unpacked = Trouble(f"{what} cannot be compressed", f"{what} is compressed again", news)
 
     # Writing.
@@ -92,7 +97,7 @@ class AppendedFile:
 
     def _append(self, todo: list[Entry]) -> None:
         """Write entries and take them from the list, whole lines at a time."""
-        rotates = self._log.rotates and self._is_regular
+        rotates = self._rotates()
         while todo:
             # Where a rotation may fall due, the entries before it are still written many at a time.
             some = todo[:_SLICE] if rotates else todo
@@ -124,11 +129,13 @@ class AppendedFile:
                 if is_due(self._log, size=size, begun=begun, adding=len(piece), last=self._last, now=now):
                     self._flush(b"".join(pieces), todo, len(pieces), pieces)
                     pieces.clear()
-                    rotates = self._rotate(torn=torn)
-                    size = self._size
-                    if rotates:
+                    if self._rotate(torn=torn):
                         begun = 0
                         piece = self._format.encode(entry, named=self.named)
+                        rotates = self._rotates()
+                    else:
+                        rotates = False
+                    size = self._size
                 self._last = max(self._last, now)
             self._begun = begun + len(piece)
             pieces.append(piece)
@@ -191,11 +198,8 @@ class AppendedFile:
         self._open()
 
     def _open(self, mode: int = 0o666) -> None:
-        first = self._opened is None
-        if first:
+        if self._opened is None:
             self._disk.make_folders(self._folder)
-            if self._log.rotates:
-                self._recover()
         fd = self._disk.open(self._path, mode)
         try:
             found = self._disk.stat(fd)
@@ -230,9 +234,17 @@ class AppendedFile:
         if self._format.unfinished:
             self._end_line()
         self._format.reset()
-        fd, self._fd = self._fd, -1
-        with contextlib.suppress(OSError):
-            self._disk.close(fd)
+        self._release()
+        self._held, self._fd = self._fd, -1
+        if not (self._is_ours and self._packs):
+            self._release()
+        self._is_ours = False
+
+    def _release(self) -> None:
+        fd, self._held = self._held, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                self._disk.close(fd)
 
     def _end_line(self) -> None:
         with contextlib.suppress(OSError):
@@ -247,6 +259,28 @@ class AppendedFile:
         self._let_go()
 
     # Rotation.
+
+    def _rotates(self) -> bool:
+        """Whether the file is rotated, and by this host: of several that write to it, one at most may do that."""
+        if not (self._log.rotates and self._is_regular):
+            return False
+        if self._is_ours:
+            return True
+        self._release()
+        try:
+            self._disk.lock(self._fd)
+        except BlockingIOError:
+            self.stop_work()
+            self._shared.met(self._id, OSError(errno.EBUSY, "another host or overseer writes it too"))
+            return False
+        except OSError:
+            pass  # a file system that has no locks: nothing can be known of others
+        self._is_ours = True
+        self._shared.over(self._id)
+        if not self._is_recovered:
+            self._is_recovered = True
+            self._recover()
+        return True
 
     def _rotate(self, *, torn: bool) -> bool:
         """Begin a new file, or go on with the old one where it cannot be renamed; return whether it was.
@@ -318,6 +352,7 @@ class AppendedFile:
             waiting = to_pack(self._names())
             if not waiting:
                 self._packs = False
+                self._release()
                 return False
             self._packing = Packing(self._path + waiting[0], self._disk)
         if self._packing.step():
@@ -344,3 +379,4 @@ class AppendedFile:
         if self._packing is not None:
             self._packing.abandon()
             self._packing = None
+        self._release()
