@@ -170,6 +170,7 @@ class Process:
         self._readied = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
+        self._has_told = False
         self._timer: Timer | None = None
         self._child: Child | None = None
         self._left: Child | None = None
@@ -760,7 +761,14 @@ class Process:
                 queue.end()
 
     def _encoded(self, data: str | bytes) -> bytes:
-        return data.encode(self.spec.encoding or "utf-8") if isinstance(data, str) else data
+        if not isinstance(data, str):
+            return data
+        encoding = self.spec.encoding or "utf-8"
+        # A byte order mark stands before the first text that a program reads, and nowhere else.
+        mark = "".encode(encoding) if self._has_told else b""
+        encoded = data.encode(encoding).removeprefix(mark)
+        self._has_told = True
+        return encoded
 
     def _live_child(self) -> Child:
         if self._child is None or self._run.pid is None or self.state.is_final:

@@ -27,6 +27,7 @@ from aioverseer import (
     State,
     ThreadedOverseer,
 )
+from aioverseer.core.lines import EXCESS_BYTES, LINE_COST
 from aioverseer.core.log_format import Entry
 from aioverseer.output import logs as output_logs
 from aioverseer.system.log_file import AppendedFile
@@ -343,6 +344,52 @@ async def test_a_slow_disk_slows_the_program_and_nobody_else(tmp_path: Path, gat
             await chatty.wait()
     assert [*["x" * 999] * 8000, "end"] == lines(tmp_path / "log")
     assert 0 == chatty.status().log_lost
+
+
+async def test_empty_lines_behind_a_slow_disk_are_bounded_too(tmp_path: Path, gate: Gate) -> None:
+    """A line takes memory beside its text: a program that writes nothing but newlines is held up early."""
+    chunk = 64 * 1024 * (1 + LINE_COST)
+    async with Overseer() as overseer:
+        empty = overseer.add("empty", "sh", "-c", "yes '' | head -c 300000; echo end", log=LogFile(tmp_path / "log"))
+        queue = empty.lines(size=10**6)
+        await empty.start()
+        async with limit():
+            await gate.wait()
+            backlog = overseer.log_files._backlogs[f"file {tmp_path}/log"]
+            while not backlog.blocked:
+                await queue.get_batch()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert State.RUNNING is empty.state
+        assert BACKLOG_BYTES <= backlog._size <= BACKLOG_BYTES + chunk
+        gate.open.set()
+        async with limit():
+            await empty.wait()
+    assert [*[""] * 300_000, "end"] == lines(tmp_path / "log")
+
+
+async def test_what_programs_that_end_leave_behind_a_slow_disk_is_bounded_and_counted(
+    tmp_path: Path, gate: Gate
+) -> None:
+    """In a crash loop each run leaves what its pipe holds, as its end does not wait for the disk."""
+    again = Restart("always", max_restarts=None, backoff=Backoff(min=0, max=0))
+    async with Overseer() as overseer:
+        loop = overseer.add("loop", "seq", "5000", log=LogFile(tmp_path / "log"), restart=again)
+        queue = loop.lines(size=10**6)
+        async with limit(25, "the loop"):
+            await loop.start()
+            while not loop.status().log_lost:
+                await queue.get()
+            backlog = overseer.log_files._backlogs[f"file {tmp_path}/log"]
+            assert backlog._size <= BACKLOG_BYTES + EXCESS_BYTES + 5000 * (4 + LINE_COST)
+            await loop.stop()
+        lost = loop.status().log_lost
+        gate.open.set()
+    written = lines(tmp_path / "log")
+    marks = [int(text.split()[1]) for text in written if text.startswith("[")]
+    assert lost == sum(marks)
+    assert numbers(5001)[1:] == written[:5000]
+    assert BACKLOG_BYTES + EXCESS_BYTES < (len(written) - len(marks)) * (4 + LINE_COST)
 
 
 async def test_a_slow_disk_costs_lines_where_that_was_chosen(tmp_path: Path, gate: Gate) -> None:

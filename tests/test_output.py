@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioverseer import Dropped, Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
-from aioverseer.core.lines import LineSplitter
+from aioverseer.core.lines import EXCESS_BYTES, LINE_COST, LineSplitter
 from aioverseer.output import TAIL_BYTES, TAIL_LINES, Hub, LineList, Pump
-from aioverseer.output.subscription import EXCESS_BYTES, LINE_COST, Subscribers
+from aioverseer.output.subscription import Subscribers
 from aioverseer.testing import ManualClock
 from helpers import child, limit
 
@@ -120,6 +120,72 @@ async def test_a_batch_is_all_that_is_there() -> None:
     await asyncio.wait([waiting])
     queue.deliver([10])
     assert [10] == await queue.get_batch()
+
+
+@pytest.mark.parametrize("by", ["get", "get_nowait", "get_batch", "for", "subscription"])
+async def test_lines_that_are_there_are_taken_without_a_turn_of_the_event_loop(by: str) -> None:
+    """One after the other, by each verb: nobody else runs before the last one is taken."""
+    queue: LineQueue[Any] = Subscription(stream=None, size=9, overflow="block") if by == "subscription" else LineQueue()
+    queue.deliver([line(number) for number in range(5)])
+    turned = asyncio.Event()
+    asyncio.get_running_loop().call_soon(turned.set)
+    match by:
+        case "get":
+            got = [await queue.get() for _ in range(5)]
+        case "get_nowait":
+            got = [queue.get_nowait() for _ in range(5)]
+        case "get_batch":
+            got = await queue.get_batch()
+        case _:
+            queue.end()
+            got = [one async for one in queue]
+    assert not turned.is_set()
+    assert texts(got) == list("01234")
+
+
+@pytest.mark.parametrize("subscribed", [False, True])
+async def test_a_reader_who_gives_up_again_and_again_leaves_nothing_in_the_queue(subscribed: bool) -> None:
+    """A program that is silent, and wait_for() around each get: nothing grows, and the next line comes."""
+    queue: LineQueue[Any] = Subscription(stream=None, size=9, overflow="block") if subscribed else LineQueue(1)
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(queue.get(), 0)
+        waiting = asyncio.ensure_future(queue.get())
+        await turns(2)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert 0 == len(queue._getters)
+    queue.deliver([line(0), line(1)])
+    assert ["0", "1"] == texts(await queue.get_batch())
+    if subscribed:
+        return
+    queue.deliver([line(2)])
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(queue.put(line(3)), 0)
+    assert 0 == len(queue._putters)
+
+
+@pytest.mark.parametrize("first", ["get", "get_batch", "for", "put"])
+def test_a_queue_that_is_waited_in_belongs_to_that_event_loop(first: str) -> None:
+    """As an asyncio.Queue does: whoever waits on another one would never be woken."""
+    queue: LineQueue[int] = LineQueue(1)
+    if first == "put":
+        queue.deliver([0])
+
+    async def wait() -> None:
+        verbs: dict[str, Callable[[], Any]] = {
+            "get": queue.get,
+            "get_batch": queue.get_batch,
+            "for": queue.__anext__,
+            "put": lambda: queue.put(1),
+        }
+        await asyncio.wait_for(verbs[first](), 0.001)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait())
+    with pytest.raises(RuntimeError, match="bound to a different event loop"):
+        asyncio.run(wait())
 
 
 async def test_getters_are_served_in_turn() -> None:
@@ -365,9 +431,11 @@ async def test_what_programs_that_end_leave_to_a_reader_without_room_is_bounded_
         queue.deliver([one])
     assert [Dropped(2)] == (await queue.get_batch())[-1:]
     assert (2, 0, False) == (queue.dropped, queue.qsize(), is_blocked(queue))
-    queue.deliver(rest)
+    # Who has read begins anew: as much as before may be left to it.
+    for one in rest[:3]:
+        queue.deliver([one, one])
     assert 6 == len(await queue.get_batch())
-    assert 2 == queue.dropped
+    assert (2, 0, False) == (queue.dropped, queue.qsize(), is_blocked(queue))
 
 
 @given(
@@ -441,6 +509,14 @@ def test_a_wrong_subscription_is_refused(options: dict[str, Any], words: str) ->
     """With the option and its value."""
     with pytest.raises(SpecError, match=words):
         subscription(**options)
+
+
+@pytest.mark.parametrize("history", [-1, 1.5, True, None, "5"])
+def test_a_wrong_number_of_remembered_lines_is_refused(history: Any) -> None:
+    """With the option and its value."""
+    hub = Hub("id", clock=ManualClock(), shared=Subscribers())
+    with pytest.raises(SpecError, match=f"history={history!r}"):
+        hub.subscribe(stream=None, history=history, size=1, overflow="block", ended=False)
 
 
 # --- Hub

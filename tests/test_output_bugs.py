@@ -215,6 +215,23 @@ def test_an_error_handler_that_fails_in_a_wide_encoding_loses_no_line(encoding: 
     assert "\N{REPLACEMENT CHARACTER}" in lines[1]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "utf-16-le", "shift_jis"])
+@pytest.mark.parametrize(
+    "answer",
+    [("?", 0), ("?", -1), ("?", 10**9), (b"?", 10**9), (7, 1), None, "?"],
+    ids=["back", "negative", "beyond the end", "bytes", "number", "nothing", "no pair"],
+)
+def test_an_error_handler_that_answers_nonsense_loses_no_line(encoding: str, answer: Any) -> None:
+    """It neither raises in the middle of the output nor keeps the codec at one place for ever."""
+    codecs.register_error("aioverseer-tests-nonsense", lambda _error: answer)
+    splitter = LineSplitter(encoding=encoding, errors="aioverseer-tests-nonsense")
+    bad = {"utf-16-le": b"\x00\xd8", "shift_jis": b"\x81"}.get(encoding, b"\xff")
+    data = "before\n".encode(encoding) + bad + "\nafter\n".encode(encoding) + bad
+    lines: list[Any] = [line for byte in data for line in splitter.feed(bytes([byte]))] + list(splitter.finish())
+    expected = ["before", "\N{REPLACEMENT CHARACTER}", "after", "\N{REPLACEMENT CHARACTER}"]
+    assert expected == lines
+
+
 async def test_an_error_handler_that_fails_loses_no_line() -> None:
     """What it cannot take is replaced as by "replace"; the lines around it are there, and no reader waits in vain."""
     codecs.register_error("aioverseer-tests-fussy", fussy)

@@ -33,6 +33,23 @@ async def test_an_async_iterator_is_fed_item_by_item_and_then_the_end() -> None:
     assert ["ab"] == (await Process("cat", stdin=blobs())).stdout
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "utf-16-le", "shift_jis"])
+async def test_a_byte_order_mark_is_written_once(encoding: str) -> None:
+    """Before the first text of a run, however many follow it."""
+
+    async def words() -> AsyncIterator[str | bytes]:
+        yield "one\n"
+        yield "two\n".encode(encoding).removeprefix("".encode(encoding))
+        yield "three\n"
+
+    assert ["one", "two", "three"] == (await Process("cat", stdin=words(), encoding=encoding)).stdout
+    async with Process("cat", stdin="pipe", encoding=encoding) as process:
+        for word in ("one\n", "", "two\n"):
+            await process.write(word)
+        await process.write_eof()
+        assert ["one", "two"] == (await process).stdout
+
+
 async def test_an_iterator_is_asked_no_further_than_the_program_reads() -> None:
     """A pipe holds 64 KiB; the next item waits."""
     seen: list[int] = []

@@ -51,6 +51,25 @@ async def test_what_is_written_is_read_without_an_echo_and_end_of_file_is_typed(
             await process.write("three")
 
 
+@pytest.mark.parametrize("key", ["\n", "\r", "\x04"], ids=["newline", "return", "ctrl-d"])
+async def test_one_end_is_typed_behind_what_has_been_read(key: str) -> None:
+    """Two would end the next who reads, too."""
+    script = "read -r word; echo $word; cat; echo between; cat; echo over"
+    async with Process("sh", "-c", script, pty=True, buffered=False, streaming=True) as process:
+        await process.write("word\n")
+        assert "word" == await stream(process).get()
+        await process.write(f"text{key}")
+        await process.write_eof()
+        async with limit(10, "the end of the first"):
+            seen = ""
+            while not seen.endswith("between"):
+                seen = await stream(process).get()
+        await process.write("more\n")
+        assert "more" == await stream(process).get()
+        await process.write_eof()
+        assert "over" == await stream(process).get()
+
+
 async def test_control_c_reaches_the_program() -> None:
     """Typed, it is SIGINT to the foreground."""
     code = "import signal, sys; signal.signal(2, lambda *_: sys.exit(7)); print('up'); rest()"

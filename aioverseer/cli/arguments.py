@@ -53,10 +53,12 @@ class UpOptions:
     Attributes:
         file: The Procfile.
         policy: For all of its services.
+        log_dir: Folder for a log file of each service; None keeps none.
     """
 
     file: str
     policy: PolicyOptions
+    log_dir: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +69,13 @@ class RunOptions:
         command: The program and its arguments.
         name: What to call it; None takes the program's own name.
         policy: For this command.
+        log_dir: Folder for its log file; None keeps none.
     """
 
     command: tuple[str, ...]
     name: str | None
     policy: PolicyOptions
+    log_dir: str | None
 
 
 def parse(argv: Sequence[str]) -> UpOptions | RunOptions:
@@ -94,10 +98,10 @@ def parse(argv: Sequence[str]) -> UpOptions | RunOptions:
         if rest or not command:
             example = shlex.join([*rest, *command]) or "python3 server.py"
             runner.error(f"two dashes go before the command: aioverseer run -- {example}")
-        return RunOptions(command=tuple(command), name=given.name, policy=_policy(given))
+        return RunOptions(command=tuple(command), name=given.name, policy=_policy(given), log_dir=given.log_dir)
     if rest:
         parser.error(f"not understood: {shlex.join(rest)}; see aioverseer up --help")
-    return UpOptions(file=given.file, policy=_policy(given))
+    return UpOptions(file=given.file, policy=_policy(given), log_dir=given.log_dir)
 
 
 def _policy(given: argparse.Namespace) -> PolicyOptions:
@@ -126,6 +130,11 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         metavar="N",
         help=f"give up after N restarts within {usual.within:g} s, or 'unlimited' (default: {usual.max_restarts})",
     )
+    common.add_argument(
+        "--log-dir",
+        metavar="DIR",
+        help="also append all output to DIR/NAME.log, kept below 10 MB each, with the 5 before it (default: no files)",
+    )
     up = verbs.add_parser(
         "up",
         parents=[common],
@@ -139,7 +148,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         "run",
         parents=[common],
         allow_abbrev=False,
-        usage="aioverseer run [--restart WHEN] [--max-restarts N] [--name NAME] -- COMMAND [ARG...]",
+        usage="aioverseer run [--restart WHEN] [--max-restarts N] [--log-dir DIR] [--name NAME] -- COMMAND [ARG...]",
         help="run one command",
         description="Run one command, with its output and its exit code.",
     )

@@ -8,6 +8,7 @@ import shutil
 
 from aioverseer import GaveUp, SpawnError, Spec, Status
 from aioverseer.cli.arguments import RunOptions
+from aioverseer.cli.logs import log_in
 from aioverseer.cli.problem import Problem
 from aioverseer.cli.screen import Screen
 from aioverseer.cli.session import supervise
@@ -28,7 +29,7 @@ async def run(options: RunOptions, out: Sink, err: Sink) -> int:
         err: Where its standard error and the news go.
 
     Raises:
-        Problem: When it cannot be started.
+        Problem: When it cannot be started, or there can be no log file.
         SpecError: When a name or an argument cannot be.
     """
     program = options.command[0]
@@ -36,7 +37,15 @@ async def run(options: RunOptions, out: Sink, err: Sink) -> int:
     # Bytes: what it writes is passed on as it is, whatever its encoding.
     spec = options.policy.applied(Spec(id=name, argv=options.command, stdin="inherit", encoding=None))
     _check(program)
-    outcome = await supervise([spec], screen=Screen([name], prefixed=False), out=out, err=err, split=True, terse=True)
+    outcome = await supervise(
+        [spec],
+        screen=Screen([name], prefixed=False),
+        out=out,
+        err=err,
+        log=log_in(options.log_dir),
+        split=True,
+        terse=True,
+    )
     return _code_of(outcome.statuses[name]) if outcome.code is None else outcome.code
 
 

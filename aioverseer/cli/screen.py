@@ -82,7 +82,7 @@ def sentence(event: Event, *, terse: bool = False) -> str | None:
         terse: Whether a first start and a good end go without saying.
     """
     missed = f"({event.missed} news were lost) " if event.missed else ""
-    if event.kind == "log":
+    if event.kind != "state":
         return f"{missed}{event.id}: {event.reason}"
     match event.state:
         case State.RUNNING if not (terse and event.status.restarts == 0):

@@ -15,7 +15,19 @@ from datetime import UTC, datetime
 
 import anyio
 
-from aioverseer import Dropped, Event, Line, Overseer, QueueShutDown, Spec, State, Status, StopFailed, Subscription
+from aioverseer import (
+    Dropped,
+    Event,
+    Line,
+    LogFile,
+    Overseer,
+    QueueShutDown,
+    Spec,
+    State,
+    Status,
+    StopFailed,
+    Subscription,
+)
 from aioverseer.cli.lanes import Lane
 from aioverseer.cli.screen import Screen, plural, sentence, summary
 from aioverseer.cli.sink import Sink
@@ -40,7 +52,14 @@ class Outcome:
 
 
 async def supervise(
-    specs: Sequence[Spec], *, screen: Screen, out: Sink, err: Sink, split: bool = False, terse: bool = False
+    specs: Sequence[Spec],
+    *,
+    screen: Screen,
+    out: Sink,
+    err: Sink,
+    log: LogFile | None = None,
+    split: bool = False,
+    terse: bool = False,
 ) -> Outcome:
     """Run services until all have ended and all is shown.
 
@@ -49,21 +68,22 @@ async def supervise(
         screen: How their lines look.
         out: Where their output goes.
         err: Where the news go.
+        log: Where their output is kept, too.
         split: Whether their standard error goes to ours, and not to standard output.
         terse: Whether a good end goes without saying, and a bad one without a summary.
     """
-    session = _Session(screen, out, err, split=split, terse=terse)
+    session = _Session(screen, out, err, log=log, split=split, terse=terse)
     return await session.run(specs)
 
 
 class _Session:
-    def __init__(self, screen: Screen, out: Sink, err: Sink, *, split: bool, terse: bool) -> None:
+    def __init__(self, screen: Screen, out: Sink, err: Sink, *, log: LogFile | None, split: bool, terse: bool) -> None:
         self._screen = screen
         self._split = split
         self._terse = terse
         self._out = Lane(out, self._on_out_failure)
         self._err = Lane(err, lambda _error: None)
-        self._overseer = Overseer(name="aioverseer", handle_signals=True)
+        self._overseer = Overseer(name="aioverseer", handle_signals=True, log=log)
         self._outcome = Outcome()
         self._logs: Subscription | None = None
         self._live: set[str] = set()

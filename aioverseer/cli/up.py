@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from aioverseer.cli.arguments import UpOptions
+from aioverseer.cli.logs import log_in
 from aioverseer.cli.problem import Problem
 from aioverseer.cli.screen import Screen, shows_colours
 from aioverseer.cli.session import supervise
@@ -23,7 +24,7 @@ async def up(options: UpOptions, out: Sink, err: Sink) -> int:
         err: Where the news go.
 
     Raises:
-        Problem: When the file cannot be read.
+        Problem: When the file cannot be read, or there can be no log files.
         SpecError: For what is wrong in it.
     """
     specs = read_procfile(_text_of(options.file), path=options.file, environ=os.environ)
@@ -34,7 +35,7 @@ async def up(options: UpOptions, out: Sink, err: Sink) -> int:
         prefixed=True,
         coloured=shows_colours(os.environ, is_terminal=out.is_terminal),
     )
-    outcome = await supervise(specs, screen=screen, out=out, err=err)
+    outcome = await supervise(specs, screen=screen, out=out, err=err, log=log_in(options.log_dir))
     if outcome.code is not None:
         return outcome.code
     return 0 if all(status.ok for status in outcome.statuses.values()) else 1

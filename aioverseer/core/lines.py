@@ -22,6 +22,8 @@ from aioverseer.core.errors import SpecError
 __all__ = [
     "DEFAULT_LINE_BUFFER_SIZE",
     "DEFAULT_STREAM_QUEUE_SIZE",
+    "EXCESS_BYTES",
+    "LINE_COST",
     "ContinuedBytes",
     "ContinuedLine",
     "Dropped",
@@ -34,6 +36,11 @@ DEFAULT_LINE_BUFFER_SIZE = 16384
 """Bytes of a line, its end not counted; a longer one arrives in pieces."""
 DEFAULT_STREAM_QUEUE_SIZE = 1000
 """Lines that a stream holds before whoever writes them is slowed down."""
+LINE_COST = 150
+"""Bytes that a Line takes beside its text, about: without it a loop of empty lines would have no bound."""
+EXCESS_BYTES = 4 * 1024 * 1024
+"""Bytes, or characters of text, that programs which end may leave to a lossless subscriber or log without room; what
+comes on top is dropped, and counted, until there is room again."""
 
 _LEAST_LIMIT = 4
 """Bytes of the longest character of UTF-8: a piece must have room for one."""
@@ -182,7 +189,7 @@ _BUILT_IN = frozenset({"strict", "ignore", "replace", "backslashreplace", "surro
 
 
 def _guarded(errors: str) -> str:
-    """Return the name of an error handler that does what this one does, and "replace" where it fails."""
+    """Return the name of an error handler that does what this one does, and "replace" where that is impossible."""
     if errors in _BUILT_IN:
         return errors
     name = f"aioverseer-guarded-{errors}"
@@ -191,9 +198,15 @@ def _guarded(errors: str) -> str:
     def guard(error: UnicodeError) -> tuple[str | bytes, int]:
         try:
             text, position = handler(error)
+            # Not beyond the end, where the codec would raise, and forward, or it would go on for ever.
+            is_sound = (
+                isinstance(error, UnicodeDecodeError)
+                and isinstance(text, str)
+                and error.start < position <= len(error.object)
+            )
         except Exception:  # noqa: BLE001  # the application's own: what it cannot take is no reason to lose a line
             return replace(error)
-        return text, position
+        return (text, position) if is_sound else replace(error)
 
     # Made anew each time, as the application may register another one of that name.
     codecs.register_error(name, guard)
@@ -246,7 +259,7 @@ class _ByteSplitter:
     def _split(self, data: bytes) -> list[Any]:
         encoding = self._encoding
         lines: list[Any]
-        lines = data.split(b"\n") if encoding is None else _decoded(data, encoding, self._errors).split("\n")
+        lines = data.split(b"\n") if encoding is None else data.decode(encoding, self._errors).split("\n")
         lines.pop()
         return lines
 
@@ -267,7 +280,7 @@ class _ByteSplitter:
         for line in data[:-1].split(b"\n"):
             start = self._cut_pieces(line, len(line), lines)
             rest = line[start:]
-            lines.append(rest if self._encoding is None else _decoded(rest, self._encoding, self._errors))
+            lines.append(rest if self._encoding is None else rest.decode(self._encoding, self._errors))
         return lines
 
     def _take_pieces(self) -> list[Any]:
@@ -290,7 +303,7 @@ class _ByteSplitter:
             if self._encoding is None:
                 pieces.append(ContinuedBytes(piece))
             else:
-                pieces.append(ContinuedLine(_decoded(piece, self._encoding, self._errors)))
+                pieces.append(ContinuedLine(piece.decode(self._encoding, self._errors)))
             start = stop
         return start
 
@@ -336,12 +349,7 @@ class _TextSplitter:
         """Bytes of the rest, or somewhat more where the encoding has shifts."""
 
     def feed(self, chunk: bytes) -> list[Any]:
-        try:
-            text = self._decoder.decode(chunk)
-        except Exception:  # noqa: BLE001  # as in _decoded
-            self._decoder = _decoder(self._encoding, "replace")
-            text = self._decoder.decode(chunk)
-        return self._take(text)
+        return self._take(self._decoder.decode(chunk))
 
     def finish(self) -> list[Any]:
         lines = self._take(self._decoder.decode(b"", final=True))
@@ -430,13 +438,6 @@ class _MarkedDecoder:
         order = order or ("le" if sys.byteorder == "little" else "be")
         self._decoder = codecs.getincrementaldecoder(f"{self._name}-{order}")(self._errors)
         return self._decoder.decode(data, final)
-
-
-def _decoded(data: bytes | bytearray, encoding: str, errors: str) -> str:
-    try:
-        return data.decode(encoding, errors)
-    except Exception:  # noqa: BLE001  # an error handler of the user's: what the program wrote is not lost for it
-        return data.decode(encoding, "replace")
 
 
 def _decoder(encoding: str, errors: str) -> _Decoder:

@@ -60,6 +60,10 @@ class LogFormat:
         """Whether what was made so far ends in the middle of a line."""
         return self._open is not None
 
+    def continues(self, entry: Entry) -> bool:
+        """Whether an entry is the rest of the line in whose middle that ends."""
+        return isinstance(entry, Line) and self._open == (entry.id, entry.stream, entry.run)
+
     def reset(self) -> None:
         """Take note that what comes next begins a line."""
         self._open = None

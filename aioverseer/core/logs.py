@@ -34,8 +34,8 @@ class LogFile:
 
     Attributes:
         path: The file. ``{id}``, ``{group}`` and ``{stream}`` stand for those of the line.
-        max_bytes: Rotate before a line with which the file would be longer; a single line is never cut. None is no
-            limit.
+        max_bytes: Rotate before a line with which the file would be longer. A line that is longer by itself is cut
+            between the pieces in which it was read, never within one. None is no limit.
         keep: How many rotated files are kept, 1 to 999; the oldest is removed.
         every: Rotate with the first line of each period of so many seconds; periods begin at 1970-01-01 in UTC, so
             86400 is a day. None is never.
@@ -43,7 +43,7 @@ class LogFile:
         format: ``"text"`` writes the lines as they are, ``"json"`` an object for each, with ``time``, ``id``,
             ``stream``, ``run`` and ``text``.
         timestamps: Whether each line of text begins with the time at which it was read.
-        overflow: What becomes of lines while more than 1 MiB waits to be written: ``"block"`` slows the program,
+        overflow: What becomes of lines while more than 2 MiB waits to be written: ``"block"`` slows the program,
             ``"drop_newest"`` counts them, and a mark in the file says how many are missing.
         stream: Only ``"stdout"`` or ``"stderr"``; None is both.
     """

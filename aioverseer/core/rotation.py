@@ -42,22 +42,24 @@ class Remove:
 Step = Rename | Remove
 
 
-def is_due(log: LogFile, *, size: int, adding: int, last: float, now: float) -> bool:
-    """Return whether to rotate before a line.
+def is_due(log: LogFile, *, size: int, begun: int = 0, adding: int, last: float, now: float) -> bool:
+    """Return whether to rotate before a line, or before one more piece of it.
 
     Args:
         log: The rules.
         size: Bytes that are in the file; an empty one is never rotated.
-        adding: Bytes of the line.
+        begun: How many of them are of the same line; 0 at its begin.
+        adding: Bytes of the line, or the piece.
         last: Wall-clock time in seconds of the last line in the file.
         now: That of the line.
     """
     if size == 0:
         return False
     if log.max_bytes is not None and size + adding > log.max_bytes:
-        return True
+        # A line is cut where no file could hold it: one that never ends must not fill the disk.
+        return begun == 0 or begun + adding > log.max_bytes
     # A clock that was set back must not rotate to and fro.
-    return log.every is not None and now // log.every > last // log.every
+    return begun == 0 and log.every is not None and now // log.every > last // log.every
 
 
 def rotation(names: Iterable[str], keep: int) -> tuple[Step, ...]:

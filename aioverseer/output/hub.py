@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aioverseer.core.clock import Clock
+from aioverseer.core.errors import SpecError
 from aioverseer.core.lines import Line, make_lines
 from aioverseer.output.logs import LogSink
 from aioverseer.output.pump import Outlet, tell
@@ -77,7 +78,13 @@ class Hub:
     def subscribe(
         self, *, stream: str | None, history: int, size: int, overflow: Overflow, ended: bool
     ) -> Subscription:
-        """Add a subscriber, beginning with up to ``history`` remembered lines."""
+        """Add a subscriber, beginning with up to ``history`` remembered lines.
+
+        Raises:
+            SpecError: For a value that cannot be.
+        """
+        if not isinstance(history, int) or isinstance(history, bool) or history < 0:
+            raise SpecError(f"history={history!r} is no number of lines, 0 or more", option="history", value=history)
         subscription = Subscription(stream=stream, size=size, overflow=overflow)
         subscription.on_room = self.room
         subscription.hold_while_waiting(self._waiting)

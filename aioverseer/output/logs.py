@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.lines import Line
+from aioverseer.core.lines import LINE_COST, Line
 from aioverseer.core.logs import Log, LogBridge, LogFile
 from aioverseer.core.spec import Spec
 from aioverseer.system.waiting import settle
@@ -69,7 +69,7 @@ class LogSink:
 
     def deliver(self, batch: Sequence[Line]) -> None:
         """Hand lines over to the thread, or count them where it is too far behind."""
-        size = sum(map(len, [line.text for line in batch])) + len(batch)
+        size = sum(map(len, [line.text for line in batch])) + LINE_COST * len(batch)
         entries: Sequence[Entry] = batch
         if self._dropped:
             entries = [self._mark(batch[0].time), *batch]

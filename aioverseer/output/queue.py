@@ -123,7 +123,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             QueueShutDown: Once the queue takes no more.
         """
         while self.full() and not self._shut:
-            putter = asyncio.get_running_loop().create_future()
+            putter = self._get_loop().create_future()
             self._putters.append(putter)
             self._watch_room()
             try:
@@ -187,7 +187,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
     async def _wait_for_line(self) -> None:
         if self._shut:
             raise self._at_end()
-        getter = asyncio.get_running_loop().create_future()
+        getter = self._get_loop().create_future()
         self._getters.append(getter)
         try:
             await getter
@@ -238,6 +238,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
     _putters: deque[asyncio.Future[None]]
     _unfinished_tasks: int
     _finished: asyncio.Event
+    _get_loop: Callable[[], asyncio.AbstractEventLoop]
 
 
 def _wake(waiters: deque[asyncio.Future[None]], most: int) -> None:

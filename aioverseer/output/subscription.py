@@ -11,17 +11,10 @@ from typing import Literal
 from weakref import finalize, ref
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.lines import Dropped, Line
+from aioverseer.core.lines import EXCESS_BYTES, LINE_COST, Dropped, Line
 from aioverseer.output.queue import LineQueue
 
-__all__ = ["EXCESS_BYTES", "LINE_COST", "Overflow", "Subscribers", "Subscription", "release_when_forgotten"]
-
-EXCESS_BYTES = 4 * 1024 * 1024
-"""Bytes, or characters of text, that programs which end may leave to a lossless subscriber without room; what comes
-on top is dropped, and counted, until it reads again."""
-
-LINE_COST = 150
-"""Bytes that a Line takes beside its text, about: without it a loop of empty lines would have no bound."""
+__all__ = ["Overflow", "Subscribers", "Subscription", "release_when_forgotten"]
 
 Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
 """What becomes of lines that a subscriber has no room for."""

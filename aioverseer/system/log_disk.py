@@ -5,6 +5,7 @@ Apart, so that a test can count them, fail them, or stop between any two of them
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 __all__ = ["Disk"]
@@ -28,6 +29,10 @@ class Disk:
     def open_to_read(self, path: str) -> int:
         """Return a descriptor that reads."""
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def lock(self, fd: int) -> None:
+        """Keep a file from all others who ask for it in this way, until its descriptor is closed."""
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def close(self, fd: int) -> None:
         """Close a descriptor."""

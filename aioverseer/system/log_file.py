@@ -51,7 +51,13 @@ class AppendedFile:
         self._fd = -1
         self._opened: os.stat_result | None = None
         self._is_regular = False
+        self._is_ours = False
+        self._is_recovered = False
+        self._held = -1
+        """A file that was let go of and keeps others from rotating as long as compressing goes on."""
         self._size = 0
+        self._begun = 0
+        """Bytes of the line in whose middle it ends, where it does."""
         self._last = 0.0
         self._packing: Packing | None = None
         self._packs = False
@@ -59,6 +65,7 @@ class AppendedFile:
         what = f"its log file {path}"
         self._unwritten = Trouble(f"{what} cannot be written", f"{what} is written again", news)
         self._unrotated = Trouble(f"{what} cannot be rotated", f"{what} is rotated again", news)
+        self._shared = Trouble(f"{what} is not rotated by this host", f"{what} is rotated by this host now", news)
         self._unpacked = Trouble(f"{what} cannot be compressed", f"{what} is compressed again", news)
 
     # Writing.
@@ -90,7 +97,7 @@ class AppendedFile:
 
     def _append(self, todo: list[Entry]) -> None:
         """Write entries and take them from the list, whole lines at a time."""
-        rotates = self._log.rotates and self._is_regular
+        rotates = self._rotates()
         while todo:
             # Where a rotation may fall due, the entries before it are still written many at a time.
             some = todo[:_SLICE] if rotates else todo
@@ -114,18 +121,23 @@ class AppendedFile:
         pieces: list[bytes] = []
         size = self._size
         for entry in todo[:n]:
-            whole = not self._format.unfinished
+            torn = self._format.unfinished
+            begun = self._begun if self._format.continues(entry) else 0
             piece = self._format.encode(entry, named=self.named)
             if rotates:
                 now = entry.time.timestamp()
-                if whole and is_due(self._log, size=size, adding=len(piece), last=self._last, now=now):
-                    self._format.reset()
+                if is_due(self._log, size=size, begun=begun, adding=len(piece), last=self._last, now=now):
                     self._flush(b"".join(pieces), todo, len(pieces), pieces)
                     pieces.clear()
-                    rotates = self._rotate()
+                    if self._rotate(torn=torn):
+                        begun = 0
+                        piece = self._format.encode(entry, named=self.named)
+                        rotates = self._rotates()
+                    else:
+                        rotates = False
                     size = self._size
-                    piece = self._format.encode(entry, named=self.named)
                 self._last = max(self._last, now)
+            self._begun = begun + len(piece)
             pieces.append(piece)
             size += len(piece)
         self._flush(b"".join(pieces), todo, len(pieces), pieces)
@@ -186,11 +198,8 @@ class AppendedFile:
         self._open()
 
     def _open(self, mode: int = 0o666) -> None:
-        first = self._opened is None
-        if first:
+        if self._opened is None:
             self._disk.make_folders(self._folder)
-            if self._log.rotates:
-                self._recover()
         fd = self._disk.open(self._path, mode)
         try:
             found = self._disk.stat(fd)
@@ -222,13 +231,24 @@ class AppendedFile:
         """Close the file; one that ends in the middle of a line gets its end."""
         if self._fd < 0:
             return
-        fd, self._fd = self._fd, -1
-        with contextlib.suppress(OSError):
-            if self._format.unfinished:
-                self._disk.write(fd, memoryview(b"\n"))
+        if self._format.unfinished:
+            self._end_line()
         self._format.reset()
+        self._release()
+        self._held, self._fd = self._fd, -1
+        if not (self._is_ours and self._packs):
+            self._release()
+        self._is_ours = False
+
+    def _release(self) -> None:
+        fd, self._held = self._held, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                self._disk.close(fd)
+
+    def _end_line(self) -> None:
         with contextlib.suppress(OSError):
-            self._disk.close(fd)
+            self._disk.write(self._fd, memoryview(b"\n"))
 
     def reopen(self) -> None:
         """Close the file; the next line opens what bears its name then."""
@@ -240,8 +260,34 @@ class AppendedFile:
 
     # Rotation.
 
-    def _rotate(self) -> bool:
-        """Begin a new file, or go on with the old one where it cannot be renamed; return whether it was."""
+    def _rotates(self) -> bool:
+        """Whether the file is rotated, and by this host: of several that write to it, one at most may do that."""
+        if not (self._log.rotates and self._is_regular):
+            return False
+        if self._is_ours:
+            return True
+        self._release()
+        try:
+            self._disk.lock(self._fd)
+        except BlockingIOError:
+            self.stop_work()
+            self._shared.met(self._id, OSError(errno.EBUSY, "another host or overseer writes it too"))
+            return False
+        except OSError:
+            pass  # a file system that has no locks: nothing can be known of others
+        self._is_ours = True
+        self._shared.over(self._id)
+        if not self._is_recovered:
+            self._is_recovered = True
+            self._recover()
+        return True
+
+    def _rotate(self, *, torn: bool) -> bool:
+        """Begin a new file, or go on with the old one where it cannot be renamed; return whether it was.
+
+        Args:
+            torn: Whether the old one ends in the middle of a line.
+        """
         try:
             self._finish_packing()
             for step in rotation(self._names(), self._log.keep):
@@ -249,6 +295,10 @@ class AppendedFile:
         except OSError as error:
             self._unrotated.met(self._id, error)
             return False
+        # What the next entry has left in it was for the old file.
+        self._format.reset()
+        if torn:
+            self._end_line()
         self._let_go()
         # What only its owner may read stays so.
         mode = 0o666 if self._opened is None else stat.S_IMODE(self._opened.st_mode)
@@ -302,6 +352,7 @@ class AppendedFile:
             waiting = to_pack(self._names())
             if not waiting:
                 self._packs = False
+                self._release()
                 return False
             self._packing = Packing(self._path + waiting[0], self._disk)
         if self._packing.step():
@@ -328,3 +379,4 @@ class AppendedFile:
         if self._packing is not None:
             self._packing.abandon()
             self._packing = None
+        self._release()

@@ -8,7 +8,6 @@ and when, is said in ``log_file.py``.
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 import zlib
 
@@ -62,16 +61,23 @@ class Packing:
         disk.set_times(self._copy, (known.st_atime_ns, known.st_mtime_ns))
         disk.sync(self._copy)
         self._close()
+        # Somebody else may have renamed it, or written to it: a copy beside it would have its lines twice, and what
+        # bears its name now was not compressed.
+        if not self._is_unchanged():
+            self.abandon()
+            return True
         disk.rename(self._path + UNFINISHED, self._path + PACKED)
-        # Somebody else may have renamed it meanwhile: what bears its name now was not compressed.
-        with contextlib.suppress(FileNotFoundError):
-            self._remove_source(known)
+        if self._is_unchanged():
+            disk.remove(self._path)
         return True
 
-    def _remove_source(self, known: os.stat_result) -> None:
-        found = self._disk.stat(self._path)
-        if (found.st_dev, found.st_ino, found.st_size) == (known.st_dev, known.st_ino, known.st_size):
-            self._disk.remove(self._path)
+    def _is_unchanged(self) -> bool:
+        try:
+            found = self._disk.stat(self._path)
+        except FileNotFoundError:
+            return False
+        known = self._known
+        return (found.st_dev, found.st_ino, found.st_size) == (known.st_dev, known.st_ino, known.st_size)
 
     def abandon(self) -> None:
         """Leave the file as it is, and remove the copy that was begun."""

@@ -14,12 +14,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from aioverseer.core.lines import EXCESS_BYTES
 from aioverseer.core.log_format import Entry, Gap
 
 __all__ = ["BACKLOG_BYTES", "Backlog", "LogWriter", "Target"]
 
-BACKLOG_BYTES = 1024 * 1024
-"""Bytes, or characters of text, that may wait for one log before its rule for overflow is followed."""
+BACKLOG_BYTES = 2 * 1024 * 1024
+"""Bytes, or characters of text, that may wait for one log before its rule for overflow is followed; each line counts
+for its text and ``LINE_COST``."""
 
 _WORK_AT_END = 5.0
 """Seconds that compressing may go on once everything is written and the overseer waits for the end."""
@@ -227,11 +229,11 @@ class Backlog:
 
         Args:
             entries: At least one.
-            size: Their bytes, or characters of text.
+            size: What they count for.
             force: Whether to take them although it is full.
         """
         with self._lock:
-            if (self._full and not self._blocks and not force) or not self._writer.start():
+            if (self._full and not force and not self._is_bearable()) or not self._writer.start():
                 return False
             self._waiting += entries
             self._size += size
@@ -240,6 +242,11 @@ class Backlog:
         if not ordered:
             self._writer.order(self._write, self.target)
         return True
+
+    def _is_bearable(self) -> bool:
+        # No pipe is read while it blocks, but that of a program which has ended is emptied: its end is not to wait for
+        # a disk that may never answer. In a crash loop that is a pipe full for each run.
+        return self._blocks and self._size < BACKLOG_BYTES + EXCESS_BYTES
 
     def reopen(self) -> None:
         """Have the file opened anew."""

@@ -16,6 +16,7 @@ __all__ = ["TerminalInput", "controlled", "open_terminal", "set_size"]
 
 _LFLAG = 3  # where tcgetattr has the local modes
 _END = b"\x04"  # VEOF: what has been typed so far is read, and nothing typed is the end
+_ENDS = b"\n", b"\r", _END  # behind these nothing is typed: a terminal takes the return key for the line's end
 
 
 def open_terminal(window_size: tuple[int, int]) -> tuple[int, int]:
@@ -70,7 +71,7 @@ class TerminalInput(WritePipe):
         """Type it; see ``WritePipe.write``."""
         await super().write(data)
         if data:
-            self._in_line = not data.endswith(b"\n")
+            self._in_line = not data.endswith(_ENDS)
 
     async def write_eof(self) -> None:
         """Type the end of input; behind a line that was begun it takes two."""

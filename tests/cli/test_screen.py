@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Literal
 
 import pytest
 
@@ -10,8 +11,9 @@ from aioverseer import Event, State, Status
 from aioverseer.cli.screen import sentence
 
 
+@pytest.mark.parametrize("kind", ["log", "leftovers", "health"])
 @pytest.mark.parametrize("state", [State.RUNNING, State.FINISHED, State.STOPPING])
-def test_news_of_a_log_are_shown_as_they_are(state: State) -> None:
+def test_news_of_a_log_are_shown_as_they_are(state: State, kind: Literal["log", "leftovers", "health"]) -> None:
     """They are no start and no end, whatever state the service is in."""
     event = Event(
         seq=1,
@@ -21,6 +23,6 @@ def test_news_of_a_log_are_shown_as_they_are(state: State) -> None:
         state=state,
         reason="its log file x cannot be written: No space left on device",
         status=Status(id="web", argv=("web",), state=state),
-        kind="log",
+        kind=kind,
     )
     assert "web: its log file x cannot be written: No space left on device" == sentence(event, terse=True)

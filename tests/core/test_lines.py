@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import itertools
 import tracemalloc
 from datetime import UTC, datetime
@@ -148,11 +149,14 @@ def test_an_over_long_line_between_others_hurts_none() -> None:
     assert "x" * 70_000 == "".join(str(piece) for _, piece in pieces)
 
 
-def test_text_without_a_newline_comes_while_it_is_written() -> None:
-    """A line that never ends neither fails nor waits (B27)."""
-    splitter = LineSplitter(line_limit=8)
-    assert ["x" * 8, "x" * 8] == splitter.feed(b"x" * 20)
-    assert ["xxxxyyyy"] == splitter.feed(b"yyyyy")
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "shift_jis", "utf-16-le", "utf-32"])
+def test_text_without_a_newline_comes_while_it_is_written(encoding: str) -> None:
+    """A line that never ends neither fails nor waits (B27), in encodings that are decoded first too."""
+    width = len("x".encode(encoding)) - len("".encode(encoding))
+    splitter = LineSplitter(encoding=encoding, line_limit=8 * width)
+    encoder = codecs.getincrementalencoder(encoding)()
+    assert ["x" * 8, "x" * 8] == splitter.feed(encoder.encode("x" * 20))
+    assert ["xxxxyyyy"] == splitter.feed(encoder.encode("yyyyy"))
     assert ["y"] == splitter.finish()
 
 
