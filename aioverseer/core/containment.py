@@ -14,9 +14,9 @@ __all__ = ["AskedContainment", "Containment", "Facilities", "Level", "Mechanism"
 
 Level = Literal["none", "basic", "guarded", "strict"]
 """How far the promise reaches that nothing is left behind."""
-AskedContainment = Literal["auto", "basic", "guarded", "strict"]
-"""What can be asked for."""
-Mechanism = Literal["scripted", "event loop", "groups", "marker", "guardian", "shim", "cgroup"]
+AskedContainment = Literal["auto", "basic", "guarded", "strict", "pidns"]
+"""What can be asked for: a level, or ``"pidns"``, which is ``"strict"`` kept by pid namespaces."""
+Mechanism = Literal["scripted", "event loop", "groups", "marker", "guardian", "shim", "cgroup", "pidns"]
 """What keeps the promise."""
 
 _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
@@ -35,12 +35,14 @@ class Facilities:
         guardian: Why a guardian cannot be had; None when it can.
         shim: Why a shim cannot be had; None when it can.
         cgroup: Why a cgroup for each program cannot be had; None when it can.
+        pidns: Why a pid namespace for each program cannot be had; None when it can.
     """
 
     proc: bool = True
     guardian: str | None = None
     shim: str | None = None
     cgroup: str | None = "none was looked for"
+    pidns: str | None = "none was looked for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +112,19 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
         found: What the system offers.
 
     Raises:
-        ContainmentError: When ``"strict"`` is asked for and cannot be had.
+        ContainmentError: When ``"strict"`` or ``"pidns"`` is asked for and cannot be had.
     """
+    if asked == "pidns":
+        if found.pidns is not None:
+            raise ContainmentError(
+                f'containment="pidns" cannot be had: {found.pidns}; ask for "strict", "guarded" or "basic"'
+            )
+        return Containment(
+            level="strict",
+            mechanism="pidns",
+            asked=asked,
+            reason="each program runs in a pid namespace of its own, which the kernel ends as one",
+        )
     if asked == "strict":
         # Only a guardian ends a cgroup whose host was killed; a shim sees that itself.
         no_cgroup = found.cgroup or found.guardian

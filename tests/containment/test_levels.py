@@ -13,6 +13,7 @@ NO_PROC = Facilities(proc=False, guardian="none", shim="none")
 NO_GUARDIAN = Facilities(guardian="it cannot be started")
 NO_SHIM = Facilities(shim="there is no Python")
 CGROUP = Facilities(cgroup=None)
+PIDNS = Facilities(pidns=None)
 CGROUP_ALONE = Facilities(cgroup=None, guardian="it cannot be started")
 
 
@@ -30,6 +31,9 @@ CGROUP_ALONE = Facilities(cgroup=None, guardian="it cannot be started")
         ("auto", NO_GUARDIAN, "basic", "marker"),
         ("guarded", NO_GUARDIAN, "basic", "marker"),
         ("strict", NO_GUARDIAN, "strict", "shim"),
+        ("pidns", PIDNS, "strict", "pidns"),
+        ("strict", PIDNS, "strict", "shim"),
+        ("auto", PIDNS, "guarded", "guardian"),
         ("auto", NO_PROC, "basic", "groups"),
         ("basic", NO_PROC, "basic", "groups"),
     ],
