@@ -109,6 +109,8 @@ class Cage:
             return f"it was never run: {why}"
         if self.cgroup is not None and self.cgroup.ran_out_of_memory():
             return "out of memory"
+        if self.cgroup is not None and exit.code is not None and not self.cgroup.was_entered():
+            return "it was never run: it could not enter its cgroup"
         return None
 
     def end(self) -> None:
