@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer import Line, NotReady, Overseer, Process, Restart, SpawnError, State, Stop, Subscription
+from aioverseer import Line, NotReady, Overseer, Process, Restart, State, Stop, Subscription
 from aioverseer.core.containment import Facilities, decide
 from aioverseer.core.spec import Spec
 from aioverseer.system.containment import cgroup, guardian, procfs

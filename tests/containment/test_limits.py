@@ -18,7 +18,7 @@ LIMITS = {"memory_max": 1 << 26, "pids_max": 20, "cpu_max": 0.2}
 
 @pytest.fixture(name="spec", autouse=True)
 def spec_fixture(request: pytest.FixtureRequest) -> Iterator[Spec]:
-    """A Spec with the limits that a test asks for; skips it where they cannot be had, and leaves no controller enabled."""
+    """A Spec with the limits that a test asks for; skips it where they cannot be had; no controller stays enabled."""
     spec = Spec.of("web", ("true",), **{name: LIMITS[name] for name in request.param})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # numbers of two kinds
     control = Path(tree().base or "/nowhere", "cgroup.subtree_control")
     before = control.read_text(encoding="utf-8").split() if control.exists() else []

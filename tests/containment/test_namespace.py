@@ -273,7 +273,7 @@ async def test_service_has_it_beside_others() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(shims, "missing_namespace", lambda: "no room")
             service = overseer.add("none", "sleep", "60", containment="pidns", restart=Restart("never"))
-            overseer.launcher._others.clear()  # type: ignore[attr-defined]  # pyright: ignore  # as in another host
+            overseer.launcher._others.clear()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType]  # as in another host
             with pytest.raises(NotReady, match="cannot be had: no room"):
                 await service.start()
         await own.stop()

@@ -1,8 +1,8 @@
 """Cgroups of hosts that are gone: removed by the next host that makes some, where nobody is in them.
 
-A host that is killed together with its guardian leaves them, and so does what was to be kept, once it has ended. Whether a
-host lives is told by the lock that it holds on each of its cgroups, which the kernel lets go with it: no number of a
-process is compared, so hosts may be in containers of their own. Nothing is killed here.
+A host that is killed together with its guardian leaves them, and so does what was to be kept, once it has ended.
+Whether a host lives is told by the lock that it holds on each of its cgroups, which the kernel lets go with it: no
+number of a process is compared, so hosts may be in containers of their own. Nothing is killed here.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ async def sweep_strays() -> tuple[Survivor, ...]:
 async def _sweep(known: Runs, mark: int) -> tuple[Survivor, ...]:
     from aioverseer.system.containment.sweep import Sweeper  # noqa: PLC0415  # most hosts never need one
 
-    survivors = await Sweeper(known.is_stray).sweep()
+    survivors = await Sweeper(known.judge).sweep()
     if not survivors:
         known.swept(mark)
     return survivors
@@ -195,7 +195,7 @@ class Cages:
 
         found = Facilities(
             proc=procfs.HAS_PROC,
-            guardian=guardian.missing(),
+            guardian=(None if self._guarding is None else self._guarding.failure) or guardian.missing(),
             shim=shims.missing() if self.asked == "strict" else None,
             cgroup=cgroup.tree().missing() if self.asked == "strict" else "none was asked for",
             pidns=shims.missing_namespace() if self.asked == "pidns" else "none was asked for",
@@ -218,8 +218,8 @@ class Cages:
         kept = spec.leftovers != "kill"
         if kept and self._apart:
             raise SpawnError(
-                f"service {spec.id!r} cannot be started with leftovers={spec.leftovers!r}: a pid namespace ends with its "
-                'program, so nothing can be kept; pass leftovers="kill", or another containment',
+                f"service {spec.id!r} cannot be started with leftovers={spec.leftovers!r}: a pid namespace ends with "
+                'its program, so nothing can be kept; pass leftovers="kill", or another containment',
                 errno=errno.EINVAL,
                 filename=spec.argv[0],
             )

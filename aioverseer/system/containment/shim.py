@@ -6,11 +6,11 @@ the command has started:
 - ``kill``: orphans among its descendants become children of the shim (a subreaper), which ends them behind the command;
   when it has no child left, nothing is left.
 - ``keep``: they are left alone.
-- ``namespace``: the shim makes a pid namespace and a child that is its first process, and the command is a child of that.
-  The kernel ends all that is in the namespace with its first process, and that one ends with the shim, whatever ends it.
+- ``namespace``: the shim makes a pid namespace and a child that is its first process, and the command is a child of
+  that. The kernel ends all that is in there with its first process, and that one ends with the shim, whatever ends it.
 
-CONTROL is a descriptor: each byte from the host is a signal for the command, SIGKILL means all, and its end means that the
-host is gone. The shim writes there why it could not run the command.
+CONTROL is a descriptor: each byte from the host is a signal for the command, SIGKILL means all, and its end means that
+the host is gone. The shim writes there why it could not run the command.
 """
 
 import ctypes
