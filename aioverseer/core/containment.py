@@ -23,6 +23,10 @@ _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
 _DAEMON = "a daemon that has left its session and emptied its environment"
 _LEFT_GROUP = "whatever has left the process group of its service"
 _MOVED = "a program that moves itself into another cgroup, which takes the rights of the host"
+_SHIM_TOO = (
+    "what a program has started, and the program itself where it has a user= of its own, when the host and the shim "
+    "are killed together by SIGKILL"
+)
 _OTHER_USER = "a program that has changed its user, where the host is not root"
 
 
@@ -145,7 +149,7 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
             mechanism="shim",
             asked=asked,
             reason="each program runs below a shim that ends with it all that it has started",
-            escapes=(f"{_DAEMON}, when somebody kills the shim of its program by SIGKILL",),
+            escapes=(f"{_DAEMON}, when somebody kills the shim of its program by SIGKILL", _SHIM_TOO),
         )
     if not found.proc:
         return Containment(

@@ -50,7 +50,9 @@ def test_what_can_escape_is_told_by_each_level() -> None:
     """A host that is killed loses its programs where there is no guardian; a shim needs none."""
     assert any("SIGKILL" in way for way in decide("auto", NO_GUARDIAN).escapes)
     assert not any("SIGKILL" in way for way in decide("auto", ALL).escapes)
-    assert not any("the host" in way for way in decide("strict", NO_GUARDIAN).escapes)
+    assert not any("the host itself" in way for way in decide("strict", NO_GUARDIAN).escapes)
+    assert any("the host and the shim" in way for way in decide("strict", NO_GUARDIAN).escapes)
+    assert () == decide("pidns", PIDNS).escapes
 
 
 def test_fall_to_a_lower_level_says_why() -> None:
