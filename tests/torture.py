@@ -16,7 +16,10 @@ import uuid
 from collections.abc import Generator
 from pathlib import Path
 
-__all__ = ["WAYS", "host", "living", "marked", "round_of", "wait_for_ends"]
+__all__ = ["MECHANISMS", "WAYS", "host", "living", "marked", "round_of", "wait_for_ends"]
+
+MECHANISMS = ("basic", "guarded", "shim", "cgroup", "pidns")
+"""What contains its tree; ``basic`` promises nothing where the host is killed."""
 
 WAYS = ("normal", "exception", "exit", "cancellation", "SIGINT", "SIGTERM", "SIGKILL")
 """How a host ends."""
@@ -64,7 +67,7 @@ async def main():
         lines = service.lines()
         await service.start()
         assert "up" == (await lines.get()).text
-        print(overseer.containment.mechanism if level == "strict" else level, flush=True)
+        print(overseer.containment.mechanism if overseer.containment.level == "strict" else level, flush=True)
         if way == "exception":
             raise ValueError("the block fails")
         if way == "exit":

@@ -14,15 +14,19 @@ __all__ = ["AskedContainment", "Containment", "Facilities", "Level", "Mechanism"
 
 Level = Literal["none", "basic", "guarded", "strict"]
 """How far the promise reaches that nothing is left behind."""
-AskedContainment = Literal["auto", "basic", "guarded", "strict"]
-"""What can be asked for."""
-Mechanism = Literal["scripted", "event loop", "groups", "marker", "guardian", "shim", "cgroup"]
+AskedContainment = Literal["auto", "basic", "guarded", "strict", "pidns"]
+"""What can be asked for: a level, or ``"pidns"``, which is ``"strict"`` kept by pid namespaces."""
+Mechanism = Literal["scripted", "event loop", "groups", "marker", "guardian", "shim", "cgroup", "pidns"]
 """What keeps the promise."""
 
 _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
 _DAEMON = "a daemon that has left its session and emptied its environment"
 _LEFT_GROUP = "whatever has left the process group of its service"
 _MOVED = "a program that moves itself into another cgroup, which takes the rights of the host"
+_SHIM_TOO = (
+    "what a program has started, and the program itself where it has a user= of its own, when the host and the shim "
+    "are killed together by SIGKILL"
+)
 _OTHER_USER = "a program that has changed its user, where the host is not root"
 
 
@@ -35,12 +39,14 @@ class Facilities:
         guardian: Why a guardian cannot be had; None when it can.
         shim: Why a shim cannot be had; None when it can.
         cgroup: Why a cgroup for each program cannot be had; None when it can.
+        pidns: Why a pid namespace for each program cannot be had; None when it can.
     """
 
     proc: bool = True
     guardian: str | None = None
     shim: str | None = None
     cgroup: str | None = "none was looked for"
+    pidns: str | None = "none was looked for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +116,19 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
         found: What the system offers.
 
     Raises:
-        ContainmentError: When ``"strict"`` is asked for and cannot be had.
+        ContainmentError: When ``"strict"`` or ``"pidns"`` is asked for and cannot be had.
     """
+    if asked == "pidns":
+        if found.pidns is not None:
+            raise ContainmentError(
+                f'containment="pidns" cannot be had: {found.pidns}; ask for "strict", "guarded" or "basic"'
+            )
+        return Containment(
+            level="strict",
+            mechanism="pidns",
+            asked=asked,
+            reason="each program runs in a pid namespace of its own, which the kernel ends as one",
+        )
     if asked == "strict":
         # Only a guardian ends a cgroup whose host was killed; a shim sees that itself.
         no_cgroup = found.cgroup or found.guardian
@@ -132,7 +149,7 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
             mechanism="shim",
             asked=asked,
             reason="each program runs below a shim that ends with it all that it has started",
-            escapes=(f"{_DAEMON}, when somebody kills the shim of its program by SIGKILL",),
+            escapes=(f"{_DAEMON}, when somebody kills the shim of its program by SIGKILL", _SHIM_TOO),
         )
     if not found.proc:
         return Containment(

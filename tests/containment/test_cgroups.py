@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer import Line, NotReady, Overseer, Process, Restart, SpawnError, State, Stop, Subscription
+from aioverseer import Line, NotReady, Overseer, Process, Restart, State, Stop, Subscription
 from aioverseer.core.containment import Facilities, decide
 from aioverseer.core.spec import Spec
 from aioverseer.system.containment import cgroup, guardian, procfs
@@ -137,6 +137,28 @@ async def test_exit_of_the_program_is_its_own() -> None:
             await overseer.add("none", "nowhere-to-be-found", restart=once).start()
 
 
+async def test_program_whose_cgroup_cannot_be_entered_is_said_to_have_never_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The exit code is that of the shell before it."""
+    make = cgroup.Tree.make
+
+    def spoilt(self: cgroup.Tree, spec: Spec, name: str) -> cgroup.Cgroup:
+        made = make(self, spec, name)
+        made.prefix[-1] += "/nowhere"
+        return made
+
+    monkeypatch.setattr(cgroup.Tree, "make", spoilt)
+    async with limit(20), Overseer(containment="strict") as overseer:
+        overseer.add("web", "sh", "-c", "echo ran", restart=Restart("never"))
+        status = await overseer.supervise("web")
+        assert "(it was never run: it could not enter its cgroup)" in status.reason
+        assert "ran" not in [line.text for line in overseer["web"].tail()]
+        monkeypatch.undo()
+        overseer.add("fails", "false", restart=Restart("never"))
+        assert (await overseer.supervise("fails")).reason == "exited with code 1"
+
+
 async def test_program_that_makes_cgroups_of_its_own_leaves_none() -> None:
     """With members of their own."""
     code = """
@@ -219,25 +241,6 @@ async def test_limit_without_its_controller_is_refused_before_the_spawn() -> Non
         assert service.pid is None
 
 
-async def test_program_beyond_its_memory_says_so() -> None:
-    """As the cause of its end."""
-    made = None
-    try:
-        tree().enable(Spec.of("web", ("true",), memory_max=1 << 26), ("memory",))
-    except SpawnError as error:
-        made = str(error)
-    if made is not None:
-        pytest.skip(made)
-    async with limit(30), Overseer() as overseer:
-        service = overseer.add(
-            "web", *child("x = bytearray(1 << 30); print(len(x))"), memory_max=1 << 26, restart=Restart("never")
-        )
-        await service.start()
-        await service.wait()
-        assert "out of memory" in service.why().reason
-        assert "out of memory" in service.status().reason
-
-
 def test_host_that_is_killed_leaves_neither_program_nor_cgroup() -> None:
     """The guardian ends both, also what has no marker and no session of ours."""
     code = f"{LOST}\nsignal.pause()"
@@ -259,6 +262,75 @@ def test_host_that_is_killed_leaves_neither_program_nor_cgroup() -> None:
         for one in held:
             os.close(one)
     assert not mine.exists()
+
+
+LOOK = """
+from aioverseer.system.containment.cgroup import tree
+assert tree().missing() is None
+"""
+"""What a host does before it makes its first cgroup."""
+
+
+def test_cgroup_of_a_host_that_was_killed_with_its_guardian_is_removed_by_the_next_host() -> None:
+    """Once nobody is in it; not before."""
+    code = f"{LOST}\nsignal.pause()"
+    with subprocess.Popen([sys.executable, "-c", HOST, code], stdout=subprocess.PIPE, text=True) as host:
+        assert host.stdout is not None
+        _, watchman, daemon = host.stdout.readline().split()
+        mine = Path(tree().base, home_of(int(daemon)))
+        held = os.pidfd_open(int(watchman))
+        os.kill(int(watchman), signal.SIGSTOP)  # or it would see the end of its host first
+        os.kill(int(watchman), signal.SIGKILL)
+        host.kill()
+        host.wait()
+    try:
+        assert select.select([held], [], [], 10)[0]
+        subprocess.run([sys.executable, "-c", LOOK], check=True, timeout=20)
+        assert lives(int(daemon))
+        assert mine.is_dir()
+    finally:
+        os.close(held)
+        (mine / "cgroup.kill").write_text("1")
+    while "populated 1" in (mine / "cgroup.events").read_text():
+        with (mine / "cgroup.events").open("rb", buffering=0) as events:
+            poll = select.poll()
+            poll.register(events, select.POLLPRI)
+            if b"populated 1" in events.read():
+                poll.poll(1000)
+    subprocess.run([sys.executable, "-c", LOOK], check=True, timeout=20)
+    assert not mine.exists()
+
+
+def test_empty_cgroup_of_a_living_host_is_left_alone() -> None:
+    """As one that its program has not entered yet; a fork of the host changes nothing."""
+    made = tree().make(Spec.of("web", ("true",)), f"aioverseer-{_token()}-999999")
+    try:
+        fork = os.fork()
+        if fork == 0:
+            os._exit(0)
+        os.waitpid(fork, 0)
+        subprocess.run([sys.executable, "-c", LOOK], check=True, timeout=20)
+        assert os.path.isdir(made.path)
+    finally:
+        assert made.discard()
+    assert not os.path.exists(made.path)
+
+
+def test_cgroup_that_another_host_took_for_abandoned_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the moment between its making and the word that its host lives."""
+    make, made = cgroup.Files.make, []
+
+    def taken_away(self: cgroup.Files, path: str) -> None:
+        make(self, path)
+        made.append(path)
+        if len(made) == 1:
+            subprocess.run([sys.executable, "-c", LOOK], check=True, timeout=20)
+            assert not os.path.exists(path)
+
+    monkeypatch.setattr(cgroup.Files, "make", taken_away)
+    one = tree().make(Spec.of("web", ("true",)), f"aioverseer-{_token()}-999998")
+    assert [one.path] * 2 == made
+    assert one.discard()
 
 
 def test_without_a_guardian_there_is_no_cgroup() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -109,6 +110,41 @@ async def test_guardian_that_cannot_be_started_is_told_of_and_the_level_sinks(
     told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert 1 == len(told)
     assert "its programs live on" in told[0]
+
+
+async def test_guardian_that_there_is_no_room_for_is_tried_again_by_the_next_overseer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is final is told once; what passes is told by each that it happens to, and is not held against the next."""
+
+    def full(_self: Guardian) -> None:
+        raise BlockingIOError(errno.EAGAIN, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Guardian, "_start", full)
+        async with limit(), Overseer() as overseer:
+            await overseer.add("a", "sleep", "60").start()
+            await overseer.add("b", "sleep", "60").start()
+            assert "basic" == overseer.containment.level
+            assert "no room" in overseer.containment.reason
+    assert 1 == len([record for record in caplog.records if "could not be started" in record.message])
+    async with limit(), Overseer() as overseer:
+        await overseer.add("a", "sleep", "60").start()
+        assert "guarded" == overseer.containment.level
+
+
+async def test_guardian_that_can_never_be_started_is_told_of_once_for_all_overseers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The level of each says it, before anything is started."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    for _ in range(3):
+        async with limit(), Overseer() as overseer:
+            await overseer.add("a", "sleep", "60").start()
+            assert ("basic", "marker") == (overseer.containment.level, overseer.containment.mechanism)
+            assert any("the host itself is killed" in way for way in overseer.containment.escapes)
+    assert "basic" == Overseer().containment.level
+    assert 1 == len([record for record in caplog.records if record.levelno == logging.WARNING])
 
 
 async def test_guardian_that_ends_before_it_is_armed_counts_as_none(

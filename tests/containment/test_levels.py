@@ -13,6 +13,7 @@ NO_PROC = Facilities(proc=False, guardian="none", shim="none")
 NO_GUARDIAN = Facilities(guardian="it cannot be started")
 NO_SHIM = Facilities(shim="there is no Python")
 CGROUP = Facilities(cgroup=None)
+PIDNS = Facilities(pidns=None)
 CGROUP_ALONE = Facilities(cgroup=None, guardian="it cannot be started")
 
 
@@ -30,6 +31,9 @@ CGROUP_ALONE = Facilities(cgroup=None, guardian="it cannot be started")
         ("auto", NO_GUARDIAN, "basic", "marker"),
         ("guarded", NO_GUARDIAN, "basic", "marker"),
         ("strict", NO_GUARDIAN, "strict", "shim"),
+        ("pidns", PIDNS, "strict", "pidns"),
+        ("strict", PIDNS, "strict", "shim"),
+        ("auto", PIDNS, "guarded", "guardian"),
         ("auto", NO_PROC, "basic", "groups"),
         ("basic", NO_PROC, "basic", "groups"),
     ],
@@ -46,7 +50,9 @@ def test_what_can_escape_is_told_by_each_level() -> None:
     """A host that is killed loses its programs where there is no guardian; a shim needs none."""
     assert any("SIGKILL" in way for way in decide("auto", NO_GUARDIAN).escapes)
     assert not any("SIGKILL" in way for way in decide("auto", ALL).escapes)
-    assert not any("the host" in way for way in decide("strict", NO_GUARDIAN).escapes)
+    assert not any("the host itself" in way for way in decide("strict", NO_GUARDIAN).escapes)
+    assert any("the host and the shim" in way for way in decide("strict", NO_GUARDIAN).escapes)
+    assert () == decide("pidns", PIDNS).escapes
 
 
 def test_fall_to_a_lower_level_says_why() -> None:

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from aioverseer import ContainmentError, Line, Overseer, Restart, SpawnError, State, Stop, Subscription
-from aioverseer.core.containment import Facilities, decide
+from aioverseer.core.containment import AskedContainment, Facilities, decide
 from aioverseer.system.containment import cgroup, procfs, shims
 from helpers import child, limit
 
@@ -42,6 +42,15 @@ async def told(lines: Subscription) -> str:
 def lives(pid: int) -> bool:
     """Whether it is there and no zombie."""
     return procfs.state_of(pid) not in "ZX"
+
+
+@pytest.fixture(name="asked", params=["strict", "pidns"], ids=["shim", "pidns"])
+def asked_fixture(request: pytest.FixtureRequest) -> AskedContainment:
+    """Each containment with a shim; what differs in a pid namespace is in ``test_namespace.py``."""
+    asked: AskedContainment = request.param
+    if asked == "pidns" and (why := shims.missing_namespace()) is not None:
+        pytest.skip(why)
+    return asked
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +89,9 @@ async def test_guarded_loses_such_a_daemon_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 127, 255])
-async def test_exit_code_is_that_of_the_program(code: int) -> None:
+async def test_exit_code_is_that_of_the_program(code: int, asked: AskedContainment) -> None:
     """Each of them."""
-    async with limit(), Overseer(containment="strict") as overseer:
+    async with limit(), Overseer(containment=asked) as overseer:
         overseer.add("web", "sh", "-c", f"exit {code}", restart=Restart("never"))
         status = await overseer.supervise("web")
         assert (code, None, State.FINISHED) == (status.exit_code, status.signal, status.state)
@@ -90,15 +99,15 @@ async def test_exit_code_is_that_of_the_program(code: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGUSR1, signal.SIGPIPE])
-async def test_death_by_a_signal_is_told_as_that(number: int) -> None:
+async def test_death_by_a_signal_is_told_as_that(number: int, asked: AskedContainment) -> None:
     """And no core file of the shim is written."""
-    async with limit(), Overseer(containment="strict") as overseer:
+    async with limit(), Overseer(containment=asked) as overseer:
         overseer.add("web", "sh", "-c", f"ulimit -c 0; kill -{int(number)} $$", restart=Restart("never"))
         status = await overseer.supervise("web")
         assert (None, number) == (status.exit_code, status.signal)
 
 
-async def test_program_has_its_input_output_and_ordinary_signals() -> None:
+async def test_program_has_its_input_output_and_ordinary_signals(asked: AskedContainment) -> None:
     """As without a shim: nothing is ignored that was not, and no descriptor of ours is open."""
     code = """
     import os, signal, sys
@@ -109,7 +118,7 @@ async def test_program_has_its_input_output_and_ordinary_signals() -> None:
     print(*sorted(os.listdir("/proc/self/fd"), key=int), flush=True)
     """
     seen: dict[str, list[str]] = {}
-    async with limit(20), Overseer(containment="basic") as basic, Overseer(containment="strict") as strict:
+    async with limit(20), Overseer(containment="basic") as basic, Overseer(containment=asked) as strict:
         for overseer in (basic, strict):
             service = overseer.add("web", *child(code), stdin="hello\n")
             await overseer.supervise("web")
@@ -118,12 +127,12 @@ async def test_program_has_its_input_output_and_ordinary_signals() -> None:
     assert seen["basic"] == seen["strict"]
 
 
-async def test_ladder_reaches_the_program_and_ends_at_all_of_it() -> None:
+async def test_ladder_reaches_the_program_and_ends_at_all_of_it(asked: AskedContainment) -> None:
     """Its graceful steps are for the program, which may clean up; the last one ends everything."""
     polite = child("import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print('up'); rest()")
     deaf = child("import signal; signal.signal(15, signal.SIG_IGN); print('up')\nwhile True: signal.pause()")
     quick = Stop(steps=[(signal.SIGTERM, 0.05), (signal.SIGKILL, 5)])
-    async with limit(), Overseer(containment="strict") as overseer:
+    async with limit(), Overseer(containment=asked) as overseer:
         for id, words, stop in (("polite", polite, Stop()), ("deaf", deaf, quick)):
             lines = overseer.add(id, *words, stop=stop).lines()
             await overseer.start(id)
@@ -134,7 +143,7 @@ async def test_ladder_reaches_the_program_and_ends_at_all_of_it() -> None:
         assert ["deaf"] == report.escalated
 
 
-async def test_signal_for_the_leader_reaches_the_program_alone() -> None:
+async def test_signal_for_the_leader_reaches_the_program_alone(asked: AskedContainment) -> None:
     """Not what it has started."""
     code = """
     import os, signal
@@ -150,7 +159,7 @@ async def test_signal_for_the_leader_reaches_the_program_alone() -> None:
     while True:
         rest()
     """
-    async with limit(), Overseer(containment="strict") as overseer:
+    async with limit(), Overseer(containment=asked) as overseer:
         service = overseer.add("web", *child(code))
         lines = service.lines()
         await service.start()
@@ -161,9 +170,9 @@ async def test_signal_for_the_leader_reaches_the_program_alone() -> None:
         assert {"one", "two"} == {await told(lines), await told(lines)}
 
 
-async def test_stopped_shim_is_killed_all_the_same() -> None:
+async def test_stopped_shim_is_killed_all_the_same(asked: AskedContainment) -> None:
     """SIGSTOP to the group stops it as well; the last step wakes it."""
-    async with limit(), Overseer(containment="strict") as overseer:
+    async with limit(), Overseer(containment=asked) as overseer:
         service = await overseer.add("web", "sleep", "60").start()
         service.signal(signal.SIGSTOP)
         status = await service.stop(kill=True)
@@ -195,18 +204,18 @@ async def test_killed_shim_takes_its_program_along() -> None:
     assert [] == [pid for pid in pids if lives(pid)]
 
 
-async def test_missing_program_is_no_exit_code_of_a_shim() -> None:
+async def test_missing_program_is_no_exit_code_of_a_shim(asked: AskedContainment) -> None:
     """It is looked for before."""
-    async with limit(), Overseer(containment="strict") as overseer:
+    async with limit(), Overseer(containment=asked) as overseer:
         overseer.add("web", "no-such-program", restart=Restart("never"))
         status = await overseer.supervise("web")
         assert isinstance(status.error, SpawnError)
         assert None is status.exit_code
 
 
-async def test_many_at_once_leave_no_descriptor() -> None:
+async def test_many_at_once_leave_no_descriptor(asked: AskedContainment) -> None:
     """Each has a pipe of its own, whose ends nobody else inherits: a stop of one is no stop of the others."""
-    async with limit(30), Overseer(containment="strict") as overseer:
+    async with limit(30), Overseer(containment=asked) as overseer:
         for number in range(6):
             overseer.add(f"s{number}", "sleep", "60")
         await overseer.start_all()

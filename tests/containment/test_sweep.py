@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -15,6 +16,7 @@ from aioverseer.core.containment import Survivor
 from aioverseer.system.containment import procfs
 from aioverseer.system.containment.marker import VARIABLE, Marker
 from aioverseer.system.containment.runs import Runs, runs
+from aioverseer.system.containment.sweep import Sweeper
 from helpers import child, limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -198,12 +200,12 @@ def test_living_run_and_strangers_are_no_strays() -> None:
             assert process.stdout is not None
             # In the midst of an exec there is no environment to be seen.
             assert b"up\n" == process.stdout.readline()
-        assert not known.is_stray(ours.pid)
+        assert not known.judge(ours.pid)
         known.end(run, 1 << 30, kept=False)
         known.end(kept, 1 << 30, kept=True)
-        assert (True, False, False) == tuple(map(known.is_stray, (ours.pid, other.pid, spared.pid)))
+        assert (True, False, False) == tuple(map(known.judge, (ours.pid, other.pid, spared.pid)))
         assert [spared.pid] == known.left_by(kept)
-    assert not any(map(known.is_stray, (0, 1, os.getpid(), os.getppid())))
+    assert not any(map(known.judge, (0, 1, os.getpid(), os.getppid())))
 
 
 def test_member_of_a_dead_session_is_a_stray_although_its_environment_is_empty() -> None:
@@ -216,12 +218,65 @@ def test_member_of_a_dead_session_is_a_stray_although_its_environment_is_empty()
         assert leader.stdout is not None
         pid = int(leader.stdout.readline())
         leader.wait()
-        assert not known.is_stray(pid)
+        assert not known.judge(pid)
         known.end(known.begin(), leader.pid, kept=False)
-        assert known.is_stray(pid)
+        assert known.judge(pid)
         os.kill(pid, signal.SIGKILL)
     known.end(known.begin(), os.getsid(0), kept=False)
-    assert not known.is_stray(os.getppid())
+    assert not known.judge(os.getppid())
+
+
+def _executing() -> list[str]:
+    """Words of a program that executes itself again without end."""
+    return ["/bin/sh", "-c", 'exec "$0" -c "$1" "$0" "$1"', "/bin/sh", 'exec "$0" -c "$1" "$0" "$1"']
+
+
+def test_one_in_the_middle_of_an_exec_is_never_taken_for_somebody_else() -> None:
+    """It shows no environment for a moment; that is told apart from one that has none."""
+    known = runs()
+    run = known.begin()
+    marked = {**os.environ, "AIOVERSEER_RUN": known.marker.word(run, kept=False)}
+    with subprocess.Popen(_executing(), env=marked) as ours, subprocess.Popen(["sleep", "60"], env={}) as other:
+        known.end(run, None, kept=False)
+        try:
+            seen = {known.judge(ours.pid) for _ in range(20_000)}
+            strangers = {known.judge(other.pid) for _ in range(100)}
+        finally:
+            ours.kill()
+            other.kill()
+    assert seen <= {True, None}
+    assert True in seen
+    assert {False} == strangers - {None}
+
+
+async def test_one_in_the_middle_of_an_exec_is_looked_at_again() -> None:
+    """In the same sweep: the next one may be an hour later."""
+    with subprocess.Popen(["sleep", "60"]) as stray:
+        verdicts = iter([None, None, True, True])
+        asked: list[int] = []
+
+        def judge(pid: int) -> bool | None:
+            if pid != stray.pid:
+                return False
+            asked.append(pid)
+            return next(verdicts, False)
+
+        try:
+            async with limit():
+                assert () == await Sweeper(judge).sweep()
+            assert -signal.SIGKILL == stray.wait(5)
+        finally:
+            stray.kill()
+    assert len(asked) >= 4
+
+
+async def test_one_that_stays_in_the_middle_of_an_exec_holds_a_sweep_up_for_a_moment_only() -> None:
+    """As on a file system that does not answer."""
+    me = os.getpid()
+    async with limit():
+        began = time.monotonic()
+        assert () == await Sweeper(lambda pid: None if pid == me else False).sweep()
+        assert time.monotonic() - began < 1
 
 
 async def test_survivor_that_cannot_be_killed_is_told_on_leaving(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import errno
+import itertools
 import os
 import signal
 import time
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Overseer, Process, Restart, Service, Spec, SpecError, State, Stop, StopFailed
+from aioverseer import Backoff, Overseer, Process, Restart, Service, Spec, SpecError, State, Stop, StopFailed
+from aioverseer.system.clock import LoopClock
 from aioverseer.system.seam import Preparation
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import limit
@@ -208,6 +211,38 @@ async def test_uninterruptible_program_is_named(caplog: pytest.LogCaptureFixture
 
 
 # --- the host
+
+
+class Jumping(LoopClock):
+    """The wall clock is set days ahead and days back, by turns, and always further."""
+
+    def __init__(self) -> None:
+        self._days = itertools.count(1)
+
+    def wall(self) -> datetime.datetime:
+        """Not the time."""
+        days = next(self._days)
+        return super().wall() + datetime.timedelta(days=days if days % 2 else -days)
+
+
+async def test_wall_clock_that_jumps_changes_labels_alone() -> None:
+    """Durations, backoffs, budgets, probes and ladders go by monotonic time."""
+    fails = Restart("on-failure", max_restarts=3, within=60, backoff=Backoff(0.01, 0.01))
+    async with limit(), Overseer(clock=Jumping()) as overseer:
+        overseer.add("fails", "false", restart=fails)
+        deaf = overseer.add("deaf", "sh", "-c", "trap '' TERM; echo up; exec sleep 100", stop=Stop(timeout=0.2))
+        lines = deaf.lines()
+        await deaf.start()
+        await lines.get()
+        failed = await overseer.supervise("fails")
+        assert (State.FATAL, 3) == (failed.state, failed.restarts)
+        began = time.monotonic()
+        stopped = await deaf.stop()
+        assert 0.2 <= time.monotonic() - began < 5
+        assert 0.2 <= stopped.runtime <= time.monotonic() - began + 20
+        assert stopped.started_at is not None
+        assert stopped.stopped_at is not None
+        assert abs(stopped.stopped_at - stopped.started_at) > datetime.timedelta(hours=23)
 
 
 async def test_loop_that_was_blocked_for_long_hurts_nobody() -> None:

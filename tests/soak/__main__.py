@@ -15,7 +15,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent.parent))
 
 from soak.play import soak  # noqa: E402  # found by the lines above
-from torture import WAYS, round_of  # noqa: E402  # as above
+from torture import MECHANISMS, WAYS, round_of  # noqa: E402  # as above
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def torture(words: list[str]) -> int:
         prog="python tests/soak torture", description="However a host ends, nothing is left."
     )
     parser.add_argument("--rounds", type=int, default=100, help="rounds of each (default: 100)")
-    parser.add_argument("--levels", default="basic,guarded,shim,cgroup", help="mechanisms, with commas between")
+    parser.add_argument("--levels", default=",".join(MECHANISMS), help="mechanisms, with commas between")
     parser.add_argument("--loop", default="asyncio", choices=["asyncio", "uvloop"])
     parser.add_argument("--user", default=None, help="who the hosts are; needs root")
     given = parser.parse_args(words)

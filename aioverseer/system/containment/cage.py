@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import functools
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from aioverseer.core.containment import AskedContainment, Containment, Facilities, Survivor, decide
+from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.containment import procfs
@@ -94,12 +96,22 @@ class Cage:
 
         Where there is a cgroup, it returns when that is empty, a second later at most.
         """
+        if (exit.signal is not None or exit.code != 0) and (cause := self._cause(exit)) is not None:
+            exit = dataclasses.replace(exit, cause=cause)
         if self.cgroup is not None:
-            if (exit.signal is not None or exit.code != 0) and self.cgroup.ran_out_of_memory():
-                exit = dataclasses.replace(exit, cause="out of memory")
             await self.cgroup.end()
         self.end()
         return exit
+
+    def _cause(self, exit: Exit) -> str | None:
+        """Return what a failure is due to, where what contains it knows."""
+        if self.shim is not None and (why := self.shim.failure(exit.code)) is not None:
+            return f"it was never run: {why}"
+        if self.cgroup is not None and self.cgroup.ran_out_of_memory():
+            return "out of memory"
+        if self.cgroup is not None and exit.code is not None and not self.cgroup.was_entered():
+            return "it was never run: it could not enter its cgroup"
+        return None
 
     def end(self) -> None:
         """Take note of the end of its leader, or that there is none. Idempotent."""
@@ -148,7 +160,7 @@ async def sweep_strays() -> tuple[Survivor, ...]:
 async def _sweep(known: Runs, mark: int) -> tuple[Survivor, ...]:
     from aioverseer.system.containment.sweep import Sweeper  # noqa: PLC0415  # most hosts never need one
 
-    survivors = await Sweeper(known.is_stray).sweep()
+    survivors = await Sweeper(known.judge).sweep()
     if not survivors:
         known.swept(mark)
     return survivors
@@ -171,7 +183,7 @@ class Cages:
         """
         self.asked: AskedContainment = asked
         self._guarding: Guarding | None = None
-        self._caged = self._guarded = self._shimmed = False
+        self._caged = self._guarded = self._shimmed = self._apart = False
         # A lone Process asks for no more, and need not look for what it does not use.
         self.containment = _basic(proc=procfs.HAS_PROC)
         if asked != "basic":
@@ -183,13 +195,15 @@ class Cages:
 
         found = Facilities(
             proc=procfs.HAS_PROC,
-            guardian=guardian.missing(),
+            guardian=(None if self._guarding is None else self._guarding.failure) or guardian.missing(),
             shim=shims.missing() if self.asked == "strict" else None,
             cgroup=cgroup.tree().missing() if self.asked == "strict" else "none was asked for",
+            pidns=shims.missing_namespace() if self.asked == "pidns" else "none was asked for",
         )
         self.containment = decide(self.asked, found)
         self._caged = self.containment.mechanism == "cgroup"
-        self._shimmed = self.containment.mechanism == "shim"
+        self._shimmed = self.containment.mechanism in ("shim", "pidns")
+        self._apart = self.containment.mechanism == "pidns"
         # What a killed host leaves in its cgroups is the guardian's too.
         self._guarded = self._caged or self.containment.mechanism == "guardian"
         if self._guarded:
@@ -199,9 +213,16 @@ class Cages:
         """Return a cage for one launch; the guardian is armed then, where there is one. Safe to cancel.
 
         Raises:
-            SpawnError: When the limits of the Spec cannot be had.
+            SpawnError: When the limits of the Spec cannot be had, or what it leaves behind cannot be kept.
         """
         kept = spec.leftovers != "kill"
+        if kept and self._apart:
+            raise SpawnError(
+                f"service {spec.id!r} cannot be started with leftovers={spec.leftovers!r}: a pid namespace ends with "
+                'its program, so nothing can be kept; pass leftovers="kill", or another containment',
+                errno=errno.EINVAL,
+                filename=spec.argv[0],
+            )
         table: Table | None = None
         if self._guarded and self._guarding is not None:
             if not self._guarding.armed:
@@ -211,7 +232,7 @@ class Cages:
         if self._shimmed:
             from aioverseer.system.containment.shims import Shim  # noqa: PLC0415  # loaded already
 
-            cage.shim = Shim(keep=kept)
+            cage.shim = Shim("namespace" if self._apart else "keep" if kept else "kill")
         if self._caged or not (spec.memory_max is spec.pids_max is spec.cpu_max is None):
             try:
                 cage.enclose(spec)

@@ -1,8 +1,9 @@
 """cgroups v2: one for each run, below the cgroup of this host, which never moves.
 
 Whoever makes a cgroup here removes it: at the end of its run, or when the launcher is closed; where the host was
-killed, the guardian does. No cgroup is touched that this process has not made, but that ``cgroup.subtree_control`` of
-the host's own one gets a controller when a limit asks for it. ``Files`` is the seam to the kernel.
+killed, the guardian does, or the next host when that was killed too (``abandoned.py``). No other cgroup is touched, but
+that ``cgroup.subtree_control`` of the host's own one gets a controller when a limit asks for it. ``Files`` is the seam
+to the kernel.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from aioverseer.core.cgroup import Limits, counter, home, is_unit
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.spec import Spec
+from aioverseer.system.containment.abandoned import hold, remove_abandoned
 from aioverseer.system.waiting import settle
 
 __all__ = ["Cgroup", "Files", "Tree", "limits_of", "tree"]
@@ -121,7 +123,7 @@ class Tree:
         # Made for this, because the root of all cgroups does not have the files of others.
         path = f"{self.base}/aioverseer-probe-{os.getpid()}"
         try:
-            self.files.make(path)
+            held = _made(self.files, path)
         except OSError as error:
             return f"no cgroup can be made in {self.base!r} ({error.strerror})"
         try:
@@ -130,6 +132,8 @@ class Tree:
             return "this kernel has no cgroup.kill (Linux 5.14)"
         finally:
             self.files.remove(path)
+            os.close(held)
+        remove_abandoned(self.files, self.base)
         return None
 
     def enable(self, spec: Spec, controllers: tuple[str, ...]) -> None:
@@ -198,6 +202,7 @@ class Cgroup:
         self._files = files
         self._kept = kept
         self._there = False
+        self._held = -1
         self.path = path
         self.prefix = ["/bin/sh", "-c", _ENTER, f"{path}/cgroup.procs"]
 
@@ -207,7 +212,7 @@ class Cgroup:
         Raises:
             OSError: When the kernel refuses.
         """
-        self._files.make(self.path)
+        self._held = _made(self._files, self.path)
         self._there = True
         for name, text in limits.files().items():
             self._files.write(f"{self.path}/{name}", text)
@@ -223,6 +228,12 @@ class Cgroup:
         with contextlib.suppress(OSError):
             return self._there and counter(self._files.read(f"{self.path}/memory.events"), "oom_kill") > 0
         return False
+
+    def was_entered(self) -> bool:
+        """Whether anything has ever run in it; True where that is not told."""
+        with contextlib.suppress(OSError):
+            return counter(self._files.read(f"{self.path}/cpu.stat"), "usage_usec") > 0
+        return True
 
     def is_empty(self) -> bool:
         """Whether no living process is in it."""
@@ -243,10 +254,18 @@ class Cgroup:
             pass
         except OSError:  # busy: its members die at this moment, or are kept
             _remaining[self.path] = self
+            if self._kept:
+                self._let_go()  # whoever finds it empty may remove it
             return False
+        self._let_go()
         self._there = False
         _remaining.pop(self.path, None)
         return True
+
+    def _let_go(self) -> None:
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
     async def end(self) -> None:
         """End it, and return when nobody is in it any more, within a second.
@@ -261,6 +280,24 @@ class Cgroup:
 
 _remaining: dict[str, Cgroup] = {}
 """Those that could not be removed at the end of their runs."""
+os.register_at_fork(after_in_child=_remaining.clear)
+
+
+def _made(files: Files, path: str) -> int:
+    """Make a cgroup; return the descriptor that says that its host lives.
+
+    Raises:
+        OSError: When the kernel refuses.
+    """
+    while True:
+        files.make(path)
+        try:
+            return hold(path)
+        except FileNotFoundError:
+            continue  # another host was quicker to look than this one to say that it lives
+        except OSError:
+            files.remove(path)
+            raise
 
 
 def remaining() -> tuple[Cgroup, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import subprocess
@@ -27,6 +28,9 @@ _log = logging.getLogger("aioverseer")
 
 _ARMED_WITHIN = 10.0
 """Seconds for its start, of some ten milliseconds, on a machine that has much to do."""
+
+_PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""What the system has no room for now, it may have room for when the next overseer asks."""
 
 _GONE_WITHIN = 2.0
 """Seconds for its end once it is not needed any more, before it is killed."""
@@ -209,8 +213,9 @@ class Guarding:
         """Need nothing yet.
 
         Args:
-            on_failure: Called when there can be no guardian.
+            on_failure: Called when there can be no guardian; ``failure`` says why.
         """
+        self.failure: str | None = None
         self._on_failure = on_failure
         self._owner: Guardian | None = None
         self._descriptor = -1
@@ -237,7 +242,7 @@ class Guarding:
             try:
                 self._descriptor = owner.acquire()
             except OSError as error:
-                self._fail(f"a guardian could not be started: {error}")
+                self._fail(f"a guardian could not be started: {error}", passing=error.errno in _PASSING)
                 return
             self._owner = owner
         if self._loop is None:
@@ -284,15 +289,17 @@ class Guarding:
                     self._descriptor = owner.replace(self._descriptor)
                 except OSError as error:
                     self._descriptor = -1
-                    self._fail(f"a guardian could not be started: {error}")
+                    self._fail(f"a guardian could not be started: {error}", passing=error.errno in _PASSING)
                     return
                 self._watch(loop)
             case None:
                 pass
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, *, passing: bool = False) -> None:
         _log.warning("%s: if the host is killed by SIGKILL, its programs live on", why)
-        guardian().failure = why
+        self.failure = why
+        if not passing:
+            guardian().failure = why
         self._settle()
         process = self._release()
         if process is not None:

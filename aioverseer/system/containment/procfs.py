@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["HAS_PROC", "command_of", "environment_of", "last_pid", "pids", "state_of"]
+__all__ = ["HAS_PROC", "command_of", "environment_of", "is_between_programs", "last_pid", "pids", "state_of"]
 
 HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/environ")
 """Whether there is a /proc that can be used; not so on macOS."""
 
+_FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END = 6, 23, 47, 48
+"""Places in /proc/PID/stat behind the name, from 0."""
+_KERNEL_THREAD = 0x00200000
 _MOST = 1 << 22
 """Bytes of an environment that are read: the kernel's own limit for arguments and environment is 6 MiB in all."""
 
@@ -57,6 +60,19 @@ def state_of(pid: int) -> str:
     """Return the letter of its state, ``"X"`` when it is gone."""
     fields = _fields(pid)
     return fields[0].decode() if fields else "X"
+
+
+def is_between_programs(pid: int) -> bool:
+    """Return whether one that showed no environment just now was in the middle of an exec, and is to be asked again.
+
+    The kernel tells of the new environment some hundred microseconds after it has taken the old one away.
+    """
+    fields = _fields(pid)
+    if len(fields) <= _ENVIRONMENT_END or fields[0] in (b"Z", b"X") or int(fields[_FLAGS]) & _KERNEL_THREAD:
+        return False
+    code = int(fields[_START_OF_CODE])
+    # Set last. The kernel says 1 to those who may not look.
+    return code == 0 or (code != 1 and fields[_ENVIRONMENT_START] != fields[_ENVIRONMENT_END])
 
 
 def command_of(pid: int) -> str:

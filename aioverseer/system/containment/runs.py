@@ -91,7 +91,7 @@ class Runs:
             if self._ended == self._swept or not procfs.HAS_PROC:
                 return None
             mark, suspects = self._ended, self._suspects()
-        if suspects is None or any(map(self._may_be_stray, suspects)):
+        if suspects is None or any(self.judge(pid) is not False for pid in suspects):
             return mark
         self.swept(mark)
         return None
@@ -113,12 +113,6 @@ class Runs:
         suspects = [pid for pid in range(first + 1, last + 1) if self._spawned.get(pid, -math.inf) < adopted]
         return suspects if len(suspects) <= _FEW else None
 
-    def _may_be_stray(self, pid: int) -> bool:
-        """Return whether it is one, or shows no environment: it may be in the middle of an exec."""
-        if self.is_stray(pid):
-            return True
-        return not procfs.environment_of(pid) and procfs.state_of(pid) not in "ZX"
-
     def swept(self, mark: int) -> None:
         """Take note of a sweep that has found nothing any more."""
         with self._lock:
@@ -126,15 +120,18 @@ class Runs:
             if self._swept == self._ended:
                 self._oldest = None
 
-    def is_stray(self, pid: int) -> bool:
-        """Return whether a process is what an ended run has left behind."""
+    def judge(self, pid: int) -> bool | None:
+        """Return whether a process is what an ended run has left behind; None while it is in the middle of an exec."""
         if pid <= 1 or pid in self._leaders or pid in (os.getpid(), os.getppid()):
             return False
-        found = self.marker.find(procfs.environment_of(pid))
+        environment = procfs.environment_of(pid)
+        found = self.marker.find(environment)
         if found is not None:
             run, kept = found
             return not kept and run not in self._live
-        return bool(self._sessions) and self._is_in_dead_session(pid)
+        if self._sessions and self._is_in_dead_session(pid):
+            return True
+        return None if not environment and procfs.is_between_programs(pid) else False
 
     def _is_in_dead_session(self, pid: int) -> bool:
         try:

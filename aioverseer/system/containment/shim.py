@@ -1,54 +1,175 @@
 """The shim's program: runs one command below itself, and ends with it all that it has started.
 
-Run by itself, ``python -I -S -E shim.py CONTROL KEEP COMMAND...``, and never imported. Orphans among its descendants
-become its children (a subreaper), so when it has no child left, nothing is left. CONTROL is a descriptor: each byte
-from the host is a signal for the command, SIGKILL means all, and its end means that the host is gone.
+Run by itself, ``python -I -S -E shim.py CONTROL WAY COMMAND...``, and never imported. WAY says what becomes of what
+the command has started:
+
+- ``kill``: orphans among its descendants become children of the shim (a subreaper), which ends them behind the command;
+  when it has no child left, nothing is left.
+- ``keep``: they are left alone.
+- ``namespace``: the shim makes a pid namespace and a child that is its first process, and the command is a child of
+  that. The kernel ends all that is in there with its first process, and that one ends with the shim, whatever ends it.
+
+CONTROL is a descriptor: each byte from the host is a signal for the command, SIGKILL means all, and its end means that
+the host is gone. The shim writes there why it could not run the command.
 """
 
 import ctypes
+import functools
 import os
 import resource
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWPID = 0x20000000
+_MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+_MS_REC_SLAVE = 1 << 14 | 1 << 19
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _STOPPED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD}
 _NOT_FOUND = 127
+_BOUND = 1.0
+"""Seconds for the end of what was killed: less than a millisecond, unless it cannot die."""
 
 
 def main() -> None:
     """Run the command to its end, and end as it did."""
-    control, keep, command = int(sys.argv[1]), sys.argv[2] == "keep", sys.argv[3:]
+    control, way, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     host = os.getppid()
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    if prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        os.write(2, b"aioverseer: this system has no subreapers\n")
-        os._exit(_NOT_FOUND)
+    libc = ctypes.CDLL(None, use_errno=True)
     os.set_inheritable(control, False)  # noqa: FBT003  # it takes no keyword
-    wake, news = os.pipe()
-    os.set_blocking(news, False)
     # What the host sends to the group is for the command, which is in it: the shim heeds none of it. The terminal's
     # own stops are left as they are, so that a job that is stopped is stopped as a whole.
     changed = {number: signal.getsignal(number) for number in signal.valid_signals() - _STOPPED}
     for number in changed:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, _nothing)
-    signal.set_wakeup_fd(news, warn_on_full_buffer=False)
+    wake = _wake_ups()
     me = os.getpid()
+    if way == "namespace":
+        _end_as(_in_namespace(command, control, wake, host, changed, libc))
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        _give_up(control, "this system has no subreapers")
     pid = os.fork()
     if pid == 0:
-        _become(command, changed, me, prctl)
+        _become(command, changed, me, libc.prctl)
     try:
-        status = _look_after(pid, control, wake, host)
-        if not keep or status is None:
-            end = _end_all(pid)
+        status = _look_after(pid, control, wake, host, lambda number: os.kill(pid, number))
+        if way != "keep" or status is None:
+            end = _end_all(pid, wake, status)
             status = end if status is None else status
     finally:
         signal.set_wakeup_fd(-1)
     _end_as(status)
+
+
+def _wake_ups() -> int:
+    """Return a pipe that can be read when a child has ended."""
+    wake, news = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(news, False)
+    signal.set_wakeup_fd(news, warn_on_full_buffer=False)
+    return wake
+
+
+def _give_up(control: int, why: str) -> None:
+    os.write(control, why.encode())
+    os._exit(_NOT_FOUND)
+
+
+def _in_namespace(
+    command: list[str],
+    control: int,
+    wake: int,
+    host: int,
+    handlers: Mapping[signal.Signals, object],
+    libc: ctypes.CDLL,
+) -> int:
+    """Run the command in a pid namespace of its own; return its status when all that was in there is gone."""
+    if (refused := _unshare(libc)) is not None:
+        _give_up(control, f"no pid namespace can be made ({refused})")
+    relay, ours = os.pipe()
+    told, tell = os.pipe()
+    init = os.fork()
+    if init == 0:
+        os.close(ours)
+        os.close(told)
+        os.close(control)
+        _be_first(command, relay, tell, handlers, libc)
+    os.close(relay)
+    os.close(tell)
+    status = _look_after(init, control, wake, host, functools.partial(_hand_on, ours))
+    if status is None:
+        os.kill(init, signal.SIGKILL)
+        # It ends when the last one in there has ended.
+        status = os.waitpid(init, 0)[1]
+    # What it tells is the status of the command, or why there is none. Whom it does not tell of was killed with it.
+    said = os.read(told, 4096)
+    if said.startswith(b"!"):
+        _give_up(control, said[1:].decode(errors="replace"))
+    return int(said) if said else status
+
+
+def _hand_on(pipe: int, number: int) -> None:
+    try:
+        os.write(pipe, bytes([number]))
+    except BrokenPipeError:
+        return  # it has ended, which is about to be told
+
+
+def _unshare(libc: ctypes.CDLL) -> str | None:
+    """Have the next child be the first process of a new namespace; return why that cannot be."""
+    if libc.unshare(_CLONE_NEWPID) == 0:
+        return None
+    # Who has not the rights of root has them in a user namespace of its own, in which nobody is anybody else.
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWPID) != 0:
+        return os.strerror(ctypes.get_errno())
+    try:
+        for name, text in ("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1"):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    except OSError as error:
+        return f"{error.filename or 'its user namespace'}: {error.strerror}"
+    return None
+
+
+def _be_first(
+    command: list[str], relay: int, tell: int, handlers: Mapping[signal.Signals, object], libc: ctypes.CDLL
+) -> None:
+    """Be the first process of a namespace, until the command has ended or the shim has."""
+    # Should the shim have ended before this, its end of the pipe tells.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if (
+        libc.unshare(_CLONE_NEWNS) != 0
+        or libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None) != 0
+        or libc.mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC, None) != 0
+    ):
+        # With the /proc of the host a program would see others under its own number.
+        os.write(tell, f"!no /proc can be mounted in a pid namespace ({os.strerror(ctypes.get_errno())})".encode())
+        os._exit(_NOT_FOUND)
+    wake = _wake_ups()
+    pid = os.fork()
+    if pid == 0:
+        _become(command, handlers, os.getppid(), libc.prctl)
+    poll = select.poll()
+    poll.register(relay, select.POLLIN)
+    poll.register(wake, select.POLLIN)
+    while (status := _reap(pid)) is None:
+        for ready, _ in poll.poll():
+            if ready == wake:
+                os.read(wake, 4096)
+            elif not (word := os.read(relay, 64)):
+                os._exit(_NOT_FOUND)
+            else:
+                for number in word:
+                    os.kill(pid, number)
+    os.write(tell, str(status).encode())
+    os._exit(0)
 
 
 def _nothing(_number: int, _frame: object) -> None:
@@ -75,8 +196,8 @@ def _become(
     os._exit(_NOT_FOUND)
 
 
-def _look_after(pid: int, control: int, wake: int, host: int) -> int | None:
-    """Return the status of the command at its end, or None when all is to be ended."""
+def _look_after(pid: int, control: int, wake: int, host: int, send: Callable[[int], object]) -> int | None:
+    """Return the status of a child at its end, or None when all is to be ended; hand on what the host sends."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake, select.POLLIN)
@@ -102,7 +223,7 @@ def _look_after(pid: int, control: int, wake: int, host: int) -> int | None:
                 if not word or signal.SIGKILL in word:
                     return None
                 for number in word:
-                    os.kill(pid, number)
+                    send(number)
 
 
 def _reap(pid: int) -> int | None:
@@ -116,9 +237,15 @@ def _reap(pid: int) -> int | None:
     return found
 
 
-def _end_all(pid: int) -> int:
-    """Kill children until there is none: those of a killed one become ours. Return the status of the command."""
-    found = signal.SIGKILL.value
+def _end_all(pid: int, wake: int, status: int | None) -> int:
+    """Kill children until there is none: those of a killed one become ours. Return the status of the command.
+
+    Once the command has ended, one that does not end, as it may not be killed or is in an uninterruptible sleep, is
+    waited for as long as others end and a second more; then it is the host that names it.
+    """
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    deadline = time.monotonic() + _BOUND
     while True:
         for child in _children():
             try:
@@ -126,11 +253,19 @@ def _end_all(pid: int) -> int:
             except OSError:
                 continue
         try:
-            ended, status = os.waitpid(-1, 0)
+            ended, found = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return found
-        if ended == pid:
-            found = status
+            return signal.SIGKILL.value if status is None else status
+        if ended:
+            deadline = time.monotonic() + _BOUND
+            if ended == pid:
+                status = found
+            continue
+        left = deadline - time.monotonic()
+        if status is not None and left <= 0:
+            return status
+        if poll.poll(None if status is None else left * 1000):
+            os.read(wake, 4096)
 
 
 def _children() -> list[int]:

@@ -1,20 +1,34 @@
-"""The shim, as its host sees it: words before the command, and a pipe for what signals cannot say.
+"""The shim, as its host sees it: words before the command, and a pair of sockets for what signals cannot say.
 
 What it does is in ``shim.py``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import importlib.util
 import os
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
+from typing import Literal, TypeAlias
 
-__all__ = ["Shim", "missing"]
+__all__ = ["Shim", "Way", "missing", "missing_namespace"]
 
 _PROGRAM = Path(__file__).with_name("shim.py")
+
+_NOT_RUN = 127
+"""Exit code of a shim that could not run its command."""
+
+_TRIED_WITHIN = 10.0
+"""Seconds for a try that takes some thirty milliseconds, on a machine that has much to do."""
+
+Way: TypeAlias = Literal["kill", "keep", "namespace"]
+"""What becomes of what the command has started; see ``shim.py``."""
 
 
 def missing() -> str | None:
@@ -31,23 +45,51 @@ def missing() -> str | None:
     return None
 
 
+def missing_namespace() -> str | None:
+    """Return why there can be no pid namespace; None when there can. The first call waits for a try."""
+    return missing() or _tried()
+
+
+@functools.cache
+def _tried() -> str | None:
+    # Capabilities, limits, seccomp and the mount of /proc decide it together: only a try tells.
+    shim = Shim("namespace")
+    try:
+        done = subprocess.run(
+            [*shim.prefix, "/bin/sh", "-c", ":"],
+            pass_fds=shim.pass_fds,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_TRIED_WITHIN,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"a shim in a pid namespace cannot be tried: {error}"
+    else:
+        if done.returncode == 0:
+            return None
+        return shim.failure(done.returncode) or f"a shim in a pid namespace exits with code {done.returncode}"
+    finally:
+        shim.close()
+
+
 class Shim:
     """One shim."""
 
-    def __init__(self, *, keep: bool) -> None:
-        """Open its pipe.
+    def __init__(self, way: Way) -> None:
+        """Open its sockets.
 
         Args:
-            keep: Whether it is to leave alone what the command leaves behind.
+            way: What becomes of what the command has started.
         """
-        self._theirs, self._ours = os.pipe()
+        self._theirs, self._ours = (end.detach() for end in socket.socketpair())
         os.set_blocking(self._ours, False)
         self.pass_fds = (self._theirs,)
-        keeping = "keep" if keep else "kill"
-        self.prefix = [sys.executable, "-I", "-S", "-E", str(_PROGRAM), str(self._theirs), keeping]
+        self.prefix = [sys.executable, "-I", "-S", "-E", str(_PROGRAM), str(self._theirs), way]
 
     def adopted(self) -> None:
-        """It was spawned: let go of its end of the pipe."""
+        """It was spawned: let go of its end."""
         if self._theirs >= 0:
             os.close(self._theirs)
             self._theirs = -1
@@ -75,8 +117,19 @@ class Shim:
             raise ProcessLookupError(errno.ESRCH, "the shim has ended") from None
         return True
 
+    def failure(self, code: int | None) -> str | None:
+        """Return why it has not run its command; None when it has.
+
+        Args:
+            code: Its exit code.
+        """
+        if code == _NOT_RUN and self._ours >= 0:
+            with contextlib.suppress(OSError):
+                return os.read(self._ours, 4096).decode(errors="replace") or None
+        return None
+
     def close(self) -> None:
-        """Let go of the pipe, which ends it where it still lives. Idempotent."""
+        """Let go of both ends, which ends it where it still lives. Idempotent."""
         self.adopted()
         if self._ours >= 0:
             os.close(self._ours)

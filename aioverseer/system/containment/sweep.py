@@ -21,6 +21,9 @@ __all__ = ["Sweeper"]
 _SLICE = 32
 """Processes that are looked at in one turn of the event loop, about 0.3 ms: less than a spawn."""
 
+_EXEC = 0.05
+"""Seconds for which one in the middle of an exec is looked at again: it takes some hundred microseconds."""
+
 _BOUND = 1.0
 """Seconds that a sweep may take: for one that forks faster than it is found, or that cannot die."""
 
@@ -34,14 +37,14 @@ class _Stray:
 class Sweeper:
     """Sweeps for whoever asks."""
 
-    def __init__(self, is_stray: Callable[[int], bool]) -> None:
+    def __init__(self, judge: Callable[[int], bool | None]) -> None:
         """Make a sweeper that has nothing to do.
 
         Args:
-            is_stray: Whether the process of this number is to be killed. Asked twice for each, the second time with
-                a hold on it.
+            judge: Whether the process of this number is to be killed; None while that cannot be told. Asked twice for
+                each, the second time with a hold on it.
         """
-        self._is_stray = is_stray
+        self._judge = judge
 
     async def sweep(self) -> tuple[Survivor, ...]:
         """Kill all strays and wait for their ends, for a second at most; return those that are still there.
@@ -53,13 +56,23 @@ class Sweeper:
         found: list[_Stray] = []
         while True:
             fresh: list[_Stray] = []
+            unclear: list[int] = []
             try:
-                for held in _held(self._is_stray):
+                for held in _held(procfs.pids(), self._judge, unclear):
                     if held is None:
                         await asyncio.sleep(0)
                     else:
                         fresh.append(held)
                         _kill(held)
+                # The kernel tells of the end of an exec to nobody.
+                patience = loop.time() + _EXEC
+                while unclear and loop.time() < patience:
+                    await asyncio.sleep(0)
+                    again, unclear = unclear, []
+                    for held in _held(again, self._judge, unclear):
+                        if held is not None:
+                            fresh.append(held)
+                            _kill(held)
                 for stray in fresh:
                     await _gone(stray, deadline)
             finally:
@@ -71,32 +84,34 @@ class Sweeper:
             if not found or loop.time() >= deadline:
                 break
         return tuple(
-            Survivor(pid=stray.pid, command=procfs.command_of(stray.pid))
-            for stray in found
-            if self._is_stray(stray.pid)
+            Survivor(pid=stray.pid, command=procfs.command_of(stray.pid)) for stray in found if self._judge(stray.pid)
         )
 
 
-def _held(is_stray: Callable[[int], bool]) -> Iterator[_Stray | None]:
-    """Yield each stray with a hold on it, and None where others may have their turn."""
-    for place, pid in enumerate(procfs.pids()):
+def _held(pids: list[int], judge: Callable[[int], bool | None], unclear: list[int]) -> Iterator[_Stray | None]:
+    """Yield each stray with a hold on it, and None where others may have their turn; note those that are unclear."""
+    for place, pid in enumerate(pids):
         if place % _SLICE == _SLICE - 1:
             yield None
-        if not is_stray(pid):
+        if not (verdict := judge(pid)):
+            if verdict is None:
+                unclear.append(pid)
             continue
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
         except (OSError, AttributeError):  # forbidden in this container, or no such call
-            if is_stray(pid):
+            if judge(pid):
                 yield _Stray(pid, None)
             continue
         # Between the look and the hold its number could have been given away.
-        if is_stray(pid):
+        if verdict := judge(pid):
             yield _Stray(pid, pidfd)
-        else:
-            os.close(pidfd)
+            continue
+        os.close(pidfd)
+        if verdict is None:
+            unclear.append(pid)
 
 
 def _kill(stray: _Stray) -> None:

@@ -21,6 +21,9 @@ else:
 _ENTRY = struct.Struct("=qqq")
 _BORN = 19
 """Place of the time of birth in /proc/PID/stat behind the name, from 0."""
+_FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END = 6, 23, 47, 48
+"""Other places there."""
+_KERNEL_THREAD = 0x00200000
 _BOUND = 3.0
 """Seconds for all sweeps."""
 
@@ -165,27 +168,22 @@ def _held(pid: int) -> int | None:
 
 
 def _sweep(mark: bytes, sessions: frozenset[int]) -> bool:
-    """Kill whoever bears the mark or lives in one of the sessions; return whether there was anybody."""
+    """Kill whoever bears the mark or lives in one of the sessions; return whether somebody may have."""
     killed: list[int] = []
+    unclear = False
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if not name.isdecimal() or int(name) in (0, 1, os.getpid()) or not _is_ours(int(name), mark, sessions):
+        if not name.isdecimal() or int(name) in (0, 1, os.getpid()):
             continue
-        pidfd = _held(int(name))
-        # Once more, with a hold on it: its number could have been given away in between.
-        if _is_ours(int(name), mark, sessions):
-            try:
-                if pidfd is None:
-                    os.kill(int(name), signal.SIGKILL)
-                else:
-                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            except OSError:
-                pass
-            else:
-                if pidfd is not None:
-                    killed.append(pidfd)
-                    continue
-        if pidfd is not None:
-            os.close(pidfd)
+        verdict = _judge(int(name), mark, sessions)
+        if verdict:
+            pidfd = _held(int(name))
+            # Once more, with a hold on it: its number could have been given away in between.
+            verdict = _judge(int(name), mark, sessions)
+            if verdict and _kill(int(name), pidfd) and pidfd is not None:
+                killed.append(pidfd)
+            elif pidfd is not None:
+                os.close(pidfd)
+        unclear = unclear or verdict is None
     # Their ends are waited for, so that the next look finds only whom this one has not.
     deadline = time.monotonic() + 0.2
     for pidfd in killed:
@@ -193,19 +191,40 @@ def _sweep(mark: bytes, sessions: frozenset[int]) -> bool:
         poll.register(pidfd, select.POLLIN)
         poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
         os.close(pidfd)
-    return bool(killed)
+    return bool(killed) or unclear
 
 
-def _is_ours(pid: int, mark: bytes, sessions: frozenset[int]) -> bool:
-    if mark in _read(f"/proc/{pid}/environ"):
-        return True
+def _kill(pid: int, pidfd: int | None) -> bool:
     try:
-        if os.getsid(pid) not in sessions:
-            return False
+        if pidfd is None:
+            os.kill(pid, signal.SIGKILL)
+        else:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except OSError:
         return False
-    fields = _fields(pid)
-    return bool(fields) and fields[0] not in (b"Z", b"X")
+    return True
+
+
+def _judge(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
+    """Whether it bears the mark or lives in one of the sessions; None while it is in the middle of an exec."""
+    environment = _read(f"/proc/{pid}/environ")
+    if mark in environment:
+        return True
+    try:
+        if os.getsid(pid) in sessions:
+            fields = _fields(pid)
+            return bool(fields) and fields[0] not in (b"Z", b"X")
+    except OSError:
+        return False
+    return None if not environment and _is_between_programs(_fields(pid)) else False
+
+
+def _is_between_programs(fields: list[bytes]) -> bool:
+    """See ``procfs.is_between_programs``."""
+    if len(fields) <= _ENVIRONMENT_END or fields[0] in (b"Z", b"X") or int(fields[_FLAGS]) & _KERNEL_THREAD:
+        return False
+    code = int(fields[_START_OF_CODE])
+    return code == 0 or (code != 1 and fields[_ENVIRONMENT_START] != fields[_ENVIRONMENT_END])
 
 
 if __name__ == "__main__":
