@@ -419,6 +419,10 @@ class ThreadedOverseer:
         """Return everything known about a service."""
         return self[id].status()
 
+    def why(self) -> dict[str, Why]:
+        """Return why each service is in its state, and what comes next; see ``Overseer.why``."""
+        return self._loop.ask(self._overseer.why)
+
     def to_json(self, id: str) -> dict[str, Any]:
         """Return everything known about a service as JSON values."""
         return self[id].status().to_json()

@@ -135,12 +135,14 @@ class Fact:
         started: Whether a program of it has been started since it was last started.
         readied: Whether it has been ready since then.
         success: Whether it has finished by itself, as a success.
+        stuck: Whether its program is still there after its whole ladder, so that nothing is to be expected of it.
     """
 
     state: State
     started: bool = False
     readied: bool = False
     success: bool = False
+    stuck: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -271,7 +273,7 @@ def _came_true(until: Until, fact: Fact) -> bool | None:
             came = fact.success
     if came:
         return True
-    return False if fact.state.is_final else None
+    return False if fact.state.is_final or fact.stuck else None
 
 
 def _circle(before: Mapping[str, list[str]]) -> list[str]:

@@ -73,6 +73,11 @@ class Care:
         self._begun = False
 
     @property
+    def readiness(self) -> str:
+        """What it waits for to be ready, as words behind "waits for"; empty when it does not."""
+        return "" if self._prober.ready or not self._begun else str(self._prober.probe)
+
+    @property
     def news(self) -> str:
         """What it waits for, whether it is alive, and what it says of itself, as the end of a sentence."""
         parts: list[str] = []
