@@ -23,8 +23,9 @@ class Awaited:
 
     Attributes:
         kind: ``"service"``: another one, which is not where ``after`` wants it to be. ``"group"``: its group, which
-            starts it again. ``"breaker"``: its turn, see ``Overseer(restart_rate=...)``. ``"readiness"``: its program, to be
-            ready. ``"program"``: its program, to end. ``"stop"``: another one, which ends before this one is stopped.
+            starts it again. ``"breaker"``: its turn, see ``Overseer(restart_rate=...)``. ``"readiness"``: its program,
+            to be ready. ``"program"``: its program, to end. ``"stop"``: another one, which ends before this one is
+            stopped.
         name: The service or the group, where it is one.
         text: What that is, as words of a sentence behind "waits for".
         due_in: Seconds until it comes at the latest, or until something is done about it; None when that is not known.

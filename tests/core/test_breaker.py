@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,18 +90,25 @@ def test_never_more_than_the_rate_allows_nobody_overtaken_nobody_lost(
             restarts.append(now)
         assert due is None or now < due or restarts[-1] == now  # who is told a time is not disappointed
 
-    does: dict[str, Callable[[str], object]] = {
-        "leave": lambda id: (breaker.leave(id), id in queue and queue.remove(id)),
-        "ask": lambda id: restarts.append(now) if breaker.ask(id, now) else id in queue or queue.append(id),
-        "sleep": lambda _: take(),
-        "until due": lambda _: take(),
-    }
     for step, value in steps:
-        if step == "sleep":
-            now += value
-        elif step == "until due":
-            now = max(now, breaker.next_due() or now)
-        does[step](str(value))
+        id = str(value)
+        match step:
+            case "ask" if breaker.ask(id, now):
+                assert not queue
+                restarts.append(now)
+            case "ask" if id not in queue:
+                queue.append(id)
+            case "leave":
+                breaker.leave(id)
+                queue = [other for other in queue if other != id]
+            case "sleep":
+                now += value
+                take()
+            case "until due":
+                now = max(now, breaker.next_due() or now)
+                take()
+            case _:
+                pass
         assert (len(queue), [id in breaker for id in queue]) == (len(breaker), [True] * len(queue))
     for first, start in enumerate(restarts):
         for last in range(first, len(restarts)):
