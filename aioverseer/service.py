@@ -347,6 +347,8 @@ class Service:
 
         Raises:
             NotReady: When it ends for good, or is stopped, without having become ready; with the last lines.
+            StopFailed: At once when its earlier program is still there after the whole ladder. It stays wanted: should
+                that end after all, a new run follows.
         """
         self._check_start()
         if self.state is State.RUNNING:
@@ -364,6 +366,7 @@ class Service:
 
         Raises:
             NotReady: When it ends for good, or is stopped, without having become ready.
+            StopFailed: As in ``start``.
         """
         self._check_start()
         began = not self.state.is_live
