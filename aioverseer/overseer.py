@@ -886,37 +886,48 @@ class Overseer:
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.
 
-        News of their log files come in between, with ``kind="log"``, of their health, with ``kind="health"``, and of
-        what they have left behind, with ``kind="leftovers"``.
+        Other news come in between: see ``Event.kind``.
 
         It begins with the first one after this call, and ends when the overseer is left.
 
         Args:
-            since: Begin behind the event of this number instead, as far as it is remembered (10,000 events).
+            since: Begin behind the event of this number instead, as far as it is remembered (10,000 events): what is
+                not any more is told by ``Event.missed`` of the first one. 0 is from the beginning.
 
         Raises:
             OverseerError: On another event loop than the one on which the overseer is used.
+            SpecError: When there was no such number yet: numbers begin anew with each Overseer.
         """
         if self._task is not None:
             self.check()
-        return EventStream(self._journal, after=self._journal.seq if since is None else since)
+        last = self._journal.seq
+        if since is not None and (not isinstance(since, int) or isinstance(since, bool) or not 0 <= since <= last):
+            raise SpecError(
+                f"since={since!r} is the number of no event: pass 0 for all, or that of one that has been (the last is "
+                f"{last})",
+                option="since",
+                value=since,
+            )
+        return EventStream(self._journal, after=last if since is None else since)
 
-    def record(self, path: str | PathLike) -> Recorder:
+    def record(self, path: str | PathLike, *, since: int | None = None) -> Recorder:
         """Append every event from now on to a file, as lines of JSON; see ``Event.to_json``.
 
-        A thread writes them. What cannot be written is counted, never waited for. When the overseer is left, all of
-        them are in the file.
+        A thread writes them, whole lines only. What cannot be written is counted, never waited for, and missing from
+        the numbers in the file. When the overseer is left, all others are in it.
 
         Args:
             path: The file; it is made when it is not there.
+            since: Begin behind the event of this number instead; see ``events``.
 
         Raises:
             OverseerError: Outside of the ``async with`` block.
+            SpecError: As ``events``.
         """
         self.check(starting=True)
         from aioverseer.recorder import Recorder  # noqa: PLC0415  # most hosts record nothing
 
-        recorder = Recorder(path, self.events())
+        recorder = Recorder(path, self.events(since=since))
         self._recorders.append(recorder)
         return recorder
 

@@ -455,11 +455,11 @@ class ThreadedOverseer:
         """Return the transitions of all services as an iterator; see ``Overseer.events``."""
         return ThreadedEvents(self._loop, self._loop.ask(lambda: self._overseer.events(since=since)))
 
-    def record(self, path: str | os.PathLike[str]) -> None:
+    def record(self, path: str | os.PathLike[str], *, since: int | None = None) -> None:
         """Append every event from now on to a file, as lines of JSON; see ``Overseer.record``."""
 
         async def record() -> None:
-            self._overseer.record(path)
+            self._overseer.record(path, since=since)
 
         self._loop.run(record)
 
