@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -36,7 +37,7 @@ from aioverseer.core.containment import Survivor
 from aioverseer.core.probes import Probe
 from aioverseer.system import notify
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
-from helpers import child, limit
+from helpers import child, limit, opened
 
 SLEEP = "import time\ntime.sleep(100)\n"
 NOTIFY = """
@@ -201,10 +202,10 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
 
 async def test_a_command_is_asked_until_it_exits_with_0(tmp_path: Path) -> None:
     """In the folder and the environment of the program."""
-    code = "import time\ntime.sleep(0.1)\nopen('up', 'w')\n" + SLEEP
-    probe = ready.command("sh", "-c", 'test "$MINE" = 1 && test -f up')
-    async with running(code, cwd=tmp_path, extra_env={"MINE": "1"}, ready=probe):
-        assert (tmp_path / "up").exists()
+    # It says no, and makes what it asks for.
+    probe = ready.command("sh", "-c", 'test "$MINE" = 1 && { test -f up || { echo no > up; exit 1; }; }')
+    async with running(SLEEP, cwd=tmp_path, extra_env={"MINE": "1"}, ready=probe):
+        assert "no\n" == (tmp_path / "up").read_text()
 
 
 async def test_what_a_command_says_last_is_told() -> None:
@@ -679,6 +680,30 @@ async def test_attempts_that_hang_are_cut_and_made_again() -> None:
         await web.stop()
         with pytest.raises(NotReady):
             await starting
+
+
+async def test_an_attempt_that_cannot_be_cancelled_is_told_and_not_made_twice() -> None:
+    """It is the affair of ready_timeout; once it has ended, it is asked again."""
+    calls = 0
+    let_go = asyncio.Event()
+
+    async def look() -> None:
+        nonlocal calls
+        calls += 1
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    async with opened(let_go), scripted(FakeChild()) as (overseer, clock, _):
+        web = overseer.add("web", "web", ready=ready.check(look), ready_timeout=1000)
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(100)
+        assert 1 == calls
+        assert "check look: no answer within 5 s, and it goes on although it was cancelled" in str(web.why())
+        let_go.set()
+        await clock.advance(3)
+        await starting
+        assert 2 == calls
 
 
 async def test_no_probe_asks_once_the_answer_is_known() -> None:
