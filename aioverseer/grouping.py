@@ -12,7 +12,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aioverseer.core.clock import Clock, Rng, Timer
 from aioverseer.core.errors import GaveUp, SpecError
@@ -25,6 +25,9 @@ from aioverseer.core.status import last_lines
 from aioverseer.core.supervision import Dismissed, Halted, Resumed
 from aioverseer.ordering import Ordering
 from aioverseer.service import Service
+
+if TYPE_CHECKING:
+    from aioverseer.core.why import Awaited
 
 __all__ = ["Grouping", "Host"]
 
@@ -237,6 +240,21 @@ class Grouping:
         )
         if verdict is not None:
             self._pending.append(("" if is_group else name, verdict))
+
+    def awaited(self, id: str) -> list[Awaited]:
+        """Return what a member waits for that its group has ended, or holds down, to start it again."""
+        from aioverseer.core.why import Awaited  # noqa: PLC0415  # most hosts never ask
+
+        service, name = self._services[id], self.groups.home(id)
+        round = next((round for round in self._rounds if id in round.anew), None)
+        if name is None or round is None or not service.is_halted:
+            return []
+        text, due_in = f"group {name!r} to start it again", None
+        if not round.is_starting:
+            due_in = max(0.0, round.due - self._host.clock.now())
+        if round.current not in (None, id):
+            text += f", once {round.current!r} is {'running' if round.is_starting else 'ended'}"
+        return [Awaited(kind="group", name=name, text=text, due_in=due_in)]
 
     # What is done.
 

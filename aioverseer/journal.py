@@ -26,10 +26,15 @@ class Journal:
         seq: Number of the last event; 0 when there was none yet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int | None = None) -> None:
+        """Begin empty.
+
+        Args:
+            size: Events that are kept; None is ``JOURNAL_SIZE``.
+        """
         self.seq = 0
         self.ended = False
-        self._notes: deque[Note] = deque(maxlen=JOURNAL_SIZE)
+        self._notes: deque[Note] = deque(maxlen=JOURNAL_SIZE if size is None else size)
         self._watchers: Watchers[Journal] = Watchers()
 
     def append(self, note: Note) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from aioverseer.core.errors import NotReady, SpecError
 from aioverseer.core.machine import Report
@@ -18,6 +19,9 @@ from aioverseer.core.state import State
 from aioverseer.core.supervision import Barred as StartBarred
 from aioverseer.core.supervision import Released, RestartAsked, StartHeld
 from aioverseer.service import Service
+
+if TYPE_CHECKING:
+    from aioverseer.core.why import Awaited
 
 __all__ = ["Ordering"]
 
@@ -56,6 +60,14 @@ class Ordering:
     def needs(self) -> dict[str, list[str]]:
         """Return whom each service waits for, by name."""
         return {id: [edge.name for edge in edges] for id, edges in self._edges.items()}
+
+    def awaited(self, id: str) -> list[Awaited]:
+        """Return those that a service which is held waits for."""
+        from aioverseer.core.why import Awaited  # noqa: PLC0415  # most hosts never ask
+
+        verdict = self.verdict(id)
+        edges = verdict.edges if isinstance(verdict, Wait) else ()
+        return [Awaited(kind="service", name=edge.name, text=str(edge)) for edge in edges]
 
     def verdict(self, id: str) -> Verdict:
         """Return whether a service could be started now, if a set were."""

@@ -8,7 +8,6 @@ the news of all.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import logging
 import signal as signals
@@ -31,7 +30,7 @@ from aioverseer.core.errors import (
     StopFailed,
     UnknownService,
 )
-from aioverseer.core.events import Kind, Note, StopOutcome, StopReport
+from aioverseer.core.events import Kind, Note, StopReport
 from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.machine import Report
 from aioverseer.core.restart import Restart
@@ -39,9 +38,11 @@ from aioverseer.core.run import StartAsked, StopAsked
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, Status, last_lines
+from aioverseer.core.supervision import Admitted
 from aioverseer.journal import EventStream, Journal
 from aioverseer.output import Logs, Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.service import Service
+from aioverseer.service import Turns as Breaker
 from aioverseer.system.clock import steady
 from aioverseer.system.descriptors import DescriptorLimit, fitting
 from aioverseer.system.host_signals import HostSignals
@@ -51,6 +52,7 @@ from aioverseer.system.waiting import Watchers, settle, settle_work
 
 if TYPE_CHECKING:
     from aioverseer.core.groups import AutoShutdown, Group, OnGiveUp, Strategy
+    from aioverseer.core.why import Awaited, Why
     from aioverseer.grouping import Grouping
     from aioverseer.recorder import Recorder
     from aioverseer.system.members import MemberLauncher
@@ -79,6 +81,7 @@ class Overseer:
         clock: Where time comes from.
         rng: Where the chance in backoff delays comes from.
         launcher: What starts programs.
+        turns: The breaker for restart storms; None where there is none.
         received_signal: The last signal that the host received, with ``handle_signals``; else None.
     """
 
@@ -91,6 +94,7 @@ class Overseer:
         rng: Rng | None = None,
         launcher: Launcher | None = None,
         shutdown_timeout: float | None = None,
+        restart_rate: float | None = None,
         raise_fd_limit: bool = False,
         log: Log | Iterable[Log] | None = None,
         containment: AskedContainment = "auto",
@@ -108,6 +112,9 @@ class Overseer:
             launcher: What starts programs; by default the operating system.
             shutdown_timeout: Seconds that leaving and ``stop_all`` may take before everything left is killed; None
                 leaves that to the ladders.
+            restart_rate: Restarts a second that all services together may have after their backoffs: those of one
+                second may come at once, the others wait for their turns in ``backoff``, first come, first served. None
+                is no limit. A restart that somebody asks for does not wait, and is not counted.
             raise_fd_limit: Whether the limit of open descriptors (``ulimit -n``) is raised to the hardest allowed while
                 this is in use; a service needs up to five. Programs inherit it, unless their ``rlimits`` say otherwise.
             log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
@@ -116,7 +123,8 @@ class Overseer:
                 A ``launcher`` that was given has its own.
 
         Raises:
-            SpecError: When ``shutdown_timeout`` is no time, ``log`` is no log, or ``containment`` is no level.
+            SpecError: When ``shutdown_timeout`` is no time, ``restart_rate`` is no rate, ``log`` is no log, or
+                ``containment`` is no level.
             ContainmentError: When ``"strict"`` cannot be had.
         """
         if shutdown_timeout is not None and not shutdown_timeout >= 0:
@@ -140,12 +148,26 @@ class Overseer:
         self._waiting: set[Subscription] = set()
         self.log_files = Logs(as_logs(log, owner=f"overseer {name!r}") or (), name=name, on_news=self._on_log_news)
         self.received_signal: signals.Signals | None = None
-        self._shutdown_timeout = shutdown_timeout
         self._services: dict[str, Service] = {}
         self._live: set[str] = set()
         from aioverseer.ordering import Ordering  # noqa: PLC0415  # who has no overseer yet imports it for nothing
+        from aioverseer.stopping import Stopping  # noqa: PLC0415  # as above
 
         self._ordering = Ordering(self._services)
+        self._stopping = Stopping(
+            self._services,
+            self._live,
+            self._ordering,
+            clock=self.clock,
+            timeout=shutdown_timeout,
+            tell=self.hear_news,
+        )
+        self.turns: Breaker | None = None
+        if restart_rate is not None:
+            from aioverseer.core.breaker import check_rate  # noqa: PLC0415  # few hosts have a breaker
+            from aioverseer.turns import Turns  # noqa: PLC0415  # as above
+
+            self.turns = Turns(check_rate(restart_rate), clock=self.clock, admit=self._admit)
         self._grouping: Grouping | None = None
         self._stops = 0
         self._signalled_at = 0.0
@@ -295,7 +317,7 @@ class Overseer:
             default=0.0,
         )
         # One behind the other at worst: each waits for the one before.
-        levels = len(self._stop_levels()) if any(service.spec.after for service in self._services.values()) else 1
+        levels = len(self._stopping.levels()) if any(service.spec.after for service in self._services.values()) else 1
         # In real time: it has to end although a clock stands still.
         cancelled = await settle(task, within=longest * levels + _MARGIN)
         if not task.done():
@@ -641,6 +663,10 @@ class Overseer:
         """Return everything known about a service."""
         return self[id].status()
 
+    def why(self) -> dict[str, Why]:
+        """Return why each service is in its state, what it waits for, and what comes next, by name; see ``Why``."""
+        return {id: self._services[id].why() for id in self.list_all()}
+
     def to_json(self, id: str) -> dict[str, Any]:
         """Return everything known about a service as JSON values; see ``Status.to_json``."""
         return self[id].status().to_json()
@@ -654,6 +680,7 @@ class Overseer:
         Raises:
             UnknownService: When there is none of this name.
             OverseerError: Outside of the ``async with`` block, or on another event loop.
+            StopFailed: At once when its program is still there after the whole ladder, as its end may never come.
         """
         service = self[id]
         self.check(starting=True)
@@ -678,6 +705,7 @@ class Overseer:
         Raises:
             NotReady: At once when one has ended without having become ready, or cannot be started as one that it needs
                 has not; the others go on.
+            StopFailed: At once when the earlier program of one is still there after its whole ladder.
             SpecError: When one waits for a service that there is not; nothing is started then.
             DependencyCycle: When services wait for each other in a circle; nothing is started then.
         """
@@ -690,14 +718,17 @@ class Overseer:
                 service.post(StartAsked())
         waiting = {service.id: service for service in services if service.state is not State.RUNNING}
         try:
+            for service in services:
+                if service.is_stuck:
+                    await service.ready()
             while waiting:
                 event = await anext(events)
-                if event.id not in waiting or event.kind != "state":
+                if event.id not in waiting or event.kind not in ("state", "stop"):
                     continue
                 if event.state is State.RUNNING:
                     del waiting[event.id]
-                elif event.state.is_final:
-                    # It ended, so this raises what its own start would have raised.
+                elif event.state.is_final or waiting[event.id].is_stuck:
+                    # It ended, or never will, so this raises what its own start would have raised.
                     await waiting[event.id].ready()
         except asyncio.CancelledError:
             await self._undo(began)
@@ -779,7 +810,7 @@ class Overseer:
             kill: Whether to take the last step, SIGKILL, at once.
         """
         self.check()
-        if kill or len(self._stop_levels()) <= 1:
+        if kill or len(self._stopping.levels()) <= 1:
             return await self._stop_everything(kill=kill)  # all of them are asked before it waits
         stopped: asyncio.Future[StopReport] = asyncio.get_running_loop().create_future()
 
@@ -807,50 +838,10 @@ class Overseer:
 
     async def _stop_all_levels(self, *, kill: bool) -> StopReport:
         self._stops += 1
-        asked = self.clock.now()
-        levels = [sorted(self._live)] if kill else self._stop_levels()
-        outcomes: dict[str, StopOutcome] = {}
-        for number, level in enumerate(levels):
-            seconds: float | None = None
-            if self._shutdown_timeout is not None and not kill:
-                left = max(0.0, asked + self._shutdown_timeout - self.clock.now())
-                seconds = left / (len(levels) - number)
-            outcomes |= await self._stop_level(level, kill=kill, within=seconds)
-        return StopReport(outcomes=outcomes)
+        return await self._stopping.stop(kill=kill)
 
     async def _stop_in_order(self) -> None:
         await self._stop_everything(kill=False)
-
-    def _stop_levels(self) -> list[list[str]]:
-        """Return the live services in the order of their stop; what waits to start is stopped with the first."""
-        try:
-            order = self._ordering.check().stop_levels
-        except SpecError:  # each of them was started by itself: there is no order to keep
-            return [sorted(self._live)]
-        held = [id for id in sorted(self._live) if self._services[id].is_held]
-        levels = [[id for id in level if id in self._live and id not in held] for level in order]
-        levels = [level for level in levels if level]
-        return [held + levels[0], *levels[1:]] if levels else [held]
-
-    async def _stop_level(self, ids: list[str], *, kill: bool, within: float | None) -> dict[str, StopOutcome]:
-        # All of them are on their way at once: waiting for one after the other takes as long as the slowest.
-        stopping = {id: self._services[id].ask_to_stop(StopAsked(kill=kill)) for id in ids if id in self._services}
-        cut: set[str] = set()
-        timer = None
-        if within is not None:
-
-            def kill_the_rest() -> None:
-                cut.update(id for id, stop in stopping.items() if not stop.done())
-                _log.warning("%s: the time for stopping %s is over: killing", self.name, ", ".join(sorted(cut)))
-                self._ask_to_stop([self._services[id] for id in sorted(cut)], kill=True)
-
-            timer = self.clock.call_at(self.clock.now() + within, kill_the_rest)
-        try:
-            outcomes = {id: await stop for id, stop in stopping.items()}
-        finally:
-            if timer is not None:
-                timer.cancel()
-        return {id: dataclasses.replace(outcome, cut=id in cut) for id, outcome in outcomes.items()}
 
     def _ask_to_stop(self, services: Iterable[Service], *, kill: bool) -> None:
         for service in services:
@@ -895,37 +886,48 @@ class Overseer:
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.
 
-        News of their log files come in between, with ``kind="log"``, of their health, with ``kind="health"``, and of
-        what they have left behind, with ``kind="leftovers"``.
+        Other news come in between: see ``Event.kind``.
 
         It begins with the first one after this call, and ends when the overseer is left.
 
         Args:
-            since: Begin behind the event of this number instead, as far as it is remembered (10,000 events).
+            since: Begin behind the event of this number instead, as far as it is remembered (10,000 events): what is
+                not any more is told by ``Event.missed`` of the first one. 0 is from the beginning.
 
         Raises:
             OverseerError: On another event loop than the one on which the overseer is used.
+            SpecError: When there was no such number yet: numbers begin anew with each Overseer.
         """
         if self._task is not None:
             self.check()
-        return EventStream(self._journal, after=self._journal.seq if since is None else since)
+        last = self._journal.seq
+        if since is not None and (not isinstance(since, int) or isinstance(since, bool) or not 0 <= since <= last):
+            raise SpecError(
+                f"since={since!r} is the number of no event: pass 0 for all, or that of one that has been (the last is "
+                f"{last})",
+                option="since",
+                value=since,
+            )
+        return EventStream(self._journal, after=last if since is None else since)
 
-    def record(self, path: str | PathLike) -> Recorder:
+    def record(self, path: str | PathLike, *, since: int | None = None) -> Recorder:
         """Append every event from now on to a file, as lines of JSON; see ``Event.to_json``.
 
-        A thread writes them. What cannot be written is counted, never waited for. When the overseer is left, all of
-        them are in the file.
+        A thread writes them, whole lines only. What cannot be written is counted, never waited for, and missing from
+        the numbers in the file. When the overseer is left, all others are in it.
 
         Args:
             path: The file; it is made when it is not there.
+            since: Begin behind the event of this number instead; see ``events``.
 
         Raises:
             OverseerError: Outside of the ``async with`` block.
+            SpecError: As ``events``.
         """
         self.check(starting=True)
         from aioverseer.recorder import Recorder  # noqa: PLC0415  # most hosts record nothing
 
-        recorder = Recorder(path, self.events())
+        recorder = Recorder(path, self.events(since=since))
         self._recorders.append(recorder)
         return recorder
 
@@ -1063,11 +1065,25 @@ class Overseer:
             _log.warning("%s: %s was left behind and could not be killed", id, survivor)
             self.hear_news(id, f"has left {survivor} behind, which could not be killed", "leftovers")
 
-    def hear_stuck(self) -> None:
+    def hear_stuck(self, id: str) -> None:
         """Take note that a service's program is still there after its whole ladder."""
+        self.hear_news(id, self._services[id].status(lines=False).reason, "stop")
         self._watchers.tell(self._added)
+        self._ordering.hear(id, None)  # those who wait for it to be anything else wait no more
         if self._grouping is not None:
             self._grouping.hear("", None)
+
+    def awaited(self, id: str) -> list[Awaited]:
+        """Return what others have a service wait for: its order, its group, the breaker, a stop of all."""
+        found = self._ordering.awaited(id) if self._services[id].is_held else []
+        if self._grouping is not None:
+            found += self._grouping.awaited(id)
+        if self.turns is not None:
+            found += self.turns.awaited(id)
+        return found + self._stopping.awaited(id)
+
+    def _admit(self, id: str) -> None:
+        self._services[id].post(Admitted())
 
     def hear_spawn(self, id: str) -> None:
         """Take note that a program has been started which is not ready yet."""
@@ -1117,7 +1133,7 @@ class Overseer:
         _log.info("%s: received %s: %s all services", self.name, number.name, "killing" if again else "stopping")
         if self._grouping is not None:
             self._grouping.stand_down()
-        if again or len(self._stop_levels()) <= 1:
+        if again or len(self._stopping.levels()) <= 1:
             self._ask_to_stop(live, kill=again)
         else:
             self.start_soon(self._stop_in_order)

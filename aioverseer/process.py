@@ -215,6 +215,26 @@ class Process:
         return self._run.due
 
     @property
+    def start_due(self) -> float | None:
+        """Monotonic time at which it is launched, while it waits for that; else None."""
+        return self._run.start_due
+
+    @property
+    def readiness(self) -> str:
+        """What tells that it is ready, and what was said of that last, as words behind "waits for"."""
+        return "" if self._care is None else self._care.readiness
+
+    @property
+    def ending(self) -> tuple[str, float | None]:
+        """What ends it, as words behind "waits for", and the monotonic time of the next step; see ``Run.ending``."""
+        return self._run.ending
+
+    @property
+    def stuck_reason(self) -> str:
+        """Who does not die, once its whole ladder has been taken."""
+        return self._run.reason
+
+    @property
     def news(self) -> str:
         """What it waits for to be ready, whether it is alive, and what it says of itself; empty when nothing."""
         return "" if self._care is None else self._care.news
@@ -354,16 +374,21 @@ class Process:
 
         When a call that started it is cancelled, the program is stopped by its ladder before the cancellation goes
         on. A call that only waits can be cancelled freely.
+
+        Raises:
+            StopFailed: At once when it is still there after its whole ladder, as its end may never come.
         """
         began = self.state is State.INITIAL
         if began:
             self.post(StartAsked())
         try:
-            await self._watch(lambda process: process.state.is_final)
+            await self._watch(lambda process: process.state.is_final or process.is_stuck)
         except asyncio.CancelledError:
             if began:
                 await self._undo(StopAsked(why="the wait for it was cancelled"))
             raise
+        if self.is_stuck:
+            raise self._stop_failed()
         return self.status()
 
     def __await__(self) -> Generator[Any, None, Status]:
@@ -855,8 +880,8 @@ class Process:
 
     def _stop_failed(self) -> StopFailed:
         return StopFailed(
-            f"{self.spec.id!r} (pid {self.pid}) {self._run.reason}: it may wait for a device or a file system; "
-            "see its state in ps",
+            f"{self.spec.id!r} does not die: {self._run.reason}; it may wait for a device or a file system, see its "
+            "state in ps",
             id=self.spec.id,
             status=self.status(),
         )

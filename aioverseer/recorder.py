@@ -1,11 +1,13 @@
 """Recorder: the events of an overseer as lines of JSON in a file.
 
-A thread writes, never the event loop. What is in an event is decided in ``core/events.py``.
+A thread writes, never the event loop; see ``system/whole_lines.py``. What is in an event is decided in
+``core/events.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 
@@ -13,6 +15,7 @@ from aioverseer.core.events import Event
 from aioverseer.core.paths import PathLike
 from aioverseer.journal import EventStream
 from aioverseer.system.waiting import settle
+from aioverseer.system.whole_lines import append_lines
 
 __all__ = ["Recorder"]
 
@@ -20,6 +23,10 @@ _log = logging.getLogger("aioverseer")
 
 _END = 10.0
 """Seconds that leaving waits for the last lines; only a disk that does not answer takes longer."""
+
+
+_BATCH = 500
+"""Events that are made in one step of the loop: some milliseconds."""
 
 
 class Recorder:
@@ -49,24 +56,15 @@ class Recorder:
 
     async def _follow(self) -> None:
         async for event in self._stream:
-            batch = [event, *iter(self._stream.get_nowait, None)]
+            batch = [event, *itertools.islice(iter(self._stream.get_nowait, None), _BATCH - 1)]
             self.lost += sum(one.missed for one in batch)
-            try:
-                # The file is opened each time: who has moved it away finds the next events in a new one.
-                await asyncio.to_thread(_append, self.path, batch)
-            except OSError as error:
-                self.lost += len(batch)
-                if not self._complained:
-                    _log.warning(
-                        "events cannot be written to %s: %s; those that are lost are counted", self.path, error
-                    )
-                self._complained = True
-            else:
-                self.written += len(batch)
-                self._complained = False
+            written, error = await asyncio.to_thread(_append, self.path, batch)
+            self.written += written
+            self.lost += len(batch) - written
+            if error is not None and not self._complained:
+                _log.warning("events cannot be written to %s: %s; those that are lost are counted", self.path, error)
+            self._complained = error is not None
 
 
-def _append(path: str, events: list[Event]) -> None:
-    text = "".join(f"{json.dumps(event.to_json())}\n" for event in events)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(text)
+def _append(path: str, events: list[Event]) -> tuple[int, OSError | None]:
+    return append_lines(path, [f"{json.dumps(event.to_json())}\n".encode() for event in events])

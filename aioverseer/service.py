@@ -32,10 +32,13 @@ from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, Status, last_lines
 from aioverseer.core.supervision import (
+    Admitted,
+    AskTurn,
     AwaitReady,
     BeginRun,
     EndRun,
     Failed,
+    Queued,
     Ready,
     RestartAsked,
     RunEnded,
@@ -43,6 +46,7 @@ from aioverseer.core.supervision import (
     Seat,
     ServiceAction,
     Supervision,
+    TellWait,
 )
 from aioverseer.output import Hub, Logs, Outlet, Overflow, Subscribers, Subscription
 from aioverseer.process import Hooks, Process
@@ -51,10 +55,10 @@ from aioverseer.system.waiting import Watchers, settle
 
 if TYPE_CHECKING:
     from aioverseer.core.order import Fact
-    from aioverseer.core.why import Why
+    from aioverseer.core.why import Awaited, Why
     from aioverseer.system.members import MemberLauncher
 
-__all__ = ["HISTORY_RUNS", "Host", "Service"]
+__all__ = ["HISTORY_RUNS", "Host", "Service", "Turns"]
 
 HISTORY_RUNS = 50
 """Ended runs that a Service remembers."""
@@ -66,6 +70,27 @@ _MARGIN = 2.0
 """Seconds on top of a ladder before a cancelled call stops waiting for what it undoes."""
 
 
+class Turns(Protocol):
+    """The breaker for restart storms, which is asked before each restart that follows a backoff."""
+
+    @property
+    def reason(self) -> str:
+        """Why a service waits for it, as the reason of its state."""
+        ...
+
+    def ask(self, id: str) -> bool:
+        """Return whether a service may be restarted now; else it is fed Admitted later."""
+        ...
+
+    def leave(self, id: str) -> None:
+        """Let a service wait no more."""
+        ...
+
+    def awaited(self, id: str) -> list[Awaited]:
+        """Return what a service waits for here; nothing when it does not."""
+        ...
+
+
 class Host(Protocol):
     """What a Service needs of the Overseer that holds it."""
 
@@ -74,6 +99,7 @@ class Host(Protocol):
     launcher: Launcher
     subscribers: Subscribers
     log_files: Logs
+    turns: Turns | None
 
     def check(self, *, starting: bool = False) -> None:
         """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
@@ -87,8 +113,12 @@ class Host(Protocol):
         """Take note of a transition of the service that the facts are of."""
         ...
 
-    def hear_stuck(self) -> None:
+    def hear_stuck(self, id: str) -> None:
         """Take note that a service's program is still there after its whole ladder."""
+        ...
+
+    def awaited(self, id: str) -> list[Awaited]:
+        """Return what others have a service wait for: its order, its group, the breaker, a stop of all."""
         ...
 
     def hear_spawn(self, id: str) -> None:
@@ -123,6 +153,7 @@ class Service:
         self._host = host
         self.member = member
         self._machine = Supervision(policy=spec.restart, rng=host.rng, delay=spec.delay_start)
+        self._machine.rationed = host.turns is not None
         self._hub = Hub(spec.id, clock=host.clock, shared=host.subscribers)
         self._process: Process | None = None
         self._timer: Timer | None = None
@@ -210,33 +241,68 @@ class Service:
         return self.facts(lines=lines).status()
 
     def why(self) -> Why:
-        """Return why it is in its state, and what comes next; ``str()`` of it is one sentence."""
+        """Return why it is in its state, what it waits for, and what comes next; ``str()`` of it is one sentence."""
         from aioverseer.core.why import Why  # noqa: PLC0415  # most hosts never ask
 
         machine, now = self._machine, self._host.clock.now()
-        due, due_in = None, None
-        if machine.due is not None:
-            due, due_in = "a restart", max(0.0, machine.due - now)
-        elif machine.state is State.STARTING:
-            due = None if machine.held else "it becomes ready"
-            if self._process is not None and self._process.ready_due is not None:
-                due, due_in = "it is ready, or is ended", max(0.0, self._process.ready_due - now)
-        elif machine.state is State.STOPPING:
-            due = "a new run" if machine.wanted else "its end"
+        awaits = (*self._host.awaited(self.id), *self._awaited(now))
+        due, due_at = self._coming()
+        due_in = None if due_at is None else max(0.0, due_at - now)
+        if machine.state is State.BACKOFF and awaits:  # only the breaker, or the group, knows: its due may have changed
+            due_in = awaits[0].due_in
         return Why(
             id=self.id,
             state=machine.state,
-            reason=machine.reason + (f" ({news})" if (news := self._news()) else ""),
+            reason=self._reason(),
             since=max(0.0, now - machine.since) if machine.state is not State.INITIAL else 0.0,
+            awaits=awaits,
             due=due,
             due_in=due_in,
             restarts_left=machine.left(now),
             refills_in=machine.refills_in(now),
         )
 
-    def _news(self) -> str:
+    def _coming(self) -> tuple[str | None, float | None]:
+        """Return what happens next by itself, and the monotonic time, where it is known."""
+        machine, process = self._machine, self._process
+        match machine.state:
+            case State.BACKOFF:
+                return "a restart", machine.due
+            case State.STARTING if process is not None and not machine.held:
+                if process.start_due is not None:
+                    return "its start", process.start_due
+                if process.ready_due is not None:
+                    return "it is ready, or is ended", process.ready_due
+                return "it becomes ready", None
+            case State.STOPPING if not self.is_stuck:
+                return "a new run" if machine.wanted else "its end", None
+            case _:
+                return None, None
+
+    def _awaited(self, now: float) -> list[Awaited]:
+        """Return what it waits for itself: its program."""
+        from aioverseer.core.why import Awaited  # noqa: PLC0415  # as above
+
+        process, state = self._process, self.state
+        if process is None or self._machine.held:
+            return []
+        if state is State.STARTING and process.pid is not None:
+            text = process.readiness or "its program to be ready"
+            due = process.ready_due
+            return [Awaited(kind="readiness", text=text, due_in=None if due is None else max(0.0, due - now))]
+        if state is not State.STOPPING:
+            return []
+        text, due = self.ending
+        return [Awaited(kind="program", text=text, due_in=None if due is None else max(0.0, due - now))]
+
+    def _reason(self) -> str:
+        """Return why it is in its state: the same words in why(), in its Status and in errors."""
+        process = self._process
         live = self.state in (State.STARTING, State.RUNNING, State.STOPPING)
-        return self._process.news if live and self._process is not None else ""
+        if process is None or not live:
+            return self._machine.reason
+        reason = f"{self._machine.reason}; {process.stuck_reason}" if process.is_stuck else self._machine.reason
+        return f"{reason} ({process.news})" if process.news else reason
 
     def tail(self, n: int = 20) -> list[Line]:
         """Return the last lines that it wrote, oldest first, over all its runs.
@@ -281,6 +347,8 @@ class Service:
 
         Raises:
             NotReady: When it ends for good, or is stopped, without having become ready; with the last lines.
+            StopFailed: At once when its earlier program is still there after the whole ladder. It stays wanted: should
+                that end after all, a new run follows.
         """
         self._check_start()
         if self.state is State.RUNNING:
@@ -298,6 +366,7 @@ class Service:
 
         Raises:
             NotReady: When it ends for good, or is stopped, without having become ready.
+            StopFailed: As in ``start``.
         """
         self._check_start()
         began = not self.state.is_live
@@ -329,7 +398,11 @@ class Service:
         return self
 
     async def wait(self) -> Status:
-        """Wait for its final end and return the Status; nothing is started, nothing raised. Safe to cancel."""
+        """Wait for its final end and return the Status; nothing is started. Safe to cancel.
+
+        Raises:
+            StopFailed: At once when its program is still there after the whole ladder, as its end may never come.
+        """
         self._host.check()
         return (await self._watchers.watch(self.facts(), self._at_end)).status()
 
@@ -350,6 +423,7 @@ class Service:
         Raises:
             NotReady: At once when it has ended otherwise, so that this cannot come true any more.
             NotReadyInTime: When the time is over.
+            StopFailed: At once when its program is still there after the whole ladder.
         """
         self._host.check()
         future = self._watchers.watch(self.facts(), self._towards(wanted))
@@ -375,12 +449,7 @@ class Service:
         """
         outcome = await self.stop_outcome(kill=kill)
         if outcome.survived:
-            raise StopFailed(
-                f"{self.id!r} (pid {self.pid}) is still there after {self._spec.stop}: see its state in ps",
-                id=self.id,
-                status=outcome.status,
-                lines=self._last_lines(),
-            )
+            raise self._stop_failed(outcome.status)
         return outcome.status
 
     async def stop_outcome(self, *, kill: bool = False) -> StopOutcome:
@@ -431,6 +500,13 @@ class Service:
     def is_stuck(self) -> bool:
         """Whether its program is still there although the whole ladder has been taken."""
         return self._process is not None and self._process.is_stuck
+
+    @property
+    def ending(self) -> tuple[str, float | None]:
+        """What ends its program, as words behind "waits for", and the monotonic time of the next step of its ladder."""
+        if self._process is None or self.state is not State.STOPPING:
+            return "its end", None
+        return self._process.ending
 
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to its program and all that it started. This is no stop: the policy judges what follows.
@@ -486,9 +562,6 @@ class Service:
         """Return what a Status is made of."""
         machine, process, spec = self._machine, self._process, self._spec
         stdout, stderr = process.kept_lines() if lines and process is not None else (None, None)
-        reason = machine.reason
-        if process is not None and process.is_stuck:
-            reason = f"{reason}; {process.facts(lines=False).reason}"
         return Facts(
             spec,
             None if process is None else process.pid,
@@ -501,7 +574,7 @@ class Service:
             stdout,
             stderr,
             machine.restarts,
-            reason,
+            self._reason(),
             spec.restart.max_restarts,
             self._host.log_files.lost(spec.id),
             (self.member or self._host.launcher).containment_of(spec).level,
@@ -593,6 +666,13 @@ class Service:
                     self._timer = self._host.clock.call_at(self._machine.now + action.seconds, self._on_due)
                 case Disarm():
                     self._disarm()
+                case AskTurn():
+                    # Before what has come in since: that may be what takes it out of the queue.
+                    turns = self._host.turns
+                    may = turns is None or turns.ask(self.id)
+                    self._inbox.appendleft(Admitted() if turns is None or may else Queued(why=turns.reason))
+                case TellWait():
+                    self._host.hear_news(self.id, self._machine.reason, "breaker")
                 case _:
                     assert_never(action)
 
@@ -669,6 +749,7 @@ class Service:
             started=machine.spawned,
             readied=machine.readied,
             success=machine.state is State.FINISHED and is_success(machine.policy, exit),
+            stuck=self.is_stuck,
         )
 
     @property
@@ -720,7 +801,9 @@ class Service:
 
     def _on_stuck(self) -> None:
         self._tell_stops()
-        self._host.hear_stuck()
+        if self._watchers:
+            self._watchers.tell(self.facts())
+        self._host.hear_stuck(self.id)
 
     def _on_due(self) -> None:
         self._timer = None
@@ -730,6 +813,8 @@ class Service:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._host.turns is not None:
+            self._host.turns.leave(self.id)
 
     def _towards(self, wanted: State | Callable[[Status], bool]) -> Callable[[Facts], bool | BaseException]:
         """Return what says of the facts whether it is wanted, and gives an error when it cannot come any more."""
@@ -753,12 +838,23 @@ class Service:
         return facts.state.is_final or self._nothing_comes() or False
 
     def _nothing_comes(self) -> OverseerError | None:
-        """Return why nothing happens to it any more, if that is so."""
+        """Return why nothing happens to it any more, if that is so, as far as anybody can tell."""
+        if self.is_stuck:
+            return self._stop_failed(self.status())
         if self._removed:
             return UnknownService(f"service {self.id!r} was removed: add it again")
         if self._forsaken:
             return OverseerError(f"the overseer of {self.id!r} was left, and {self.id!r} is {self.state}")
         return None
+
+    def _stop_failed(self, status: Status) -> StopFailed:
+        return StopFailed(
+            f"{self.id!r} does not die: {status.reason}; it may wait for a device or a file system, see its state in "
+            "ps",
+            id=self.id,
+            status=status,
+            lines=self._last_lines(),
+        )
 
     def _check_start(self) -> None:
         self._host.check(starting=True)

@@ -419,6 +419,10 @@ class ThreadedOverseer:
         """Return everything known about a service."""
         return self[id].status()
 
+    def why(self) -> dict[str, Why]:
+        """Return why each service is in its state, and what comes next; see ``Overseer.why``."""
+        return self._loop.ask(self._overseer.why)
+
     def to_json(self, id: str) -> dict[str, Any]:
         """Return everything known about a service as JSON values."""
         return self[id].status().to_json()
@@ -451,11 +455,11 @@ class ThreadedOverseer:
         """Return the transitions of all services as an iterator; see ``Overseer.events``."""
         return ThreadedEvents(self._loop, self._loop.ask(lambda: self._overseer.events(since=since)))
 
-    def record(self, path: str | os.PathLike[str]) -> None:
+    def record(self, path: str | os.PathLike[str], *, since: int | None = None) -> None:
         """Append every event from now on to a file, as lines of JSON; see ``Overseer.record``."""
 
         async def record() -> None:
-            self._overseer.record(path)
+            self._overseer.record(path, since=since)
 
         self._loop.run(record)
 

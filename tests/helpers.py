@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-__all__ = ["child", "limit"]
+__all__ = ["child", "limit", "opened"]
 
 REST = """
 def rest():
@@ -35,6 +35,15 @@ def child(code: str, *args: str) -> tuple[str, ...]:
     """
     text = textwrap.dedent(code).strip()
     return (sys.executable, "-I", "-S", "-u", "-c", REST + text if "rest()" in text else text, *args)
+
+
+@asynccontextmanager
+async def opened(event: asyncio.Event) -> AsyncGenerator[None]:
+    """Set the event at the end of the block, however it is left: what swallows cancellations waits for nothing else."""
+    try:
+        yield
+    finally:
+        event.set()
 
 
 @asynccontextmanager

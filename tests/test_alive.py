@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import pytest
 
 from aioverseer import Alive, Event, EventStream, Overseer, Process, ProcessFailed, Restart, State, Stop, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
-from helpers import child, limit
+from helpers import child, limit, opened
 
 NOTIFY = """
 import os, socket, sys, time
@@ -145,6 +146,30 @@ async def test_a_check_that_hangs_is_a_failure() -> None:
         assert 3 <= probe.calls <= 4
         await clock.advance(2)  # it hangs while it is stopped
         await web.stop()
+
+
+async def test_a_check_that_cannot_be_cancelled_is_a_failure_again_and_again() -> None:
+    """Else a probe that swallows its cancellation would be the end of all checks; it is not made twice at a time."""
+    calls = 0
+    let_go = asyncio.Event()
+
+    async def look() -> None:
+        nonlocal calls
+        calls += 1
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    async with opened(let_go), scripted(FakeChild()) as (overseer, clock, _):
+        web = overseer.add("web", "web", alive=Alive(ready.check(look), every=10, timeout=3, action="mark"))
+        await web.start()
+        await clock.advance(35)
+        assert 1 == calls
+        words = "not alive: 3 checks in a row have failed: an earlier check goes on although it was cancelled"
+        assert words in str(web.why())
+        let_go.set()
+        await clock.advance(10)
+        assert (2, False) == (calls, "not alive" in str(web.why()))
 
 
 async def test_the_watchdog_barks_when_nothing_is_heard() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -36,7 +37,7 @@ from aioverseer.core.containment import Survivor
 from aioverseer.core.probes import Probe
 from aioverseer.system import notify
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
-from helpers import child, limit
+from helpers import child, limit, opened
 
 SLEEP = "import time\ntime.sleep(100)\n"
 NOTIFY = """
@@ -122,21 +123,24 @@ async def test_tcp_takes_names_and_finds_ipv6() -> None:
         assert State.RUNNING is process.state
 
 
-async def test_a_connection_with_itself_is_no_server() -> None:
+async def test_a_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """TCP lets two ends open at once, and they may be the same: asked often enough, a port answers by itself."""
     from aioverseer.system import attempts
 
     port = free_port()
-    asked = 0
-    for _ in range(300):
-        with pytest.raises(attempts.NotYet):
-            await attempts._connect_tcp("127.0.0.1", port)
-        asked += 1
-    assert 300 == asked
-    with socket.socket() as own:  # the case itself, made on purpose: bound to the port, and connected to it
-        own.bind(("127.0.0.1", port))
-        own.connect(("127.0.0.1", port))
-        assert own.getsockname() == own.getpeername()
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+    met: list[bool] = []
+
+    async def from_the_same_port(near: socket.socket, address: Any) -> None:
+        near.bind(address)  # what the system picks once in some ten thousand times
+        await connect(near, address)
+        met.append(near.getsockname() == near.getpeername())
+
+    monkeypatch.setattr(loop, "sock_connect", from_the_same_port)
+    with pytest.raises(attempts.NotYet, match="connection refused"):
+        await attempts._connect_tcp("127.0.0.1", port)
+    assert [True] == met
 
 
 async def test_unix_is_a_listening_socket_and_no_file(tmp_path: Path) -> None:
@@ -165,16 +169,31 @@ async def test_unix_is_a_listening_socket_and_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(tmp_path: Path, *, fresh: bool) -> None:
+async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fresh: bool
+) -> None:
     """One that a crashed run has left would make the next one ready before it is."""
+    from aioverseer.system.attempts import Asker
+
+    look, looked = Asker._look, asyncio.Event()
+
+    def look_and_tell(asker: Asker, probe: Any) -> None:
+        try:
+            look(asker, probe)
+        finally:
+            looked.set()
+
+    monkeypatch.setattr(Asker, "_look", look_and_tell)
     (tmp_path / "up").write_text("old")
     code = "import sys\nsys.stdin.readline()\nopen('up', 'w').write('new')\n" + SLEEP
     process = Process(*child(code), cwd=tmp_path, stdin="pipe", ready=ready.file("up", fresh=fresh))
     starting = asyncio.ensure_future(process.start())
     async with limit():
         if fresh:
-            while "as it was before the start" not in process.news:
-                await asyncio.sleep(0.005)  # each look is an attempt of the probe's own interval
+            await looked.wait()
+            looked.clear()
+            await looked.wait()  # so the first answer has been taken note of
+            assert "as it was before the start" in process.news
             assert not starting.done()
             await process.write("\n")
         await starting
@@ -183,10 +202,10 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(tmp_pat
 
 async def test_a_command_is_asked_until_it_exits_with_0(tmp_path: Path) -> None:
     """In the folder and the environment of the program."""
-    code = "import time\ntime.sleep(0.1)\nopen('up', 'w')\n" + SLEEP
-    probe = ready.command("sh", "-c", 'test "$MINE" = 1 && test -f up')
-    async with running(code, cwd=tmp_path, extra_env={"MINE": "1"}, ready=probe):
-        assert (tmp_path / "up").exists()
+    # It says no, and makes what it asks for.
+    probe = ready.command("sh", "-c", 'test "$MINE" = 1 && { test -f up || { echo no > up; exit 1; }; }')
+    async with running(SLEEP, cwd=tmp_path, extra_env={"MINE": "1"}, ready=probe):
+        assert "no\n" == (tmp_path / "up").read_text()
 
 
 async def test_what_a_command_says_last_is_told() -> None:
@@ -340,6 +359,7 @@ async def test_notices_are_heard_and_shown() -> None:
         NOTIFY
         + """
 say("STATUS=warming up")
+print("said", flush=True)
 sys.stdin.readline()
 if os.fork() == 0:
     os.setsid()
@@ -354,9 +374,10 @@ time.sleep(100)
     async with Overseer() as overseer, limit(20):
         events = overseer.events()
         web = overseer.add("web", *child(code), stdin="pipe", ready=ready.notify())
+        lines = web.lines()
         starting = asyncio.ensure_future(web.start())
-        while "warming up" not in str(web.why()):
-            await asyncio.sleep(0.005)
+        await lines.get()  # in the turn in which it came, or one before, the notice was read
+        assert "says: warming up" in str(web.why())
         assert "waits for READY=1 on NOTIFY_SOCKET" in str(web.why())
         await web.write("\n")
         await starting
@@ -471,10 +492,10 @@ async def test_ready_waits_for_what_somebody_else_has_started() -> None:
 async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
     """Whatever its probes were doing."""
     probe = ready.tcp(free_port()) & ready.command("sleep", "100") & ready.notify() & ready.fd() & ready.line("x")
-    process = Process(*child(SLEEP), ready=probe)
+    process = Process(*child("print('up', flush=True)\n" + SLEEP), streaming=True, ready=probe)
     starting = asyncio.ensure_future(process.start())
-    while process.pid is None:
-        await asyncio.sleep(0.005)
+    assert process.stdout is not None
+    assert "up" == await process.stdout.get()
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
@@ -483,10 +504,12 @@ async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
 
 async def test_a_stop_while_it_waits_is_a_stop() -> None:
     """It ends INTERRUPT, and who waits is told."""
-    process = Process(*child(SLEEP), ready=ready.tcp(free_port()))
+    process = Process(
+        *child("print('up', flush=True)\n" + SLEEP), streaming=True, ready=ready.tcp(free_port()), stop=Stop(9, 2)
+    )
     starting = asyncio.ensure_future(process.start())
-    while process.pid is None:
-        await asyncio.sleep(0.005)
+    assert process.stdout is not None
+    assert "up" == await process.stdout.get()
     status = await process.stop()
     assert State.INTERRUPT is status.state
     with pytest.raises(NotReady):
@@ -657,6 +680,30 @@ async def test_attempts_that_hang_are_cut_and_made_again() -> None:
         await web.stop()
         with pytest.raises(NotReady):
             await starting
+
+
+async def test_an_attempt_that_cannot_be_cancelled_is_told_and_not_made_twice() -> None:
+    """It is the affair of ready_timeout; once it has ended, it is asked again."""
+    calls = 0
+    let_go = asyncio.Event()
+
+    async def look() -> None:
+        nonlocal calls
+        calls += 1
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    async with opened(let_go), scripted(FakeChild()) as (overseer, clock, _):
+        web = overseer.add("web", "web", ready=ready.check(look), ready_timeout=1000)
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(100)
+        assert 1 == calls
+        assert "check look: no answer within 5 s, and it goes on although it was cancelled" in str(web.why())
+        let_go.set()
+        await clock.advance(3)
+        await starting
+        assert 2 == calls
 
 
 async def test_no_probe_asks_once_the_answer_is_known() -> None:

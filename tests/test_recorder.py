@@ -60,6 +60,19 @@ async def test_events_that_came_too_fast_are_counted(tmp_path: Path, monkeypatch
     assert (recorder.written, recorder.lost) == (len(lines), sum(line["missed"] for line in lines))
 
 
+async def test_recording_begins_where_it_is_told_to(tmp_path: Path) -> None:
+    """Behind an event that is remembered, or with the next one."""
+    async with limit(), Overseer() as overseer:
+        await overseer.supervise(overseer.add("true", "true").id)
+        overseer.record(tmp_path / "all", since=0)
+        overseer.record(tmp_path / "rest", since=2)
+        overseer.record(tmp_path / "none")
+    assert [[1, 2, 3], [3], []] == [
+        [json.loads(line)["seq"] for line in path.read_text().splitlines()] if path.exists() else []
+        for path in (tmp_path / name for name in ("all", "rest", "none"))
+    ]
+
+
 async def test_outside_of_the_block_nothing_is_recorded(tmp_path: Path) -> None:
     """It says so."""
     with pytest.raises(OverseerError):

@@ -156,6 +156,7 @@ def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> No
         "check",
         "hear",
         "hear_stuck",
+        "awaited",
         "hear_news",
         "hear_spawn",
         "end_for",

@@ -16,7 +16,7 @@ from aioverseer.core.status import Facts, Status
 
 __all__ = ["Event", "Kind", "Note", "StopOutcome", "StopReport"]
 
-Kind = Literal["state", "log", "health", "leftovers"]
+Kind = Literal["state", "log", "health", "leftovers", "breaker", "stop"]
 """What an event is about; see ``Event.kind``."""
 
 
@@ -35,8 +35,9 @@ class Event:
         missed: How many events this subscriber has lost just before this one, because it was slower than the
             log is long; 0 for one that keeps up.
         kind: ``"state"`` for a transition; ``"log"`` for news of its log files, ``"health"`` for what it says of itself
-            and whether it is alive, and ``"leftovers"`` for a process that a run has left behind and that lives on, all
-            with the same state before and since.
+            and whether it is alive, ``"leftovers"`` for a process that a run has left behind and that lives on,
+            ``"breaker"`` when it begins to wait for its turn (``restart_rate``), and ``"stop"`` for what holds a stop
+            up; all with the same state before and since.
     """
 
     seq: int

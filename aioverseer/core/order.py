@@ -135,12 +135,14 @@ class Fact:
         started: Whether a program of it has been started since it was last started.
         readied: Whether it has been ready since then.
         success: Whether it has finished by itself, as a success.
+        stuck: Whether its program is still there after its whole ladder, so that nothing is to be expected of it.
     """
 
     state: State
     started: bool = False
     readied: bool = False
     success: bool = False
+    stuck: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,10 +167,14 @@ class Barred:
 
     edges: tuple[After, ...]
     states: tuple[State, ...]
+    stuck: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         """Return the reason of a state."""
-        why = (f"{edge}, which is {state}" for edge, state in zip(self.edges, self.states, strict=True))
+        why = (
+            f"{edge}, which {'does not die' if edge.name in self.stuck else f'is {state}'}"
+            for edge, state in zip(self.edges, self.states, strict=True)
+        )
         return f"cannot be started: it waited for {', and for '.join(why)}"
 
 
@@ -254,7 +260,9 @@ def decide(edges: Iterable[After], facts: Mapping[str, Fact]) -> Verdict:
             bars.append(edge)
     if bars:
         nowhere = Fact(state=State.UNKNOWN)
-        return Barred(edges=tuple(bars), states=tuple(facts.get(edge.name, nowhere).state for edge in bars))
+        known = [facts.get(edge.name, nowhere) for edge in bars]
+        stuck = frozenset(edge.name for edge, fact in zip(bars, known, strict=True) if fact.stuck)
+        return Barred(edges=tuple(bars), states=tuple(fact.state for fact in known), stuck=stuck)
     return Wait(edges=tuple(waits)) if waits else Go()
 
 
@@ -271,7 +279,7 @@ def _came_true(until: Until, fact: Fact) -> bool | None:
             came = fact.success
     if came:
         return True
-    return False if fact.state.is_final else None
+    return False if fact.state.is_final or fact.stuck else None
 
 
 def _circle(before: Mapping[str, list[str]]) -> list[str]:

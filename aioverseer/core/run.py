@@ -154,6 +154,7 @@ class Run(Machine[RunAction]):
         exit: How it ended, once it has.
         error: Why it could not be started, or was ended as a failure.
         due: Monotonic time at which it has to be ready; None when it has, or may take its time.
+        start_due: Monotonic time at which it is launched, while it waits for that; else None.
         sent: The signals of the ladder that were sent, in order.
         stuck: Whether the whole ladder was of no use so far.
     """
@@ -172,6 +173,8 @@ class Run(Machine[RunAction]):
         self._ladder = ladder
         self._delay = delay
         self.due: float | None = None
+        self.start_due: float | None = None
+        self._rung_due: float | None = None
         self._awaits_ready = awaits_ready
         self._ready_timeout = ready_timeout
         self._verdict: BaseException | None = None
@@ -183,6 +186,24 @@ class Run(Machine[RunAction]):
     def is_unwell(self) -> bool:
         """Whether it is being ended because it does not do its work."""
         return self._verdict is not None
+
+    @property
+    def _subject(self) -> str:
+        return f"pid {self.pid}" if self.pid else "it"  # a member of another kind has none
+
+    @property
+    def ending(self) -> tuple[str, float | None]:
+        """What ends it in STOPPING, as words behind "waits for", and the monotonic time of the next step.
+
+        None for the time when nothing more is done.
+        """
+        program = "its program to be started" if self.pid is None else f"{self._subject} to end"
+        if self.stuck or self._rung_due is None:
+            return program, None
+        steps = self._ladder.steps
+        if self.pid is None or self._rung + 1 == len(steps):
+            return f"{program}, or is reported as one that does not die", self._rung_due
+        return f"{program}, or is sent {signal_name(steps[self._rung + 1].signal)}", self._rung_due
 
     # Nothing comes of a launch before it or twice, and a timer runs out only where one is armed.
 
@@ -208,6 +229,7 @@ class Run(Machine[RunAction]):
         """STARTING: launch, or wait out ``delay_start`` first."""
         if self._delay > 0:
             self.to(State.STARTING, f"waits {self._delay:g} s before its start")
+            self.start_due = self.now + self._delay
             return [Arm(seconds=self._delay)]
         return self._launch("is being started")
 
@@ -219,6 +241,7 @@ class Run(Machine[RunAction]):
 
     def _launch(self, reason: str) -> list[RunAction]:
         self._launched = True
+        self.start_due = None
         self.to(State.STARTING, reason)
         return [Launch()]
 
@@ -321,7 +344,7 @@ class Run(Machine[RunAction]):
             self._rung += 1
             return self._take_rung()
         self.stuck = True
-        self.reason = f"is still there {self._ladder.steps[-1].timeout:g} s after SIGKILL"
+        self.reason = f"{self._subject} is still there {self._ladder.steps[-1].timeout:g} s after SIGKILL"
         return [Stuck()]
 
     def end(self, given: Exited) -> list[RunAction]:
@@ -354,12 +377,15 @@ class Run(Machine[RunAction]):
 
     def _wait_for_spawn(self) -> Arm:
         # A spawn may take for ever, for example where the program lies on a file system that does not answer.
-        return Arm(seconds=sum(step.timeout for step in self._ladder.steps[self._rung :]))
+        seconds = sum(step.timeout for step in self._ladder.steps[self._rung :])
+        self._rung_due = self.now + seconds
+        return Arm(seconds=seconds)
 
     def _take_rung(self) -> list[RunAction]:
         step = self._ladder.steps[self._rung]
         last = self._rung == len(self._ladder.steps) - 1
         self.sent.append(step.signal)
+        self._rung_due = self.now + step.timeout
         self.reason = f"{self._why}; {signal_name(step.signal)} was sent"
         # The last step takes the whole tree whatever the scope says: nothing is to be left behind.
         leader_only = self._ladder.scope == "leader" and not last

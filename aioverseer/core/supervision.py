@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # few hosts have groups
     from aioverseer.core.groups import Ended, Joined, Together
 
 __all__ = [
+    "Admitted",
+    "AskTurn",
     "AwaitReady",
     "Barred",
     "BeginRun",
@@ -25,6 +27,7 @@ __all__ = [
     "EndRun",
     "Failed",
     "Halted",
+    "Queued",
     "Ready",
     "Released",
     "RestartAsked",
@@ -35,6 +38,7 @@ __all__ = [
     "ServiceAction",
     "StartHeld",
     "Supervision",
+    "TellWait",
 ]
 
 
@@ -121,6 +125,21 @@ class Dismissed(Input):
         self.why = why
 
 
+class Queued(Input):
+    """The breaker of the overseer allows no further restart now: it stands in the queue, until Admitted is fed."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, *, why: str) -> None:
+        self.why = why
+
+
+class Admitted(Input):
+    """The breaker allows its restart."""
+
+    __slots__ = ()
+
+
 class Seat(Protocol):
     """The place of a service in a group, which judges its ends instead of a budget of its own."""
 
@@ -163,7 +182,19 @@ class AwaitReady(Action):
     __slots__ = ()
 
 
-ServiceAction = BeginRun | EndRun | AwaitReady | Arm | Disarm
+class AskTurn(Action):
+    """Ask the breaker for a restart, and feed what it says before all else: Admitted, or Queued."""
+
+    __slots__ = ()
+
+
+class TellWait(Action):
+    """Tell that it waits for the breaker: the reason has changed, and the state has not."""
+
+    __slots__ = ()
+
+
+ServiceAction = BeginRun | EndRun | AwaitReady | Arm | Disarm | AskTurn | TellWait
 
 
 class Supervision(Machine[ServiceAction]):
@@ -175,7 +206,9 @@ class Supervision(Machine[ServiceAction]):
         restarts: How many runs followed the first since it was last started.
         error: Why the last run could not be started.
         gave_up: Whether it ended because its budget is spent.
-        due: Monotonic time when the backoff is over; None outside of BACKOFF.
+        due: Monotonic time when the backoff is over; None outside of BACKOFF, and when it is over.
+        rationed: Whether a breaker is asked before each restart that follows a backoff.
+        turn: What it does when the breaker lets it; empty when it does not wait for that.
         held: Whether it waits for others before its first run.
         spawned: Whether a program of it has been started since it was last started.
         readied: Whether it has been ready since then.
@@ -195,6 +228,8 @@ class Supervision(Machine[ServiceAction]):
         self.error: BaseException | None = None
         self.gave_up = False
         self.due: float | None = None
+        self.rationed = False
+        self.turn = ""
         self._rng = rng
         self._policy: Restart = policy
         self._delay = delay
@@ -220,6 +255,14 @@ class Supervision(Machine[ServiceAction]):
     def may_fail(self, given: Failed) -> bool:
         """Whether a run that is said to go on can be there."""
         return not (self.held and given.live)
+
+    def has_asked(self, _given: Input) -> bool:
+        """Whether it waits for the breaker."""
+        return bool(self.turn)
+
+    def is_armed(self, _given: Input) -> bool:
+        """Whether it waits for its backoff, not for the breaker."""
+        return not self.turn
 
     @property
     def policy(self) -> Restart:
@@ -299,9 +342,31 @@ class Supervision(Machine[ServiceAction]):
         return [Disarm(), *self._begin("is being restarted on request, before its backoff was over")]
 
     def launch_due(self, _given: Due) -> list[ServiceAction]:
-        """STARTING: the backoff is over."""
+        """STARTING: the backoff is over. Where there is a breaker, it is asked first."""
+        return self._restart("is being restarted after its backoff")
+
+    def _restart(self, reason: str) -> list[ServiceAction]:
+        if self.rationed:
+            self.turn = reason
+            self.due = None
+            return [AskTurn()]
         self.restarts += 1
-        return self._begin("is being restarted after its backoff")
+        return self._begin(reason)
+
+    def note_queued(self, given: Queued) -> list[ServiceAction]:
+        """Wait for its turn: too many services are being restarted."""
+        self.reason = given.why
+        return [TellWait()]
+
+    def launch_admitted(self, _given: Admitted) -> list[ServiceAction]:
+        """STARTING: it is its turn."""
+        self.restarts += 1
+        return self._begin(self.turn)
+
+    def _wait_no_more(self) -> Disarm:
+        self.due = None
+        self.turn = ""
+        return Disarm()
 
     def note_spawn(self, _given: Spawned) -> list[ServiceAction]:
         """The program runs: wait until it is ready."""
@@ -338,10 +403,9 @@ class Supervision(Machine[ServiceAction]):
         """INTERRUPT: nothing runs, and nothing will."""
         self.wanted = False
         self.stopped = True
-        self.due = None
         self.halted = False
         self.to(State.INTERRUPT, f"{given.why} while it waited to restart")
-        return [Disarm()]
+        return [self._wait_no_more()]
 
     def want_again(self, _given: StartAsked | RestartAsked) -> list[ServiceAction]:
         """Wanted: a new run follows the end of this one, with a fresh budget when it was not wanted before."""
@@ -381,10 +445,11 @@ class Supervision(Machine[ServiceAction]):
 
     def halt_backoff(self, given: Halted) -> list[ServiceAction]:
         """Wait for its group instead of its own backoff."""
+        disarm = self._wait_no_more()
         self.halted = True
         self.due = given.due
         self.reason = given.why
-        return [Disarm()]
+        return [disarm]
 
     def halt_stopping(self, given: Halted) -> list[ServiceAction]:
         """Wait for its group once the run has ended, if it is wanted: a stop that was asked for goes before."""
@@ -394,9 +459,9 @@ class Supervision(Machine[ServiceAction]):
         return []
 
     def resume(self, _given: Resumed) -> list[ServiceAction]:
-        """STARTING: it is its turn in its group."""
-        self.restarts += 1
-        return [Disarm(), *self._begin("is being restarted with its group")]
+        """STARTING: it is its turn in its group. Where there is a breaker, it is asked first."""
+        self.halted = False
+        return [self._wait_no_more(), *self._restart("is being restarted with its group")]
 
     def resume_stopping(self, _given: Resumed) -> list[ServiceAction]:
         """Its group waits no more for its end: a new run follows that by itself."""
@@ -418,9 +483,8 @@ class Supervision(Machine[ServiceAction]):
         """INTERRUPT: nothing runs, and nothing will."""
         self.wanted = self.halted = False
         self.dismissed = True
-        self.due = None
         self.to(State.INTERRUPT, given.why)
-        return [Disarm()]
+        return [self._wait_no_more()]
 
     def dismiss_stopping(self, given: Dismissed) -> list[ServiceAction]:
         """Not wanted: no run follows."""
@@ -457,9 +521,8 @@ class Supervision(Machine[ServiceAction]):
     def fail_backoff(self, given: Failed) -> list[ServiceAction]:
         """FATAL: nothing runs."""
         self.wanted = self.halted = False
-        self.due = None
         self._end_failed(given.error)
-        return [Disarm()]
+        return [self._wait_no_more()]
 
     def _end_failed(self, error: BaseException) -> None:
         self.error = error
@@ -513,6 +576,7 @@ class Supervision(Machine[ServiceAction]):
         self.stopped = False
         self.error = None
         self.due = None
+        self.turn = ""
         self._ready_at = None
         self._anew = False
         self._kill = False
@@ -588,6 +652,8 @@ _FINAL = (State.INTERRUPT, State.FINISHED, State.FATAL)
 Supervision.guards = {
     **dict.fromkeys((Spawned, SpawnFailed, Ready, RunEnded, RunFailing), Supervision.has_run),
     Failed: Supervision.may_fail,
+    **dict.fromkeys((Admitted, Queued), Supervision.has_asked),
+    Due: Supervision.is_armed,
 }
 Supervision.table = cast(
     "Rules",
@@ -620,6 +686,8 @@ Supervision.table = cast(
         (State.BACKOFF, RestartAsked): Supervision.launch_now,
         (State.BACKOFF, StopAsked): Supervision.stop_backoff,
         (State.BACKOFF, Due): Supervision.launch_due,
+        (State.BACKOFF, Queued): Supervision.note_queued,
+        (State.BACKOFF, Admitted): Supervision.launch_admitted,
         (State.BACKOFF, Failed): Supervision.fail_backoff,
         (State.STOPPING, StartAsked): Supervision.want_again,
         (State.STOPPING, RestartAsked): Supervision.want_again,

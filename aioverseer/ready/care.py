@@ -71,14 +71,20 @@ class Care:
         self._says = ""
         self._status = ""
         self._begun = False
+        self._over = False
+
+    @property
+    def readiness(self) -> str:
+        """What it waits for to be ready, as words behind "waits for"; empty when it does not."""
+        return str(self._prober.probe) if self._begun and not (self._prober.ready or self._over) else ""
 
     @property
     def news(self) -> str:
         """What it waits for, whether it is alive, and what it says of itself, as the end of a sentence."""
         parts: list[str] = []
-        if self._begun and not self._prober.ready:
+        if readiness := self.readiness:
             error = self._prober.error
-            parts.append(f"waits for {self._prober.probe}" + (f"; {error}" if error else ""))
+            parts.append(f"waits for {readiness}" + (f"; {error}" if error else ""))
         if self._unwell:
             parts.append(f"not alive: {self._unwell}")
         if self._says or self._status:
@@ -117,6 +123,7 @@ class Care:
 
     def stop(self) -> None:
         """Ask no more: it is being ended, or has ended. Idempotent."""
+        self._over = True
         self._prober.stop()
         if self._monitor is not None:
             self._monitor.stop()

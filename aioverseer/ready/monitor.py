@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.liveness import Alive, Health, is_late
 from aioverseer.core.probes import AllOf, AnyOf, File, Notify, Probe, leaves
 from aioverseer.core.spec import Spec
 from aioverseer.ready.prober import reason_of
-from aioverseer.system.attempts import Asker, NotYet, within
+from aioverseer.system.attempts import GRACE, Asker, Hangs, NotYet, within
 from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import settle
 
@@ -73,6 +73,8 @@ class Monitor:
         self._timer: Timer | None = None
         self._due = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._hung: asyncio.Future[Any] | None = None
+        """A check that goes on although it was cancelled: there is no other one beside it."""
         self._barked = False
 
     def begin(self) -> None:
@@ -117,13 +119,19 @@ class Monitor:
         """Make one check, and arm the timer for the next; nothing but a cancellation comes out of it."""
         began = self._clock.now()
         late = is_late(self._due, began)  # a program that may not speak while nobody listens is not silent
+        allowed = self._policy.timeout
         error = ""
         try:
+            if self._hung is not None and not self._hung.done():
+                raise NotYet("an earlier check goes on although it was cancelled")  # as any other no
             await within(self._clock, self._policy.timeout, self._ask(self._policy.probe))
         except Exception as raised:  # noqa: BLE001  # of a function of the user: it is the answer, and is reported
             error = reason_of(raised)
+            if isinstance(raised, Hangs):
+                self._hung = raised.task
+                allowed += GRACE
         now = self._clock.now()
-        late = late or is_late(began + self._policy.timeout, now)
+        late = late or is_late(began + allowed, now)
         self._barked = False
         self._task = None
         health = self._health

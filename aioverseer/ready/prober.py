@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
@@ -26,7 +27,7 @@ from aioverseer.core.probes import (
     pending,
 )
 from aioverseer.core.spec import Spec
-from aioverseer.system.attempts import Asker, NotYet, within
+from aioverseer.system.attempts import Asker, Hangs, NotYet, within
 from aioverseer.system.notify import NotifySocket
 from aioverseer.system.ready_fd import ReadyPipe
 from aioverseer.system.seam import Launcher, Preparation
@@ -35,7 +36,7 @@ from aioverseer.system.waiting import settle
 __all__ = ["ATTEMPT", "LineWatch", "Prober", "pause", "reason_of"]
 
 ATTEMPT = 5.0
-"""Seconds that one attempt may take before it is cancelled and made again."""
+"""Seconds that one attempt may take before it is cancelled and made again, once it has ended."""
 
 _END = 2.0
 """Seconds for what was cancelled to come to its end."""
@@ -80,6 +81,7 @@ class Prober:
         self._done: set[Probe] = set()
         self._errors: dict[Probe, str] = {}
         self._tasks: dict[Probe, asyncio.Task[None]] = {}
+        self._hung: dict[Probe, asyncio.Future[Any]] = {}
         self._on_ready: Callable[[], None] | None = None
         self._on_notice: Callable[[Notice], None] | None = None
         self._needs_socket = notices or Notify() in self._leaves
@@ -231,6 +233,9 @@ class Prober:
                 await within(self._clock, ATTEMPT, self._asker.ask(leaf))
             except Exception as error:  # noqa: BLE001  # of a function of the user: it is the answer, and is reported
                 self._errors[leaf] = reason_of(error)
+                if isinstance(error, Hangs):
+                    self._hung[leaf] = error.task  # kept: asyncio itself holds tasks weakly
+                    await asyncio.wait({error.task})
                 now = self._clock.now()
                 await pause(self._clock, pause_before_next(waited=now - began, took=now - asked))
             else:

@@ -15,7 +15,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aioverseer.core.clock import Clock
 from aioverseer.core.probes import Check, Command, File, Http, Probe, Tcp, Unix
@@ -23,11 +23,11 @@ from aioverseer.core.spec import Spec
 from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import settle
 
-__all__ = ["Asker", "NotYet", "within"]
+__all__ = ["GRACE", "Asker", "Hangs", "NotYet", "within"]
 
 T = TypeVar("T")
 
-_GRACE = 1.0
+GRACE = 1.0
 """Seconds for an attempt that was cancelled to come to its end."""
 _TAIL = 2000
 """Bytes of a command's output that are kept for its error."""
@@ -39,6 +39,18 @@ class NotYet(Exception):
     """The answer is no, for the reason in its text."""
 
 
+class Hangs(NotYet):
+    """There is no answer, and the attempt goes on although it was cancelled; there must be no other one beside it.
+
+    Attributes:
+        task: The attempt.
+    """
+
+    def __init__(self, text: str, task: asyncio.Future[Any]) -> None:
+        super().__init__(text)
+        self.task = task
+
+
 async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
     """Do something with a time limit on the clock; what takes longer is cancelled.
 
@@ -46,29 +58,41 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
 
     Raises:
         NotYet: When the time is over.
+        Hangs: When it is, and the work has not ended a second after it was cancelled.
     """
     task = asyncio.ensure_future(work)
-    over = False
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def cancel() -> None:
-        nonlocal over
-        over = True
-        task.cancel()
+    def end() -> None:
+        if not over.done():
+            over.set_result(None)
 
-    timer = clock.call_at(clock.now() + seconds, cancel)
+    timer = clock.call_at(clock.now() + seconds, end)
     try:
-        await asyncio.wait({task})
+        waited: set[asyncio.Future[Any]] = {task, over}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            if (cancelled := await settle(task, within=GRACE, clock=clock)) is not None:
+                raise cancelled
     except asyncio.CancelledError:
         task.cancel()
-        await settle(task, within=_GRACE)
+        await settle(task, within=GRACE)
         raise
     finally:
         timer.cancel()
-    if over and task.cancelled():
-        raise NotYet(f"no answer within {seconds:g} s")
+    if not task.done():
+        task.add_done_callback(_take)
+        raise Hangs(f"no answer within {seconds:g} s, and it goes on although it was cancelled", task)
     if task.cancelled():
-        raise NotYet("it was cancelled from within")
+        raise NotYet(f"no answer within {seconds:g} s" if over.done() else "it was cancelled from within")
     return task.result()
+
+
+def _take(task: asyncio.Future[Any]) -> None:
+    """Look at what came of an attempt that nobody waits for any more: else asyncio complains that nobody has."""
+    if not task.cancelled():
+        task.exception()
 
 
 @dataclass(slots=True)
@@ -155,7 +179,7 @@ class Asker:
             except asyncio.CancelledError:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     child.signal(signal.SIGKILL)
-                await settle(asyncio.ensure_future(child.wait()), within=_GRACE)
+                await settle(asyncio.ensure_future(child.wait()), within=GRACE)
                 raise
             finally:
                 child.sweep()

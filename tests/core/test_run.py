@@ -286,7 +286,7 @@ def test_each_rule_says_what_it_does() -> None:
         ("first step, stopped before its spawn", "a stop was asked for; SIGINT was sent"),
         ("second step", "a stop was asked for; SIGTERM was sent"),
         ("last step", "a stop was asked for; SIGKILL was sent"),
-        ("stuck", "is still there 2 s after SIGKILL"),
+        ("stuck", "pid 7 is still there 2 s after SIGKILL"),
         ("last step again", "a stop was asked for; SIGKILL was sent"),
         ("interrupted in its delay", "a stop was asked for before it was started"),
         ("interrupted by a stop", "a stop was asked for; exited with code 0"),

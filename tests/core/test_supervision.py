@@ -16,6 +16,8 @@ from aioverseer.core.restart import Budget, Restart
 from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
 from aioverseer.core.state import Exit, State
 from aioverseer.core.supervision import (
+    Admitted,
+    AskTurn,
     AwaitReady,
     Barred,
     BeginRun,
@@ -23,6 +25,7 @@ from aioverseer.core.supervision import (
     EndRun,
     Failed,
     Halted,
+    Queued,
     Ready,
     Released,
     RestartAsked,
@@ -71,15 +74,17 @@ INPUTS: dict[str, Input] = {
     "halted": Halted(why="restarts with group 'g' (one_for_all)", due=50.0),
     "resumed": Resumed(),
     "dismissed": Dismissed(why="group 'g' gave up"),
+    "queued": Queued(why="waits for its turn"),
+    "admitted": Admitted(),
 }
 _OF_OTHERS = StartHeld | Released | Barred | RunFailing | Halted | Resumed | Dismissed
 WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS)]
-"""What the random walk below feeds: a service that waits for nobody, and is in no group."""
+"""What the random walk below feeds: a service that waits for nobody, and is in no group; perhaps with a breaker."""
 
 UP = "start, spawned, ready"
 SPENT = f"{UP}, crashed, due, spawned, ready, crashed, due, spawned, ready"
 PLACES: dict[str, str] = {
-    # a place is a state, and where in it: what leads there ("+" in front: with a delay of 4 seconds)
+    # a place is a state, and where in it: what leads there ("+" in front: with a delay of 4 seconds, "%": a breaker)
     "initial": "",
     "initial, with a delay": "+",
     "initial, stopped": "stop",
@@ -126,6 +131,12 @@ PLACES: dict[str, str] = {
     "held, then in backoff with its group": "held, halted",
     "interrupted by its group": f"{UP}, dismissed, done",
     "held, then dismissed": "held, dismissed",
+    "backoff, with a breaker": f"%, {UP}, crashed",
+    "asks the breaker": f"%, {UP}, crashed, due",
+    "waits for the breaker": f"%, {UP}, crashed, due, queued",
+    "waits for the breaker, with its group": f"%, {UP}, halted, done, resumed, queued",
+    "backoff with its group again": f"%, {UP}, crashed, due, queued, halted",
+    "running, as the breaker let it": f"%, {UP}, crashed, due, queued, admitted, spawned, ready",
     "stopping as it fails": f"{UP}, failing",
     "stopping as it fails, then to be killed": f"{UP}, failing, kill",
 }
@@ -185,6 +196,9 @@ BACKOFF = {
     "resumed": "disarm, begin #{run}, -> starting",
     "dismissed": "disarm, -> interrupted",
 }
+RATIONED = {**BACKOFF, "due": "askturn", "resumed": "disarm, askturn"}
+ASKED = {**RATIONED, "queued": "tellwait", "admitted": BEGIN}
+del ASKED["due"]
 STOPPING = {
     "start": "",
     "restart": "",
@@ -272,6 +286,12 @@ EXPECTED: dict[str, dict[str, str]] = {
     "held, then in backoff with its group": filled(BACKOFF, run=1),
     "interrupted by its group": filled(RESTING, run=2),
     "held, then dismissed": filled(RESTING, run=1),
+    "backoff, with a breaker": filled(RATIONED, run=2),
+    "asks the breaker": filled(ASKED, run=2),
+    "waits for the breaker": filled(ASKED, run=2),
+    "waits for the breaker, with its group": filled(ASKED, run=2),
+    "backoff with its group again": filled(RATIONED, run=2),
+    "running, as the breaker let it": filled(RUNNING),
     "stopping as it fails": filled(TO_RESTART, run=2),
     "stopping as it fails, then to be killed": {**STOPPING, "stop": "end by kill"},
 }
@@ -305,10 +325,11 @@ def feed(machine: Supervision, path: str, *, at: float | None = None) -> list[st
 
 
 def led(path: str, policy: Restart = POLICY) -> Supervision:
-    """A supervision that was fed these inputs; "+" in front is a delay of 4 seconds."""
+    """A supervision that was fed these inputs; "+" in front is a delay of 4 seconds, "%" a breaker."""
     delay = 4.0 if path.startswith("+") else 0.0
     machine = Supervision(policy=policy, rng=Middle(), delay=delay)
-    feed(machine, path.removeprefix("+").removeprefix(", "))
+    machine.rationed = path.startswith("%")
+    feed(machine, path.lstrip("+%").removeprefix(", "))
     return machine
 
 
@@ -440,6 +461,9 @@ def test_a_kill_lasts_as_long_as_the_run(path: str, expected: str) -> None:
         ("held, stop", "a stop was asked for before it was started"),
         ("held, barred", "no such program"),
         ("held, released", "is being started"),
+        (f"%, {UP}, crashed, due, queued", "waits for its turn"),
+        (f"%, {UP}, crashed, due, queued, admitted", "is being restarted after its backoff"),
+        (f"%, {UP}, halted, done, resumed, queued, admitted", "is being restarted with its group"),
         (f"{UP}, failing", "it was not ready in time"),
         (f"{UP}, halted, killed", "restarts with group 'g' (one_for_all)"),
         (f"{UP}, halted, killed, resumed", "is being restarted with its group"),
@@ -665,9 +689,14 @@ class Outside:
         self.cut = False  # it was told to end
         self.probing = False
         self.timer = False
+        self.asked: str | None = None  # what the breaker is about: "asked" is answered before all else, "queued" later
 
     def legal(self, given: Input) -> bool:
         """Whether the world could send this now."""
+        if self.asked == "asked" or isinstance(given, Queued | Admitted):
+            return (isinstance(given, Queued) and self.asked == "asked") or (
+                isinstance(given, Admitted) and bool(self.asked)
+            )
         match given:
             case Due():
                 return self.timer
@@ -691,6 +720,10 @@ class Outside:
         match given:
             case Due():
                 self.timer = False
+            case Queued():
+                self.asked = "queued"
+            case Admitted():
+                self.asked = None
             case Spawned():
                 self.run = "up"
             case Ready():
@@ -716,9 +749,12 @@ class Outside:
             case Arm():
                 assert not self.timer
                 self.timer = True
+            case AskTurn():
+                assert not self.asked
+                self.asked = "asked"
             case Disarm():
-                assert self.timer
-                self.timer = False
+                assert self.timer or self.asked
+                self.timer, self.asked = False, None
             case _:
                 pass
 
@@ -737,10 +773,11 @@ POLICIES = [
 class Walk(RuleBasedStateMachine):
     """Anything that the world could send, in any order."""
 
-    @initialize(policy=st.sampled_from(POLICIES), delay=st.sampled_from([0.0, 4.0]))
-    def begin(self, policy: Restart, delay: float) -> None:
+    @initialize(policy=st.sampled_from(POLICIES), delay=st.sampled_from([0.0, 4.0]), rationed=st.booleans())
+    def begin(self, policy: Restart, delay: float, *, rationed: bool) -> None:
         """A service that was not started."""
         self.machine = Supervision(policy=policy, rng=Middle(), delay=delay)
+        self.machine.rationed = rationed
         self.outside = Outside()
         self.policy = policy
         self.delay = delay
@@ -821,7 +858,8 @@ class Walk(RuleBasedStateMachine):
         if self.pending == "start":
             self.restarts, self.paid = 0, []
         else:
-            assert self.pending == "restart" or (isinstance(given, Due) and state is State.BACKOFF)
+            assert self.pending == "restart" or (isinstance(given, Due | Admitted) and state is State.BACKOFF)
+            assert self.pending == "restart" or self.machine.rationed == isinstance(given, Admitted)
             self.restarts += 1
         assert (self.runs, self.delay if self.pending == "start" else 0.0) == (action.number, action.delay)
         self.pending = None
@@ -836,9 +874,11 @@ class Walk(RuleBasedStateMachine):
 
     @invariant()
     def backoff_has_its_timer(self) -> None:
-        """And nothing else has one."""
+        """And nothing else has one; or it waits for the breaker."""
+        asked = self.outside.asked is not None
         backoff = self.machine.state is State.BACKOFF
-        assert (backoff, backoff) == (self.outside.timer, self.machine.due is not None)
+        assert (backoff, backoff) == (self.outside.timer or asked, self.machine.due is not None or asked)
+        assert (asked, asked and self.outside.timer) == (bool(self.machine.turn), False)
 
     @invariant()
     def what_is_wanted_is_known(self) -> None:
