@@ -85,8 +85,11 @@ async def test_service_that_cannot_die_is_named_by_its_state(freezer: Freezer, c
         assert State.STOPPING is status.state
         assert "still there" in status.reason
         assert status.pid == service.pid
+        with pytest.raises(StopFailed, match="stuck"):
+            await service.wait()
+        events = overseer.events()
         freezer.thaw()
-        assert State.INTERRUPT is (await service.wait()).state
+        assert State.INTERRUPT is (await anext(events)).state
 
 
 async def test_descendant_that_cannot_die_holds_its_shim_up_for_a_moment_only(
