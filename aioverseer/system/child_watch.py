@@ -114,6 +114,7 @@ class ChildWatch:
             env=self._environment,
             pass_fds=pass_fds,
         )
+        del self._environment  # two kilobytes, and it may live for long
         try:
             self.pidfd = os.pidfd_open(pid)
         except OSError:
