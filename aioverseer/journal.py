@@ -98,6 +98,11 @@ class EventStream(AsyncIterator[Event]):
         self._after = event.seq
         return event
 
+    async def news(self) -> bool:
+        """Wait for an event to get; return False when none comes any more. Safe to cancel, and nothing is taken."""
+        await self._journal.news(self._after)
+        return not self._journal.ended or self._journal.seq > self._after
+
     def get_nowait(self) -> Event | None:
         """Return the next event, or None when there is none at the moment."""
         event = self._journal.read(self._after)

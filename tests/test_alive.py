@@ -174,9 +174,7 @@ async def test_a_check_that_cannot_be_cancelled_is_a_failure_again_and_again() -
 
 async def test_the_watchdog_barks_when_nothing_is_heard() -> None:
     """WATCHDOG=1 within each period; WATCHDOG=trigger at once."""
-    script = FakeChild()
-    for _ in range(5):
-        script.runs(4).notifies("WATCHDOG=1")
+    script = FakeChild().repeats(FakeChild().runs(4).notifies("WATCHDOG=1"), times=5)
     async with scripted(script, FakeChild().runs(1).notifies("WATCHDOG=trigger"), FakeChild()) as world:
         overseer, clock, launcher = world
         web = overseer.add("web", "web", alive=Alive(ready.notify(), every=5, failures=2))

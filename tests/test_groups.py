@@ -151,7 +151,7 @@ async def test_a_restart_keeps_the_order_of_what_members_wait_for() -> None:
 async def test_a_failure_on_the_way_back_is_one_more_failure() -> None:
     """And begins again with all; until the budget is spent."""
     async with world(restart=Restart(max_restarts=2, backoff=Backoff(min=1, max=1))) as it:
-        it.launcher._scripts["b"] = [FakeChild().cannot_start()]
+        it.launcher.script("b", FakeChild().cannot_start())
         it.crash("a")
         await it.clock.advance(10)
         assert {"a": "interrupted", "b": "fatal", "c": "interrupted"} == it.states()
@@ -190,7 +190,7 @@ async def test_a_member_that_nothing_ends_holds_nobody_up() -> None:
     it.current("c").end(Exit(signal=9))
     await it.clock.advance(1)
     assert "running" == it.states()["c"]
-    it.launcher._scripts["c"] = [FakeChild()]
+    it.launcher.script("c", FakeChild())
     it.current("c").end(Exit(code=0))
     await overseer.__aexit__(None, None, None)
 

@@ -239,14 +239,13 @@ def ends(events: list[Event]) -> list[str]:
 
 async def test_a_stop_goes_backwards_level_by_level() -> None:
     """Nobody loses what it needs before it has ended itself."""
-    async with scripted() as (overseer, clock, launcher):
+    async with scripted(web=FakeChild().ignores(2)) as (overseer, clock, launcher):
         overseer.add("db", "db")
         overseer.add("web", "web", after="db", stop=Stop(2, 5))
         overseer.add("proxy", "proxy", after="web")
         overseer.add("lonely", "lonely")
         await overseer.start_all()
         by_id = {one.spec.id: one for one in launcher.children}
-        by_id["web"]._script.ignored = frozenset({2})
         stopping = asyncio.ensure_future(overseer.stop_all())
         await clock.advance(4)
         assert ["lonely", "proxy"] == sorted(id for id in overseer if overseer[id].state.is_final)
@@ -403,16 +402,8 @@ def test_any_graph_starts_in_order_and_stops_in_reverse(
         scripts: dict[str, FakeChild] = {}
         for number, fate in enumerate(fates):
             script = FakeChild().runs(seconds[number] + 0.5)
-            match fate:
-                case "up":
-                    script.prints("up")
-                case "dies":
-                    script.exits(1)
-                case "done":
-                    script.prints("up").exits(0)
-                case _:
-                    script.runs(1000)
-            scripts[f"s{number}"] = script
+            what = {"up": script.prints("up"), "dies": script.exits(1), "done": script.prints("up").exits(0)}
+            scripts[f"s{number}"] = what.get(fate, script.runs(1000))
         async with scripted(None, **scripts) as (overseer, clock, launcher):
             for number in reversed(range(6)):
                 after = [f"s{a}" for a, b in sorted(edges) if b == number]

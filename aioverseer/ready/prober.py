@@ -125,9 +125,10 @@ class Prober:
             ) from error
         if self._socket is None and not descriptors:
             return None
+        take = self._take if descriptors else None
         if self._socket is None:
-            return Preparation(descriptors=descriptors)
-        return Preparation(env=self._socket.environment, descriptors=descriptors, hear=self._hear_datagram)
+            return Preparation(descriptors=descriptors, take=take)
+        return Preparation(env=self._socket.environment, descriptors=descriptors, hear=self._hear_datagram, take=take)
 
     def watch(self, stream: str) -> LineWatch | None:
         """Return an outlet for one stream of the program; None when no probe waits for a line of it."""
@@ -194,6 +195,10 @@ class Prober:
             self._early.append(datagram)
         else:
             self._hear(read_notice(datagram))
+
+    def _take(self, number: int, data: bytes) -> None:
+        if b"\n" in data:
+            self._fulfil(Fd(number=number))
 
     def _hear(self, notice: Notice) -> None:
         if self._closed:

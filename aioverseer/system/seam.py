@@ -25,11 +25,13 @@ class Preparation:
         env: Variables, on top of all others.
         descriptors: Its descriptors 3 to 9, and ours of which they are copies; whoever opened ours closes them.
         hear: How a child without a real process sends what others send to ``NOTIFY_SOCKET``; None where nobody listens.
+        take: How it writes what others write to one of these descriptors, by its number; None where nobody listens.
     """
 
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     descriptors: Mapping[int, int] = field(default_factory=dict[int, int])
     hear: Callable[[bytes], None] | None = None
+    take: Callable[[int, bytes], None] | None = None
 
 
 class Source(Protocol):

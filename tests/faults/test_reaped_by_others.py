@@ -86,7 +86,7 @@ async def test_lost_status_is_judged_as_a_failure() -> None:
     """It may have failed, and nobody knows: on-failure starts it again, and its budget bounds that."""
     assert wants_restart(Restart("on-failure"), Exit())
     clock = ManualClock()
-    lost = FakeChild()._ends(Exit())
+    lost = FakeChild().ends(Exit())
     async with limit(), Overseer(clock=clock, launcher=ScriptedLauncher(clock, lost)) as overseer:
         overseer.add("lost", "program", restart=Restart(max_restarts=2, within=None))
         supervising = asyncio.ensure_future(overseer.supervise("lost"))
