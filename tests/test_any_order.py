@@ -77,7 +77,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.loop = StepLoop(virtual=not self.real)
         clock = LoopTime()
         scripts = {"missing": [FakeChild().cannot_start()]}
-        launcher: Any = SystemLauncher() if self.real else ScriptedLauncher(clock, by_id=scripts)  # type: ignore[arg-type]  # it keeps the time of the loop
+        launcher: Any = SystemLauncher() if self.real else ScriptedLauncher(clock, by_id=scripts)
         self.launcher = launcher
         self.overseer = Overseer(clock=clock, launcher=launcher, rng=random.Random(0))
         self.events = self.overseer.events()

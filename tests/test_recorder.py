@@ -1,4 +1,4 @@
-"""Events in a file, and events in assertions."""
+"""Events in a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aioverseer import Overseer, OverseerError, Restart, ThreadedOverseer
-from aioverseer.testing import EventRecorder, FakeChild, ManualClock, ScriptedLauncher
+from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import limit
 
 
@@ -85,25 +85,3 @@ def test_threads_record_too(tmp_path: Path) -> None:
         overseer.record(tmp_path / "events")
         overseer.add("true", "true").start().wait()
     assert '"finished"' in (tmp_path / "events").read_text()
-
-
-async def test_assertions_about_events_show_them_when_they_fail() -> None:
-    """States of one service, and the order of several."""
-    clock = ManualClock()
-    launcher = ScriptedLauncher(clock, FakeChild(), by_id={"job": [FakeChild().runs(2).exits(3)]})
-    async with Overseer(clock=clock, launcher=launcher) as overseer:
-        seen = EventRecorder(overseer.events())
-        assert "there were no events" == str(seen)
-        overseer.add("job", "job", restart=Restart("never"))
-        overseer.add("web", "web", after={"job": "started"})
-        await overseer.start_all()
-        await clock.advance(5)
-    seen.assert_states("job", "starting running finished")
-    seen.assert_order("job running", "job finished", "web interrupted")
-    with pytest.raises(AssertionError, match="job has been starting running finished, not starting fatal") as caught:
-        seen.assert_states("job", "starting fatal")
-    assert "+2.000 s  job  finished     exited with code 3" in str(caught.value)
-    with pytest.raises(AssertionError, match="'web starting' did not come behind 'job finished'"):
-        seen.assert_order("job finished", "web starting")
-    with pytest.raises(AssertionError, match="nobody has been nowhere, not running"):
-        seen.assert_states("nobody", "running")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.events import Event
@@ -55,8 +55,8 @@ class EventRecorder:
 
     def times(self, wanted: str) -> list[float]:
         """Return when that has come, in seconds from the first event: ``times("web starting")``."""
-        events = self.events
-        return [(event.time - events[0].time).total_seconds() for event in events if _name(event) == _checked(wanted)]
+        is_wanted, events = _is_named(wanted), self.events
+        return [(event.time - events[0].time).total_seconds() for event in events if is_wanted(event)]
 
     # --- assertions
 
@@ -75,9 +75,9 @@ class EventRecorder:
         Raises:
             AssertionError: With the first that did not come, and the events of all services.
         """
-        rest = iter([_name(event) for event in self.events])
+        rest = iter(self.events)
         for place, wanted in enumerate(expected):
-            if _checked(wanted) not in rest:  # takes from it until it is found
+            if not any(map(_is_named(wanted), rest)):  # takes from it until it is found
                 behind = f" behind {expected[place - 1]!r}" if place else ""
                 raise AssertionError(f"{wanted!r} did not come{behind}\n{self}")
 
@@ -132,8 +132,9 @@ class EventRecorder:
         # Who is about to start it has his turn first.
         await asyncio.sleep(0)
         goes_on = True
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 while (event := self._find(wanted)) is None:
                     self._check_hope(wanted, goes_on=goes_on)
                     goes_on = await wait()
@@ -161,10 +162,10 @@ class EventRecorder:
         """
         if not isinstance(self._source, Iterator):
             raise SpecError("wait_until() is for the events of a ThreadedOverseer: await until() with an event loop")
-        goes_on = True
+        events, goes_on = cast("Iterator[Event]", self._source), True
         while (event := self._find(wanted)) is None:
             self._check_hope(wanted, goes_on=goes_on)
-            goes_on = self._keep(next(self._source, None))
+            goes_on = self._keep(next(events, None))
         return event
 
     def _find(self, wanted: _Wanted) -> Event | None:
@@ -210,26 +211,17 @@ class EventRecorder:
         )
 
 
-def _name(event: Event) -> str:
-    return f"{event.id} {event.state}"
-
-
-def _checked(name: str) -> str:
-    """Return an event's name when it can be one.
+def _is_named(name: str) -> Callable[[Event], bool]:
+    """Return a function that knows the events of this name.
 
     Raises:
-        SpecError: When it cannot.
+        SpecError: When there can be none.
     """
     id, _, state = name.rpartition(" ")
     if not id or state not in _STATES:
         states = ", ".join(_STATES)
         raise SpecError(f'{name!r} is no event: pass an id and a state, "web running"; states are {states}', value=name)
-    return name
-
-
-def _is_named(name: str) -> Callable[[Event], bool]:
-    checked = _checked(name)
-    return lambda event: _name(event) == checked
+    return lambda event: event.id == id and str(event.state) == state
 
 
 def _told(wanted: _Wanted) -> str:

@@ -91,7 +91,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         scripts = {name: [script] for name, (script, _) in PROGRAMS.items()}
-        self.launcher = SystemLauncher() if self.real else ScriptedLauncher(self.clock, by_id=scripts)  # type: ignore[arg-type]  # it keeps the time of the loop
+        self.launcher = SystemLauncher() if self.real else ScriptedLauncher(self.clock, by_id=scripts)
         self.overseer = self.another()
 
     @property

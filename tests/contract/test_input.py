@@ -1,0 +1,137 @@
+"""The contract of the seam: what a child reads is the same, real or scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import signal
+
+import pytest
+
+from aioverseer import Exit
+from aioverseer.system.seam import Child, Sink
+from contract.bench import Bench, Ear
+from helpers import limit
+
+
+def sink_of(running: Child) -> Sink:
+    """Where to write."""
+    assert running.stdin is not None
+    return running.stdin
+
+
+async def test_what_is_written_is_read_and_its_end_too(bench: Bench) -> None:
+    """Line by line, however it was cut."""
+    running = await bench.launch("echoes", stdin="pipe")
+    ear = Ear(running.stdout)
+    for piece in (b"on", b"e\ntw", b"o\n"):
+        await sink_of(running).write(piece)
+    await ear.hear(b"one\ntwo\n")
+    await sink_of(running).write_eof()
+    assert Exit(code=0) == await running.wait()
+    assert b"one\ntwo\n" == await ear.hear_end()
+
+
+async def test_a_line_is_enough_for_who_reads_one(bench: Bench) -> None:
+    """The pipe may stay open."""
+    running = await bench.launch("reads a line", stdin="pipe")
+    await sink_of(running).write(b"go\nrest")
+    assert Exit(code=0) == await running.wait()
+    assert b"got\n" == await Ear(running.stdout).hear_end()
+
+
+@pytest.mark.parametrize("by", ["write_eof", "close"])
+async def test_who_reads_to_the_end_waits_for_it(bench: Bench, by: str) -> None:
+    """It comes behind what was written, both ways."""
+    running = await bench.launch("reads to the end", stdin="pipe")
+    sink = sink_of(running)
+    await sink.write(b"x" * 1000)
+    if by == "close":
+        sink.close()
+    else:
+        await sink.write_eof()
+    assert Exit(code=4) == await running.wait()
+    assert b"all\n" == await Ear(running.stdout).hear_end()
+
+
+@pytest.mark.parametrize("stdin", [None, pathlib.Path("/dev/null")])
+async def test_without_a_pipe_the_end_is_there_at_once(bench: Bench, stdin: pathlib.Path | None) -> None:
+    """There is nothing to write to."""
+    running = await bench.launch("reads to the end", stdin=stdin)
+    assert running.stdin is None
+    assert Exit(code=4) == await running.wait()
+
+
+async def test_more_than_a_pipe_holds_waits_for_its_reader(bench: Bench) -> None:
+    """A program that does not read holds the writer up; its end is a broken pipe."""
+    running = await bench.launch("sleeps", stdin="pipe")
+    await Ear(running.stdout).hear(b"up\n")
+    writing = asyncio.ensure_future(sink_of(running).write(b"x" * 200_000))
+    await asyncio.wait([writing], timeout=0.05)  # the only way to see that nothing happens
+    assert not writing.done()
+    running.signal(signal.SIGKILL)
+    async with limit(10, "the write"):
+        with pytest.raises(BrokenPipeError):
+            await writing
+
+
+async def test_much_goes_through_to_who_reads(bench: Bench) -> None:
+    """Whole."""
+    running = await bench.launch("reads to the end", stdin="pipe")
+    async with limit(10, "the write"):
+        await sink_of(running).write(b"line\n" * 40_000)
+        await sink_of(running).write_eof()
+        assert Exit(code=4) == await running.wait()
+
+
+async def test_a_write_can_be_cancelled_and_the_next_one_is_whole(bench: Bench) -> None:
+    """A part of the first may have been written, as with any pipe."""
+    running = await bench.launch("sleeps", stdin="pipe")
+    writing = asyncio.ensure_future(sink_of(running).write(b"x" * 200_000))
+    await asyncio.sleep(0)
+    waiting = asyncio.ensure_future(sink_of(running).write(b"y"))
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.wait([writing])
+    assert writing.cancelled()
+    running.signal(signal.SIGKILL)
+    async with limit(10, "the second write"):
+        with pytest.raises(BrokenPipeError):
+            await waiting
+
+
+async def test_a_closed_sink_refuses_what_is_written(bench: Bench) -> None:
+    """BrokenPipeError, as with any pipe; closing and ending twice is fine."""
+    running = await bench.launch("sleeps", stdin="pipe")
+    sink = sink_of(running)
+    await sink.write(b"x")
+    for _ in range(2):
+        sink.close()
+        await sink.write_eof()
+    with pytest.raises(BrokenPipeError):
+        await sink.write(b"x")
+
+
+async def test_a_write_after_the_end_is_a_broken_pipe(bench: Bench) -> None:
+    """Nobody reads it any more, although the sink was not closed."""
+    running = await bench.launch("exits with 3", stdin="pipe")
+    await running.wait()
+    with pytest.raises(BrokenPipeError):
+        await sink_of(running).write(b"x")
+
+
+async def test_a_program_may_close_its_input(bench: Bench) -> None:
+    """And live on."""
+    running = await bench.launch("closes its input", stdin="pipe")
+    await Ear(running.stdout).hear(b"up\n")
+    with pytest.raises(BrokenPipeError):
+        await sink_of(running).write(b"x")
+    running.signal(signal.SIGTERM)
+    assert Exit(signal=signal.SIGTERM) == await running.wait()
+
+
+async def test_a_process_is_fed(bench: Bench) -> None:
+    """Text that was given beforehand, and its end."""
+    async with limit(10, "the end"):
+        status = await bench.process("echoes", stdin="a\nb\n")
+    assert (0, ["a", "b"]) == (status.exit_code, status.stdout)

@@ -1,0 +1,234 @@
+"""Scripts of children: values that say what is done, and when, on the clock of a test."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aioverseer import Alive, Exit, Overseer, Process, Restart, SpecError, State, Stop, StopFailed, ready
+from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time that the test owns."""
+    return ManualClock()
+
+
+def run_of(clock: ManualClock, script: FakeChild, **options: Any) -> tuple[Process, ScriptedLauncher]:
+    """A Process whose program follows a script."""
+    launcher = ScriptedLauncher(clock, script)
+    return Process("prog", clock=clock, launcher=launcher, **options), launcher
+
+
+def test_a_script_is_a_value() -> None:
+    """What is made from one changes it not, so they can be shared."""
+    base = FakeChild().prints("up")
+    assert base.exits(1) != base.exits(2)
+    assert base == FakeChild().prints("up")
+    assert FakeChild() != base
+    assert "up" in repr(base.runs(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FakeChild().runs(-1), r"FakeChild.runs: seconds=-1 cannot be: pass seconds, 0 or more"),
+        (lambda: FakeChild().spawns_in(float("inf")), "seconds=inf cannot be"),
+        (lambda: FakeChild().exits(256), "code=256 cannot be: pass an exit code"),
+        (lambda: FakeChild().dies(0), "number=0 cannot be: pass a signal"),
+        (lambda: FakeChild().ignores(99), "number=99 cannot be: pass a signal"),
+        (lambda: FakeChild().on(9, FakeChild()), "no program can handle it"),
+        (lambda: FakeChild().writes_ready(2), "pass a descriptor from 3 to 9"),
+        (lambda: FakeChild().prints("x", stream="out"), 'pass "stdout" or "stderr"'),  # type: ignore[arg-type]  # on purpose
+        (lambda: FakeChild().closes("out"), 'pass "stdin", "stdout" or "stderr"'),  # type: ignore[arg-type]  # on purpose
+        (lambda: FakeChild().exits(0).prints("x"), "nothing can come behind the end of a program"),
+        (lambda: FakeChild().repeats(FakeChild().prints("x")), "it takes no time, so it would never end"),
+        (lambda: FakeChild().repeats(FakeChild().runs(1), times=-1), "times=-1 cannot be"),
+    ],
+)
+def test_what_cannot_be_is_refused(make: Callable[[], FakeChild], message: str) -> None:
+    """Where it is written, naming it."""
+    with pytest.raises(SpecError, match=message):
+        make()
+
+
+async def test_steps_take_their_time(clock: ManualClock) -> None:
+    """Output, then a life of three seconds, then an end."""
+    process, _ = run_of(clock, FakeChild().prints("ready").runs(3).prints("bye", stream="stderr").exits(1))
+    status = await clock.run(process.wait())
+    assert (1, ["ready"], ["bye"], 3.0) == (status.exit_code, status.stdout, status.stderr, clock.now())
+
+
+async def test_a_spawn_takes_its_time_and_what_nobody_wants_any_more_is_killed(clock: ManualClock) -> None:
+    """As long as a slow file system takes."""
+    process, launcher = run_of(clock, FakeChild().spawns_in(60).exits(0))
+    assert 0 == (await clock.run(process.wait())).exit_code
+    assert 60 == clock.now()
+    process, launcher = run_of(clock, FakeChild().spawns_in(60).cannot_start("no such host"))
+    assert "no such host" in str((await clock.run(process.wait())).error)
+    assert 120 == clock.now()
+    process, launcher = run_of(clock, FakeChild().spawns_in(3))
+    starting = asyncio.ensure_future(process.start())
+    await clock.advance(2)
+    starting.cancel()
+    await clock.run(asyncio.wait([starting]))
+    (child,) = launcher.children
+    assert ([signal.SIGKILL], True, State.INTERRUPT) == (child.signals, child.has_ended, process.state)
+
+
+async def test_it_ends_some_time_after_a_signal(clock: ManualClock) -> None:
+    """Within its ladder; one that takes longer is killed."""
+    script = FakeChild().ends_on(signal.SIGTERM, after=4, code=3)
+    for timeout, expected in ((5, Exit(code=3)), (3, Exit(signal=signal.SIGKILL))):
+        process, _ = run_of(clock, script, stop=Stop(timeout=timeout))
+        await process.start()
+        await clock.run(process.stop())
+        assert expected == process.exit
+    assert 7 == clock.now()
+
+
+async def test_it_repeats_itself(clock: ManualClock) -> None:
+    """So often, or for ever; a watchdog is fed."""
+    beat = FakeChild().runs(4).notifies("WATCHDOG=1")
+    launcher = ScriptedLauncher(clock, FakeChild().repeats(beat, times=3), FakeChild().repeats(beat))
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        web = await overseer.add("web", "web", alive=Alive(ready.notify(), every=5, failures=2)).start()
+        await clock.advance(20)
+        assert 0 == web.restarts
+        await clock.advance(3600)
+        assert (1, State.RUNNING) == (web.restarts, web.state)
+
+
+async def test_it_talks_with_who_writes_to_it(clock: ManualClock) -> None:
+    """It waits for a line, answers others, and goes on at the end."""
+    script = FakeChild().reads("^go").prints("going").answers(str.upper).prints("done").exits(0)
+    process, launcher = run_of(clock, script, stdin="pipe", streaming=True)
+    await process.start()
+    assert process.stdout is not None
+    await process.write("not yet\ngo on\n")
+    assert "going" == await process.stdout.get()
+    await process.write("a\nb")
+    assert "A" == await process.stdout.get()
+    process.close_stdin()
+    assert ["B", "done"] == [line async for line in process.stdout]
+    (child,) = launcher.children
+    assert child.stdin is not None
+    assert b"not yet\ngo on\na\nb" == child.stdin.received
+
+
+async def test_an_answer_may_be_none(clock: ManualClock) -> None:
+    """Then nothing is written."""
+    answers = {"a": "1"}
+    process, _ = run_of(clock, FakeChild().answers(answers.get).exits(0), stdin="b\na\n")
+    assert ["1"] == (await process).stdout
+
+
+async def test_on_a_terminal_the_end_of_input_is_typed(clock: ManualClock) -> None:
+    """More can be written behind it; a new size is told."""
+    script = FakeChild().reads_all().prints("first").reads_all().prints("second").exits(0)
+    script = script.on(signal.SIGWINCH, FakeChild().prints("resized"))
+    process, _ = run_of(clock, script, pty=True, streaming=True)
+    await process.start()
+    assert process.stdout is not None
+    await process.write("a\n")
+    await process.write_eof()
+    assert "first" == await process.stdout.get()
+    process.resize(*process.spec.window_size)
+    process.resize(100, 30)
+    assert "resized" == await process.stdout.get()
+    await process.write("b\n")
+    await process.write_eof()
+    assert "second" == await process.stdout.get()
+    assert 0 == (await process).exit_code
+
+
+async def test_while_it_is_stopped_no_step_is_done(clock: ManualClock) -> None:
+    """They are late then, and what it was sent comes first."""
+    script = FakeChild().on(signal.SIGCONT, FakeChild().prints("continued")).on(15, FakeChild().prints("asked"))
+    process, _ = run_of(clock, script.runs(5).prints("late").exits(0))
+    await process.start()
+    process.signal(signal.SIGTSTP)
+    await clock.advance(60)
+    process.signal(signal.SIGTTIN)
+    process.signal(signal.SIGTERM)
+    assert State.RUNNING is process.state
+    process.signal(signal.SIGCONT)
+    assert ["continued", "asked", "late"] == (await clock.run(process.wait())).stdout
+
+
+async def test_what_nothing_ends_is_reported(clock: ManualClock) -> None:
+    """By the one that has left it, and by whoever sweeps."""
+    launcher = ScriptedLauncher(clock, FakeChild().leaves("stuck on nfs", immortal=True).leaves("helper").exits(0))
+    overseer = Overseer(clock=clock, launcher=launcher)
+    events = overseer.events()
+    await overseer.__aenter__()
+    overseer.add("web", "web")
+    await clock.run(overseer.supervise("web"))
+    with pytest.raises(StopFailed, match=r"what could not be killed: pid 1002 \(stuck on nfs\)"):
+        await overseer.__aexit__(None, None, None)
+    reasons = [event.reason for event in iter(events.get_nowait, None) if event.kind == "leftovers"]
+    assert ["has left pid 1002 (stuck on nfs) behind, which could not be killed"] == reasons
+    assert ["stuck on nfs"] == [survivor.command for survivor in await launcher.close()]
+
+
+async def test_it_notes_what_was_done_to_it(clock: ManualClock) -> None:
+    """Signals without SIGCONT, the sweep, and that its descriptors were let go of."""
+    process, launcher = run_of(clock, FakeChild().ignores(signal.SIGTERM), stop=Stop(timeout=3), stdin="pipe")
+    await process.start()
+    (running,) = launcher.children
+    assert isinstance(running, RunningChild)
+    assert f"<RunningChild 'prog' pid {running.pid} runs>" == repr(running)
+    await process.write("x")
+    stopping = asyncio.ensure_future(process.stop())
+    await clock.advance(2.9)
+    assert ([signal.SIGTERM], False, False) == (running.signals, running.swept, running.closed)
+    await clock.advance(0.1)
+    assert ([signal.SIGTERM, signal.SIGKILL], True, True) == (running.signals, running.swept, running.closed)
+    assert running.stdin is not None
+    assert (b"x", True) == (running.stdin.received, running.stdin.closed)
+    assert repr(running).endswith("was killed by SIGKILL>")
+    await stopping
+
+
+async def test_a_test_may_do_it_by_hand(clock: ManualClock) -> None:
+    """Output, readiness and an end, when the test says so."""
+    launcher = ScriptedLauncher(clock)
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        web = overseer.add("web", "web", ready=ready.fd() & ready.notify(), restart=Restart("never"))
+        starting = asyncio.ensure_future(web.start())
+        await clock.settle()
+        child = launcher.of("web")[-1]
+        child.print("hello\n")
+        child.print("oops\n", stream="stderr")
+        child.write_ready(4)  # nobody listens there
+        child.write_ready()
+        assert State.STARTING is web.state
+        child.notify(b"READY=1")
+        await starting
+        assert ["hello", "oops"] == [line.text for line in web.tail(2)]
+        child.end(Exit(code=4))
+        child.end(Exit(code=5))
+        assert 4 == (await web.wait()).exit_code
+
+
+async def test_scripts_are_taken_in_order_by_id_and_the_last_one_again(clock: ManualClock) -> None:
+    """A service with scripts of its own does not use up those of the others."""
+    own = [FakeChild().exits(7), FakeChild().exits(8)]
+    launcher = ScriptedLauncher(
+        clock, FakeChild().exits(1), FakeChild().exits(2), by_id={"own": own, "one": FakeChild().exits(9)}
+    )
+
+    async def code_of(id: str) -> int | None:
+        return (await Process("x", id=id, clock=clock, launcher=launcher)).exit_code
+
+    ids = ("any", "own", "any", "own", "any", "own", "one", "one")
+    assert [1, 7, 2, 8, 2, 8, 9, 9] == [await code_of(id) for id in ids]
+    assert [1001, 1002, 1003] == [running.pid for running in launcher.children[:3]]
+    launcher.script("one", FakeChild().exits(10))
+    assert 10 == await code_of("one")
+    assert 3 == len(launcher.of("one"))
