@@ -10,11 +10,13 @@ import inspect
 import pathlib
 import re
 import sys
+import types
 from collections.abc import Callable
 
 import pytest
 
 import aioverseer
+import aioverseer.testing
 from aioverseer import Process, Spec
 
 OF_ASYNCIO = {"QueueShutDown"}
@@ -62,10 +64,23 @@ def options_page() -> str:
 
 
 def api_page() -> str:
-    """Return every public name with its signature and docstring."""
-    parts = ["# API", "", "Everything can be imported from `aioverseer`."]
-    for name in aioverseer.__all__:
-        thing = getattr(aioverseer, name)
+    """Return the page of the library."""
+    return page_of(aioverseer, "API")
+
+
+def testing_page() -> str:
+    """Return the page of what tests need."""
+    return page_of(aioverseer.testing, "For tests")
+
+
+def page_of(module: types.ModuleType, title: str) -> str:
+    """Return every public name of a module with its signature and docstring."""
+    parts = [f"# {title}", "", f"Everything can be imported from `{module.__name__}`."]
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if inspect.isfunction(thing):
+            words = ", ".join(arguments(thing, skip=0))
+            parts += ["", f"## `{name}({words})`", "", plain(inspect.getdoc(thing) or "")]
         if not inspect.isclass(thing) or name in OF_ASYNCIO:
             continue
         parts += ["", f"## {name}", "", plain(inspect.getdoc(thing) or "")]
@@ -85,11 +100,11 @@ def api_page() -> str:
     return "\n".join(parts) + "\n"
 
 
-def arguments(function: Callable[..., object]) -> list[str]:
-    """Return the names of the arguments, without self and without types."""
+def arguments(function: Callable[..., object], skip: int = 1) -> list[str]:
+    """Return the names of the arguments, without types, and without the first: self."""
     words: list[str] = []
     starred = False
-    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+    for parameter in list(inspect.signature(function).parameters.values())[skip:]:
         if parameter.kind is parameter.VAR_POSITIONAL:
             words.append(f"*{parameter.name}")
             starred = True
@@ -110,7 +125,7 @@ def plain(text: str) -> str:
     return re.sub(r"^(Args|Returns|Raises|Attributes):$", r"*\1*\n", text, flags=re.MULTILINE)
 
 
-PAGES = {"options.md": options_page, "api.md": api_page}
+PAGES = {"options.md": options_page, "api.md": api_page, "testing.md": testing_page}
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -10,7 +10,7 @@ import math
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpawnError, SpecError
@@ -34,6 +34,7 @@ class SimulatedRun:
         started: Seconds from the first start.
         lasted: Seconds that it lived.
         exit: How it ended; None when it could not be started.
+        ready: Seconds from its start until it was ready; None when it never was.
         state: Where the service was then: BACKOFF, or a final state.
         reason: Why, one sentence; the one that a Service gives.
         delay: Seconds until the next run; None when there is none.
@@ -44,6 +45,7 @@ class SimulatedRun:
     started: float
     lasted: float
     exit: Exit | None
+    ready: float | None
     state: State
     reason: str
     delay: float | None
@@ -95,21 +97,26 @@ class Timeline:
 
     def __str__(self) -> str:
         """Return a table, one line for each run."""
-        head = f"{'run':>3} {'starts at':>12} {'lasts':>10}  what follows"
+        head = f"{'run':>3} {'starts at':>12} {'ready after':>11} {'lasts':>10}  what follows"
         return "\n".join([head, *(_line(run) for run in self.runs)])
 
 
 def simulate(
-    policy: Restart, exits: Iterable[Ending | tuple[Ending, float]], *, rng: Rng | None = None, ready_after: float = 0.0
+    policy: Restart,
+    exits: Iterable[Ending | tuple[Ending, float] | tuple[Ending, float, float | None]],
+    *,
+    rng: Rng | None = None,
+    ready_after: float = 0.0,
 ) -> Timeline:
     """Return what a Service under this policy does when its runs end like this. Takes no time.
 
     Args:
         policy: The ``restart`` of the service.
         exits: How each run ends: an exit code, a signal, or None when it cannot be started; or a pair of that and the
-            seconds that the run lives, 0 otherwise. What comes behind the final end is not looked at.
+            seconds that the run lives, 0 otherwise; or with a third value, the seconds that it takes to become ready,
+            None for one that never is. What comes behind the final end is not looked at.
         rng: Source of chance for the jitter of the backoff; None takes the longest delay that chance allows.
-        ready_after: Seconds that each run takes to become ready; one that lives no longer never is.
+        ready_after: Seconds to become ready, for the runs that do not say it; one that lives no longer never is.
 
     Raises:
         SpecError: For an end that cannot be, a time that is none, or no ends at all.
@@ -119,16 +126,15 @@ def simulate(
     now = 0.0
     machine.feed(StartAsked(), now)
     for given in exits:
-        ending, lasted = given if isinstance(given, tuple) else (given, 0.0)
-        _check_seconds(lasted)
+        ending, lasted, ready = _as_run(given, ready_after)
         exit, started = _as_exit(ending), now
         if exit is None:
-            lasted = 0.0
+            lasted, ready = 0.0, None
             machine.feed(SpawnFailed(error=SpawnError("cannot be started")), now)
         else:
             machine.feed(Spawned(pid=0), now)
-            if lasted > ready_after or ready_after == 0:
-                machine.feed(Ready(), now + ready_after)
+            if ready is not None:
+                machine.feed(Ready(), now + ready)
             now += lasted
             machine.feed(RunEnded(exit=exit), now)
         due = machine.due
@@ -138,6 +144,7 @@ def simulate(
                 started=started,
                 lasted=lasted,
                 exit=exit,
+                ready=ready,
                 state=machine.state,
                 reason=machine.reason,
                 delay=None if due is None else due - now,
@@ -151,6 +158,28 @@ def simulate(
     if not runs:
         raise SpecError("exits=[] simulates nothing: pass at least one end", option="exits", value=[])
     return Timeline(runs=tuple(runs))
+
+
+def _as_run(given: Any, ready_after: float) -> tuple[object, float, float | None]:
+    """Return how a run ends, how long it lives, and after how long it is ready, None for never."""
+    match given:
+        case (ending, lasted, ready):
+            pass
+        case (ending, lasted):
+            ready = ready_after
+        case tuple():
+            raise SpecError(
+                f"exits: {given!r} is no run: pass an end, or a tuple of an end, the seconds that it lives, and the "
+                "seconds until it is ready",
+                option="exits",
+                value=given,
+            )
+        case ending:
+            lasted, ready = 0.0, ready_after
+    _check_seconds(lasted, "run")
+    if ready is not None:
+        _check_seconds(ready, "wait")
+    return ending, lasted, ready if ready is not None and (lasted > ready or ready == 0) else None
 
 
 class _Longest:
@@ -186,13 +215,16 @@ def _as_exit(ending: object) -> Exit | None:
 _HIGHEST_CODE = 255
 
 
-def _check_seconds(value: object) -> None:
+def _check_seconds(value: object, what: str) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-        raise SpecError(f"exits: a run of {value!r} s cannot be: pass seconds, 0 or more", option="exits", value=value)
+        raise SpecError(
+            f"exits: a {what} of {value!r} s cannot be: pass seconds, 0 or more", option="exits", value=value
+        )
 
 
 def _line(run: SimulatedRun) -> str:
-    return f"{run.number:>3} {_time(run.started):>12} {_time(run.lasted):>10}  {run.state}: {run.reason}"
+    ready = "never" if run.ready is None else _time(run.ready)
+    return f"{run.number:>3} {_time(run.started):>12} {ready:>11} {_time(run.lasted):>10}  {run.state}: {run.reason}"
 
 
 def _time(seconds: float) -> str:

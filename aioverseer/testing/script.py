@@ -197,13 +197,13 @@ class FakeChild:
         """Read standard input until its end, which comes at once where nobody can write to it."""
         return self._then(Read(None))
 
-    def answers(self, reply: Callable[[str], str | None] = lambda line: line) -> FakeChild:
+    def answers(self, reply: Callable[[str], str | None] | None = None) -> FakeChild:
         """Read standard input until its end, and write a line for each: as ``cat`` does, or what a function returns.
 
         Args:
-            reply: Takes a line without its newline, and returns one, or None for no answer.
+            reply: Takes a line without its newline, and returns one, or None for no answer; None returns the line.
         """
-        return self._then(Answer(reply))
+        return self._then(Answer(_same if reply is None else reply))
 
     def closes(self, stream: Literal["stdin", "stdout", "stderr"]) -> FakeChild:
         """Let go of a standard stream, and live on."""
@@ -282,6 +282,10 @@ class FakeChild:
         if self.steps and isinstance(self.steps[-1], End):
             raise SpecError(f"FakeChild: nothing can come behind the end of a program, so not {step}", value=step)
         return dataclasses.replace(self, steps=(*self.steps, step))
+
+
+def _same(line: str) -> str:
+    return line
 
 
 def _takes_time(steps: tuple[Step, ...]) -> bool:
