@@ -68,7 +68,7 @@ def api_page() -> str:
     return page_of(aioverseer, "API")
 
 
-def testing_page() -> str:
+def page_for_tests() -> str:
     """Return the page of what tests need."""
     return page_of(aioverseer.testing, "For tests")
 
@@ -125,7 +125,7 @@ def plain(text: str) -> str:
     return re.sub(r"^(Args|Returns|Raises|Attributes):$", r"*\1*\n", text, flags=re.MULTILINE)
 
 
-PAGES = {"options.md": options_page, "api.md": api_page, "testing.md": testing_page}
+PAGES = {"options.md": options_page, "api.md": api_page, "testing.md": page_for_tests}
 
 
 @pytest.mark.parametrize("name", PAGES)
