@@ -127,6 +127,28 @@ async def test_what_goes_on_for_ever_is_ended() -> None:
     assert 10 <= len(launcher.children) <= 11
 
 
+async def test_what_takes_timer_after_timer_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so is what asks for the time without end."""
+    monkeypatch.setattr("aioverseer.testing.clock._MOST_TIMERS", 50)
+    monkeypatch.setattr("aioverseer.testing.clock._MOST_TURNS", 500)
+    clock = ManualClock()
+
+    async def ticks() -> None:
+        while True:
+            await clock.sleep(1)
+
+    async def asks() -> None:
+        while True:
+            clock.now()
+            await asyncio.sleep(0)
+
+    with pytest.raises(Stalled, match="it goes on and on: 50 timers have come due by 50 s of the clock"):
+        await clock.run(ticks())
+    with pytest.raises(Stalled, match="somebody asks for the time without end"):
+        await clock.run(asks())
+    await asyncio.sleep(0)
+
+
 async def test_what_does_not_end_when_it_is_cancelled_is_told_too() -> None:
     """It is left alone then."""
     clock = ManualClock()
