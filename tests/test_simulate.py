@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 from aioverseer import Backoff, Exit, Overseer, Restart, SpecError, State, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher, simulate
 
-EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
 ENDS = st.one_of(st.none(), st.sampled_from([0, 1, 3, 78]), st.sampled_from([signal.SIGKILL, signal.SIGTERM]))
 ENDED = (State.BACKOFF, State.INTERRUPT, State.FINISHED, State.FATAL)
 RUNS = st.lists(
@@ -157,6 +159,7 @@ def _seconds_of_the_policies(folder: Path) -> float:
     done = subprocess.run(
         [*command, *options, "--rootdir", str(folder), str(EXAMPLES / "test_policies.py")],
         cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

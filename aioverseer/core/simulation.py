@@ -162,6 +162,7 @@ def simulate(
 
 def _as_run(given: Any, ready_after: float) -> tuple[object, float, float | None]:
     """Return how a run ends, how long it lives, and after how long it is ready, None for never."""
+    whole: object = given
     match given:
         case (ending, lasted, ready):
             pass
@@ -169,10 +170,10 @@ def _as_run(given: Any, ready_after: float) -> tuple[object, float, float | None
             ready = ready_after
         case tuple():
             raise SpecError(
-                f"exits: {given!r} is no run: pass an end, or a tuple of an end, the seconds that it lives, and the "
+                f"exits: {whole!r} is no run: pass an end, or a tuple of an end, the seconds that it lives, and the "
                 "seconds until it is ready",
                 option="exits",
-                value=given,
+                value=whole,
             )
         case ending:
             lasted, ready = 0.0, ready_after

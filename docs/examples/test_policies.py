@@ -123,10 +123,8 @@ async def test_what_is_not_ready_in_time_is_tried_again(clock):
     async with overseer_of(clock, FakeChild().runs(1e9), FakeChild().prints("up")) as overseer:
         policy = Restart(backoff=Backoff(min=60, max=60))
         db = overseer.add("db", "db", ready=ready.line("up"), ready_timeout=1800, restart=policy)
-        starting = asyncio.create_task(db.start())
-        await clock.advance(1861)
-        await starting
-        assert (db.state, db.restarts) == (State.RUNNING, 1)
+        await clock.run(db.start())
+        assert (db.state, db.restarts, clock.now()) == (State.RUNNING, 1, 1860)
 
 
 async def test_a_web_waits_for_its_database(clock):
