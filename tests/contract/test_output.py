@@ -66,12 +66,13 @@ async def test_a_full_pipe_holds_its_writer_up(bench: Bench) -> None:
     running = await bench.launch("says more than a pipe holds")
     said = Ear(running.stderr)
     ear = Ear(running.stdout, blocked=True)
-    await asyncio.wait([asyncio.ensure_future(said.hear(b"done"))], timeout=0.05)  # it would have come by then
-    assert (b"", b"") == (ear.data, said.data)
+    hearing = asyncio.ensure_future(said.hear(b"done"))
+    await asyncio.wait([hearing], timeout=0.05)  # the only way to see that nothing comes
+    assert (b"", b"", False) == (ear.data, said.data, hearing.done())
     ear.blocked = False
     ear.source.resume()
     assert 200_000 == len(await ear.hear_end())
-    await said.hear(b"done")
+    await hearing
     assert 0 == (await running.wait()).code
 
 
