@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from aioverseer.core.spec import Spec, SpecOptions
     from aioverseer.core.state import Exit, State
     from aioverseer.core.status import Status
-    from aioverseer.core.why import Why
+    from aioverseer.core.why import Awaited, Why
     from aioverseer.journal import EventStream
     from aioverseer.output import LineQueue, QueueShutDown, Subscription
     from aioverseer.overseer import Overseer
@@ -69,6 +69,7 @@ __all__ = [
     "DEFAULT_STREAM_QUEUE_SIZE",
     "After",
     "Alive",
+    "Awaited",
     "Backoff",
     "Body",
     "Containment",
@@ -125,6 +126,7 @@ __all__ = [
 _HOMES = {
     "After": "aioverseer.core.order",
     "Alive": "aioverseer.core.liveness",
+    "Awaited": "aioverseer.core.why",
     "Backoff": "aioverseer.core.backoff",
     "Body": "aioverseer.body",
     "Containment": "aioverseer.core.containment",

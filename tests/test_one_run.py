@@ -225,6 +225,7 @@ async def test_what_nothing_ends_is_reported() -> None:
         await stop
     assert State.STOPPING is process.state
     launcher.children[0].end(Exit(signal=signal.SIGKILL))
+    await clock.settle()  # until then it may be waited for in vain
     assert State.INTERRUPT is (await process).state
 
 

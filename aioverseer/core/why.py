@@ -70,12 +70,12 @@ class Why:
     def __str__(self) -> str:
         """Return all of it as one sentence."""
         text = f"{self.id} is {self.state} for {self.since:.1f} s: {self.reason}"
-        awaits = [str(one) for one in self.awaits if one.text not in self.reason]
+        awaits = [one for one in self.awaits if one.text not in self.reason]
         if awaits:
-            text += f"; waits for {', and for '.join(awaits)}"
+            text += f"; waits for {', and for '.join(map(str, awaits))}"
         if self.due is not None:
             text += f"; next: {self.due}"
-            if self.due_in is not None and self.due_in not in (one.due_in for one in self.awaits):
+            if self.due_in is not None and self.due_in not in [one.due_in for one in awaits]:
                 text += f" in {self.due_in:.1f} s"
         if self.restarts_left is not None and not self.state.is_final:
             text += f"; {self.restarts_left} restarts left"
