@@ -6,6 +6,7 @@ import errno
 import gzip
 import os
 import re
+import resource
 import shutil
 import signal
 import stat
@@ -567,6 +568,27 @@ def test_lines_that_find_no_room_are_counted(full_disk: Path) -> None:
     ] == world.news.told
     mark = f"[aioverseer: {lost} lines are missing here: No space left on device]"
     assert [mark, *numbers(3002, 3003)] == world.lines()
+
+
+def test_a_limit_of_the_system_on_the_size_of_files_is_no_end_of_the_host(world: World) -> None:
+    """RLIMIT_FSIZE, whose signal Python ignores: as with a full disk, for whoever is not root too."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    world.open()
+    world.write(1)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        world.write(1000)
+        world.write(1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    kept = len(world.lines())
+    lost = world.news.lines["web"]
+    assert 1002 == kept + lost
+    assert 991 < world.path.stat().st_size <= 1000
+    world.write(1)
+    mark = f"[aioverseer: {lost} lines are missing here: File too large]"
+    assert [*numbers(1, kept), mark, "line 1003"] == world.lines()
+    assert 2 == len(world.news.told)
 
 
 def test_a_disk_without_room_for_a_compressed_copy(full_disk: Path) -> None:
