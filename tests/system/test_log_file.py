@@ -77,7 +77,7 @@ def _watched(name: str) -> Any:
         if self.before is not None:
             self.before(name, args)
         # Hundreds of syncs take minutes on a busy disk, and only the end of a machine could tell the difference.
-        result = None if name == "sync" else real(self, *args)
+        result: Any = None if name == "sync" else real(self, *args)
         if name in ("open", "create", "open_to_read"):
             self.fds.add(result)
         elif name == "close":
