@@ -497,6 +497,26 @@ def test_of_two_hosts_that_write_to_one_file_one_rotates_it(world: World) -> Non
     assert not world.news.lines | other.lines
 
 
+def test_who_still_compresses_keeps_the_others_from_rotating(world: World) -> None:
+    """The service has ended, so its file is let go of; what is being compressed must not be renamed."""
+    first = world.open(max_bytes=14, keep=99, compress=True)
+    world.write(3)
+    assert first.work()
+    first.close()
+    log = LogFile(world.path, max_bytes=14, keep=99, compress=True)
+    world.file = AppendedFile(str(world.path), log, news=world.news, disk=TestDisk())
+    world.write(5)
+    assert [".1", ".1.gz.tmp", ""] == world.names()
+    while first.work():
+        pass
+    assert not world.disk.fds
+    assert [".1.gz", ""] == world.names()
+    world.write(1)
+    world.work()
+    assert [".2.gz", ".1.gz", ""] == world.names()
+    assert numbers(1, 9) == world.lines()
+
+
 @pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_rotated_too(world: World, error: int) -> None:
     """Nothing is told, as nothing is known."""
