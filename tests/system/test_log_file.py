@@ -517,6 +517,25 @@ def test_who_still_compresses_keeps_the_others_from_rotating(world: World) -> No
     assert numbers(1, 9) == world.lines()
 
 
+def test_who_loses_a_file_to_another_host_while_it_rotates_leaves_the_rest_to_that_one(world: World) -> None:
+    """Between the renaming and the new file there is a moment in which another one may come first."""
+    locks = 0
+
+    def before(name: str, _args: tuple[Any, ...]) -> None:
+        nonlocal locks
+        locks += name == "lock"
+        if name == "lock" and locks > 1:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    world.disk.before = before
+    world.open(max_bytes=14, keep=99, compress=True)
+    world.write(9)
+    world.work()
+    assert [".1", ""] == world.names()
+    assert numbers(1, 9) == world.lines()
+    assert 1 == len(world.news.told)
+
+
 @pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_rotated_too(world: World, error: int) -> None:
     """Nothing is told, as nothing is known."""
@@ -548,7 +567,7 @@ def test_several_hosts_lose_no_line_of_a_file_that_they_share(tmp_path: Path) ->
     for name in "abc":
         assert [f"{name} {n}" for n in range(800)] == [line for line in lines if line.startswith(name)]
     assert 2400 == len(lines)
-    assert len(held(path)) > 10
+    assert len(held(path)) > 1
 
 
 # --- a disk that does not take it
