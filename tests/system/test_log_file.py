@@ -536,6 +536,51 @@ def test_who_loses_a_file_to_another_host_while_it_rotates_leaves_the_rest_to_th
     assert 1 == len(world.news.told)
 
 
+def test_who_locks_a_file_that_another_host_has_just_rotated_does_not_rotate_the_new_one(world: World) -> None:
+    """It lets go with the next batch; two who rotate at once would rename files over each other's."""
+    world.open(max_bytes=14, keep=99)
+    world.write(1)
+    world.end()
+    renamed = False
+
+    def before(name: str, _args: tuple[Any, ...]) -> None:
+        nonlocal renamed
+        if name == "lock" and not renamed:
+            renamed = True
+            world.path.rename(f"{world.path}.1")
+            world.path.touch()
+
+    world.disk.before = before
+    world.open(max_bytes=14, keep=99)
+    world.write(3)
+    assert [".1", ""] == world.names()
+    assert "" == world.path.read_text()
+    world.write(3)
+    assert [".2", ".1", ""] == world.names()
+    assert numbers(1, 7) == world.lines()
+    assert [] == world.news.told
+
+
+def test_a_file_that_is_renamed_while_it_is_opened_takes_the_lines(world: World) -> None:
+    """Nothing is lost: they are in the file under its new name."""
+    world.open()
+    world.write(1)
+    world.end()
+
+    def before(name: str, _args: tuple[Any, ...]) -> None:
+        if name == "open_to_read":
+            world.path.rename(f"{world.path}.1")
+
+    world.disk.before = before
+    world.open()
+    world.write(1)
+    world.disk.before = None
+    world.write(1)
+    assert [".1", ""] == world.names()
+    assert numbers(1, 3) == world.lines()
+    assert [] == world.news.told
+
+
 @pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_rotated_too(world: World, error: int) -> None:
     """Nothing is told, as nothing is known."""
