@@ -8,6 +8,7 @@ import gc
 import itertools
 import os
 import signal
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -562,7 +563,28 @@ async def test_the_tail_is_bounded_by_lines_and_by_bytes() -> None:
         assert ["c", "d"] == [str(text)[0] for text in texts(hub.tail(10))]
         inlet.deliver(["e" * TAIL_BYTES * 2])
         assert ["e"] == [str(text)[0] for text in texts(hub.tail(10))]
+        # Within one batch, too.
+        inlet.deliver([f"{n:01000}" for n in range(100)])
+        assert list(range(100 - TAIL_BYTES // 1000, 100)) == [int(text) for text in texts(hub.tail(10**6))]
         del queue
+
+
+class Text(str):
+    """Text of which can be told whether somebody still has it."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_no_more_of_a_large_batch_is_remembered_than_can_be_asked_for() -> None:
+    """A chunk of newlines is sixty thousand lines; the list itself belongs to the pump."""
+    hub, inlet, _room = hub_of()
+    batch = [Text(n) for n in range(5000)]
+    known = [weakref.ref(text) for text in batch]
+    inlet.deliver(batch)
+    batch.clear()
+    gc.collect()
+    assert TAIL_LINES == sum(text() is not None for text in known)
+    assert [str(n) for n in range(5000 - TAIL_LINES, 5000)] == texts(hub.tail(10**6))
 
 
 async def test_history_comes_first_and_only_from_its_stream() -> None:
@@ -627,6 +649,10 @@ async def test_subscriptions_end_with_the_service_and_begin_again_with_it() -> N
     closed.close()
     assert [] == await _all_of(kept)
     hub.begin()
+    with pytest.raises(asyncio.QueueEmpty):
+        kept.get_nowait()
+    with pytest.raises(QueueShutDown):
+        closed.get_nowait()
     inlet = hub.inlet("stdout", 2)
     inlet.deliver(["a"])
     hub.end()

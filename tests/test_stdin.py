@@ -80,7 +80,19 @@ async def test_an_iterator_is_asked_no_further_than_the_program_reads() -> None:
     assert 1000 == len(seen)
 
 
-async def test_a_program_that_closes_its_input_early_ends_the_iterator() -> None:
+@pytest.mark.parametrize("pty", [False, True])
+async def test_a_program_that_does_not_read_what_is_known_beforehand_is_no_error(
+    pty: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends, or closes its input and goes on: nothing is logged, and nobody waits."""
+    text = "a line\n" * 100_000
+    async with limit(10, "the ends"):
+        for script in ("exec true", "exec 0<&-; echo on", "head -n 1"):
+            assert (await Process("sh", "-c", script, stdin=text, pty=pty)).ok
+    assert [] == caplog.records
+
+
+async def test_a_program_that_closes_its_input_early_ends_the_iterator(caplog: pytest.LogCaptureFixture) -> None:
     """No error of the host; the iterator is closed."""
     closed = asyncio.Event()
 
@@ -94,6 +106,7 @@ async def test_a_program_that_closes_its_input_early_ends_the_iterator() -> None
     async with limit(10, "the end"):
         assert (await Process("head", "-c", "1", stdin=endless())).ok
         await closed.wait()
+    assert [] == caplog.records
 
 
 async def test_an_iterator_that_gives_nothing_does_not_outlive_the_program() -> None:

@@ -60,7 +60,7 @@ class HasDescriptor(Protocol):
         ...
 
 
-Feed = AsyncIterable[str] | AsyncIterable[bytes]
+Feed = AsyncIterable[str | bytes]
 """What gives a program its input bit by bit."""
 Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | None
 """What a program reads: see ``Spec.stdin``."""

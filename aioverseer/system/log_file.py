@@ -184,18 +184,24 @@ class AppendedFile:
 
     def _look(self) -> None:
         """Have the file open that bears the name now."""
-        if self._fd >= 0 and self._opened is not None:
-            try:
-                found = self._disk.stat(self._path)
-            except FileNotFoundError:
-                found = None
-            if found is not None and (found.st_dev, found.st_ino) == (self._opened.st_dev, self._opened.st_ino):
-                self._opened = found
-                if self._is_regular:
-                    self._size = found.st_size
+        if self._fd >= 0:
+            if self._bears_the_name():
                 return
             self._let_go()
         self._open()
+
+    def _bears_the_name(self) -> bool:
+        """Whether the open file is the one of that name; if so, take note of its size."""
+        try:
+            found = self._disk.stat(self._path)
+        except FileNotFoundError:
+            return False
+        if self._opened is None or (found.st_dev, found.st_ino) != (self._opened.st_dev, self._opened.st_ino):
+            return False
+        self._opened = found
+        if self._is_regular:
+            self._size = found.st_size
+        return True
 
     def _open(self, mode: int = 0o666) -> None:
         if self._opened is None:
@@ -220,8 +226,8 @@ class AppendedFile:
     def _ends_whole(self, size: int) -> bool:
         try:
             fd = self._disk.open_to_read(self._path)
-        except PermissionError:
-            return True  # it can be written and not read: nothing is known of its end
+        except (PermissionError, FileNotFoundError):
+            return True  # it can be written and not read, or was renamed just now: nothing is known of its end
         try:
             return self._disk.last_byte(fd, size) in (b"\n", b"")
         finally:
@@ -275,6 +281,9 @@ class AppendedFile:
             return False
         except OSError:
             pass  # a file system that has no locks: nothing can be known of others
+        if not self._bears_the_name():
+            # Who has rotated it was quicker, and has let go of it: the next batch goes to the new one.
+            return False
         self._is_ours = True
         self._shared.over(self._id)
         if not self._is_recovered:

@@ -104,3 +104,22 @@ def test_what_recovery_and_compression_look_for() -> None:
 def test_when_it_is_due(options: Any, size: int, adding: int, last: float, now: float, due: bool) -> None:
     """By size before the line that is too much, by time with the first line of a period; an empty file never."""
     assert due is is_due(LogFile("x", **options), size=size, adding=adding, last=last, now=now)
+
+
+@pytest.mark.parametrize(
+    ("options", "begun", "adding", "due"),
+    [
+        # With what was begun it still goes into a file.
+        ({"max_bytes": 100}, 30, 70, False),
+        # It is longer than any file by itself.
+        ({"max_bytes": 100}, 30, 71, True),
+        # A new period does not cut a line.
+        ({"every": DAY}, 30, 70, False),
+        ({"max_bytes": 100, "every": DAY}, 30, 71, True),
+    ],
+)
+def test_a_line_that_was_begun_is_cut_where_no_file_could_hold_it(
+    options: Any, begun: int, adding: int, due: bool
+) -> None:
+    """And only there, whatever else is in the file."""
+    assert due is is_due(LogFile("x", **options), size=90, begun=begun, adding=adding, last=0.0, now=2 * DAY)

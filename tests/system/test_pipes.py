@@ -230,8 +230,13 @@ async def test_closing_ends_all_writes_that_wait() -> None:
     read, pipe = sink()
     writes = [asyncio.create_task(pipe.write(b"x" * 300_000)) for _ in range(3)]
     await turns(3)
+    number = pipe._descriptor
     pipe.close()
-    other_read, other = sink()  # gets the number that has become free
+    assert number == os.dup(read)
+    other_read, write = os.pipe()
+    os.dup2(write, number)
+    os.close(write)
+    other = WritePipe(number)
     results = await asyncio.gather(*writes, return_exceptions=True)
     assert [BrokenPipeError] * 3 == [type(result) for result in results]
     waiting = asyncio.create_task(other.write(b"y" * 300_000))
