@@ -11,8 +11,9 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -73,7 +74,7 @@ def inside(shim: int, *, zombies: bool = False) -> list[int]:
 
 
 @contextlib.contextmanager
-def held(pids: list[int]) -> Iterator[list[int]]:
+def held(pids: list[int]) -> Generator[list[int]]:
     """Hold on to processes by pidfds."""
     pidfds = [os.pidfd_open(pid) for pid in pids]
     try:
@@ -204,10 +205,10 @@ async def test_program_of_another_user_is_ended_as_well() -> None:
 
 
 @pytest.mark.parametrize("leftovers", ["keep", "report"])
-async def test_nothing_can_be_kept(leftovers: str) -> None:
+async def test_nothing_can_be_kept(leftovers: Literal["keep", "report"]) -> None:
     """It is refused rather than ended against the wish."""
     async with limit(20), Overseer(containment="pidns") as overseer:
-        overseer.add("web", "true", leftovers=leftovers, restart=Restart("never"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # one of two literals
+        overseer.add("web", "true", leftovers=leftovers, restart=Restart("never"))
         status = await overseer.supervise("web")
         assert isinstance(status.error, SpawnError)
         assert f"leftovers='{leftovers}': a pid namespace ends with its program" in str(status.error)
