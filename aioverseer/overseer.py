@@ -120,7 +120,7 @@ class Overseer:
             log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
             containment: How far the promise reaches that nothing is left behind: ``"basic"``, ``"guarded"``,
                 ``"strict"``, ``"pidns"``, which is strict by a pid namespace for each program, or ``"auto"`` for the
-                best that costs nothing for each program. See ``Containment``. A ``launcher`` that was given has its own.
+                best that costs nothing for each program. See ``Containment``. A ``launcher`` that is given has its own.
 
         Raises:
             SpecError: When ``shutdown_timeout`` is no time, ``restart_rate`` is no rate, ``log`` is no log, or
