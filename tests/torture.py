@@ -68,6 +68,10 @@ async def main():
         await service.start()
         assert "up" == (await lines.get()).text
         print(overseer.containment.mechanism if overseer.containment.level == "strict" else level, flush=True)
+        if way == "fork" and os.fork() == 0:
+            print(os.getpid(), flush=True)
+            while True:
+                signal.pause()
         if way == "exception":
             raise ValueError("the block fails")
         if way == "exit":
