@@ -122,18 +122,21 @@ async def test_daemon_without_session_group_and_environment_is_gone(ending: str)
         assert "strict" == service.status().containment
 
 
-@pytest.mark.parametrize("whom", ["host", "host and shim"])
+@pytest.mark.parametrize("whom", ["host", "host and shim", "host and shim, when all are stopped"])
 def test_nothing_lives_when_the_host_is_killed(whom: str) -> None:
     """Whether the shim is left to see to it or not."""
     code = f"{LOST}\nsignal.pause()"
     with subprocess.Popen([sys.executable, "-c", HOST, code], stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
         shim = int(host.stdout.readline())
-        with held([shim, *inside(shim)]) as pidfds:
+        members = inside(shim)
+        with held([shim, *members]) as pidfds:
             # Stopped first, so that neither sees the end of the other.
-            for pid in (host.pid, shim) if whom == "host and shim" else ():
+            for pid in (host.pid, shim) if "shim" in whom else ():
                 os.kill(pid, signal.SIGSTOP)
-            if whom == "host and shim":
+            for pid in members if "stopped" in whom else ():
+                os.kill(pid, signal.SIGSTOP)
+            if "shim" in whom:
                 os.kill(shim, signal.SIGKILL)
             host.kill()
             assert all(map(ends, pidfds))
