@@ -69,10 +69,11 @@ def test_the_same_as_a_plain_user(level: str, way: str) -> None:
     assert [] == round_of(level, way, user="nobody")
 
 
+@pytest.mark.parametrize("way", ["fork", "fork in C"])
 @pytest.mark.parametrize("level", ["guarded", "shim", CGROUP, PIDNS])
-def test_fork_that_outlives_the_host_does_not_hide_its_end(mark: str, level: str) -> None:
+def test_fork_that_outlives_the_host_does_not_hide_its_end(mark: str, level: str, way: str) -> None:
     """It has copies of what tells of it: pipes whose end nobody sees, and locks."""
-    with host(mark, level, "fork") as process:
+    with host(mark, level, way) as process:
         assert process.stdout is not None
         fork = int(process.stdout.readline())
         tree = [pid for pid in living(mark) if pid != fork]
