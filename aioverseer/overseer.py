@@ -119,13 +119,14 @@ class Overseer:
                 this is in use; a service needs up to five. Programs inherit it, unless their ``rlimits`` say otherwise.
             log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
             containment: How far the promise reaches that nothing is left behind: ``"basic"``, ``"guarded"``,
-                ``"strict"``, or ``"auto"`` for the best that costs nothing for each program. See ``Containment``.
-                A ``launcher`` that was given has its own.
+                ``"strict"``, ``"pidns"``, which is strict by a pid namespace for each program, or ``"auto"`` for the
+                best that costs nothing for each program. See ``Containment``. A ``launcher`` that is given has its own.
 
         Raises:
             SpecError: When ``shutdown_timeout`` is no time, ``restart_rate`` is no rate, ``log`` is no log, or
                 ``containment`` is no level.
-            ContainmentError: When ``"strict"`` cannot be had.
+            ContainmentError: When ``"strict"`` or ``"pidns"`` cannot be had. The first time that ``"pidns"`` is asked
+                for, it is tried, which blocks for some 30 ms.
         """
         if shutdown_timeout is not None and not shutdown_timeout >= 0:
             raise SpecError(

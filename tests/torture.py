@@ -53,7 +53,7 @@ stay()
 """Ten: children in the group, in sessions of their own, and daemons; none heeds a signal, all hold the pipes."""
 
 HOST = """
-import asyncio, os, signal, sys
+import asyncio, ctypes, os, signal, sys
 from aioverseer import Overseer, Stop
 from aioverseer.system.containment import cgroup
 mark, mechanism, way, loop, tree = sys.argv[1:6]
@@ -68,6 +68,12 @@ async def main():
         await service.start()
         assert "up" == (await lines.get()).text
         print(overseer.containment.mechanism if overseer.containment.level == "strict" else level, flush=True)
+        # By a library in C nobody hears of it, and no copy of a descriptor is closed.
+        fork = {"fork": os.fork, "fork in C": ctypes.CDLL(None).fork}.get(way)
+        if fork is not None and fork() == 0:
+            print(os.getpid(), flush=True)
+            while True:
+                signal.pause()
         if way == "exception":
             raise ValueError("the block fails")
         if way == "exit":

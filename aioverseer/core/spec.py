@@ -146,7 +146,7 @@ class Spec:
             reading its output, until the overseer, or the block of the Process, is left; ``"report"`` is the same, and
             tells who it is: ``Process.survivors`` and a warning in the log.
         containment: How far the promise reaches that nothing of it is left behind, where that differs from its
-            overseer's: ``"basic"``, ``"guarded"``, ``"strict"`` or ``"auto"``; see ``Containment``.
+            overseer's: ``"basic"``, ``"guarded"``, ``"strict"``, ``"pidns"`` or ``"auto"``; see ``Containment``.
         memory_max: Bytes that it and all that it starts may have together; beyond, the kernel ends them all, and the
             reason says ``out of memory``. Like the next two it needs cgroup v2 with that controller.
         pids_max: Processes and threads that it and all that it starts may be together.

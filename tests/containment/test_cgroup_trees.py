@@ -7,6 +7,7 @@ controllers to one that has processes, and kills.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -19,6 +20,7 @@ from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit
 from aioverseer.system.containment import cage as cages
 from aioverseer.system.containment import cgroup
+from aioverseer.system.containment.abandoned import hold
 from aioverseer.system.containment.cgroup import Files, Tree
 
 MOUNT = "33 24 0:28 / {} rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -261,6 +263,23 @@ def test_what_cannot_be_removed_yet_is_remembered(tmp_path: Path) -> None:
     events.write_text("populated 0\n")
     assert made.discard()
     assert made not in cgroup.remaining()
+
+
+def test_cgroup_that_is_removed_while_its_host_waits_to_say_that_it_lives_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is told, so it is made again."""
+    path = tmp_path / "run"
+    path.mkdir()
+    lock = fcntl.flock
+
+    def too_late(descriptor: int, how: int) -> None:
+        path.rmdir()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with pytest.raises(FileNotFoundError):
+        hold(str(path))
 
 
 def test_what_is_to_be_kept_is_not_killed(tmp_path: Path) -> None:

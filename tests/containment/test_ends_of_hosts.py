@@ -69,6 +69,19 @@ def test_the_same_as_a_plain_user(level: str, way: str) -> None:
     assert [] == round_of(level, way, user="nobody")
 
 
+@pytest.mark.parametrize("way", ["fork", "fork in C"])
+@pytest.mark.parametrize("level", ["guarded", "shim", CGROUP, PIDNS])
+def test_fork_that_outlives_the_host_does_not_hide_its_end(mark: str, level: str, way: str) -> None:
+    """It has copies of what tells of it: pipes whose end nobody sees, and locks."""
+    with host(mark, level, way) as process:
+        assert process.stdout is not None
+        fork = int(process.stdout.readline())
+        tree = [pid for pid in living(mark) if pid != fork]
+        process.kill()
+        wait_for_ends(tree, time.monotonic() + 2.0)
+        assert [fork] == living(mark)
+
+
 @pytest.mark.parametrize(("level", "left"), [("shim", 9), pytest.param("pidns", 0, marks=PIDNS.marks)])
 def test_host_that_is_killed_together_with_its_shim(mark: str, level: str, left: int) -> None:
     """A shim leaves what its program has started, as it says of itself; a pid namespace leaves nothing."""

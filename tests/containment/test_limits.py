@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aioverseer import Line, Overseer, Restart, SpawnError, Stop, Subscription
+from aioverseer.core.containment import AskedContainment
 from aioverseer.core.spec import Spec
 from aioverseer.system.containment import procfs
 from aioverseer.system.containment.cgroup import limits_of, tree
@@ -41,7 +42,7 @@ async def told(lines: Subscription) -> str:
 
 @pytest.mark.parametrize("spec", [("pids_max",)], indirect=True)
 @pytest.mark.parametrize("containment", ["basic", "guarded", "strict"])
-async def test_program_that_forks_without_end_forks_no_further(containment: str) -> None:
+async def test_program_that_forks_without_end_forks_no_further(containment: AskedContainment) -> None:
     """Than its limit; a stop ends them all within the ladder's time."""
     code = """
     import errno, os, time
@@ -56,7 +57,7 @@ async def test_program_that_forks_without_end_forks_no_further(containment: str)
         count += 1
     rest()
     """
-    async with limit(20), Overseer(containment=containment) as overseer:  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # one of three literals
+    async with limit(20), Overseer(containment=containment) as overseer:
         service = overseer.add("web", *child(code), pids_max=20, stop=Stop(timeout=0.5), restart=Restart("never"))
         lines = service.lines()
         await service.start()

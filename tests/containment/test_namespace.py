@@ -11,8 +11,9 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -73,7 +74,7 @@ def inside(shim: int, *, zombies: bool = False) -> list[int]:
 
 
 @contextlib.contextmanager
-def held(pids: list[int]) -> Iterator[list[int]]:
+def held(pids: list[int]) -> Generator[list[int]]:
     """Hold on to processes by pidfds."""
     pidfds = [os.pidfd_open(pid) for pid in pids]
     try:
@@ -121,18 +122,21 @@ async def test_daemon_without_session_group_and_environment_is_gone(ending: str)
         assert "strict" == service.status().containment
 
 
-@pytest.mark.parametrize("whom", ["host", "host and shim"])
+@pytest.mark.parametrize("whom", ["host", "host and shim", "host and shim, when all are stopped"])
 def test_nothing_lives_when_the_host_is_killed(whom: str) -> None:
     """Whether the shim is left to see to it or not."""
     code = f"{LOST}\nsignal.pause()"
     with subprocess.Popen([sys.executable, "-c", HOST, code], stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
         shim = int(host.stdout.readline())
-        with held([shim, *inside(shim)]) as pidfds:
+        members = inside(shim)
+        with held([shim, *members]) as pidfds:
             # Stopped first, so that neither sees the end of the other.
-            for pid in (host.pid, shim) if whom == "host and shim" else ():
+            for pid in (host.pid, shim) if "shim" in whom else ():
                 os.kill(pid, signal.SIGSTOP)
-            if whom == "host and shim":
+            for pid in members if "stopped" in whom else ():
+                os.kill(pid, signal.SIGSTOP)
+            if "shim" in whom:
                 os.kill(shim, signal.SIGKILL)
             host.kill()
             assert all(map(ends, pidfds))
@@ -204,10 +208,10 @@ async def test_program_of_another_user_is_ended_as_well() -> None:
 
 
 @pytest.mark.parametrize("leftovers", ["keep", "report"])
-async def test_nothing_can_be_kept(leftovers: str) -> None:
+async def test_nothing_can_be_kept(leftovers: Literal["keep", "report"]) -> None:
     """It is refused rather than ended against the wish."""
     async with limit(20), Overseer(containment="pidns") as overseer:
-        overseer.add("web", "true", leftovers=leftovers, restart=Restart("never"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # one of two literals
+        overseer.add("web", "true", leftovers=leftovers, restart=Restart("never"))
         status = await overseer.supervise("web")
         assert isinstance(status.error, SpawnError)
         assert f"leftovers='{leftovers}': a pid namespace ends with its program" in str(status.error)

@@ -270,6 +270,19 @@ async def test_one_in_the_middle_of_an_exec_is_looked_at_again() -> None:
     assert len(asked) >= 4
 
 
+async def test_number_that_was_given_away_between_the_look_and_the_hold_is_not_hit() -> None:
+    """Who is held is looked at again, and is somebody else by then."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        verdicts = iter([True, False])
+        try:
+            async with limit():
+                assert () == await Sweeper(lambda pid: pid == other.pid and next(verdicts, False)).sweep()
+            assert other.poll() is None
+        finally:
+            other.kill()
+    assert None is next(verdicts, None), "it was not looked at twice"
+
+
 async def test_one_that_stays_in_the_middle_of_an_exec_holds_a_sweep_up_for_a_moment_only() -> None:
     """As on a file system that does not answer."""
     me = os.getpid()

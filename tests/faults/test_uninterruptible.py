@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aioverseer import Line, Overseer, Restart, State, Stop, StopFailed, Subscription
+from aioverseer.core.containment import AskedContainment
 from aioverseer.system.containment import cgroup, procfs
 from helpers import child, limit
 
@@ -68,9 +69,9 @@ async def told(lines: Subscription) -> str:
 
 
 @pytest.mark.parametrize("containment", ["basic", "guarded"])
-async def test_service_that_cannot_die_is_named_by_its_state(freezer: Freezer, containment: str) -> None:
+async def test_service_that_cannot_die_is_named_by_its_state(freezer: Freezer, containment: AskedContainment) -> None:
     """Within its ladder's time, with its number; it ends when it can."""
-    async with limit(20), Overseer(containment=containment) as overseer:  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # one of two literals
+    async with limit(20), Overseer(containment=containment) as overseer:
         service = overseer.add("stuck", *child("print('up'); rest()"), stop=Stop(timeout=0.1), restart=Restart("never"))
         lines = service.lines()
         await service.start()

@@ -35,8 +35,7 @@ def hold(path: str) -> int:
     try:
         # It waits for the microseconds in which another host looks.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.stat(path).st_ino != os.fstat(descriptor).st_ino:
-            raise FileNotFoundError(path)
+        os.stat(path)  # and raises, when that one has removed it: nobody else makes one of this name
     except BaseException:
         os.close(descriptor)
         raise
