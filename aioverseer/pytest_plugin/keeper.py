@@ -70,7 +70,9 @@ class _Keeper:
         """Let go of those who have left, when somebody else stays; the last ones are told by the end of all."""
         if self._writers:
             while self._leaving:
-                self._leaving.pop().close()
+                writer = self._leaving.pop()
+                _send(writer, {"stays": True})
+                writer.close()
         elif not self._has_starter:
             self.over.set()
 

@@ -39,13 +39,14 @@ class SharedService:
     Attributes:
         spec: What it runs, as this worker has described it; the first one's was started.
         pid: Its process id when it became ready.
+        stays: Whether others need it still, when this worker has left.
     """
 
     def __init__(self, spec: Spec, keeper: Keeper) -> None:
         """Made by a service fixture with ``shared=True``.
 
         Raises:
-            ConnectionError: When the keeper is about to end.
+            _Ends: When the keeper is about to end.
         """
         self.spec = spec
         self.pid = 0
@@ -57,10 +58,11 @@ class SharedService:
         self._asked = self._answered = 0
         self._news = threading.Condition()
         self._is_over = self._is_left = False
+        self.stays = False
         first = self._hear()
         if not first:
             self._file.close()
-            raise ConnectionError("the keeper ends")
+            raise _Ends
         self._kept_by = first["keeper"]
         self._take(first)
         self._listening = threading.Thread(target=self._listen, name=f"aioverseer shared {spec.id}", daemon=True)
@@ -138,6 +140,7 @@ class SharedService:
             self._report = news.get("report", self._report)
             self._answered = news.get("asked", self._answered)
             self.pid = news.get("pid", self.pid)
+            self.stays = news.get("stays", False)
             if "ended" in news:
                 self._end(news["ended"])
             self._news.notify_all()
@@ -175,17 +178,22 @@ def _kept(spec: Spec, run: str, data: bytes) -> Generator[SharedService]:
     command = [sys.executable, "-m", "aioverseer.pytest_plugin.keeper"]
     for _ in range(_TRIES):
         keeper = Keeper(f"{run}-{spec.id}", command, data)
+        has_ended = True
         try:
-            try:
-                service = SharedService(spec, keeper)
-            except ConnectionError:
-                # The last who needed it has left at this very moment. By now it has been stopped.
-                continue
+            service = SharedService(spec, keeper)
             try:
                 yield service
             finally:
                 service.leave()
+                has_ended = not service.stays
+        except _Ends:
+            # The last who needed it has left at this very moment. By now it has been stopped.
+            continue
         finally:
-            keeper.leave()
+            keeper.leave(has_ended=has_ended)
         return
     raise OverseerError(f"the keeper of {spec.id!r} ends each time it is started: see what it said on standard error")
+
+
+class _Ends(Exception):
+    """The keeper is about to end."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ class Keeper:
             connection = _connected(self._path)
             if connection is None:
                 connection = self._start(argv, data)
+            self._socket = self._path.stat()
         self.connection = connection
 
     def _start(self, argv: Sequence[str], data: bytes) -> socket.socket:
@@ -85,17 +87,21 @@ class Keeper:
         if self._hold is not None:
             self._hold.close()
 
-    def leave(self) -> None:
-        """Hang up, once the connection has come to its end; the last one tidies up."""
+    def leave(self, *, has_ended: bool) -> None:
+        """Hang up, once the other side has.
+
+        Args:
+            has_ended: Whether the keeper has: then its files are removed, unless they are those of another one by now.
+        """
         self.let_go()
         self.connection.close()
+        if not has_ended:
+            return
         with alone(self._lock):
-            other = _connected(self._path) if self._path.exists() else None
-            if other is not None:
-                other.close()
-                return
-            self._path.unlink(missing_ok=True)
-            self._lock.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(self._path.stat(), self._socket):
+                    self._path.unlink()
+            self._lock.unlink()
 
 
 def _connected(path: Path) -> socket.socket | None:
