@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -84,12 +83,10 @@ def test_one_that_dies_fails_the_tests_of_all(suite: pytest.Pytester) -> None:
             ask(port, b"die")
         except OSError:
             pass
-        await asyncio.sleep(100)
+        await asyncio.sleep(1000)
 """
     )
-    begin = time.monotonic()
     result = suite.runpytest_subprocess("-n", "2")
-    assert time.monotonic() - begin < 30
     outcome = result.parseoutcomes()
     assert 2 == outcome.get("failed", 0) + outcome.get("errors", 0)
     result.stdout.fnmatch_lines(["*'web' is finished: exited with code 3*", "*told to die*"])
@@ -160,15 +157,13 @@ def test_tests_fail_at_once_when_the_keeper_is_killed(suite: pytest.Pytester) ->
             pathlib.Path("pid").write_text(str(web.pid))
             keeper = int(pathlib.Path(f"/proc/{web.pid}/stat").read_text().rpartition(")")[2].split()[1])
             os.kill(keeper, signal.SIGKILL)
-        await asyncio.sleep(100)
+        await asyncio.sleep(1000)
 
     def test_later(web, port):
         assert ask(port, b"hello") == b"HELLO"
 """
     )
-    begin = time.monotonic()
     result = suite.runpytest_subprocess("-n", "2")
-    assert time.monotonic() - begin < 60
     assert result.parseoutcomes()["failed"] >= 2
     result.stdout.fnmatch_lines(
         [
