@@ -1,7 +1,7 @@
 """The plugin's tests again, with the versions of pytest-asyncio that people have.
 
-The oldest one is tried in each run, where it can be installed, with the tests of the fixtures, which are what depends on
-it; the newest is that of the environment that this runs in. All of them in full take some minutes.
+The oldest one is tried in each run, where it can be installed, with the tests of the fixtures, which are what depends
+on it; the newest is that of the environment that this runs in. All of them in full take some minutes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def install(version: str, folder: Path) -> tuple[Path, subprocess.CompletedProce
     """Make an environment with this pytest-asyncio; the Python in it, and what came of it."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
-    words = ["-m", "pip", "--python", python, "install", "-q", "--disable-pip-version-check"]
+    words: list[str | Path] = ["-m", "pip", "--python", python, "install", "-q", "--disable-pip-version-check"]
     packages: list[str | Path] = ["-e", HERE.parent.parent, f"pytest-asyncio=={version}", "pytest-xdist"]
     return python, subprocess.run([sys.executable, *words, *packages], capture_output=True, text=True, check=False)
 
