@@ -1,21 +1,24 @@
 """The pytest plugin: its options and hooks, and the fixtures that tests ask for.
 
-How ports are reserved, overseers watched and reports written stands in the files beside. Public names of the library
-only. Nothing is done for a test that asks for nothing.
+How overseers are watched and reports written stands in the files beside. Public names of the library only. pytest
+imports this in every environment that has the library installed, so nothing is done for a test that asks for nothing:
+what runs services is imported when a fixture is first used.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aioverseer import Overseer, Spec, ThreadedOverseer, ThreadedService
-from aioverseer.pytest_plugin import kinds, watch
+from aioverseer.pytest_plugin import kinds, noted
+from aioverseer.pytest_plugin.runs import run_of
 from aioverseer.pytest_plugin.servers import overseer_fixture, service_fixture
-from aioverseer.testing import Ports
+
+if TYPE_CHECKING:
+    from aioverseer import Overseer, ThreadedOverseer, ThreadedService
+    from aioverseer.testing import Ports
 
 __all__ = ["overseer_fixture", "service_fixture"]
 
@@ -56,7 +59,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a test at once when a service ends that it relies on."""
-    with watch.inside(item):
+    used = noted.watched_by(item)
+    if not used:
+        return (yield)
+    from aioverseer.pytest_plugin.watch import inside  # noqa: PLC0415  # see the module
+
+    with inside(item, used):
         return (yield)
 
 
@@ -67,11 +75,11 @@ def pytest_runtest_makereport(
     """Put a section for each service into the report of a test that has failed."""
     report = yield
     if report.failed:
-        for watched in watch.watched_by(item):
-            report.sections.extend(watch.report_on(watched))
-        watch.note_failure(item)
+        for watched in noted.watched_by(item):
+            report.sections.extend(watched.sections())
+        noted.note_failure(item)
     if call.when == "teardown":
-        watch.forget_ended(item)
+        noted.forget_ended(item)
     return report
 
 
@@ -98,7 +106,9 @@ def overseer(request: pytest.FixtureRequest) -> Overseer:
 @pytest.fixture
 def threaded_overseer(request: pytest.FixtureRequest) -> Generator[ThreadedOverseer]:
     """A ThreadedOverseer: the same in a thread of its own, for plain tests, and for async ones that want it."""
-    with watch.threaded(request) as found:
+    from aioverseer.pytest_plugin.watch import threaded  # noqa: PLC0415  # see the module
+
+    with threaded(request) as found:
         yield found
 
 
@@ -109,10 +119,13 @@ def service_factory(request: pytest.FixtureRequest) -> Generator[Callable[..., T
     The arguments are those of ``Overseer.add``. It is stopped behind the test, and fails it at once when it ends
     before; it is restarted only when ``restart`` says so. It is looked after in a thread of its own.
     """
-    with watch.threaded(request, own=True) as found:
+    from aioverseer import Spec  # noqa: PLC0415  # see the module
+    from aioverseer.pytest_plugin.watch import relied_on, threaded  # noqa: PLC0415  # see the module
+
+    with threaded(request, own=True) as found:
 
         def start(id: str, *argv: str, **options: Any) -> ThreadedService:
-            return found.add(watch.relied_on(Spec.of(id, argv, **options))).start()
+            return found.add(relied_on(Spec.of(id, argv, **options))).start()
 
         yield start
 
@@ -120,31 +133,42 @@ def service_factory(request: pytest.FixtureRequest) -> Generator[Callable[..., T
 @pytest.fixture
 def services(request: pytest.FixtureRequest) -> Generator[dict[str, ThreadedService]]:
     """The services that the markers ``@pytest.mark.service(...)`` of a test ask for, by id; all are ready."""
+    from aioverseer import Spec  # noqa: PLC0415  # see the module
+    from aioverseer.pytest_plugin.watch import relied_on, threaded  # noqa: PLC0415  # see the module
+
     # The outermost first: what a class asks for may be needed by what its test asks for.
     markers = list(request.node.iter_markers("service"))[::-1]
-    with watch.threaded(request, own=True) as found:
+    with threaded(request, own=True) as found:
         for marker in markers:
             id, *argv = marker.args or ("",)
-            found.add(watch.relied_on(Spec.of(id, argv, **marker.kwargs)))
+            found.add(relied_on(Spec.of(id, argv, **marker.kwargs)))
         found.start_all()
         yield {id: found[id] for id in found}
 
 
+@pytest.fixture(scope="session", name="_aioverseer_ports")
+def _ports(request: pytest.FixtureRequest) -> Generator[Ports]:
+    from aioverseer.testing import Ports  # noqa: PLC0415  # see the module
+
+    # One for all tests of this process, so that what one of them has given back is not given to the next.
+    ports = Ports(run_of(request.config))
+    yield ports
+    ports.release()
+
+
 @pytest.fixture(scope="session")
-def free_port_factory() -> Generator[Callable[..., int]]:
+def free_port_factory(_aioverseer_ports: Ports) -> Callable[..., int]:
     """Reserve ports of the loopback for the session: ``free_port_factory()``.
 
     ``free_port_factory("redis")`` is the same port in all workers of pytest-xdist. No other process that asks in this
     way gets it, and it lies outside of the range of those that the system gives to who asks for any.
     """
-    ports = Ports(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
-    yield ports.reserve
-    ports.release()
+    return _aioverseer_ports.reserve
 
 
 @pytest.fixture
-def free_port() -> Generator[int]:
+def free_port(_aioverseer_ports: Ports) -> Generator[int]:
     """A port of the loopback that nobody else gets while the test runs; see ``free_port_factory``."""
-    ports = Ports()
-    yield ports.reserve()
-    ports.release()
+    port = _aioverseer_ports.reserve()
+    yield port
+    _aioverseer_ports.release(port)

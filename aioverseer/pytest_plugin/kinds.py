@@ -1,7 +1,8 @@
 """The kinds of async tests: which plugin runs a test, and on which event loop, so that its Overseer lives on that one.
 
 pytest-asyncio gives its fixtures a loop scope when they are made, so there is one for each; anyio's plugin takes any
-async fixture of a test that is marked for it. Both are asked for by name; neither is imported unless it is in use.
+async fixture of a test that is marked for it. Both are asked for by name; neither is imported unless it is in use,
+and nothing of the library before a test has asked.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Callable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aioverseer import Overseer
-from aioverseer.pytest_plugin.watch import log_for, running, tell_left, watching
+if TYPE_CHECKING:
+    from aioverseer import Overseer
 
 __all__ = ["fixture_for", "register"]
 
@@ -79,14 +80,10 @@ def _name(kind: str) -> str:
 
 
 def _supervised() -> Callable[..., AsyncGenerator[Overseer]]:
-    async def supervised(request: pytest.FixtureRequest) -> AsyncGenerator[Overseer]:
-        overseer = Overseer(name=request.node.name, log=log_for(request))
-        left: list[str] = []
-        with watching(request, overseer):
-            # The two ends of this block may run in different tasks, as they do in pytest-asyncio.
-            async with overseer:
-                yield overseer
-                left = running(overseer)
-            tell_left(request, left)
+    async def run(request: pytest.FixtureRequest) -> AsyncGenerator[Overseer]:
+        from aioverseer.pytest_plugin.watch import supervised  # noqa: PLC0415  # see the module
 
-    return supervised
+        async with supervised(request) as overseer:
+            yield overseer
+
+    return run

@@ -1,21 +1,21 @@
 """Fixtures that users make in a line or two: a server for a test, a module or a whole session, or an overseer.
 
 All of them run in a thread of their own, because the loop of async tests stands still between them, and a server that
-writes to a pipe meanwhile must not wait.
+writes to a pipe meanwhile must not wait. They are made when a ``conftest.py`` is imported, so nothing in here imports
+the library before a test asks for one.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Generator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from aioverseer import Spec, ThreadedOverseer, ThreadedService
-from aioverseer.pytest_plugin.shared import SharedService, shared_service
-from aioverseer.pytest_plugin.watch import relied_on, threaded, watching
+if TYPE_CHECKING:
+    from aioverseer import Spec, ThreadedOverseer, ThreadedService
+    from aioverseer.pytest_plugin.shared import SharedService
 
 __all__ = ["overseer_fixture", "service_fixture"]
 
@@ -36,24 +36,23 @@ def service_fixture(
             fixture's value is a ``SharedService`` then. Use ports with names: ``free_port_factory("redis")``.
         name: The name of the fixture; by default that of the function.
         autouse: Whether all tests use it.
-        **options: As for ``ThreadedOverseer``.
+        **options: As for ``ThreadedOverseer``. Those of a shared one go to another process, which can import what
+            stands at the top of a module, and nothing else.
     """
 
     def decorate(function: Callable[..., Spec]) -> Any:
         def serve(request: pytest.FixtureRequest, **given: Any) -> Generator[ThreadedService | SharedService]:
             if asks:
                 given["request"] = request
-            spec = function(**given)
-            if not isinstance(spec, Spec):
-                raise pytest.UsageError(
-                    f"the service fixture {function.__name__!r} has returned {spec!r}: return a Spec, for example "
-                    'Spec.of("web", ["nginx"], ready=ready.tcp(8000))'
-                )
+            spec = _checked(function.__name__, function(**given))
             if shared:
-                run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"alone-{os.getpid()}"
-                with shared_service(relied_on(spec), run=run) as service, watching(request, service):
+                from aioverseer.pytest_plugin.shared import shared_service  # noqa: PLC0415  # see the module
+
+                with shared_service(request, spec, options) as service:
                     yield service
                 return
+            from aioverseer.pytest_plugin.watch import relied_on, threaded  # noqa: PLC0415  # see the module
+
             with threaded(request, own=True, **options) as overseer:
                 yield overseer.add(relied_on(spec)).start()
 
@@ -81,7 +80,20 @@ def overseer_fixture(*, scope: Scope = "function", name: str | None = None, **op
 
     def run(request: pytest.FixtureRequest) -> Generator[ThreadedOverseer]:
         """Run an overseer in a thread of its own."""
+        from aioverseer.pytest_plugin.watch import threaded  # noqa: PLC0415  # see the module
+
         with threaded(request, **options) as overseer:
             yield overseer
 
     return pytest.fixture(scope=scope, name=name)(run)
+
+
+def _checked(name: str, spec: object) -> Spec:
+    from aioverseer import Spec  # noqa: PLC0415  # see the module
+
+    if not isinstance(spec, Spec):
+        raise pytest.UsageError(
+            f"the service fixture {name!r} has returned {spec!r}: return a Spec, for example "
+            'Spec.of("web", ["nginx"], ready=ready.tcp(8000))'
+        )
+    return spec

@@ -7,18 +7,22 @@ elsewhere.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import hashlib
 import os
 import socket
 import subprocess
-import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["Keeper", "alone"]
+from aioverseer.system.file_locks import alone, make_private, private_folder
 
-_NAME = 48
-"""Letters of a name in a path: that of a socket has a hundred bytes at most."""
+__all__ = ["LISTENING", "Keeper"]
+
+LISTENING = b"listening\n"
+"""What a keeper says when it can be connected to; anything else says why it cannot."""
+
+_LONGEST = 64
+"""Bytes of the folder of sockets: the whole path of one has some hundred at most, 32 of which are its name."""
 
 
 class Keeper:
@@ -28,79 +32,76 @@ class Keeper:
         connection: Its end is the end of what is kept.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], data: bytes) -> None:
+    def __init__(self, name: str, argv: Sequence[str], data: bytes, *, folder: Path | None = None) -> None:
         """Find the keeper of this name, or start it. Blocks until it listens.
 
         Args:
-            name: What those who share it have in common.
-            argv: The command that starts it; the path of its socket is put behind. It says a line when it listens.
+            name: What those who share it have in common, of any length.
+            argv: The command that starts it; the path of its socket is put behind. It says ``LISTENING`` when it does.
             data: What it reads from its standard input, which stays open until ``let_go``.
+            folder: Where its socket is; by default one for each user among the temporary files.
 
         Raises:
-            OSError: When it cannot be started.
+            OSError: When it cannot be started, with what it has said of that.
         """
-        folder = Path(tempfile.gettempdir()) / f"aioverseer-shared-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self._path = folder / name.replace(os.sep, "_")[-_NAME:]
+        folder = folder or private_folder("shared", longest=_LONGEST)
+        make_private(folder)
+        # The whole name counts, however long it is.
+        self._path = folder / hashlib.sha256(name.encode()).hexdigest()[:32]
         self._lock = self._path.with_suffix(".lock")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._name = name
+        self._hold: socket.socket | None = None
         with alone(self._lock):
             connection = _connected(self._path)
             if connection is None:
                 connection = self._start(argv, data)
+            self._socket = self._path.stat()
         self.connection = connection
 
     def _start(self, argv: Sequence[str], data: bytes) -> socket.socket:
         self._path.unlink(missing_ok=True)  # of one that was killed
-        # In a session of its own: a Ctrl-C is for those who share it, and it ends with the last of them.
-        self._process = process = subprocess.Popen(
-            [*argv, str(self._path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        stdin, stdout = process.stdin, process.stdout
-        if stdin is None or stdout is None:
-            raise OSError("a pipe is missing")
-        with contextlib.suppress(BrokenPipeError):
-            stdin.write(data)
-            stdin.flush()
-        with stdout:
-            stdout.readline()
-        connection = _connected(self._path)
-        if connection is None:
+        self._hold, stdin = socket.socketpair()
+        # In a session of its own: a Ctrl-C is for those who share it, and it ends with the last of them. The shell has
+        # ended by then, so it is nobody's child, and nobody has to wait for it who leaves before the others.
+        # (What a shell starts beside itself reads from nowhere, unless it is told otherwise.)
+        command = ["/bin/sh", "-c", 'exec 3<&0; "$@" <&3 3<&- &', "sh", *argv, str(self._path)]
+        try:
+            with stdin:
+                process = subprocess.Popen(
+                    command, stdin=stdin.fileno(), stdout=subprocess.PIPE, start_new_session=True
+                )
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._hold.sendall(data)
+            said = process.communicate()[0]
+            connection = _connected(self._path) if said == LISTENING else None
+            if connection is None:
+                why = said.decode(errors="replace").strip() or "see what it said on standard error"
+                raise OSError(f"the keeper of {self._name!r} has not begun: {why}")
+        except BaseException:
             self.let_go()
-            process.wait()
-            raise OSError(f"the keeper {self._path.name} has not begun: see what it said on standard error")
+            raise
         return connection
 
     def let_go(self) -> None:
         """Close what holds the keeper for the one who has started it, beside its connection. Idempotent."""
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+        if self._hold is not None:
+            self._hold.close()
 
-    def leave(self) -> None:
-        """Hang up, once the connection has come to its end; the last one tidies up."""
+    def leave(self, *, has_ended: bool) -> None:
+        """Hang up, once the other side has.
+
+        Args:
+            has_ended: Whether the keeper has: then its files are removed, unless they are those of another one by now.
+        """
         self.let_go()
         self.connection.close()
+        if not has_ended:
+            return
         with alone(self._lock):
-            other = _connected(self._path) if self._path.exists() else None
-            if other is not None:
-                other.close()
-                return
-            self._path.unlink(missing_ok=True)
-        self._lock.unlink(missing_ok=True)
-        if self._process is not None:
-            self._process.wait()
-
-
-@contextlib.contextmanager
-def alone(path: Path) -> Generator[None]:
-    """Hold the lock of a file; blocks until nobody else does."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(self._path.stat(), self._socket):
+                    self._path.unlink()
+            self._lock.unlink()
 
 
 def _connected(path: Path) -> socket.socket | None:

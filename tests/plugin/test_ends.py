@@ -12,7 +12,8 @@ import sys
 import pytest
 
 HANGS = """
-    import time
+    import asyncio, time
+    import pytest
     from aioverseer import Spec
     from aioverseer.pytest_plugin import service_fixture
 
@@ -20,18 +21,32 @@ HANGS = """
     def wide():
         return Spec.of("wide", ["sh", "-c", "sleep 1000 & wait"])
 
-    def test_it(wide, threaded_overseer):
+    def test_plain(wide, threaded_overseer):
         print("pids", wide.pid, threaded_overseer.add("own", "sleep", "1000").start().pid, flush=True)
         time.sleep(1000)
+
+    @pytest.mark.asyncio
+    async def test_async(wide, overseer):
+        print("pids", wide.pid, (await overseer.add("own", "sleep", "1000").start()).pid, flush=True)
+        await asyncio.sleep(1000)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, number: int) -> None:
+@pytest.mark.parametrize(
+    ("test", "number"),
+    [
+        ("plain", signal.SIGINT),
+        ("async", signal.SIGINT),
+        ("plain", signal.SIGTERM),
+        ("plain", signal.SIGKILL),
+        ("async", signal.SIGKILL),
+    ],
+)
+def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, test: str, number: int) -> None:
     """By Ctrl-C, which pytest reports, or by what it cannot hear: then the guardian ends them."""
-    suite.makepyfile(HANGS)
+    suite.makepyfile(test_it=HANGS)
     run = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", f"test_it.py::test_{test}"],
         cwd=suite.path,
         stdout=subprocess.PIPE,
         text=True,
@@ -57,7 +72,8 @@ def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, number: i
         run.kill()
         run.stdout.close()
         run.wait()
-    assert ("KeyboardInterrupt" in rest) == (number == signal.SIGINT)
+    assert ("! KeyboardInterrupt !" in rest) == (number == signal.SIGINT)
+    assert ("no tests ran in" in rest) == (number == signal.SIGINT)
 
 
 def test_workers_have_ports_and_servers_of_their_own(suite: pytest.Pytester) -> None:

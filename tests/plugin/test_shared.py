@@ -7,7 +7,8 @@ import select
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,27 @@ TESTS = """
     def web(port):
         return Spec.of("web", [*SERVER, str(port)], ready=ready.tcp(port))
 """
+
+
+@contextmanager
+def watched(*pids: int) -> Generator[list[int]]:
+    """Descriptors of processes, each readable once its process has ended."""
+    with ExitStack() as stack:
+        held: list[int] = []
+        for pid in pids:
+            held.append(os.pidfd_open(pid))
+            stack.callback(os.close, held[-1])
+        yield held
+
+
+def ended(pidfds: Iterable[int]) -> bool:
+    """Wait for the end of all, ten seconds for each."""
+    return all(select.select([pidfd], [], [], 10)[0] for pidfd in pidfds)
+
+
+def parent_of(pid: int) -> int:
+    """The process that has started another one."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_all_workers_have_the_same_server_and_the_last_one_stops_it(suite: pytest.Pytester) -> None:
@@ -61,12 +83,10 @@ def test_one_that_dies_fails_the_tests_of_all(suite: pytest.Pytester) -> None:
             ask(port, b"die")
         except OSError:
             pass
-        await asyncio.sleep(100)
+        await asyncio.sleep(1000)
 """
     )
-    begin = time.monotonic()
     result = suite.runpytest_subprocess("-n", "2")
-    assert time.monotonic() - begin < 30
     outcome = result.parseoutcomes()
     assert 2 == outcome.get("failed", 0) + outcome.get("errors", 0)
     result.stdout.fnmatch_lines(["*'web' is finished: exited with code 3*", "*told to die*"])
@@ -114,13 +134,163 @@ def test_nothing_is_left_when_the_run_is_killed(suite: pytest.Pytester) -> None:
     while not pids.exists() or len(pids.read_text().split()) < 2:
         assert run.poll() is None
     server = int(pids.read_text().split()[0])
-    keeper = int(Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1])
-    held = [os.pidfd_open(pid) for pid in (server, keeper)]
-    try:
+    with watched(server, parent_of(server)) as held:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-        for pidfd in held:
-            assert select.select([pidfd], [], [], 10)[0]
-    finally:
-        for pidfd in held:
-            os.close(pidfd)
+        assert ended(held)
+
+
+def test_tests_fail_at_once_when_the_keeper_is_killed(suite: pytest.Pytester) -> None:
+    """Although nobody could tell them why; the report has what was told last. The server has been ended too."""
+    suite.makepyfile(
+        TESTS
+        + """
+    @pytest.mark.parametrize("number", range(2))
+    @pytest.mark.asyncio
+    async def test_it(web, number, tmp_path_factory):
+        import asyncio, pathlib
+        together = tmp_path_factory.getbasetemp().parent
+        (together / str(number)).touch()
+        while number == 1 and not (together / "0").exists() or number == 0 and not (together / "1").exists():
+            await asyncio.sleep(0)
+        if number == 0:
+            pathlib.Path("pid").write_text(str(web.pid))
+            keeper = int(pathlib.Path(f"/proc/{web.pid}/stat").read_text().rpartition(")")[2].split()[1])
+            os.kill(keeper, signal.SIGKILL)
+        await asyncio.sleep(1000)
+
+    def test_later(web, port):
+        assert ask(port, b"hello") == b"HELLO"
+"""
+    )
+    result = suite.runpytest_subprocess("-n", "2")
+    assert result.parseoutcomes()["failed"] >= 2
+    result.stdout.fnmatch_lines(
+        [
+            "*CriticalServiceEnded: shared service 'web' is lost: process * has gone before them; was it killed? *",
+            "*- service web -*",
+            "web is running for *s: is ready*",
+            "last 1 lines:",
+            "  stdout: listening",
+            "events:",
+            "* +0.000 s  starting * is being started",
+            "*running * is ready*",
+            "shared by the workers of this run, kept by process *, which has gone: this is what it told last",
+        ]
+    )
+    with suppress(ProcessLookupError), watched(int((suite.path / "pid").read_text())) as held:
+        assert ended(held)
+
+
+def test_worker_that_is_killed_has_left(suite: pytest.Pytester) -> None:
+    """The other one goes on with the same server, and whatever there was is gone in the end."""
+    suite.makepyfile(
+        TESTS
+        + """
+    def wait_for(name):
+        while not os.path.exists(name):
+            time.sleep(0.01)
+
+    @pytest.mark.parametrize("number", range(6))
+    def test_it(web, port, number):
+        with open("pids", "a") as file:
+            file.write(f"{os.environ['PYTEST_XDIST_WORKER']} {web.pid}\\n")
+        if number == 0:
+            wait_for("other")
+            open("killed", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        open("other", "w").close()
+        wait_for("killed")
+        assert ask(port, b"hello") == b"HELLO"
+"""
+    )
+    suite.runpytest_subprocess("-n", "2").assert_outcomes(passed=5, failed=1)
+    lines = [line.split() for line in (suite.path / "pids").read_text().splitlines()]
+    assert 1 == len({pid for worker, pid in lines if worker in {"gw0", "gw1"}})
+    for pid in {pid for _, pid in lines}:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
+
+
+def test_report_and_log_of_a_shared_server_are_those_of_any_other(suite: pytest.Pytester) -> None:
+    """Its options too, with and without workers."""
+    suite.makepyfile(
+        """
+        from aioverseer import ready
+        from aioverseer import Spec
+        from aioverseer.pytest_plugin import service_fixture
+
+        @service_fixture(scope="session", shared=True, containment="basic", name="web")
+        def server():
+            script = "echo first; echo second >&2; test -z $AIOVERSEER_GUARD || echo guarded; exec sleep 1000"
+            return Spec.of("web", ["sh", "-c", script], ready=ready.line("second", stream="stderr"))
+
+        def test_it(web):
+            assert web.spec.id == "web"
+            raise SystemError("mine")
+        """
+    )
+    for options in ((), ("-n", "1")):
+        result = suite.runpytest_subprocess("--aioverseer-logs=logs", *options)
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                "*SystemError: mine*",
+                "*- service web -*",
+                "web is running for *s: is ready*",
+                "last 2 lines:",
+                "  std*: *",
+                "  std*: *",
+                "events:",
+                "* +0.000 s  starting * is being started",
+                "*running * is ready*",
+                "shared by the workers of this run, kept by process *",
+            ]
+        )
+        result.stdout.no_fnmatch_line("*told last*")
+    log = (suite.path / "logs" / "shared" / "web.log").read_text().splitlines()
+    assert ["first", "first", "second", "second"] == sorted(log)
+
+
+def test_what_another_process_cannot_have_is_refused(suite: pytest.Pytester) -> None:
+    """With the reason, before anything is started; what stands at the top of a module it can have."""
+    suite.makeconftest(
+        """
+        from aioverseer import Spec, ready
+        from aioverseer.pytest_plugin import service_fixture
+
+        async def is_there():
+            pass
+
+        @service_fixture(scope="session", shared=True)
+        def fine():
+            return Spec.of("fine", ["sleep", "100"], ready=ready.check(is_there))
+
+        @service_fixture(shared=True)
+        def closure():
+            async def inner():
+                pass
+            return Spec.of("closure", ["sleep", "100"], ready=ready.check(inner))
+
+        @service_fixture(shared=True, containment="everything")
+        def wrong():
+            return Spec.of("wrong", ["sleep", "100"])
+        """
+    )
+    suite.makepyfile(
+        """
+        def test_fine(fine):
+            assert fine.pid
+
+        def test_closure(closure):
+            pass
+
+        def test_wrong(wrong):
+            pass
+        """
+    )
+    result = suite.runpytest_subprocess()
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines(
+        ["*service 'closure' cannot be shared, as another process is to run it: *", "*containment='everything'*"]
+    )

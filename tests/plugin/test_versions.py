@@ -1,4 +1,8 @@
-"""The plugin's tests again, with the versions of pytest-asyncio that people have."""
+"""The plugin's tests again, with the versions of pytest-asyncio that people have.
+
+The oldest one is tried in each run, where it can be installed, with the tests of the fixtures, which are what depends
+on it; the newest is that of the environment that this runs in. All of them in full take some minutes.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,47 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+OLDEST = "0.23.8"
+LONG = pytest.mark.skipif(not os.environ.get("AIOVERSEER_LONG"), reason="takes minutes: set AIOVERSEER_LONG=1")
 
 
-@pytest.mark.skipif(not os.environ.get("AIOVERSEER_LONG"), reason="installs packages: set AIOVERSEER_LONG=1")
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("version", ["0.23.8", "0.26.0", "1.0.0", "1.3.0", "1.5.0"])
-def test_with_pytest_asyncio(version: str, tmp_path: Path) -> None:
-    """In an environment of its own."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
+def install(version: str, folder: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Make an environment with this pytest-asyncio; the Python in it, and what came of it."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    words: list[str | Path] = ["-m", "pip", "--python", python, "install", "-q", "--disable-pip-version-check"]
     packages: list[str | Path] = ["-e", HERE.parent.parent, f"pytest-asyncio=={version}", "pytest-xdist"]
-    subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
-    files = [HERE / name for name in ("test_fixtures.py", "test_failures.py", "test_ends.py")]
-    # Without the configuration of this suite: an old version does not know all of its options.
+    return python, subprocess.run([sys.executable, *words, *packages], capture_output=True, text=True, check=False)
+
+
+def check(python: Path, *tests: str) -> None:
+    """Run tests without the configuration of this suite: an old version does not know all of its options."""
     options: list[str | Path] = ["-q", "-p", "pytester", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", HERE]
-    environment = {**os.environ, "PYTEST_ASYNCIO_VERSION": version}
     ran = subprocess.run(
-        [python, "-m", "pytest", *options, *files], capture_output=True, text=True, check=False, env=environment
+        [python, "-m", "pytest", *options, *(HERE / test for test in tests)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert 0 == ran.returncode, ran.stdout
+    assert " passed" in ran.stdout
+    assert "skipped" not in ran.stdout
+
+
+@pytest.mark.timeout(300)
+def test_fixtures_with_the_oldest_pytest_asyncio(tmp_path: Path) -> None:
+    """In an environment of its own, made anew."""
+    python, installed = install(OLDEST, tmp_path / "venv")
+    if installed.returncode:
+        pytest.skip(f"pytest-asyncio {OLDEST} cannot be installed: {installed.stderr.strip()[-300:]}")
+    check(python, "test_fixtures.py", "test_imports.py")
+
+
+@LONG
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("version", [OLDEST, "0.26.0", "1.0.0", "1.3.0", "1.5.0"])
+def test_all_with_pytest_asyncio(version: str, tmp_path: Path) -> None:
+    """In an environment of its own, made anew."""
+    python, installed = install(version, tmp_path / "venv")
+    assert 0 == installed.returncode, installed.stderr
+    check(python, "test_fixtures.py", "test_failures.py", "test_ends.py", "test_imports.py", "test_shared.py")

@@ -39,18 +39,82 @@ def test_port_in_use_is_passed_over(tmp_path: Path) -> None:
     ports.release()
 
 
-def test_released_port_is_given_again_and_nothing_is_left(tmp_path: Path) -> None:
+def test_released_port_comes_last(tmp_path: Path) -> None:
+    """Whoever asks next gets another one, in whichever process: a server of the test before may still be ending."""
+    one, two = Ports(folder=tmp_path), Ports(folder=tmp_path)
+    port = one.reserve()
+    one.release()
+    assert port + 1 == two.reserve()
+    one._range = two._range = (port, 3)
+    assert [port + 2, port] == [one.reserve(), two.reserve()]
+    one.release()
+    two.release()
+
+
+def test_port_whose_connections_are_still_being_closed_is_not_free(tmp_path: Path) -> None:
+    """A server that does not set SO_REUSEADDR could not have it."""
+    ports = Ports(folder=tmp_path)
+    port = ports.reserve()
+    ports.release()
+    with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(("127.0.0.1", port)) as client:
+        accepted, _ = server.accept()
+        accepted.close()  # the side that closes first keeps the port for a minute
+        assert client.recv(1) == b""
+    ports._range = (port, 2)
+    assert port + 1 == ports.reserve()
+    with pytest.raises(OSError, match="is free"):
+        ports.reserve()
+    ports.release()
+
+
+def test_nothing_is_left_of_ports_that_were_given_back(tmp_path: Path) -> None:
     """Neither files but the one lock, nor descriptors."""
     ports = Ports("run", folder=tmp_path)
     before = os.listdir("/proc/self/fd") if sys.platform == "linux" else []
     port, named = ports.reserve(), ports.reserve("name")
     ports.release(port)
-    assert port == ports.reserve()
+    assert port != ports.reserve()
     assert named == ports.reserve("name")
     ports.release()
     ports.release()
     assert ["lock"] == os.listdir(tmp_path)
     assert len(before) == (len(os.listdir("/proc/self/fd")) if before else 0)
+
+
+@pytest.mark.parametrize("names", [("a/b", "a_b"), ("x" * 300 + "1", "x" * 300 + "2"), ("[a]*", "ä\0")])
+def test_names_of_ports_may_be_any(tmp_path: Path, names: tuple[str, str]) -> None:
+    """And two names are two ports."""
+    ports = Ports("run/*", folder=tmp_path)
+    first, second = map(ports.reserve, names)
+    assert first != second
+    other = Ports("run/*", folder=tmp_path)
+    assert [first, second] == [other.reserve(name) for name in names]
+    other.release()
+    ports.release()
+
+
+def test_port_of_a_name_whose_holder_was_killed_is_not_given_twice(tmp_path: Path) -> None:
+    """It may have been given to somebody else meanwhile, in this process too; and the notes of the dead are removed."""
+
+    def dead(run: str) -> int:
+        killed = Ports(run, folder=tmp_path)
+        port = killed.reserve("redis")
+        os.close(killed._held[port])  # as the kernel does it
+        return port
+
+    port = dead("run")
+    ports = Ports("run", folder=tmp_path)
+    ports._range = (port, 2)
+    assert {port, port + 1} == {ports.reserve(), ports.reserve()}
+    ports._range = (port, 4)
+    assert ports.reserve("redis") not in {port, port + 1}
+    ports.release()
+    assert ["lock"] == os.listdir(tmp_path)
+
+    dead("run of the dead")
+    assert ports.reserve("other")
+    assert 1 == len(list(tmp_path.glob("*.name")))
+    ports.release()
 
 
 def test_named_port_is_that_of_the_run_and_stays_while_one_of_it_needs_it(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""Locks on files: a name has one owner at a time, whatever becomes of the file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from aioverseer.system.file_locks import alone, make_private, private_folder, take
+
+
+def test_file_that_was_removed_while_somebody_waited_is_not_his(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner has removed it, and a third one holds a new file of that name: one of both has to wait."""
+    path = tmp_path / "lock"
+    real = fcntl.flock
+    third: list[int | None] = []
+
+    def late(descriptor: int, kind: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        path.unlink()
+        third.append(take(path))
+        real(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert take(path, wait=False) is None
+    assert third[0] is not None
+    os.close(third[0])
+    with alone(path) as descriptor:
+        assert os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def test_shared_lock_keeps_an_exclusive_one_out(tmp_path: Path) -> None:
+    """And the other way round."""
+    one, two = take(tmp_path / "lock", shared=True), take(tmp_path / "lock", shared=True, wait=False)
+    assert take(tmp_path / "lock", wait=False) is None
+    for descriptor in (one, two):
+        assert descriptor is not None
+        os.close(descriptor)
+    with alone(tmp_path / "lock"):
+        assert take(tmp_path / "lock", shared=True, wait=False) is None
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o720])
+def test_folder_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    """They could put in it what they like."""
+    folder = tmp_path / "folder"
+    make_private(folder)
+    make_private(folder)
+    folder.chmod(mode)
+    with pytest.raises(PermissionError, match=r"folder belongs to somebody else, or others can write to it: remove it"):
+        make_private(folder)
+
+
+def test_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """Wherever it leads."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(PermissionError):
+        make_private(tmp_path / "link")
+
+
+def test_folder_whose_path_would_be_too_long_lies_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a socket has a hundred bytes."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 100)))
+    assert private_folder("kind").parent == tmp_path / ("x" * 100)
+    assert private_folder("kind", longest=70).parent == Path("/tmp")
