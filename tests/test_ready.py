@@ -56,6 +56,7 @@ async def answer(reader, writer):
     writer.write(b"HTTP/1.1 " + status + b"\\r\\nContent-Length: 4\\r\\n\\r\\nfine")
     await writer.drain()
     writer.close()
+    print("answered", flush=True)
 async def quiet(reader, writer):
     try:
         await answer(reader, writer)
@@ -315,13 +316,22 @@ async def test_http_looks_at_status_and_body(path: str, body: str | None, *, goo
     pytest.importorskip("httpx", reason="the extra http is not installed")
     port = free_port()
     probe = ready.http(f"http://127.0.0.1:{port}/{path}", body=body)
-    process = Process(*child(SERVER, str(port)), ready=probe, ready_timeout=20 if good else 1.0, stop=Stop(9, 2))
     if good:
-        async with process:
+        async with running(SERVER, str(port), ready=probe) as process:
             assert State.RUNNING is process.state
-    else:
-        with pytest.raises(NotReadyInTime, match="status 404" if path else "'bad' is not in its body"):
-            await process.start()
+        return
+    process = Process(
+        *child(SERVER, str(port)), ready=probe, ready_timeout=None, streaming=True, merge_stderr=True, stop=Stop(9, 2)
+    )
+    starting = asyncio.ensure_future(process.start())
+    assert process.stdout is not None
+    async with limit(25):
+        for said in ("listening", "answered", "answered"):  # asked again: so the first answer has been judged
+            assert said == await process.stdout.get()
+        assert ("status 404" if path else "'bad' is not in its body") in process.news
+        await process.stop()
+        with pytest.raises(NotReady):
+            await starting
 
 
 async def test_the_database_of_the_machine_becomes_ready() -> None:
