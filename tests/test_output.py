@@ -415,7 +415,7 @@ def test_empty_lines_that_programs_leave_are_bounded_too() -> None:
     empty = [line(0)._replace(text="")] * 1000
     for _ in range(50):
         queue.deliver(empty)
-    kept = EXCESS_BYTES // LINE_COST // 1000 * 1000
+    kept = (EXCESS_BYTES // LINE_COST // 1000 + 1) * 1000
     assert 2 + kept + 1 == queue.qsize()
     lost = 50_000 - kept
     got = [queue.get_nowait() for _ in range(queue.qsize())]

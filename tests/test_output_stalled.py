@@ -143,6 +143,21 @@ async def test_a_stalled_lossless_subscriber_has_every_line_of_those_who_ended()
         ]
 
 
+async def test_newlines_that_a_program_leaves_to_a_stalled_lossless_subscriber_are_all_there() -> None:
+    """A pipe of them is sixty thousand lines; one run leaves no more than its pipe holds, whatever that counts for."""
+    async with limit(20, "the service"), Overseer() as overseer:
+        script = f"seq {SIZE}; read -r _; yes '' | head -c 60000; echo end"
+        service = overseer.add("newlines", "sh", "-c", script, stdin="pipe")
+        unread = service.lines(size=SIZE, overflow="block")
+        await service.start()
+        await until_blocked(unread)
+        await service.write("\n")
+        assert (await service.wait()).ok
+        lines = [line.text if isinstance(line, Line) else line async for line in unread]
+    assert SIZE + 60_000 + 1 == len(lines)
+    assert "end" == lines[-1]
+
+
 async def test_a_stream_that_was_stalled_goes_on_where_it_stopped_when_it_is_read() -> None:
     """Not a line is missing or out of order, however often the reader stalls."""
     process = Process("seq", "200000", streaming=True, buffered=False, queue_size=SIZE)

@@ -161,9 +161,11 @@ class Subscription(LineQueue[Line | Dropped]):
 
     def _is_bearable(self, batch: Sequence[Line | Dropped]) -> bool:
         # No pipe is read while this is blocked, but that of a program which has ended is emptied: its end is not to
-        # wait for a reader that may never come. In a crash loop that is a pipe full for each run.
+        # wait for a reader that may never come. In a crash loop that is a pipe full for each run. Whatever one run
+        # leaves is taken: a pipe of newlines alone counts for more than the bound.
+        is_bearable = self._excess < EXCESS_BYTES
         self._excess += sum(LINE_COST + len(line.text) for line in batch if isinstance(line, Line))
-        return self._excess <= EXCESS_BYTES
+        return is_bearable
 
     def _make_room(self, taken: int) -> None:
         self._excess = 0

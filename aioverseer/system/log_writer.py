@@ -217,6 +217,7 @@ class Backlog:
         self._size = 0
         self._ordered = False
         self._full = False
+        self._excess = 0
         writer.add(target)
 
     @property
@@ -235,6 +236,8 @@ class Backlog:
         with self._lock:
             if (self._full and not force and not self._is_bearable()) or not self._writer.start():
                 return False
+            if self._full:
+                self._excess += size
             self._waiting += entries
             self._size += size
             self._full = self._size >= BACKLOG_BYTES
@@ -246,7 +249,8 @@ class Backlog:
     def _is_bearable(self) -> bool:
         # No pipe is read while it blocks, but that of a program which has ended is emptied: its end is not to wait for
         # a disk that may never answer. In a crash loop that is a pipe full for each run.
-        return self._blocks and self._size < BACKLOG_BYTES + EXCESS_BYTES
+        # Whatever one run leaves is taken: a pipe of newlines alone counts for more than the bound.
+        return self._blocks and self._excess < EXCESS_BYTES
 
     def reopen(self) -> None:
         """Have the file opened anew."""
@@ -272,7 +276,8 @@ class Backlog:
         with self._lock:
             self._size -= size
             room = self._full and self._size <= BACKLOG_BYTES // 2
-            self._full = self._full and not room
+            if room:
+                self._full, self._excess = False, 0
         if room:
             self._writer.call(self.on_room)
 

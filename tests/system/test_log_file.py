@@ -281,15 +281,15 @@ def test_rotated_files_are_compressed(world: World) -> None:
     """Each is a file of gzip, with the permissions and the time of what it was."""
     world.open(max_bytes=14, keep=4, compress=True)
     world.write(2)
-    world.path.chmod(0o640)
+    world.path.chmod(0o660)
     os.utime(world.path, (5, 5))
     world.write(5)
     world.work()
     assert [".3.gz", ".2.gz", ".1.gz", ""] == world.names()
     assert numbers(1, 7) == world.lines()
     oldest = os.stat(f"{world.path}.3.gz")
-    assert (0o640, 5) == (stat.S_IMODE(oldest.st_mode), oldest.st_mtime)
-    assert 0o640 == stat.S_IMODE(world.path.stat().st_mode)
+    assert (0o660, 5) == (stat.S_IMODE(oldest.st_mode), oldest.st_mtime)
+    assert 0o660 == stat.S_IMODE(world.path.stat().st_mode)
     assert [] == world.news.told
 
 
