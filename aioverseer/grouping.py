@@ -315,6 +315,16 @@ class Grouping:
             if round.ended is None:
                 self._drop(round)
 
+    def end(self) -> None:
+        """Forget what is under way: the overseer has been left, and may be entered again."""
+        for round in list(self._rounds):
+            self._drop(round)
+        self._pending.clear()
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        self._stops = 0
+
     def _advance_soon(self) -> None:
         """Go on in the next turn of the loop: a member that reports is in the middle of a step, and takes no other."""
         self._again = True

@@ -381,11 +381,17 @@ class Overseer:
         except BaseException:  # a KeyboardInterrupt may come anywhere
             # Nothing may follow the ends that this is about to bring.
             self._stops += 1
+            if self._grouping is not None:
+                self._grouping.stand_down(stopping=1)
             self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=True)
             self._cancel_runs()
             raise
         finally:
-            await self._end_of_runs()
+            try:
+                await self._end_of_runs()
+            finally:
+                if self._grouping is not None:
+                    self._grouping.end()
         return survivors
 
     async def _end_of_runs(self) -> None:
