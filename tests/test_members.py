@@ -384,7 +384,7 @@ async def test_a_task_that_nothing_ends_is_reported_and_held_up_by_nobody() -> N
             async with Overseer() as overseer:
                 service = await overseer.add_task("stubborn", for_ever, stop=quick).start()
                 await asyncio.sleep(0)
-                with pytest.raises(StopFailed, match=r"'stubborn' is still there .*: it swallows its cancellation"):
+                with pytest.raises(StopFailed, match=r"'stubborn' does not die: .*; it swallows its cancellation"):
                     await service.stop()
         over.set()
         await ended.wait()

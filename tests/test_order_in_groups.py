@@ -107,6 +107,7 @@ class World:
         self.overseer.group("outer", strategies[0], restart=restart)
         self.overseer.group("inner", strategies[1], parent="outer", restart=restart)
         for id, plan in plans.items():
+            probe: Any = {"ready": ready.line("up"), "ready_timeout": 60} if plan.seconds else {}
             self.overseer.add(
                 id,
                 id,
@@ -115,7 +116,7 @@ class World:
                 delay_start=plan.delay,
                 stop=Stop(timeout=5),
                 restart=Restart(plan.when, max_restarts=budget, within=None, backoff=Backoff(min=2, max=2)),
-                **({"ready": ready.line("up"), "ready_timeout": 60} if plan.seconds else {}),
+                **probe,
             )
         self.down: set[str] = set()
         """Those that somebody has stopped, and nobody started since."""
