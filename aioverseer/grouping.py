@@ -191,7 +191,7 @@ class Grouping:
             return
         idle = None
         name = self.groups.home(id)
-        while name and not any(self._is_live(other) for other in self.groups.members(name) if other != id):
+        while name and not any(self._is_live(other) for other in self.groups.each(name) if other != id):
             idle, name = name, self.groups.get(name).parent
         if idle is not None:
             self._given_up -= set(self.groups.refresh(idle))

@@ -659,8 +659,10 @@ class Service:
                     if self._process is not None:
                         self._process.post(StopAsked(kill=action.kill, why=action.why))
                 case AwaitReady():
-                    # With no probe, what the system has started is ready: by the same path as with one.
-                    if self._process is not None and self._process.state is State.RUNNING:
+                    # With no probe, what the system has started is ready: by the same path as with one. (With one it
+                    # has said so itself, where all of its start was a single step, as with eager tasks.)
+                    process = self._process
+                    if process is not None and process.spec.ready is None and process.state is State.RUNNING:
                         self._inbox.append(Ready())
                 case Arm(seconds=seconds) if seconds <= 0:
                     # By way of a timer it would be a turn of the loop later.

@@ -7,7 +7,7 @@ starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aioverseer.core.clock import Rng
@@ -211,6 +211,16 @@ class Groups:
                 found.append(member.name)
         return tuple(found)
 
+    def each(self, name: str) -> Iterator[str]:
+        """Yield the services in a group and in those within it, in any order: for questions that one may answer."""
+        stack = [name]
+        while stack:
+            for member in self._nodes[stack.pop()].children.values():
+                if member.is_group:
+                    stack.append(member.name)
+                else:
+                    yield member.name
+
     def names(self) -> list[str]:
         """Return the names of all groups, sorted."""
         return sorted(self._nodes)
@@ -330,4 +340,4 @@ class Groups:
         return Ended(group=group.name, members=members, gave_up=False, why=why)
 
     def _is_live(self, member: _Member, live: Callable[[str], bool]) -> bool:
-        return any(map(live, self.members(member.name))) if member.is_group else live(member.name)
+        return any(map(live, self.each(member.name))) if member.is_group else live(member.name)
