@@ -211,7 +211,7 @@ def gone(rig: Rig) -> None:
         assert [] == children()
     else:
         for child in rig.launcher.children:
-            assert child._exit.done(), f"{child.spec.id} lives"
+            assert child.has_ended, f"{child.spec.id} lives"
             assert child.closed, f"descriptors of {child.spec.id} are open"
 
 

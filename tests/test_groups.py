@@ -708,7 +708,7 @@ async def test_a_function_that_never_returns_holds_nobody_up_for_ever() -> None:
 
         async def run() -> None:
             clock = LoopTime()
-            launcher = ScriptedLauncher(clock, FakeChild().runs(1).exits(1))  # type: ignore[arg-type]  # it keeps the time of the loop
+            launcher = ScriptedLauncher(clock, FakeChild().runs(1).exits(1))
             async with Overseer(clock=clock, launcher=launcher) as overseer:
                 overseer.add("a", "a", restart=NONE, on_give_up=hang)
                 await overseer.supervise("a")

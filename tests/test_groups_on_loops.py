@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -15,13 +16,10 @@ from aioverseer.core.state import Exit
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import limit
 
-try:
-    import uvloop
-except ImportError:
-    uvloop = None
-else:
+HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
+if HAS_UVLOOP:
     # libuv opens a pipe for signals with the first loop of a process, and keeps it: not in a test that counts them.
-    uvloop.new_event_loop().close()
+    importlib.import_module("uvloop").new_event_loop().close()
 
 SOON = Backoff(min=0.01, max=0.01)
 
@@ -68,11 +66,10 @@ def test_groups_with_eager_tasks() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.skipif(uvloop is None, reason="not installed: uvloop")
+@pytest.mark.skipif(not HAS_UVLOOP, reason="not installed: uvloop")
 def test_groups_on_uvloop() -> None:
     """A loop that is none of asyncio's."""
-    assert uvloop is not None
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=importlib.import_module("uvloop").new_event_loop) as runner:
         runner.run(members_of_all_kinds())
 
 

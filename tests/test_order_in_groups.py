@@ -86,7 +86,7 @@ class Launcher(ScriptedLauncher):
         """Start the next script."""
         self.world.on_launch(spec.id)
         child = await super().launch(spec, capture=capture, preparation=preparation)
-        living = [one for one in self.children if one.spec.id == spec.id and not one._exit.done()]
+        living = [one for one in self.children if one.spec.id == spec.id and not one.has_ended]
         assert len(living) <= 1, f"{spec.id} runs twice"
         return child
 
@@ -189,7 +189,7 @@ class World:
                     self.wrong.append(f"{id} waits for ever: {service.why()}")
             elif state in (State.BACKOFF, State.STOPPING):
                 self.wrong.append(f"{id} is {state} for ever: {service.why()}")
-            living = [one for one in self.launcher.children if one.spec.id == id and not one._exit.done()]
+            living = [one for one in self.launcher.children if one.spec.id == id and not one.has_ended]
             if (state is State.RUNNING) != bool(living):
                 self.wrong.append(f"{id} is {state}, and has {len(living)} programs")
 
@@ -205,7 +205,7 @@ class World:
         """One step of a test."""
         self.look()
         service = self.overseer[id]
-        living = [one for one in self.launcher.children if one.spec.id == id and not one._exit.done()]
+        living = [one for one in self.launcher.children if one.spec.id == id and not one.has_ended]
         match what:
             case "crash" | "finish":
                 if living:
