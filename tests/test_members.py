@@ -253,7 +253,7 @@ async def test_the_traceback_of_a_task_is_what_it_wrote_last() -> None:
         service = overseer.add_task("poller", poller, restart=Restart(max_restarts=0))
         lines = service.lines("stderr")
         status = await overseer.supervise("poller")
-        told = [line.text for line in service.tail()]
+        told = [str(line.text) for line in service.tail()]
         assert told == [str(getattr(line, "text", line)) async for line in lines]
         assert "Traceback (most recent call last):" == told[0]
         assert f'File "{__file__}"' in told[1]
@@ -317,7 +317,7 @@ async def test_an_error_inside_of_a_resource_is_judged_by_its_policy() -> None:
         broken.clear()
         assert isinstance(status.error, ExceptionGroup)
         assert "exited with code 1" in status.reason
-        assert any("the server has hung up" in line.text for line in service.tail(50))
+        assert any("the server has hung up" in str(line.text) for line in service.tail(50))
         await service.wait_for(State.RUNNING)
         assert 2 == service.resource
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -125,7 +125,7 @@ def add_pool(rig: Rig, overseer: Overseer, **options: Any) -> None:
     """A resource that takes some turns to enter and to leave."""
 
     @asynccontextmanager
-    async def pool() -> AsyncIterator[str]:
+    async def pool() -> AsyncGenerator[str]:
         await asyncio.sleep(0)
         rig.entered.append("pool")
         try:
