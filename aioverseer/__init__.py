@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         UnknownService,
     )
     from aioverseer.core.events import Event, StopOutcome, StopReport
-    from aioverseer.core.groups import Group
+    from aioverseer.core.group import Group, GroupStatus
     from aioverseer.core.ladder import Step, Stop
     from aioverseer.core.lines import (
         DEFAULT_LINE_BUFFER_SIZE,
@@ -85,6 +85,7 @@ __all__ = [
     "Exit",
     "GaveUp",
     "Group",
+    "GroupStatus",
     "Line",
     "LineQueue",
     "LogBridge",
@@ -143,7 +144,8 @@ _HOMES = {
     "EventStream": "aioverseer.journal",
     "Exit": "aioverseer.core.state",
     "GaveUp": "aioverseer.core.errors",
-    "Group": "aioverseer.core.groups",
+    "Group": "aioverseer.core.group",
+    "GroupStatus": "aioverseer.core.group",
     "Line": "aioverseer.core.lines",
     "LineQueue": "aioverseer.output",
     "LogBridge": "aioverseer.core.logs",

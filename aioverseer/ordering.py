@@ -85,6 +85,21 @@ class Ordering:
         """
         return Order({id: self._edges.get(id, ()) for id in self._services})
 
+    def backwards(self, ids: Iterable[str]) -> list[str]:
+        """Return ids in the order in which they are to be told to stop, one right after the other.
+
+        Whoever waits for others comes before them: told last, it would be started on the way, as it need not wait.
+        """
+        names = sorted(ids)
+        if not self._edges:
+            return names
+        try:
+            levels = self.check().stop_levels
+        except SpecError:  # each of them was started by itself: there is no order to keep
+            return names
+        wanted = set(names)
+        return [id for level in levels for id in level if id in wanted]
+
     def start(self, services: Iterable[Service]) -> None:
         """Ask services to start, each once what it waits for has come true.
 
@@ -111,6 +126,15 @@ class Ordering:
             else:
                 asked[id].post(StartAsked())
 
+    def start_after_stop(self, service: Service) -> None:
+        """Ask one that is being stopped to start again afterwards, once what it waits for has come true."""
+        service.post(StartHeld(why="waits for its turn") if service.id in self._edges else StartAsked())
+
+    def look(self, service: Service) -> None:
+        """Decide again on one that is held, if it is."""
+        if service.is_held:
+            self._decide(service.id)
+
     def bar(self, services: Iterable[Service], error: SpecError) -> None:
         """End services FATAL whose place in the order cannot be."""
         for service in services:
@@ -123,6 +147,8 @@ class Ordering:
         What follows is done here and now, but one after the other: a chain of services, each of which follows the one
         before, may be as long as it likes.
         """
+        if report is not None and report.previous is State.STOPPING and report.state is State.STARTING:
+            self.look(self._services[id])
         if id not in self._dependents:
             return
         self._changed.append((id, report))
@@ -136,20 +162,26 @@ class Ordering:
             self._at_work = False
 
     def _follow(self, id: str, report: Report | None) -> None:
-        for dependent, edge in list(self._dependents.get(id, {}).items()):
-            service = self._services.get(dependent)
-            if service is None:
-                continue
-            if service.is_held:
-                self._decide(dependent)
-            elif report is not None:
+        dependents = [
+            (self._services[name], edge)
+            for name, edge in self._dependents.get(id, {}).items()
+            if name in self._services
+        ]
+        held = [service for service, _ in dependents if service.is_held]
+        # First those that run: one that is restarted with it is not where the others need it to be.
+        for service, edge in dependents:
+            if report is not None and not service.is_held:
                 self._pass_on(service, edge, report)
+        for service in held:
+            self.look(service)
 
     def _pass_on(self, service: Service, edge: After, report: Report) -> None:
         """Let a service that was started share the fate of one that it depends on, as far as it wishes to."""
         if not service.state.is_live:
             return
-        if edge.on_restart == "restart" and report.state is State.RUNNING and service.state is not State.BACKOFF:
+        # In BACKOFF and STOPPING a new run follows by itself, or is not wanted by somebody who has asked for a stop.
+        has_run = service.state in (State.STARTING, State.RUNNING)
+        if edge.on_restart == "restart" and report.state is State.RUNNING and has_run:
             service.post(RestartAsked())
         waited_for = edge.until in ("finished", "success") and report.state is State.FINISHED
         if edge.on_end == "stop" and report.state.is_final and not waited_for:

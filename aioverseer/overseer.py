@@ -51,7 +51,7 @@ from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import Watchers, settle, settle_work
 
 if TYPE_CHECKING:
-    from aioverseer.core.groups import AutoShutdown, Group, OnGiveUp, Strategy
+    from aioverseer.core.group import AutoShutdown, Group, GroupStatus, OnGiveUp, Strategy
     from aioverseer.core.why import Awaited, Why
     from aioverseer.grouping import Grouping
     from aioverseer.recorder import Recorder
@@ -375,17 +375,25 @@ class Overseer:
             await closing
             await self._stop_everything(kill=False)
             survivors = self._survivors()
+            if self._grouping is not None:
+                await self._grouping.end()
             if survivors is not None:
                 # What SIGKILL did not end is not waited for: its run is given up, and it is reported.
                 self._cancel_runs()
         except BaseException:  # a KeyboardInterrupt may come anywhere
             # Nothing may follow the ends that this is about to bring.
             self._stops += 1
+            if self._grouping is not None:
+                self._grouping.stand_down(stopping=1)
             self._ask_to_stop([self._services[id] for id in sorted(self._live)], kill=True)
             self._cancel_runs()
             raise
         finally:
-            await self._end_of_runs()
+            try:
+                await self._end_of_runs()
+            finally:
+                if self._grouping is not None:
+                    self._grouping.forget_all()
         return survivors
 
     async def _end_of_runs(self) -> None:
@@ -414,7 +422,7 @@ class Overseer:
         service = self._services[ids[0]]
         return StopFailed(
             f"still there after the whole ladder: {', '.join(ids)}; they may wait for a device or a file system, see "
-            "their state in ps",
+            "their state in ps; a task may swallow its cancellation",
             id=service.id,
             status=service.status(),
         )
@@ -459,12 +467,14 @@ class Overseer:
     ) -> Service:
         """Register an async function as a service; nothing is started. Each run calls it in a task of its own.
 
-        Its return is exit code 0, what it raises is exit code 1 and ``status.error``; it is stopped by cancellation.
+        Its return is exit code 0. What it raises is exit code 1 and ``status.error``, and the traceback is what it has
+        written last, to stderr. It is stopped by cancellation.
 
         Args:
             id: Its name.
             function: Without arguments; ``functools.partial`` gives it some.
-            **options: ``restart``, ``stop``, ``after``, ``critical``, ``group``, ``delay_start``.
+            **options: ``restart``, ``stop``, ``after``, ``critical``, ``group``, ``significant``, ``on_give_up``,
+                ``delay_start``; ``ready``, ``ready_timeout`` and ``alive`` with probes that need no program.
 
         Raises:
             DuplicateService: When the name is taken.
@@ -480,7 +490,8 @@ class Overseer:
     ) -> Service:
         """Register an async context manager as a service; nothing is started. Each run makes and enters a fresh one.
 
-        It is ready once it is entered, and left in the same task; ``Service.resource`` is what entering gave.
+        It is ready once it is entered (and ``ready`` is fulfilled, if there is one), and left in the same task;
+        ``Service.resource`` is what entering gave.
 
         Args:
             id: Its name.
@@ -491,12 +502,11 @@ class Overseer:
             DuplicateService: When the name is taken.
             SpecError: For an option that only programs have, or a value that cannot be.
         """
-        from aioverseer.core.probes import Notify  # noqa: PLC0415  # as below
         from aioverseer.system.members import MemberLauncher, check_member, name_of  # noqa: PLC0415  # few have any
 
         check_member(id, manager, options)
-        spec = Spec.of(id, (name_of(manager),), **options).updated(ready=Notify())
-        return self._register(spec, MemberLauncher(manager=manager))
+        launcher = MemberLauncher(manager=manager)
+        return self._register(launcher.adapt(Spec.of(id, (name_of(manager),), **options)), launcher)
 
     def _register(self, spec: Spec, member: MemberLauncher | None = None) -> Service:
         if spec.id in self._services:
@@ -538,7 +548,13 @@ class Overseer:
             SpecError: For an option that does not exist or a value that cannot be; nothing has changed then.
         """
         service = self[id]
+        if service.member is not None:
+            from aioverseer.system.members import check_options  # noqa: PLC0415  # few have any
+
+            check_options(id, options)
         spec = service.spec.updated(**options)
+        if service.member is not None:
+            spec = service.member.adapt(spec)
         if self._grouping is not None:
             self._grouping.check(spec)
         self.log_files.register(spec)
@@ -581,7 +597,7 @@ class Overseer:
         Raises:
             SpecError: For a name that is taken, a parent that there is not, or a value that cannot be.
         """
-        from aioverseer.core.groups import Group  # noqa: PLC0415  # few hosts have groups
+        from aioverseer.core.group import Group  # noqa: PLC0415  # few hosts have groups
 
         group = Group(
             name=name,
@@ -594,6 +610,14 @@ class Overseer:
         )
         self._groups().add(group)
         return group
+
+    def group_status(self, name: str) -> GroupStatus:
+        """Return what there is to know of a group: its phase, why, its members, and what is left of its budget.
+
+        Raises:
+            UnknownService: When no group of this name was made.
+        """
+        return self._groups().status(name)
 
     def _groups(self) -> Grouping:
         if self._grouping is None:
@@ -716,7 +740,7 @@ class Overseer:
         began = self._start(services)
         for service in services:
             if service.state is State.STOPPING:  # still wanted, as in its own start
-                service.post(StartAsked())
+                self._ordering.start_after_stop(service)
         waiting = {service.id: service for service in services if service.state is not State.RUNNING}
         try:
             for service in services:
@@ -845,8 +869,9 @@ class Overseer:
         await self._stop_everything(kill=False)
 
     def _ask_to_stop(self, services: Iterable[Service], *, kill: bool) -> None:
-        for service in services:
-            service.post(StopAsked(kill=kill))
+        asked = {service.id: service for service in services}
+        for id in self._ordering.backwards(asked):
+            asked[id].post(StopAsked(kill=kill))
 
     def _start(self, services: Iterable[Service]) -> list[Service]:
         """Ask those that are not live to start, and return them."""

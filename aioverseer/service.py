@@ -66,6 +66,8 @@ HISTORY_RUNS = 50
 _ERROR_LINES = 20
 """Last lines that an error carries."""
 
+_SWALLOWS = "it swallows its cancellation: have it end when it is cancelled"
+
 _MARGIN = 2.0
 """Seconds on top of a ladder before a cancelled call stops waiting for what it undoes."""
 
@@ -462,7 +464,7 @@ class Service:
 
         It also ends when somebody starts the service again meanwhile: then with the Status of the run that was stopped.
         """
-        idle = self.state in (State.INITIAL, State.BACKOFF) or self.state.is_final
+        idle = self.state in (State.INITIAL, State.BACKOFF) or self.state.is_final or self.is_held
         waiter = _Asked(
             outcome=asyncio.get_running_loop().create_future(),
             run=None if idle else self._process,
@@ -479,7 +481,9 @@ class Service:
         for asked in self._stops:
             if asked.outcome.done():  # it was cancelled: nobody waits there any more
                 continue
-            overtaken = asked.run is not None and asked.run is not self._process
+            # Its run is over, although the service is not: somebody wants another one.
+            over = asked.run is not self._process or self.is_held
+            overtaken = asked.run is not None and over
             if not (overtaken or self.is_stuck or not self.state.is_live):
                 waiting.append(asked)
                 continue
@@ -655,8 +659,10 @@ class Service:
                     if self._process is not None:
                         self._process.post(StopAsked(kill=action.kill, why=action.why))
                 case AwaitReady():
-                    # With no probe, what the system has started is ready: by the same path as with one.
-                    if self._process is not None and self._process.state is State.RUNNING:
+                    # With no probe, what the system has started is ready: by the same path as with one. (With one it
+                    # has said so itself, where all of its start was a single step, as with eager tasks.)
+                    process = self._process
+                    if process is not None and process.spec.ready is None and process.state is State.RUNNING:
                         self._inbox.append(Ready())
                 case Arm(seconds=seconds) if seconds <= 0:
                     # By way of a timer it would be a turn of the loop later.
@@ -758,6 +764,11 @@ class Service:
         return self._machine.held
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a start of its program has been tried since it was last started."""
+        return self._machine.begun
+
+    @property
     def was_stopped(self) -> bool:
         """Whether its end, if it has ended, is what somebody asked for."""
         return self._machine.stopped
@@ -848,9 +859,9 @@ class Service:
         return None
 
     def _stop_failed(self, status: Status) -> StopFailed:
+        why = _SWALLOWS if self.member is not None else "it may wait for a device or a file system, see its state in ps"
         return StopFailed(
-            f"{self.id!r} does not die: {status.reason}; it may wait for a device or a file system, see its state in "
-            "ps",
+            f"{self.id!r} does not die: {status.reason}; {why}",
             id=self.id,
             status=status,
             lines=self._last_lines(),

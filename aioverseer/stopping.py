@@ -71,7 +71,7 @@ class Stopping:
             order = self._ordering.check().stop_levels
         except SpecError:  # each of them was started by itself: there is no order to keep
             return [sorted(self._live)]
-        held = [id for id in sorted(self._live) if self._services[id].is_held]
+        held = [id for level in order for id in level if id in self._live and self._services[id].is_held]
         levels = [[id for id in level if id in self._live and id not in held] for level in order]
         levels = [level for level in levels if level]
         return [held + levels[0], *levels[1:]] if levels else [held]
@@ -79,7 +79,7 @@ class Stopping:
     async def stop(self, *, kill: bool) -> StopReport:
         """Stop all that are live, and return who needed what."""
         asked = self._clock.now()
-        plan = _Plan([sorted(self._live)] if kill else self.levels())
+        plan = _Plan([self._ordering.backwards(self._live)] if kill else self.levels())
         outcomes: dict[str, StopOutcome] = {}
         self._plans.append(plan)
         try:
@@ -112,7 +112,7 @@ class Stopping:
         def kill_the_rest() -> None:
             cut.update(left())
             _log.warning("the time for stopping %s is over: killing", ", ".join(sorted(cut)))
-            for id in sorted(cut):
+            for id in self._ordering.backwards(cut):
                 self._tell(id, "is killed, as its share of shutdown_timeout is over", "stop")
                 self._services[id].post(StopAsked(kill=True))
 

@@ -25,6 +25,7 @@ from aioverseer import (
     Event,
     EventStream,
     Group,
+    GroupStatus,
     Line,
     Overseer,
     OverseerError,
@@ -357,6 +358,10 @@ class ThreadedOverseer:
     ) -> Group:
         """Let the services with this label share a fate; see ``Overseer.group``. A function runs in the thread."""
         return self._loop.ask(lambda: self._overseer.group(name, strategy, **options))
+
+    def group_status(self, name: str) -> GroupStatus:
+        """Return what there is to know of a group; see ``Overseer.group_status``."""
+        return self._loop.ask(partial(self._overseer.group_status, name))
 
     def remove(self, id: str) -> None:
         """Forget a service that is not live; see ``Overseer.remove``."""

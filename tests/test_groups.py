@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
 from collections.abc import AsyncGenerator
@@ -24,12 +25,14 @@ from aioverseer import (
     Status,
     Stop,
     ThreadedOverseer,
+    UnknownService,
     ready,
 )
 from aioverseer.core.groups import in_order
 from aioverseer.core.state import Exit
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
+from stepping import LoopTime, StepLoop
 
 MINUTE = 60.0
 SLOW = Restart(max_restarts=3, within=60 * MINUTE, backoff=Backoff(min=5 * MINUTE, max=5 * MINUTE))
@@ -144,7 +147,7 @@ async def test_a_restart_keeps_the_order_of_what_members_wait_for() -> None:
         assert {"db": "starting", "web": "backoff"} == it.states()
         await it.clock.advance(1)
         assert {"db": "running", "web": "running"} == it.states()
-        seen = [(event.id, str(event.state)) for event in iter(events.get_nowait, None)]
+        seen = [(event.id, str(event.state)) for event in iter(events.get_nowait, None) if event.kind == "state"]
         assert [("db", "backoff"), ("web", "stopping")] == seen[:2]
 
 
@@ -172,6 +175,35 @@ async def test_two_that_fail_together_are_one_failure_of_the_group() -> None:
         assert 2 == it.overseer["b"].why().restarts_left
         await it.clock.advance(5 * MINUTE)
         assert "a b c a b c" == it.started()
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_member_that_has_not_begun_keeps_the_delay_of_its_first_start(held: bool) -> None:
+    """Whether it waits for another one or for its delay when its group is restarted; and that is no restart of it."""
+    it = World()
+    async with it.overseer as overseer:
+        overseer.group("g", "one_for_all", restart=Restart(backoff=Backoff(min=5, max=5)))
+        overseer.add("a", "a", group="g")
+        overseer.add("slow", "slow", ready=ready.line("never"), ready_timeout=None)
+        overseer.add("late", "late", group="g", delay_start=MINUTE, after=["slow"] if held else [])
+        starting = asyncio.ensure_future(overseer.start_all())
+        await it.clock.advance(20)
+        it.crash("a")
+        await it.clock.advance(5)
+        assert ("running", "starting") == (it.states()["a"], it.states()["late"])
+        if held:
+            it.current("slow").print("never\n")
+        await it.clock.advance(MINUTE - 1)
+        assert "late" not in it.started()
+        await it.clock.advance(1)
+        assert "late" in it.started()
+        assert 0 == overseer["late"].restarts
+        it.crash("late")
+        await it.clock.advance(5)
+        assert ("running", 1) == (it.states()["late"], overseer["late"].restarts)
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
 
 
 async def test_a_member_that_nothing_ends_holds_nobody_up() -> None:
@@ -245,6 +277,18 @@ async def test_a_stop_of_all_ends_a_restart_of_a_group(moment: float) -> None:
         assert it.clock.next_timer() is None
         await it.overseer.start_all()
         assert {"a": "running", "b": "running", "c": "running"} == it.states()
+
+
+async def test_what_had_ended_before_a_stop_of_all_stays_down_too() -> None:
+    """Nobody brings it back when another member is started by itself later and fails."""
+    async with world() as it:
+        it.finish("a")
+        await it.clock.settle()
+        await it.overseer.stop_all()
+        await it.overseer.start("b")
+        it.crash("b")
+        await it.clock.advance(6 * MINUTE)
+        assert {"a": "finished", "b": "running", "c": "interrupted"} == it.states()
 
 
 async def test_a_start_by_a_user_does_not_wait_for_the_others() -> None:
@@ -542,3 +586,139 @@ def test_the_threaded_face_has_groups() -> None:
         assert "group 'app' gave up" in two.wait().reason
         assert one.state is State.FATAL
     assert ["app"] == told
+
+
+# --- what is told of a group
+
+
+def news_of_groups(events: Any) -> list[tuple[str, str]]:
+    """Who was the culprit, and what was said."""
+    return [(event.id, event.reason) for event in iter(events.get_nowait, None) if event.kind == "group"]
+
+
+async def test_a_group_tells_what_happens_to_it() -> None:
+    """A restart of several and its end, and the giving up: as events, after the transition that has led to it."""
+    async with world(restart=Restart(max_restarts=1, backoff=Backoff(min=5, max=5))) as it:
+        events = it.overseer.events()
+        it.crash("b")
+        await it.clock.advance(10)
+        assert [
+            ("b", "group 'g' restarts by one_for_all: 'b' exited with code 1; 0 restarts left"),
+            ("b", "group 'g' has restarted"),
+        ] == news_of_groups(events)
+        it.crash("a")
+        await it.clock.advance(10)
+        seen = [(event.id, str(event.state), event.kind) for event in iter(events.get_nowait, None)]
+        assert [("a", "fatal", "state"), ("a", "fatal", "group")] == seen[:2]
+
+
+async def test_the_status_of_a_group_says_where_it_is_and_what_is_left() -> None:
+    """From its making to its giving up, and after a new start."""
+    async with world(c=STUBBORN, restart=Restart(max_restarts=1, within=60, backoff=Backoff(min=30, max=30))) as it:
+        status = it.overseer.group_status("g")
+        assert ("up", "", ("a", "b", "c"), 1, False) == (
+            status.phase,
+            status.reason,
+            status.members,
+            status.restarts_left,
+            status.gave_up,
+        )
+        it.crash("b")
+        await it.clock.advance(20)
+        assert (
+            "group 'g' is restarting: restarts by one_for_all: 'b' exited with code 1; 0 restarts left; 0 restarts "
+            "left, one more in 40.0 s" == str(it.overseer.group_status("g"))
+        )
+        await it.clock.advance(10)
+        assert ("up", "has restarted") == (
+            it.overseer.group_status("g").phase,
+            it.overseer.group_status("g").reason,
+        )
+        it.crash("a")
+        await it.clock.settle()
+        assert "ending" == it.overseer.group_status("g").phase
+        await it.clock.advance(20)
+        status = it.overseer.group_status("g")
+        assert ("down", True) == (status.phase, status.gave_up)
+        assert "gave up: 'a' exited with code 1, and its 1 restarts within 60 s are spent" == status.reason
+        await it.overseer.start_all()
+        status = it.overseer.group_status("g")
+        assert ("up", False, 1) == (status.phase, status.gave_up, status.restarts_left)
+
+
+async def test_who_asks_for_a_group_that_there_is_not_is_told() -> None:
+    """A plain label is none."""
+    overseer = Overseer()
+    overseer.add("a", "a", group="label")
+    overseer.group("g")
+    with pytest.raises(UnknownService, match=r"there is no group 'label'; made by Overseer\.group: g"):
+        overseer.group_status("label")
+
+
+# --- functions that are called
+
+
+async def test_a_critical_service_calls_its_function_before_all_ends() -> None:
+    """One does not hide the other."""
+    it = World()
+    told: list[str] = []
+
+    async def call(error: GaveUp) -> None:
+        await asyncio.sleep(0)
+        told.append(error.id)
+
+    with pytest.raises(CriticalServiceEnded):
+        async with it.overseer as overseer:
+            overseer.add("a", "a", restart=NONE, on_give_up=call, critical=True)
+            await overseer.start_all()
+            it.crash("a")
+            await asyncio.Event().wait()
+    assert ["a"] == told
+
+
+async def test_a_parent_that_is_asked_by_an_automatic_end_says_what_follows_too() -> None:
+    """The culprit is the member that was significant."""
+    it = World()
+    told: list[GaveUp] = []
+    async with it.overseer as overseer:
+        overseer.group("outer", restart=NONE, on_give_up=told.append)
+        overseer.group("inner", parent="outer", restart=Restart("always"), auto_shutdown="any_significant")
+        overseer.add("job", "job", group="inner", significant=True)
+        overseer.add("other", "other", group="outer")
+        await overseer.start_all()
+        it.finish("job")
+        await it.clock.advance(1)
+        assert {"job": "finished", "other": "interrupted"} == it.states()
+    assert ["outer"] == [error.id for error in told]
+    assert "group 'outer' gave up: group 'inner' has ended: 'job' exited with code 0" in str(told[0])
+
+
+async def test_a_function_that_never_returns_holds_nobody_up_for_ever() -> None:
+    """The block ends after a bounded time, and the function is cancelled."""
+
+    def main() -> list[str]:
+        loop = StepLoop(virtual=True)
+        told: list[str] = []
+
+        async def hang(_error: GaveUp) -> None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                told.append("cancelled")
+
+        async def run() -> None:
+            clock = LoopTime()
+            launcher = ScriptedLauncher(clock, FakeChild().runs(1).exits(1))
+            async with Overseer(clock=clock, launcher=launcher) as overseer:
+                overseer.add("a", "a", restart=NONE, on_give_up=hang)
+                await overseer.supervise("a")
+                began = loop.time()
+            assert 9 < loop.time() - began < 11
+
+        try:
+            loop.run_until_complete(run())
+        finally:
+            loop.close()
+        return told
+
+    assert ["cancelled"] == await asyncio.to_thread(main)

@@ -117,7 +117,7 @@ async def play(top: Supervisor, steps: list[tuple[str, int, float]]) -> None:
                 await clock.settle()
             done: list[str] = []
             while (news := events.get_nowait()) is not None:
-                if news.state in (State.STOPPING, State.STARTING):
+                if news.kind == "state" and news.state in (State.STOPPING, State.STARTING):
                     done.append(f"{'stop' if news.state is State.STOPPING else 'start'} {news.id}")
             assert model.done == done, (what, worker.name)
             running = [id for id in overseer if overseer[id].state is State.RUNNING]

@@ -25,7 +25,7 @@ LAYERS = [
     {"system"},
     {"process", "ready", "output", "journal", "feeding"},
     {"service"},
-    {"overseer", "ordering", "grouping", "stopping", "turns", "body", "recorder"},
+    {"overseer", "ordering", "grouping", "rounds", "aftermath", "stopping", "turns", "body", "recorder"},
     FACES,
 ]
 """From low to high: a module imports from its own layer and from those below."""

@@ -1,17 +1,25 @@
 """Tasks and resources of the application, supervised beside programs."""
 
+# ruff: noqa: PT012  # the block of an overseer is what raises
+
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from aioverseer import (
+    Alive,
     Backoff,
     CriticalServiceEnded,
+    GaveUp,
+    NotReadyInTime,
     Overseer,
     Restart,
     SpecError,
@@ -19,9 +27,11 @@ from aioverseer import (
     Stop,
     StopFailed,
     ThreadedOverseer,
+    ready,
 )
 from aioverseer.testing import ManualClock
 from helpers import limit
+from stepping import descriptors
 
 
 async def test_a_task_that_raises_is_restarted_and_one_that_returns_is_finished() -> None:
@@ -146,6 +156,201 @@ def test_options_of_programs_are_refused_by_name() -> None:
         Overseer().add_task("poller", asyncio.Event().wait, cwd="/")
 
 
+PROBES: list[Any] = [ready.line("up"), ready.command("true"), ready.notify(), ready.fd(3)]
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=str)
+def test_probes_of_programs_are_refused_by_name(probe: Any) -> None:
+    """A task says nothing, and has no descriptors."""
+    with pytest.raises(SpecError, match=r"'poller': ready=.* asks a program"):
+        Overseer().add_task("poller", asyncio.Event().wait, ready=ready.tcp(1) | probe)
+    if probe in PROBES[1:3]:  # the others can never tell that something lives
+        with pytest.raises(SpecError, match=r"'poller': alive=.* asks a program"):
+            Overseer().add_task("poller", asyncio.Event().wait, alive=Alive(probe))
+
+
+@pytest.mark.parametrize("kind", ["task", "resource"])
+def test_an_update_refuses_what_the_adding_refuses(kind: str) -> None:
+    """And changes nothing; what is allowed is taken."""
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[None]:
+        yield
+
+    overseer = Overseer()
+    member = overseer.add_task("m", asyncio.Event().wait) if kind == "task" else overseer.add_resource("m", pool)
+    before = member.spec
+    options: list[dict[str, Any]] = [{"cwd": "/"}, {"pty": True}, {"ready": ready.line("x")}]
+    for given in options:
+        with pytest.raises(SpecError, match=f"'m': {next(iter(given))}="):
+            overseer.update("m", **given)
+    assert member.spec is before
+    overseer.update("m", critical=True, ready=ready.tcp(1))
+    assert member.spec.critical
+    assert (kind == "resource") == ("entered" in str(member.spec.ready))
+
+
+async def test_reasons_name_no_process() -> None:
+    """There is none: neither in the state, nor in what is said of a run."""
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[None]:
+        yield
+
+    async with limit(20), Overseer() as overseer:
+        pool_, task = overseer.add_resource("pool", pool), overseer.add_task("task", asyncio.Event().wait)
+        await overseer.start_all()
+        for service in (pool_, task):
+            assert service.process is not None
+            assert "pid" not in repr(service)
+            assert "runs on the event loop" in service.process.status().reason
+
+
+async def test_a_resource_opens_nothing() -> None:
+    """No socket for what is said in the same process."""
+    opened: list[object] = []
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[None]:
+        opened.append(asyncio.current_task())
+        yield
+
+    async with limit(20), Overseer() as overseer:
+        await overseer.add_task("first", asyncio.Event().wait).start()
+        before = descriptors()
+        await overseer.add_resource("pool", pool).start()
+        assert before == descriptors()
+        assert 1 == len(opened)
+
+
+async def test_a_resource_that_is_not_entered_in_time_says_what_it_waited_for() -> None:
+    """As a program that is not ready in time."""
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    clock = ManualClock()
+    async with limit(20), Overseer(clock=clock) as overseer:
+        service = overseer.add_resource("pool", pool, ready_timeout=5, restart=Restart("never"))
+        starting = asyncio.ensure_future(service.start())
+        await clock.advance(4)
+        assert "waits for it to be entered" in str(service.why())
+        await clock.advance(2)
+        with pytest.raises(NotReadyInTime, match="waits for it to be entered"):
+            await starting
+
+
+async def test_the_traceback_of_a_task_is_what_it_wrote_last() -> None:
+    """As that of a program: in the tail, on stderr, and in the errors that follow; without our frames."""
+
+    async def poller() -> None:
+        secret = 1
+        raise ValueError(f"no answer to {secret}")
+
+    async with limit(20), Overseer() as overseer:
+        service = overseer.add_task("poller", poller, restart=Restart(max_restarts=0))
+        lines = service.lines("stderr")
+        status = await overseer.supervise("poller")
+        told = [str(line.text) for line in service.tail()]
+        assert told == [str(getattr(line, "text", line)) async for line in lines]
+        assert "Traceback (most recent call last):" == told[0]
+        assert f'File "{__file__}"' in told[1]
+        assert "ValueError: no answer to 1" == told[-1]
+        assert not [line for line in told if "system/members.py" in line]
+        assert isinstance(status.error, GaveUp)
+        assert tuple(told) == status.error.lines
+
+
+async def test_what_a_failed_task_had_in_hand_is_not_kept_alive() -> None:
+    """Neither by the service nor by the events, however long nobody starts it again."""
+
+    class Big:
+        pass
+
+    seen: list[weakref.ref[Big]] = []
+
+    async def poller() -> None:
+        big = Big()
+        seen.append(weakref.ref(big))
+        try:
+            raise KeyError(seen)
+        except KeyError as error:
+            raise ExceptionGroup("several", [ValueError("one"), error]) from error
+
+    async with limit(20), Overseer() as overseer:
+        service = overseer.add_task("poller", poller, restart=Restart("never"))
+        status = await overseer.supervise("poller")
+        await asyncio.sleep(0)
+        assert isinstance(service.status().error, ExceptionGroup)
+        assert isinstance(status.error, ExceptionGroup)
+        gc.collect()
+        assert [None] == [each() for each in seen]
+
+
+async def test_an_error_inside_of_a_resource_is_judged_by_its_policy() -> None:
+    """A task group within it fails while it is in use: it is left, and entered anew."""
+    entered = 0
+    broken = asyncio.Event()
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[int]:
+        nonlocal entered
+        entered += 1
+
+        async def keep_alive() -> None:
+            await broken.wait()
+            raise ConnectionError("the server has hung up")
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(keep_alive())
+            yield entered
+            task.cancel()
+
+    async with limit(20), Overseer() as overseer:
+        service = overseer.add_resource("pool", pool, restart=Restart(backoff=Backoff(0.01, 0.01)))
+        await service.start()
+        assert 1 == service.resource
+        broken.set()
+        status = await service.wait_for(State.BACKOFF)
+        broken.clear()
+        assert isinstance(status.error, ExceptionGroup)
+        assert "exited with code 1" in status.reason
+        assert any("the server has hung up" in str(line.text) for line in service.tail(50))
+        await service.wait_for(State.RUNNING)
+        assert 2 == service.resource
+
+
+async def test_a_resource_that_says_nothing_is_asked_whether_it_is_alive() -> None:
+    """By a function: one that is not is left, and entered anew."""
+    well = True
+    left = 0
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[None]:
+        nonlocal left
+        yield
+        left += 1
+
+    async def ping() -> bool:
+        return well
+
+    clock = ManualClock()
+    async with limit(20), Overseer(clock=clock) as overseer:
+        alive = Alive(ready.check(ping), every=10, failures=2)
+        service = overseer.add_resource("pool", pool, ready=ready.check(ping), alive=alive)
+        await service.start()
+        await clock.advance(60)
+        assert (0, 0) == (service.restarts, left)
+        well = False
+        await clock.advance(25)
+        assert 1 == left
+        well = True
+        await clock.advance(60)
+        assert ("running", 1, 1) == (str(service.state), service.restarts, left)
+
+
 def test_a_task_runs_on_the_loop_of_a_threaded_overseer() -> None:
     """The same methods, for hosts without an event loop."""
     ran: list[bool] = []
@@ -177,7 +382,10 @@ async def test_a_task_that_nothing_ends_is_reported_and_held_up_by_nobody() -> N
     async with limit(20):
         with pytest.raises(StopFailed, match="still there after the whole ladder: stubborn"):
             async with Overseer() as overseer:
-                await overseer.add_task("stubborn", for_ever, stop=quick).start()
+                service = await overseer.add_task("stubborn", for_ever, stop=quick).start()
+                await asyncio.sleep(0)
+                with pytest.raises(StopFailed, match=r"'stubborn' does not die: .*; it swallows its cancellation"):
+                    await service.stop()
         over.set()
         await ended.wait()
 

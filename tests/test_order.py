@@ -256,6 +256,26 @@ async def test_a_stop_goes_backwards_level_by_level() -> None:
         assert [15] == by_id["db"].signals
 
 
+@pytest.mark.parametrize("how", ["stop", "kill", "cancel"])
+async def test_a_stop_starts_nobody_on_the_way(how: str) -> None:
+    """One that waits for another that is told to stop waits for it no more, and is not started for that."""
+    async with scripted() as (overseer, clock, launcher):
+        overseer.add("a", "a", ready=UP)
+        overseer.add("b", "b", after=After("a", hard=False))
+        overseer.add("c", "c", after=After("b", hard=False))
+        starting = asyncio.ensure_future(overseer.start_all())
+        await clock.settle()
+        if how == "cancel":
+            starting.cancel()
+        else:
+            await overseer.stop_all(kill=how == "kill")
+        with pytest.raises((NotReady, asyncio.CancelledError)):
+            await starting
+        await clock.settle()
+        assert ["a"] == launched(launcher)
+        assert {State.INTERRUPT} == {overseer[id].state for id in overseer}
+
+
 async def test_a_stop_has_one_deadline_that_its_levels_share() -> None:
     """Each may take its share of what is left; who held it up is named, and each level still has its turn."""
     slow = {id: FakeChild().ignores(15) for id in ("web", "db")}
@@ -366,6 +386,71 @@ async def test_a_new_run_may_restart_those_that_depend_on_it() -> None:
         await clock.advance(10)
         assert [1, 1, 1, 0] == [overseer[id].restarts for id in ("db", "web", "proxy", "other")]
         assert {State.RUNNING} == {overseer[id].state for id in overseer}
+
+
+@pytest.mark.parametrize("hard", [True, False])
+async def test_one_that_is_still_being_stopped_waits_for_its_turn_too(hard: bool) -> None:
+    """When all are started meanwhile: its next run comes when the order says."""
+    async with scripted(db=FakeChild().runs(20).prints("up"), web=FakeChild().ignores(15)) as world:
+        overseer, clock, launcher = world
+        overseer.add("db", "db", ready=UP)
+        web = overseer.add("web", "web", after=After("db", hard=hard), stop=Stop(timeout=10))
+        starting = asyncio.ensure_future(overseer.start_all())
+        await clock.advance(20)
+        await starting
+        await overseer.stop("db")
+        stopping = asyncio.ensure_future(web.stop())
+        await clock.settle()
+        assert State.STOPPING is web.state
+        starting = asyncio.ensure_future(overseer.start_all())
+        await clock.advance(15)
+        assert (State.STARTING, "waits for 'db' to be ready") == (web.state, web.why().reason)
+        assert ["db", "web", "db"] == launched(launcher)
+        assert State.INTERRUPT is (await stopping).state  # the run that it was about
+        await clock.advance(5)
+        await starting
+        assert ["db", "web", "db", "web"] == launched(launcher)
+        assert 0 == web.restarts
+        await overseer.stop_all(kill=True)
+
+
+async def test_nobody_is_started_with_one_that_is_about_to_be_restarted() -> None:
+    """What runs shares the fate of the database first; then those are looked at that wait for both."""
+    clock = ManualClock()
+    scripts = {"db": [FakeChild().runs(5).exits(0), FakeChild()], "web": [FakeChild().prints("up"), FakeChild()]}
+    launcher = ScriptedLauncher(clock, FakeChild(), by_id=scripts)
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        overseer.add("proxy", "proxy", after=["db", "web"])
+        overseer.add("web", "web", ready=UP, ready_timeout=None, after=After("db", on_restart="restart"))
+        overseer.add("db", "db", restart=NEVER)
+        await overseer.start_all()
+        await overseer.stop("proxy")
+        await clock.advance(6)
+        starting = asyncio.ensure_future(overseer.start_all())
+        await clock.settle()
+        assert ["db", "web"] == launched(launcher)[3:]
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+
+async def test_a_new_run_brings_nobody_back_who_was_asked_to_stop() -> None:
+    """Although he is still on his way down: a stop goes before what an edge says."""
+    async with scripted(db=FakeChild().runs(3).prints("up"), web=FakeChild().ignores(15)) as (overseer, clock, _):
+        overseer.add("db", "db", ready=UP)
+        web = overseer.add("web", "web", after=After("db", on_restart="restart"), stop=Stop(timeout=10))
+        starting = asyncio.ensure_future(overseer.start_all())
+        await clock.advance(4)
+        await starting
+        restarting = asyncio.ensure_future(overseer["db"].restart())
+        await clock.settle()
+        stopping = asyncio.ensure_future(web.stop())
+        await clock.advance(4)
+        await restarting
+        assert (State.RUNNING, State.STOPPING) == (overseer["db"].state, web.state)
+        await clock.advance(20)
+        assert State.INTERRUPT is (await stopping).state
+        assert State.INTERRUPT is web.state
 
 
 async def test_an_end_may_stop_those_that_depend_on_it() -> None:

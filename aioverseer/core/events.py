@@ -16,7 +16,7 @@ from aioverseer.core.status import Facts, Status
 
 __all__ = ["Event", "Kind", "Note", "StopOutcome", "StopReport"]
 
-Kind = Literal["state", "log", "health", "leftovers", "breaker", "stop"]
+Kind = Literal["state", "log", "health", "leftovers", "breaker", "stop", "group"]
 """What an event is about; see ``Event.kind``."""
 
 
@@ -36,8 +36,9 @@ class Event:
             log is long; 0 for one that keeps up.
         kind: ``"state"`` for a transition; ``"log"`` for news of its log files, ``"health"`` for what it says of itself
             and whether it is alive, ``"leftovers"`` for a process that a run has left behind and that lives on,
-            ``"breaker"`` when it begins to wait for its turn (``restart_rate``), and ``"stop"`` for what holds a stop
-            up; all with the same state before and since.
+            ``"breaker"`` when it begins to wait for its turn (``restart_rate``), ``"stop"`` for what holds a stop
+            up, and ``"group"`` for what its end means to a group: a restart of several, the end of that, a giving up,
+            an end; all with the same state before and since.
     """
 
     seq: int

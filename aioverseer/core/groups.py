@@ -1,128 +1,21 @@
 """Groups of services that share a restart budget and a strategy, as in the supervisors of Erlang/OTP.
 
-Values and pure decisions: whom a failure concerns, whether the budget allows it, and who is asked when it does not.
-``grouping.py`` stops and starts. The rules are those of OTP's supervisor documentation.
+Pure decisions: whom a failure concerns, whether the budget allows it, and who is asked when it does not. The rules are
+those of OTP's supervisor documentation. What the user says of a group is in ``group.py``; ``rounds.py`` stops and
+starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpecError
-from aioverseer.core.restart import Budget, Restart, Spent, When
+from aioverseer.core.group import Group, Strategy
+from aioverseer.core.restart import Budget, Spent, When
 
-__all__ = [
-    "AutoShutdown",
-    "Ended",
-    "Group",
-    "Groups",
-    "Joined",
-    "OnGiveUp",
-    "Strategy",
-    "Together",
-    "check_on_give_up",
-    "consequence",
-    "in_order",
-]
-
-Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
-"""Who is restarted with a member that is restarted; see ``Group``."""
-AutoShutdown = Literal["never", "any_significant", "all_significant"]
-"""When a group ends because members of it have; see ``Group``."""
-OnGiveUp = Literal["leave", "stop", "end"] | Callable[[Any], object]
-"""What follows when a service, or a group that nobody restarts, has given up.
-
-``"leave"``: nothing more. ``"stop"``: what it belongs to is stopped: the other members of its group; of a service
-without one, or of a group, all services of the overseer. ``"end"``: the overseer ends with ``CriticalServiceEnded``.
-A function, also an async one, is called with the ``GaveUp``.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Services that share a fate; made by ``Overseer.group``.
-
-    Attributes:
-        name: Its name; services join it by their option ``group``.
-        strategy: ``"one_for_one"``: a member that fails is restarted alone. ``"one_for_all"``: all members are stopped,
-            in reverse order, and started again in order. ``"rest_for_one"``: the same for it and those added after it.
-        restart: The one budget and backoff of all members, and what this group is to its parent: restarted when it has
-            ended (``"always"``), when it has given up (``"on-failure"``), or not (``"never"``).
-        parent: The group that it is a member of; empty for none.
-        auto_shutdown: Whether the group ends once a significant member has ended by itself without being restarted
-            (``"any_significant"``), or once the last one has (``"all_significant"``).
-        on_give_up: What follows when it has given up, and is not restarted by its parent; see ``OnGiveUp``.
-        significant: Whether its end counts for ``auto_shutdown`` of its parent.
-    """
-
-    name: str
-    strategy: Strategy = "one_for_one"
-    restart: Restart = Restart()  # noqa: RUF009  # frozen: one for all
-    parent: str = ""
-    auto_shutdown: AutoShutdown = "never"
-    on_give_up: OnGiveUp = "leave"
-    significant: bool = False
-
-    def __post_init__(self) -> None:
-        """Check every option.
-
-        Raises:
-            SpecError: Naming the group, the option and the value.
-        """
-        name: object = self.name
-        if not isinstance(name, str) or not name or name != name.strip():
-            raise SpecError(
-                f"group name={name!r} is no name: pass a non-empty str without blanks at its ends",
-                option="name",
-                value=name,
-            )
-        for option, known in (("strategy", get_args(Strategy)), ("auto_shutdown", get_args(AutoShutdown))):
-            if getattr(self, option) not in known:
-                raise self.refuse(option, f"is unknown: pass {' or '.join(map(repr, known))}")
-        if not isinstance(self.restart, Restart):
-            raise self.refuse("restart", "is no policy: pass a Restart, for example Restart(max_restarts=3, within=60)")
-        parent: object = self.parent
-        if not isinstance(parent, str):
-            raise self.refuse("parent", "is no name: pass the name of a group")
-        check_on_give_up(self.on_give_up, f"group {self.name!r}")
-        if self.significant not in (True, False):
-            raise self.refuse("significant", "is unknown: pass True or False")
-        if self.significant and not self.parent:
-            raise self.refuse("significant", "counts for a parent, and it has none: pass parent=, or leave it out")
-        if self.significant and self.restart.when == "always":
-            raise self.refuse("significant", 'cannot go with restart "always": it would never end by itself')
-
-    def refuse(self, option: str, why: str) -> SpecError:
-        """Return the error for one of its options."""
-        value = getattr(self, option)
-        return SpecError(f"group {self.name!r}: {option}={value!r} {why}", option=option, value=value)
-
-
-def check_on_give_up(value: object, owner: str) -> None:
-    """Refuse what cannot follow.
-
-    Raises:
-        SpecError: Naming the owner and the value.
-    """
-    if not callable(value) and value not in ("leave", "stop", "end"):
-        raise SpecError(
-            f"{owner}: on_give_up={value!r} is unknown: pass 'leave', 'stop', 'end' or a function",
-            option="on_give_up",
-            value=value,
-        )
-
-
-def consequence(*, critical: bool, on_give_up: OnGiveUp, gave_up: bool) -> OnGiveUp:
-    """Return what follows when a service has ended for good by itself.
-
-    A critical one ends everything however it ended; what is said for giving up counts for that alone.
-    """
-    if critical:
-        return "end"
-    return on_give_up if gave_up else "leave"
+__all__ = ["Ended", "Groups", "Joined", "Together", "in_order"]
 
 
 def in_order(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[str]:
@@ -161,6 +54,7 @@ class Together:
         anew: Those of them that are started again; the others end for good.
         delay: Seconds until the first of them is started.
         left: Restarts that the budget still allows; None is no limit.
+        why: What has failed, and how; one sentence.
     """
 
     group: str
@@ -169,6 +63,7 @@ class Together:
     anew: frozenset[str]
     delay: float
     left: int | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,21 +211,37 @@ class Groups:
                 found.append(member.name)
         return tuple(found)
 
-    def left(self, id: str, now: float) -> int | None:
-        """Return how many restarts the group of a service is allowed at this moment; None is no limit."""
-        return self._nodes[self._homes[id]].budget.left(now)
-
-    def refills_in(self, id: str, now: float) -> float | None:
-        """Return the seconds until its group is allowed one more restart, or None when that never happens."""
-        return self._nodes[self._homes[id]].budget.refills_in(now)
-
-    def refresh(self, name: str) -> None:
-        """Give a group, and those within it, fresh budgets."""
+    def each(self, name: str) -> Iterator[str]:
+        """Yield the services in a group and in those within it, in any order: for questions that one may answer."""
         stack = [name]
         while stack:
-            node = self._nodes[stack.pop()]
+            for member in self._nodes[stack.pop()].children.values():
+                if member.is_group:
+                    stack.append(member.name)
+                else:
+                    yield member.name
+
+    def names(self) -> list[str]:
+        """Return the names of all groups, sorted."""
+        return sorted(self._nodes)
+
+    def left(self, name: str, now: float) -> int | None:
+        """Return how many restarts a group is allowed at this moment; None is no limit."""
+        return self._nodes[name].budget.left(now)
+
+    def refills_in(self, name: str, now: float) -> float | None:
+        """Return the seconds until a group is allowed one more restart, or None when that never happens."""
+        return self._nodes[name].budget.refills_in(now)
+
+    def refresh(self, name: str) -> list[str]:
+        """Give a group, and those within it, fresh budgets; return their names."""
+        stack, names = [name], list[str]()
+        while stack:
+            names.append(stack.pop())
+            node = self._nodes[names[-1]]
             node.budget = Budget(node.group.restart)
             stack.extend(member.name for member in node.children.values() if member.is_group)
+        return names
 
     def fail(self, id: str, what: str, *, now: float, ready_for: float | None, rng: Rng | None) -> Together | Ended:
         """Decide on a service that has ended and is to be restarted, and count the restart.
@@ -354,7 +265,7 @@ class Groups:
             verdict = node.budget.spend(now=now, ready_for=ready_for, rng=rng)
             group = node.group
             if not isinstance(verdict, Spent):
-                return self._together(node, child, delay=verdict.delay, left=verdict.left)
+                return self._together(node, child, delay=verdict.delay, left=verdict.left, why=why)
             span = "" if verdict.within is None else f" within {verdict.within:g} s"
             why = f"group {group.name!r} gave up: {why}, and its {verdict.max_restarts} restarts{span} are spent"
             if not group.parent or group.restart.when == "never":
@@ -363,7 +274,7 @@ class Groups:
                 return ended
             node, child = self._nodes[group.parent], self._nodes[group.parent].children[True, group.name]
 
-    def _together(self, node: _Node, child: _Member, *, delay: float, left: int | None) -> Together:
+    def _together(self, node: _Node, child: _Member, *, delay: float, left: int | None, why: str) -> Together:
         children = node.in_place()
         match node.group.strategy:
             case "one_for_one":
@@ -389,6 +300,7 @@ class Groups:
             anew=frozenset(anew),
             delay=delay,
             left=left,
+            why=why,
         )
 
     def finish(
@@ -428,4 +340,4 @@ class Groups:
         return Ended(group=group.name, members=members, gave_up=False, why=why)
 
     def _is_live(self, member: _Member, live: Callable[[str], bool]) -> bool:
-        return any(map(live, self.members(member.name))) if member.is_group else live(member.name)
+        return any(map(live, self.each(member.name))) if member.is_group else live(member.name)

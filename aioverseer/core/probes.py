@@ -16,6 +16,7 @@ __all__ = [
     "AnyOf",
     "Check",
     "Command",
+    "Entered",
     "Fd",
     "File",
     "Http",
@@ -135,6 +136,15 @@ class Notify(Probe):
     def __str__(self) -> str:
         """Return it as words of a sentence."""
         return "READY=1 on NOTIFY_SOCKET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered(Probe):
+    """A resource of the application has been entered; what stands in for the program says so."""
+
+    def __str__(self) -> str:
+        """Return it as words of a sentence."""
+        return "it to be entered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,7 +150,7 @@ class Run(Machine[RunAction]):
     """One run of one program.
 
     Attributes:
-        pid: Process id, once spawned.
+        pid: Process id, once spawned; 0 for what is no process, a task of the host.
         exit: How it ended, once it has.
         error: Why it could not be started, or was ended as a failure.
         due: Monotonic time at which it has to be ready; None when it has, or may take its time.
@@ -249,9 +249,9 @@ class Run(Machine[RunAction]):
         """RUNNING, or still STARTING until it is ready, for ``ready_timeout``."""
         self.pid = given.pid
         if not self._awaits_ready:
-            self.to(State.RUNNING, f"runs as pid {given.pid}")
+            self.to(State.RUNNING, self._at_work())
             return []
-        self.reason = f"runs as pid {given.pid}, and is not ready yet"
+        self.reason = f"{self._at_work()}, and is not ready yet"
         if self._ready_timeout is None:
             return []
         self.due = self.now + self._ready_timeout
@@ -260,8 +260,11 @@ class Run(Machine[RunAction]):
     def note_ready(self, _given: Ready) -> list[RunAction]:
         """RUNNING."""
         self.due = None
-        self.to(State.RUNNING, f"runs as pid {self.pid}, and is ready")
+        self.to(State.RUNNING, f"{self._at_work()}, and is ready")
         return [Disarm()]
+
+    def _at_work(self) -> str:
+        return f"runs as pid {self.pid}" if self.pid else "runs on the event loop"
 
     def extend(self, given: Extend) -> list[RunAction]:
         """Lengthen the time within which it has to be ready; never shorten it."""

@@ -25,7 +25,7 @@ from aioverseer.core.paths import PathLike
 from aioverseer.core.restart import Restart
 
 if TYPE_CHECKING:  # few programs have any of these, and most hosts need not import what they are made of
-    from aioverseer.core.groups import OnGiveUp
+    from aioverseer.core.group import OnGiveUp
     from aioverseer.core.liveness import Alive
     from aioverseer.core.order import After, Until
     from aioverseer.core.probes import Probe
@@ -507,7 +507,7 @@ class _Checker:
         return as_after(value, owner=self._id)
 
     def giving_up(self, value: Any) -> object:
-        from aioverseer.core.groups import check_on_give_up  # noqa: PLC0415  # few hosts have groups
+        from aioverseer.core.group import check_on_give_up  # noqa: PLC0415  # few hosts have groups
 
         check_on_give_up(value, f"service {self._id!r}")
         return value

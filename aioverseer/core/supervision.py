@@ -211,6 +211,7 @@ class Supervision(Machine[ServiceAction]):
         turn: What it does when the breaker lets it; empty when it does not wait for that.
         held: Whether it waits for others before its first run.
         spawned: Whether a program of it has been started since it was last started.
+        begun: Whether that has been tried at least.
         readied: Whether it has been ready since then.
         stopped: Whether its end, if it has ended, is what somebody asked for.
         seat: Its place in a group with a strategy; None outside of one.
@@ -244,7 +245,9 @@ class Supervision(Machine[ServiceAction]):
         self.halted = False
         self.dismissed = False
         self._group_due = 0.0  # when its group starts again, for one that has still to end
+        self.begun = False
         self._anew = False  # wanted again after a stop: what follows is a new start, not the rest of a restart
+        self._in_turn = False  # and that is to wait for those that come first
         self._kill = False
         self._failure: BaseException | None = None  # what it ends FATAL for, once its run is over
 
@@ -293,6 +296,7 @@ class Supervision(Machine[ServiceAction]):
         self.restarts = 0
         self.gave_up = self.dismissed = False
         self.spawned = self.readied = self.stopped = False
+        self.begun = False
         self.error = None
         self._budget = Budget(self._policy)
 
@@ -333,13 +337,25 @@ class Supervision(Machine[ServiceAction]):
 
     def _start(self) -> list[ServiceAction]:
         self._fresh()
+        return self._first()
+
+    def _start_anew(self) -> list[ServiceAction]:
+        return self.hold(StartHeld(why="waits for its turn")) if self._in_turn else self._start()
+
+    def _first(self) -> list[ServiceAction]:
         reason = f"waits {self._delay:g} s before its start" if self._delay > 0 else "is being started"
         return self._begin(reason, delay=self._delay)
 
+    def _next(self, reason: str) -> list[ServiceAction]:
+        """Begin the next run; the first one, after ``delay_start``, when its group has cut that short."""
+        if not self.begun:
+            return self._first()
+        self.restarts += 1
+        return self._begin(reason)
+
     def launch_now(self, _given: StartAsked | RestartAsked) -> list[ServiceAction]:
         """STARTING: somebody does not want to wait for the backoff."""
-        self.restarts += 1
-        return [Disarm(), *self._begin("is being restarted on request, before its backoff was over")]
+        return [Disarm(), *self._next("is being restarted on request, before its backoff was over")]
 
     def launch_due(self, _given: Due) -> list[ServiceAction]:
         """STARTING: the backoff is over. Where there is a breaker, it is asked first."""
@@ -371,6 +387,7 @@ class Supervision(Machine[ServiceAction]):
     def note_spawn(self, _given: Spawned) -> list[ServiceAction]:
         """The program runs: wait until it is ready."""
         self.spawned = True
+        self.begun = True
         return [AwaitReady()]
 
     def note_ready(self, _given: Ready) -> list[ServiceAction]:
@@ -412,6 +429,14 @@ class Supervision(Machine[ServiceAction]):
         if not self.wanted:
             self.wanted = True
             self._anew = True
+        self._in_turn = False
+        return []
+
+    def want_again_in_turn(self, _given: StartHeld) -> list[ServiceAction]:
+        """The same, but when it was not wanted before, the new run comes once it is its turn."""
+        if not self.wanted:
+            self.wanted = True
+            self._anew = self._in_turn = True
         return []
 
     def want_no_more(self, given: StopAsked) -> list[ServiceAction]:
@@ -459,8 +484,15 @@ class Supervision(Machine[ServiceAction]):
         return []
 
     def resume(self, _given: Resumed) -> list[ServiceAction]:
-        """STARTING: it is its turn in its group. Where there is a breaker, it is asked first."""
+        """STARTING: it is its turn in its group. Where there is a breaker, it is asked first.
+
+        One that had not begun waits again for those that come first.
+        """
         self.halted = False
+        if not self.begun:
+            self.held = True
+            self.to(State.STARTING, "waits for its turn")
+            return [self._wait_no_more()]
         return [self._wait_no_more(), *self._restart("is being restarted with its group")]
 
     def resume_stopping(self, _given: Resumed) -> list[ServiceAction]:
@@ -531,6 +563,7 @@ class Supervision(Machine[ServiceAction]):
     def judge_spawn(self, given: SpawnFailed) -> list[ServiceAction]:
         """The policy judges a program that could not be started like one that failed."""
         self.error = given.error
+        self.begun = True
         return self._judge(None, _first_line(given.error))
 
     def judge_end(self, given: RunEnded) -> list[ServiceAction]:
@@ -548,7 +581,7 @@ class Supervision(Machine[ServiceAction]):
             if self.halted:
                 return self._wait_for_group(self.reason)
             if self._anew:
-                return self._start()
+                return self._start_anew()
             if self._ready_at is not None:
                 self._steady = max(self._steady or 0.0, self.since - self._ready_at)
             self.restarts += 1
@@ -565,7 +598,7 @@ class Supervision(Machine[ServiceAction]):
         if self.wanted:
             if self.halted:
                 return self._wait_for_group(self.reason)
-            return self._start() if self._anew else self.judge_spawn(given)
+            return self._start_anew() if self._anew else self.judge_spawn(given)
         self.error = given.error
         self.to(State.FATAL, _first_line(given.error))
         return []
@@ -578,7 +611,7 @@ class Supervision(Machine[ServiceAction]):
         self.due = None
         self.turn = ""
         self._ready_at = None
-        self._anew = False
+        self._anew = self._in_turn = False
         self._kill = False
         self._failure = None
         self.to(State.STARTING, reason)
@@ -690,6 +723,7 @@ Supervision.table = cast(
         (State.BACKOFF, Admitted): Supervision.launch_admitted,
         (State.BACKOFF, Failed): Supervision.fail_backoff,
         (State.STOPPING, StartAsked): Supervision.want_again,
+        (State.STOPPING, StartHeld): Supervision.want_again_in_turn,
         (State.STOPPING, RestartAsked): Supervision.want_again,
         (State.STOPPING, StopAsked): Supervision.want_no_more,
         (State.STOPPING, Spawned): Supervision.ignore,

@@ -15,6 +15,7 @@ from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.notices import Notice, read_notice
 from aioverseer.core.probes import (
+    Entered,
     Fd,
     File,
     Notify,
@@ -123,11 +124,12 @@ class Prober:
             raise SpawnError(
                 f"service {self._id!r} cannot be started with ready={self.probe}: {error.strerror}", errno=error.errno
             ) from error
-        if self._socket is None and not descriptors:
-            return None
         take = self._take if descriptors else None
         if self._socket is None:
-            return Preparation(descriptors=descriptors, take=take)
+            hear = self._hear_datagram if Entered() in self._leaves else None
+            if hear is None and not descriptors:
+                return None
+            return Preparation(descriptors=descriptors, hear=hear, take=take)
         return Preparation(env=self._socket.environment, descriptors=descriptors, hear=self._hear_datagram, take=take)
 
     def watch(self, stream: str) -> LineWatch | None:
@@ -155,7 +157,7 @@ class Prober:
         if self._look():
             return
         for asked in self._leaves:
-            if asked not in self._done and not isinstance(asked, OutputLine | Notify | Fd):
+            if asked not in self._done and not isinstance(asked, OutputLine | Notify | Entered | Fd):
                 # Named, and kept: asyncio itself holds tasks weakly.
                 self._tasks[asked] = asyncio.create_task(self._poll(asked), name=f"aioverseer probe {self._id}")
 
@@ -206,8 +208,9 @@ class Prober:
         # First what changes a limit or a text, then what ends the waiting.
         if self._on_notice is not None:
             self._on_notice(notice)
-        if notice.ready and Notify() in self._leaves:
-            self._fulfil(Notify())
+        for said in (Notify(), Entered()):
+            if notice.ready and said in self._leaves:
+                self._fulfil(said)
 
     def _fulfil(self, leaf: Probe) -> None:
         if leaf not in self._done:

@@ -11,10 +11,12 @@ import functools
 import signal as signals
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, cast
 
 from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.errors import SpecError
+from aioverseer.core.liveness import Alive
+from aioverseer.core.probes import Command, Entered, Fd, Notify, OutputLine, Probe, leaves
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit, as_signal
 from aioverseer.system.seam import Preparation
@@ -22,8 +24,22 @@ from aioverseer.system.seam import Preparation
 __all__ = ["MemberChild", "MemberLauncher", "check_member", "name_of"]
 
 _ALLOWED = frozenset(
-    {"delay_start", "stop", "restart", "ready_timeout", "after", "critical", "group", "on_give_up", "significant"}
+    {
+        "after",
+        "alive",
+        "critical",
+        "delay_start",
+        "group",
+        "on_give_up",
+        "ready",
+        "ready_timeout",
+        "restart",
+        "significant",
+        "stop",
+    }
 )
+_OF_PROGRAMS = (OutputLine, Command, Notify, Fd)
+"""Probes that need a program: its output, its environment, its descriptors."""
 _HARMLESS = frozenset({signals.SIGCONT, signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG})
 
 
@@ -43,6 +59,15 @@ def check_member(id: str, function: object, options: Mapping[str, object]) -> No
     """
     if not callable(function):
         raise SpecError(f"{id!r}: {function!r} cannot be called: pass the function itself", option="id", value=function)
+    check_options(id, options)
+
+
+def check_options(id: str, options: Mapping[str, object]) -> None:
+    """Refuse the options that only a program has.
+
+    Raises:
+        SpecError: Naming the option.
+    """
     for option, value in options.items():
         if option not in _ALLOWED:
             raise SpecError(
@@ -51,6 +76,75 @@ def check_member(id: str, function: object, options: Mapping[str, object]) -> No
                 option=option,
                 value=value,
             )
+        probe = value.probe if isinstance(value, Alive) else value
+        for leaf in leaves(probe) if isinstance(probe, Probe) else ():
+            if isinstance(leaf, _OF_PROGRAMS):
+                raise SpecError(
+                    f"{id!r}: {option}={value} asks a program: pass ready.check(function), for example, not {leaf}",
+                    option=option,
+                    value=value,
+                )
+
+
+class _LastWords:
+    """What a member has to say at its end; keeps the ``Source`` protocol, without a pipe."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._ended = False
+        self._on_data: Callable[[bytes], None] | None = None
+        self._on_end: Callable[[], None] | None = None
+        self._blocked: Callable[[], bool] | None = None
+
+    def attach(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
+    ) -> None:
+        self._on_data, self._on_end, self._blocked = on_data, on_end, blocked
+        self.resume()
+
+    def say(self, text: str) -> None:
+        self._held, self._ended = text.encode("utf-8", "backslashreplace"), True
+        self.resume()
+
+    def resume(self) -> None:
+        if self._blocked is not None and not self._blocked():
+            self.drain()
+
+    def drain(self) -> None:
+        held, self._held = self._held, b""
+        if held and self._on_data is not None:
+            self._on_data(held)
+        if self._ended and self._on_end is not None:
+            on_end = self._on_end
+            self.close()
+            on_end()
+
+    def close(self) -> None:
+        self._on_data = self._on_end = self._blocked = None
+
+
+def _traceback_of(error: BaseException) -> str:
+    """Return what a program would write for it, from the first frame that is the application's own."""
+    import traceback  # noqa: PLC0415  # only for what fails
+
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename == __file__:
+        frame = frame.tb_next
+    return "".join(traceback.format_exception(type(error), error, frame))
+
+
+def _let_go(error: BaseException) -> None:
+    """Take the frames off an error and off those that it comes from: it is kept, and what they hold is not to be."""
+    left, seen = [error], set[int]()
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        each.__traceback__ = None
+        left += [one for one in (each.__cause__, each.__context__) if one is not None]
+        if isinstance(each, BaseExceptionGroup):
+            left += cast("BaseExceptionGroup[BaseException]", each).exceptions
 
 
 class MemberChild:
@@ -58,12 +152,15 @@ class MemberChild:
 
     pid = 0
     """There is no process."""
-    stdin = stdout = stderr = None
+    stdin = stdout = None
 
-    def __init__(self, launcher: MemberLauncher, spec: Spec, hear: Callable[[bytes], None] | None) -> None:
+    def __init__(
+        self, launcher: MemberLauncher, spec: Spec, hear: Callable[[bytes], None] | None, *, capture: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._launcher = launcher
         self._hear = hear
+        self.stderr = _LastWords() if capture else None
         self._signal = 0
         self._exit: asyncio.Future[Exit] = loop.create_future()
         self._leave: asyncio.Future[None] | None = None
@@ -96,13 +193,19 @@ class MemberChild:
     def _on_end(self, task: asyncio.Task[int]) -> None:
         # In a callback, as a task that is cancelled before its first step runs none of its own code.
         self._leave = None
+        last_words = ""
         if task.cancelled():
-            self._exit.set_result(Exit(signal=as_signal(self._signal or signals.SIGKILL)))
+            exit = Exit(signal=as_signal(self._signal or signals.SIGKILL))
         elif (error := task.exception()) is not None:
+            last_words = _traceback_of(error)
+            _let_go(error)
             self._launcher.error = error
-            self._exit.set_result(Exit(code=1))
+            exit = Exit(code=1)
         else:
-            self._exit.set_result(Exit(code=task.result()))
+            exit = Exit(code=task.result())
+        if self.stderr is not None:
+            self.stderr.say(last_words)
+        self._exit.set_result(exit)
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
         """Ask a resource in use to leave; else, and for each further signal, cancel. See ``seam.Child``."""
@@ -140,7 +243,9 @@ class MemberChild:
         return ()
 
     def close(self) -> None:
-        """Do nothing: it has no descriptors."""
+        """Be heard no more; it has no descriptors."""
+        if self.stderr is not None:
+            self.stderr.close()
 
 
 class MemberLauncher:
@@ -148,7 +253,7 @@ class MemberLauncher:
 
     Attributes:
         value: What ``__aenter__`` returned, while the resource is in use; else None.
-        error: What the last run raised.
+        error: What the last run raised, without its frames.
     """
 
     def __init__(
@@ -168,6 +273,12 @@ class MemberLauncher:
         """Whether it is a context manager."""
         return self._manager is not None
 
+    def adapt(self, spec: Spec) -> Spec:
+        """Return a Spec whose ``ready`` waits for a resource to be entered, too."""
+        if not self.is_resource or (spec.ready is not None and Entered() in leaves(spec.ready)):
+            return spec
+        return spec.updated(ready=Entered() if spec.ready is None else Entered() & spec.ready)
+
     async def call(self) -> None:
         """Run the function."""
         assert self._function is not None  # noqa: S101  # for the type checkers
@@ -180,9 +291,8 @@ class MemberLauncher:
 
     async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> MemberChild:
         """Start the task; see ``seam.Launcher``."""
-        del capture
         self.error = None
-        return MemberChild(self, spec, None if preparation is None else preparation.hear)
+        return MemberChild(self, spec, None if preparation is None else preparation.hear, capture=capture)
 
     @property
     def containment(self) -> Containment:

@@ -127,6 +127,9 @@ PLACES: dict[str, str] = {
     "stopping for a restart, then with its group": f"{UP}, restart, halted",
     "stopping as its group ends": f"{UP}, dismissed",
     "backoff with its group": f"{UP}, halted, done",
+    "stopping for a new start in its turn": f"{UP}, stop, held",
+    "stopping for a new start in its turn, then at once": f"{UP}, stop, held, start",
+    "held, after a stop": f"{UP}, stop, held, done",
     "backoff, then with its group": f"{UP}, crashed, halted",
     "held, then in backoff with its group": "held, halted",
     "interrupted by its group": f"{UP}, dismissed, done",
@@ -210,13 +213,14 @@ STOPPING = {
     "failed": "-> fatal",
     "broken": "end by kill",
     "broken off": "-> fatal",
-    **dict.fromkeys(["halted", "resumed", "dismissed"], ""),
+    **dict.fromkeys(["held", "halted", "resumed", "dismissed"], ""),
     **dict.fromkeys(["done", "crashed", "killed", "never ran"], "-> interrupted"),
 }
 TO_RESTART = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran"], BEGIN)}
 TO_RESTART["failed"] = "arm {delay}, -> backoff"
 WITH_GROUP = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], "-> backoff")}
 ANEW = {**TO_RESTART, "failed": BEGIN}
+IN_TURN = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], "-> starting")}
 
 
 def filled(table: dict[str, str], *, run: int = 0, delay: int = 1) -> dict[str, str]:
@@ -259,6 +263,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "stopping for a new start, by a restart": filled(ANEW, run=2),
     "stopping for a new start, its budget spent": filled(ANEW, run=4),
     "stopping for a new start, with a delay": filled(late(ANEW), run=2),
+    "stopping for a new start in its turn": IN_TURN,
+    "stopping for a new start in its turn, then at once": filled(ANEW, run=2),
+    "held, after a stop": {name: said.replace("#1", "#2") for name, said in HELD.items()},
     "stopping, not to restart any more": STOPPING,
     "stopping, because something raised": {
         **STOPPING,
@@ -283,7 +290,8 @@ EXPECTED: dict[str, dict[str, str]] = {
     "stopping as its group ends": STOPPING,
     "backoff with its group": filled(BACKOFF, run=2),
     "backoff, then with its group": filled(BACKOFF, run=2),
-    "held, then in backoff with its group": filled(BACKOFF, run=1),
+    # It has not begun: it waits for the others again, as before.
+    "held, then in backoff with its group": {**filled(BACKOFF, run=1), "resumed": "disarm, -> starting"},
     "interrupted by its group": filled(RESTING, run=2),
     "held, then dismissed": filled(RESTING, run=1),
     "backoff, with a breaker": filled(RATIONED, run=2),

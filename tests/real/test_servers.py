@@ -8,7 +8,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,6 +148,49 @@ async def test_an_application_and_its_servers(servers: Servers, overseer: Overse
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", int(port))
+
+
+@needs("redis-server", POSTGRES / "postgres", POSTGRES / "psql")
+async def test_a_killed_database_takes_its_pool_and_its_users_along(servers: Servers, overseer: Overseer) -> None:
+    """A group: who was added after it comes back with it, in order, tasks and resources too; nobody else does."""
+    told: list[str] = []
+    database = await servers.postgres()
+    port = database.argv[database.argv.index("-p") + 1]
+
+    @asynccontextmanager
+    async def pool() -> AsyncGenerator[str]:
+        words = [str(POSTGRES / "psql"), "-h", "127.0.0.1", "-p", str(port), "-U", "me", "-Atc", "select 1", "postgres"]
+        (await Process(*words)).check()  # the database answers, or it cannot be entered
+        told.append("open")
+        yield "pool"
+        told.append("closed")
+
+    async def worker() -> None:
+        told.append(f"works with the {overseer['pool'].resource}")
+        await asyncio.Event().wait()
+
+    soon = Restart("always", backoff=Backoff(min=0.01, max=0.1), max_restarts=5)
+    overseer.group("data", "rest_for_one", restart=soon)
+    overseer.add(servers.redis().updated(group="data"))
+    overseer.add(database.updated(group="data", after="redis"))
+    overseer.add_resource("pool", pool, group="data", after="postgres")
+    overseer.add_task("worker", worker, group="data", after="pool")
+    async with limit(60, "the start"):
+        await overseer.start_all()
+    redis = overseer["redis"].pid
+    events = overseer.events()
+    async with limit(60, "the restart of the group"):
+        overseer["postgres"].signal(signal.SIGKILL)
+        async for event in events:
+            if event.reason == "group 'data' has restarted":
+                break
+    assert (redis, 0) == (overseer["redis"].pid, overseer["redis"].restarts)
+    assert [1, 1, 1] == [overseer[id].restarts for id in ("postgres", "pool", "worker")]
+    await asyncio.sleep(0)
+    assert ["open", "works with the pool", "closed", "open", "works with the pool"] == told
+    async with limit(60, "the stop"):
+        report = await overseer.stop_all()
+    assert (True, (signal.SIGINT,)) == (report.ok, tuple(report.outcomes["postgres"].signals))
 
 
 @needs(POSTGRES / "postgres", POSTGRES / "psql")
