@@ -256,7 +256,8 @@ def enumerate_steps(scenario: Scenario, strike: Callable[..., None], *, real: bo
 
 
 async def _attempt(scenario: Scenario, strike: Callable[..., None], at: int, real: bool, loop: StepLoop) -> bool:
-    async with asyncio.timeout(10 if real else None):
+    # Many times what it takes: on a machine with much to do, programs that were killed need seconds to be gone.
+    async with asyncio.timeout((60 if LONG else 10) if real else None):
         return await struck(Rig(loop, real), scenario, strike, at)
 
 
