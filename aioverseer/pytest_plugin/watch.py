@@ -113,7 +113,7 @@ def _failed(error: BaseException) -> BaseException:
 
 def relied_on(spec: Spec) -> Spec:
     """Return it as a service that tests rely on: its first end fails them, unless it asks for restarts."""
-    restart = Restart("never") if spec.restart == Restart() else spec.restart
+    restart = Restart("never", max_restarts=0) if spec.restart == Restart() else spec.restart
     return dataclasses.replace(spec, critical=True, restart=restart)
 
 

@@ -55,7 +55,9 @@ class Keeper:
             connection = _connected(self._path)
             if connection is None:
                 connection = self._start(argv, data)
-            self._socket = self._path.stat()
+            self._socket: os.stat_result | None = None
+            with contextlib.suppress(FileNotFoundError):  # one that is about to end may have removed it
+                self._socket = self._path.stat()
         self.connection = connection
 
     def _start(self, argv: Sequence[str], data: bytes) -> socket.socket:
@@ -99,7 +101,7 @@ class Keeper:
             return
         with alone(self._lock):
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(self._path.stat(), self._socket):
+                if self._socket is not None and os.path.samestat(self._path.stat(), self._socket):
                     self._path.unlink()
             self._lock.unlink()
 

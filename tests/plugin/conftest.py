@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import pytest
 
 SERVER = """
@@ -33,14 +35,20 @@ SERVER = """
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     """A folder for tests that can import the server."""
     pytester.makepyfile(server=SERVER)
+    # Those before 1.0 leave event loops and their sockets open, without anything of this library too.
+    leaks = (
+        ("ignore:unclosed:ResourceWarning", "ignore:pytest-asyncio detected an unclosed event loop:DeprecationWarning")
+        if version("pytest-asyncio").startswith("0.")
+        else ()
+    )
     pytester.makeini(
-        """
-        [pytest]
-        asyncio_mode = strict
-        asyncio_default_fixture_loop_scope = function
-        filterwarnings =
-            error
-            ignore::pytest.PytestConfigWarning
-        """
+        "\n    ".join(
+            [
+                "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\nfilterwarnings =",
+                "error",
+                "ignore::pytest.PytestConfigWarning",
+                *leaks,
+            ]
+        )
     )
     return pytester

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Generator
@@ -47,6 +48,7 @@ while held:
                 with contextlib.suppress(OSError):
                     left.sendall(b"stays")
                 left.close()
+os._exit(0)  # so that the end of its connections is that of the process
 """
 
 
@@ -90,3 +92,20 @@ def test_keeper_that_cannot_begin_says_why(tmp_path: Path) -> None:
         keeper("name", tmp_path, "print('out of cheese')"),
     ):
         pass
+
+
+def test_one_whose_socket_is_gone_is_left_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is about to end, so the files of that name may be those of the next one already."""
+    with keeper("name", tmp_path) as first:
+        real = Path.stat
+
+        def gone(path: Path, **options: bool) -> os.stat_result:
+            return real(path if path == tmp_path else path.with_name("nowhere"), **options)
+
+        monkeypatch.setattr(Path, "stat", gone)
+        late = keeper("name", tmp_path)
+        assert first == late.__enter__()
+        monkeypatch.undo()
+        late.__exit__(None, None, None)
+        assert list(tmp_path.iterdir())
+    assert [] == list(tmp_path.iterdir())
