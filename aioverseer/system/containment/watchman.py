@@ -6,8 +6,6 @@ descriptors, CGROUP is the folder below which the host makes its cgroups, empty 
 """
 
 import os
-import select
-import struct
 import sys
 import time
 
@@ -18,7 +16,6 @@ else:
     # What `signal` wraps in enums, whose import takes a third of the time in which this program is there.
     import _signal as signal
 
-_ENTRY = struct.Struct("=qqq")
 _BORN = 19
 """Place of the time of birth in /proc/PID/stat behind the name, from 0."""
 _FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END = 6, 23, 47, 48
@@ -47,6 +44,8 @@ def main() -> None:
 
 def _wait_for_end(control: int, pidfd: int | None) -> bool:
     """Return True at the end of the host, False when it has said that it needs no guardian any more."""
+    import select  # noqa: PLC0415  # behind the acknowledgement, as the first start of the host waits for that
+
     poll = select.poll()
     poll.register(control, select.POLLIN)
     if pidfd is not None:
@@ -118,6 +117,8 @@ def _remove_cgroups(folders: list[str]) -> None:
 
 def _is_populated(folder: str, deadline: float) -> bool:
     """Return at once when it is empty, else after the next change or at the deadline; whether to look again."""
+    import select  # noqa: PLC0415  # as above
+
     try:
         with open(f"{folder}/cgroup.events", "rb", buffering=0) as file:
             if b"populated 0" in file.read():
@@ -130,12 +131,15 @@ def _is_populated(folder: str, deadline: float) -> bool:
 
 
 def _entries(table: int) -> list[tuple[int, int, int]]:
-    head = os.pread(table, _ENTRY.size, 0)
-    if len(head) < _ENTRY.size:
+    import struct  # noqa: PLC0415  # as below
+
+    layout = struct.Struct("=qqq")
+    head = os.pread(table, layout.size, 0)
+    if len(head) < layout.size:
         return []
-    used = _ENTRY.unpack(head)[0]
-    data = os.pread(table, max(0, used - 1) * _ENTRY.size, _ENTRY.size)
-    return [entry for entry in _ENTRY.iter_unpack(data) if entry[0] > 1]
+    used = layout.unpack(head)[0]
+    data = os.pread(table, max(0, used - 1) * layout.size, layout.size)
+    return [entry for entry in layout.iter_unpack(data) if entry[0] > 1]
 
 
 def _is_child(pid: int, before: int, after: int) -> bool:
@@ -169,6 +173,8 @@ def _held(pid: int) -> int | None:
 
 def _sweep(mark: bytes, sessions: frozenset[int]) -> bool:
     """Kill whoever bears the mark or lives in one of the sessions; return whether somebody may have."""
+    import select  # noqa: PLC0415  # as above
+
     killed: list[int] = []
     unclear = False
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
