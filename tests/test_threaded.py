@@ -183,6 +183,7 @@ def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> No
         "was_dismissed",
         "gave_up",
         "is_halted",
+        "has_begun",
         "ending",
     }
     names = {name for name, _ in inspect.getmembers(original) if not name.startswith("_")} - on_the_loop - data

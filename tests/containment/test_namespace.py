@@ -251,10 +251,13 @@ def test_kernel_that_refuses_later_is_the_reason_of_the_end() -> None:
     """It is no exit of the program's own, which was never run."""
     code = """
 import asyncio
-from aioverseer import Overseer, Restart
+from aioverseer import Overseer, Restart, ready
 async def main():
     async with Overseer(containment="pidns") as overseer:
-        first = await overseer.add("first", "sleep", "60").start()
+        # Running for real: the kernel lets go of the namespace of the try at its own time, and the first may have to
+        # come again.
+        up = ready.line("up")
+        first = await overseer.add("first", "sh", "-c", "echo up; exec sleep 60", ready=up).start()
         second = overseer.add("second", "sleep", "60", restart=Restart("never"))
         print((await overseer.supervise("second")).reason)
 asyncio.run(main())
