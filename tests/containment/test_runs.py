@@ -163,3 +163,25 @@ def test_what_is_remembered_of_runs_is_bounded(world: World) -> None:
         world.now += 0.01
         runs.end(*world.spawn(runs), kept=False)
     assert (len(runs._spawned) <= 30, len(runs._sessions)) == (True, 256)
+
+
+def test_what_is_left_behind_is_found_in_the_middle_of_an_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows no environment for a moment: it is looked at again."""
+    runs = Runs()
+    run = runs.begin()
+    shown = iter([b"", b"", b"AIOVERSEER_RUN=" + runs.marker.word(run, kept=True).encode()])
+    monkeypatch.setattr(procfs, "pids", lambda: [4321])
+    monkeypatch.setattr(procfs, "environment_of", lambda _pid: next(shown))
+    monkeypatch.setattr(procfs, "is_between_programs", lambda _pid: True)
+    assert [4321] == runs.left_by(run)
+
+
+def test_what_never_shows_an_environment_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten milliseconds are many times what an exec takes."""
+    runs = Runs()
+    now = iter(range(100))
+    monkeypatch.setattr("time.monotonic", lambda: next(now) / 200)
+    monkeypatch.setattr(procfs, "pids", lambda: [4321])
+    monkeypatch.setattr(procfs, "environment_of", lambda _pid: b"")
+    monkeypatch.setattr(procfs, "is_between_programs", lambda _pid: True)
+    assert [] == runs.left_by(runs.begin())
