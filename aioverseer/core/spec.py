@@ -315,12 +315,13 @@ class _Checker:
         items = tuple(cast("Iterable[object]", argv))
         if not items or items[0] == "":
             raise self.refuse("argv", list(items), "is empty: name the program to run")
+        if all(type(item) is str and "\0" not in item for item in items):
+            return cast("tuple[str, ...]", items)
         return tuple(self._argument(place, item) for place, item in enumerate(items))
 
     def _argument(self, place: int, item: object) -> str:
         name = f"argv[{place}]"
-        # Text first, for the same reason.
-        text = item if isinstance(item, str) or not isinstance(item, PathLike) else item.__fspath__()
+        text = item.__fspath__() if isinstance(item, PathLike) else item
         if not isinstance(text, str):
             raise self.refuse(name, item, f"is of type {type(item).__name__}: every argument is a str or a path")
         if "\0" in text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -58,7 +59,7 @@ class World:
         self.seen: list[int] = []
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         monkeypatch.setattr(procfs, "HAS_PROC", True)
-        monkeypatch.setattr(procfs, "last_pid", lambda: self.last)
+        monkeypatch.setattr(procfs.LastPid, "ask", lambda _self, *, keep: self.last)
         monkeypatch.setattr(procfs, "environment_of", self.environment_of)
         monkeypatch.setattr(procfs, "is_between_programs", lambda pid: b"" == self.environments.get(pid))
         monkeypatch.setattr(procfs, "state_of", lambda pid: "S" if pid in self.environments else "X")
@@ -135,7 +136,7 @@ def test_where_numbers_prove_nothing_every_process_is_looked_at(
     elif reason == "too many were made":
         world.last += 100
     else:
-        monkeypatch.setattr(procfs, "last_pid", lambda: None)
+        monkeypatch.setattr(procfs.LastPid, "ask", lambda _self, *, keep: None)
     runs.end(run, pid, kept=False)
     assert runs.begin_sweep() is not None
 
@@ -185,3 +186,18 @@ def test_what_never_shows_an_environment_is_not_waited_for(monkeypatch: pytest.M
     monkeypatch.setattr(procfs, "environment_of", lambda _pid: b"")
     monkeypatch.setattr(procfs, "is_between_programs", lambda _pid: True)
     assert [] == runs.left_by(runs.begin())
+
+
+def test_the_file_of_the_last_number_is_open_while_runs_live_and_no_longer() -> None:
+    """It is asked for at the end of each program that ends young."""
+    before = os.listdir("/proc/self/fd")
+    runs = Runs()
+    first, second = runs.begin(), runs.begin()
+    child = subprocess.Popen(["true"])
+    runs.adopt(child.pid)
+    child.wait()
+    runs.end(first, child.pid, kept=False)
+    runs.begin_sweep()
+    assert len(before) + 1 == len(os.listdir("/proc/self/fd"))
+    runs.end(second, None, kept=False)
+    assert before == os.listdir("/proc/self/fd")

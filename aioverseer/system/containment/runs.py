@@ -51,6 +51,11 @@ class Runs:
         self._swept: int = 0
         self._oldest: tuple[float, int] | None = None
         """When and as what the first child was adopted, of those whose runs ended since the last sweep."""
+        self._last = procfs.LastPid()
+
+    def close(self) -> None:
+        """Let go of what is open while runs live."""
+        self._last.close()
 
     def begin(self) -> int:
         """Return the number of a new run, which lives from now on; before its spawn, so that no sweep can hit it."""
@@ -74,6 +79,8 @@ class Runs:
         now = time.monotonic()
         with self._lock:
             self._live.discard(run)
+            if not self._live:
+                self._last.close()
             if pid is None:
                 return
             self._leaders.discard(pid)
@@ -110,7 +117,7 @@ class Runs:
         adopted, first = self._oldest
         if time.monotonic() - adopted > _YOUNG:
             return None
-        last = procfs.last_pid()
+        last = self._last.ask(keep=bool(self._live))
         if last is None or not first <= last <= first + len(self._spawned) + _FEW:
             return None
         suspects = [pid for pid in range(first + 1, last + 1) if self._spawned.get(pid, -math.inf) < adopted]
@@ -182,6 +189,7 @@ class _Current:
         os.register_at_fork(after_in_child=self.renew)
 
     def renew(self) -> None:
+        self.runs.close()
         self.runs = Runs()
 
 
