@@ -56,8 +56,10 @@ class World:
         self.now = 100.0
         self.last = 1000
         self.environments: dict[int, bytes] = {}
+        self.outside: set[int] = set()
         self.seen: list[int] = []
         monkeypatch.setattr("time.monotonic", lambda: self.now)
+        monkeypatch.setattr("os.getsid", lambda pid: 0 if pid in self.outside else pid)
         monkeypatch.setattr(procfs, "HAS_PROC", True)
         monkeypatch.setattr(procfs.LastPid, "ask", lambda _self, *, keep: self.last)
         monkeypatch.setattr(procfs, "environment_of", self.environment_of)
@@ -103,6 +105,18 @@ def test_only_those_are_looked_at_that_were_made_since(world: World) -> None:
     runs.end(*first, kept=False)
     assert runs.begin_sweep() is None
     assert {1002, 1003} == set(world.seen)
+
+
+def test_threads_of_the_kernel_are_not_looked_at(world: World) -> None:
+    """They are most of what there is, and are in no session."""
+    runs = Runs()
+    first = world.spawn(runs)
+    world.last += 1
+    world.outside.add(world.last)
+    world.environments[world.last] = b""
+    runs.end(*first, kept=False)
+    assert runs.begin_sweep() is None
+    assert [] == world.seen
 
 
 @pytest.mark.parametrize("environment", [b"", "marked"])

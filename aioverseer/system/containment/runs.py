@@ -134,27 +134,32 @@ class Runs:
         """Return whether a process is what an ended run has left behind; None while it is in the middle of an exec."""
         if pid <= 1 or pid in self._leaders or pid in (os.getpid(), os.getppid()):
             return False
+        try:
+            session = os.getsid(pid)
+        except OSError:
+            return False
+        # Threads of the kernel, most of what there is, and who is in a session outside of this pid namespace: what a
+        # child of ours has started is in one that was made in here. This spares two files of /proc for each.
+        if session == 0:
+            return False
         environment = procfs.environment_of(pid)
         found = self.marker.find(environment)
         if found is not None:
             run, kept = found
             return not kept and run not in self._live
-        if self._sessions and self._is_in_dead_session(pid):
+        if self._sessions and self._is_dead(session) and procfs.state_of(pid) not in "ZX":
             return True
         return None if not environment and procfs.is_between_programs(pid) else False
 
-    def _is_in_dead_session(self, pid: int) -> bool:
-        try:
-            session = os.getsid(pid)
-        except OSError:
-            return False
+    def _is_dead(self, session: int) -> bool:
+        """Return whether it is one of ours that has lost its leader."""
         if self._sessions.get(session, -_REMEMBERED) < time.monotonic() - _REMEMBERED:
             return False
         try:
             # A session with a leader is another one: ours is gone.
             os.getsid(session)
         except ProcessLookupError:
-            return procfs.state_of(pid) not in "ZX"
+            return True
         return False
 
     def left_by(self, run: int) -> list[int]:
