@@ -283,9 +283,9 @@ class World:
         assert [] == self.wrong
 
 
-def plan(*after: After, group: str = "") -> Plan:
+def plan(*after: After, group: str = "", seconds: int = 0, stubborn: bool = True) -> Plan:
     """One of an example."""
-    return Plan(after=list(after), group=group, when="always", seconds=0, stubborn=True, delay=0)
+    return Plan(after=list(after), group=group, when="always", seconds=seconds, stubborn=stubborn, delay=0)
 
 
 STARTED_BY_HAND = {
@@ -299,7 +299,16 @@ STARTED_BY_HAND = {
 """One waits for another to finish, which it never does; it is started by hand, and its group is restarted."""
 
 
+READY_DURING_A_STOP = {
+    "s0": plan(seconds=3),
+    "s1": plan(After("s0", "started", on_restart="restart"), stubborn=False),
+    "s2": plan(After("s1")),
+}
+"""One becomes ready while those are being stopped that need one which is restarted with it."""
+
+
 @example(STARTED_BY_HAND, ("one_for_one", "one_for_one"), 1, [("crash", 3, 0), ("start", 4, 0), ("crash", 4, 0)])
+@example(READY_DURING_A_STOP, ("one_for_one", "one_for_one"), 0, [("stop_all", 0, 0)])
 @given(plans(), st.tuples(STRATEGIES, STRATEGIES), st.integers(0, 2), STEPS)
 @settings(max_examples=120, deadline=None)
 def test_order_holds_whatever_groups_and_users_do(
