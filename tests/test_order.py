@@ -457,8 +457,8 @@ async def test_a_new_run_brings_nobody_back_who_was_asked_to_stop() -> None:
 @pytest.mark.parametrize("by_signal", [True, False])
 async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signal: bool) -> None:
     """Who is stopped later, as another one that needs it has still to end, is not started once more before that."""
-    scripts = {"db": FakeChild().runs(3).prints("up"), "proxy": FakeChild().ignores(15)}
-    async with scripted(**scripts) as (overseer, clock, launcher):
+    async with scripted(db=FakeChild().runs(3).prints("up"), proxy=FakeChild().ignores(15)) as world:
+        overseer, clock, launcher = world
         overseer.add("db", "db", ready=UP)
         overseer.add("web", "web", after=After("db", on_restart="restart"))
         overseer.add("proxy", "proxy", after="web", stop=Stop(timeout=10))
@@ -467,11 +467,9 @@ async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signa
         await starting
         restarting = asyncio.ensure_future(overseer["db"].restart())
         await clock.settle()
-        stopping: asyncio.Future[object] | None = None
+        stopping = None if by_signal else asyncio.ensure_future(overseer.stop_all())
         if by_signal:
             overseer._on_signal(signal.SIGTERM)
-        else:
-            stopping = asyncio.ensure_future(overseer.stop_all())
         await clock.advance(4)
         await restarting
         assert (State.RUNNING, State.STOPPING) == (overseer["db"].state, overseer["proxy"].state)

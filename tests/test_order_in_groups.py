@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
@@ -307,6 +308,7 @@ READY_DURING_A_STOP = {
 """One becomes ready while those are being stopped that need one which is restarted with it."""
 
 
+@pytest.mark.timeout(150)  # a few seconds, but when it fails: then the smallest example is looked for
 @example(STARTED_BY_HAND, ("one_for_one", "one_for_one"), 1, [("crash", 3, 0), ("start", 4, 0), ("crash", 4, 0)])
 @example(READY_DURING_A_STOP, ("one_for_one", "one_for_one"), 0, [("stop_all", 0, 0)])
 @given(plans(), st.tuples(STRATEGIES, STRATEGIES), st.integers(0, 2), STEPS)
