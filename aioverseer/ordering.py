@@ -40,6 +40,7 @@ class Ordering:
         self._dependents: dict[str, dict[str, After]] = {}
         self._changed: deque[tuple[str, Report | None]] = deque()
         self._at_work = False
+        self._stops = 0
 
     def register(self, spec: Spec) -> None:
         """Take note of what a service waits for; also of what it waits for from now on."""
@@ -141,6 +142,10 @@ class Ordering:
             service.post(StartHeld(why="waits for its turn"))
             service.post(StartBarred(error=error))
 
+    def stand_down(self, *, stopping: int) -> None:
+        """Restart nobody with another: all services are being stopped (+1), or have been (-1)."""
+        self._stops += stopping
+
     def hear(self, id: str, report: Report | None) -> None:
         """Take note that a service has changed its state, or (None) that its program was started.
 
@@ -181,7 +186,8 @@ class Ordering:
             return
         # In BACKOFF and STOPPING a new run follows by itself, or is not wanted by somebody who has asked for a stop.
         has_run = service.state in (State.STARTING, State.RUNNING)
-        if edge.on_restart == "restart" and report.state is State.RUNNING and has_run:
+        # Nor is one restarted whose turn to stop has not come yet.
+        if edge.on_restart == "restart" and report.state is State.RUNNING and has_run and not self._stops:
             service.post(RestartAsked())
         waited_for = edge.until in ("finished", "success") and report.state is State.FINISHED
         if edge.on_end == "stop" and report.state.is_final and not waited_for:

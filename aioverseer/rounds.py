@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.errors import SpecError
 from aioverseer.core.groups import Ended, Groups, Joined, Together, in_order
-from aioverseer.core.order import Wait
+from aioverseer.core.order import After, Wait
 from aioverseer.core.state import State
 from aioverseer.core.supervision import Dismissed, Halted, Resumed
 from aioverseer.ordering import Ordering
@@ -142,7 +142,11 @@ class Rounds:
             due_in = max(0.0, round.due - self._clock.now())
         if round.current not in (None, id):
             text += f", once {round.current!r} is {'running' if round.is_starting else 'ended'}"
-        return [Awaited(kind="group", name=group, text=text, due_in=due_in)]
+        edges = self._waits_for(id, round) if round.is_starting else []
+        return [
+            Awaited(kind="group", name=group, text=text, due_in=due_in),
+            *(Awaited(kind="service", name=edge.name, text=str(edge)) for edge in edges),
+        ]
 
     def plan(self, culprit: str, verdict: Verdict) -> None:
         """Begin a round when the members are told of news the next time: a culprit has to tell its own end first."""
@@ -292,18 +296,18 @@ class Rounds:
                 if service is not None and not self._has_started(service):
                     return False
                 round.current = None
-            if not round.to_start:
-                return True
-            id = round.to_start[0]
+            id = self._next_to_start(round)
+            if id is None:
+                return not round.to_start
+            round.to_start.remove(id)
             service = self._services.get(id)
             if service is not None and id in round.anew:
-                if service.is_halted and service.has_begun and self._must_wait(id, round):
-                    return False
                 round.current = id
-                round.to_start.popleft()
                 self._start(service)
-            else:
-                round.to_start.popleft()
+
+    def _next_to_start(self, round: _Round) -> str | None:
+        # One that has to wait holds up those only that need it.
+        return next((id for id in round.to_start if not self._waits_for(id, round)), None)
 
     @staticmethod
     def _has_started(service: Service) -> bool:
@@ -311,16 +315,27 @@ class Rounds:
         state = service.state
         return state is State.RUNNING or not state.is_live or service.is_stuck or service.is_held
 
-    def _must_wait(self, id: str, round: _Round) -> bool:
-        """Whether one that it is started after is on its way; what cannot come, or nobody starts, is not waited for."""
+    def _waits_for(self, id: str, round: _Round) -> list[After]:
+        """Return whom one that has run before is started again after, of those that are on their way."""
+        service = self._services.get(id)
+        if service is None or not (service.is_halted and service.has_begun):
+            return []
         match self._ordering.verdict(id):
             case Wait(edges=edges):
-                return any(self._is_live(edge.name) and edge.name not in round.to_start for edge in edges)
+                return [edge for edge in edges if self._is_on_its_way(edge.name, id, round)]
             case _:
-                return False
+                return []
 
-    def _is_live(self, id: str) -> bool:
-        return id in self._services and self._services[id].state.is_live
+    def _is_on_its_way(self, name: str, waiting: str, round: _Round) -> bool:
+        service = self._services.get(name)
+        if service is None or not service.state.is_live:
+            return False
+        if name in round.to_start:
+            # One that is behind it in spite of the order is in a circle with it.
+            return round.to_start.index(name) < round.to_start.index(waiting)
+        # Of what is not restarted with it, only what is down for a while is waited for. What runs, or waits itself for
+        # its first start, is where it was: who was started by hand without it comes back without it.
+        return name in round.anew or not (service.state is State.RUNNING or service.is_held)
 
     def _start(self, service: Service) -> None:
         if service.is_halted:

@@ -82,6 +82,7 @@ class Stopping:
         plan = _Plan([self._ordering.backwards(self._live)] if kill else self.levels())
         outcomes: dict[str, StopOutcome] = {}
         self._plans.append(plan)
+        self._ordering.stand_down(stopping=1)
         try:
             while plan.later:
                 seconds: float | None = None
@@ -91,6 +92,7 @@ class Stopping:
                 plan.now = plan.later.pop(0)
                 outcomes |= await self._stop_level(plan, kill=kill, within=seconds)
         finally:
+            self._ordering.stand_down(stopping=-1)
             self._plans.remove(plan)
         return StopReport(outcomes=outcomes)
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from aioverseer import (
+    After,
     Backoff,
     CriticalServiceEnded,
     GaveUp,
@@ -204,6 +205,77 @@ async def test_a_member_that_has_not_begun_keeps_the_delay_of_its_first_start(he
         starting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await starting
+
+
+@asynccontextmanager
+async def started_too_early(*, with_job: bool) -> AsyncGenerator[World]:
+    """One that was started by hand before the job that it waits for has finished, and whose group is restarted."""
+    it = World()
+    async with it.overseer as overseer:
+        overseer.group("g", "one_for_all", restart=Restart(backoff=Backoff(min=5, max=5)))
+        overseer.add("job", "job", group="g" if with_job else "")
+        overseer.add("early", "early", group="g", after={"job": "finished"})
+        overseer.add("late", "late", group="g")
+        for id in ("job", "early", "late"):
+            await overseer.start(id)
+        it.crash("early")
+        await it.clock.advance(5)
+        yield it
+
+
+async def test_a_restart_waits_for_nobody_who_is_where_it_was_before() -> None:
+    """A job of no group that runs as before is no reason to stay down: a restart alone would not wait for it, too."""
+    async with started_too_early(with_job=False) as it:
+        assert {"early": "running", "job": "running", "late": "running"} == it.states()
+        assert "job early late early late" == it.started()
+
+
+async def test_who_waits_for_a_job_of_its_group_holds_up_only_those_that_need_it() -> None:
+    """The job is restarted with them, so that the order holds again; and that is told."""
+    async with started_too_early(with_job=True) as it:
+        assert {"early": "backoff", "job": "running", "late": "running"} == it.states()
+        assert "waits for group 'g' to start it again, and for 'job' to end" in str(it.overseer["early"].why())
+        it.finish("job")
+        await it.clock.advance(0)
+        assert {"early": "running", "job": "finished", "late": "running"} == it.states()
+        assert "job early late job late early" == it.started()
+
+
+async def test_a_group_waits_for_one_outside_that_is_down_for_a_while() -> None:
+    """Without it, its members would fail again, and spend the budget."""
+    it = World()
+    async with it.overseer as overseer:
+        overseer.group("g", "one_for_all", restart=Restart(backoff=Backoff(min=5, max=5)))
+        overseer.add("db", "db", restart=Restart(backoff=Backoff(min=20, max=20)))
+        overseer.add("web", "web", group="g", after="db")
+        overseer.add("cache", "cache", group="g")
+        await overseer.start_all()
+        it.crash("db")
+        it.crash("web")
+        await it.clock.advance(19)
+        assert {"cache": "running", "db": "backoff", "web": "backoff"} == it.states()
+        await it.clock.advance(1)
+        assert {"cache": "running", "db": "running", "web": "running"} == it.states()
+
+
+async def test_one_for_one_in_one_for_one_brings_back_what_was_started_by_hand() -> None:
+    """By the outer group, as the budget of the inner one is spent; found by random tests of the order in groups."""
+    it = World()
+    async with it.overseer as overseer:
+        once = Restart(max_restarts=1, within=None, backoff=Backoff(min=2, max=2))
+        overseer.group("outer", restart=once)
+        overseer.group("inner", parent="outer", restart=once)
+        overseer.add("job", "job")
+        overseer.add("one", "one", group="inner")
+        overseer.add("two", "two", group="inner", after=After("job", "finished", hard=False))
+        starting = asyncio.ensure_future(overseer.start_all())
+        await it.clock.advance(0)
+        it.crash("one")
+        await overseer.start("two")
+        it.crash("two")
+        await it.clock.advance(2)
+        assert {"job": "running", "one": "running", "two": "running"} == it.states()
+        await starting
 
 
 async def test_a_member_that_nothing_ends_holds_nobody_up() -> None:

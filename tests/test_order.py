@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -451,6 +452,41 @@ async def test_a_new_run_brings_nobody_back_who_was_asked_to_stop() -> None:
         await clock.advance(20)
         assert State.INTERRUPT is (await stopping).state
         assert State.INTERRUPT is web.state
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signal: bool) -> None:
+    """Who is stopped later, as another one that needs it has still to end, is not started once more before that."""
+    async with scripted(db=FakeChild().runs(3).prints("up"), proxy=FakeChild().ignores(15)) as world:
+        overseer, clock, launcher = world
+        overseer.add("db", "db", ready=UP)
+        overseer.add("web", "web", after=After("db", on_restart="restart"))
+        overseer.add("proxy", "proxy", after="web", stop=Stop(timeout=10))
+        starting = asyncio.ensure_future(overseer.start_all())
+        await clock.advance(4)
+        await starting
+        restarting = asyncio.ensure_future(overseer["db"].restart())
+        await clock.settle()
+        stopping = None if by_signal else asyncio.ensure_future(overseer.stop_all())
+        if by_signal:
+            overseer._on_signal(signal.SIGTERM)
+        await clock.advance(4)
+        await restarting
+        assert (State.RUNNING, State.STOPPING) == (overseer["db"].state, overseer["proxy"].state)
+        await clock.advance(10)
+        if stopping is not None:
+            await stopping
+        assert 1 == launched(launcher).count("web")
+        assert not any(overseer[id].state.is_live for id in overseer)
+        # And after that as ever.
+        starting = asyncio.ensure_future(overseer.start_all())
+        await clock.advance(4)
+        await starting
+        restarting = asyncio.ensure_future(overseer["db"].restart())
+        await clock.advance(4)
+        await restarting
+        assert 3 == launched(launcher).count("web")
+        await overseer.stop_all(kill=True)
 
 
 async def test_an_end_may_stop_those_that_depend_on_it() -> None:
