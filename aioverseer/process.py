@@ -582,7 +582,7 @@ class Process:
         if self._hooks is not None:
             self._hooks.run_soon(work)
             return
-        task = asyncio.ensure_future(work())
+        task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._forget)
 
