@@ -160,8 +160,9 @@ def _ports(request: pytest.FixtureRequest) -> Generator[Ports]:
 def free_port_factory(_aioverseer_ports: Ports) -> Callable[..., int]:
     """Reserve ports of the loopback for the session: ``free_port_factory()``.
 
-    ``free_port_factory("redis")`` is the same port in all workers of pytest-xdist. No other process that asks in this
-    way gets it, and it lies outside of the range of those that the system gives to who asks for any.
+    ``free_port_factory("redis")`` is the same port in all workers of pytest-xdist, while one of them needs it. No other
+    process that asks in this way gets it, and it lies outside of the range of those that the system gives to who asks
+    for any.
     """
     return _aioverseer_ports.reserve
 

@@ -50,7 +50,7 @@ class Ports:
         May block for some milliseconds while another process does the same.
 
         Args:
-            name: All processes of one run get the same port for the same name.
+            name: All processes of one run get the same port for the same name, as long as one of them holds it.
 
         Raises:
             OSError: When there is none, or the temporary folder cannot be used.

@@ -8,6 +8,8 @@ import select
 import signal
 import subprocess
 import sys
+from itertools import groupby
+from operator import itemgetter
 
 import pytest
 
@@ -77,7 +79,7 @@ def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, test: str
 
 
 def test_workers_have_ports_and_servers_of_their_own(suite: pytest.Pytester) -> None:
-    """Four of them, at the same time; a port with a name is the same in all of them."""
+    """Four of them, at the same time; a port with a name is the same in all that are there together."""
     suite.makepyfile(
         """
         import os, pytest
@@ -96,5 +98,9 @@ def test_workers_have_ports_and_servers_of_their_own(suite: pytest.Pytester) -> 
     )
     suite.runpytest_subprocess("-n", "4").assert_outcomes(passed=12)
     lines = [line.split() for line in (suite.path / "ports").read_text().splitlines()]
-    assert (12, 1) == (len(lines), len({named for _, named in lines}))
+    assert 12 == len(lines)
+    # On a loaded machine one may begin when all others are done, and have given the port back: then it has its own.
+    together = [(named, {worker for worker, _ in group}) for named, group in groupby(lines, key=itemgetter(1))]
+    assert len(together) == len({named for named, _ in together})
+    assert sum(len(workers) for _, workers in together) == len(set.union(*(workers for _, workers in together)))
     assert len({worker for worker, _ in lines}) > 1
