@@ -236,7 +236,12 @@ def test_one_in_the_middle_of_an_exec_is_never_taken_for_somebody_else() -> None
     known = runs()
     run = known.begin()
     marked = {**os.environ, "AIOVERSEER_RUN": known.marker.word(run, kept=False)}
-    with subprocess.Popen(_executing(), env=marked) as ours, subprocess.Popen(["sleep", "60"], env={}) as other:
+    # In a session of its own, as all that are started by a launcher: the one of the tests may be outside of their pid
+    # namespace, and who is in such a one is not looked at.
+    with (
+        subprocess.Popen(_executing(), env=marked, start_new_session=True) as ours,
+        subprocess.Popen(["sleep", "60"], env={}) as other,
+    ):
         known.end(run, None, kept=False)
         try:
             seen = {known.judge(ours.pid) for _ in range(20_000)}
