@@ -1074,6 +1074,7 @@ class Overseer:
             self._watchers.tell(self._added)
             if self._task is not None and not self._task.done():
                 self.start_soon(functools.partial(self._sweep, id))
+        self._stopping.hear(id, report.state)
         self._ordering.hear(id, report)
         if self._grouping is not None:
             self._grouping.hear(id, report)

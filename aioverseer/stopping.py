@@ -5,6 +5,7 @@ Which levels there are is decided in ``core/order.py``. How one service is stopp
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpecError
 from aioverseer.core.events import Kind, StopOutcome, StopReport
 from aioverseer.core.run import StopAsked
+from aioverseer.core.state import State
 from aioverseer.ordering import Ordering
 from aioverseer.service import Service
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from aioverseer.core.why import Awaited
 
 __all__ = ["Stopping"]
+
+_ENDING = (State.STOPPING, State.BACKOFF)
+"""Where a service has no program that others can need, or soon has none, and may be on its way to another one."""
 
 _log = logging.getLogger("aioverseer")
 
@@ -32,6 +37,8 @@ class _Plan:
     def __init__(self, levels: list[list[str]]) -> None:
         self.now: list[str] = []
         self.later = levels
+        self.early: dict[str, asyncio.Future[StopOutcome]] = {}
+        """Those that ended, or were to, before their turn came: they are not started again."""
 
 
 class Stopping:
@@ -84,6 +91,9 @@ class Stopping:
         self._plans.append(plan)
         self._ordering.stand_down(stopping=1)
         try:
+            for id in [id for level in plan.later[1:] for id in level]:
+                if self._services[id].state in _ENDING:
+                    self._stop_early(plan, id)
             while plan.later:
                 seconds: float | None = None
                 if self._timeout is not None and not kill:
@@ -96,10 +106,28 @@ class Stopping:
             self._plans.remove(plan)
         return StopReport(outcomes=outcomes)
 
+    def hear(self, id: str, state: State) -> None:
+        """Take note of a transition: a service that ends while those before it are being stopped stays down.
+
+        As in systemd, which restarts nothing that has a job to stop it.
+        """
+        if state is State.BACKOFF:
+            for plan in self._plans:
+                if any(id in level for level in plan.later):
+                    self._stop_early(plan, id)
+
+    def _stop_early(self, plan: _Plan, id: str) -> None:
+        plan.early[id] = self._services[id].ask_to_stop(StopAsked())
+
     async def _stop_level(self, plan: _Plan, *, kill: bool, within: float | None) -> dict[str, StopOutcome]:
         # All of them are on their way at once: waiting for one after the other takes as long as the slowest.
         services = [self._services[id] for id in plan.now if id in self._services]
-        stopping = {service.id: service.ask_to_stop(StopAsked(kill=kill)) for service in services}
+        stopping = {
+            service.id: plan.early[service.id]
+            if service.id in plan.early and not service.state.is_live
+            else service.ask_to_stop(StopAsked(kill=kill))
+            for service in services
+        }
         cut: set[str] = set()
 
         def left() -> list[str]:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from aioverseer import (
     After,
+    Backoff,
     DependencyCycle,
     Event,
+    Exit,
     NotReady,
     Overseer,
     OverseerError,
@@ -299,6 +301,36 @@ async def test_a_stop_has_one_deadline_that_its_levels_share() -> None:
         assert ["db", "web"] == report.blockers
         assert clock.now() - began < 9.2
         assert "its share of shutdown_timeout was over" in str(report)
+
+
+@pytest.mark.parametrize("how", ["ends meanwhile", "waits for its restart", "is being restarted"])
+async def test_one_that_is_down_when_its_turn_to_stop_comes_was_not_started_again(how: str) -> None:
+    """As in systemd: nothing that is to be stopped is restarted, and its stop is in the report."""
+    async with limit(), scripted(web=FakeChild().ignores(15), db=FakeChild().ignores(15)) as (overseer, clock, launcher):
+        overseer.add("db", "db", stop=Stop(15, 1), restart=Restart("always", backoff=Backoff(min=2, max=2)))
+        overseer.add("web", "web", after=After("db", hard=False), stop=Stop(15, 60))
+        await overseer.start_all()
+        (db,) = (one for one in launcher.children if one.spec.id == "db")
+        if how == "waits for its restart":
+            db.end(Exit(code=1))
+            await clock.settle()
+            assert State.BACKOFF is overseer["db"].state
+        restarting = asyncio.ensure_future(overseer["db"].restart()) if how == "is being restarted" else None
+        await clock.settle()
+        stopping = asyncio.ensure_future(overseer.stop_all())
+        await clock.settle()
+        if how == "ends meanwhile":
+            assert State.RUNNING is overseer["db"].state
+            db.end(Exit(code=1))
+        await clock.advance(30)
+        assert (State.INTERRUPT, State.STOPPING) == (overseer["db"].state, overseer["web"].state)
+        await clock.advance(40)
+        report = await stopping
+        assert {"db", "web"} == set(report.outcomes)
+        assert (["db", "web"], 1) == (sorted(launched(launcher)), len([1 for it in launched(launcher) if it == "db"]))
+        if restarting is not None:
+            with pytest.raises(NotReady):
+                await restarting
 
 
 async def test_a_stop_that_nobody_waits_for_goes_on_to_the_last_level() -> None:

@@ -308,9 +308,14 @@ READY_DURING_A_STOP = {
 """One becomes ready while those are being stopped that need one which is restarted with it."""
 
 
+RESTARTED_AT_A_STOP = {"s0": plan(), "s1": plan(After("s0", hard=False))}
+"""One is being restarted when all are stopped, and those that need it take as long to end as it does."""
+
+
 @pytest.mark.timeout(150)  # a few seconds, but when it fails: then the smallest example is looked for
 @example(STARTED_BY_HAND, ("one_for_one", "one_for_one"), 1, [("crash", 3, 0), ("start", 4, 0), ("crash", 4, 0)])
 @example(READY_DURING_A_STOP, ("one_for_one", "one_for_one"), 0, [("stop_all", 0, 0)])
+@example(RESTARTED_AT_A_STOP, ("one_for_one", "one_for_one"), 0, [("restart", 0, 0.0), ("stop_all", 0, 0.0)])
 @given(plans(), st.tuples(STRATEGIES, STRATEGIES), st.integers(0, 2), STEPS)
 @settings(max_examples=120, deadline=None)
 def test_order_holds_whatever_groups_and_users_do(
