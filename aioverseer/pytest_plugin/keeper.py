@@ -82,7 +82,9 @@ class _Keeper:
             self._tell({"report": self._report()})
 
     def tell(self, **news: Any) -> None:
-        """Tell all how it has come out, and those who connect later."""
+        """Tell all how it has come out, and those who connect later; of two reasons for its end, the first."""
+        if "ended" in self._told:
+            return
         self._told = news
         self._tell({"report": self._report(), **news})
 
