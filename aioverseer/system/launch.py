@@ -152,6 +152,10 @@ class SystemChild:
         except OSError:  # mostly: nothing is left
             return
 
+    def left_nothing(self) -> bool:
+        """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; see ``seam.Child``."""
+        return self._cage.left_nothing()
+
     def may_have_left(self) -> bool:
         """Return whether ``sweep_all`` could find anything; see ``seam.Child``."""
         return self._cage.may_have_left()

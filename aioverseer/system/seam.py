@@ -124,6 +124,10 @@ class Child(Protocol):
         """Kill what the ended leader left in its group. Never raises for what is gone."""
         ...
 
+    def left_nothing(self) -> bool:
+        """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; True is certain, and costs a look."""
+        ...
+
     def may_have_left(self) -> bool:
         """Return whether ``sweep_all`` could find anything; False is certain, and mostly known by few looks."""
         ...

@@ -232,31 +232,3 @@ async def test_a_wrong_number_is_never_signalled(whose: str, monkeypatch: pytest
     real.signal(signal.SIGKILL)
     await real.wait()
     real.close()
-
-
-async def test_one_spawn_in_each_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many that come due together leave turns of the loop to everybody else."""
-    turn = 0
-    at: list[int] = []
-    spawn = asyncio.create_subprocess_exec
-
-    async def spy(*words: str, **options: Any) -> asyncio.subprocess.Process:
-        at.append(turn)
-        return await spawn(*words, **options)
-
-    async def count() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
-    counter = asyncio.create_task(count())
-    launcher = SystemLauncher()
-    spec = Spec(id="true", argv=("true",))
-    children = await asyncio.gather(*(launcher.launch(spec, capture=False) for _ in range(10)))
-    counter.cancel()
-    for real in children:
-        await real.wait()
-        real.close()
-    assert sorted(set(at)) == at
