@@ -1,6 +1,6 @@
 """The seam to the operating system: small protocols that the real launcher and the scripted one both keep.
 
-Protocols only. ``launch.py`` and ``pipes.py`` keep them with real children, ``aioverseer.testing`` with scripted
+Protocols only. ``launch`` and ``pipes.py`` keep them with real children, ``aioverseer.testing`` with scripted
 ones; everything above speaks to these names alone.
 """
 

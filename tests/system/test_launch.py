@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from aioverseer import Process, SpawnError, Spec, State
-from aioverseer.system import child_watch, commons, launch
+from aioverseer.system import child_watch, commons
 from aioverseer.system.containment import sweep
 from aioverseer.system.launch import SystemChild, SystemLauncher
+from aioverseer.system.launch import child as launched
 from aioverseer.system.wrappers import prefix_for
 from helpers import child, limit
 
@@ -503,7 +504,7 @@ def take_away(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
         real = os.pidfd_open
 
         def ours_only(pid: int, flags: int = 0) -> int:
-            if sys._getframe(1).f_globals["__name__"] in (launch.__name__, child_watch.__name__):
+            if sys._getframe(1).f_globals["__name__"] in (launched.__name__, child_watch.__name__):
                 raise OSError(errno.EPERM, "not in this container")
             return real(pid, flags)
 
