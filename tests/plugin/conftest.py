@@ -44,7 +44,9 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeini(
         "\n    ".join(
             [
-                "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\nfilterwarnings =",
+                # Hypothesis is half of the time that a run takes to begin, and no test in here uses it.
+                "[pytest]\naddopts = -p no:hypothesispytest\n"
+                "asyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\nfilterwarnings =",
                 "error",
                 "ignore::pytest.PytestConfigWarning",
                 *leaks,
