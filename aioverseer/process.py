@@ -126,10 +126,9 @@ class Process:
         Raises:
             SpecError: For an option that does not exist or a value that cannot be.
         """
-        try:
-            spec = _described(id, argv, **options)
-        except TypeError:  # what cannot be a key, such as a dict
-            spec = _describe(id, argv, **options)
+        # Of values that cannot change, and of which nothing is kept open.
+        plain = _TEXT.issuperset(map(type, argv)) and _PLAIN_VALUES.issuperset(map(type, options.values()))
+        spec = (_described if plain else _describe)(id, argv, **options)
         self._set_up(spec, clock=clock, launcher=launcher)
 
     @classmethod
@@ -931,6 +930,9 @@ def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpac
 
 _described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_describe)
 """The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
+
+_TEXT = frozenset({str})
+_PLAIN_VALUES = frozenset({str, int, float, bool, type(None)})
 
 _OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
 
