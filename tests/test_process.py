@@ -662,9 +662,9 @@ def test_nothing_is_kept_of_what_may_change() -> None:
     file = open(os.devnull)  # noqa: SIM115  # it is the last reference that closes it
     alive = weakref.ref(file)
     Process("cat", stdin=file)
+    gc.collect()
     with pytest.warns(ResourceWarning):
         del file
-        gc.collect()
     assert alive() is None
 
 
