@@ -46,7 +46,7 @@ class Host(aftermath.Host, Protocol):
 
 
 class _Seat:
-    """The place of one service in its group; see ``supervision.Seat``."""
+    """The place of one service in its group; see ``core/inputs.py``."""
 
     def __init__(self, grouping: Grouping, id: str, group: str) -> None:
         self._grouping = grouping

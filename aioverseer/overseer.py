@@ -31,6 +31,7 @@ from aioverseer.core.errors import (
     UnknownService,
 )
 from aioverseer.core.events import Kind, Note, StopReport
+from aioverseer.core.inputs import Admitted
 from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.machine import Report
 from aioverseer.core.restart import Restart
@@ -38,7 +39,6 @@ from aioverseer.core.run import StartAsked, StopAsked
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, Status, last_lines
-from aioverseer.core.supervision import Admitted
 from aioverseer.journal import EventStream, Journal
 from aioverseer.output import Logs, Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.service import Service

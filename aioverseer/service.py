@@ -24,14 +24,7 @@ from aioverseer.core.errors import (
     UnknownService,
 )
 from aioverseer.core.events import Kind, StopOutcome
-from aioverseer.core.lines import Line
-from aioverseer.core.machine import Arm, Disarm, Input, Report
-from aioverseer.core.restart import is_success
-from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
-from aioverseer.core.spec import Spec
-from aioverseer.core.state import State
-from aioverseer.core.status import Facts, Status, last_lines
-from aioverseer.core.supervision import (
+from aioverseer.core.inputs import (
     Admitted,
     AskTurn,
     AwaitReady,
@@ -39,15 +32,21 @@ from aioverseer.core.supervision import (
     EndRun,
     Failed,
     Queued,
-    Ready,
     RestartAsked,
     RunEnded,
     RunFailing,
     Seat,
     ServiceAction,
-    Supervision,
     TellWait,
 )
+from aioverseer.core.lines import Line
+from aioverseer.core.machine import Arm, Disarm, Input, Report
+from aioverseer.core.restart import is_success
+from aioverseer.core.run import Due, Ready, Spawned, SpawnFailed, StartAsked, StopAsked
+from aioverseer.core.spec import Spec
+from aioverseer.core.state import State
+from aioverseer.core.status import Facts, Status, last_lines
+from aioverseer.core.supervision import Supervision
 from aioverseer.output import Hub, Logs, Outlet, Overflow, Subscribers, Subscription
 from aioverseer.process import Hooks, Process
 from aioverseer.system.seam import Launcher
