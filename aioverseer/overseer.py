@@ -42,7 +42,6 @@ from aioverseer.core.status import Facts, Status, last_lines
 from aioverseer.journal import EventStream, Journal
 from aioverseer.output import Logs, Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer.service import Service
-from aioverseer.service import Turns as Breaker
 from aioverseer.system.clock import steady
 from aioverseer.system.descriptors import DescriptorLimit, fitting
 from aioverseer.system.host_signals import HostSignals
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from aioverseer.core.group import AutoShutdown, Group, GroupStatus, OnGiveUp, Strategy
     from aioverseer.core.why import Awaited, Why
     from aioverseer.grouping import Grouping
+    from aioverseer.host import Turns as Breaker
     from aioverseer.recorder import Recorder
     from aioverseer.system.members import MemberLauncher
 
@@ -1019,7 +1019,7 @@ class Overseer:
         for service in self._services.values():
             service.room()
 
-    # What follows is for the services of this overseer; see ``service.Host``.
+    # What follows is for the services of this overseer; see ``host.py``.
 
     def check(self, *, starting: bool = False) -> None:
         """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""

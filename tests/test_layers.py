@@ -24,7 +24,7 @@ LAYERS = [
     {"core"},
     {"system"},
     {"process", "ready", "output", "journal", "feeding"},
-    {"service"},
+    {"service", "runs", "waits", "explaining", "host"},
     {"overseer", "ordering", "grouping", "rounds", "aftermath", "stopping", "turns", "body", "recorder"},
     FACES,
 ]
