@@ -24,8 +24,11 @@ LAYERS = [
     {"core"},
     {"system"},
     {"process", "ready", "output", "journal", "feeding"},
-    {"service", "runs", "waits", "explaining", "host"},
-    {"overseer", "ordering", "grouping", "rounds", "aftermath", "stopping", "turns", "body", "recorder"},
+    {"host", "runs", "waits", "explaining"},
+    {"service"},
+    {"registry", "ordering", "grouping", "rounds", "aftermath", "turns"},
+    {"news", "recorder", "starting", "stopping", "signalling", "lifespan", "tasks", "body"},
+    {"overseer"},
     FACES,
 ]
 """From low to high: a module imports from its own layer and from those below."""

@@ -27,6 +27,7 @@ from aioverseer import (
     Stop,
     ready,
 )
+from aioverseer.signalling import Signalling
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import child, limit
 
@@ -306,7 +307,10 @@ async def test_a_stop_has_one_deadline_that_its_levels_share() -> None:
 @pytest.mark.parametrize("how", ["ends meanwhile", "waits for its restart", "is being restarted"])
 async def test_one_that_is_down_when_its_turn_to_stop_comes_was_not_started_again(how: str) -> None:
     """As in systemd: nothing that is to be stopped is restarted, and its stop is in the report."""
-    async with limit(), scripted(web=FakeChild().ignores(15), db=FakeChild().ignores(15)) as (overseer, clock, launcher):
+    async with (
+        limit(),
+        scripted(web=FakeChild().ignores(15), db=FakeChild().ignores(15)) as (overseer, clock, launcher),
+    ):
         overseer.add("db", "db", stop=Stop(15, 1), restart=Restart("always", backoff=Backoff(min=2, max=2)))
         overseer.add("web", "web", after=After("db", hard=False), stop=Stop(15, 60))
         await overseer.start_all()
@@ -501,7 +505,8 @@ async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signa
         await clock.settle()
         stopping = None if by_signal else asyncio.ensure_future(overseer.stop_all())
         if by_signal:
-            overseer._on_signal(signal.SIGTERM)
+            parts = overseer._registry, overseer._stopping
+            Signalling("overseer", *parts, clock=clock, on_signal=lambda _: None).hear(signal.SIGTERM)
         await clock.advance(4)
         await restarting
         assert (State.RUNNING, State.STOPPING) == (overseer["db"].state, overseer["proxy"].state)
