@@ -17,7 +17,6 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, overload
 
-from aioverseer.body import Bodies, Body
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.containment import AskedContainment, Containment, check_asked
 from aioverseer.core.errors import SpecError
@@ -29,7 +28,6 @@ from aioverseer.core.restart import Restart
 from aioverseer.core.spec import PathLike, Spec, SpecOptions
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, Status
-from aioverseer.journal import EventStream
 from aioverseer.output import Overflow, Subscription
 from aioverseer.service import Service
 from aioverseer.system.clock import steady
@@ -38,9 +36,11 @@ from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Launcher
 
 if TYPE_CHECKING:
+    from aioverseer.body import Body
     from aioverseer.core.group import AutoShutdown, Group, GroupStatus, OnGiveUp, Strategy
     from aioverseer.core.why import Awaited, Why
     from aioverseer.host import Turns as Breaker
+    from aioverseer.journal import EventStream
     from aioverseer.recorder import Recorder
     from aioverseer.signalling import Signalling
 
@@ -126,7 +126,8 @@ class Overseer:
         own_launcher = None if launcher is not None else SystemLauncher(containment=containment)
         self.launcher: Launcher = launcher or cast("SystemLauncher", own_launcher)
         self.received_signal: signals.Signals | None = None
-        from aioverseer.lifespan import Lifespan  # noqa: PLC0415  # who has no overseer yet imports it for nothing
+        from aioverseer.body import Bodies  # noqa: PLC0415  # who has no overseer yet imports it for nothing
+        from aioverseer.lifespan import Lifespan  # noqa: PLC0415  # as above
         from aioverseer.news import News  # noqa: PLC0415  # as above
         from aioverseer.registry import Registry  # noqa: PLC0415  # as above
         from aioverseer.starting import Starting  # noqa: PLC0415  # as above
