@@ -1,7 +1,7 @@
 """The order of the services of one overseer, at work: who is held until others are ready, and who follows them.
 
-What may start is decided in ``core/order.py``; in here it is asked at each transition, and done. Registry and task
-group live in ``overseer.py``.
+What may start is decided in ``core/order.py``; in here it is asked at each transition, and done. The registry lives
+in ``registry.py``.
 """
 
 from __future__ import annotations

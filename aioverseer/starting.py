@@ -1,6 +1,6 @@
 """The start of all services, and their supervision until all have ended; what a cancelled call began is taken back.
 
-Who has to wait for whom lives in ``ordering.py``, how one service starts in ``service.py``.
+Who has to wait for whom lives in ``ordering.py``, how one service starts is decided by its own table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The stop of all services, level by level, under one time; and who holds whom up meanwhile.
 
-Which levels there are is decided in ``core/order.py``. How one service is stopped lives in ``service.py``.
+Which levels there are is decided in ``core/order.py``. How one service is stopped is decided by its own table.
 """
 
 from __future__ import annotations
