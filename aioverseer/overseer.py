@@ -2,8 +2,8 @@
 
 The public face, and what services ask of their host; each part of it has a file of its own, to which all is handed on.
 The registry lives in ``registry.py``, entering and leaving in ``lifespan.py`` and ``body.py``, the start and the stop
-of all in ``starting.py`` and ``stopping.py``, signals in ``signalling.py``, events and lines in ``news.py``; one service
-is ``service.py``. No state but that of the options lives here.
+of all in ``starting.py`` and ``stopping.py``, signals in ``signalling.py``, events and lines in ``news.py``; one
+service is ``service.py``. No state but that of the options lives here.
 """
 
 from __future__ import annotations
