@@ -22,7 +22,8 @@ async def feed(id: str, stdin: Stdin, sink: Sink, encode: Callable[[str | bytes]
 
     The next item of an iterator is asked for when the program has room for it. A program that does not read to the end
     is no error of the host. When an iterator raises, that is logged and the program reads the end of its input: it
-    is not the fault of the service. When this is cancelled, the iterator is closed and the sink ended.
+    is not the fault of the service. When this is cancelled, nobody reads any more: the iterator is closed and the sink
+    let go of, and no end is written, for which a terminal that is full would have to be waited for.
 
     Args:
         id: The service's id, for the log.
@@ -31,16 +32,17 @@ async def feed(id: str, stdin: Stdin, sink: Sink, encode: Callable[[str | bytes]
         encode: Makes bytes of text.
     """
     try:
-        if isinstance(stdin, str | bytes):
-            await sink.write(encode(stdin))
-        else:
-            await _feed_items(stdin, sink, encode)
-    except BrokenPipeError:
-        pass
-    except Exception:  # noqa: BLE001  # the user's own function: told in the log, as nobody awaits it
-        _log.exception("%s: what feeds its standard input has failed", id)
-    finally:
+        try:
+            if isinstance(stdin, str | bytes):
+                await sink.write(encode(stdin))
+            else:
+                await _feed_items(stdin, sink, encode)
+        except BrokenPipeError:
+            pass
+        except Exception:  # noqa: BLE001  # the user's own function: told in the log, as nobody awaits it
+            _log.exception("%s: what feeds its standard input has failed", id)
         await sink.write_eof()
+    finally:
         sink.close()
 
 

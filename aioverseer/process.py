@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import datetime
 import errno
+import functools
 import logging
 import shlex
 import signal as signals
@@ -68,6 +69,9 @@ __all__ = ["Hooks", "Process"]
 
 _log = logging.getLogger("aioverseer")
 
+_PLAIN = SystemLauncher()
+"""What starts lone Processes that ask for no level of containment: it knows nothing of them."""
+
 _MARGIN = 2.0
 """Seconds on top of a ladder before a clean-up stops waiting for it: for the last output and a busy host."""
 
@@ -122,11 +126,10 @@ class Process:
         Raises:
             SpecError: For an option that does not exist or a value that cannot be.
         """
-        options.setdefault("buffered", options.get("output", "read") == "read")
-        if not _OF_SERVICES.isdisjoint(options):
-            _refuse_what_is_for_services(options)
-        name = id if id is not None else _name_of(argv)
-        self._set_up(Spec.of(name, argv, **options), clock=clock, launcher=launcher)
+        # Of values that cannot change, and of which nothing is kept open.
+        plain = _TEXT.issuperset(map(type, argv)) and _PLAIN_VALUES.issuperset(map(type, options.values()))
+        spec = (_described if plain else _describe)(id, argv, **options)
+        self._set_up(spec, clock=clock, launcher=launcher)
 
     @classmethod
     def from_spec(
@@ -154,9 +157,9 @@ class Process:
     ) -> None:
         self.spec = spec
         self._clock = steady(clock)
-        self._launcher = launcher or SystemLauncher()
         # A level of its own may have a guardian, which nobody else lets go.
         self._lets_go = launcher is None and spec.containment is not None
+        self._launcher = launcher or (SystemLauncher() if self._lets_go else _PLAIN)
         self._hooks = hooks
         # Few programs have probes, and most hosts need not import what asks them.
         self._care = self._make_care() if spec.ready is not None or spec.alive is not None else None
@@ -382,7 +385,7 @@ class Process:
         if began:
             self.post(StartAsked())
         try:
-            await self._watch(lambda process: process.state.is_final or process.is_stuck)
+            await self._watch(_is_over)
         except asyncio.CancelledError:
             if began:
                 await self._undo(StopAsked(why="the wait for it was cancelled"))
@@ -428,7 +431,7 @@ class Process:
         """
         self.post(StopAsked(kill=kill))
         if self.state is not State.INITIAL:
-            await self._watch(lambda process: process.state.is_final or process.is_stuck)
+            await self._watch(_is_over)
         if self.is_stuck:
             raise self._stop_failed()
         return self.status()
@@ -683,9 +686,11 @@ class Process:
             self._feeder.cancel()
             cancelled = await settle(self._feeder, within=_MARGIN) or cancelled
         if self.spec.leftovers == "kill":
-            child.sweep()
             last = self._hooks is None or (self.state is State.STOPPING and not self.is_unwell)
-            if last and child.may_have_left():
+            alone = last and child.left_nothing()
+            if not alone:
+                child.sweep()
+            if last and not alone and child.may_have_left():
                 # Nothing follows, so it is worth a look at every process of the machine. A Service that is to be
                 # restarted by its policy must not do that for each run.
                 left, struck = await settle_work(child.sweep_all, within=_MARGIN)
@@ -695,10 +700,11 @@ class Process:
             self._tell_left(child.left(), "goes on")
         if self._lets_go:
             cancelled = (await settle_work(self._launcher.close, within=_MARGIN))[1] or cancelled
-        try:
-            await self._drain(patient=cancelled is None)
-        except asyncio.CancelledError as error:
-            cancelled = error
+        if self._pumps:
+            try:
+                await self._drain(patient=cancelled is None)
+            except asyncio.CancelledError as error:
+                cancelled = error
         if self._care is not None:
             # What it said before its end counts, as its lines do.
             self._care.drain()
@@ -886,16 +892,16 @@ class Process:
             status=self.status(),
         )
 
-    async def _watch(self, wanted: Callable[[Process], bool]) -> None:
+    def _watch(self, wanted: Callable[[Process], bool]) -> asyncio.Future[Process]:
         self._check_loop()
-        await self._watchers.watch(self, wanted)
+        return self._watchers.watch(self, wanted)
 
     async def _undo(self, stop: StopAsked, *, raise_cancelled: bool = False) -> None:
         """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
         self.post(stop)
         if self.state is State.INITIAL:
             return
-        ended = self._watchers.watch(self, lambda process: process.state.is_final or process.is_stuck)
+        ended = self._watchers.watch(self, _is_over)
         within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
         cancelled = await settle(ended, within=within, clock=self._clock)
         ended.cancel()
@@ -914,6 +920,19 @@ async def _kill(child: Child) -> Exit:
     waiting.cancel()
     return Exit()
 
+
+def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpack[SpecOptions]) -> Spec:
+    options.setdefault("buffered", options.get("output", "read") == "read")
+    if not _OF_SERVICES.isdisjoint(options):
+        _refuse_what_is_for_services(options)
+    return Spec.of(id if id is not None else _name_of(argv), argv, **options)
+
+
+_described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_describe)
+"""The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
+
+_TEXT = frozenset({str})
+_PLAIN_VALUES = frozenset({str, int, float, bool, type(None)})
 
 _OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
 
@@ -939,6 +958,10 @@ def _name_of(argv: tuple[str | PathLike, ...]) -> str:
     text = first if isinstance(first, str) or not isinstance(first, PathLike) else first.__fspath__()
     name = text.rsplit("/", 1)[-1].strip() if isinstance(text, str) else ""
     return name.replace("\0", "") or "process"
+
+
+def _is_over(process: Process) -> bool:
+    return process.state.is_final or process.is_stuck
 
 
 def _is_past_waiting(process: Process) -> bool:

@@ -45,8 +45,19 @@ def child_fixture() -> Any:
 
 
 def pytest_configure() -> None:
-    """No idle event loop in the main thread: some versions of pytest-asyncio make one beside the tests'."""
+    """No idle event loop in the main thread: some versions of pytest-asyncio make one beside the tests'.
+
+    And Ctrl-C as anywhere: a shell has its background jobs ignore it, which the programs of tests would inherit.
+    """
     asyncio.set_event_loop(None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What is there for good, a hundred thousand objects, is not looked through at each collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 # --- tasks: inside the loop
@@ -97,10 +108,15 @@ class _Held:
     threads: set[threading.Thread] = field(default_factory=set)
     descriptors: set[tuple[int, str]] = field(default_factory=set)
     processes: set[_Proc] = field(default_factory=set)
+    newest: bytes = b""
+    """The number of the process or thread that was made last on this machine."""
 
     @classmethod
-    def now(cls, mark: str) -> _Held:
-        return cls(set(threading.enumerate()), _descriptors(), _processes(mark))
+    def now(cls, mark: str, since: _Held | None = None) -> _Held:
+        """Look; at the processes only when one was made since an earlier look: most tests make none."""
+        newest = _newest()
+        found = since.processes if since is not None and since.newest == newest else _processes(mark)
+        return cls(set(threading.enumerate()), _descriptors(), set(found), newest)
 
     def add(self, other: _Held) -> None:
         self.threads |= other.threads
@@ -120,10 +136,23 @@ def _descriptors() -> set[tuple[int, str]]:
 def _read(path: str) -> bytes:
     """The content, empty when the process is gone or not ours to read."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        file = os.open(path, os.O_RDONLY)  # a file object would take twice the time, and there are thousands of tests
     except OSError:
         return b""
+    parts: list[bytes] = []
+    try:
+        while part := os.read(file, 1 << 16):
+            parts.append(part)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
+    return b"".join(parts)
+
+
+def _newest() -> bytes:
+    """Read before one looks for processes, so that the next look sees who was made meanwhile."""
+    return _read("/proc/loadavg").rpartition(b" ")[2] if LINUX else b""
 
 
 def _processes(mark: str) -> set[_Proc]:
@@ -183,11 +212,15 @@ def _end(process: _Proc) -> None:
             os.waitpid(process.pid, os.WNOHANG)
 
 
+_last = _Held()
+"""The processes of the last look."""
+
+
 def _leaks(before: _Held, mark: str) -> list[str]:
     """One line for each thing that was not there before."""
     for thread in set(threading.enumerate()) - before.threads:
         thread.join(GRACE)
-    now = _Held.now(mark)
+    now = _Held.now(mark, before)
     dying = [process for process in now.processes - before.processes if _dying(process)]
     for process in dying:
         _wait_for_end(process)
@@ -202,6 +235,7 @@ def _leaks(before: _Held, mark: str) -> list[str]:
     for process in now.processes - before.processes:
         lines.append(str(process))
         _end(process)
+    _last.newest, _last.processes = now.newest, now.processes
     return sorted(lines)
 
 
@@ -215,7 +249,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     mark = f"{os.getpid()}-{next(_numbers)}"
     item.stash[_mark] = mark = f"{_outer_mark}/{mark}" if _outer_mark else mark
     os.environ[MARK] = mark
-    item.stash[_before] = _Held.now(mark)
+    item.stash[_before] = _Held.now(mark, _last)
     return (yield)
 
 
@@ -225,11 +259,11 @@ def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Gen
     item = request.node if isinstance(request.node, pytest.Item) else request._pyfuncitem
     if fixturedef.scope == "function" or _before not in item.stash:
         return (yield)
-    before = _Held.now(item.stash[_mark])
+    before = _Held.now(item.stash[_mark], item.stash[_before])
     try:
         return (yield)
     finally:
-        now = _Held.now(item.stash[_mark])
+        now = _Held.now(item.stash[_mark], before)
         item.stash[_before].add(
             _Held(
                 now.threads - before.threads,

@@ -53,6 +53,11 @@ PROGRAMS: dict[str, tuple[FakeChild, tuple[str, ...]]] = {
 """What each is when it is scripted, and when it is real."""
 
 
+NEVER = Restart("never")
+TWICE = Restart("on-failure", max_restarts=2, within=None, backoff=Backoff(0.01, 0.01))
+SCRIPTED_STOP, REAL_STOP = Stop(timeout=5.0), Stop(timeout=0.02)
+"""Made once: a scenario is played some thousand times."""
+
 Scenario = Callable[["Rig"], Coroutine[Any, Any, object]]
 
 
@@ -95,7 +100,7 @@ class Rig:
     @property
     def stop(self) -> Stop:
         """The ladder of everything."""
-        return Stop(timeout=0.02 if self.real else 5.0)
+        return REAL_STOP if self.real else SCRIPTED_STOP
 
     def another(self) -> Overseer:
         """Return an Overseer; its events are looked at in the end."""
@@ -113,7 +118,7 @@ class Rig:
     def add(self, name: str, overseer: Overseer | None = None, **options: Any) -> Service:
         """Register a program."""
         options.setdefault("stop", self.stop)
-        options.setdefault("restart", Restart("never"))
+        options.setdefault("restart", NEVER)
         return (self.overseer if overseer is None else overseer).add(name, *PROGRAMS[name][1], **options)
 
 
@@ -161,9 +166,8 @@ async def struck(rig: Rig, scenario: Scenario, strike: Callable[..., None], at: 
     loop = rig.loop
     before, open_before = asyncio.all_tasks(), descriptors()
     rig.driver = asyncio.current_task()
-    again = Restart("on-failure", max_restarts=2, within=None, backoff=Backoff(0.01, 0.01))
     for name in PROGRAMS:
-        rig.add(name, restart=again if name in {"fails", "missing"} else Restart("never"))
+        rig.add(name, restart=TWICE if name in {"fails", "missing"} else NEVER)
     await rig.overseer.__aenter__()
     victim = asyncio.ensure_future(rig.within(scenario))
     hit = False

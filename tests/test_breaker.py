@@ -222,7 +222,7 @@ def test_whatever_happens_the_rate_is_kept_and_nobody_is_lost(
 async def test_ten_real_programs_in_a_crash_loop() -> None:
     """Together they are restarted no faster than is said, and each as often as the others."""
     ids = [f"s{number}" for number in range(10)]
-    rate, most = 50.0, 150
+    rate, most = 100.0, 200
     async with limit(25), Overseer(restart_rate=rate) as overseer:
         events = overseer.events()
         for id in ids:

@@ -189,6 +189,7 @@ def run(snippet: Snippet, folder: Path) -> None:
         env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTEST_ADDOPTS": "-p no:hypothesispytest",  # half of the time to begin, and no page uses it
             "PYTHONDEVMODE": "1",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",

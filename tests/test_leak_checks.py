@@ -19,6 +19,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 INI = """
 [pytest]
+addopts = -p no:hypothesispytest
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
 filterwarnings =

@@ -774,6 +774,7 @@ async def test_leaving_is_bounded_although_nothing_comes_to_an_end(monkeypatch: 
     """When the ladder itself is stuck (a clock that stands still), leaving gives up in time and leaves no task."""
     monkeypatch.setattr("aioverseer.lifespan._MARGIN", 0.1)
     monkeypatch.setattr("aioverseer.process.FINAL_TIMEOUT", 0.05)
+    monkeypatch.setattr("aioverseer.core.ladder.LEAST_FINAL_TIMEOUT", 0.05)
     overseer, _, _ = scripted(FakeChild().ignores(signal.SIGTERM))
     async with limit(), overseer:
         service = overseer.add("svc", "x", stop=Stop(steps=[(signal.SIGTERM, 0.05), (signal.SIGKILL, 0.05)]))

@@ -154,8 +154,9 @@ def test_a_suite_with_days_of_simulated_time_takes_less_than_a_second(tmp_path: 
 
 def _seconds_of_the_policies(folder: Path) -> float:
     report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}"]
-    options = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function", "-o", "addopts="]
+    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
+    options = [f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "xdist")]
+    options += ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function", "-o", "addopts="]
     done = subprocess.run(
         [*command, *options, "--rootdir", str(folder), str(EXAMPLES / "test_policies.py")],
         cwd=folder,

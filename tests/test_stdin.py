@@ -82,10 +82,11 @@ async def test_an_iterator_is_asked_no_further_than_the_program_reads() -> None:
 
 @pytest.mark.parametrize("pty", [False, True])
 async def test_a_program_that_does_not_read_what_is_known_beforehand_is_no_error(
-    pty: bool, caplog: pytest.LogCaptureFixture
+    pty: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends, or closes its input and goes on: nothing is logged, and nobody waits."""
-    text = "a line\n" * 100_000
+    monkeypatch.setattr("aioverseer.process._MARGIN", 1000)
+    text = "a line\n" * 20_000  # more than a pipe or a terminal holds
     async with limit(10, "the ends"):
         for script in ("exec true", "exec 0<&-; echo on", "head -n 1"):
             assert (await Process("sh", "-c", script, stdin=text, pty=pty)).ok

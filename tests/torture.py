@@ -35,7 +35,9 @@ def stay():
         signal.pause()
 hear, tell = os.pipe()
 for number in range(9):
-    if os.fork():
+    if pid := os.fork():
+        if number % 3 == 2:
+            os.waitpid(pid, 0)  # it only had the daemon to start
         continue
     if number % 3 == 1:
         os.setsid()

@@ -32,7 +32,7 @@ __all__ = [
     "pending",
 ]
 
-_SHORTEST = 0.005
+_SHORTEST = 0.0025
 _LONGEST = 1.0
 _SHARE = 50
 
@@ -234,8 +234,8 @@ def pending(probe: Probe, done: AbstractSet[Probe]) -> frozenset[Probe]:
 def pause_before_next(*, waited: float, took: float) -> float:
     """Return the seconds from one attempt to the next.
 
-    A fiftieth of the time that has been waited already, from 5 ms to 1 s: so a probe that has to ask again and again
-    adds 5 ms or two per cent to a start, and a program that takes minutes is not asked a thousand times. At least as
+    A fiftieth of the time that has been waited already, from 2.5 ms to 1 s: so a probe that has to ask again and again
+    adds 2.5 ms or two per cent to a start, and a program that takes minutes is not asked a thousand times. At least as
     long as the attempt itself took, so that a costly one, such as a command, is no load.
 
     Args:

@@ -87,12 +87,13 @@ class Exit:
     signal: int | None = None
     cause: str | None = None
 
-    @classmethod
-    def from_returncode(cls, returncode: int) -> Exit:
+    @staticmethod
+    @functools.cache  # there are three hundred at most, and one never changes
+    def from_returncode(returncode: int) -> Exit:
         """Read the convention of ``subprocess``: negative is the signal that ended it."""
         if returncode < 0:
-            return cls(signal=as_signal(-returncode))
-        return cls(code=returncode)
+            return Exit(signal=as_signal(-returncode))
+        return Exit(code=returncode)
 
     def __str__(self) -> str:
         """Return the fact as the end of a sentence, for example ``exited with code 1``."""

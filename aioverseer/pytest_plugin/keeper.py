@@ -89,8 +89,10 @@ class _Keeper:
         self._tell({"report": self._report(), **news})
 
     def hang_up(self) -> None:
-        """Let go of all."""
+        """Let go of all, with the end of this process: who has left last may look for what is left of it."""
         for writer in (*self._writers, *self._leaving):
+            with contextlib.suppress(OSError):  # closed already
+                os.dup(writer.get_extra_info("socket").fileno())
             writer.close()
 
     def _report(self) -> str:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 # The method by which each event loop of asyncio makes such a transport: its own seam, for the loops of other systems.
 _MAKE = "_make_subprocess_transport"
-_DEFAULT_WATCHERS = ("NoneType", "ThreadedChildWatcher", "PidfdChildWatcher")
+_DEFAULT_WATCHERS = ("ThreadedChildWatcher", "PidfdChildWatcher")
 
 
 class ChildWatch:
@@ -191,8 +191,8 @@ def _can_make(loop: asyncio.AbstractEventLoop) -> bool:
         return False
     if sys.version_info >= (3, 14):
         return True
-    policy = asyncio.get_event_loop_policy()  # type: ignore[deprecated]  # not on these versions
-    return type(getattr(policy, "_watcher", None)).__name__ in _DEFAULT_WATCHERS
+    watcher: object = getattr(asyncio.get_event_loop_policy(), "_watcher", None)  # type: ignore[deprecated]  # not on these versions
+    return watcher is None or type(watcher).__name__ in _DEFAULT_WATCHERS
 
 
 _asyncios = getattr(asyncio.SelectorEventLoop, _MAKE, None)

@@ -230,6 +230,10 @@ class MemberChild:
     def sweep(self) -> None:
         """Do nothing: it leads no group."""
 
+    def left_nothing(self) -> bool:
+        """See ``seam.Child``."""
+        return False
+
     def may_have_left(self) -> bool:
         """Return False: it leads no group."""
         return False

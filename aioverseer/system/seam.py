@@ -1,6 +1,6 @@
 """The seam to the operating system: small protocols that the real launcher and the scripted one both keep.
 
-Protocols only. ``launch.py`` and ``pipes.py`` keep them with real children, ``aioverseer.testing`` with scripted
+Protocols only. ``launch`` and ``pipes.py`` keep them with real children, ``aioverseer.testing`` with scripted
 ones; everything above speaks to these names alone.
 """
 
@@ -122,6 +122,10 @@ class Child(Protocol):
 
     def sweep(self) -> None:
         """Kill what the ended leader left in its group. Never raises for what is gone."""
+        ...
+
+    def left_nothing(self) -> bool:
+        """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; True is certain, and costs a look."""
         ...
 
     def may_have_left(self) -> bool:

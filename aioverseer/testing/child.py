@@ -189,6 +189,10 @@ class RunningChild:
         self.swept = True
         self._end_group()
 
+    def left_nothing(self) -> bool:
+        """See ``seam.Child``."""
+        return False
+
     def may_have_left(self) -> bool:
         """Return whether there is anything; see ``seam.Child``."""
         return bool(self._family.strays)

@@ -358,9 +358,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_the_example_crashes_recovers_and_ends_well(command: Start) -> None:
-    """By itself, in some seven seconds."""
-    running = command("up", "Procfile", cwd=EXAMPLES, env={"PORT": str(free_port())})
+def test_the_example_crashes_recovers_and_ends_well(command: Start, tmp_path: Path) -> None:
+    """By itself, with shorter waits than a reader of it has; the client still outlasts the worker by seconds."""
+    for name, seconds in {"Procfile": 1, "server.py": 1, "worker.py": 0.1, "client.py": 0.5}.items():
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text.replace("time.sleep(1)", f"time.sleep({seconds})"), encoding="utf-8")
+    running = command("up", "Procfile", cwd=tmp_path, env={"PORT": str(free_port())})
     code, out, _ = running.finish()
     assert code == 0, out
     for told in (

@@ -17,7 +17,7 @@ import pytest
 
 from aioverseer import Overseer, State
 from aioverseer.system.containment import guardian as module
-from aioverseer.system.containment import watchman
+from aioverseer.system.containment import vigil
 from aioverseer.system.containment.guardian import Guardian, guardian
 from aioverseer.system.containment.table import ENTRY, Table, boot_time
 from helpers import child, limit
@@ -210,12 +210,12 @@ def test_number_that_was_given_to_somebody_else_is_not_killed() -> None:
             now = boot_time()
             tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
             table.add(stranger.pid, now - 10 * tick)
-            ((pid, before, after),) = watchman._entries(table.descriptor)
+            ((pid, before, after),) = vigil.entries(table.descriptor)
             assert stranger.pid == pid
-            assert watchman._is_child(pid, before, after)
-            assert not watchman._is_child(pid, before - 100 * tick, after - 100 * tick)
-            assert not watchman._is_child(pid, before + 100 * tick, after + 100 * tick)
-            assert not watchman._is_child(os.getpid(), before, after)
+            assert vigil.is_child(pid, before, after)
+            assert not vigil.is_child(pid, before - 100 * tick, after - 100 * tick)
+            assert not vigil.is_child(pid, before + 100 * tick, after + 100 * tick)
+            assert not vigil.is_child(os.getpid(), before, after)
         finally:
             table.close()
             stranger.kill()
@@ -227,9 +227,9 @@ def test_table_gives_the_places_of_the_ended_to_others() -> None:
     try:
         places = [table.add(pid, 5) for pid in (11, 12, 13)]
         table.remove(places[1])
-        assert [11, 13] == [pid for pid, _, _ in watchman._entries(table.descriptor)]
+        assert [11, 13] == [pid for pid, _, _ in vigil.entries(table.descriptor)]
         assert places[1] == table.add(14, 6)
-        assert [11, 14, 13] == [pid for pid, _, _ in watchman._entries(table.descriptor)]
+        assert [11, 14, 13] == [pid for pid, _, _ in vigil.entries(table.descriptor)]
         assert struct.calcsize("=qqq") == ENTRY.size
     finally:
         table.close()

@@ -107,6 +107,52 @@ def test_only_those_are_looked_at_that_were_made_since(world: World) -> None:
     assert {1002, 1003} == set(world.seen)
 
 
+def test_each_number_is_looked_at_once_by_a_crowd_that_goes_on(world: World) -> None:
+    """It is certain of each that it has left nothing, also while others are started; in the end nobody is a suspect."""
+    runs = Runs()
+    living = [world.spawn(runs) for _ in range(8)]
+    for _ in range(100):
+        world.now += 0.001
+        runs.end(*living.pop(0), kept=False)
+        assert runs.left_nothing()
+        living.append(world.spawn(runs))
+    assert [] == world.seen
+
+
+@pytest.mark.parametrize("meanwhile", ["nobody", "somebody", "before", "long ago", "one of ours"])
+def test_a_run_has_certainly_left_nothing_where_nobody_was_made_since(world: World, meanwhile: str) -> None:
+    """Who that is, is not asked: its group is to be signalled then, and it may be in there."""
+    runs = Runs()
+    if meanwhile == "before":
+        world.last += 1
+    run, pid = world.spawn(runs)
+    if meanwhile == "somebody":
+        world.last += 1
+        world.environments[world.last] = b"HOME=/\0"
+    elif meanwhile == "long ago":
+        world.now += 1
+    elif meanwhile == "one of ours":
+        world.spawn(runs)
+    assert not runs.left_nothing()  # it lives
+    runs.end(run, pid, kept=False)
+    assert runs.left_nothing() == (meanwhile not in ("somebody", "long ago"))
+    assert not runs.left_nothing()  # that was told; what follows is another question
+
+
+def test_numbers_that_were_looked_at_are_looked_at_again_after_a_while(world: World) -> None:
+    """They may have come round, and be those of somebody else."""
+    runs = Runs()
+    first, second = world.spawn(runs), world.spawn(runs)
+    runs.end(*first, kept=False)
+    assert runs.left_nothing()
+    world.now += 10
+    world.last = 1000
+    third = world.spawn(runs)
+    world.last += 1  # the number of the second one, which has ended
+    runs.end(*third, kept=False)
+    assert (second[1], False) == (world.last, runs.left_nothing())
+
+
 def test_threads_of_the_kernel_are_not_looked_at(world: World) -> None:
     """They are most of what there is, and are in no session."""
     runs = Runs()
@@ -177,7 +223,7 @@ def test_what_is_remembered_of_runs_is_bounded(world: World) -> None:
     for _ in range(10_000):
         world.now += 0.01
         runs.end(*world.spawn(runs), kept=False)
-    assert (len(runs._spawned) <= 30, len(runs._sessions)) == (True, 256)
+    assert (len(runs._spawned) <= 70, len(runs._sessions)) == (True, 256)
 
 
 def test_what_is_left_behind_is_found_in_the_middle_of_an_exec(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,25 @@ if os.fork() == 0:
 os.read(hear, 1)
 """
 """Leaves a daemon that has left session and group, and has an empty environment."""
+
+
+STRUCK = """
+import importlib.util, os, signal
+spec = importlib.util.spec_from_file_location("shim", {program!r})
+shim = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shim)
+fork = os.fork
+def struck():
+    if {when!r} == "before":
+        os.killpg(0, signal.SIGTERM)
+    pid = fork()
+    if pid and {when!r} == "behind":
+        os.killpg(0, signal.SIGTERM)
+    return pid
+os.fork = struck
+shim.main()
+"""
+"""A shim whose group gets a signal at its forks."""
 
 
 async def told(lines: Subscription) -> str:
@@ -221,6 +241,19 @@ async def test_many_at_once_leave_no_descriptor(asked: AskedContainment) -> None
         await overseer.start_all()
         await asyncio.gather(*(overseer.stop(f"s{number}") for number in range(3)))
         assert [State.RUNNING] * 3 == [overseer.status(f"s{number}").state for number in range(3, 6)]
+
+
+@pytest.mark.parametrize("when", ["before", "behind"])
+async def test_signal_that_comes_before_there_is_a_command_is_not_lost(
+    asked: AskedContainment, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent to the group just before each fork of the shim, and just behind it, as a stop at once may be."""
+    (tmp_path / "struck.py").write_text(STRUCK.format(when=when, program=str(shims._PROGRAM)))
+    monkeypatch.setattr(shims, "_PROGRAM", tmp_path / "struck.py")
+    async with limit(), Overseer(containment=asked) as overseer:
+        overseer.add("web", "sleep", "60", restart=Restart("never"))
+        status = await overseer.supervise("web")
+    assert signal.SIGTERM == status.signal
 
 
 def test_interpreter_that_may_not_be_run_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:

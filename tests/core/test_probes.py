@@ -66,7 +66,7 @@ def test_equal_probes_are_one() -> None:
 
 @pytest.mark.parametrize(
     ("waited", "took", "seconds"),
-    [(0, 0, 0.005), (0.25, 0, 0.005), (1, 0, 0.02), (10, 0.001, 0.2), (3600, 0, 1), (0, 0.04, 0.04), (0, 5, 1)],
+    [(0, 0, 0.0025), (0.125, 0, 0.0025), (1, 0, 0.02), (10, 0.001, 0.2), (3600, 0, 1), (0, 0.04, 0.04), (0, 5, 1)],
 )
 def test_the_pause_grows_with_the_time_that_has_been_waited(waited: float, took: float, seconds: float) -> None:
     """Two per cent of it, from 5 ms to 1 s, and never less than an attempt takes."""

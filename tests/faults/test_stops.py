@@ -192,8 +192,11 @@ async def test_signal_that_is_refused_is_told(monkeypatch: pytest.MonkeyPatch) -
         assert State.INTERRUPT is (await service.stop()).state
 
 
-async def test_uninterruptible_program_is_named(caplog: pytest.LogCaptureFixture) -> None:
+async def test_uninterruptible_program_is_named(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reported by the stop of all, by the log and by leaving; another service is not held up."""
+    monkeypatch.setattr("aioverseer.process.FINAL_TIMEOUT", 0.05)  # for a run that is given up, on the loop's clock
     clock = ManualClock()
     scripts = {"dead": [FakeChild().ignores(signal.SIGTERM, signal.SIGKILL)]}
     launcher = ScriptedLauncher(clock, FakeChild(), by_id=scripts)
@@ -258,7 +261,7 @@ async def test_loop_that_was_blocked_for_long_hurts_nobody() -> None:
         await lines.get()
         stopping = asyncio.ensure_future(ignores.stop())
         await asyncio.sleep(0)
-        time.sleep(1)  # nobody waits: this is the host that is blocked
+        time.sleep(0.5)  # nobody waits: this is the host that is blocked
         assert State.INTERRUPT is (await stopping).state
         assert (State.FINISHED, State.RUNNING) == ((await ends).state, lasts.state)
         assert ignores.process is not None

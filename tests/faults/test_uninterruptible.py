@@ -69,8 +69,11 @@ async def told(lines: Subscription) -> str:
 
 
 @pytest.mark.parametrize("containment", ["basic", "guarded"])
-async def test_service_that_cannot_die_is_named_by_its_state(freezer: Freezer, containment: AskedContainment) -> None:
+async def test_service_that_cannot_die_is_named_by_its_state(
+    freezer: Freezer, containment: AskedContainment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Within its ladder's time, with its number; it ends when it can."""
+    monkeypatch.setattr("aioverseer.core.ladder.FINAL_TIMEOUT", 0.1)
     async with limit(20), Overseer(containment=containment) as overseer:
         service = overseer.add("stuck", *child("print('up'); rest()"), stop=Stop(timeout=0.1), restart=Restart("never"))
         lines = service.lines()

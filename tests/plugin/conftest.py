@@ -41,14 +41,12 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
         if version("pytest-asyncio").startswith("0.")
         else ()
     )
-    pytester.makeini(
-        "\n    ".join(
-            [
-                "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\nfilterwarnings =",
-                "error",
-                "ignore::pytest.PytestConfigWarning",
-                *leaks,
-            ]
-        )
-    )
+    head = """
+    [pytest]
+    addopts = -p no:hypothesispytest
+    asyncio_mode = strict
+    asyncio_default_fixture_loop_scope = function
+    filterwarnings ="""
+    # Hypothesis would be half of the time that a run takes to begin, and no test in here uses it.
+    pytester.makeini("\n        ".join([head, "error", "ignore::pytest.PytestConfigWarning", *leaks]))
     return pytester

@@ -1,7 +1,8 @@
 """The plugin's tests again, with the versions of pytest-asyncio that people have.
 
-The oldest one is tried in each run, where it can be installed, with the tests of the fixtures, which are what depends
-on it; the newest is that of the environment that this runs in. All of them in full take some minutes.
+The oldest one is tried in each run on the oldest Python, where it can be installed, with the tests of the fixtures,
+which are what depends on it; the newest is that of the environment that this runs in. All of them in full take some
+minutes.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def check(python: Path, *tests: str) -> None:
     assert "skipped" not in ran.stdout
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="the oldest pytest-asyncio is tried on the oldest Python")
 @pytest.mark.timeout(300)
 def test_fixtures_with_the_oldest_pytest_asyncio(tmp_path: Path) -> None:
     """In an environment of its own, made anew."""

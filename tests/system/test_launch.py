@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from aioverseer import Process, SpawnError, Spec, State
-from aioverseer.system import child_watch, commons, launch
+from aioverseer.system import child_watch, commons
 from aioverseer.system.containment import sweep
 from aioverseer.system.launch import SystemChild, SystemLauncher
+from aioverseer.system.launch import child as launched
 from aioverseer.system.wrappers import prefix_for
 from helpers import child, limit
 
@@ -416,8 +417,9 @@ async def test_a_child_has_its_three_descriptors_and_no_other(options: dict[str,
         await killed(other)
 
 
-async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_at_once_are_one_in_a_turn_of_the_loop_where_each_fills_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever starts them: one launcher, many, or Processes of their own."""
+    monkeypatch.setattr(commons, "_SLICE", 0)
     turn = 0
     at: list[int] = []
     spawn = asyncio.create_subprocess_exec
@@ -502,7 +504,7 @@ def take_away(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
         real = os.pidfd_open
 
         def ours_only(pid: int, flags: int = 0) -> int:
-            if sys._getframe(1).f_globals["__name__"] in (launch.__name__, child_watch.__name__):
+            if sys._getframe(1).f_globals["__name__"] in (launched.__name__, child_watch.__name__):
                 raise OSError(errno.EPERM, "not in this container")
             return real(pid, flags)
 

@@ -180,17 +180,17 @@ def test_auditors_hear_of_it() -> None:
 
 
 def test_the_environment_of_the_host_is_seen_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was encoded for the child before is not given to the next one."""
-    inherited(b"MARK", b"1")
+    """What was encoded for the child before is not given to the next one; what is added stands behind its end."""
+    inherited(b"MARK", b"1", longest=4)
     monkeypatch.setenv("AN_OLD_ONE", "1")
-    assert b"AN_OLD_ONE=1" in inherited(b"MARK", b"2").entries
+    assert b"AN_OLD_ONE=1" in inherited(b"MARK", b"2", longest=4).entries
     monkeypatch.setenv("AN_OLD_ONE", "2")
     monkeypatch.setenv("MARK", "of the host")
-    changed = inherited(b"MARK", b"2")
+    changed = inherited(b"MARK", b"2", longest=4)
     assert b"AN_OLD_ONE=2" in changed.entries
-    assert [b"MARK=2"] == [entry for entry in changed.entries if entry.startswith(b"MARK=")]
+    assert [b"MARK=host2"] == [entry for entry in changed.entries if entry.startswith(b"MARK=")]
     monkeypatch.delenv("AN_OLD_ONE")
-    assert b"AN_OLD_ONE" not in inherited(b"MARK", b"2").variables
-    both = inherited(b"MARK", b"2")
-    assert {**os.environb, b"MARK": b"2"} == both.variables
-    assert sorted(b"%b=%b" % item for item in {**os.environb, b"MARK": b"2"}.items()) == sorted(both.entries)
+    assert b"AN_OLD_ONE" not in inherited(b"MARK", b"2", longest=4).variables
+    both = inherited(b"MARK", b"2", longest=4)
+    assert {**os.environb, b"MARK": b"host2"} == both.variables
+    assert sorted(b"%b=%b" % item for item in {**os.environb, b"MARK": b"host2"}.items()) == sorted(both.entries)

@@ -15,8 +15,9 @@ import pytest
 
 from aioverseer import Process, SpawnError, State
 from aioverseer.core.spec import Spec
-from aioverseer.system import child_watch, launch
+from aioverseer.system import child_watch
 from aioverseer.system.launch import SystemLauncher
+from aioverseer.system.launch import child as launched
 from helpers import child
 
 
@@ -203,7 +204,7 @@ async def test_signals_go_to_the_group_of_a_live_child_and_to_nobody_else(
         monkeypatch.setattr(signal, "pidfd_send_signal", without_group)
     if system == "neither":
         # asyncio's own watcher keeps its pidfd: only ours is taken away.
-        monkeypatch.setattr(launch, "_pidfd_of", lambda _pid: None)
+        monkeypatch.setattr(launched, "_pidfd_of", lambda _pid: None)
         monkeypatch.setattr(child_watch, "_has_pidfds", lambda: False)
     real = await SystemLauncher().launch(Spec(id="sleeper", argv=("sleep", "100")), capture=False)
     real.signal(signal.SIGTERM)
@@ -221,7 +222,7 @@ async def test_signals_go_to_the_group_of_a_live_child_and_to_nobody_else(
 @pytest.mark.parametrize("whose", ["nobody", "init", "host", "group of the host"])
 async def test_a_wrong_number_is_never_signalled(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not pid 0, not init, not the host and its group, whatever went wrong before."""
-    monkeypatch.setattr(launch, "_pidfd_of", lambda _pid: None)
+    monkeypatch.setattr(launched, "_pidfd_of", lambda _pid: None)
     monkeypatch.setattr(child_watch, "_has_pidfds", lambda: False)
     real = await SystemLauncher().launch(Spec(id="sleeper", argv=("sleep", "100")), capture=False)
     pid = {"nobody": 0, "init": 1, "host": os.getpid(), "group of the host": os.getpgrp()}[whose]
@@ -232,31 +233,3 @@ async def test_a_wrong_number_is_never_signalled(whose: str, monkeypatch: pytest
     real.signal(signal.SIGKILL)
     await real.wait()
     real.close()
-
-
-async def test_one_spawn_in_each_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many that come due together leave turns of the loop to everybody else."""
-    turn = 0
-    at: list[int] = []
-    spawn = asyncio.create_subprocess_exec
-
-    async def spy(*words: str, **options: Any) -> asyncio.subprocess.Process:
-        at.append(turn)
-        return await spawn(*words, **options)
-
-    async def count() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
-    counter = asyncio.create_task(count())
-    launcher = SystemLauncher()
-    spec = Spec(id="true", argv=("true",))
-    children = await asyncio.gather(*(launcher.launch(spec, capture=False) for _ in range(10)))
-    counter.cancel()
-    for real in children:
-        await real.wait()
-        real.close()
-    assert sorted(set(at)) == at

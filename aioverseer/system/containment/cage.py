@@ -132,6 +132,10 @@ class Cage:
         """Return what a run whose leftovers are kept has left behind."""
         return tuple(Survivor(pid=pid, command=procfs.command_of(pid)) for pid in self._runs.left_by(self._run))
 
+    def left_nothing(self) -> bool:
+        """Return whether nothing can be left; True is certain."""
+        return self._runs.left_nothing()
+
     def may_have_left(self) -> bool:
         """Return whether a sweep could find anything."""
         return self._runs.begin_sweep() is not None

@@ -1,7 +1,7 @@
 """The guardian, as its host sees it: one process for each host process, as long as somebody needs it.
 
 It is started by the first launch that wants it, is armed before that goes on, and is gone when the last overseer has
-ended. All overseers, loops and threads share it. What it does is in ``watchman.py``.
+ended. All overseers, loops and threads share it. What it does is in ``watchman.py`` and ``vigil.py``.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ _GONE_WITHIN = 2.0
 """Seconds for its end once it is not needed any more, before it is killed."""
 
 _PROGRAM = Path(__file__).with_name("watchman.py")
+_PARTS = (_PROGRAM, Path(__file__).with_name("vigil.py"))
 
 
 def missing() -> str | None:
     """Return why there can be no guardian; None when there can."""
     if not sys.executable:
         return "there is no Python interpreter to run a guardian with (sys.executable is empty)"
-    if not _PROGRAM.is_file():
-        return f"the guardian's program {str(_PROGRAM)!r} is not there"
+    for part in _PARTS:
+        if not part.is_file():
+            return f"the guardian's program {str(part)!r} is not there"
     return guardian().failure
 
 

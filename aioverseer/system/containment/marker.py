@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from aioverseer.system.environment import Environment, given_environment, inherited, own_environment
+from aioverseer.system.environment import Environment, given_environment, inherited
 
 __all__ = ["VARIABLE", "Marker"]
 
@@ -39,8 +39,7 @@ class Marker:
 
     def inherited(self, run: int, *, kept: bool) -> Environment:
         """Return the environment of the host with the marker of a run."""
-        outer = own_environment().get(_VARIABLE, b"")[-_LONGEST:]
-        return inherited(_VARIABLE, outer + self.word(run, kept=kept).encode())
+        return inherited(_VARIABLE, self.word(run, kept=kept).encode(), longest=_LONGEST)
 
     def added(self, environment: Mapping[str, str], run: int, *, kept: bool) -> Environment:
         """Return an environment with the marker of a run."""

@@ -30,7 +30,8 @@ _EXEC = 0.01
 """Seconds for those that are in the middle of an exec to show what they are; it takes a tenth of a millisecond."""
 
 _FEW = 64
-"""Processes that are looked at one by one, rather than all of the machine: half a millisecond."""
+"""Processes that are looked at one by one, rather than all of the machine: half a millisecond. And children that are
+remembered although they are not young any more."""
 
 
 class Runs:
@@ -52,6 +53,7 @@ class Runs:
         self._oldest: tuple[float, int] | None = None
         """When and as what the first child was adopted, of those whose runs ended since the last sweep."""
         self._last = procfs.LastPid()
+        self._ours = _Ours()
 
     def close(self) -> None:
         """Let go of what is open while runs live."""
@@ -72,7 +74,8 @@ class Runs:
             # Put in again, not changed in place: the order is by time.
             self._spawned.pop(pid, None)
             self._spawned[pid] = now
-            _forget(self._spawned, now - _YOUNG)
+            if len(self._spawned) > _FEW:
+                _forget(self._spawned, now - _YOUNG)
 
     def end(self, run: int, pid: int | None, *, kept: bool) -> None:
         """Take note of the end of a run: what bears its marker is a stray from now on, unless it is kept."""
@@ -91,9 +94,19 @@ class Runs:
             self._oldest = adopted if self._oldest is None else min(self._oldest, adopted)
             self._sessions.pop(pid, None)
             self._sessions[pid] = now
-            _forget(self._sessions, now - _REMEMBERED)
             if len(self._sessions) > _SESSIONS:
                 del self._sessions[next(iter(self._sessions))]
+
+    def left_nothing(self) -> bool:
+        """Return whether it is certain that no run has left anything since the last sweep, in its group or elsewhere.
+
+        By the numbers alone: no process was started since that is not a child of this host.
+        """
+        with self._lock:
+            if self._ended == self._swept or not procfs.HAS_PROC or self._suspects() != []:
+                return False
+            self._swept, self._oldest = self._ended, None
+            return True
 
     def begin_sweep(self) -> int | None:
         """Return what to pass to ``swept``; None where nothing can be found, as nothing has ended since the last."""
@@ -115,12 +128,20 @@ class Runs:
         if self._oldest is None:
             return None
         adopted, first = self._oldest
-        if time.monotonic() - adopted > _YOUNG:
+        now = time.monotonic()
+        if now - adopted > _YOUNG:
             return None
         last = self._last.ask(keep=bool(self._live))
         if last is None or not first <= last <= first + len(self._spawned) + _FEW:
             return None
-        suspects = [pid for pid in range(first + 1, last + 1) if self._spawned.get(pid, -math.inf) < adopted]
+        ours, spawned = self._ours, self._spawned
+        known = ours.first <= first + 1 and first <= ours.last <= last and now - ours.seen <= _YOUNG
+        if known and last == ours.last:
+            return []
+        looked = ours.last if known else first
+        suspects = [pid for pid in range(looked + 1, last + 1) if spawned.get(pid, 0) < adopted]
+        if not suspects:
+            ours.first, ours.last, ours.seen = ours.first if known else first + 1, last, now
         return suspects if len(suspects) <= _FEW else None
 
     def swept(self, mark: int) -> None:
@@ -179,11 +200,24 @@ class Runs:
         return found
 
 
+class _Ours:
+    """Numbers in a row that were all given to children of this host: a crowd looks at each of them once."""
+
+    __slots__ = ("first", "last", "seen")
+
+    def __init__(self) -> None:
+        self.first = 1
+        self.last = 0
+        self.seen = -math.inf
+        """When the last of them was looked at: later on they may have been given away once more."""
+
+
 def _forget(times: dict[int, float], since: float) -> None:
     """Drop what is older, up to two: at one for each that is added it stays as short as it can be."""
     for _ in range(2):
-        if times and times[oldest := next(iter(times))] < since:
-            del times[oldest]
+        if not times or times[oldest := next(iter(times))] >= since:
+            return
+        del times[oldest]
 
 
 class _Current:

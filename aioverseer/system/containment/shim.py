@@ -21,7 +21,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -42,21 +42,22 @@ def main() -> None:
     host = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
     os.set_inheritable(control, False)  # noqa: FBT003  # it takes no keyword
-    # What the host sends to the group is for the command, which is in it: the shim heeds none of it. The terminal's
-    # own stops are left as they are, so that a job that is stopped is stopped as a whole.
-    changed = {number: signal.getsignal(number) for number in signal.valid_signals() - _STOPPED}
-    for number in changed:
-        signal.signal(number, signal.SIG_IGN)
+    # What the host sends to the group is for the command, which is in it: the shim heeds none of it, and keeps what
+    # comes before there is a command. The terminal's own stops are left as they are, so that a job that is stopped is
+    # stopped as a whole.
+    numbers = signal.valid_signals() - _STOPPED
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    began = _Began({number: signal.getsignal(number) for number in numbers}, mask)
     signal.signal(signal.SIGCHLD, _nothing)
     wake = _wake_ups()
     me = os.getpid()
     if way == "namespace":
-        _end_as(_in_namespace(command, control, wake, host, changed, libc))
+        _end_as(_in_namespace(command, control, wake, host, began, libc))
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         _give_up(control, "this system has no subreapers")
-    pid = os.fork()
+    pid = _fork(began)
     if pid == 0:
-        _become(command, changed, me, libc.prctl)
+        _become(command, began, me, libc.prctl)
     try:
         status = _look_after(pid, control, wake, host, lambda number: os.kill(pid, number))
         if way != "keep" or status is None:
@@ -65,6 +66,34 @@ def main() -> None:
     finally:
         signal.set_wakeup_fd(-1)
     _end_as(status)
+
+
+class _Began:
+    """What signals did when the shim was started, as they are to do in the command."""
+
+    def __init__(self, handlers: Mapping[signal.Signals, object], mask: Iterable[int]) -> None:
+        self.handlers = handlers
+        self.mask = mask
+
+
+def _fork(began: _Began) -> int:
+    """Fork, and heed no signals from now on; what has come so far is the child's, which has them blocked still."""
+    held, go = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(go)
+        os.read(held, 1)
+        os.close(held)
+        return 0
+    os.close(held)
+    # What the child was sent as well it has once, as it holds no signal twice.
+    for number in signal.sigpending() & began.handlers.keys():
+        os.kill(pid, number)
+    for number in began.handlers:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, began.mask)
+    os.close(go)
+    return pid
 
 
 def _wake_ups() -> int:
@@ -86,7 +115,7 @@ def _in_namespace(
     control: int,
     wake: int,
     host: int,
-    handlers: Mapping[signal.Signals, object],
+    began: _Began,
     libc: ctypes.CDLL,
 ) -> int:
     """Run the command in a pid namespace of its own; return its status when all that was in there is gone."""
@@ -94,12 +123,12 @@ def _in_namespace(
         _give_up(control, f"no pid namespace can be made ({refused})")
     relay, ours = os.pipe()
     told, tell = os.pipe()
-    init = os.fork()
+    init = _fork(began)
     if init == 0:
         os.close(ours)
         os.close(told)
         os.close(control)
-        _be_first(command, relay, tell, handlers, libc)
+        _be_first(command, relay, tell, began, libc)
     os.close(relay)
     os.close(tell)
     status = _look_after(init, control, wake, host, functools.partial(_hand_on, ours))
@@ -138,9 +167,7 @@ def _unshare(libc: ctypes.CDLL) -> str | None:
     return None
 
 
-def _be_first(
-    command: list[str], relay: int, tell: int, handlers: Mapping[signal.Signals, object], libc: ctypes.CDLL
-) -> None:
+def _be_first(command: list[str], relay: int, tell: int, began: _Began, libc: ctypes.CDLL) -> None:
     """Be the first process of a namespace, until the command has ended or the shim has."""
     # Should the shim have ended before this, its end of the pipe tells.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -153,9 +180,9 @@ def _be_first(
         os.write(tell, f"!no /proc can be mounted in a pid namespace ({os.strerror(ctypes.get_errno())})".encode())
         os._exit(_NOT_FOUND)
     wake = _wake_ups()
-    pid = os.fork()
+    pid = _fork(began)
     if pid == 0:
-        _become(command, handlers, os.getppid(), libc.prctl)
+        _become(command, began, os.getppid(), libc.prctl)
     poll = select.poll()
     poll.register(relay, select.POLLIN)
     poll.register(wake, select.POLLIN)
@@ -176,19 +203,18 @@ def _nothing(_number: int, _frame: object) -> None:
     """The pipe of the wake-ups tells all."""
 
 
-def _become(
-    command: list[str], handlers: Mapping[signal.Signals, object], parent: int, prctl: Callable[..., int]
-) -> None:
+def _become(command: list[str], began: _Began, parent: int, prctl: Callable[..., int]) -> None:
     # Should somebody kill the shim, its command dies as well; all else is found by its marker then.
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(_NOT_FOUND)
     signal.set_wakeup_fd(-1)
-    for number, handler in handlers.items():
+    for number, handler in began.handlers.items():
         # The interpreter itself ignores these two; the command was not to.
         ignored = handler is signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ)
         signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, began.mask)
     try:
         os.execvp(command[0], command)
     except OSError as error:

@@ -1,167 +1,39 @@
-"""The guardian's program: waits for the end of its host, and ends then what the host has started.
+"""The guardian's program: is armed, and goes on with what is in ``vigil.py``.
 
-Run by itself, ``python -I -S -E watchman.py TOKEN HOST CONTROL ACK TABLE CGROUP``, and never imported: it imports
-nothing of this package and little else, as it is to be there in milliseconds. CONTROL, ACK and TABLE are
-descriptors, CGROUP is the folder below which the host makes its cgroups, empty where it may not.
+Run by itself, ``python -I -S -E watchman.py TOKEN HOST CONTROL ACK TABLE CGROUP``, and never imported. The first start
+of its host waits until it is armed: so it is short, as a program is compiled each time, and imports nothing before that
+but what Python brings along. CONTROL, ACK and TABLE are descriptors, CGROUP is the folder below which the host makes
+its cgroups, empty where it may not.
 """
 
-import os
 import sys
-import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     import signal
-else:
-    # What `signal` wraps in enums, whose import takes a third of the time in which this program is there.
-    import _signal as signal
 
-_BORN = 19
-"""Place of the time of birth in /proc/PID/stat behind the name, from 0."""
-_FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END = 6, 23, 47, 48
-"""Other places there."""
-_KERNEL_THREAD = 0x00200000
-_BOUND = 3.0
-"""Seconds for all sweeps."""
+    from aioverseer.system.containment import vigil
+else:
+    import _signal as signal
+    import posix as os
 
 
 def main() -> None:
-    """Wait, then sweep."""
+    """Be armed, wait, sweep."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    token = sys.argv[1].encode()
     host, control, acknowledge, table = map(int, sys.argv[2:6])
     pidfd = _held(host)
     if os.getppid() != host and pidfd is not None:
         os.close(pidfd)  # of somebody else, then: the host has ended already
         pidfd = None
     os.write(acknowledge, b"1")
-    if _wait_for_end(control, pidfd):
-        cgroups = _kill_cgroups(sys.argv[6], sys.argv[1])
-        _end_all(token, table)
-        _remove_cgroups(cgroups)
-
-
-def _wait_for_end(control: int, pidfd: int | None) -> bool:
-    """Return True at the end of the host, False when it has said that it needs no guardian any more."""
-    import select  # noqa: PLC0415  # behind the acknowledgement, as the first start of the host waits for that
-
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    if pidfd is not None:
-        poll.register(pidfd, select.POLLIN)
-    while True:
-        for ready, _ in poll.poll():
-            if ready == pidfd:
-                # It may have said so just before its end.
-                return not _has_word(control)
-            if os.read(control, 1):
-                return False
-            if pidfd is None:
-                return True
-            # Nobody holds the other end, and the host may live: some close all descriptors. Its end will tell.
-            poll.unregister(control)
-
-
-def _has_word(control: int) -> bool:
-    os.set_blocking(control, False)
-    try:
-        return bool(os.read(control, 1))
-    except BlockingIOError:  # a fork of the host still holds the other end
-        return False
-
-
-def _end_all(token: bytes, table: int) -> None:
-    deadline = time.monotonic() + _BOUND
-    leaders = [pid for pid, before, after in _entries(table) if _is_child(pid, before, after)]
-    for pid in leaders:
-        try:
-            os.killpg(pid, signal.SIGKILL)
-        except OSError:
-            continue
-    sessions = frozenset(leaders)
-    mark = token + b"-"
-    while _sweep(mark, sessions) and time.monotonic() < deadline:
-        pass
-
-
-def _kill_cgroups(base: str, token: str) -> list[str]:
-    """Kill what is in the cgroups of the host, but for what was to be kept; return their folders."""
-    try:
-        names = os.listdir(base) if base else []
-    except OSError:
-        names = []
-    found = [f"{base}/{name}" for name in names if name.startswith((f"aioverseer-{token}-", f"aioverseer-{token}+"))]
-    for folder in found:
-        if folder.startswith(f"{base}/aioverseer-{token}-"):
-            try:
-                with open(f"{folder}/cgroup.kill", "w") as file:
-                    file.write("1")
-            except OSError:
-                continue
-    return found
-
-
-def _remove_cgroups(folders: list[str]) -> None:
-    """Remove those that nobody is in, waiting a second for the last of what was killed."""
-    deadline = time.monotonic() + 1.0
-    for folder in folders:
-        while "+" not in folder.rpartition("/")[2] and _is_populated(folder, deadline):
-            pass
-        for below, _, _ in os.walk(folder, topdown=False):
-            try:
-                os.rmdir(below)
-            except OSError:
-                continue
-
-
-def _is_populated(folder: str, deadline: float) -> bool:
-    """Return at once when it is empty, else after the next change or at the deadline; whether to look again."""
-    import select  # noqa: PLC0415  # as above
-
-    try:
-        with open(f"{folder}/cgroup.events", "rb", buffering=0) as file:
-            if b"populated 0" in file.read():
-                return False
-            poll = select.poll()
-            poll.register(file, select.POLLPRI)
-            return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
-    except OSError:
-        return False
-
-
-def _entries(table: int) -> list[tuple[int, int, int]]:
-    import struct  # noqa: PLC0415  # as below
-
-    layout = struct.Struct("=qqq")
-    head = os.pread(table, layout.size, 0)
-    if len(head) < layout.size:
-        return []
-    used = layout.unpack(head)[0]
-    data = os.pread(table, max(0, used - 1) * layout.size, layout.size)
-    return [entry for entry in layout.iter_unpack(data) if entry[0] > 1]
-
-
-def _is_child(pid: int, before: int, after: int) -> bool:
-    """Whether this process was born while the host spawned its child, and leads its session as that does."""
-    fields = _fields(pid)
-    if len(fields) <= _BORN:
-        return False
-    tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    born = int(fields[_BORN]) * tick
-    return before - 2 * tick <= born <= after + 2 * tick and int(fields[3]) == pid
-
-
-def _fields(pid: int) -> list[bytes]:
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall() or b""
-    except OSError:
-        return b""
+    _load()
+    if vigil.wait_for_end(control, pidfd):
+        cgroups = vigil.kill_cgroups(sys.argv[6], sys.argv[1])
+        vigil.end_all(sys.argv[1].encode(), table)
+        vigil.remove_cgroups(cgroups)
 
 
 def _held(pid: int) -> int | None:
@@ -171,66 +43,12 @@ def _held(pid: int) -> int | None:
         return None
 
 
-def _sweep(mark: bytes, sessions: frozenset[int]) -> bool:
-    """Kill whoever bears the mark or lives in one of the sessions; return whether somebody may have."""
-    import select  # noqa: PLC0415  # as above
-
-    killed: list[int] = []
-    unclear = False
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if not name.isdecimal() or int(name) in (0, 1, os.getpid()):
-            continue
-        verdict = _judge(int(name), mark, sessions)
-        if verdict:
-            pidfd = _held(int(name))
-            # Once more, with a hold on it: its number could have been given away in between.
-            verdict = _judge(int(name), mark, sessions)
-            if verdict and _kill(int(name), pidfd) and pidfd is not None:
-                killed.append(pidfd)
-            elif pidfd is not None:
-                os.close(pidfd)
-        unclear = unclear or verdict is None
-    # Their ends are waited for, so that the next look finds only whom this one has not.
-    deadline = time.monotonic() + 0.2
-    for pidfd in killed:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-        os.close(pidfd)
-    return bool(killed) or unclear
-
-
-def _kill(pid: int, pidfd: int | None) -> bool:
-    try:
-        if pidfd is None:
-            os.kill(pid, signal.SIGKILL)
-        else:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except OSError:
-        return False
-    return True
-
-
-def _judge(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
-    """Whether it bears the mark or lives in one of the sessions; None while it is in the middle of an exec."""
-    environment = _read(f"/proc/{pid}/environ")
-    if mark in environment:
-        return True
-    try:
-        if os.getsid(pid) in sessions:
-            fields = _fields(pid)
-            return bool(fields) and fields[0] not in (b"Z", b"X")
-    except OSError:
-        return False
-    return None if not environment and _is_between_programs(_fields(pid)) else False
-
-
-def _is_between_programs(fields: list[bytes]) -> bool:
-    """See ``procfs.is_between_programs``."""
-    if len(fields) <= _ENVIRONMENT_END or fields[0] in (b"Z", b"X") or int(fields[_FLAGS]) & _KERNEL_THREAD:
-        return False
-    code = int(fields[_START_OF_CODE])
-    return code == 0 or (code != 1 and fields[_ENVIRONMENT_START] != fields[_ENVIRONMENT_END])
+def _load() -> None:
+    """Import the rest, from the folder of this file: now, as its files may be gone at the end of the host."""
+    global vigil  # noqa: PLW0603  # an import, late
+    sys.dont_write_bytecode = True
+    sys.path.append(__file__.rpartition("/")[0])
+    import vigil  # type: ignore[import-not-found]  # noqa: PLC0415  # of no package, in here
 
 
 if __name__ == "__main__":

@@ -1,0 +1,175 @@
+"""The one place that starts a program.
+
+Every child goes through ``asyncio.create_subprocess_exec(..., start_new_session=True)`` with descriptors of our own:
+with ``PIPE``, ``Process.wait()`` waits for whoever still holds the pipe (CPython gh-119710). Nothing in here decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import os
+from collections.abc import Mapping
+
+from aioverseer.core.containment import AskedContainment, Containment, Survivor
+from aioverseer.core.errors import ContainmentError, SpawnError
+from aioverseer.core.spec import Spec
+from aioverseer.system.child_watch import ChildWatch, begin
+from aioverseer.system.commons import Commons
+from aioverseer.system.containment.cage import Cages, sweep_strays
+from aioverseer.system.environment import own_environment
+from aioverseer.system.launch.child import End, ProcessEnd, SystemChild
+from aioverseer.system.launch.refusal import as_spawn_error, asked_environment, explained, look_up
+from aioverseer.system.launch.stdio import Descriptors
+from aioverseer.system.launch.unfinished import finish
+from aioverseer.system.programs import locate
+from aioverseer.system.seam import Preparation
+from aioverseer.system.wrappers import passing, prefix_for
+
+__all__ = ["SystemLauncher"]
+
+
+class SystemLauncher:
+    """Starts real programs, one in each turn of the event loop; see ``seam.Launcher``.
+
+    A spawn blocks the loop for a third of a millisecond. Two hundred that come due together would block it for
+    seventy; with a turn of the loop between them the host stays responsive.
+    """
+
+    def __init__(self, *, containment: AskedContainment = "basic") -> None:
+        """Start nothing yet.
+
+        Args:
+            containment: The level to contain programs at.
+
+        Raises:
+            ContainmentError: When it cannot be had.
+        """
+        self._cages = Cages(containment)
+        self._others: dict[AskedContainment, Cages] = {}
+        self._kept: Commons | None = None
+
+    def keep(self) -> None:
+        """Keep what its programs share on the running event loop between them, until ``let_go``. Idempotent."""
+        commons = Commons.on(asyncio.get_running_loop())
+        if commons is not self._kept:
+            self.let_go()
+            commons.hold()
+            self._kept = commons
+
+    def let_go(self) -> None:
+        """Keep nothing between programs any more. Idempotent."""
+        if self._kept is not None:
+            self._kept.release()
+            self._kept = None
+
+    @property
+    def containment(self) -> Containment:
+        """Which level of containment is in force."""
+        return self._cages.containment
+
+    def containment_of(self, spec: Spec) -> Containment:
+        """Return which level is in force for a program; see ``seam.Launcher``."""
+        asked = spec.containment or self._cages.asked
+        return self._others.get(asked, self._cages).containment
+
+    def _cages_for(self, spec: Spec) -> Cages:
+        asked = spec.containment
+        if asked is None or asked == self._cages.asked:
+            return self._cages
+        if asked not in self._others:
+            try:
+                self._others[asked] = Cages(asked)
+            except ContainmentError as error:
+                raise SpawnError(
+                    f"service {spec.id!r} cannot be started: {error}", errno=errno.ENOTSUP, filename=spec.argv[0]
+                ) from error
+        return self._others[asked]
+
+    async def sweep(self) -> tuple[Survivor, ...]:
+        """Kill what the ended runs of this host have left behind; see ``seam.Launcher``."""
+        return await sweep_strays()
+
+    async def close(self) -> tuple[Survivor, ...]:
+        """End what its programs have left behind, and what contained them; see ``seam.Launcher``."""
+        left = await self._cages.close()
+        for cages in tuple(self._others.values()):
+            left = await cages.close()
+        return left
+
+    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> SystemChild:
+        """Start a program.
+
+        Completes even when its caller is cancelled: the child, if there is one, is then killed with its group
+        and reaped before the cancellation goes on, within about a second.
+
+        Args:
+            spec: What to start.
+            capture: Whether its output comes through pipes.
+            preparation: What it is given beyond its Spec; None is nothing.
+
+        Raises:
+            SpawnError: When it cannot be started; the message names the service, the value and what to do.
+        """
+        descriptors: Mapping[int, int] = {} if preparation is None else preparation.descriptors
+        words = [*passing(descriptors), *_command_line(spec, behind=bool(descriptors))]
+        loop = asyncio.get_running_loop()
+        commons = self._kept
+        if commons is None or commons.loop is not loop:
+            commons = Commons.on(loop)
+        cage = await self._cages_for(spec).prepare(spec)
+        commons.hold()
+        watch: ChildWatch | None = None
+        try:
+            # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
+            # and each spawn takes longer the more are open.
+            await commons.turns.take()
+            given = asked_environment(spec)
+            path = own_environment().get(b"PATH") if given is None else given.get("PATH", os.defpath)
+            if preparation is not None and preparation.env:
+                given = {**(os.environ if given is None else given), **preparation.env}
+            environment = cage.environment(given)
+            watch = ChildWatch(commons.readers, environment)
+            with Descriptors(spec, commons) as ours:
+                ours.open(capture=capture)
+                shim = cage.shim
+                if wrapped := cage.prefix:
+                    with as_spawn_error(spec):
+                        look_up(spec)
+                    words = [*wrapped, *words]
+                words = [*ours.prefix, *words]
+                spawn = functools.partial(
+                    asyncio.create_subprocess_exec,
+                    *words,
+                    executable=locate(words[0], path) if "/" not in words[0] else None,
+                    stdin=ours.child_stdin,
+                    stdout=ours.child_stdout,
+                    stderr=ours.child_stderr,
+                    cwd=spec.cwd,
+                    env=environment.variables,
+                    pass_fds=(*descriptors.values(), *(() if shim is None else shim.pass_fds)),
+                    start_new_session=True,
+                )
+                try:
+                    rest = begin(watch, spawn)
+                    end: End = watch if rest is None else ProcessEnd(await finish(loop, rest, spec.id))
+                except (OSError, ValueError) as error:
+                    raise explained(spec, words, error) from error
+                cage.adopt(end.pid)
+                return ours.hand_over(end, cage)
+        except BaseException:
+            cage.end()
+            if watch is not None:
+                watch.release()
+            commons.release()
+            raise
+
+
+def _command_line(spec: Spec, *, behind: bool) -> list[str]:
+    prefix = prefix_for(spec)
+    if prefix or spec.pty or behind:
+        # Behind a wrapper a missing program would be its exit code 127, and no error: look beforehand.
+        with as_spawn_error(spec):
+            look_up(spec)
+    return [*prefix, *spec.argv]
