@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextvars import Context
@@ -19,17 +20,22 @@ __all__ = ["Commons", "Turns"]
 _all: WeakValueDictionary[asyncio.AbstractEventLoop, Commons]
 
 
+_SLICE = 0.001
+"""Seconds of a turn within which further spawns may begin: each turn costs a look at all that is watched as well."""
+
+
 class _Place:
     """What a task waits for in the queue: as good as a future to it, and woken at once.
 
-    A future wakes its task by another callback, in the next turn: that is a twentieth of what the library takes for a
-    spawn.
+    A future wakes its task by another callback, in the next turn: too late to see how much of this one is left, and a
+    twentieth of what the library takes for a spawn.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_wake", "is_cancelled")
+    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_wake", "is_cancelled", "shares")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, shares: bool) -> None:
         self._loop = loop
+        self.shares = shares
         self.is_cancelled = False
 
     def __await__(self) -> Generator[_Place, None, None]:
@@ -60,37 +66,56 @@ class _Place:
 
 
 class Turns:
-    """Lets one through in each turn of the event loop, in the order in which they came.
+    """Lets one through in each turn of the event loop, in the order in which they came, or several that may share it.
 
     A spawn blocks the loop for a third of a millisecond, and for two where the processors are busy: two hundred that
     come due together would block it for seventy or four hundred.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin with nobody in it."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nobody in it.
+
+        Args:
+            loop: The event loop.
+            now: Monotonic time in seconds; not the loop's, as that of uvloop stands still within a turn.
+        """
         self._loop = loop
+        self._now = now
         self._busy = False
+        self._until = 0.0
+        """When it is too late for a further one in this turn."""
         self._waiting: deque[_Place] = deque()
 
-    async def take(self) -> None:
-        """Wait for a turn in which nobody else is let through. Safe to cancel: the place goes to the next one."""
-        if self._busy:
-            place = _Place(self._loop)
+    async def take(self, *, shares: bool = False) -> None:
+        """Wait for a turn. Safe to cancel: the place goes to the next one.
+
+        Args:
+            shares: Whether it may be one in which another has been let through, less than a millisecond ago.
+        """
+        if not self._busy:
+            self._busy = True
+            self._until = self._now() + _SLICE
+            self._loop.call_soon(self._next)
+        elif self._waiting or not shares or self._now() >= self._until:
+            place = _Place(self._loop, shares=shares)
             self._waiting.append(place)
             await place
-        else:
-            self._busy = True
-            self._loop.call_soon(self._next)
 
     def _next(self) -> None:
-        while self._waiting:
+        while self._waiting and self._waiting[0].is_cancelled:
+            self._waiting.popleft()
+        if not self._waiting:
+            self._busy = False
+            return
+        # Beforehand: what a task does not catch, such as KeyboardInterrupt, comes out of here.
+        self._loop.call_soon(self._next)
+        self._until = self._now() + _SLICE
+        while True:
             place = self._waiting.popleft()
             if not place.is_cancelled:
-                # Beforehand: what a task does not catch, such as KeyboardInterrupt, comes out of here.
-                self._loop.call_soon(self._next)
                 place.go()
+            if not self._waiting or not self._waiting[0].shares or self._now() >= self._until:
                 return
-        self._busy = False
 
 
 class Commons:

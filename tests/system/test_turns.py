@@ -1,4 +1,4 @@
-"""Whose turn it is to spawn: one in each turn of the event loop, in the order in which they came."""
+"""Whose turn it is to spawn: one in each turn of the event loop, in the order of coming, or some that share it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ import pytest
 from aioverseer.system.commons import Turns
 from helpers import limit
 
+SPAWN = 0.0004
+
 
 class Crowd:
-    """Tasks that take a turn each."""
+    """Tasks that take a turn each, and the time that passes meanwhile."""
 
     def __init__(self, interrupted: int = -1) -> None:
+        self.now = 0.0
         self.turn = 0
-        self.turns = Turns(asyncio.get_running_loop())
+        self.turns = Turns(asyncio.get_running_loop(), lambda: self.now)
         self.interrupted = interrupted
         self.came: list[tuple[int, int]] = []
         """Who spawned, and in which turn of the loop."""
 
-    async def spawn(self, number: int) -> None:
-        """Wait, then say so."""
-        await self.turns.take()
+    async def spawn(self, number: int, *, shares: bool = False, seconds: float = SPAWN) -> None:
+        """Wait, take some time, and say so."""
+        await self.turns.take(shares=shares)
         if number == self.interrupted:
             raise KeyboardInterrupt
+        self.now += seconds
         self.came.append((number, self.turn))
 
     async def count(self) -> None:
@@ -33,6 +37,11 @@ class Crowd:
         while True:
             self.turn += 1
             await asyncio.sleep(0)
+
+    def sizes(self) -> list[int]:
+        """How many came in each turn."""
+        turns = [turn for _, turn in self.came]
+        return [turns.count(turn) for turn in sorted(set(turns))]
 
     @property
     def order(self) -> list[int]:
@@ -49,6 +58,34 @@ async def test_one_is_let_through_in_each_turn() -> None:
     counting.cancel()
     first = crowd.came[0][1]
     assert [(number, first + number) for number in range(10)] == crowd.came
+
+
+@pytest.mark.parametrize(
+    ("shares", "seconds", "sizes"),
+    [
+        ([True] * 10, [SPAWN] * 10, [3, 3, 3, 1]),
+        ([True] * 3, [0.002] * 3, [1, 1, 1]),
+        ([True] * 6, [SPAWN, 0.002, SPAWN, SPAWN, SPAWN, SPAWN], [2, 3, 1]),
+        ([True, False, True, False, False, True, True], [SPAWN] * 7, [1, 2, 1, 3]),
+    ],
+    ids=["short", "long", "one is long", "not all"],
+)
+async def test_those_that_may_share_a_turn_do_until_it_is_full(
+    shares: list[bool], seconds: list[float], sizes: list[int]
+) -> None:
+    """Behind one that may not, too; who may not is the first of his turn."""
+    crowd = Crowd()
+    counting = asyncio.create_task(crowd.count())
+    async with limit():
+        await asyncio.gather(
+            *(
+                crowd.spawn(number, shares=may, seconds=takes)
+                for number, (may, takes) in enumerate(zip(shares, seconds, strict=True))
+            )
+        )
+    counting.cancel()
+    assert list(range(len(shares))) == crowd.order
+    assert sizes == crowd.sizes()
 
 
 async def test_who_comes_late_goes_behind_those_who_wait() -> None:
