@@ -31,11 +31,12 @@ class _Place:
     what the library takes for a spawn.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_context", "_is_cancelled", "_loop", "_wake")
+    __slots__ = ("_asyncio_future_blocking", "_context", "_is_cancelled", "_loop", "_message", "_wake")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._is_cancelled = False
+        self._message: object = None
 
     def __await__(self) -> Generator[_Place, None, None]:
         self._asyncio_future_blocking = True
@@ -54,15 +55,16 @@ class _Place:
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
 
-    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  # tasks call it so
+    def cancel(self, msg: object = None) -> bool:
         if not self._is_cancelled:
-            self._is_cancelled = True
+            self._is_cancelled, self._message = True, msg
             self._loop.call_soon(self._wake, self, context=self._context)
         return True
 
     def result(self) -> None:
         if self._is_cancelled:
-            raise asyncio.CancelledError
+            # With the message, by which the cancel scopes of anyio know whether it is theirs.
+            raise asyncio.CancelledError(*(() if self._message is None else (self._message,)))
 
 
 class Turns:

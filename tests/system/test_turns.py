@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 
+import anyio
 import pytest
 
 from aioverseer.system.commons import Turns
@@ -94,6 +95,20 @@ async def test_who_is_cancelled_while_he_waits_gives_his_place_away(again: bool)
         ]
     assert [0, 2, 3] == [number for number, _ in crowd.came]
     assert not crowd.turns._waiting
+
+
+async def test_a_cancel_scope_around_who_waits_ends_there() -> None:
+    """It knows its own cancellation by the message, which comes out where it went in."""
+    crowd = Crowd(lambda _number: LONG)
+    before = [asyncio.create_task(crowd.spawn(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    async with limit():
+        with anyio.CancelScope() as scope:
+            asyncio.get_running_loop().call_soon(scope.cancel)
+            await crowd.spawn(3)
+        await asyncio.gather(*before)
+    assert scope.cancelled_caught
+    assert [0, 1, 2] == [number for number, _ in crowd.came]
 
 
 async def test_who_is_let_through_goes_on_in_his_own_context() -> None:
