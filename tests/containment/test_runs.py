@@ -153,6 +153,22 @@ def test_numbers_that_were_looked_at_are_looked_at_again_after_a_while(world: Wo
     assert (second[1], False) == (world.last, runs.left_nothing())
 
 
+def test_a_number_below_that_of_the_first_child_is_not_passed_over(world: World) -> None:
+    """Two threads spawn: the child of the one that is told of later has the lower number, and has started another."""
+    runs = Runs()
+    slow, quick = runs.begin(), runs.begin()
+    world.last += 3
+    spawned, stray, last = range(world.last - 2, world.last + 1)
+    world.environments[stray] = b"HOME=/\0"
+    runs.adopt(last)
+    world.now += 0.001
+    runs.adopt(spawned)
+    runs.end(slow, spawned, kept=False)
+    runs.end(quick, last, kept=False)
+    assert not runs.left_nothing()
+    assert runs.begin_sweep() is not None
+
+
 def test_threads_of_the_kernel_are_not_looked_at(world: World) -> None:
     """They are most of what there is, and are in no session."""
     runs = Runs()

@@ -91,7 +91,10 @@ class Runs:
                 return
             self._ended += 1
             adopted = (self._spawned.get(pid, -math.inf), pid)
-            self._oldest = adopted if self._oldest is None else min(self._oldest, adopted)
+            first, other = sorted((adopted, self._oldest or adopted))
+            # Of two threads that spawn, the one with the lower number may be the later one to tell: whose descendants
+            # have which numbers is not known then.
+            self._oldest = first if first[1] <= other[1] else (-math.inf, first[1])
             self._sessions.pop(pid, None)
             self._sessions[pid] = now
             if len(self._sessions) > _SESSIONS:
