@@ -32,7 +32,7 @@ from aioverseer.core.errors import (
     StopFailed,
 )
 from aioverseer.core.events import Kind
-from aioverseer.core.ladder import FINAL_TIMEOUT, as_signal_number
+from aioverseer.core.ladder import FINAL_TIMEOUT, Stop, as_signal_number
 from aioverseer.core.lines import LineSplitter
 from aioverseer.core.machine import Arm, Disarm, Input, Report
 from aioverseer.core.run import (
@@ -126,11 +126,8 @@ class Process:
         Raises:
             SpecError: For an option that does not exist or a value that cannot be.
         """
-        try:
-            spec = _described(id, argv, **options)
-        except TypeError:  # what cannot be a key, such as a dict
-            spec = _describe(id, argv, **options)
-        self._set_up(spec, clock=clock, launcher=launcher)
+        lasting = "stdin" not in options and _LASTING.issuperset(map(type, (*argv, *options.values())))
+        self._set_up((_described if lasting else _describe)(id, argv, **options), clock=clock, launcher=launcher)
 
     @classmethod
     def from_spec(
@@ -931,6 +928,9 @@ def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpac
 
 _described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_describe)
 """The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
+
+_LASTING = frozenset({str, int, float, bool, type(None), Stop})
+"""What may be remembered: it never changes and holds nothing open. Else, and what is fed to a program, is described anew."""
 
 _OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
 
