@@ -930,7 +930,7 @@ _described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_
 """The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
 
 _LASTING = frozenset({str, int, float, bool, type(None), Stop})
-"""What may be remembered: it never changes and holds nothing open. Else, and what is fed to a program, is described anew."""
+"""What may be remembered: it never changes and holds nothing open. With all else a Spec is made each time."""
 
 _OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
 
