@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -58,6 +58,7 @@ class World:
         self.environments: dict[int, bytes] = {}
         self.outside: set[int] = set()
         self.seen: list[int] = []
+        self.on_look: Callable[[int], None] = lambda _pid: None
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         monkeypatch.setattr("os.getsid", lambda pid: 0 if pid in self.outside else pid)
         monkeypatch.setattr(procfs, "HAS_PROC", True)
@@ -69,6 +70,7 @@ class World:
     def environment_of(self, pid: int) -> bytes:
         """As of a process that is there, or of none."""
         self.seen.append(pid)
+        self.on_look(pid)
         return self.environments.get(pid, b"")
 
     def spawn(self, runs: Runs) -> tuple[int, int]:
@@ -196,6 +198,24 @@ def test_one_that_may_have_been_left_behind_is_a_reason_for_a_sweep(world: World
     del world.environments[world.last]
     runs.swept(mark)
     assert runs.begin_sweep() is None
+
+
+def test_one_that_was_started_while_another_was_looked_at_is_looked_at_too(world: World) -> None:
+    """A daemon in the making: who is looked at has just ended, and its number tells nothing of whom it has started."""
+    runs = Runs()
+    run, pid = world.spawn(runs)
+    word = f"AIOVERSEER_RUN={runs.marker.word(run, kept=False)}".encode()
+    world.last += 1
+
+    def end(pid: int) -> None:
+        if (pid, world.last) == (1002, 1002):
+            world.last += 1
+            world.environments[world.last] = word
+
+    world.on_look = end
+    runs.end(run, pid, kept=False)
+    assert runs.begin_sweep() is not None
+    assert [1002, 1003] == world.seen
 
 
 @pytest.mark.parametrize("reason", ["it has lived for long", "numbers came round", "too many were made", "no number"])
