@@ -681,9 +681,9 @@ def test_what_may_change_is_described_anew() -> None:
     path, groups = Current(), {"a": 1}
     numbers = groups.values()
     for name, group in ("/usr", 2), ("/tmp", 3):
-        Process(path, cwd=path, extra_groups=numbers)  # type: ignore[arg-type]
+        Process(path, cwd=path, extra_groups=numbers)
         path.path, groups["a"] = name, group
-        spec = Process(path, cwd=path, extra_groups=numbers).spec  # type: ignore[arg-type]
+        spec = Process(path, cwd=path, extra_groups=numbers).spec
         assert ((name,), name, (group,)) == (spec.argv, spec.cwd, spec.extra_groups)
 
 

@@ -251,6 +251,29 @@ def test_number_that_was_given_to_somebody_else_is_not_killed() -> None:
             stranger.kill()
 
 
+def test_daemon_that_was_started_by_who_has_ended_meanwhile_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked for again although the look before has killed nobody."""
+    with subprocess.Popen(["sleep", "60"], env={"AIOVERSEER_RUN": "token-1;"}) as stray:
+        listed = [str(stray.pid - 1)]
+        judge = vigil._judge
+
+        def end(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
+            if str(stray.pid) not in listed:
+                listed.append(str(stray.pid))
+                return False
+            return judge(pid, mark, sessions)
+
+        table = Table()
+        try:
+            monkeypatch.setattr("os.listdir", lambda _folder: list(listed))
+            monkeypatch.setattr(vigil, "_judge", end)
+            vigil.end_all(b"token", table.descriptor)
+            assert -signal.SIGKILL == stray.wait(10)
+        finally:
+            table.close()
+            stray.kill()
+
+
 def test_table_gives_the_places_of_the_ended_to_others() -> None:
     """And holds those alone that live."""
     table = Table()
