@@ -17,7 +17,7 @@ import signal as signals
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, assert_never
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, assert_never, cast
 
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.containment import Survivor
@@ -126,8 +126,8 @@ class Process:
         Raises:
             SpecError: For an option that does not exist or a value that cannot be.
         """
-        lasting = "stdin" not in options and _LASTING.issuperset(map(type, (*argv, *options.values())))
-        self._set_up((_described if lasting else _describe)(id, argv, **options), clock=clock, launcher=launcher)
+        describe = _described if _is_lasting(argv, options) else _describe
+        self._set_up(describe(id, argv, **options), clock=clock, launcher=launcher)
 
     @classmethod
     def from_spec(
@@ -931,6 +931,17 @@ _described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_
 
 _LASTING = frozenset({str, int, float, bool, type(None), Stop})
 """What may be remembered: it never changes and holds nothing open. With all else a Spec is made each time."""
+
+_SHORT = 1000
+"""Letters of a command line that is remembered, as a script may be large."""
+
+
+def _is_lasting(argv: tuple[str | PathLike, ...], options: SpecOptions) -> bool:
+    """Return whether a description may be remembered; what is fed to a program is held by nobody but its Process."""
+    if "stdin" in options or not _LASTING.issuperset(map(type, options.values())):
+        return False
+    return {str}.issuperset(map(type, argv)) and sum(map(len, cast("tuple[str, ...]", argv))) <= _SHORT
+
 
 _OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
 

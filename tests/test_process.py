@@ -647,7 +647,7 @@ def test_what_was_described_before_is_not_checked_again() -> None:
 
 
 def test_what_a_process_was_given_goes_with_it() -> None:
-    """An open file, a function, or a large text to feed is held by nobody once the Process is gone."""
+    """An open file, a function, a text to feed, or a long command line is held by nobody once the Process is gone."""
 
     class Opened:
         def fileno(self) -> int:
@@ -661,9 +661,10 @@ def test_what_a_process_was_given_goes_with_it() -> None:
     while given:
         Process("cat", stdin=given.pop())
     del feed
-    text = "a" * 1000
+    text = "a" * 10_000
     before = sys.getrefcount(text)
     Process("cat", stdin=text)
+    Process("sh", "-c", text)
     gc.collect()
     assert [None, None] == [each() for each in held]
     assert before == sys.getrefcount(text)
