@@ -126,7 +126,7 @@ class Process:
         Raises:
             SpecError: For an option that does not exist or a value that cannot be.
         """
-        describe = _described if _is_lasting(argv, options) else _describe
+        describe = _described if _is_lasting(id, argv, options) else _describe
         self._set_up(describe(id, argv, **options), clock=clock, launcher=launcher)
 
     @classmethod
@@ -936,9 +936,9 @@ _SHORT = 1000
 """Letters of a command line that is remembered, as a script may be large."""
 
 
-def _is_lasting(argv: tuple[str | PathLike, ...], options: SpecOptions) -> bool:
+def _is_lasting(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> bool:
     """Return whether a description may be remembered; what is fed to a program is held by nobody but its Process."""
-    if "stdin" in options or not _LASTING.issuperset(map(type, options.values())):
+    if "stdin" in options or not _LASTING.issuperset(map(type, (id, *options.values()))):
         return False
     return {str}.issuperset(map(type, argv)) and sum(map(len, cast("tuple[str, ...]", argv))) <= _SHORT
 

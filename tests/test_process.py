@@ -694,6 +694,8 @@ def test_what_is_refused_is_refused_each_time() -> None:
     assert (80, 24) == Process("true", window_size=(80, 24)).spec.window_size
     with pytest.raises(SpecError, match="window_size="):
         Process("true", window_size=(80.0, 24.0))  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"id=\[\]"):
+        Process("true", id=[])  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="env") as refused:
         Process("true", env={"A": 1})  # type: ignore[dict-item]
     assert refused.value.__context__ is None
