@@ -17,7 +17,7 @@ import signal as signals
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, assert_never
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, assert_never, cast
 
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.containment import Survivor
@@ -32,7 +32,7 @@ from aioverseer.core.errors import (
     StopFailed,
 )
 from aioverseer.core.events import Kind
-from aioverseer.core.ladder import FINAL_TIMEOUT, as_signal_number
+from aioverseer.core.ladder import FINAL_TIMEOUT, Stop, as_signal_number
 from aioverseer.core.lines import LineSplitter
 from aioverseer.core.machine import Arm, Disarm, Input, Report
 from aioverseer.core.run import (
@@ -126,10 +126,8 @@ class Process:
         Raises:
             SpecError: For an option that does not exist or a value that cannot be.
         """
-        # Of values that cannot change, and of which nothing is kept open.
-        plain = _TEXT.issuperset(map(type, argv)) and _PLAIN_VALUES.issuperset(map(type, options.values()))
-        spec = (_described if plain else _describe)(id, argv, **options)
-        self._set_up(spec, clock=clock, launcher=launcher)
+        describe = _described if _is_lasting(id, argv, options) else _describe
+        self._set_up(describe(id, argv, **options), clock=clock, launcher=launcher)
 
     @classmethod
     def from_spec(
@@ -941,8 +939,19 @@ def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpac
 _described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_describe)
 """The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
 
-_TEXT = frozenset({str})
-_PLAIN_VALUES = frozenset({str, int, float, bool, type(None)})
+_LASTING = frozenset({str, int, float, bool, type(None), Stop})
+"""What may be remembered: it never changes and holds nothing open. With all else a Spec is made each time."""
+
+_SHORT = 1000
+"""Letters of a command line that is remembered, as a script may be large."""
+
+
+def _is_lasting(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> bool:
+    """Return whether a description may be remembered; what is fed to a program is held by nobody but its Process."""
+    if "stdin" in options or not _LASTING.issuperset(map(type, (id, *options.values()))):
+        return False
+    return {str}.issuperset(map(type, argv)) and sum(map(len, cast("tuple[str, ...]", argv))) <= _SHORT
+
 
 _OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
 

@@ -10,6 +10,7 @@ import pathlib
 import signal
 import sys
 import weakref
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -645,32 +646,59 @@ def test_what_was_described_before_is_not_checked_again() -> None:
     assert ({"A": "1"}, {"A": "2"}) == (one.extra_env, other.extra_env)
 
 
-def test_nothing_is_kept_of_what_may_change() -> None:
-    """An open file, or a path that is another one the next time."""
+def test_what_a_process_was_given_goes_with_it() -> None:
+    """An open file, a function, a text to feed, or a long command line is held by nobody once the Process is gone."""
 
-    class Moving:
-        def __init__(self) -> None:
-            self.path = "true"
+    class Opened:
+        def fileno(self) -> int:
+            return 0
+
+    async def feed() -> AsyncIterator[str]:
+        yield "a"
+
+    given: list[Any] = [Opened(), feed]
+    held = [weakref.ref(each) for each in given]
+    while given:
+        Process("cat", stdin=given.pop())
+    del feed
+    text = "a" * 10_000
+    before = sys.getrefcount(text)
+    Process("cat", stdin=text)
+    Process("sh", "-c", text)
+    gc.collect()
+    assert [None, None] == [each() for each in held]
+    assert before == sys.getrefcount(text)
+
+
+def test_what_may_change_is_described_anew() -> None:
+    """A path is asked each time, and a view shows what it shows now."""
+
+    class Current:
+        path = "/bin"
 
         def __fspath__(self) -> str:
             return self.path
 
-    moving = Moving()
-    assert ("true",) == Process(moving, buffered=False).spec.argv
-    moving.path = "false"
-    assert ("false",) == Process(moving, buffered=False).spec.argv
-    file = open(os.devnull)  # noqa: SIM115  # it is the last reference that closes it
-    alive = weakref.ref(file)
-    Process("cat", stdin=file)
-    gc.collect()
-    with pytest.warns(ResourceWarning):
-        del file
-    assert alive() is None
+    path, groups = Current(), {"a": 1}
+    numbers = groups.values()
+    for name, group in ("/usr", 2), ("/tmp", 3):
+        Process(path, cwd=path, extra_groups=numbers)
+        path.path, groups["a"] = name, group
+        spec = Process(path, cwd=path, extra_groups=numbers).spec
+        assert ((name,), name, (group,)) == (spec.argv, spec.cwd, spec.extra_groups)
 
 
 def test_what_is_refused_is_refused_each_time() -> None:
-    """Also where it equals what was taken before: True is 1."""
+    """Also where it equals what was taken before: True is 1. Its error is told alone."""
     assert 1 == Process("true", queue_size=1).spec.queue_size
+    assert (80, 24) == Process("true", window_size=(80, 24)).spec.window_size
+    with pytest.raises(SpecError, match="window_size="):
+        Process("true", window_size=(80.0, 24.0))  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"id=\[\]"):
+        Process("true", id=[])  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="env") as refused:
+        Process("true", env={"A": 1})  # type: ignore[dict-item]
+    assert refused.value.__context__ is None
     for _ in range(2):
         with pytest.raises(SpecError, match="queue_size=True"):
             Process("true", queue_size=True)

@@ -31,12 +31,13 @@ class _Place:
     twentieth of what the library takes for a spawn.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_wake", "is_cancelled", "shares")
+    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_message", "_wake", "is_cancelled", "shares")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, shares: bool) -> None:
         self._loop = loop
         self.shares = shares
         self.is_cancelled = False
+        self._message: object = None
 
     def __await__(self) -> Generator[_Place, None, None]:
         self._asyncio_future_blocking = True
@@ -54,15 +55,16 @@ class _Place:
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
 
-    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  # tasks call it so
+    def cancel(self, msg: object = None) -> bool:
         if not self.is_cancelled:
-            self.is_cancelled = True
+            self.is_cancelled, self._message = True, msg
             self._loop.call_soon(self._wake, self, context=self._context)
         return True
 
     def result(self) -> None:
         if self.is_cancelled:
-            raise asyncio.CancelledError
+            # With the message, by which the cancel scopes of anyio know whether it is theirs.
+            raise asyncio.CancelledError(*(() if self._message is None else (self._message,)))
 
 
 class Turns:

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,35 @@ async def test_killed_guardian_is_replaced_and_told_of_once(caplog: pytest.LogCa
         assert 1 == len(told)
         assert ("guarded", State.RUNNING) == (first.containment.level, first["a"].state)
         assert old != guardian().pid
+
+
+async def test_guardian_that_fails_once_it_is_armed_is_not_started_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has ended by itself, as the next one would; whoever needs it is told so."""
+    program = tmp_path / module._PROGRAM.name
+    program.write_bytes(module._PROGRAM.read_bytes())
+    (tmp_path / "vigil.py").write_text("raise ImportError('half of it is missing')\n")
+    monkeypatch.setattr(module, "_PROGRAM", program)
+    started: list[Guardian] = []
+    start = Guardian._start
+
+    def counted(guardian: Guardian) -> None:
+        started.append(guardian)
+        start(guardian)
+
+    monkeypatch.setattr(Guardian, "_start", counted)
+    async with limit(), Overseer() as first, Overseer() as second:
+        await first.add("a", *STAY).start()
+        await second.add("b", *STAY).start()
+        while "guarded" in (first.containment.level, second.containment.level):
+            assert 2 >= len(started)
+            await asyncio.sleep(0)
+        assert "ended by itself" in first.containment.reason
+        assert (State.RUNNING, State.RUNNING) == (first["a"].state, second["b"].state)
+        await first.add("c", *STAY).start()
+    assert 2 >= len(started)
+    assert not [record for record in caplog.records if "was killed" in record.message]
 
 
 async def test_guardian_that_cannot_be_started_is_told_of_and_the_level_sinks(
@@ -219,6 +249,29 @@ def test_number_that_was_given_to_somebody_else_is_not_killed() -> None:
         finally:
             table.close()
             stranger.kill()
+
+
+def test_daemon_that_was_started_by_who_has_ended_meanwhile_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked for again although the look before has killed nobody."""
+    with subprocess.Popen(["sleep", "60"], env={"AIOVERSEER_RUN": "token-1;"}) as stray:
+        listed = [str(stray.pid - 1)]
+        judge = vigil._judge
+
+        def end(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
+            if str(stray.pid) not in listed:
+                listed.append(str(stray.pid))
+                return False
+            return judge(pid, mark, sessions)
+
+        table = Table()
+        try:
+            monkeypatch.setattr("os.listdir", lambda _folder: list(listed))
+            monkeypatch.setattr(vigil, "_judge", end)
+            vigil.end_all(b"token", table.descriptor)
+            assert -signal.SIGKILL == stray.wait(10)
+        finally:
+            table.close()
+            stray.kill()
 
 
 def test_table_gives_the_places_of_the_ended_to_others() -> None:

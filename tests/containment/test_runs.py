@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -58,6 +59,7 @@ class World:
         self.environments: dict[int, bytes] = {}
         self.outside: set[int] = set()
         self.seen: list[int] = []
+        self.on_look: Callable[[int], None] = lambda _pid: None
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         monkeypatch.setattr("os.getsid", lambda pid: 0 if pid in self.outside else pid)
         monkeypatch.setattr(procfs, "HAS_PROC", True)
@@ -69,6 +71,7 @@ class World:
     def environment_of(self, pid: int) -> bytes:
         """As of a process that is there, or of none."""
         self.seen.append(pid)
+        self.on_look(pid)
         return self.environments.get(pid, b"")
 
     def spawn(self, runs: Runs) -> tuple[int, int]:
@@ -153,6 +156,22 @@ def test_numbers_that_were_looked_at_are_looked_at_again_after_a_while(world: Wo
     assert (second[1], False) == (world.last, runs.left_nothing())
 
 
+def test_a_number_below_that_of_the_first_child_is_not_passed_over(world: World) -> None:
+    """Two threads spawn: the child of the one that is told of later has the lower number, and has started another."""
+    runs = Runs()
+    slow, quick = runs.begin(), runs.begin()
+    world.last += 3
+    spawned, stray, last = range(world.last - 2, world.last + 1)
+    world.environments[stray] = b"HOME=/\0"
+    runs.adopt(last)
+    world.now += 0.001
+    runs.adopt(spawned)
+    runs.end(slow, spawned, kept=False)
+    runs.end(quick, last, kept=False)
+    assert not runs.left_nothing()
+    assert runs.begin_sweep() is not None
+
+
 def test_threads_of_the_kernel_are_not_looked_at(world: World) -> None:
     """They are most of what there is, and are in no session."""
     runs = Runs()
@@ -180,6 +199,24 @@ def test_one_that_may_have_been_left_behind_is_a_reason_for_a_sweep(world: World
     del world.environments[world.last]
     runs.swept(mark)
     assert runs.begin_sweep() is None
+
+
+def test_one_that_was_started_while_another_was_looked_at_is_looked_at_too(world: World) -> None:
+    """A daemon in the making: who is looked at has just ended, and its number tells nothing of whom it has started."""
+    runs = Runs()
+    run, pid = world.spawn(runs)
+    word = f"AIOVERSEER_RUN={runs.marker.word(run, kept=False)}".encode()
+    world.last += 1
+
+    def end(pid: int) -> None:
+        if (pid, world.last) == (1002, 1002):
+            world.last += 1
+            world.environments[world.last] = word
+
+    world.on_look = end
+    runs.end(run, pid, kept=False)
+    assert runs.begin_sweep() is not None
+    assert [1002, 1003] == world.seen
 
 
 @pytest.mark.parametrize("reason", ["it has lived for long", "numbers came round", "too many were made", "no number"])
@@ -246,6 +283,19 @@ def test_what_never_shows_an_environment_is_not_waited_for(monkeypatch: pytest.M
     monkeypatch.setattr(procfs, "environment_of", lambda _pid: b"")
     monkeypatch.setattr(procfs, "is_between_programs", lambda _pid: True)
     assert [] == runs.left_by(runs.begin())
+
+
+def test_a_file_that_another_file_system_has_put_in_its_place_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As lxcfs does in containers, which may be seconds late."""
+    asked = procfs.LastPid()
+    assert asked.ask(keep=False) is not None
+    real = os.open
+    with monkeypatch.context() as patch, tempfile.NamedTemporaryFile() as other:
+        other.write(b"0.00 0.00 0.00 1/100 4711\n")
+        other.flush()
+        patch.setattr(os, "open", lambda _path, flags: real(other.name, flags))
+        assert asked.ask(keep=True) is None
+    assert asked.ask(keep=False) is not None
 
 
 def test_the_file_of_the_last_number_is_open_while_runs_live_and_no_longer() -> None:

@@ -275,6 +275,25 @@ async def test_one_in_the_middle_of_an_exec_is_looked_at_again() -> None:
     assert len(asked) >= 4
 
 
+async def test_one_that_was_started_by_who_has_ended_meanwhile_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon in the making: no pass would kill anybody, so there would be none after it."""
+    stray = subprocess.Popen(["sleep", "100"])
+    listed = [stray.pid - 1]
+    monkeypatch.setattr(procfs, "pids", lambda: list(listed))
+
+    def judge(pid: int) -> bool:
+        if stray.pid not in listed:
+            listed.append(stray.pid)
+        return pid == stray.pid and stray.poll() is None
+
+    try:
+        assert () == await Sweeper(judge).sweep()
+        assert -signal.SIGKILL == stray.wait(10)
+    finally:
+        stray.kill()
+        stray.wait()
+
+
 async def test_number_that_was_given_away_between_the_look_and_the_hold_is_not_hit() -> None:
     """Who is held is looked at again, and is somebody else by then."""
     with subprocess.Popen(["sleep", "60"]) as other:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 
+import anyio
 import pytest
 
 from aioverseer.system.commons import Turns
@@ -116,6 +117,20 @@ async def test_who_is_cancelled_while_he_waits_gives_his_place_away(again: bool)
     assert [0, 2, 3] == crowd.order
     turns = [turn for _, turn in crowd.came]
     assert turns[-1] - turns[0] == 2
+
+
+async def test_a_cancel_scope_around_who_waits_ends_there() -> None:
+    """It knows its own cancellation by the message, which comes out where it went in."""
+    crowd = Crowd()
+    before = [asyncio.create_task(crowd.spawn(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    async with limit():
+        with anyio.CancelScope() as scope:
+            asyncio.get_running_loop().call_soon(scope.cancel)
+            await crowd.spawn(3)
+        await asyncio.gather(*before)
+    assert scope.cancelled_caught
+    assert [0, 1, 2] == [number for number, _ in crowd.came]
 
 
 async def test_who_is_let_through_goes_on_in_his_own_context() -> None:

@@ -107,8 +107,10 @@ class Guardian:
             if self._process is not None and _is_same_pipe(descriptor, self._alive):
                 # The end of its pipe comes just before its own, which is waited for: it needs a microsecond.
                 self._process.kill()
-                self._process.wait()
+                code = self._process.wait()
                 self.armed = False
+                if code > 0:  # nobody has killed it, so another one would end as well
+                    self.failure = f"the guardian has ended by itself, with code {code}"
         return False
 
     def release(self) -> subprocess.Popen[bytes] | None:
@@ -286,6 +288,9 @@ class Guarding:
                 self._unwatch()
                 if not was_armed:
                     self._fail("the guardian has ended before it was armed")
+                    return
+                if owner.failure is not None:
+                    self._fail(owner.failure)
                     return
                 try:
                     self._descriptor = owner.replace(self._descriptor)

@@ -100,6 +100,10 @@ class LastPid:
         try:
             if self._descriptor < 0:
                 self._descriptor = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+                if os.fstat(self._descriptor).st_dev != os.stat("/proc").st_dev:
+                    # A container may have lxcfs in its place, which tells every five seconds what was true then.
+                    self.close()
+                    return None
             return int(os.pread(self._descriptor, 128, 0).rpartition(b" ")[2])
         except (OSError, ValueError):
             return None

@@ -91,7 +91,10 @@ class Runs:
                 return
             self._ended += 1
             adopted = (self._spawned.get(pid, -math.inf), pid)
-            self._oldest = adopted if self._oldest is None else min(self._oldest, adopted)
+            first, other = sorted((adopted, self._oldest or adopted))
+            # Of two threads that spawn, the one with the lower number may be the later one to tell: whose descendants
+            # have which numbers is not known then.
+            self._oldest = first if first[1] <= other[1] else (-math.inf, first[1])
             self._sessions.pop(pid, None)
             self._sessions[pid] = now
             if len(self._sessions) > _SESSIONS:
@@ -110,12 +113,21 @@ class Runs:
 
     def begin_sweep(self) -> int | None:
         """Return what to pass to ``swept``; None where nothing can be found, as nothing has ended since the last."""
-        with self._lock:
-            if self._ended == self._swept or not procfs.HAS_PROC:
-                return None
-            mark, suspects = self._ended, self._suspects()
-        if suspects is None or any(self.judge(pid) is not False for pid in suspects):
-            return mark
+        judged: set[int] = set()
+        while True:
+            with self._lock:
+                if self._ended == self._swept or not procfs.HAS_PROC:
+                    return None
+                mark, suspects = self._ended, self._suspects()
+            if suspects is None:
+                return mark
+            # Again until there is no new one: who has just ended may have started another before, behind the last.
+            new = [pid for pid in suspects if pid not in judged]
+            if not new:
+                break
+            if any(self.judge(pid) is not False for pid in new):
+                return mark
+            judged.update(new)
         self.swept(mark)
         return None
 

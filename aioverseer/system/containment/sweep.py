@@ -58,12 +58,16 @@ class Sweeper:
             fresh: list[_Stray] = []
             unclear: list[int] = []
             try:
-                for held in _held(procfs.pids(), self._judge, unclear):
-                    if held is None:
-                        await asyncio.sleep(0)
-                    else:
-                        fresh.append(held)
-                        _kill(held)
+                judged: set[int] = set()
+                # Again until there is no new one: who has ended before it was looked at may have started another.
+                while (new := [pid for pid in procfs.pids() if pid not in judged]) and loop.time() < deadline:
+                    judged.update(new)
+                    for held in _held(new, self._judge, unclear):
+                        if held is None:
+                            await asyncio.sleep(0)
+                        else:
+                            fresh.append(held)
+                            _kill(held)
                 # The kernel tells of the end of an exec to nobody.
                 patience = loop.time() + _EXEC
                 while unclear and loop.time() < patience:

@@ -11,6 +11,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
+    from collections.abc import Iterator
 else:
     # What `signal` wraps in enums takes longer to import than all else here.
     import _signal as signal
@@ -64,7 +65,7 @@ def end_all(token: bytes, table: int) -> None:
             continue
     sessions = frozenset(leaders)
     mark = token + b"-"
-    while _sweep(mark, sessions) and time.monotonic() < deadline:
+    while _sweep(mark, sessions, deadline) and time.monotonic() < deadline:
         pass
 
 
@@ -151,19 +152,17 @@ def _held(pid: int) -> int | None:
         return None
 
 
-def _sweep(mark: bytes, sessions: frozenset[int]) -> bool:
+def _sweep(mark: bytes, sessions: frozenset[int], until: float) -> bool:
     """Kill whoever bears the mark or lives in one of the sessions; return whether somebody may have."""
     killed: list[int] = []
     unclear = False
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if not name.isdecimal() or int(name) in (0, 1, os.getpid()):
-            continue
-        verdict = _judge(int(name), mark, sessions)
+    for pid in _each_process(until):
+        verdict = _judge(pid, mark, sessions)
         if verdict:
-            pidfd = _held(int(name))
+            pidfd = _held(pid)
             # Once more, with a hold on it: its number could have been given away in between.
-            verdict = _judge(int(name), mark, sessions)
-            if verdict and _kill(int(name), pidfd) and pidfd is not None:
+            verdict = _judge(pid, mark, sessions)
+            if verdict and _kill(pid, pidfd) and pidfd is not None:
                 killed.append(pidfd)
             elif pidfd is not None:
                 os.close(pidfd)
@@ -176,6 +175,16 @@ def _sweep(mark: bytes, sessions: frozenset[int]) -> bool:
         poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
         os.close(pidfd)
     return bool(killed) or unclear
+
+
+def _each_process(until: float) -> "Iterator[int]":
+    """Yield all, and those that have come meanwhile: who has ended before it was looked at may have started another."""
+    seen = {"1", str(os.getpid())}
+    while new := [name for name in (os.listdir("/proc") if os.path.isdir("/proc") else ()) if name not in seen]:
+        seen.update(new)
+        yield from (int(name) for name in new if name.isdecimal())
+        if time.monotonic() >= until:
+            return
 
 
 def _kill(pid: int, pidfd: int | None) -> bool:
