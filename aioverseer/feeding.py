@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from typing import cast
 
-from aioverseer.core.spec import Stdin
+from aioverseer.core.options import Stdin
 from aioverseer.system.seam import Sink
 
 __all__ = ["feed"]
