@@ -1,6 +1,6 @@
 """Body: a block of the application that the end of a critical service ends too.
 
-``async with overseer`` is one by itself. This is for a block that another task or another thread runs: the body of a
+``async with overseer`` is one by itself. A Body is for a block that another task or another thread runs: the body of a
 test, whose overseer was entered by a fixture; a handler of requests. What is critical is decided elsewhere.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from aioverseer.core.errors import CriticalServiceEnded
 
-__all__ = ["Body"]
+__all__ = ["Bodies", "Body"]
 
 
 class Body:
@@ -76,3 +76,53 @@ class Body:
             # Counted, so that it can be told apart from a cancellation by somebody else.
             self._cancelled = True
             task.cancel()
+
+
+class Bodies:
+    """All blocks of one overseer that are to end with a critical service: its own, and those within.
+
+    Attributes:
+        ended: What is said of the critical service that has ended; None while there is none.
+        within: Those made by ``body`` that are being run.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.ended: CriticalServiceEnded | None = None
+        self.within: set[Body] = set()
+        self._own: asyncio.Task[Any] | None = None
+        self._cancelled: asyncio.Task[Any] | None = None
+        """The task whose block was cancelled, because a critical service has ended."""
+
+    def body(self) -> Body:
+        """Return a block to be; see ``Overseer.body``."""
+        return Body(self.within, lambda: self.ended)
+
+    def reopen(self) -> None:
+        """Forget the last use of the overseer."""
+        self.ended = self._cancelled = None
+
+    def enter(self) -> None:
+        """Take note that the block of the overseer begins, in the present task."""
+        self._own = asyncio.current_task()
+
+    def leave(self) -> None:
+        """Take note that the block of the overseer is over."""
+        self._own = None
+
+    def end(self, ended: CriticalServiceEnded) -> None:
+        """Cancel all blocks, because a critical service has ended."""
+        self.ended = ended
+        # A block within the block learns of it first, and the other one by its error.
+        inner = any(body.task is self._own for body in self.within)
+        if self._own is not None and not self._own.done() and not inner:
+            # As a task group does it: counted, so that it can be told apart from a cancellation by somebody else.
+            self._cancelled, self._own = self._own, None
+            self._cancelled.cancel()
+        for body in tuple(self.within):
+            body.end()
+
+    def take_back(self) -> bool:
+        """End the cancellation of the overseer's block; return whether somebody else cancels it as well."""
+        cancelled, self._cancelled = self._cancelled, None
+        return cancelled is not None and cancelled is asyncio.current_task() and cancelled.uncancel() > 0

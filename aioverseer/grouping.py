@@ -1,7 +1,7 @@
 """Groups of one overseer: who is in which, what a member's end means for the others, and the news of that.
 
 Whom a failure concerns is decided in ``core/groups.py``; ``rounds.py`` stops and starts members, ``aftermath.py`` does
-what follows a giving up. Order lives in ``ordering.py``, registry and tasks in ``overseer.py``.
+what follows a giving up. Order lives in ``ordering.py``, the registry in ``registry.py``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Host(aftermath.Host, Protocol):
 
 
 class _Seat:
-    """The place of one service in its group; see ``supervision.Seat``."""
+    """The place of one service in its group; see ``core/inputs.py``."""
 
     def __init__(self, grouping: Grouping, id: str, group: str) -> None:
         self._grouping = grouping

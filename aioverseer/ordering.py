@@ -1,7 +1,7 @@
 """The order of the services of one overseer, at work: who is held until others are ready, and who follows them.
 
-What may start is decided in ``core/order.py``; in here it is asked at each transition, and done. Registry and task
-group live in ``overseer.py``.
+What may start is decided in ``core/order.py``; in here it is asked at each transition, and done. The registry lives
+in ``registry.py``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from aioverseer.core.errors import NotReady, SpecError
+from aioverseer.core.inputs import Barred as StartBarred
+from aioverseer.core.inputs import Released, RestartAsked, StartHeld
 from aioverseer.core.machine import Report
 from aioverseer.core.order import After, Barred, Go, Order, Verdict, Wait, decide
 from aioverseer.core.run import StartAsked, StopAsked
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
-from aioverseer.core.supervision import Barred as StartBarred
-from aioverseer.core.supervision import Released, RestartAsked, StartHeld
 from aioverseer.service import Service
 
 if TYPE_CHECKING:

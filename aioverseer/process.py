@@ -126,10 +126,9 @@ class Process:
         Raises:
             SpecError: For an option that does not exist or a value that cannot be.
         """
-        try:
-            spec = _described(id, argv, **options)
-        except TypeError:  # what cannot be a key, such as a dict
-            spec = _describe(id, argv, **options)
+        # Of values that cannot change, and of which nothing is kept open.
+        plain = _TEXT.issuperset(map(type, argv)) and _PLAIN_VALUES.issuperset(map(type, options.values()))
+        spec = (_described if plain else _describe)(id, argv, **options)
         self._set_up(spec, clock=clock, launcher=launcher)
 
     @classmethod
@@ -182,6 +181,8 @@ class Process:
         self._pumps: list[Pump] = []
         self._drained: asyncio.Future[None] | None = None
         self._watchers: Watchers[Process] = Watchers()
+        self._at_end: Watchers[Process] = Watchers()
+        """Those who wait for its end: they need not be asked before."""
         self._began: float | None = None
         self.survivors: tuple[Survivor, ...] = ()
         self._ended: float | None = None
@@ -386,7 +387,7 @@ class Process:
         if began:
             self.post(StartAsked())
         try:
-            await self._watch(_is_over)
+            await self._end()
         except asyncio.CancelledError:
             if began:
                 await self._undo(StopAsked(why="the wait for it was cancelled"))
@@ -432,7 +433,7 @@ class Process:
         """
         self.post(StopAsked(kill=kill))
         if self.state is not State.INITIAL:
-            await self._watch(_is_over)
+            await self._end()
         if self.is_stuck:
             raise self._stop_failed()
         return self.status()
@@ -544,6 +545,8 @@ class Process:
                     if self._hooks is not None:
                         self._hooks.on_report(self, action)
                     self._watchers.tell(self)
+                    if action.state.is_final:
+                        self._at_end.tell(self)
                 case Launch():
                     self._run_soon(self._live)
                 case SendSignal():
@@ -560,6 +563,7 @@ class Process:
                     if self._hooks is not None:
                         self._hooks.on_stuck()
                     self._watchers.tell(self)
+                    self._at_end.tell(self)
                 case _:
                     assert_never(action)
 
@@ -897,12 +901,17 @@ class Process:
         self._check_loop()
         return self._watchers.watch(self, wanted)
 
+    def _end(self) -> asyncio.Future[Process]:
+        """Return a future for its end, or for that of its ladder."""
+        self._check_loop()
+        return self._at_end.watch(self, lambda process: process.state.is_final or process.is_stuck)
+
     async def _undo(self, stop: StopAsked, *, raise_cancelled: bool = False) -> None:
         """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
         self.post(stop)
         if self.state is State.INITIAL:
             return
-        ended = self._watchers.watch(self, _is_over)
+        ended = self._end()
         within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
         cancelled = await settle(ended, within=within, clock=self._clock)
         ended.cancel()
@@ -932,6 +941,9 @@ def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpac
 _described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_describe)
 """The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
 
+_TEXT = frozenset({str})
+_PLAIN_VALUES = frozenset({str, int, float, bool, type(None)})
+
 _OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
 
 
@@ -956,10 +968,6 @@ def _name_of(argv: tuple[str | PathLike, ...]) -> str:
     text = first if isinstance(first, str) or not isinstance(first, PathLike) else first.__fspath__()
     name = text.rsplit("/", 1)[-1].strip() if isinstance(text, str) else ""
     return name.replace("\0", "") or "process"
-
-
-def _is_over(process: Process) -> bool:
-    return process.state.is_final or process.is_stuck
 
 
 def _is_past_waiting(process: Process) -> bool:

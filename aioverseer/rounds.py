@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.errors import SpecError
 from aioverseer.core.groups import Ended, Groups, Joined, Together, in_order
+from aioverseer.core.inputs import Dismissed, Halted, Resumed
 from aioverseer.core.order import After, Wait
 from aioverseer.core.state import State
-from aioverseer.core.supervision import Dismissed, Halted, Resumed
 from aioverseer.ordering import Ordering
 from aioverseer.service import Service
 

@@ -1,6 +1,6 @@
 """The stop of all services, level by level, under one time; and who holds whom up meanwhile.
 
-Which levels there are is decided in ``core/order.py``. How one service is stopped lives in ``service.py``.
+Which levels there are is decided in ``core/order.py``. How one service is stopped is decided by its own table.
 """
 
 from __future__ import annotations
@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any
 
 from aioverseer.core.clock import Clock
-from aioverseer.core.errors import SpecError
+from aioverseer.core.errors import OverseerError, SpecError
 from aioverseer.core.events import Kind, StopOutcome, StopReport
 from aioverseer.core.run import StopAsked
 from aioverseer.core.state import State
-from aioverseer.ordering import Ordering
+from aioverseer.registry import Registry
 from aioverseer.service import Service
 
 if TYPE_CHECKING:
@@ -42,35 +41,103 @@ class _Plan:
 
 
 class Stopping:
-    """Stops the services of one overseer in their order."""
+    """Stops the services of one overseer in their order.
+
+    Attributes:
+        count: How often a stop of all was asked for.
+    """
 
     def __init__(
         self,
-        services: Mapping[str, Service],
-        live: AbstractSet[str],
-        ordering: Ordering,
+        name: str,
+        registry: Registry,
         *,
         clock: Clock,
         timeout: float | None,
         tell: Callable[[str, str, Kind], None],
+        start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
     ) -> None:
         """Look after a registry; it is looked up each time.
 
         Args:
-            services: All services by their names; the overseer changes it.
-            live: The names of those that are live.
-            ordering: Knows who needs whom.
+            name: The overseer's.
+            registry: Whom it is about.
             clock: What time is measured by.
             timeout: Seconds that a stop may take before everything left is killed; None leaves that to the ladders.
             tell: Called with a service, a sentence and the kind of news that this is.
+            start_soon: Runs something until the overseer is left.
         """
-        self._services = services
-        self._live = live
-        self._ordering = ordering
+        self.count = 0
+        self._name = name
+        self._registry = registry
+        self._services = registry.services
+        self._live = registry.live
+        self._ordering = registry.ordering
         self._clock = clock
         self._timeout = timeout
         self._tell = tell
+        self._start_soon = start_soon
         self._plans: list[_Plan] = []
+
+    async def stop_all(self, *, kill: bool) -> StopReport:
+        """Stop all, although nobody may wait for it any more; see ``Overseer.stop_all``."""
+        if kill or len(self.levels()) <= 1:
+            return await self.stop(kill=kill)  # all of them are asked before it waits
+        stopped: asyncio.Future[StopReport] = asyncio.get_running_loop().create_future()
+
+        async def stop() -> None:
+            report = await self.stop(kill=False)
+            if not stopped.done():
+                stopped.set_result(report)
+
+        def give_up(_task: asyncio.Task[None]) -> None:
+            if not stopped.done():  # cancelled, perhaps before its first step, as all tasks of a loop are
+                stopped.set_exception(OverseerError(f"overseer {self._name!r} was cancelled while it stopped all"))
+
+        # In a task of its own, as the later levels are to be stopped although nobody waits for it any more.
+        self._start_soon(stop).add_done_callback(give_up)
+        return await stopped
+
+    def stop_soon(self) -> None:
+        """Stop all in their order, in a task of its own."""
+        self._start_soon(self._stop_in_order)
+
+    def obey(self, live: list[Service], *, kill: bool) -> None:
+        """Stop these, all that are live, because of a signal to the host, at once where no order is to be kept."""
+        self.count += 1
+        if self._registry.grouping is not None:
+            self._registry.grouping.stand_down()
+        if kill or len(self.levels()) <= 1:
+            self.ask(live, kill=kill)
+        else:
+            self.stop_soon()
+
+    def kill(self) -> None:
+        """Kill all that are live and wait for nothing; nothing may follow the ends that this is about to bring."""
+        self.count += 1
+        if self._registry.grouping is not None:
+            self._registry.grouping.stand_down(stopping=1)
+        self.ask([self._services[id] for id in sorted(self._live)], kill=True)
+
+    def ask(self, services: Iterable[Service], *, kill: bool) -> None:
+        """Ask services to stop, one right after the other, and wait for nothing."""
+        asked = {service.id: service for service in services}
+        for id in self._ordering.backwards(asked):
+            asked[id].post(StopAsked(kill=kill))
+
+    async def stop(self, *, kill: bool) -> StopReport:
+        """Stop all that are live, and return who needed what."""
+        grouping = self._registry.grouping
+        if grouping is None:
+            return await self._stop(kill=kill)
+        grouping.stand_down(stopping=1)
+        try:
+            return await self._stop(kill=kill)
+        finally:
+            grouping.stand_down(stopping=-1)
+
+    async def _stop_in_order(self) -> None:
+        await self.stop(kill=False)
 
     def levels(self) -> list[list[str]]:
         """Return the live services in the order of their stop; what waits to start is stopped with the first."""
@@ -83,8 +150,8 @@ class Stopping:
         levels = [level for level in levels if level]
         return [held + levels[0], *levels[1:]] if levels else [held]
 
-    async def stop(self, *, kill: bool) -> StopReport:
-        """Stop all that are live, and return who needed what."""
+    async def _stop(self, *, kill: bool) -> StopReport:
+        self.count += 1
         asked = self._clock.now()
         plan = _Plan([self._ordering.backwards(self._live)] if kill else self.levels())
         outcomes: dict[str, StopOutcome] = {}
@@ -106,15 +173,14 @@ class Stopping:
             self._plans.remove(plan)
         return StopReport(outcomes=outcomes)
 
-    def hear(self, id: str, state: State) -> None:
-        """Take note of a transition: a service that ends while those before it are being stopped stays down.
+    def hear_backoff(self, id: str) -> None:
+        """Take note that a service is in BACKOFF: if it ends while those before it are being stopped, it stays down.
 
         As in systemd, which restarts nothing that has a job to stop it.
         """
-        if state is State.BACKOFF:
-            for plan in self._plans:
-                if any(id in level for level in plan.later):
-                    self._stop_early(plan, id)
+        for plan in self._plans:
+            if any(id in level for level in plan.later):
+                self._stop_early(plan, id)
 
     def _stop_early(self, plan: _Plan, id: str) -> None:
         plan.early[id] = self._services[id].ask_to_stop(StopAsked())

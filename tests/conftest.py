@@ -45,8 +45,13 @@ def child_fixture() -> Any:
 
 
 def pytest_configure() -> None:
-    """No idle event loop in the main thread: some versions of pytest-asyncio make one beside the tests'."""
+    """No idle event loop in the main thread: some versions of pytest-asyncio make one beside the tests'.
+
+    And Ctrl-C as anywhere: a shell has its background jobs ignore it, which the programs of tests would inherit.
+    """
     asyncio.set_event_loop(None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

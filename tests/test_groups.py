@@ -577,7 +577,7 @@ def test_what_a_group_refuses_is_named(name: Any, options: dict[str, Any], messa
     overseer.add("job", "job", group="busy", significant=True)
     with pytest.raises(SpecError, match=re.escape(message)):
         overseer.group(name, **options)
-    assert name == "g" or "h" not in (overseer._grouping.groups if overseer._grouping else ())
+    assert name == "g" or "h" not in overseer._registry.groups().groups
 
 
 def test_a_service_is_not_significant_where_that_means_nothing() -> None:

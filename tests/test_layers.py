@@ -24,8 +24,11 @@ LAYERS = [
     {"core"},
     {"system"},
     {"process", "ready", "output", "journal", "feeding"},
+    {"host", "runs", "waits", "explaining"},
     {"service"},
-    {"overseer", "ordering", "grouping", "rounds", "aftermath", "stopping", "turns", "body", "recorder"},
+    {"registry", "ordering", "grouping", "rounds", "aftermath", "turns"},
+    {"news", "recorder", "starting", "stopping", "signalling", "lifespan", "tasks", "body"},
+    {"overseer"},
     FACES,
 ]
 """From low to high: a module imports from its own layer and from those below."""

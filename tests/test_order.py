@@ -27,6 +27,7 @@ from aioverseer import (
     Stop,
     ready,
 )
+from aioverseer.signalling import Signalling
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import child, limit
 
@@ -504,7 +505,8 @@ async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signa
         await clock.settle()
         stopping = None if by_signal else asyncio.ensure_future(overseer.stop_all())
         if by_signal:
-            overseer._on_signal(signal.SIGTERM)
+            parts = overseer._registry, overseer._stopping
+            Signalling("overseer", *parts, clock=clock, on_signal=lambda _: None).hear(signal.SIGTERM)
         await clock.advance(4)
         await restarting
         assert (State.RUNNING, State.STOPPING) == (overseer["db"].state, overseer["proxy"].state)

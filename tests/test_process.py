@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import pathlib
 import signal
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -641,6 +643,29 @@ def test_what_was_described_before_is_not_checked_again() -> None:
     assert "a" == Process("true", id="a").spec.id
     one, other = Process("true", extra_env={"A": "1"}).spec, Process("true", extra_env={"A": "2"}).spec
     assert ({"A": "1"}, {"A": "2"}) == (one.extra_env, other.extra_env)
+
+
+def test_nothing_is_kept_of_what_may_change() -> None:
+    """An open file, or a path that is another one the next time."""
+
+    class Moving:
+        def __init__(self) -> None:
+            self.path = "true"
+
+        def __fspath__(self) -> str:
+            return self.path
+
+    moving = Moving()
+    assert ("true",) == Process(moving, buffered=False).spec.argv
+    moving.path = "false"
+    assert ("false",) == Process(moving, buffered=False).spec.argv
+    file = open(os.devnull)  # noqa: SIM115  # it is the last reference that closes it
+    alive = weakref.ref(file)
+    Process("cat", stdin=file)
+    gc.collect()
+    with pytest.warns(ResourceWarning):
+        del file
+    assert alive() is None
 
 
 def test_what_is_refused_is_refused_each_time() -> None:

@@ -1,6 +1,6 @@
 """Event: news of one service, frozen at the moment when they happened; and what a stop had to do.
 
-Values only; who hears of them is decided in ``overseer.py``.
+Values only; who hears of them is decided in ``news.py``.
 """
 
 from __future__ import annotations

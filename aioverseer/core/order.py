@@ -1,6 +1,6 @@
 """The order of services: who waits for whom, for what, and who may start now.
 
-Values and pure decisions. ``overseer.py`` asks and acts.
+Values and pure decisions. ``ordering.py`` asks and acts.
 """
 
 from __future__ import annotations

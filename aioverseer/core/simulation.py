@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpawnError, SpecError
+from aioverseer.core.inputs import RunEnded
 from aioverseer.core.restart import Restart
 from aioverseer.core.run import Due, Ready, Spawned, SpawnFailed, StartAsked
 from aioverseer.core.state import Exit, State, as_signal
-from aioverseer.core.supervision import RunEnded, Supervision
+from aioverseer.core.supervision import Supervision
 
 __all__ = ["Ending", "SimulatedRun", "Timeline", "simulate"]
 

@@ -1,6 +1,6 @@
 """Why: the answer to "why is it in this state, and what comes next", as data and as one sentence.
 
-Values only; ``service.py`` and those who hold services back fill them in.
+Values only; ``explaining.py`` and those who hold services back fill them in.
 """
 
 from __future__ import annotations

@@ -21,21 +21,22 @@ _all: WeakValueDictionary[asyncio.AbstractEventLoop, Commons]
 
 
 _SLICE = 0.001
-"""Seconds for the spawns of one turn of the event loop. Each turn costs a look at all that is watched as well."""
+"""Seconds of a turn within which further spawns may begin: each turn costs a look at all that is watched as well."""
 
 
 class _Place:
     """What a task waits for in the queue: as good as a future to it, and woken at once.
 
-    A future wakes its task by a callback of the next turn: too late to see how much of this one is left, and a fifth of
-    what the library takes for a spawn.
+    A future wakes its task by another callback, in the next turn: too late to see how much of this one is left, and a
+    twentieth of what the library takes for a spawn.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_context", "_is_cancelled", "_loop", "_wake")
+    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_wake", "is_cancelled", "shares")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, shares: bool) -> None:
         self._loop = loop
-        self._is_cancelled = False
+        self.shares = shares
+        self.is_cancelled = False
 
     def __await__(self) -> Generator[_Place, None, None]:
         self._asyncio_future_blocking = True
@@ -43,8 +44,7 @@ class _Place:
 
     def go(self) -> None:
         """Let its task go on, now; to be called outside of all tasks."""
-        if not self._is_cancelled:
-            self._context.run(self._wake, self)
+        self._context.run(self._wake, self)
 
     # What a task asks of what it waits for; see asyncio.isfuture().
 
@@ -55,18 +55,18 @@ class _Place:
         return self._loop
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002  # tasks call it so
-        if not self._is_cancelled:
-            self._is_cancelled = True
+        if not self.is_cancelled:
+            self.is_cancelled = True
             self._loop.call_soon(self._wake, self, context=self._context)
         return True
 
     def result(self) -> None:
-        if self._is_cancelled:
+        if self.is_cancelled:
             raise asyncio.CancelledError
 
 
 class Turns:
-    """Lets through what fits into a turn of the event loop, one at least, in the order in which they came.
+    """Lets one through in each turn of the event loop, in the order in which they came, or several that may share it.
 
     A spawn blocks the loop for a third of a millisecond, and for two where the processors are busy: two hundred that
     come due together would block it for seventy or four hundred.
@@ -81,32 +81,40 @@ class Turns:
         """
         self._loop = loop
         self._now = now
-        self._is_open = False
-        """Whether a turn has begun, and ``_next`` is to be called behind it."""
-        self._since = 0.0
+        self._busy = False
+        self._until = 0.0
+        """When it is too late for a further one in this turn."""
         self._waiting: deque[_Place] = deque()
 
-    async def take(self) -> None:
-        """Wait for a turn in which there is room. Safe to cancel: the place goes to the next one."""
-        now = self._now()
-        if not self._is_open:
-            self._is_open, self._since = True, now
+    async def take(self, *, shares: bool = False) -> None:
+        """Wait for a turn. Safe to cancel: the place goes to the next one.
+
+        Args:
+            shares: Whether it may be one in which another has been let through, less than a millisecond ago.
+        """
+        if not self._busy:
+            self._busy = True
+            self._until = self._now() + _SLICE
             self._loop.call_soon(self._next)
-        if self._waiting or now - self._since >= _SLICE:
-            place = _Place(self._loop)
+        elif self._waiting or not shares or self._now() >= self._until:
+            place = _Place(self._loop, shares=shares)
             self._waiting.append(place)
             await place
 
     def _next(self) -> None:
+        while self._waiting and self._waiting[0].is_cancelled:
+            self._waiting.popleft()
         if not self._waiting:
-            self._is_open = False
+            self._busy = False
             return
         # Beforehand: what a task does not catch, such as KeyboardInterrupt, comes out of here.
         self._loop.call_soon(self._next)
-        self._since = self._now()
-        while self._waiting:
-            self._waiting.popleft().go()
-            if self._now() - self._since >= _SLICE:
+        self._until = self._now() + _SLICE
+        while True:
+            place = self._waiting.popleft()
+            if not place.is_cancelled:
+                place.go()
+            if not self._waiting or not self._waiting[0].shares or self._now() >= self._until:
                 return
 
 

@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from aioverseer.core.backoff import Backoff
-from aioverseer.core.machine import Action, Arm, Disarm, IllegalInput, Input, Report, rows
-from aioverseer.core.restart import Budget, Restart
-from aioverseer.core.run import Due, Spawned, SpawnFailed, StartAsked, StopAsked
-from aioverseer.core.state import Exit, State
-from aioverseer.core.supervision import (
+from aioverseer.core.inputs import (
     Admitted,
     AskTurn,
     AwaitReady,
@@ -26,15 +22,18 @@ from aioverseer.core.supervision import (
     Failed,
     Halted,
     Queued,
-    Ready,
     Released,
     RestartAsked,
     Resumed,
     RunEnded,
     RunFailing,
     StartHeld,
-    Supervision,
 )
+from aioverseer.core.machine import Action, Arm, Disarm, IllegalInput, Input, Report, rows
+from aioverseer.core.restart import Budget, Restart
+from aioverseer.core.run import Due, Ready, Spawned, SpawnFailed, StartAsked, StopAsked
+from aioverseer.core.state import Exit, State
+from aioverseer.core.supervision import Supervision
 
 
 class Middle:

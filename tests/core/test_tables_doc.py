@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from aioverseer.core import inputs as inputs_of_service
 from aioverseer.core import run, supervision
 from aioverseer.core.machine import Machine, Report, rows
 from aioverseer.core.run import Run
@@ -23,7 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "states.md"
 HEAD = """\
 # States and transitions
 
-<!-- Written by `python tests/core/test_tables_doc.py --write` from aioverseer/core/run.py and supervision.py. -->
+<!-- Written by `python tests/core/test_tables_doc.py --write` from the tables in aioverseer/core. -->
 
 Two tables decide everything that happens: that of a Process, which runs once, and that of a Service, which runs its
 program again. Each is fed with inputs, one at a time, and answers with what is to be done, and last with the news when
@@ -90,22 +91,28 @@ def table(machine: type[Machine[Any]]) -> Iterator[str]:
         yield f"| {state.name} | {given.__name__} | {said} |"
 
 
-def words(module: Any, base: str) -> Iterator[str]:
-    """The inputs or the actions of a module, each with the first line of its docstring."""
-    for name, value in vars(module).items():
+def words(names: Mapping[str, object], base: str) -> Iterator[str]:
+    """The inputs or the actions among some names, each with the first line of its docstring."""
+    for name, value in names.items():
         kinds = [kind.__name__ for kind in getattr(value, "__mro__", ())[1:]]
         if inspect.isclass(value) and base in kinds:
             yield f"| {name} | {(value.__doc__ or '').strip().splitlines()[0]} |"
+
+
+def _of_service() -> dict[str, object]:
+    """The names that its table knows: first those that it has in common with the other one."""
+    known = vars(inputs_of_service)
+    return {name: value for name, value in vars(supervision).items() if name not in known} | known
 
 
 def page() -> str:
     """The whole page."""
     lines = [HEAD]
     for machine, title, said in MACHINES:
-        module = run if machine is Run else supervision
+        names = vars(run) if machine is Run else _of_service()
         lines += [f"## {title}", "", said, "", *diagram(machine), "", *table(machine), ""]
         for base, heading in (("Input", "Its inputs"), ("Action", "Its actions")):
-            lines += [f"### {heading}", "", "| name | meaning |", "|---|---|", *words(module, base), ""]
+            lines += [f"### {heading}", "", "| name | meaning |", "|---|---|", *words(names, base), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Backoff, Dropped, LogBridge, Overseer, Process, Restart, Service, State, Status, Stop
+from aioverseer import Backoff, Dropped, LogBridge, Overseer, Process, Restart, State, Status, Stop
+from aioverseer.runs import Runs
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import limit
 
@@ -106,13 +107,13 @@ async def test_step_that_raises_kills_the_program_first(monkeypatch: pytest.Monk
     launcher = ScriptedLauncher(clock)
     async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
         service = await overseer.add("victim", "program").start()
-        real = Service._perform
+        real = Runs._perform
 
-        def perform(self: Service, actions: Any) -> None:
-            monkeypatch.setattr(Service, "_perform", real)
+        def perform(self: Runs, actions: Any) -> None:
+            monkeypatch.setattr(Runs, "_perform", real)
             raise Oops
 
-        monkeypatch.setattr(Service, "_perform", perform)
+        monkeypatch.setattr(Runs, "_perform", perform)
         stopping = asyncio.ensure_future(service.stop())
         await clock.settle()
         assert [Oops] == [type(error) for error in told]

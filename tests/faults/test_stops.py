@@ -128,15 +128,17 @@ async def test_two_signals_at_once_are_one_wish() -> None:
     """As from a terminal and from a parent that passes it on; a later one kills."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM))
-    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+    async with limit(), Overseer(clock=clock, launcher=launcher, handle_signals=True) as overseer:
+        assert overseer._signalling is not None
+        hear = overseer._signalling.hear
         service = await overseer.add("svc", "program").start()
-        overseer._on_signal(signal.SIGINT)
+        hear(signal.SIGINT)
         await clock.advance(0.01)
-        overseer._on_signal(signal.SIGTERM)
+        hear(signal.SIGTERM)
         await clock.settle()
         assert [signal.SIGTERM] == launcher.children[0].signals
         await clock.advance(0.2)
-        overseer._on_signal(signal.SIGINT)
+        hear(signal.SIGINT)
         await service.wait()
         assert [signal.SIGTERM, signal.SIGKILL] == launcher.children[0].signals
 

@@ -417,8 +417,8 @@ async def test_a_child_has_its_three_descriptors_and_no_other(options: dict[str,
         await killed(other)
 
 
-async def test_many_at_once_are_one_in_a_turn_of_the_loop_where_each_fills_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever starts them: one launcher, many, or Processes of their own."""
+async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts them: one launcher, many, or Processes of their own, where each of these fills it."""
     monkeypatch.setattr(commons, "_SLICE", 0)
     turn = 0
     at: list[int] = []

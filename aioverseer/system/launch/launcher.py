@@ -124,7 +124,9 @@ class SystemLauncher:
         try:
             # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
             # and each spawn takes longer the more are open.
-            await commons.turns.take()
+            # Two hundred services that come due together leave the loop to the host; who gathers lone Processes wants
+            # them soon, as with bare asyncio, which starts all of them in one turn.
+            await commons.turns.take(shares=self._kept is None)
             given = asked_environment(spec)
             path = own_environment().get(b"PATH") if given is None else given.get("PATH", os.defpath)
             if preparation is not None and preparation.env:

@@ -1,264 +1,40 @@
-"""ThreadedOverseer: an Overseer for code whose event loop stands still or does not exist.
+"""ThreadedOverseer: the set of services, on a loop in a thread of its own.
 
-The overseer lives on an event loop in a thread of its own; the calls here hand over to it and wait. No rule of its own
-lives here: whatever is asked is asked of the public ``Overseer`` and ``Service``.
+Each verb hands over to the public ``Overseer`` and waits; none has a rule of its own here.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, Unpack, overload
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
 from aioverseer import (
     Body,
     Containment,
-    Dropped,
-    Event,
-    EventStream,
     Group,
     GroupStatus,
-    Line,
     Overseer,
     OverseerError,
-    QueueShutDown,
     Service,
     Spec,
     SpecOptions,
-    State,
     Status,
     StopReport,
     Subscription,
     Why,
 )
+from aioverseer.threaded.loop import Loop, as_async
+from aioverseer.threaded.service import ThreadedService
+from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
 
-__all__ = ["ThreadedEvents", "ThreadedOverseer", "ThreadedService"]
-
-T = TypeVar("T")
-
-
-class _Loop:
-    """The event loop in its thread, while there is one."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._portal: BlockingPortal | None = None
-
-    def use(self, portal: BlockingPortal | None) -> None:
-        self._portal = portal
-
-    @property
-    def is_used(self) -> bool:
-        return self._portal is not None
-
-    def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run a coroutine function on the loop and wait for it."""
-        if self._portal is None:
-            raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `with`")
-        return self._portal.call(work)
-
-    def ask(self, work: Callable[[], T]) -> T:
-        """Call a plain function on the loop, so that it cannot meet a change halfway; here where there is none."""
-        if self._portal is None:
-            return work()
-        # In a tuple, because the portal awaits whatever can be awaited, and a Service can.
-        return self._portal.call(lambda: (work(),))[0]
-
-
-class ThreadedLines(Iterator[Line | Dropped]):
-    """The lines of a ``Subscription`` as a plain iterator; waits in the calling thread."""
-
-    def __init__(self, loop: _Loop, subscription: Subscription) -> None:
-        """Made by ``lines()`` and ``logs()``."""
-        self._loop = loop
-        self._subscription = subscription
-        self._batch: deque[Line | Dropped] = deque()
-
-    def __next__(self) -> Line | Dropped:
-        """Return the next line, waiting for it; stop at the end."""
-        if not self._batch:
-            try:
-                self._batch.extend(self._fetch())
-            except (QueueShutDown, asyncio.QueueEmpty):
-                raise StopIteration from None
-        return self._batch.popleft()
-
-    def close(self) -> None:
-        """Take no more lines. Idempotent."""
-        self._loop.ask(self._subscription.close)
-
-    def _fetch(self) -> list[Line | Dropped]:
-        if self._loop.is_used:
-            return self._loop.run(self._subscription.get_batch)
-        return [self._subscription.get_nowait()]
-
-
-class ThreadedEvents(Iterator[Event]):
-    """The events of an ``EventStream`` as a plain iterator; waits in the calling thread."""
-
-    def __init__(self, loop: _Loop, events: EventStream) -> None:
-        """Made by ``events()``."""
-        self._loop = loop
-        self._events = events
-
-    def __next__(self) -> Event:
-        """Return the next event, waiting for it; stop at the end."""
-        event = self._loop.run(self._next) if self._loop.is_used else self._events.get_nowait()
-        if event is None:
-            raise StopIteration
-        return event
-
-    def get_nowait(self) -> Event | None:
-        """Return the next event, or None when there is none at the moment."""
-        return self._loop.ask(self._events.get_nowait)
-
-    async def _next(self) -> Event | None:
-        return await anext(self._events, None)
-
-
-class ThreadedService:
-    """A ``Service`` whose verbs wait in the calling thread; each means what it means there."""
-
-    def __init__(self, loop: _Loop, service: Service) -> None:
-        """Made by ``ThreadedOverseer.add``."""
-        self._loop = loop
-        self._service = service
-
-    def __repr__(self) -> str:
-        """Return id, program, state and pid."""
-        return f"<Threaded{repr(self._service)[1:]}"
-
-    def wraps(self, service: Service) -> bool:
-        """Return whether it stands for this very service."""
-        return self._service is service
-
-    @property
-    def id(self) -> str:
-        """Its name in the overseer."""
-        return self._service.id
-
-    @property
-    def spec(self) -> Spec:
-        """What its next run will be."""
-        return self._service.spec
-
-    @property
-    def state(self) -> State:
-        """Where it is."""
-        return self._service.state
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the current or last run; None before its spawn."""
-        return self._service.pid
-
-    @property
-    def resource(self) -> Any:
-        """What entering a resource gave, which belongs to the loop of the overseer; see ``Service.resource``."""
-        return self._loop.ask(lambda: (self._service.resource,))[0]
-
-    @property
-    def restarts(self) -> int:
-        """How many runs followed the first since it was last started."""
-        return self._service.restarts
-
-    @property
-    def history(self) -> tuple[Status, ...]:
-        """The final Status of each of the last runs, oldest first."""
-        return self._loop.ask(lambda: self._service.history)
-
-    def status(self) -> Status:
-        """Return a snapshot of everything known about it."""
-        return self._loop.ask(self._service.status)
-
-    def why(self) -> Why:
-        """Return why it is in its state, and what comes next."""
-        return self._loop.ask(self._service.why)
-
-    def tail(self, n: int = 20) -> list[Line]:
-        """Return the last lines that it wrote; see ``Service.tail``."""
-        return self._loop.ask(lambda: self._service.tail(n))
-
-    def lines(
-        self,
-        stream: Literal["stdout", "stderr"] | None = None,
-        *,
-        history: int = 0,
-        size: int = 1000,
-        overflow: Literal["drop_oldest", "drop_newest", "block", "error"] = "drop_oldest",
-    ) -> ThreadedLines:
-        """Return an iterator over the lines that it writes from now on; see ``Service.lines``."""
-
-        async def subscribe() -> Subscription:
-            return self._service.lines(stream, history=history, size=size, overflow=overflow)
-
-        return ThreadedLines(self._loop, self._loop.run(subscribe))
-
-    def start(self) -> Self:
-        """Start it and return once it is ready; see ``Service.start``."""
-        self._loop.run(self._service.start)
-        return self
-
-    def restart(self) -> Self:
-        """Stop it, start it again, and return once it is ready; see ``Service.restart``."""
-        self._loop.run(self._service.restart)
-        return self
-
-    def ready(self, timeout: float | None = None) -> Self:
-        """Wait until it is ready, at most ``timeout`` seconds; see ``Service.ready``."""
-        self._loop.run(partial(self._service.ready, timeout))
-        return self
-
-    def wait(self) -> Status:
-        """Wait for its final end and return the Status; see ``Service.wait``."""
-        return self._loop.run(self._service.wait)
-
-    def wait_for(self, wanted: State | Callable[[Status], bool], timeout: float | None = None) -> Status:
-        """Wait until it is in a state, or a function says True of its Status; see ``Service.wait_for``.
-
-        The function is called in the thread of the overseer and must not block.
-        """
-        return self._loop.run(partial(self._service.wait_for, wanted, timeout))
-
-    def stop(self, *, kill: bool = False) -> Status:
-        """End it by its ladder and return the Status; see ``Service.stop``."""
-        return self._loop.run(partial(self._service.stop, kill=kill))
-
-    def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
-        """Send a signal to its program and all that it started; see ``Service.signal``."""
-        self._loop.run(_as_async(partial(self._service.signal, number, scope=scope)))
-
-    def write(self, data: bytes | str) -> None:
-        """Write to the standard input of the current run; see ``Process.write``."""
-        self._loop.run(partial(self._service.write, data))
-
-    def write_eof(self) -> None:
-        """End the standard input of the current run behind what is being written; see ``Process.write_eof``."""
-        self._loop.run(self._service.write_eof)
-
-    def resize(self, columns: int, rows: int) -> None:
-        """Set the size of the terminal of the current run; see ``Process.resize``."""
-        self._loop.run(_as_async(partial(self._service.resize, columns, rows)))
-
-    def close_stdin(self) -> None:
-        """End the standard input of the current run. Idempotent."""
-        self._loop.run(_as_async(self._service.close_stdin))
-
-    def reopen_log(self) -> None:
-        """Close its log files; the next line opens what bears their names then. See ``Service.reopen_log``."""
-        self._loop.run(_as_async(self._service.reopen_log))
-
-    def flush_log(self) -> None:
-        """Wait until all lines so far are in its log files, or are counted as lost."""
-        self._loop.run(self._service.flush_log)
+__all__ = ["ThreadedOverseer"]
 
 
 class ThreadedOverseer:
@@ -282,7 +58,7 @@ class ThreadedOverseer:
         if options.get("handle_signals"):
             raise OverseerError("a ThreadedOverseer cannot handle signals: leave its block when one comes")
         self._overseer = Overseer(name=name, **options)
-        self._loop = _Loop(name)
+        self._loop = Loop(name)
         self._stack = contextlib.ExitStack()
         self._services: dict[str, ThreadedService] = {}
 
@@ -486,7 +262,7 @@ class ThreadedOverseer:
 
     def reopen_logs(self) -> None:
         """Close all log files; the next line opens what bears their names then."""
-        self._loop.run(_as_async(self._overseer.reopen_logs))
+        self._loop.run(as_async(self._overseer.reopen_logs))
 
     def flush_logs(self) -> None:
         """Wait until all lines so far are in their log files, or are counted as lost."""
@@ -497,10 +273,3 @@ class ThreadedOverseer:
         if known is None or not known.wraps(service):
             known = self._services[service.id] = ThreadedService(self._loop, service)
         return known
-
-
-def _as_async(work: Callable[[], T]) -> Callable[[], Awaitable[T]]:
-    async def call() -> T:
-        return work()
-
-    return call

@@ -1,0 +1,14 @@
+"""An Overseer for code whose event loop stands still or does not exist.
+
+The overseer lives on an event loop in a thread of its own (``loop.py``); the calls of ``overseer.py`` and
+``service.py`` hand over to it and wait, and so do the iterators of ``streams.py``. No rule of its own lives here:
+whatever is asked is asked of the public ``Overseer`` and ``Service``.
+"""
+
+from __future__ import annotations
+
+from aioverseer.threaded.overseer import ThreadedOverseer
+from aioverseer.threaded.service import ThreadedService
+from aioverseer.threaded.streams import ThreadedEvents
+
+__all__ = ["ThreadedEvents", "ThreadedOverseer", "ThreadedService"]
