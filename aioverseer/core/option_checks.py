@@ -21,7 +21,7 @@ from aioverseer.core.restart import Restart
 if TYPE_CHECKING:
     from aioverseer.core.spec import Spec
 
-__all__ = ["OPTIONS", "check_names", "check_options"]
+__all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_services"]
 
 _NICE = range(-20, 20)
 _UMASK = range(0o1000)
@@ -75,6 +75,31 @@ def check_options(spec: Spec, given: Collection[str]) -> None:
     for name in given:
         if name in _TOGETHER:
             _TOGETHER[name](check, spec)
+
+
+_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
+
+
+def refuse_options_of_services(options: SpecOptions) -> None:
+    """Refuse what makes no sense for a lone Process.
+
+    Raises:
+        SpecError: With what to use instead.
+    """
+    if _OF_SERVICES.isdisjoint(options):
+        return
+    for name in ("restart", "group"):
+        if name in options:
+            value = options.get(name)
+            raise SpecError(
+                f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add", option=name, value=value
+            )
+    for option in ("log", "after", "critical"):
+        if (given := options.get(option)) not in (None, (), False):
+            instead = ", or read the lines" if option == "log" else ""
+            raise SpecError(
+                f"{option}={given!r} is for a Service: use Overseer.add{instead}", option=option, value=given
+            )
 
 
 class _Checker:

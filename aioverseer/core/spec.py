@@ -1,4 +1,4 @@
-"""Spec: the frozen description of what to run and under which rules.
+"""Spec: the frozen description of what to run and under which rules; and that of a lone Process.
 
 A Spec is valid by construction: everything that can be refused without asking the operating system is refused here,
 once, with the name of the service, of the option and the value. What is refused is said in ``option_checks.py``.
@@ -7,6 +7,7 @@ once, with the name of the service, of the option and the value. What is refused
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field
 from itertools import compress
@@ -18,7 +19,7 @@ from aioverseer.core.containment import AskedContainment
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
 from aioverseer.core.logs import Log
-from aioverseer.core.option_checks import OPTIONS, check_names, check_options
+from aioverseer.core.option_checks import OPTIONS, check_names, check_options, refuse_options_of_services
 from aioverseer.core.options import Leftovers, Output, PathLike, Rlimit, SpecOptions, Stdin
 from aioverseer.core.restart import Restart
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # few programs have any of these, and most hosts need not imp
     from aioverseer.core.order import After
     from aioverseer.core.probes import Probe
 
-__all__ = ["PathLike", "Spec", "SpecOptions"]
+__all__ = ["Spec", "describe"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -200,3 +201,35 @@ _DEFAULTS: tuple[object, ...] = tuple(
     if each.name in OPTIONS
 )
 _values_of: Callable[[Spec], tuple[object, ...]] = attrgetter(*_NAMES)
+
+
+def describe(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> Spec:
+    """Make the Spec of a Process that no Service owns: by default with its output kept, and the program's own name.
+
+    Raises:
+        SpecError: For an option that does not exist, or is for a Service, or a value that cannot be.
+    """
+    # Of values that cannot change, and of which nothing is kept open.
+    plain = _TEXT.issuperset(map(type, argv)) and _PLAIN_VALUES.issuperset(map(type, options.values()))
+    return (_described if plain else _describe)(id, argv, **options)
+
+
+def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpack[SpecOptions]) -> Spec:
+    options.setdefault("buffered", options.get("output", "read") == "read")
+    refuse_options_of_services(options)
+    return Spec.of(id if id is not None else _name_of(argv), argv, **options)
+
+
+_described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_describe)
+"""The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
+
+_TEXT = frozenset({str})
+_PLAIN_VALUES = frozenset({str, int, float, bool, type(None)})
+
+
+def _name_of(argv: tuple[str | PathLike, ...]) -> str:
+    """Return the program's own name, for a process that was given none."""
+    first = argv[0] if argv else ""
+    text = first if isinstance(first, str) or not isinstance(first, PathLike) else first.__fspath__()
+    name = text.rsplit("/", 1)[-1].strip() if isinstance(text, str) else ""
+    return name.replace("\0", "") or "process"
