@@ -77,11 +77,17 @@ class Driver:
         self._clock = clock
         self._launcher = launcher
         self._hooks = hooks
-        self._on_report = None if hooks is None else functools.partial(hooks.on_report, process)
         # Few programs have probes, or are fed, and most hosts need not import what that takes.
         self.care = self._make_care(process) if spec.ready is not None or spec.alive is not None else None
         self.input = _make_input(spec) if spec.stdin is not None or spec.pty else None
-        self.streams = Streams(spec, clock=clock, listeners=self._listeners())
+        self._on_report: Callable[[Report], None] | None = None
+        listeners: list[Callable[[str], Outlet | None]] = []
+        if hooks is not None:
+            self._on_report = functools.partial(hooks.on_report, process)
+            listeners.append(hooks.outlet)
+        if self.care is not None and self.care.reads_lines:
+            listeners.append(self.care.watch)
+        self.streams = Streams(spec, clock=clock, listeners=listeners)
         self.run = Run(
             ladder=spec.stop,
             delay=spec.delay_start,
@@ -126,10 +132,11 @@ class Driver:
                         self.care.stop()
                     if self._on_report is not None:
                         self._on_report(action)
+                        if action.state.is_final:
+                            self._on_report = None  # a ring with the Process, which is not freed at once
                     self._watchers.tell(self.run)
                     if action.state.is_final:
                         self._at_end.tell(self.run)
-                        self._on_report = None  # it holds the Process, which holds this: rings are not freed at once
                 case Launch():
                     self.lifetime.begin(self.post)
                 case SendSignal():
@@ -212,14 +219,6 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _listeners(self) -> list[Callable[[str], Outlet | None]]:
-        listeners: list[Callable[[str], Outlet | None]] = []
-        if self._hooks is not None:
-            listeners.append(self._hooks.outlet)
-        if self.care is not None and self.care.reads_lines:
-            listeners.append(self.care.watch)
-        return listeners
 
     def _make_care(self, process: Process) -> Care:
         from aioverseer.ready.care import Care  # noqa: PLC0415  # few programs have probes

@@ -105,12 +105,11 @@ class Lifetime:
         Args:
             post: Feeds the table with what comes of it. Only the task holds it: a ring would not be freed at once.
         """
-        work = functools.partial(self._live, post)
         if self._hooks is not None:
-            self._hooks.run_soon(work)
+            self._hooks.run_soon(functools.partial(self._live, post))
             return
-        self._task = asyncio.get_running_loop().create_task(work())
-        self._task.add_done_callback(functools.partial(self._forget, post))
+        self._task = task = asyncio.get_running_loop().create_task(self._live(post))
+        task.add_done_callback(functools.partial(self._forget, post))
 
     def _forget(self, post: Callable[[Input], None], task: asyncio.Task[None]) -> None:
         self._task = None
@@ -179,7 +178,12 @@ class Lifetime:
             if struck is not None:
                 raise struck from None
             return
-        self._attach(child)
+        self.child = child
+        self._began = self._clock.now()
+        self.started_at = self._clock.wall()
+        self._streams.begin(child)
+        if self._input is not None:
+            self._input.begin(child.stdin)
         post(Spawned(pid=child.pid))
         if self._hooks is not None and self._run.state is State.STARTING:
             self._hooks.on_spawn()
@@ -228,14 +232,6 @@ class Lifetime:
         post(Exited(exit=exit))
         if cancelled is not None:
             raise cancelled
-
-    def _attach(self, child: Child) -> None:
-        self.child = child
-        self._began = self._clock.now()
-        self.started_at = self._clock.wall()
-        self._streams.begin(child)
-        if self._input is not None:
-            self._input.begin(child.stdin)
 
     def _start_cancelled(self) -> SpawnError:
         return SpawnError(f"the start of {self._spec.id!r} was cancelled")

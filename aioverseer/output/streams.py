@@ -40,16 +40,26 @@ class Streams:
         self._spec = spec
         self._clock = clock
         self._listeners = listeners
-        merged = spec.merge_stderr or spec.pty
-        self._kept_stdout = LineList() if spec.buffered else None
-        self._kept_stderr = LineList() if spec.buffered and not merged else None
-        self.stdout: LineQueue[Any] | None = LineQueue(spec.queue_size) if spec.streaming else None
-        self.stderr: LineQueue[Any] | None = LineQueue(spec.queue_size) if spec.streaming and not merged else None
+        self._kept_stdout: LineList | None = None
+        self._kept_stderr: LineList | None = None
+        self.stdout: LineQueue[Any] | None = None
+        self.stderr: LineQueue[Any] | None = None
+        if spec.buffered or spec.streaming:
+            self._make_outlets(merged=spec.merge_stderr or spec.pty)
         # A terminal is always read: a program on one that nobody reads would wait in its first write.
         self.captured = spec.output == "read" and (spec.buffered or spec.streaming or spec.pty or bool(listeners))
         self._pumps: list[Pump] = []
         self._drained: asyncio.Future[None] | None = None
         self.left: Child | None = None
+
+    def _make_outlets(self, *, merged: bool) -> None:
+        spec = self._spec
+        if spec.buffered:
+            self._kept_stdout = LineList()
+            self._kept_stderr = None if merged else LineList()
+        if spec.streaming:
+            self.stdout = LineQueue(spec.queue_size)
+            self.stderr = None if merged else LineQueue(spec.queue_size)
 
     def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
         """Return the lines so far, when buffered; else None."""
@@ -58,6 +68,8 @@ class Streams:
 
     def begin(self, child: Child) -> None:
         """Read: the program has been started."""
+        if not self.captured:
+            return
         for stream, source, kept, queue in (
             ("stdout", child.stdout, self._kept_stdout, self.stdout),
             ("stderr", child.stderr, self._kept_stderr, self.stderr),
@@ -81,8 +93,6 @@ class Streams:
 
         What is kept may hold it as long as it likes: that is not waited for.
         """
-        if not self._pumps:
-            return
         for pump in self._pumps:
             pump.drain()
         if not patient or self._spec.leftovers != "kill" or all(pump.ended for pump in self._pumps):
@@ -124,9 +134,10 @@ class Streams:
 
     def end_queues(self) -> None:
         """End the queues of a run that never had a program; otherwise the pumps have done it, or are about to."""
-        for queue in () if self.left is not None else (self.stdout, self.stderr):
-            if queue is not None:
-                queue.end()
+        if self.captured and self.left is None:
+            for queue in (self.stdout, self.stderr):
+                if queue is not None:
+                    queue.end()
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
