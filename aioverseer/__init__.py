@@ -48,9 +48,10 @@ if TYPE_CHECKING:
     )
     from aioverseer.core.liveness import Alive
     from aioverseer.core.logs import LogBridge, LogFile
+    from aioverseer.core.options import SpecOptions
     from aioverseer.core.order import After
     from aioverseer.core.restart import Restart
-    from aioverseer.core.spec import Spec, SpecOptions
+    from aioverseer.core.spec import Spec
     from aioverseer.core.state import Exit, State
     from aioverseer.core.status import Status
     from aioverseer.core.why import Awaited, Why
@@ -166,7 +167,7 @@ _HOMES = {
     "SpawnError": "aioverseer.core.errors",
     "Spec": "aioverseer.core.spec",
     "SpecError": "aioverseer.core.errors",
-    "SpecOptions": "aioverseer.core.spec",
+    "SpecOptions": "aioverseer.core.options",
     "State": "aioverseer.core.state",
     "Status": "aioverseer.core.status",
     "Step": "aioverseer.core.ladder",

@@ -15,7 +15,7 @@ from aioverseer.core.errors import SpecError
 from aioverseer.core.events import Kind, Note
 from aioverseer.core.logs import Log, as_logs
 from aioverseer.core.machine import Report
-from aioverseer.core.spec import PathLike
+from aioverseer.core.options import PathLike
 from aioverseer.core.status import Facts
 from aioverseer.journal import EventStream, Journal
 from aioverseer.output import Logs, Overflow, Subscribers, Subscription, release_when_forgotten

@@ -24,8 +24,9 @@ from aioverseer.core.events import Kind, StopReport
 from aioverseer.core.inputs import Admitted
 from aioverseer.core.logs import Log
 from aioverseer.core.machine import Report
+from aioverseer.core.options import PathLike, SpecOptions
 from aioverseer.core.restart import Restart
-from aioverseer.core.spec import PathLike, Spec, SpecOptions
+from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, Status
 from aioverseer.output import Overflow, Subscription

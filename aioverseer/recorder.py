@@ -12,7 +12,7 @@ import json
 import logging
 
 from aioverseer.core.events import Event
-from aioverseer.core.paths import PathLike
+from aioverseer.core.options import PathLike
 from aioverseer.journal import EventStream
 from aioverseer.system.waiting import settle
 from aioverseer.system.whole_lines import append_lines

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from aioverseer.core.errors import DuplicateService, ServiceIsLive, UnknownService
-from aioverseer.core.spec import Spec, SpecOptions
+from aioverseer.core.options import SpecOptions
+from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
 from aioverseer.ordering import Ordering
 from aioverseer.service import Service

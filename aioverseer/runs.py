@@ -33,8 +33,9 @@ from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, Status, last_lines
 from aioverseer.core.supervision import Supervision
+from aioverseer.driver import Hooks
 from aioverseer.output import Hub, Outlet
-from aioverseer.process import Hooks, Process
+from aioverseer.process import Process
 
 if TYPE_CHECKING:
     from aioverseer.host import Host

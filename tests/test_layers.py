@@ -23,7 +23,7 @@ FACES = {"__main__", "cli", "config", "web", "pytest_plugin", "threaded"}
 LAYERS = [
     {"core"},
     {"system"},
-    {"process", "ready", "output", "journal", "feeding"},
+    {"process", "ready", "output", "journal", "driver", "lifetime", "input"},
     {"host", "runs", "waits", "explaining"},
     {"service"},
     {"registry", "ordering", "grouping", "rounds", "aftermath", "turns"},

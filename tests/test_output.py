@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from aioverseer import Dropped, Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
 from aioverseer.core.lines import EXCESS_BYTES, LINE_COST, LineSplitter
-from aioverseer.output import TAIL_BYTES, TAIL_LINES, Hub, LineList, Pump
+from aioverseer.output import TAIL_BYTES, TAIL_LINES, Hub
+from aioverseer.output.pump import LineList, Pump
 from aioverseer.output.subscription import Subscribers
 from aioverseer.testing import ManualClock
 from helpers import child, limit

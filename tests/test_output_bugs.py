@@ -12,7 +12,7 @@ import pytest
 
 from aioverseer import Backoff, Line, LineQueue, Overseer, Process, QueueShutDown, Restart, Service, State
 from aioverseer.core.lines import LineSplitter
-from aioverseer.output import LineList, Pump
+from aioverseer.output.pump import LineList, Pump
 from aioverseer.testing import ManualClock
 from helpers import child, limit
 

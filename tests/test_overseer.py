@@ -31,7 +31,6 @@ from aioverseer import (
     NotReady,
     Overseer,
     OverseerError,
-    Process,
     Restart,
     ServiceIsLive,
     SpawnError,
@@ -44,7 +43,9 @@ from aioverseer import (
     UnknownService,
 )
 from aioverseer.core.events import Note
+from aioverseer.core.machine import Input
 from aioverseer.journal import Journal
+from aioverseer.lifetime import Lifetime
 from aioverseer.system.seam import Preparation
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
@@ -1052,14 +1053,14 @@ async def test_a_run_that_raises_ends_no_other_service(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug in the task of one service is logged, and does not reach the task group of all."""
-    live = Process._live
+    live = Lifetime._live
 
-    async def broken(process: Process) -> None:
-        await live(process)
-        if process.spec.id == "bad":
+    async def broken(lifetime: Lifetime, post: Callable[[Input], None]) -> None:
+        await live(lifetime, post)
+        if lifetime._spec.id == "bad":
             raise RuntimeError("a bug of the run")
 
-    monkeypatch.setattr(Process, "_live", broken)
+    monkeypatch.setattr(Lifetime, "_live", broken)
     async with limit(), Overseer() as overseer:
         good = await overseer.add("good", *SLEEP).start()
         with caplog.at_level(logging.ERROR, "aioverseer"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.paths import PathLike
+from aioverseer.core.options import PathLike
 
 __all__ = ["MOST_KEPT", "Log", "LogBridge", "LogFile", "as_logs"]
 

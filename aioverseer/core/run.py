@@ -1,6 +1,6 @@
 """The table of one run: what a Process does from INITIAL to its end, the ladder of its stop included.
 
-Pure decisions. ``process.py`` performs the actions and feeds what came of them.
+Pure decisions. ``driver.py`` performs the actions and feeds what came of them.
 """
 
 from __future__ import annotations
@@ -204,6 +204,23 @@ class Run(Machine[RunAction]):
         if self.pid is None or self._rung + 1 == len(steps):
             return f"{program}, or is reported as one that does not die", self._rung_due
         return f"{program}, or is sent {signal_name(steps[self._rung + 1].signal)}", self._rung_due
+
+    # What is waited for.
+
+    def is_over(self) -> bool:
+        """Whether nothing more is to be waited for: it has ended, or does not die."""
+        return self.state.is_final or self.stuck
+
+    def is_past_start(self) -> bool:
+        """Whether the system runs it, or never will."""
+        return self.state in (State.RUNNING, State.STOPPING) or self.state.is_final or self.pid is not None
+
+    def is_past_waiting(self) -> bool:
+        """Whether it is ready, or never will be."""
+        if self.state is State.STOPPING:
+            # One that is ended because it was not ready in time is waited for, as long as that is of any use.
+            return not self.is_unwell or self.stuck
+        return self.state is State.RUNNING or self.state.is_final
 
     # Nothing comes of a launch before it or twice, and a timer runs out only where one is armed.
 

@@ -1,112 +1,35 @@
-"""Spec: the frozen description of what to run and under which rules.
+"""Spec: the frozen description of what to run and under which rules; and that of a lone Process.
 
-A Spec is valid by construction: everything that can be refused without asking the operating system is
-refused here, once, with the name of the service, of the option and the value. Whether a program, a user or a
-folder exists is asked when it is launched, in ``system/``.
+A Spec is valid by construction: everything that can be refused without asking the operating system is refused here,
+once, with the name of the service, of the option and the value. What is refused is said in ``option_checks.py``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field
 from itertools import compress
 from operator import attrgetter, is_not
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, Unpack, cast, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
-from aioverseer.core.containment import AskedContainment, check_asked
-from aioverseer.core.errors import SpecError
+from aioverseer.core.containment import AskedContainment
 from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
-from aioverseer.core.logs import Log, as_logs
-from aioverseer.core.paths import PathLike
+from aioverseer.core.logs import Log
+from aioverseer.core.option_checks import OPTIONS, check_names, check_options, refuse_options_of_services
+from aioverseer.core.options import Leftovers, Output, PathLike, Rlimit, SpecOptions, Stdin
 from aioverseer.core.restart import Restart
 
 if TYPE_CHECKING:  # few programs have any of these, and most hosts need not import what they are made of
     from aioverseer.core.group import OnGiveUp
     from aioverseer.core.liveness import Alive
-    from aioverseer.core.order import After, Until
+    from aioverseer.core.order import After
     from aioverseer.core.probes import Probe
 
-__all__ = ["Feed", "HasDescriptor", "Leftovers", "Output", "PathLike", "Rlimit", "Spec", "SpecOptions", "Stdin"]
-
-_NICE = range(-20, 20)
-_UMASK = range(0o1000)
-_WINDOW = range(1, 1 << 16)
-_CPUS = (0.01, 10_000)
-"""The kernel gives no less than a hundredth of a processor."""
-_RLIMITS = frozenset(
-    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
-)
-"""The resources that prlimit(1) knows by these names."""
-
-
-Rlimit = int | tuple[int, int]
-"""A limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
-Output = Literal["read", "inherit", "null"]
-"""Where a program writes: see ``Spec.output``."""
-Leftovers = Literal["kill", "keep", "report"]
-"""What becomes of what a program leaves behind: see ``Spec.leftovers``."""
-
-
-@runtime_checkable
-class HasDescriptor(Protocol):
-    """An open file, a socket, or the end of a pipe."""
-
-    def fileno(self) -> int:
-        """Return its descriptor."""
-        ...
-
-
-Feed = AsyncIterable[str | bytes]
-"""What gives a program its input bit by bit."""
-Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | None
-"""What a program reads: see ``Spec.stdin``."""
-
-
-class SpecOptions(TypedDict, total=False):
-    """The options of a Spec as keywords, for ``Process(...)``, ``Overseer.add(...)`` and ``update(...)``."""
-
-    cwd: str | PathLike | None
-    env: Mapping[str, str] | None
-    extra_env: Mapping[str, str]
-    stdin: Stdin
-    pty: bool
-    window_size: tuple[int, int]
-    output: Output
-    buffered: bool
-    streaming: bool
-    merge_stderr: bool
-    encoding: str | None
-    errors: str
-    line_limit: int
-    queue_size: int
-    drain_timeout: float
-    leftovers: Leftovers
-    containment: AskedContainment | None
-    memory_max: int | None
-    pids_max: int | None
-    cpu_max: float | None
-    user: str | int | None
-    extra_groups: Iterable[str | int]
-    umask: int | None
-    nice: int | None
-    rlimits: Mapping[str, Rlimit]
-    delay_start: float
-    stop: Stop
-    restart: Restart
-    ready: Probe | None
-    ready_timeout: float | None
-    alive: Alive | None
-    after: str | After | Iterable[str | After] | Mapping[str, Until]
-    critical: bool
-    on_give_up: OnGiveUp
-    group: str
-    significant: bool
-    log: Log | Iterable[Log] | None
-
+__all__ = ["Spec", "describe"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -229,7 +152,7 @@ class Spec:
         Raises:
             SpecError: For an option that does not exist, or a value that an option does not take.
         """
-        _check_names(id, options)
+        check_names(id, options)
         return cls(id=id, argv=cast("tuple[str, ...]", argv), **_as_fields(options))
 
     def updated(self, **options: Unpack[SpecOptions]) -> Self:
@@ -238,7 +161,7 @@ class Spec:
         Raises:
             SpecError: For an option that does not exist, or a value that an option does not take.
         """
-        _check_names(self.id, options)
+        check_names(self.id, options)
         return dataclasses.replace(self, **_as_fields(options))
 
     def __reduce__(self) -> tuple[Callable[..., Spec], tuple[dict[str, Any]]]:
@@ -258,38 +181,11 @@ class Spec:
         Raises:
             SpecError: Naming the service, the option and the value.
         """
-        if not isinstance(self.id, str) or not self.id or "\0" in self.id or self.id != self.id.strip():
-            raise SpecError(
-                f"id={self.id!r} is no name for a service: pass a non-empty str without blanks at its ends",
-                option="id",
-                value=self.id,
-            )
-        check = _Checker(self.id)
-        settle = object.__setattr__  # the one way to normalise a frozen dataclass while it is made
-        settle(self, "argv", check.argv(self.argv))
-        given = tuple(compress(_NAMES, map(is_not, _values_of(self), _DEFAULTS)))
-        for name in given:
-            settle(self, name, _CHECKS[name](check, getattr(self, name)))
-        for name in given:
-            if name in _TOGETHER:
-                _TOGETHER[name](check, self)
+        check_options(self, tuple(compress(_NAMES, map(is_not, _values_of(self), _DEFAULTS))))
 
 
 def _unpickled(given: dict[str, Any]) -> Spec:
     return Spec(**given)
-
-
-_OPTIONS = frozenset(SpecOptions.__annotations__)
-
-
-def _check_names(id: str, options: Mapping[str, Any]) -> None:
-    for name in options:
-        if name not in _OPTIONS:
-            import difflib  # noqa: PLC0415  # for a message only: most programs import it for nothing
-
-            near = difflib.get_close_matches(name, _OPTIONS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(_OPTIONS))}"
-            raise SpecError(f"service {id!r}: there is no option {name!r}{hint}", option=name, value=options[name])
 
 
 def _as_fields(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,310 +193,51 @@ def _as_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(options)
 
 
-class _Checker:
-    """Checks the options of one service, so that each message can name it."""
-
-    def __init__(self, id: str) -> None:
-        self._id = id
-
-    def refuse(self, option: str, value: object, why: str) -> SpecError:
-        return SpecError(f"service {self._id!r}: {option}={value!r} {why}", option=option, value=value)
-
-    def argv(self, argv: object) -> tuple[str, ...]:
-        if isinstance(argv, str | bytes):
-            raise self.refuse("argv", argv, "is one text: pass the program and each argument on its own")
-        # To ask a protocol takes ten times as long as to ask for a type.
-        if not isinstance(argv, tuple | list) and not isinstance(argv, Iterable):
-            raise self.refuse("argv", argv, "is no list: pass the program and each argument on its own")
-        items = tuple(cast("Iterable[object]", argv))
-        if not items or items[0] == "":
-            raise self.refuse("argv", list(items), "is empty: name the program to run")
-        if all(type(item) is str and "\0" not in item for item in items):
-            return cast("tuple[str, ...]", items)
-        return tuple(self._argument(place, item) for place, item in enumerate(items))
-
-    def _argument(self, place: int, item: object) -> str:
-        name = f"argv[{place}]"
-        text = item.__fspath__() if isinstance(item, PathLike) else item
-        if not isinstance(text, str):
-            raise self.refuse(name, item, f"is of type {type(item).__name__}: every argument is a str or a path")
-        if "\0" in text:
-            raise self.refuse(name, item, "holds a NUL, which no argument can")
-        return text
-
-    def path(self, option: str, value: object) -> str:
-        text = value.__fspath__() if isinstance(value, PathLike) else value
-        if not isinstance(text, str) or not text or "\0" in text:
-            raise self.refuse(option, value, "is no path: pass a non-empty str or a pathlib.Path")
-        return text
-
-    def environment(self, option: str, value: object) -> Mapping[str, str]:
-        if not isinstance(value, Mapping):
-            raise self.refuse(option, type(value).__name__, "is no mapping: pass a dict of names to texts")
-        items = cast("Mapping[object, object]", value)
-        for name, text in items.items():
-            # The value itself is never part of a message: it may be a secret, also when it stands in the name.
-            if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-                shown = f"{name.partition('=')[0]}=..." if isinstance(name, str) and "=" in name else name
-                raise self.refuse(option, shown, "is no name of a variable")
-            if not isinstance(text, str) or "\0" in text:
-                what = "holds a NUL" if isinstance(text, str) else f"is of type {type(text).__name__}"
-                raise SpecError(
-                    f"service {self._id!r}: {option}[{name!r}] {what}: every value is a str without NUL",
-                    option=option,
-                )
-        return MappingProxyType(dict(cast("Mapping[str, str]", value)))
-
-    def stdin(self, value: Any) -> object:
-        # Like an environment's value, what is fed to a program is never part of a message.
-        if isinstance(value, PathLike):
-            self.path("stdin", value)
-        elif not (callable(value) or isinstance(value, str | bytes | HasDescriptor | AsyncIterable)):
-            raise SpecError(
-                f"service {self._id!r}: stdin is of type {type(value).__name__}: "
-                'pass None, "pipe", "inherit", text, bytes, a pathlib.Path, an open file or an async iterable',
-                option="stdin",
-            )
-        return cast("object", value)
-
-    def fed(self, spec: Spec) -> None:
-        value, encoding = spec.stdin, spec.encoding or "utf-8"
-        if isinstance(value, str):
-            try:
-                value.encode(encoding)
-            except UnicodeError:
-                raise SpecError(
-                    f"service {self._id!r}: stdin cannot be encoded as {encoding}: pass bytes", option="stdin"
-                ) from None
-        if spec.pty and (value == "inherit" or isinstance(value, PathLike | HasDescriptor)):
-            raise SpecError(
-                f"service {self._id!r}: with pty=True its input is the terminal: pass stdin None, "
-                '"pipe", text, bytes or an async iterable',
-                option="stdin",
-            )
-
-    def unread(self, spec: Spec) -> None:
-        if spec.output == "read":
-            return
-        for name in ("buffered", "streaming", "pty"):
-            if getattr(spec, name):
-                raise self.refuse("output", spec.output, f"cannot go with {name}=True, which reads it: leave one out")
-        if spec.ready is not None:
-            from aioverseer.core.probes import OutputLine, leaves  # noqa: PLC0415  # few programs have probes
-
-            for leaf in leaves(spec.ready):
-                if isinstance(leaf, OutputLine):
-                    raise self.refuse("ready", str(leaf), f"needs lines, and output={spec.output!r} gives none")
-        if spec.log:
-            raise self.refuse("log", spec.log, f"needs lines, and output={spec.output!r} gives none: leave one out")
-
-    def readiness(self, value: object) -> object:
-        from aioverseer.core.probes import Probe  # noqa: PLC0415  # few programs have probes
-
-        if not isinstance(value, Probe):
-            hint = ": wrap it in ready.check(...)" if callable(value) else ": pass for example ready.tcp(8000)"
-            raise SpecError(f"service {self._id!r}: ready={value!r} is no probe{hint}", option="ready", value=value)
-        return value
-
-    def liveness(self, value: object) -> object:
-        from aioverseer.core.liveness import Alive  # noqa: PLC0415  # few programs are asked whether they are alive
-
-        return self.kind("alive", value, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
-
-    def significance(self, spec: Spec) -> None:
-        if not spec.group:
-            raise self.refuse("significant", spec.significant, "counts for a group, and it is in none: pass group=")
-        if spec.restart.when == "always":
-            raise self.refuse(
-                "significant", spec.significant, 'cannot go with Restart("always"): it would never end by itself'
-            )
-
-    def window(self, option: str, value: object) -> object:
-        match value:
-            case (int(columns), int(rows)) if columns in _WINDOW and rows in _WINDOW:
-                return value
-            case _:
-                raise self.refuse(option, value, "is no size: pass (columns, rows), for example (80, 24)")
-
-    def one_of(self, option: str, value: object, known: tuple[str, ...]) -> object:
-        if value not in known:
-            raise self.refuse(option, value, f"is unknown: pass {' or '.join(map(repr, known))}")
-        return value
-
-    def flag(self, option: str, value: object) -> object:
-        return self.kind(option, value, bool, "True or False")
-
-    def kind(self, option: str, value: object, kind: type, wanted: str) -> object:
-        if not isinstance(value, kind):
-            raise self.refuse(option, value, f"is of type {type(value).__name__}: pass {wanted}")
-        return value
-
-    def whole(self, option: str, value: object, *, least: int, unit: str) -> object:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.refuse(option, value, f"is not understood: pass a whole number of {unit}, {least} or more")
-        return value
-
-    def processors(self, cpus: object) -> object:
-        if not isinstance(cpus, int | float) or isinstance(cpus, bool) or not _CPUS[0] <= cpus <= _CPUS[1]:
-            raise self.refuse("cpu_max", cpus, "is no number of processors: pass 0.01 or more, for example 1.5")
-        return cpus
-
-    def seconds(self, option: str, value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
-            raise self.refuse(option, value, "is no time: pass seconds, 0 or more")
-        return float(value)
-
-    def encoding(self, encoding: object) -> object:
-        if encoding is not None:
-            try:
-                # Python also knows what makes no text of bytes, such as "hex", and what raises for a wrong byte
-                # whatever ``errors`` says, such as "idna"; it finds out only when there is a byte to decode.
-                b"\xff".decode(cast("str", encoding), "replace")
-                "".encode(cast("str", encoding))
-            except (LookupError, TypeError, ValueError):
-                raise self.refuse("encoding", encoding, "is unknown: pass a text encoding's name, or None") from None
-        return encoding
-
-    def errors(self, errors: object) -> object:
-        try:
-            # Whatever raises here would end the reading in the middle of the output.
-            b"\xff".decode("ascii", cast("str", errors))
-        except Exception:  # noqa: BLE001  # an error handler of the user's own may raise anything
-            raise self.refuse(
-                "errors",
-                errors,
-                "cannot be used: pass 'replace', 'ignore', 'backslashreplace' or 'surrogateescape', or "
-                "encoding=None for bytes",
-            ) from None
-        return errors
-
-    def identity(self, user: object) -> object:
-        good = (isinstance(user, int) and not isinstance(user, bool) and user >= 0) or (
-            isinstance(user, str) and all(user.split(":")) and user.count(":") <= 1 and "\0" not in user
-        )
-        if not good:
-            raise self.refuse("user", user, 'is no user: pass a name, a number, or "name:group"')
-        return user
-
-    def groups(self, value: object) -> tuple[str | int, ...]:
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            raise self.refuse("extra_groups", value, "is no list: pass names or numbers of groups")
-        items = tuple(cast("Iterable[object]", value))
-        for item in items:
-            good = item >= 0 and not isinstance(item, bool) if isinstance(item, int) else _is_group_name(item)
-            if not good:
-                raise self.refuse("extra_groups", item, "is no group: pass its name or its number")
-        return cast("tuple[str | int, ...]", items)
-
-    def within(self, option: str, value: object, numbers: range) -> object:
-        if not isinstance(value, int) or isinstance(value, bool) or value not in numbers:
-            shown = oct if option == "umask" else str
-            raise self.refuse(option, value, f"is out of bounds: pass {shown(numbers[0])} to {shown(numbers[-1])}")
-        return value
-
-    def contained(self, value: Any) -> object:
-        check_asked(value, f"service {self._id!r}")
-        return value
-
-    def order(self, value: Any) -> object:
-        from aioverseer.core.order import as_after  # noqa: PLC0415  # few have an order
-
-        return as_after(value, owner=self._id)
-
-    def giving_up(self, value: Any) -> object:
-        from aioverseer.core.group import check_on_give_up  # noqa: PLC0415  # few hosts have groups
-
-        check_on_give_up(value, f"service {self._id!r}")
-        return value
-
-    def logs(self, value: Any) -> object:
-        return as_logs(value, owner=f"service {self._id!r}")
-
-    def rlimits(self, value: object) -> Mapping[str, Rlimit]:
-        if not isinstance(value, Mapping):
-            raise self.refuse("rlimits", value, 'is no mapping: pass for example {"nofile": 1024}')
-        limits = dict(cast("Mapping[object, object]", value))
-        for name, limit in limits.items():
-            if name not in _RLIMITS:
-                raise self.refuse("rlimits", name, f"is no resource: there are {', '.join(sorted(_RLIMITS))}")
-            pair = _as_pair(limit)
-            if not _is_limits(pair):
-                raise self.refuse(
-                    f"rlimits[{name!r}]",
-                    limit,
-                    "is no limit: pass a number, (soft, hard) with soft not above hard, or -1 for none",
-                )
-        return MappingProxyType(cast("dict[str, Rlimit]", limits))
-
-
-def _as_pair(limit: object) -> tuple[object, ...]:
-    return cast("tuple[object, ...]", limit) if isinstance(limit, tuple) else (limit, limit)
-
-
-def _is_limits(pair: tuple[object, ...]) -> bool:
-    match pair:
-        case (int(soft), int(hard)) if not isinstance(soft, bool) and not isinstance(hard, bool):
-            return hard == -1 <= soft or 0 <= soft <= hard
-        case _:
-            return False
-
-
-def _is_group_name(item: object) -> bool:
-    # A comma separates the names where they are handed on.
-    return isinstance(item, str) and bool(item) and not {",", "\0"} & set(item)
-
-
 # What is left at its default is not looked at: a Process is made for each program that is run once.
-_NAMES: tuple[str, ...] = tuple(each.name for each in dataclasses.fields(Spec) if each.name in _OPTIONS)
+_NAMES: tuple[str, ...] = tuple(each.name for each in dataclasses.fields(Spec) if each.name in OPTIONS)
 _DEFAULTS: tuple[object, ...] = tuple(
     each.default if each.default_factory is MISSING else each.default_factory()
     for each in dataclasses.fields(Spec)
-    if each.name in _OPTIONS
+    if each.name in OPTIONS
 )
 _values_of: Callable[[Spec], tuple[object, ...]] = attrgetter(*_NAMES)
-_CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
-    "cwd": lambda check, value: check.path("cwd", value),
-    "env": lambda check, value: check.environment("env", value),
-    "extra_env": lambda check, value: check.environment("extra_env", value),
-    "stdin": _Checker.stdin,
-    "pty": lambda check, value: check.flag("pty", value),
-    "window_size": lambda check, value: check.window("window_size", value),
-    "output": lambda check, value: check.one_of("output", value, get_args(Output)),
-    "buffered": lambda check, value: check.flag("buffered", value),
-    "streaming": lambda check, value: check.flag("streaming", value),
-    "merge_stderr": lambda check, value: check.flag("merge_stderr", value),
-    "encoding": _Checker.encoding,
-    "errors": _Checker.errors,
-    "line_limit": lambda check, value: check.whole("line_limit", value, least=16, unit="bytes"),
-    "queue_size": lambda check, value: check.whole("queue_size", value, least=1, unit="lines"),
-    "drain_timeout": lambda check, value: check.seconds("drain_timeout", value),
-    "leftovers": lambda check, value: check.one_of("leftovers", value, get_args(Leftovers)),
-    "containment": _Checker.contained,
-    "memory_max": lambda check, value: check.whole("memory_max", value, least=4096, unit="bytes"),
-    "pids_max": lambda check, value: check.whole("pids_max", value, least=1, unit="processes"),
-    "cpu_max": _Checker.processors,
-    "user": _Checker.identity,
-    "extra_groups": _Checker.groups,
-    "umask": lambda check, value: check.within("umask", value, _UMASK),
-    "nice": lambda check, value: check.within("nice", value, _NICE),
-    "rlimits": _Checker.rlimits,
-    "delay_start": lambda check, value: check.seconds("delay_start", value),
-    "stop": lambda check, value: check.kind("stop", value, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)"),
-    "restart": lambda check, value: check.kind("restart", value, Restart, 'a Restart, for example Restart("always")'),
-    "ready": _Checker.readiness,
-    "ready_timeout": lambda check, value: None if value is None else check.seconds("ready_timeout", value),
-    "alive": _Checker.liveness,
-    "after": _Checker.order,
-    "critical": lambda check, value: check.flag("critical", value),
-    "on_give_up": _Checker.giving_up,
-    "group": lambda check, value: check.kind("group", value, str, "a str"),
-    "significant": lambda check, value: check.flag("significant", value),
-    "log": _Checker.logs,
-}
-"""Each returns the value as it is to be kept."""
-_TOGETHER: dict[str, Callable[[_Checker, Spec], None]] = {
-    "stdin": _Checker.fed,
-    "output": _Checker.unread,
-    "significant": _Checker.significance,
-}
-"""What is asked of an option and others together, once each of them is good."""
+
+
+def describe(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> Spec:
+    """Make the Spec of a Process that no Service owns: by default with its output kept, and the program's own name.
+
+    Raises:
+        SpecError: For an option that does not exist, or is for a Service, or a value that cannot be.
+    """
+    return (_described if _is_lasting(id, argv, options) else _describe)(id, argv, **options)
+
+
+def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpack[SpecOptions]) -> Spec:
+    options.setdefault("buffered", options.get("output", "read") == "read")
+    refuse_options_of_services(options)
+    return Spec.of(id if id is not None else _name_of(argv), argv, **options)
+
+
+_described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_describe)
+"""The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
+
+_LASTING = frozenset({str, int, float, bool, type(None), Stop})
+"""What may be remembered: it never changes and holds nothing open. With all else a Spec is made each time."""
+
+_SHORT = 1000
+"""Letters of a command line that is remembered, as a script may be large."""
+
+
+def _is_lasting(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> bool:
+    """Return whether a description may be remembered; what is fed to a program is held by nobody but its Process."""
+    if "stdin" in options or not _LASTING.issuperset(map(type, (id, *options.values()))):
+        return False
+    return {str}.issuperset(map(type, argv)) and sum(map(len, cast("tuple[str, ...]", argv))) <= _SHORT
+
+
+def _name_of(argv: tuple[str | PathLike, ...]) -> str:
+    """Return the program's own name, for a process that was given none."""
+    first = argv[0] if argv else ""
+    text = first if isinstance(first, str) or not isinstance(first, PathLike) else first.__fspath__()
+    name = text.rsplit("/", 1)[-1].strip() if isinstance(text, str) else ""
+    return name.replace("\0", "") or "process"

@@ -1,6 +1,6 @@
-"""Status: everything known about a Process or a Service at one moment, frozen; and Facts, of which it is made.
+"""Status: everything known about a Process or a Service at one moment; its Facts, and the errors that tell of it.
 
-Values only. No environment value is ever part of it, so it can be shown and logged as it is.
+Frozen values only. No environment value is ever part of it, so it can be shown and logged as it is.
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from aioverseer.core.errors import ProcessFailed
+from aioverseer.core.errors import NotReady, NotReadyInTime, ProcessFailed, ProcessNotRunning, StopFailed
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit, State, signal_name
 
-__all__ = ["Facts", "Status", "last_lines"]
+__all__ = [
+    "Facts",
+    "Status",
+    "last_lines",
+    "late",
+    "not_ready",
+    "not_ready_after",
+    "not_running",
+    "stop_failed",
+    "unwell",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,3 +184,60 @@ def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:
     """Return the last of the lines as text, for an error's message."""
     tail = lines[-most:]
     return [line if isinstance(line, str) else line.decode("utf-8", "backslashreplace") for line in tail]
+
+
+# The errors of one run. They are made in here, with their words, and raised by others.
+
+
+def not_running(status: Status) -> ProcessNotRunning:
+    """Return the error of a run that has no program to do something with."""
+    if status.pid is not None and not status.state.is_final:
+        # Its last output is being read; the state follows that.
+        return ProcessNotRunning(f"{status.id!r} (pid {status.pid}) has just ended")
+    return ProcessNotRunning(f"{status.id!r} is not running: it is {status.state}, {status.reason}")
+
+
+def not_ready(status: Status, lines: Sequence[str]) -> NotReady:
+    """Return the error of a run that has ended, or is stopped, without having been ready."""
+    return NotReady(
+        f"{status.id!r} is not ready: it is {status.state}, {status.reason}", id=status.id, status=status, lines=lines
+    )
+
+
+def not_ready_after(status: Status, seconds: float, news: str, lines: Sequence[str]) -> NotReadyInTime:
+    """Return the error for somebody who has waited so long; the run goes on."""
+    return NotReadyInTime(
+        f"{status.id!r} is not ready after {seconds:g} s: it is {status.state}, {status.reason}{_in_brackets(news)}",
+        id=status.id,
+        status=status,
+        lines=lines,
+    )
+
+
+def late(status: Status, seconds: float, news: str, lines: Sequence[str]) -> NotReadyInTime:
+    """Return the error of a run that is ended, as it was not ready within its own time."""
+    return NotReadyInTime(
+        f"{status.id!r} was not ready within {seconds:.3g} s{_in_brackets(news)}: see what it waits for, or give it "
+        "more ready_timeout",
+        id=status.id,
+        status=status,
+        lines=lines,
+    )
+
+
+def unwell(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:
+    """Return the error of a run that is ended, as it is not alive although it runs."""
+    return ProcessFailed(f"{status.id!r} is not alive: {why}", id=status.id, status=status, lines=lines)
+
+
+def stop_failed(status: Status) -> StopFailed:
+    """Return the error of a run that is still there after its whole ladder."""
+    return StopFailed(
+        f"{status.id!r} does not die: {status.reason}; it may wait for a device or a file system, see its state in ps",
+        id=status.id,
+        status=status,
+    )
+
+
+def _in_brackets(news: str) -> str:
+    return f" ({news})" if news else ""

@@ -1,6 +1,6 @@
 """The pump: one pipe's bytes become lines and go to its outlets.
 
-Who the outlets are is said by ``process.py``; queues and subscribers never live here.
+Who the outlets are is said by ``streams.py``; queues and subscribers never live here.
 """
 
 from __future__ import annotations

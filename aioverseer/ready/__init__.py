@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, cast
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.paths import PathLike
+from aioverseer.core.options import PathLike
 from aioverseer.core.probes import Check, Command, Fd, File, Http, Notify, OutputLine, Probe, Tcp, Unix
 
 __all__ = ["Probe", "check", "command", "fd", "file", "http", "line", "notify", "tcp", "unix"]

@@ -17,7 +17,8 @@ from typing import Literal, assert_never
 
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.containment import Survivor
-from aioverseer.core.spec import HasDescriptor, PathLike, Spec
+from aioverseer.core.options import HasDescriptor, PathLike
+from aioverseer.core.spec import Spec
 from aioverseer.core.state import Exit, as_signal
 from aioverseer.system.seam import Preparation
 from aioverseer.testing.pipes import ScriptedSink, ScriptedSource

@@ -19,9 +19,10 @@ from aioverseer.core.ladder import Stop
 from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
 from aioverseer.core.liveness import Alive
 from aioverseer.core.logs import LogBridge, LogFile
+from aioverseer.core.options import SpecOptions
 from aioverseer.core.order import After
 from aioverseer.core.restart import Restart
-from aioverseer.core.spec import Spec, SpecOptions
+from aioverseer.core.spec import Spec
 
 SECRET = "hunter2"
 

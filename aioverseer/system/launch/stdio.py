@@ -11,7 +11,8 @@ import os
 from typing import Self
 
 from aioverseer.core.errors import SpawnError
-from aioverseer.core.spec import HasDescriptor, PathLike, Spec
+from aioverseer.core.options import HasDescriptor, PathLike
+from aioverseer.core.spec import Spec
 from aioverseer.system.commons import Commons
 from aioverseer.system.containment.cage import Cage
 from aioverseer.system.launch.child import End, SystemChild
