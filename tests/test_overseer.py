@@ -774,7 +774,7 @@ async def test_cancelled_host_task_kills_all_and_restarts_nothing() -> None:
 async def test_leaving_is_bounded_although_nothing_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the ladder itself is stuck (a clock that stands still), leaving gives up in time and leaves no task."""
     monkeypatch.setattr("aioverseer.lifespan._MARGIN", 0.1)
-    monkeypatch.setattr("aioverseer.process.FINAL_TIMEOUT", 0.05)
+    monkeypatch.setattr("aioverseer.lifetime.FINAL_TIMEOUT", 0.05)
     monkeypatch.setattr("aioverseer.core.ladder.LEAST_FINAL_TIMEOUT", 0.05)
     overseer, _, _ = scripted(FakeChild().ignores(signal.SIGTERM))
     async with limit(), overseer:

@@ -196,7 +196,7 @@ async def test_uninterruptible_program_is_named(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reported by the stop of all, by the log and by leaving; another service is not held up."""
-    monkeypatch.setattr("aioverseer.process.FINAL_TIMEOUT", 0.05)  # for a run that is given up, on the loop's clock
+    monkeypatch.setattr("aioverseer.lifetime.FINAL_TIMEOUT", 0.05)  # for a run that is given up, on the loop's clock
     clock = ManualClock()
     scripts = {"dead": [FakeChild().ignores(signal.SIGTERM, signal.SIGKILL)]}
     launcher = ScriptedLauncher(clock, FakeChild(), by_id=scripts)
