@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,25 @@ async def test_program_beyond_its_memory_says_so() -> None:
         await service.wait()
         assert "out of memory" in service.why().reason
         assert "out of memory" in service.status().reason
+
+
+@pytest.mark.parametrize("spec", [("memory_max",)], indirect=True)
+@pytest.mark.parametrize("containment", ["basic", "guarded", "strict"])
+async def test_child_beyond_the_memory_of_its_program_ends_them_all(containment: AskedContainment) -> None:
+    """Also a program that would wait for ever, without the child that it needs; a child of another session too."""
+    code = """
+    import os
+    if os.fork() == 0:
+        os.setsid()
+        x = bytearray(1 << 30)
+    rest()
+    """
+    async with limit(20), Overseer(containment=containment) as overseer:
+        service = overseer.add("web", *child(code), memory_max=1 << 26, restart=Restart("never"))
+        await service.start()
+        status = await service.wait()
+        assert signal.SIGKILL == status.signal
+        assert "was killed by SIGKILL (out of memory)" in status.reason
 
 
 @pytest.mark.parametrize("spec", [("pids_max", "cpu_max")], indirect=True)
