@@ -20,13 +20,13 @@ from aioverseer.core.run import Due, Extend, Late, Launch, Ready, Run, SendSigna
 from aioverseer.core.spec import Spec
 from aioverseer.core.state import State
 from aioverseer.core.status import Facts, last_lines, late, unwell
+from aioverseer.input import RunInput
 from aioverseer.lifetime import Lifetime
 from aioverseer.output import Outlet, Streams
 from aioverseer.system.seam import Launcher
 from aioverseer.system.waiting import Watchers
 
 if TYPE_CHECKING:
-    from aioverseer.input import RunInput
     from aioverseer.process import Process
     from aioverseer.ready.care import Care
 
@@ -79,7 +79,7 @@ class Driver:
         self._hooks = hooks
         # Few programs have probes, or are fed, and most hosts need not import what that takes.
         self.care = self._make_care(process) if spec.ready is not None or spec.alive is not None else None
-        self.input = _make_input(spec) if spec.stdin is not None or spec.pty else None
+        self.input = RunInput(spec) if spec.stdin is not None or spec.pty else None
         self._on_report: Callable[[Report], None] | None = None
         listeners: list[Callable[[str], Outlet | None]] = []
         if hooks is not None:
@@ -248,9 +248,3 @@ class Driver:
     def _end_unwell(self, why: str) -> None:
         error = unwell(self.facts(lines=False).status(), why, self.last_lines())
         self.post(Unwell(error=error, why=f"it is not alive: {why}"))
-
-
-def _make_input(spec: Spec) -> RunInput:
-    from aioverseer.input import RunInput  # noqa: PLC0415  # few programs are fed
-
-    return RunInput(spec)
