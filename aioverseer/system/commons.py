@@ -20,7 +20,7 @@ __all__ = ["Commons", "Turns"]
 _all: WeakValueDictionary[asyncio.AbstractEventLoop, Commons]
 
 
-_SLICE = 0.001
+_SLICE = 0.004
 """Seconds of a turn within which further spawns may begin: each turn costs a look at all that is watched as well."""
 
 
@@ -92,7 +92,7 @@ class Turns:
         """Wait for a turn. Safe to cancel: the place goes to the next one.
 
         Args:
-            shares: Whether it may be one in which another has been let through, less than a millisecond ago.
+            shares: Whether it may be one in which another has been let through, less than four milliseconds ago.
         """
         if not self._busy:
             self._busy = True

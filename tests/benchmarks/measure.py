@@ -30,6 +30,7 @@ class Measure:
         quick: The same for a short look.
         contenders: Each by its name; ``OURS`` is there, and ``BASE`` when the unit is ``"x"``.
         rounds: How often at most; None is as often as is asked for.
+        times: Rounds for each that is asked for: the shorter a job, the more it swings with the machine.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Measure:
     quick: int
     contenders: Mapping[str, Contender]
     rounds: int | None = None
+    times: int = 1
 
     def result(self, values: Mapping[str, Sequence[float]]) -> Result:
         """Return what came of the rounds: the median of each contender, and ours seen beside bare asyncio."""

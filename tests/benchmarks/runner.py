@@ -31,7 +31,7 @@ def run(measure: Measure, *, rounds: int, quick: bool) -> Result:
         rounds: How many rounds count.
         quick: Whether a small job will do.
     """
-    rounds = min(rounds, measure.rounds or rounds)
+    rounds = min(rounds, measure.rounds or rounds) * (1 if quick else measure.times)
     values: dict[str, list[float]] = {name: [] for name in measure.contenders}
     for number in range(rounds + (measure.unit == "x")):
         for name, contender in measure.contenders.items():

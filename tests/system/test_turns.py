@@ -8,10 +8,11 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
-from aioverseer.system.commons import Turns
+from aioverseer.system.commons import _SLICE, Turns
 from helpers import limit
 
-SPAWN = 0.0004
+SPAWN = 0.4 * _SLICE
+LONG = 2 * _SLICE
 
 
 class Crowd:
@@ -65,8 +66,8 @@ async def test_one_is_let_through_in_each_turn() -> None:
     ("shares", "seconds", "sizes"),
     [
         ([True] * 10, [SPAWN] * 10, [3, 3, 3, 1]),
-        ([True] * 3, [0.002] * 3, [1, 1, 1]),
-        ([True] * 6, [SPAWN, 0.002, SPAWN, SPAWN, SPAWN, SPAWN], [2, 3, 1]),
+        ([True] * 3, [LONG] * 3, [1, 1, 1]),
+        ([True] * 6, [SPAWN, LONG, SPAWN, SPAWN, SPAWN, SPAWN], [2, 3, 1]),
         ([True, False, True, False, False, True, True], [SPAWN] * 7, [1, 2, 1, 3]),
     ],
     ids=["short", "long", "one is long", "not all"],
