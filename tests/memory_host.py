@@ -1,7 +1,7 @@
 """A host that says how much memory it took while a program wrote: run by tests, so that theirs does not count.
 
-``memory_host.py HOW WHAT LINE_LIMIT``: the program writes 50 MB to one stream, and there is somebody who reads as HOW
-says. Where that holds up the program's standard output, another process of it writes there for ever, and the 50 MB go
+``memory_host.py HOW WHAT LINE_LIMIT``: the program writes 100 MB to one stream, and there is somebody who reads as HOW
+says. Where that holds up the program's standard output, another process of it writes there for ever, and the 100 MB go
 to the other stream. WHAT is "lines" (of 99 bytes) or "endless" (one line). Prints one JSON object.
 """
 
@@ -18,7 +18,7 @@ from helpers import child
 
 __all__ = ["HOWS", "LAST", "SIZE"]
 
-SIZE = 50_000_000
+SIZE = 100_000_000
 """Bytes that are written before the last line."""
 LAST = "the last line"
 HOWS = (
@@ -82,7 +82,7 @@ class Count:
 
 
 async def of_a_process(how: str, what: str, line_limit: int) -> tuple[Status, Count]:
-    """Read the stream on which 50 MB come; the other one is not read."""
+    """Read the stream on which 100 MB come; the other one is not read."""
     count = Count()
     process = Process(*WRITER, how, what, streaming=True, buffered=False, line_limit=line_limit)
     await process.start()

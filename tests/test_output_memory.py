@@ -1,4 +1,4 @@
-"""50 MB from a program, whoever reads or does not: the host's memory stays where it was."""
+"""100 MB from a program, whoever reads or does not: the host's memory stays where it was."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def grown(how: str, what: str, *, line_limit: int = DEFAULT_LINE_BUFFER_SI
 
 @pytest.mark.parametrize("how", HOWS)
 async def test_memory_stays_where_it_was_while_a_program_writes_lines(how: str) -> None:
-    """With nobody, with those who never read, and with those who do; and 50 MB did go through."""
+    """With nobody, with those who never read, and with those who do; and 100 MB did go through."""
     found = await grown(how, "lines")
     assert found["grown"] < FREE
     lines = SIZE // 100

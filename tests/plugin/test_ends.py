@@ -79,7 +79,7 @@ def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, test: str
 
 
 def test_workers_have_ports_and_servers_of_their_own(suite: pytest.Pytester) -> None:
-    """Three of them, at the same time; a port with a name is the same in all that are there together."""
+    """Four of them, at the same time; a port with a name is the same in all that are there together."""
     suite.makepyfile(
         """
         import os, pytest
@@ -96,7 +96,7 @@ def test_workers_have_ports_and_servers_of_their_own(suite: pytest.Pytester) -> 
                 file.write(f"{os.environ['PYTEST_XDIST_WORKER']} {named}\\n")
         """
     )
-    suite.runpytest_subprocess("-n", "3").assert_outcomes(passed=12)
+    suite.runpytest_subprocess("-n", "4").assert_outcomes(passed=12)
     lines = [line.split() for line in (suite.path / "ports").read_text().splitlines()]
     assert 12 == len(lines)
     # On a loaded machine one may begin when all others are done, and have given the port back: then it has its own.

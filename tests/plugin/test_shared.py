@@ -62,7 +62,7 @@ def test_all_workers_have_the_same_server_and_the_last_one_stops_it(suite: pytes
             file.write(f"{os.environ['PYTEST_XDIST_WORKER']} {web.pid}\\n")
 """
     )
-    suite.runpytest_subprocess("-n", "3").assert_outcomes(passed=12)
+    suite.runpytest_subprocess("-n", "4").assert_outcomes(passed=12)
     lines = [line.split() for line in (suite.path / "pids").read_text().splitlines()]
     assert (12, 1) == (len(lines), len({pid for _, pid in lines}))
     assert len({worker for worker, _ in lines}) > 1
