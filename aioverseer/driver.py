@@ -77,7 +77,7 @@ class Driver:
         self._clock = clock
         self._launcher = launcher
         self._hooks = hooks
-        # Few programs have probes, or are fed, and most hosts need not import what that takes.
+        # Few programs have probes, and most hosts need not import what that takes.
         self.care = self._make_care(process) if spec.ready is not None or spec.alive is not None else None
         self.input = RunInput(spec) if spec.stdin is not None or spec.pty else None
         self._on_report: Callable[[Report], None] | None = None

@@ -693,16 +693,16 @@ def test_what_is_refused_is_refused_each_time() -> None:
     assert 1 == Process("true", queue_size=1).spec.queue_size
     assert (80, 24) == Process("true", window_size=(80, 24)).spec.window_size
     with pytest.raises(SpecError, match="window_size="):
-        Process("true", window_size=(80.0, 24.0))  # type: ignore[arg-type]
+        Process("true", window_size=(80.0, 24.0))  # type: ignore[arg-type]  # refused
     with pytest.raises(SpecError, match=r"id=\[\]"):
-        Process("true", id=[])  # type: ignore[arg-type]
+        Process("true", id=[])  # type: ignore[arg-type]  # refused
     with pytest.raises(SpecError, match="env") as refused:
-        Process("true", env={"A": 1})  # type: ignore[dict-item]
+        Process("true", env={"A": 1})  # type: ignore[dict-item]  # refused
     assert refused.value.__context__ is None
     for _ in range(2):
         with pytest.raises(SpecError, match="queue_size=True"):
             Process("true", queue_size=True)
         with pytest.raises(SpecError, match="there is no option 'colour'"):
-            Process("true", colour=1)  # type: ignore[call-arg]
+            Process("true", colour=1)  # type: ignore[call-arg]  # refused
         with pytest.raises(SpecError, match="group="):
             Process("true", group="web")

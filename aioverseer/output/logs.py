@@ -1,7 +1,7 @@
 """Logs: which files and loggers the lines of each service go to, and the sinks that take them there.
 
 Files are opened, written and rotated in ``system/``, in a thread. What becomes of news about them is decided in
-``overseer.py``.
+``news.py``.
 """
 
 from __future__ import annotations

@@ -231,7 +231,7 @@ class MemberChild:
         """Do nothing: it leads no group."""
 
     def left_nothing(self) -> bool:
-        """See ``seam.Child``."""
+        """Return False: to look costs nothing here."""
         return False
 
     def may_have_left(self) -> bool:

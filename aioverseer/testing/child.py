@@ -191,7 +191,7 @@ class RunningChild:
         self._end_group()
 
     def left_nothing(self) -> bool:
-        """See ``seam.Child``."""
+        """Return False: what there is, ``sweep`` finds; see ``seam.Child``."""
         return False
 
     def may_have_left(self) -> bool:
