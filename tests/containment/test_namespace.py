@@ -34,9 +34,10 @@ if os.fork() == 0:
         os.execve("/bin/sh", ["sh", "-c", f"echo x >&{tell}; exec sleep 60 >/dev/null 2>&1"], {})
     os._exit(0)
 os.read(hear, 1)
+os.wait()
 print("up", flush=True)
 """
-"""Leaves a daemon that has left session and group, and has an empty environment."""
+"""Leaves a daemon that has left session and group, and has an empty environment; who forked it is gone by "up"."""
 
 HOST = """
 import asyncio, sys
