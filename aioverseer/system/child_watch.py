@@ -1,11 +1,11 @@
 """A spawn in one step, and how the end of the child is learnt of: by one pidfd.
 
-``create_subprocess_exec`` asks its event loop for a transport, which has forked once it is there. For that one step the
-loop makes ours: it has no pipes to connect, so nothing is left to be awaited, and no cancellation can come between the
-fork and its caller. asyncio's own takes a thread for each child on Python 3.11, and from 3.12 on a pidfd of its own, a
-task, and two calls on its wake-up pipe. Where ours cannot stand in (other event loops, no pidfds, a child watcher that
-the application has chosen), asyncio does as it always does. Nothing in here decides what is started, or sends a signal
-but to a child that it cannot watch.
+``create_subprocess_exec`` asks the running event loop to fork. For that one step something of ours stands in for the
+loop: it has no pipes to connect, so nothing is left to be awaited, and no cancellation can come between the fork and
+its caller. asyncio's own takes a thread for each child on Python 3.11, and from 3.12 on a pidfd of its own, a task, and
+two calls on its wake-up pipe. Where ours cannot stand in (other event loops, no pidfds, a child watcher that the
+application has chosen), asyncio does as it always does. Nothing in here decides what is started, or sends a signal but
+to a child that it cannot watch.
 """
 
 from __future__ import annotations
@@ -16,23 +16,32 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Sequence
-from types import coroutine
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Literal, TypedDict, Unpack, cast
 
 from aioverseer.core.state import Exit
 from aioverseer.system.environment import Environment
 from aioverseer.system.exits import kept_exit
 from aioverseer.system.poller import ReaderWatch
 from aioverseer.system.spawn import spawn
+from aioverseer.system.wake import Wake
 
 __all__ = ["ChildWatch", "begin"]
 
-T = TypeVar("T")
-
-# The method by which each event loop of asyncio makes such a transport: its own seam, for the loops of other systems.
+# By this method each event loop of asyncio forks: its own seam, for the loops of other systems.
 _MAKE = "_make_subprocess_transport"
 _DEFAULT_WATCHERS = ("ThreadedChildWatcher", "PidfdChildWatcher")
+
+
+class _Options(TypedDict):
+    """What is handed on as it is given."""
+
+    stdin: int | None
+    stdout: int | None
+    stderr: int | None
+    executable: str | None
+    cwd: str | None
+    pass_fds: Collection[int]
 
 
 class ChildWatch:
@@ -56,7 +65,7 @@ class ChildWatch:
         self._environment = environment
         self._readers = readers
         self._owned = True
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[Wake] = []
         self.pid = 0
         self.pidfd: int | None = None
         self.exit: Exit | None = None
@@ -71,41 +80,36 @@ class ChildWatch:
     async def wait(self) -> Exit:
         """Wait until it has ended. Safe to cancel."""
         while self.exit is None:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
+            wake = Wake(asyncio.get_running_loop())
+            self._waiting.append(wake)
             try:
-                await waiter
+                await wake
             finally:
-                self._waiting.remove(waiter)
+                self._waiting.remove(wake)
         return self.exit
 
     def handle(self) -> int | None:
         """Return the pidfd to signal it by."""
         return self.pidfd
 
-    async def make_transport(
+    def spawn(
         self,
-        _protocol: asyncio.BaseProtocol,
-        args: Sequence[str],
-        _shell: bool,  # noqa: FBT001  # asyncio passes these so
+        words: Sequence[str],
+        *,
         stdin: int | None,
         stdout: int | None,
         stderr: int | None,
-        _bufsize: int,
-        *,
         executable: str | None,
         cwd: str | None,
-        env: object,  # noqa: ARG002  # what is to be used is known already, in the form that the system wants
         pass_fds: Collection[int],
-        start_new_session: Literal[True],  # noqa: ARG002  # there is no other way
-    ) -> asyncio.SubprocessTransport:
-        """Start the program and watch it: what an event loop calls for ``create_subprocess_exec``.
+    ) -> None:
+        """Start the program and watch it; see ``spawn.py``.
 
         Raises:
             OSError: When it cannot be started.
         """
         pid = spawn(
-            args,
+            words,
             executable=executable,
             stdin=stdin,
             stdout=stdout,
@@ -123,7 +127,6 @@ class ChildWatch:
             raise
         self.pid = pid
         self._readers.add_reader(self.pidfd, self._on_end)
-        return _Transport(pid)
 
     def _on_end(self) -> None:
         pidfd = self.pidfd
@@ -140,24 +143,43 @@ class ChildWatch:
         self._readers.remove_reader(pidfd)
         if not self._owned:
             self.release()
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        for wake in tuple(self._waiting):
+            if not wake.is_cancelled:
+                wake.go()
 
 
-class _Transport(asyncio.SubprocessTransport):
-    """What ``asyncio.subprocess.Process`` has to know; nobody uses that one."""
+class _StandIn:
+    """What ``create_subprocess_exec`` takes for the event loop, and gets as transport and protocol without pipes."""
 
-    def __init__(self, pid: int) -> None:
-        super().__init__()
-        self._pid = pid
+    stdin = stdout = stderr = None
+
+    def __init__(self, watch: ChildWatch, loop: asyncio.AbstractEventLoop) -> None:
+        self._watch = watch
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> object:
+        # For a signal handler of the host that runs within the step, and asks for the running loop.
+        return getattr(self._loop, name)
+
+    async def subprocess_exec(
+        self,
+        _protocol: Callable[[], asyncio.BaseProtocol],
+        *words: str,
+        env: object,  # noqa: ARG002  # what is to be used is known already, in the form that the system wants
+        start_new_session: Literal[True],  # noqa: ARG002  # there is no other way
+        **options: Unpack[_Options],
+    ) -> tuple[_StandIn, _StandIn]:
+        """Start the program: what an event loop is asked to do."""
+        self._watch.spawn(words, **options)
+        return self, self
 
     def get_pid(self) -> int:
-        return self._pid
+        """Return its number: what a transport is asked for."""
+        return self._watch.pid
 
 
-def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]] | None:
-    """Spawn, and return what is left to be awaited; None once ``watch`` knows the child, and nothing is left.
+def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, object]]) -> bool:
+    """Spawn at once and return True; or return False where asyncio is to do what it always does.
 
     Args:
         watch: Is to know of the child.
@@ -167,27 +189,29 @@ def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, T]]) -> Call
         OSError: When it cannot be started.
     """
     loop = asyncio.get_running_loop()
-    if not _can_make(loop):
-        return work
-    steps = work()
-    # On this one loop, in whose thread we are, and for this step, in which nothing else runs there.
-    setattr(loop, _MAKE, watch.make_transport)
+    if not _can_stand_in(loop):
+        return False
+    step = work()
+    # In this thread, and for this step, in which nothing else runs in it.
+    asyncio._set_running_loop(cast("asyncio.AbstractEventLoop", _StandIn(watch, loop)))  # noqa: SLF001  # for who makes event loops
     try:
-        waited = steps.send(None)
-    except StopIteration as end:
-        done = end.value
-        return None if watch.pid else lambda: _result(done)
+        step.send(None)
+    except StopIteration:
+        return True
     finally:
-        delattr(loop, _MAKE)
-    if watch.pid:
-        steps.close()
-        return None
-    return lambda: _go_on(steps, waited)
+        asyncio._set_running_loop(loop)  # noqa: SLF001  # as above
+    raise RuntimeError("asyncio.create_subprocess_exec awaits more than its event loop")
 
 
-def _can_make(loop: asyncio.AbstractEventLoop) -> bool:
-    """Return whether the transport may be ours: where it would be asyncio's own, with a watcher of asyncio's choice."""
-    if getattr(type(loop), _MAKE, None) is not _asyncios or _MAKE in vars(loop) or not _has_pidfds():
+def _can_stand_in(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether the loop would do what asyncio's own does, with a watcher of asyncio's choice."""
+    if sys.version_info >= (3, 15):  # to be looked at: whether create_subprocess_exec is what it was
+        return False
+    if asyncio.create_subprocess_exec is not _create:  # somebody looks on, or tests the application
+        return False
+    if _function(loop.subprocess_exec) is not _exec or _function(getattr(loop, _MAKE, None)) is not _make:
+        return False
+    if not _has_pidfds():
         return False
     if sys.version_info >= (3, 14):
         return True
@@ -195,7 +219,13 @@ def _can_make(loop: asyncio.AbstractEventLoop) -> bool:
     return watcher is None or type(watcher).__name__ in _DEFAULT_WATCHERS
 
 
-_asyncios = getattr(asyncio.SelectorEventLoop, _MAKE, None)
+def _function(method: object) -> object:
+    return getattr(method, "__func__", None)
+
+
+_create = asyncio.create_subprocess_exec
+_exec = asyncio.SelectorEventLoop.subprocess_exec
+_make = getattr(asyncio.SelectorEventLoop, _MAKE, None)
 
 
 @functools.cache
@@ -214,26 +244,3 @@ def _end(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
-
-
-@coroutine
-def _go_on(steps: Coroutine[Any, Any, T], waited: Any) -> Generator[Any, Any, T]:
-    """Go on as ``await`` does, behind the first step."""
-    try:
-        while True:
-            try:
-                sent = yield waited
-            except GeneratorExit:
-                steps.close()
-                raise
-            except BaseException as error:  # noqa: BLE001  # all of them go to where it waits, as by `await`
-                waited = steps.throw(error)
-            else:
-                waited = steps.send(sent)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-async def _result(value: T) -> T:
-    return value

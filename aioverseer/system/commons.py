@@ -9,11 +9,11 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator
-from contextvars import Context
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from aioverseer.system.poller import Poller, ReaderWatch, poller_for
+from aioverseer.system.wake import Wake
 
 __all__ = ["Commons", "Turns"]
 
@@ -24,47 +24,14 @@ _SLICE = 0.004
 """Seconds of a turn within which further spawns may begin: each turn costs a look at all that is watched as well."""
 
 
-class _Place:
-    """What a task waits for in the queue: as good as a future to it, and woken at once.
+class _Place(Wake):
+    """A place in the queue."""
 
-    A future wakes its task by another callback, in the next turn: too late to see how much of this one is left, and a
-    twentieth of what the library takes for a spawn.
-    """
-
-    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_message", "_wake", "is_cancelled", "shares")
+    __slots__ = ("shares",)
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, shares: bool) -> None:
-        self._loop = loop
+        super().__init__(loop)
         self.shares = shares
-        self.is_cancelled = False
-        self._message: object = None
-
-    def __await__(self) -> Generator[_Place, None, None]:
-        self._asyncio_future_blocking = True
-        yield self
-
-    def go(self) -> None:
-        """Let its task go on, now; to be called outside of all tasks."""
-        self._context.run(self._wake, self)
-
-    # What a task asks of what it waits for; see asyncio.isfuture().
-
-    def add_done_callback(self, callback: Callable[[_Place], object], *, context: Context) -> None:
-        self._wake, self._context = callback, context
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._loop
-
-    def cancel(self, msg: object = None) -> bool:
-        if not self.is_cancelled:
-            self.is_cancelled, self._message = True, msg
-            self._loop.call_soon(self._wake, self, context=self._context)
-        return True
-
-    def result(self) -> None:
-        if self.is_cancelled:
-            # With the message, by which the cancel scopes of anyio know whether it is theirs.
-            raise asyncio.CancelledError(*(() if self._message is None else (self._message,)))
 
 
 class Turns:

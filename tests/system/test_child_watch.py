@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from aioverseer import Overseer, Process
+from aioverseer import Overseer, Process, SpawnError
 from aioverseer.system import child_watch
 from helpers import limit
 
@@ -104,3 +104,70 @@ async def test_loops_in_threads_do_not_hinder_each_other() -> None:
         found = await asyncio.gather(*(asyncio.to_thread(asyncio.run, many()) for _ in range(4)), many())
     assert [[f"exited with code {code}" for code in range(20)]] * 5 == found
     assert before is watcher()
+
+
+def test_a_loop_that_spawns_in_its_own_way_is_asked() -> None:
+    """Nothing of ours stands in for it, however its way was put there."""
+
+    class Own(asyncio.SelectorEventLoop):
+        async def subprocess_exec(self, *words: Any, **options: Any) -> Any:
+            asked.append(words[1])
+            return await super().subprocess_exec(*words, **options)
+
+    async def main() -> None:
+        await Process("true")
+        loop = asyncio.get_running_loop()
+        make = loop._make_subprocess_transport  # type: ignore[attr-defined]  # private
+
+        async def spy(protocol: object, words: tuple[str, ...], *rest: Any, **options: Any) -> object:
+            asked.append(f"patched {words[0]}")
+            return await make(protocol, words, *rest, **options)
+
+        loop._make_subprocess_transport = spy  # type: ignore[attr-defined]  # private
+        await Process("false")
+
+    for factory, expected in (
+        (Own, ["true", "false", "patched false"]),
+        (asyncio.SelectorEventLoop, ["patched false"]),
+    ):
+        asked: list[str] = []
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(main())
+        assert expected == asked
+
+
+async def test_who_wraps_create_subprocess_exec_may_wait_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does who counts spawns, or bounds them: locks of asyncio that are first used there stay good ones."""
+    real = asyncio.create_subprocess_exec
+    one = asyncio.Semaphore(1)
+
+    async def bounded(*words: str, **options: Any) -> asyncio.subprocess.Process:
+        async with one:
+            await asyncio.sleep(0)
+            return await real(*words, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", bounded)
+    async with limit(20):
+        found = await asyncio.gather(*(Process("sh", "-c", f"exit {code}") for code in range(5)))
+    assert list(range(5)) == [status.exit_code for status in found]
+    async with one:
+        waiting = asyncio.create_task(one.acquire())
+        await asyncio.sleep(0)
+    assert await waiting
+
+
+async def test_the_running_loop_serves_as_always_within_a_spawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler of the host may run there; and the loop is the same one behind it, also when that fails."""
+    loop = asyncio.get_running_loop()
+    called = asyncio.Event()
+
+    def spy(*words: Any, **options: Any) -> int:
+        asyncio.get_running_loop().call_soon(called.set)
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(child_watch, "spawn", spy)
+    async with limit(20):
+        with pytest.raises(SpawnError):
+            await Process("true").start()
+        assert loop is asyncio.get_running_loop()
+        await called.wait()

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from aioverseer.system import child_watch, commons
 from aioverseer.system.containment import sweep
 from aioverseer.system.launch import SystemChild, SystemLauncher
 from aioverseer.system.launch import child as launched
+from aioverseer.system.spawn import spawn
 from aioverseer.system.wrappers import prefix_for
 from helpers import child, limit
 
@@ -422,11 +424,10 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
     monkeypatch.setattr(commons, "_SLICE", 0)
     turn = 0
     at: list[int] = []
-    spawn = asyncio.create_subprocess_exec
 
-    async def spy(*words: str, **options: Any) -> asyncio.subprocess.Process:
+    def spy(words: Sequence[str], **options: Any) -> int:
         at.append(turn)
-        return await spawn(*words, **options)
+        return spawn(words, **options)
 
     async def count() -> None:
         nonlocal turn
@@ -435,7 +436,7 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
             await asyncio.sleep(0)
 
     counter = asyncio.create_task(count())
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
+    monkeypatch.setattr(child_watch, "spawn", spy)
     shared = SystemLauncher()
     ends = await asyncio.gather(
         *(Process("true", launcher=shared).wait() for _ in range(20)), *(Process("true").wait() for _ in range(20))
@@ -452,13 +453,12 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
 async def test_those_that_wait_for_their_turn_have_nothing_open_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each spawn finds the descriptors of those before it, and not of those behind it."""
     found: list[int] = []
-    spawn = asyncio.create_subprocess_exec
 
-    async def spy(*words: str, **options: Any) -> asyncio.subprocess.Process:
+    def spy(words: Sequence[str], **options: Any) -> int:
         found.append(len(os.listdir("/proc/self/fd")))
-        return await spawn(*words, **options)
+        return spawn(words, **options)
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
+    monkeypatch.setattr(child_watch, "spawn", spy)
     processes = [Process(*SLEEPER, stdin="pipe") for _ in range(30)]
     await asyncio.gather(*(process.start() for process in processes))
     # Four for each that lives, its pidfd among them; three more in the middle of a spawn, the ends for the child; and

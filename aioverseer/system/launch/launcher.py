@@ -154,8 +154,7 @@ class SystemLauncher:
                     start_new_session=True,
                 )
                 try:
-                    rest = begin(watch, spawn)
-                    end: End = watch if rest is None else ProcessEnd(await finish(loop, rest, spec.id))
+                    end: End = watch if begin(watch, spawn) else ProcessEnd(await finish(loop, spawn, spec.id))
                 except (OSError, ValueError) as error:
                     raise explained(spec, words, error) from error
                 cage.adopt(end.pid)
