@@ -118,7 +118,8 @@ class Driver:
         Raises:
             OverseerError: When it is called on another event loop than the one it was started on.
         """
-        self.check_loop()
+        if self._loop is not asyncio.get_running_loop():
+            self.check_loop()
         for action in self.run.feed(given, self._clock.now()):
             match action:  # the frequent ones first
                 case Report():
@@ -174,7 +175,8 @@ class Driver:
 
     def end(self) -> asyncio.Future[Run]:
         """Return a future for its end, or for that of its ladder."""
-        self.check_loop()
+        if self._loop is not asyncio.get_running_loop():
+            self.check_loop()
         return self._at_end.watch(self.run, Run.is_over)
 
     def facts(self, *, lines: bool = True) -> Facts:

@@ -108,8 +108,18 @@ class Lifetime:
         if self._hooks is not None:
             self._hooks.run_soon(functools.partial(self._live, post))
             return
-        self._task = task = asyncio.get_running_loop().create_task(self._live(post))
-        task.add_done_callback(functools.partial(self._forget, post))
+        forget = functools.partial(self._forget, post)
+        self._task = task = asyncio.get_running_loop().create_task(self._live_alone(post, forget))
+        task.add_done_callback(forget)
+
+    async def _live_alone(self, post: Callable[[Input], None], forget: Callable[[asyncio.Task[None]], None]) -> None:
+        """Live in a task of its own, which was not cancelled before its first step, and need not be looked after."""
+        try:
+            await self._live(post)
+        finally:
+            if self._task is not None:
+                self._task.remove_done_callback(forget)
+                self._task = None
 
     def _forget(self, post: Callable[[Input], None], task: asyncio.Task[None]) -> None:
         self._task = None

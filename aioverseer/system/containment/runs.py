@@ -91,10 +91,13 @@ class Runs:
                 return
             self._ended += 1
             adopted = (self._spawned.get(pid, -math.inf), pid)
-            first, other = sorted((adopted, self._oldest or adopted))
-            # Of two threads that spawn, the one with the lower number may be the later one to tell: whose descendants
-            # have which numbers is not known then.
-            self._oldest = first if first[1] <= other[1] else (-math.inf, first[1])
+            if self._oldest is None:
+                self._oldest = adopted
+            else:
+                first, other = sorted((adopted, self._oldest))
+                # Of two threads that spawn, the one with the lower number may be the later one to tell: whose
+                # descendants have which numbers is not known then.
+                self._oldest = first if first[1] <= other[1] else (-math.inf, first[1])
             self._sessions.pop(pid, None)
             self._sessions[pid] = now
             if len(self._sessions) > _SESSIONS:

@@ -122,29 +122,33 @@ class SystemLauncher:
         commons.hold()
         watch: ChildWatch | None = None
         try:
-            # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
-            # and each spawn takes longer the more are open.
-            # Two hundred services that come due together leave the loop to the host; who gathers lone Processes wants
-            # them soon, as with bare asyncio, which starts all of them in one turn.
-            await commons.turns.take(shares=self._kept is None)
+            # What can be done before the turn is: one at a time behind a fork each function takes twice as long.
             given = asked_environment(spec)
             path = own_environment().get(b"PATH") if given is None else given.get("PATH", os.defpath)
             if preparation is not None and preparation.env:
                 given = {**(os.environ if given is None else given), **preparation.env}
             environment = cage.environment(given)
             watch = ChildWatch(commons.readers, environment)
+            shim = cage.shim
+            if wrapped := cage.prefix:
+                with as_spawn_error(spec):
+                    look_up(spec)
+                words = [*wrapped, *words]
+            program = _locate(words[0], path)
+            # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
+            # and each spawn takes longer the more are open.
+            # Two hundred services that come due together leave the loop to the host; who gathers lone Processes wants
+            # them soon, as with bare asyncio, which starts all of them in one turn.
+            await commons.turns.take(shares=self._kept is None)
             with Descriptors(spec, commons) as ours:
                 ours.open(capture=capture)
-                shim = cage.shim
-                if wrapped := cage.prefix:
-                    with as_spawn_error(spec):
-                        look_up(spec)
-                    words = [*wrapped, *words]
-                words = [*ours.prefix, *words]
+                if ours.prefix:
+                    words = [*ours.prefix, *words]
+                    program = _locate(words[0], path)
                 spawn = functools.partial(
                     asyncio.create_subprocess_exec,
                     *words,
-                    executable=locate(words[0], path) if "/" not in words[0] else None,
+                    executable=program,
                     stdin=ours.child_stdin,
                     stdout=ours.child_stdout,
                     stderr=ours.child_stderr,
@@ -165,6 +169,10 @@ class SystemLauncher:
                 watch.release()
             commons.release()
             raise
+
+
+def _locate(program: str, path: str | bytes | None) -> str | None:
+    return locate(program, path) if "/" not in program else None
 
 
 def _command_line(spec: Spec, *, behind: bool) -> list[str]:
