@@ -5,8 +5,9 @@ Frozen values only. No environment value is ever part of it, so it can be shown 
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -157,27 +158,43 @@ class Facts(NamedTuple):
     def status(self) -> Status:
         """Make the Status."""
         spec, exit = self.spec, self.exit
-        return Status(
-            id=spec.id,
-            argv=spec.argv,
-            pid=self.pid,
-            state=self.state,
-            exit_code=None if exit is None else exit.code,
-            signal=None if exit is None else exit.signal,
-            error=self.error,
-            started_at=self.started_at,
-            stopped_at=self.stopped_at,
-            runtime=self.runtime,
-            stdout=self.stdout,
-            stderr=self.stderr,
-            restarts=self.restarts,
-            reason=self.reason,
-            cwd=spec.cwd,
-            delay_start=spec.delay_start,
-            max_restarts=self.max_restarts,
-            log_lost=self.log_lost,
-            containment=self.containment,
+        return _status(
+            spec.id,
+            spec.argv,
+            self.pid,
+            self.state,
+            None if exit is None else exit.code,
+            None if exit is None else exit.signal,
+            self.error,
+            self.started_at,
+            self.stopped_at,
+            self.runtime,
+            self.stdout,
+            self.stderr,
+            self.restarts,
+            self.reason,
+            spec.cwd,
+            spec.delay_start,
+            self.max_restarts,
+            self.log_lost,
+            self.containment,
         )
+
+
+_put: tuple[Callable[[Status, object], None], ...] = tuple(
+    vars(Status)[field.name].__set__ for field in dataclasses.fields(Status)
+)
+
+
+def _status(*values: object) -> Status:
+    """Make one of the values of its fields, in their order.
+
+    The constructor of a frozen value looks each field up before it sets it: that takes more than twice as long.
+    """
+    status = object.__new__(Status)
+    for put, value in zip(_put, values, strict=True):
+        put(status, value)
+    return status
 
 
 def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:

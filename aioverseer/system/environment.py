@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 __all__ = ["Environment", "given_environment", "inherited", "own_environment"]
 
@@ -32,7 +31,9 @@ def given_environment(variables: dict[str, str]) -> Environment:
 
 def own_environment() -> Mapping[bytes, bytes]:
     """Return that of this host, to be looked at at once: it is the one of ``os.environ``, where that has one."""
-    data: Any = getattr(os.environ, "_data", None)  # private to the standard library, so looked at first
+    data: Mapping[bytes, bytes] | None = getattr(
+        os.environ, "_data", None
+    )  # private to the standard library, so looked at first
     return data if type(data) is dict else os.environb
 
 

@@ -46,6 +46,8 @@ class Runs:
         """The children whose runs live: they need not be looked at."""
         self._spawned: dict[int, float] = {}
         """When the children of the last moments were adopted, oldest first."""
+        self._room = _FEW
+        """How many of them may be remembered before the old ones are dropped."""
         self._sessions: dict[int, float] = {}
         """When the last sessions lost their leaders, oldest first."""
         self._ended: int = 0
@@ -74,8 +76,9 @@ class Runs:
             # Put in again, not changed in place: the order is by time.
             self._spawned.pop(pid, None)
             self._spawned[pid] = now
-            if len(self._spawned) > _FEW:
+            if len(self._spawned) >= self._room:
                 _forget(self._spawned, now - _YOUNG)
+                self._room = len(self._spawned) + _FEW
 
     def end(self, run: int, pid: int | None, *, kept: bool) -> None:
         """Take note of the end of a run: what bears its marker is a stray from now on, unless it is kept."""
@@ -228,11 +231,9 @@ class _Ours:
 
 
 def _forget(times: dict[int, float], since: float) -> None:
-    """Drop what is older, up to two: at one for each that is added it stays as short as it can be."""
-    for _ in range(2):
-        if not times or times[oldest := next(iter(times))] >= since:
-            return
-        del times[oldest]
+    """Drop what is older; many at once, as each look for the oldest passes by all that were dropped before."""
+    for old in tuple(itertools.takewhile(lambda pid: times[pid] < since, times)):
+        del times[old]
 
 
 class _Current:
