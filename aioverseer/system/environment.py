@@ -34,7 +34,7 @@ def own_environment() -> Mapping[bytes, bytes]:
     data: Mapping[bytes, bytes] | None = getattr(
         os.environ, "_data", None
     )  # private to the standard library, so looked at first
-    return data if type(data) is dict else os.environb
+    return data if isinstance(data, dict) else os.environb
 
 
 class _Seen:
