@@ -130,6 +130,7 @@ class Lifespan:
         self.check_unused()
         # anyio loads its backend for the first scope, which may come when no descriptor is left to open it.
         anyio.CancelScope()
+        self._take_over()
         self._loop = asyncio.get_running_loop()
         if self._own_launcher is not None:
             self._own_launcher.keep()
@@ -137,8 +138,6 @@ class Lifespan:
         self._bodies.reopen()
         self._news.reopen()
         opened: asyncio.Future[None] = self._loop.create_future()
-        for one in self._taken_over:
-            one.install()
         # A task of its own: the group's cancel scope must be left in the task that entered it, and pytest-asyncio,
         # for one, runs set-up, test and tear-down in three.
         self._task = asyncio.create_task(self._host(opened, self._closing), name=f"aioverseer {self._name}")
@@ -149,6 +148,18 @@ class Lifespan:
             await self._leave()
             raise
         self._bodies.enter()
+
+    def _take_over(self) -> None:
+        try:
+            for one in self._taken_over:
+                one.install()
+        except BaseException:
+            self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        for one in reversed(self._taken_over):
+            one.restore()
 
     def _on_host_end(self, opened: asyncio.Future[None], _task: asyncio.Task[StopFailed | None]) -> None:
         if not opened.done():  # cancelled before its first step: nobody else can tell who waits
@@ -218,8 +229,7 @@ class Lifespan:
             _log.error("%s: stopping has taken too long, a bug of aioverseer: killing what is left", self._name)
             task.cancel()
             cancelled = await settle(task, within=_MARGIN) or cancelled
-        for one in reversed(self._taken_over):
-            one.restore()
+        self._give_back()
         self._task = None
         left, struck = await settle_work(self._launcher.close, within=_MARGIN)
         cancelled = struck or cancelled

@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -46,6 +47,7 @@ from aioverseer.core.events import Note
 from aioverseer.core.machine import Input
 from aioverseer.journal import Journal
 from aioverseer.lifetime import Lifetime
+from aioverseer.system import commons
 from aioverseer.system.seam import Preparation
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
@@ -1342,3 +1344,27 @@ def test_signal_handling_outside_of_the_main_thread_is_refused() -> None:
     thread.start()
     thread.join()
     assert "main thread" in found[0]
+
+
+def test_entering_that_is_refused_has_taken_nothing() -> None:
+    """The limit of descriptors, raised before the signals were refused, is what it was; so is what programs share."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = before[0] - 1, before[1]
+    found: list[object] = []
+
+    async def use() -> None:
+        overseer = Overseer(handle_signals=True, raise_fd_limit=True)
+        for _ in range(2):
+            with pytest.raises(OverseerError, match="main thread"):
+                await overseer.__aenter__()
+            found.append(resource.getrlimit(resource.RLIMIT_NOFILE))
+        found.append(commons._all.get(asyncio.get_running_loop()))
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        thread = threading.Thread(target=asyncio.run, args=(use(),))
+        thread.start()
+        thread.join()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert [(soft, hard), (soft, hard), None] == found
