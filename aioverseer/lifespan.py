@@ -82,7 +82,7 @@ class Lifespan:
 
     # Whether it can be used.
 
-    def check(self, *, starting: bool) -> None:
+    def check(self, *, starting: bool = False) -> None:
         """Raise unless this is the right event loop; see ``Overseer.check``."""
         if self._task is None or self._closing is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `async with`")

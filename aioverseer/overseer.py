@@ -1,15 +1,13 @@
 """Overseer: the set of services of one application.
 
-The public face, and what services ask of their host; each part of it has a file of its own, to which all is handed on.
-The registry lives in ``registry.py``, entering and leaving in ``lifespan.py`` and ``body.py``, the start and the stop
-of all in ``starting.py`` and ``stopping.py``, signals in ``signalling.py``, events and lines in ``news.py``; one
-service is ``service.py``. No state but that of the options lives here.
+The public face alone; each part of it has a file of its own, to which all is handed on. The parts are put together, and
+services are heard, in ``hosting.py``. The registry lives in ``registry.py``, entering and leaving in ``lifespan.py``
+and ``body.py``, the start and the stop of all in ``starting.py`` and ``stopping.py``, signals in ``signalling.py``,
+events and lines in ``news.py``; one service is ``service.py``. No state but that of the options lives here.
 """
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -20,30 +18,24 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, overload
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.containment import AskedContainment, Containment, check_asked
 from aioverseer.core.errors import SpecError
-from aioverseer.core.events import Kind, StopReport
-from aioverseer.core.inputs import Admitted
+from aioverseer.core.events import StopReport
 from aioverseer.core.logs import Log
-from aioverseer.core.machine import Report
 from aioverseer.core.options import PathLike, SpecOptions
 from aioverseer.core.restart import Restart
 from aioverseer.core.spec import Spec
-from aioverseer.core.state import State
-from aioverseer.core.status import Facts, Status
+from aioverseer.core.status import Status
 from aioverseer.output import Overflow, Subscription
 from aioverseer.service import Service
 from aioverseer.system.clock import steady
-from aioverseer.system.descriptors import DescriptorLimit
 from aioverseer.system.launch import SystemLauncher
 from aioverseer.system.seam import Launcher
 
 if TYPE_CHECKING:
     from aioverseer.body import Body
     from aioverseer.core.group import AutoShutdown, Group, GroupStatus, OnGiveUp, Strategy
-    from aioverseer.core.why import Awaited, Why
-    from aioverseer.host import Turns as Breaker
+    from aioverseer.core.why import Why
     from aioverseer.journal import EventStream
     from aioverseer.recorder import Recorder
-    from aioverseer.signalling import Signalling
 
 __all__ = ["Overseer"]
 
@@ -62,8 +54,6 @@ class Overseer:
         clock: Where time comes from.
         rng: Where the chance in backoff delays comes from.
         launcher: What starts programs.
-        turns: The breaker for restart storms; None where there is none.
-        received_signal: The last signal that the host received, with ``handle_signals``; else None.
     """
 
     def __init__(
@@ -115,65 +105,36 @@ class Overseer:
                 option="shutdown_timeout",
                 value=shutdown_timeout,
             )
-        self.name = name
-        self.clock: Clock = steady(clock)
         if rng is None:
             import random  # noqa: PLC0415  # takes a twentieth of the time that the import of this library takes
 
             # Not a source of secrets: jitter only has to differ between hosts.
             rng = random.Random()  # noqa: S311
-        self.rng: Rng = rng
         check_asked(containment, f"overseer {name!r}")
         own_launcher = None if launcher is not None else SystemLauncher(containment=containment)
+        from aioverseer.hosting import Hosting  # noqa: PLC0415  # who has no overseer yet imports it for nothing
+
+        self.name = name
+        self.clock: Clock = steady(clock)
+        self.rng: Rng = rng
         self.launcher: Launcher = launcher or cast("SystemLauncher", own_launcher)
-        self.received_signal: signals.Signals | None = None
-        from aioverseer.body import Bodies  # noqa: PLC0415  # who has no overseer yet imports it for nothing
-        from aioverseer.lifespan import Lifespan  # noqa: PLC0415  # as above
-        from aioverseer.news import News  # noqa: PLC0415  # as above
-        from aioverseer.registry import Registry  # noqa: PLC0415  # as above
-        from aioverseer.starting import Starting  # noqa: PLC0415  # as above
-        from aioverseer.stopping import Stopping  # noqa: PLC0415  # as above
-
-        self._registry = registry = Registry(self)
-        self._ordering = registry.ordering
-        self._news = news = News(name, registry.services, clock=self.clock, log=log)
-        self.subscribers = news.subscribers
-        self.log_files = news.log_files
-        self._stopping = stopping = Stopping(
+        self._hosting = hosting = Hosting(
             name,
-            registry,
             clock=self.clock,
-            timeout=shutdown_timeout,
-            tell=news.tell,
-            start_soon=self.start_soon,
-        )
-        self.turns: Breaker | None = None
-        if restart_rate is not None:
-            from aioverseer.core.breaker import check_rate  # noqa: PLC0415  # few hosts have a breaker
-            from aioverseer.turns import Turns  # noqa: PLC0415  # as above
-
-            self.turns = Turns(check_rate(restart_rate), clock=self.clock, admit=self._admit)
-        taken_over: list[DescriptorLimit | Signalling] = []
-        if raise_fd_limit:
-            taken_over.append(DescriptorLimit())
-        self._signalling: Signalling | None = None
-        if handle_signals:
-            from aioverseer.signalling import Signalling  # noqa: PLC0415  # few hosts ask for it
-
-            self._signalling = Signalling(name, registry, stopping, clock=self.clock, on_signal=self._on_signal)
-            taken_over.append(self._signalling)
-        self._bodies = Bodies()
-        self._starting = Starting(name, registry, stopping, news, self._bodies, self._signalling)
-        self._lifespan = Lifespan(
-            name,
-            registry,
-            stopping,
-            news,
-            self._bodies,
+            rng=rng,
             launcher=self.launcher,
             own_launcher=own_launcher,
-            taken_over=taken_over,
+            shutdown_timeout=shutdown_timeout,
+            restart_rate=restart_rate,
+            handle_signals=handle_signals,
+            raise_fd_limit=raise_fd_limit,
+            log=log,
         )
+        self._registry = hosting.registry
+        self._news = hosting.news
+        self._stopping = hosting.stopping
+        self._starting = hosting.starting
+        self._lifespan = hosting.lifespan
 
     def __repr__(self) -> str:
         """Return name, number of services and how many are live."""
@@ -184,6 +145,11 @@ class Overseer:
         """Which level of containment is in force, and why. It can sink when the guardian cannot be started."""
         return self.launcher.containment
 
+    @property
+    def received_signal(self) -> signals.Signals | None:
+        """The last signal that the host received, with ``handle_signals``; else None."""
+        return self._hosting.received_signal
+
     # Entering and leaving.
 
     async def __aenter__(self) -> Self:
@@ -193,7 +159,7 @@ class Overseer:
             OverseerError: When it is in use already, or signals are asked for outside of the main thread.
         """
         self._lifespan.check_unused()
-        self.received_signal = None
+        self._hosting.received_signal = None
         await self._lifespan.enter()
         return self
 
@@ -209,15 +175,6 @@ class Overseer:
                 is its cause.
         """
         await self._lifespan.leave(error)
-
-    def end_for(self, service: Service) -> None:
-        """Stop everything and cancel the block: a service that all depend on has ended for good by itself."""
-        self._lifespan.end_for(service)
-
-    def stop_soon(self) -> None:
-        """Stop all services in their order, because of a service or a group that gave up."""
-        if not self._lifespan.is_leaving:
-            self._stopping.stop_soon()
 
     # The registry.
 
@@ -444,7 +401,7 @@ class Overseer:
             StopFailed: At once when its program is still there after the whole ladder, as its end may never come.
         """
         service = self[id]
-        self.check(starting=True)
+        self._lifespan.check(starting=True)
         return await self._starting.supervise(service)
 
     # All services.
@@ -462,7 +419,7 @@ class Overseer:
             SpecError: When one waits for a service that there is not; nothing is started then.
             DependencyCycle: When services wait for each other in a circle; nothing is started then.
         """
-        self.check(starting=True)
+        self._lifespan.check(starting=True)
         await self._starting.start_all()
 
     async def supervise_all(self) -> dict[str, Status]:
@@ -483,7 +440,7 @@ class Overseer:
             DependencyCycle: The same for services that wait for each other in a circle.
             CriticalServiceEnded: At once when a critical service has ended for good by itself.
         """
-        self.check(starting=True)
+        self._lifespan.check(starting=True)
         return await self._starting.supervise_all()
 
     async def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
@@ -496,7 +453,7 @@ class Overseer:
         Args:
             kill: Whether to take the last step, SIGKILL, at once.
         """
-        self.check()
+        self._lifespan.check()
         return await self._stopping.stop_all(kill=kill)
 
     # News.
@@ -507,7 +464,7 @@ class Overseer:
         As for the block of ``async with overseer`` itself: the task that runs it is cancelled at once, and
         CriticalServiceEnded comes out of it. For where the overseer is entered by another task, as in a fixture.
         """
-        return self._bodies.body()
+        return self._hosting.bodies.body()
 
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the transitions of all services as an async iterator, in order, none missed.
@@ -525,7 +482,7 @@ class Overseer:
             SpecError: When there was no such number yet: numbers begin anew with each Overseer.
         """
         if self._lifespan.is_used:
-            self.check()
+            self._lifespan.check()
         return self._news.events(since=since)
 
     def record(self, path: str | PathLike, *, since: int | None = None) -> Recorder:
@@ -542,7 +499,7 @@ class Overseer:
             OverseerError: Outside of the ``async with`` block.
             SpecError: As ``events``.
         """
-        self.check(starting=True)
+        self._lifespan.check(starting=True)
         return self._news.record(path, since=since)
 
     def logs(
@@ -569,7 +526,7 @@ class Overseer:
         Raises:
             SpecError: For a value that cannot be.
         """
-        self.check()
+        self._lifespan.check()
         return self._news.lines(stream, services=services, groups=groups, size=size, overflow=overflow)
 
     def reopen_logs(self) -> None:
@@ -578,8 +535,8 @@ class Overseer:
         Raises:
             OverseerError: Outside of the ``async with`` block, or on another event loop.
         """
-        self.check()
-        self.log_files.reopen()
+        self._lifespan.check()
+        self._news.log_files.reopen()
 
     async def flush_logs(self) -> None:
         """Wait until all lines so far are in their log files, or are counted as lost. Safe to cancel.
@@ -589,77 +546,5 @@ class Overseer:
         Raises:
             OverseerError: Outside of the ``async with`` block, or on another event loop.
         """
-        self.check()
-        await self.log_files.flush()
-
-    # What follows is for the services of this overseer; see ``host.py``.
-
-    def check(self, *, starting: bool = False) -> None:
-        """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
-        self._lifespan.check(starting=starting)
-
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Run something until the overseer is left; what it raises ends nothing else."""
-        return self._lifespan.start_soon(work)
-
-    def hear(self, facts: Facts, report: Report) -> None:
-        """Take note of a transition of the service that the facts are of."""
-        id, state, registry = facts.spec.id, report.state, self._registry
-        registry.note(id, state)
-        self._news.hear(facts, report)
-        if state.is_final:
-            registry.tell()
-            if self._lifespan.is_at_work:
-                self.start_soon(functools.partial(self._sweep, id))
-        elif state is State.BACKOFF:
-            self._stopping.hear_backoff(id)
-        self._ordering.hear(id, report)
-        if registry.grouping is not None:
-            registry.grouping.hear(id, report)
-        if state.is_final and self._bodies.ended is None:
-            service = registry.services.get(id)
-            if service is not None and not service.was_stopped and not self._lifespan.is_leaving:
-                spec = service.spec
-                if spec.critical or (service.gave_up is not None and spec.on_give_up != "leave"):
-                    registry.groups().follow(service)
-
-    async def _sweep(self, id: str) -> None:
-        """End what a service has left behind outside of its group, once it has ended for good."""
-        for survivor in await self.launcher.sweep():
-            _log.warning("%s: %s was left behind and could not be killed", id, survivor)
-            self._news.tell(id, f"has left {survivor} behind, which could not be killed", "leftovers")
-
-    def hear_stuck(self, id: str) -> None:
-        """Take note that a service's program is still there after its whole ladder."""
-        registry = self._registry
-        self._news.tell(id, registry.services[id].status(lines=False).reason, "stop")
-        registry.tell()
-        self._ordering.hear(id, None)  # those who wait for it to be anything else wait no more
-        if registry.grouping is not None:
-            registry.grouping.hear("", None)
-
-    def awaited(self, id: str) -> list[Awaited]:
-        """Return what others have a service wait for: its order, its group, the breaker, a stop of all."""
-        registry = self._registry
-        found = self._ordering.awaited(id) if registry.services[id].is_held else []
-        if registry.grouping is not None:
-            found += registry.grouping.awaited(id)
-        if self.turns is not None:
-            found += self.turns.awaited(id)
-        return found + self._stopping.awaited(id)
-
-    def _admit(self, id: str) -> None:
-        self._registry.services[id].post(Admitted())
-
-    def hear_spawn(self, id: str) -> None:
-        """Take note that a program has been started which is not ready yet."""
-        self._ordering.hear(id, None)
-        if self._registry.grouping is not None:
-            self._registry.grouping.hear(id, None)
-
-    def hear_news(self, id: str, reason: str, kind: Kind) -> None:
-        """Take note of news of a service that are no transition."""
-        self._news.tell(id, reason, kind)
-
-    def _on_signal(self, number: signals.Signals) -> None:
-        self.received_signal = number
+        self._lifespan.check()
+        await self._news.log_files.flush()

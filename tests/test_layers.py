@@ -28,6 +28,7 @@ LAYERS = [
     {"service"},
     {"registry", "ordering", "grouping", "rounds", "aftermath", "turns"},
     {"news", "recorder", "starting", "stopping", "signalling", "lifespan", "tasks", "body"},
+    {"hosting"},
     {"overseer"},
     FACES,
 ]

@@ -784,7 +784,7 @@ async def test_leaving_is_bounded_although_nothing_comes_to_an_end(monkeypatch: 
         await service.start()
     assert service.state is State.INTERRUPT
     with pytest.raises(OverseerError, match="not in use"):
-        overseer.check()
+        await overseer.flush_logs()
 
 
 # --- news
