@@ -131,41 +131,6 @@ class Process:
         return self._run.pid or None
 
     @property
-    def readied(self) -> bool:
-        """Whether it has been ready."""
-        return self._driver.readied
-
-    @property
-    def ready_due(self) -> float | None:
-        """Monotonic time on its clock by which it has to be ready; None when it is, or may take its time."""
-        return self._run.due
-
-    @property
-    def start_due(self) -> float | None:
-        """Monotonic time at which it is launched, while it waits for that; else None."""
-        return self._run.start_due
-
-    @property
-    def readiness(self) -> str:
-        """What tells that it is ready, and what was said of that last, as words behind "waits for"."""
-        return "" if self._driver.care is None else self._driver.care.readiness
-
-    @property
-    def ending(self) -> tuple[str, float | None]:
-        """What ends it, as words behind "waits for", and the monotonic time of the next step; see ``Run.ending``."""
-        return self._run.ending
-
-    @property
-    def stuck_reason(self) -> str:
-        """Who does not die, once its whole ladder has been taken."""
-        return self._run.reason
-
-    @property
-    def news(self) -> str:
-        """What it waits for to be ready, whether it is alive, and what it says of itself; empty when nothing."""
-        return self._driver.news
-
-    @property
     def exit(self) -> Exit | None:
         """How it ended; None before its end."""
         return self._run.exit
@@ -180,21 +145,6 @@ class Process:
         """The steps of its ladder that were taken so far, in order."""
         return tuple(self._run.sent)
 
-    @property
-    def is_unwell(self) -> bool:
-        """Whether it is being ended because it was not ready in time, or is not alive."""
-        return self._run.is_unwell
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether it is still there although its whole ladder has been taken."""
-        return self._run.stuck
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether it has ended, and what it left behind is still listened to."""
-        return self._streams.left is not None
-
     def status(self, *, lines: bool = True) -> Status:
         """Return a snapshot of everything known about it.
 
@@ -202,14 +152,6 @@ class Process:
             lines: Whether the lines of a buffered run are part of it.
         """
         return self._driver.facts(lines=lines).status()
-
-    def facts(self, *, lines: bool = True) -> Facts:
-        """Return what a Status is made of."""
-        return self._driver.facts(lines=lines)
-
-    def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
-        """Return the lines of standard output and standard error so far, when buffered; else None."""
-        return self._streams.kept_lines()
 
     @property
     def runtime(self) -> float:
@@ -419,6 +361,64 @@ class Process:
         self._live_child().resize(window_size)
 
     # What follows is for the Service that owns this Process, and for the Process itself.
+
+    @property
+    def readied(self) -> bool:
+        """Whether it has been ready."""
+        return self._driver.readied
+
+    @property
+    def ready_due(self) -> float | None:
+        """Monotonic time on its clock by which it has to be ready; None when it is, or may take its time."""
+        return self._run.due
+
+    @property
+    def start_due(self) -> float | None:
+        """Monotonic time at which it is launched, while it waits for that; else None."""
+        return self._run.start_due
+
+    @property
+    def readiness(self) -> str:
+        """What tells that it is ready, and what was said of that last, as words behind "waits for"."""
+        return "" if self._driver.care is None else self._driver.care.readiness
+
+    @property
+    def ending(self) -> tuple[str, float | None]:
+        """What ends it, as words behind "waits for", and the monotonic time of the next step; see ``Run.ending``."""
+        return self._run.ending
+
+    @property
+    def stuck_reason(self) -> str:
+        """Who does not die, once its whole ladder has been taken."""
+        return self._run.reason
+
+    @property
+    def news(self) -> str:
+        """What it waits for to be ready, whether it is alive, and what it says of itself; empty when nothing."""
+        return self._driver.news
+
+    @property
+    def is_unwell(self) -> bool:
+        """Whether it is being ended because it was not ready in time, or is not alive."""
+        return self._run.is_unwell
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is still there although its whole ladder has been taken."""
+        return self._run.stuck
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it has ended, and what it left behind is still listened to."""
+        return self._streams.left is not None
+
+    def facts(self, *, lines: bool = True) -> Facts:
+        """Return what a Status is made of."""
+        return self._driver.facts(lines=lines)
+
+    def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
+        """Return the lines of standard output and standard error so far, when buffered; else None."""
+        return self._streams.kept_lines()
 
     def post(self, given: Input) -> None:
         """Feed the table and perform what it asks for; a Service's way in.

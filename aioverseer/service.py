@@ -270,23 +270,6 @@ class Service:
         self._host.check()
         return await self.ask_to_stop(StopAsked(kill=kill))
 
-    def ask_to_stop(self, asked: StopAsked) -> asyncio.Future[StopOutcome]:
-        """Begin a stop; the future has what it took, at its end or at that of its ladder.
-
-        It also ends when somebody starts the service again meanwhile: then with the Status of the run that was stopped.
-        """
-        return self._waits.for_stop(asked)
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether its program is still there although the whole ladder has been taken."""
-        return self._runs.is_stuck
-
-    @property
-    def ending(self) -> tuple[str, float | None]:
-        """What ends its program, as words behind "waits for", and the monotonic time of the next step of its ladder."""
-        return self._runs.ending
-
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to its program and all that it started. This is no stop: the policy judges what follows.
 
@@ -337,6 +320,23 @@ class Service:
         await self._host.log_files.flush()
 
     # What follows is for the Overseer that holds this Service, and for the Service itself.
+
+    def ask_to_stop(self, asked: StopAsked) -> asyncio.Future[StopOutcome]:
+        """Begin a stop; the future has what it took, at its end or at that of its ladder.
+
+        It also ends when somebody starts the service again meanwhile: then with the Status of the run that was stopped.
+        """
+        return self._waits.for_stop(asked)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its program is still there although the whole ladder has been taken."""
+        return self._runs.is_stuck
+
+    @property
+    def ending(self) -> tuple[str, float | None]:
+        """What ends its program, as words behind "waits for", and the monotonic time of the next step of its ladder."""
+        return self._runs.ending
 
     def facts(self, *, lines: bool = True) -> Facts:
         """Return what a Status is made of."""

@@ -17,7 +17,7 @@ import pytest
 
 import aioverseer
 import aioverseer.testing
-from aioverseer import Process, Spec
+from aioverseer import Overseer, Process, Service, Spec
 
 OF_ASYNCIO = {"QueueShutDown"}
 """From Python 3.13 on it is asyncio's own, with words of its own."""
@@ -86,8 +86,9 @@ def page_of(module: types.ModuleType, title: str) -> str:
         parts += ["", f"## {name}", "", plain(inspect.getdoc(thing) or "")]
         if issubclass(thing, BaseException | enum.Enum):
             continue
+        inner = behind_the_mark(thing)
         for member_name, member in vars(thing).items():
-            if member_name.startswith("_"):
+            if member_name.startswith("_") or member_name in inner:
                 continue
             text = inspect.getdoc(member) or ""
             if isinstance(member, property):
@@ -98,6 +99,12 @@ def page_of(module: types.ModuleType, title: str) -> str:
                 words = ", ".join(arguments(member))
                 parts += ["", f"### `{begin}{name}.{member_name}({words})`", "", plain(text)]
     return "\n".join(parts) + "\n"
+
+
+def behind_the_mark(owner: type) -> set[str]:
+    """Return the members below the comment that says so: they are for parts of this library, and not promised."""
+    _, mark, below = inspect.getsource(owner).partition("    # What follows is for the ")
+    return set(re.findall(r"^    (?:async )?def (\w+)", below, re.MULTILINE)) if mark else set()
 
 
 def arguments(function: Callable[..., object], skip: int = 1) -> list[str]:
@@ -139,6 +146,15 @@ def test_every_option_has_its_words() -> None:
     """No option of a Spec is missing from the page."""
     assert list(attributes(Spec)) == list(inspect.signature(Spec).parameters)
     assert Process("true").spec.buffered
+
+
+def test_what_parts_of_the_library_ask_of_each_other_is_no_reference() -> None:
+    """The comment is found where it stands; what users call stands above it."""
+    below = {thing: behind_the_mark(thing) for thing in (Process, Service, Overseer)}
+    assert {"post", "release", "facts"} <= below[Process] & below[Service]
+    promised = {"start", "stop", "restart", "wait", "ready", "signal", "status", "state", "pid", "exit", "lines", "why"}
+    assert set() == promised & (below[Process] | below[Service])
+    assert set() == below[Overseer]
 
 
 if __name__ == "__main__" and "--write" in sys.argv:
