@@ -10,13 +10,13 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
 from typing import Any, Literal, NamedTuple, Protocol
 
+from aioverseer.core.decoders import decoder_for
 from aioverseer.core.errors import SpecError
 
 __all__ = [
@@ -343,7 +343,7 @@ class _TextSplitter:
         self._errors = errors
         self._limit = limit
         self._mark = len("".encode(encoding))
-        self._decoder = _decoder(encoding, errors)
+        self._decoder = decoder_for(encoding, errors)
         self._rest: list[str] = []
         self._size = 0
         """Bytes of the rest, or somewhat more where the encoding has shifts."""
@@ -355,7 +355,7 @@ class _TextSplitter:
         lines = self._take(self._decoder.decode(b"", final=True))
         rest = "".join(self._rest)
         self._keep("")
-        self._decoder = _decoder(self._encoding, self._errors)
+        self._decoder = decoder_for(self._encoding, self._errors)
         if rest:
             lines += self._split(rest + "\n")
         return lines
@@ -407,44 +407,6 @@ class _TextSplitter:
 
     def _bytes(self, text: str) -> int:
         return len(text.encode(self._encoding, "replace")) - self._mark
-
-
-class _Decoder(Protocol):
-    def decode(self, input: bytes, /, final: bool = ...) -> str: ...  # noqa: FBT001  # as codecs has it
-
-
-class _MarkedDecoder:
-    """UTF-16 and UTF-32, with or without a byte order mark; where there is none, that of codecs raises."""
-
-    __slots__ = ("_begun", "_decoder", "_errors", "_name")
-
-    def __init__(self, name: Literal["utf-16", "utf-32"], errors: str) -> None:
-        self._name = name
-        self._errors = errors
-        self._begun = b""
-        self._decoder: codecs.IncrementalDecoder | None = None
-
-    def decode(self, input: bytes, /, final: bool = False) -> str:  # noqa: FBT001, FBT002  # as codecs has it
-        if self._decoder is not None:
-            return self._decoder.decode(input, final)
-        data = self._begun + input
-        mark = 2 if self._name == "utf-16" else 4
-        if len(data) < mark and not final:
-            self._begun = data
-            return ""
-        orders = {"\ufeff".encode(f"{self._name}-{order}"): order for order in ("le", "be")}
-        order = orders.get(data[:mark])
-        data = data[mark:] if order else data
-        order = order or ("le" if sys.byteorder == "little" else "be")
-        self._decoder = codecs.getincrementaldecoder(f"{self._name}-{order}")(self._errors)
-        return self._decoder.decode(data, final)
-
-
-def _decoder(encoding: str, errors: str) -> _Decoder:
-    name = codecs.lookup(encoding).name
-    if name in ("utf-16", "utf-32"):
-        return _MarkedDecoder("utf-16" if name == "utf-16" else "utf-32", errors)
-    return codecs.getincrementaldecoder(encoding)(errors)
 
 
 _ONE_BYTE = re.compile(r"ascii|iso8859-\d+|cp\d+|koi8-\w|mac-\w+|tis-620|kz1048|ptcp154|hp-roman8")

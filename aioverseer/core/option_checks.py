@@ -6,6 +6,8 @@ asked in here: whether a program, a user or a folder exists is found out when it
 
 from __future__ import annotations
 
+import codecs
+import re
 import sys
 from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -32,6 +34,9 @@ _RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
 """The resources that prlimit(1) knows by these names."""
+
+_OF_ASCII = re.compile(r"utf-(7|16|32).*|iso2022.*|hz")
+"""Names of codecs for which bytes below 128 can be broken ones."""
 
 OPTIONS = frozenset(SpecOptions.__annotations__)
 
@@ -279,6 +284,19 @@ class _Checker:
             ) from None
         return errors
 
+    def replacing(self, spec: Spec) -> None:
+        if spec.encoding is None or not _OF_ASCII.fullmatch(codecs.lookup(spec.encoding).name):
+            return
+        try:
+            codecs.lookup_error(spec.errors)(UnicodeDecodeError(spec.encoding, b"A", 0, 1, "broken"))
+        except UnicodeError:
+            raise self.refuse(
+                "errors",
+                spec.errors,
+                f"raises for broken bytes of encoding={spec.encoding!r}: pass 'replace', 'ignore' or "
+                "'backslashreplace', or encoding=None for bytes",
+            ) from None
+
     def identity(self, user: object) -> object:
         good = (isinstance(user, int) and not isinstance(user, bool) and user >= 0) or (
             isinstance(user, str) and all(user.split(":")) and user.count(":") <= 1 and "\0" not in user
@@ -397,6 +415,7 @@ _CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
 """Each returns the value as it is to be kept."""
 _TOGETHER: dict[str, Callable[[_Checker, Spec], None]] = {
     "stdin": _Checker.fed,
+    "errors": _Checker.replacing,
     "output": _Checker.unread,
     "significant": _Checker.significance,
 }

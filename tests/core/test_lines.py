@@ -336,7 +336,7 @@ BYTES = st.lists(
     max_size=30,
 ).map(b"".join)
 ENCODINGS = ["utf-8", "latin-1", "ascii", "cp1252", "utf-16", "utf-16-be", "utf-32", "utf-8-sig", "shift_jis"]
-MORE = [*ENCODINGS, "gb18030", "big5", "euc_jp", "iso2022_jp", "cp037", None]
+MORE = [*ENCODINGS, "gb18030", "big5", "euc_jp", "iso2022_jp", "iso2022_kr", "iso2022_jp_2004", "hz", "cp037", None]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32", "utf-8-sig", "gb18030"])
@@ -359,6 +359,7 @@ def test_any_bytes_are_split_as_by_the_plainest_means(
 @pytest.mark.parametrize("encoding", MORE)
 @given(data=BYTES, places=PLACES, limit=LIMITS)
 @example(data=b"x" * 16 + b"\r\n", places=[17], limit=16)
+@example(data=b"\x1b$\x00\x00\x00\x00\n\n\n", places=[], limit=4)
 def test_any_chunking_gives_the_same_lines(encoding: str | None, data: bytes, places: list[int], limit: int) -> None:
     """Broken or not, the chunks do not show."""
     at_once = split(data, encoding=encoding, limit=limit)

@@ -490,3 +490,13 @@ def test_a_spec_can_be_pickled() -> None:
     assert (spec, {"A": "b"}) == (again, dict(again.extra_env))
     with pytest.raises(TypeError):
         again.extra_env["A"] = "c"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf_16_be", "utf-32", "utf-7", "iso2022_jp", "iso-2022-kr", "hz"])
+def test_a_handler_that_raises_for_broken_bytes_is_refused(encoding: str) -> None:
+    """It would end the reading in the middle of the output; with other encodings, and for bytes, it serves."""
+    with pytest.raises(SpecError, match=f"errors='surrogateescape' raises for broken bytes of encoding='{encoding}'"):
+        spec(encoding=encoding, errors="surrogateescape")
+    assert "backslashreplace" == spec(encoding=encoding, errors="backslashreplace").errors
+    for other in ("utf-8", "latin-1", "shift_jis", "gb18030", None):
+        assert "surrogateescape" == spec(encoding=other, errors="surrogateescape").errors
