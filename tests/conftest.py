@@ -185,8 +185,15 @@ def _processes(mark: str) -> set[_Proc]:
     return found
 
 
+_EXITING = 0x4
+"""The flag of the kernel for a process that is on its way out (PF_EXITING)."""
+
+
 def _dying(process: _Proc) -> bool:
-    """Whether it has a SIGKILL that it has not yet acted on."""
+    """Whether it is on its way out, or has a SIGKILL that it has not yet acted on."""
+    fields = _read(f"/proc/{process.pid}/stat").rpartition(b")")[2].split()
+    if not fields or int(fields[6]) & _EXITING:
+        return True
     for line in _read(f"/proc/{process.pid}/status").splitlines():
         if line.startswith((b"SigPnd:", b"ShdPnd:")) and int(line.split()[1], 16) & 1 << signal.SIGKILL - 1:
             return True

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 __all__ = ["child", "limit", "opened"]
 
 REST = """
+import os, signal
 def rest():
-    import os, signal
     hear, tell = os.pipe()
     os.set_blocking(tell, False)
     before = signal.set_wakeup_fd(tell)
@@ -22,7 +22,7 @@ def rest():
 
 """
 """Waits for a signal that has a handler. ``signal.pause()`` misses one that comes just before it: its handler would
-run only when the next one ends the pause."""
+run only when the next one ends the pause. Imports stand before it: what a handler raises within one is ignored."""
 
 
 def child(code: str, *args: str) -> tuple[str, ...]:

@@ -137,9 +137,11 @@ def marked() -> Generator[str]:
     try:
         yield mark
     finally:
-        for pid in living(mark):
+        found = living(mark)
+        for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        wait_for_ends(found, time.monotonic() + 5.0)
 
 
 @contextlib.contextmanager
