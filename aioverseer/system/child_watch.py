@@ -211,6 +211,7 @@ def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, object]]) ->
         return True
     finally:
         asyncio._set_running_loop(loop)  # noqa: SLF001  # as above
+        step.close()  # it may not have been begun
     raise RuntimeError("asyncio.create_subprocess_exec awaits more than its event loop")
 
 
