@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Coroutine, Sequence
+from types import FunctionType
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 from aioverseer.core.state import Exit
@@ -143,9 +144,16 @@ class ChildWatch:
         self._readers.remove_reader(pidfd)
         if not self._owned:
             self.release()
-        for wake in tuple(self._waiting):
-            if not wake.is_cancelled:
-                wake.go()
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            for wake in tuple(self._waiting):
+                if not wake.is_cancelled:
+                    wake.go()
+        except BaseException:  # a KeyboardInterrupt of one of them, after which the host may go on
+            asyncio.get_running_loop().call_soon(self._wake)
+            raise
 
 
 class _StandIn:
@@ -158,7 +166,7 @@ class _StandIn:
         self._loop = loop
 
     def __getattr__(self, name: str) -> object:
-        # For a signal handler of the host that runs within the step, and asks for the running loop.
+        # For a signal handler of the host that runs before the loop is asked, and asks for the running one.
         return getattr(self._loop, name)
 
     async def subprocess_exec(
@@ -170,6 +178,8 @@ class _StandIn:
         **options: Unpack[_Options],
     ) -> tuple[_StandIn, _StandIn]:
         """Start the program: what an event loop is asked to do."""
+        # Audit hooks and signal handlers of the host run within a spawn, and find the loop and the task of always.
+        asyncio._set_running_loop(self._loop)  # noqa: SLF001  # as below
         self._watch.spawn(words, **options)
         return self, self
 
@@ -192,22 +202,22 @@ def begin(watch: ChildWatch, work: Callable[[], Coroutine[Any, Any, object]]) ->
     if not _can_stand_in(loop):
         return False
     step = work()
-    # In this thread, and for this step, in which nothing else runs in it.
-    asyncio._set_running_loop(cast("asyncio.AbstractEventLoop", _StandIn(watch, loop)))  # noqa: SLF001  # for who makes event loops
+    stand_in = cast("asyncio.AbstractEventLoop", _StandIn(watch, loop))
     try:
+        # In this thread, until it is asked; within the `try`, as a signal handler may raise behind any call.
+        asyncio._set_running_loop(stand_in)  # noqa: SLF001  # for who makes event loops
         step.send(None)
     except StopIteration:
         return True
     finally:
         asyncio._set_running_loop(loop)  # noqa: SLF001  # as above
+        step.close()  # it may not have been begun
     raise RuntimeError("asyncio.create_subprocess_exec awaits more than its event loop")
 
 
 def _can_stand_in(loop: asyncio.AbstractEventLoop) -> bool:
     """Return whether the loop would do what asyncio's own does, with a watcher of asyncio's choice."""
-    if sys.version_info >= (3, 15):  # to be looked at: whether create_subprocess_exec is what it was
-        return False
-    if asyncio.create_subprocess_exec is not _create:  # somebody looks on, or tests the application
+    if not _is_known or asyncio.create_subprocess_exec is not _create:  # somebody looks on, or tests the application
         return False
     if _function(loop.subprocess_exec) is not _exec or _function(getattr(loop, _MAKE, None)) is not _make:
         return False
@@ -226,6 +236,17 @@ def _function(method: object) -> object:
 _create = asyncio.create_subprocess_exec
 _exec = asyncio.SelectorEventLoop.subprocess_exec
 _make = getattr(asyncio.SelectorEventLoop, _MAKE, None)
+
+# On Python 3.15 it is to be looked at whether create_subprocess_exec is what it was. And somebody may have replaced
+# these before this was imported; who wraps one gives it the name and the module of the real one, but not its globals.
+_is_known = sys.version_info < (3, 15) and all(
+    isinstance(function, FunctionType) and function.__globals__ is vars(module)
+    for function, module in (
+        (_create, asyncio.subprocess),
+        (_exec, asyncio.base_events),
+        (_make, asyncio.unix_events),
+    )
+)
 
 
 @functools.cache

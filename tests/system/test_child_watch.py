@@ -11,7 +11,10 @@ from typing import Any, Literal
 import pytest
 
 from aioverseer import Overseer, Process, SpawnError
+from aioverseer.core.spec import Spec
 from aioverseer.system import child_watch
+from aioverseer.system.launch import SystemChild, SystemLauncher
+from aioverseer.system.spawn import spawn
 from helpers import limit
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="there asyncio does as it always does")
@@ -171,3 +174,107 @@ async def test_the_running_loop_serves_as_always_within_a_spawn(monkeypatch: pyt
             await Process("true").start()
         assert loop is asyncio.get_running_loop()
         await called.wait()
+
+
+async def test_audit_hooks_and_signal_handlers_find_the_running_loop_and_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of them makes or asks within a spawn belongs to the loop, as outside of it."""
+    loop = asyncio.get_running_loop()
+    found: list[tuple[object, object]] = []
+    made: list[asyncio.Future[None]] = []
+
+    def spy(*words: Any, **options: Any) -> int:
+        found.append((asyncio.get_running_loop(), asyncio.current_task()))
+        made.append(asyncio.Future())
+        return spawn(*words, **options)
+
+    monkeypatch.setattr(child_watch, "spawn", spy)
+    async with limit(20):
+        await Process("true")
+        made[0].set_result(None)
+        await made[0]
+    assert found[0][0] is loop
+    assert isinstance(found[0][1], asyncio.Task)
+
+
+async def test_a_signal_handler_that_raises_leaves_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the moment in which something of ours begins to stand in for it."""
+    loop = asyncio.get_running_loop()
+    real = asyncio._set_running_loop
+    raised = 0
+
+    def interrupted(given: Any) -> None:
+        nonlocal raised
+        real(given)
+        if given is not loop:
+            raised += 1
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(asyncio, "_set_running_loop", interrupted)
+    async with limit(20):
+        with pytest.raises(ZeroDivisionError):
+            await Process("true").start()
+    assert 1 == raised
+    assert loop is asyncio.get_running_loop()
+
+
+WRAPS_BEFORE = """
+import asyncio, functools
+real, one = asyncio.create_subprocess_exec, asyncio.Semaphore(1)
+
+@functools.wraps(real)
+async def bounded(*words, **options):
+    async with one:
+        await asyncio.sleep(0)
+        return await real(*words, **options)
+
+asyncio.create_subprocess_exec = bounded
+from aioverseer import Process
+
+async def main():
+    ended = await asyncio.gather(*(Process("sh", "-c", f"exit {code}") for code in range(5)))
+    print([status.exit_code for status in ended])
+
+asyncio.run(main())
+"""
+
+
+async def test_who_has_wrapped_create_subprocess_exec_before_the_import_may_wait_in_it() -> None:
+    """It is no less theirs for having been there first."""
+    async with limit(20):
+        status = await Process(sys.executable, "-c", WRAPS_BEFORE)
+    assert ["[0, 1, 2, 3, 4]"] == status.stdout, status.stderr
+
+
+def test_an_interrupt_out_of_one_who_waits_for_a_child_leaves_no_other_asleep() -> None:
+    """The host may go on behind it, and all who wait learn of the end."""
+
+    async def wait(started: SystemChild, *, interrupts: bool) -> None:
+        await started.wait()
+        if interrupts:
+            raise KeyboardInterrupt
+
+    async def begin() -> tuple[SystemChild, list[asyncio.Task[None]]]:
+        started = await SystemLauncher().launch(Spec(id="cat", argv=("cat",), stdin="pipe"), capture=False)
+        waiting = [asyncio.create_task(wait(started, interrupts=number in (0, 2))) for number in range(4)]
+        await asyncio.sleep(0)
+        return started, waiting
+
+    async def end(started: SystemChild, waiting: list[asyncio.Task[None]]) -> None:
+        async with limit(20):
+            await asyncio.wait(waiting)
+        started.close()
+
+    with asyncio.Runner() as runner:
+        started, waiting = runner.run(begin())
+        assert started.stdin is not None
+        started.stdin.close()
+        loop, interrupts = runner.get_loop(), 0
+        ended = loop.create_task(end(started, waiting))
+        while not ended.done():
+            try:
+                loop.run_until_complete(ended)
+            except KeyboardInterrupt:
+                interrupts += 1
+        ended.result()
+        assert 2 == interrupts
+        assert [True, False, True, False] == [task.exception() is not None for task in waiting]

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -450,6 +451,31 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_program_may_be_moved_while_others_have_their_turns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """It is looked for along PATH when its own turn comes."""
+    monkeypatch.setattr(commons, "_SLICE", 0)
+    for folder, program in (("first", "true"), ("second", "false")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "moved").symlink_to(str(shutil.which(program)))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}:{os.environ['PATH']}")
+    spawned = 0
+
+    def spy(words: Sequence[str], **options: Any) -> int:
+        nonlocal spawned
+        spawned += 1
+        pid = spawn(words, **options)
+        if spawned == 2:  # all others wait behind this one
+            (tmp_path / "first" / "moved").unlink()
+        return pid
+
+    monkeypatch.setattr(child_watch, "spawn", spy)
+    async with limit(20):
+        ended = await asyncio.gather(*(Process("moved") for _ in range(4)))
+    assert [0, 0, 1, 1] == [status.exit_code for status in ended]
+
+
 async def test_those_that_wait_for_their_turn_have_nothing_open_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each spawn finds the descriptors of those before it, and not of those behind it."""
     found: list[int] = []

@@ -134,7 +134,6 @@ class SystemLauncher:
                 with as_spawn_error(spec):
                     look_up(spec)
                 words = [*wrapped, *words]
-            program = _locate(words[0], path)
             # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
             # and each spawn takes longer the more are open.
             # Two hundred services that come due together leave the loop to the host; who gathers lone Processes wants
@@ -142,13 +141,12 @@ class SystemLauncher:
             await commons.turns.take(shares=self._kept is None)
             with Descriptors(spec, commons) as ours:
                 ours.open(capture=capture)
-                if ours.prefix:
-                    words = [*ours.prefix, *words]
-                    program = _locate(words[0], path)
+                words = [*ours.prefix, *words]
                 spawn = functools.partial(
                     asyncio.create_subprocess_exec,
                     *words,
-                    executable=program,
+                    # Not beforehand: it may be moved while others have their turns.
+                    executable=locate(words[0], path) if "/" not in words[0] else None,
                     stdin=ours.child_stdin,
                     stdout=ours.child_stdout,
                     stderr=ours.child_stderr,
@@ -169,10 +167,6 @@ class SystemLauncher:
                 watch.release()
             commons.release()
             raise
-
-
-def _locate(program: str, path: str | bytes | None) -> str | None:
-    return locate(program, path) if "/" not in program else None
 
 
 def _command_line(spec: Spec, *, behind: bool) -> list[str]:
