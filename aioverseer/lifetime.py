@@ -113,13 +113,10 @@ class Lifetime:
         task.add_done_callback(forget)
 
     async def _live_alone(self, post: Callable[[Input], None], forget: Callable[[asyncio.Task[None]], None]) -> None:
-        """Live in a task of its own, which was not cancelled before its first step, and need not be looked after."""
-        try:
-            await self._live(post)
-        finally:
-            if self._task is not None:
-                self._task.remove_done_callback(forget)
-                self._task = None
+        """Live in a task of its own; one that has come to its end by itself need not be looked after."""
+        await self._live(post)
+        if self._task is not None:
+            self._task.remove_done_callback(forget)
 
     def _forget(self, post: Callable[[Input], None], task: asyncio.Task[None]) -> None:
         self._task = None

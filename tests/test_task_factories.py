@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -76,3 +78,34 @@ async def test_services_are_restarted_and_stopped() -> None:
         await service.wait()
         await overseer.stop_all()
         assert State.INTERRUPT is overseer["first"].state
+
+
+async def test_a_task_that_goes_on_behind_its_run_is_held() -> None:
+    """Whoever wraps it may wait for something at its end: the collector must not take it meanwhile."""
+    loop = asyncio.get_running_loop()
+    made: list[weakref.ref[asyncio.Task[Any]]] = []
+
+    def slow(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        async def watched() -> None:
+            await work
+            await loop.create_future()
+
+        task = asyncio.Task(watched(), loop=loop, **options)
+        made.append(weakref.ref(task))
+        return task
+
+    async with limit(20):
+        process = Process("true")
+        loop.set_task_factory(slow)
+        ended = process.wait()
+        try:
+            assert (await ended).ok
+        finally:
+            loop.set_task_factory(None)
+        gc.collect()
+        (task,) = (ref() for ref in made)
+        assert task is not None
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task])
+    assert State.FINISHED is process.state
