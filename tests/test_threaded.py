@@ -153,17 +153,9 @@ def test_it_works_beside_a_running_event_loop() -> None:
 def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> None:
     """No public method of the async face is missing, but those that make sense on the loop alone."""
     on_the_loop = {
-        "check",
-        "hear",
-        "hear_stuck",
-        "awaited",
-        "hear_news",
-        "hear_spawn",
-        "end_for",
-        "stop_soon",
+        "received_signal",
         "sit",
         "fact",
-        "start_soon",
         "adopt",
         "close",
         "room",

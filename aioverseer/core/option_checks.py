@@ -285,17 +285,15 @@ class _Checker:
         return errors
 
     def replacing(self, spec: Spec) -> None:
-        if spec.encoding is None or not _OF_ASCII.fullmatch(codecs.lookup(spec.encoding).name):
+        if spec.errors != "surrogateescape" or spec.encoding is None:
             return
-        try:
-            codecs.lookup_error(spec.errors)(UnicodeDecodeError(spec.encoding, b"A", 0, 1, "broken"))
-        except UnicodeError:
+        if _OF_ASCII.fullmatch(codecs.lookup(spec.encoding).name):
             raise self.refuse(
                 "errors",
                 spec.errors,
                 f"raises for broken bytes of encoding={spec.encoding!r}: pass 'replace', 'ignore' or "
                 "'backslashreplace', or encoding=None for bytes",
-            ) from None
+            )
 
     def identity(self, user: object) -> object:
         good = (isinstance(user, int) and not isinstance(user, bool) and user >= 0) or (
