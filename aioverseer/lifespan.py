@@ -83,7 +83,7 @@ class Lifespan:
     # Whether it can be used.
 
     def check(self, *, starting: bool = False) -> None:
-        """Raise unless this is the right event loop; see ``Overseer.check``."""
+        """Raise unless this is the right event loop; see ``Host.check``."""
         if self._task is None or self._closing is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `async with`")
         try:
@@ -118,7 +118,7 @@ class Lifespan:
         return self._closing is None or self._closing.done()
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Run something until the overseer is left; see ``Overseer.start_soon``."""
+        """Run something until the overseer is left; see ``Host.start_soon``."""
         if self._task is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `async with`")
         return self._tasks.start_soon(work)
