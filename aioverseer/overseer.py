@@ -8,7 +8,6 @@ events and lines in ``news.py``; one service is ``service.py``. No state but tha
 
 from __future__ import annotations
 
-import logging
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from aioverseer.recorder import Recorder
 
 __all__ = ["Overseer"]
-
-_log = logging.getLogger("aioverseer")
 
 
 class Overseer:

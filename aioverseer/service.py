@@ -265,11 +265,6 @@ class Service:
             raise self._waits.stop_failed(outcome.status)
         return outcome.status
 
-    async def stop_outcome(self, *, kill: bool = False) -> StopOutcome:
-        """Do what ``stop`` does, and return what it took rather than raise."""
-        self._host.check()
-        return await self.ask_to_stop(StopAsked(kill=kill))
-
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to its program and all that it started. This is no stop: the policy judges what follows.
 
@@ -321,6 +316,18 @@ class Service:
 
     # What follows is for the Overseer that holds this Service, and for the Service itself.
 
+    async def stop_outcome(self, *, kill: bool = False) -> StopOutcome:
+        """Do what ``stop`` does, and return what it took rather than raise."""
+        self._host.check()
+        return await self.ask_to_stop(StopAsked(kill=kill))
+
+    async def undo(self, why: str) -> None:
+        """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
+        ended = self.ask_to_stop(StopAsked(why=why))
+        within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
+        await settle(ended, within=within, clock=self._host.clock)
+        ended.cancel()
+
     def ask_to_stop(self, asked: StopAsked) -> asyncio.Future[StopOutcome]:
         """Begin a stop; the future has what it took, at its end or at that of its ladder.
 
@@ -364,13 +371,6 @@ class Service:
     def room(self) -> None:
         """Read the pipes again for which no lossless subscriber is blocked any more."""
         self._runs.hub.room()
-
-    async def undo(self, why: str) -> None:
-        """Stop it and wait for that through any cancellation, no longer than its ladder takes."""
-        ended = self.ask_to_stop(StopAsked(why=why))
-        within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
-        await settle(ended, within=within, clock=self._host.clock)
-        ended.cancel()
 
     def post(self, given: Input) -> None:
         """Feed the table and perform what it asks for.

@@ -1,6 +1,6 @@
 """Decoders: from bytes to text, piece by piece, where those of ``codecs`` raise although errors are to be replaced.
 
-How text becomes lines lives in ``lines.py``.
+How text becomes lines lives in ``lines.py``, and never here.
 """
 
 from __future__ import annotations
