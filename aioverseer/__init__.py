@@ -14,53 +14,50 @@ if sys.platform == "win32":
 
 if TYPE_CHECKING:
     from aioverseer import ready as ready
-    from aioverseer.body import Body
-    from aioverseer.core.backoff import Backoff
-    from aioverseer.core.containment import Containment, Survivor
+    from aioverseer._engine.events.journal import EventStream
+    from aioverseer._engine.events.recorder import Recorder
+    from aioverseer._engine.output.line_queue import LineQueue, QueueShutDown
+    from aioverseer._engine.output.subscription import Subscription
+    from aioverseer._engine.overseer.critical import Body
+    from aioverseer._engine.overseer.overseer import Overseer
+    from aioverseer._engine.process.process import Process
+    from aioverseer._engine.service.service import Service
     from aioverseer.core.errors import (
         ContainmentError,
-        CriticalServiceEnded,
         DependencyCycle,
         DuplicateService,
-        GaveUp,
-        NotReady,
-        NotReadyInTime,
         OverseerError,
-        ProcessFailed,
         ProcessNotRunning,
-        ProgramError,
         ServiceIsLive,
         SpawnError,
         SpecError,
-        StopFailed,
         UnknownService,
     )
-    from aioverseer.core.events import Event, StopOutcome, StopReport
-    from aioverseer.core.group import Group, GroupStatus
-    from aioverseer.core.ladder import Step, Stop
-    from aioverseer.core.lines import (
-        DEFAULT_LINE_BUFFER_SIZE,
-        DEFAULT_STREAM_QUEUE_SIZE,
-        ContinuedBytes,
-        ContinuedLine,
-        Dropped,
-        Line,
+    from aioverseer.core.options.after import After
+    from aioverseer.core.options.alive import Alive
+    from aioverseer.core.options.backoff import Backoff
+    from aioverseer.core.options.containment import Containment, Survivor
+    from aioverseer.core.options.group import Group, GroupStatus
+    from aioverseer.core.options.keywords import SpecOptions
+    from aioverseer.core.options.log import LogBridge, LogFile
+    from aioverseer.core.options.restart import Restart
+    from aioverseer.core.options.spec import Spec
+    from aioverseer.core.options.stop import Step, Stop
+    from aioverseer.core.report.events import Event, StopOutcome, StopReport
+    from aioverseer.core.report.status import (
+        CriticalServiceEnded,
+        GaveUp,
+        NotReady,
+        NotReadyInTime,
+        ProcessFailed,
+        ProgramError,
+        Status,
+        StopFailed,
     )
-    from aioverseer.core.liveness import Alive
-    from aioverseer.core.logs import LogBridge, LogFile
-    from aioverseer.core.options import SpecOptions
-    from aioverseer.core.order import After
-    from aioverseer.core.restart import Restart
-    from aioverseer.core.spec import Spec
+    from aioverseer.core.report.why import Awaited, Why
     from aioverseer.core.state import Exit, State
-    from aioverseer.core.status import Status
-    from aioverseer.core.why import Awaited, Why
-    from aioverseer.journal import EventStream
-    from aioverseer.output import LineQueue, QueueShutDown, Subscription
-    from aioverseer.overseer import Overseer
-    from aioverseer.process import Process
-    from aioverseer.recorder import Recorder
-    from aioverseer.service import Service
+    from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Dropped, Line
+    from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
     from aioverseer.threaded import ThreadedEvents, ThreadedOverseer, ThreadedService
 
 __version__ = "0.1.0"
@@ -126,62 +123,62 @@ __all__ = [
 
 
 _HOMES = {
-    "After": "aioverseer.core.order",
-    "Alive": "aioverseer.core.liveness",
-    "Awaited": "aioverseer.core.why",
-    "Backoff": "aioverseer.core.backoff",
-    "Body": "aioverseer.body",
-    "Containment": "aioverseer.core.containment",
+    "After": "aioverseer.core.options.after",
+    "Alive": "aioverseer.core.options.alive",
+    "Awaited": "aioverseer.core.report.why",
+    "Backoff": "aioverseer.core.options.backoff",
+    "Body": "aioverseer._engine.overseer.critical",
+    "Containment": "aioverseer.core.options.containment",
     "ContainmentError": "aioverseer.core.errors",
-    "ContinuedBytes": "aioverseer.core.lines",
-    "ContinuedLine": "aioverseer.core.lines",
-    "CriticalServiceEnded": "aioverseer.core.errors",
-    "DEFAULT_LINE_BUFFER_SIZE": "aioverseer.core.lines",
-    "DEFAULT_STREAM_QUEUE_SIZE": "aioverseer.core.lines",
+    "ContinuedBytes": "aioverseer.core.text.lines",
+    "ContinuedLine": "aioverseer.core.text.lines",
+    "CriticalServiceEnded": "aioverseer.core.report.status",
+    "DEFAULT_LINE_BUFFER_SIZE": "aioverseer.core.typing",
+    "DEFAULT_STREAM_QUEUE_SIZE": "aioverseer.core.typing",
     "DependencyCycle": "aioverseer.core.errors",
-    "Dropped": "aioverseer.core.lines",
+    "Dropped": "aioverseer.core.text.lines",
     "DuplicateService": "aioverseer.core.errors",
-    "Event": "aioverseer.core.events",
-    "EventStream": "aioverseer.journal",
+    "Event": "aioverseer.core.report.events",
+    "EventStream": "aioverseer._engine.events.journal",
     "Exit": "aioverseer.core.state",
-    "GaveUp": "aioverseer.core.errors",
-    "Group": "aioverseer.core.group",
-    "GroupStatus": "aioverseer.core.group",
-    "Line": "aioverseer.core.lines",
-    "LineQueue": "aioverseer.output",
-    "LogBridge": "aioverseer.core.logs",
-    "LogFile": "aioverseer.core.logs",
-    "NotReady": "aioverseer.core.errors",
-    "NotReadyInTime": "aioverseer.core.errors",
-    "Overseer": "aioverseer.overseer",
+    "GaveUp": "aioverseer.core.report.status",
+    "Group": "aioverseer.core.options.group",
+    "GroupStatus": "aioverseer.core.options.group",
+    "Line": "aioverseer.core.text.lines",
+    "LineQueue": "aioverseer._engine.output.line_queue",
+    "LogBridge": "aioverseer.core.options.log",
+    "LogFile": "aioverseer.core.options.log",
+    "NotReady": "aioverseer.core.report.status",
+    "NotReadyInTime": "aioverseer.core.report.status",
+    "Overseer": "aioverseer._engine.overseer.overseer",
     "OverseerError": "aioverseer.core.errors",
-    "Process": "aioverseer.process",
-    "ProcessFailed": "aioverseer.core.errors",
+    "Process": "aioverseer._engine.process.process",
+    "ProcessFailed": "aioverseer.core.report.status",
     "ProcessNotRunning": "aioverseer.core.errors",
-    "ProgramError": "aioverseer.core.errors",
-    "QueueShutDown": "aioverseer.output",
-    "Recorder": "aioverseer.recorder",
-    "Restart": "aioverseer.core.restart",
-    "Service": "aioverseer.service",
+    "ProgramError": "aioverseer.core.report.status",
+    "QueueShutDown": "aioverseer._engine.output.line_queue",
+    "Recorder": "aioverseer._engine.events.recorder",
+    "Restart": "aioverseer.core.options.restart",
+    "Service": "aioverseer._engine.service.service",
     "ServiceIsLive": "aioverseer.core.errors",
     "SpawnError": "aioverseer.core.errors",
-    "Spec": "aioverseer.core.spec",
+    "Spec": "aioverseer.core.options.spec",
     "SpecError": "aioverseer.core.errors",
-    "SpecOptions": "aioverseer.core.options",
+    "SpecOptions": "aioverseer.core.options.keywords",
     "State": "aioverseer.core.state",
-    "Status": "aioverseer.core.status",
-    "Step": "aioverseer.core.ladder",
-    "Stop": "aioverseer.core.ladder",
-    "StopFailed": "aioverseer.core.errors",
-    "StopOutcome": "aioverseer.core.events",
-    "StopReport": "aioverseer.core.events",
-    "Subscription": "aioverseer.output",
-    "Survivor": "aioverseer.core.containment",
+    "Status": "aioverseer.core.report.status",
+    "Step": "aioverseer.core.options.stop",
+    "Stop": "aioverseer.core.options.stop",
+    "StopFailed": "aioverseer.core.report.status",
+    "StopOutcome": "aioverseer.core.report.events",
+    "StopReport": "aioverseer.core.report.events",
+    "Subscription": "aioverseer._engine.output.subscription",
+    "Survivor": "aioverseer.core.options.containment",
     "ThreadedEvents": "aioverseer.threaded",
     "ThreadedOverseer": "aioverseer.threaded",
     "ThreadedService": "aioverseer.threaded",
     "UnknownService": "aioverseer.core.errors",
-    "Why": "aioverseer.core.why",
+    "Why": "aioverseer.core.report.why",
 }
 """Where each name is made. It is imported when it is first asked for: pytest imports a plugin of ours in every run."""
 

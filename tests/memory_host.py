@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from aioverseer import Dropped, Line, Overseer, Process, Status
-from aioverseer.core.lines import ContinuedLine
+from aioverseer.core.text.lines import ContinuedLine
 from helpers import child
 
 __all__ = ["HOWS", "LAST", "SIZE"]

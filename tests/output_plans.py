@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from aioverseer.core.lines import ContinuedBytes, ContinuedLine
+from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine
 from helpers import child
 
 __all__ = ["ENCODINGS", "LIMITS", "WRITER", "Plan", "joined", "plans"]

@@ -19,8 +19,8 @@ import anyio
 import pytest
 
 from aioverseer import Backoff, Event, Overseer, Process, ProcessNotRunning, Restart, Service, State, Stop
-from aioverseer.journal import EventStream
-from aioverseer.system.launch import SystemLauncher
+from aioverseer._engine.events.journal import EventStream
+from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer.testing import FakeChild, ScriptedLauncher
 from stepping import LoopTime, StepLoop, children, descriptors, play
 

@@ -40,7 +40,7 @@ from aioverseer import (
     Stop,
     UnknownService,
 )
-from aioverseer.system.launch import SystemLauncher
+from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer.testing import FakeChild, ScriptedLauncher
 from stepping import LoopTime, StepLoop, children, descriptors
 

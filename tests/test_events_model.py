@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from aioverseer import Event, EventStream, Overseer, Restart, SpecError, State
-from aioverseer.core.events import Note
-from aioverseer.core.spec import Spec
-from aioverseer.core.status import Facts
-from aioverseer.journal import Journal
+from aioverseer._engine.events.journal import Journal
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.report.events import EventRecord
+from aioverseer.core.report.status import StatusSnapshot
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import limit
 
 WHEN = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 SPEC = Spec.of("a", ("a",))
-FACTS = Facts(SPEC, None, State.INITIAL, None, None, None, None, 0.0, None, None, 0, "", 0, 0, "")
+FACTS = StatusSnapshot(SPEC, None, State.INITIAL, None, None, None, None, 0.0, None, None, 0, "", 0, 0, "")
 
 
-def note(seq: int) -> Note:
+def note(seq: int) -> EventRecord:
     """An event that knows its number."""
-    return Note(seq, WHEN, State.INITIAL, State.STARTING, f"event {seq}", FACTS, "state")
+    return EventRecord(seq, WHEN, State.INITIAL, State.STARTING, f"event {seq}", FACTS, "state")
 
 
 class Reader:
@@ -150,7 +150,7 @@ async def test_a_reader_goes_on_where_it_was() -> None:
 
 async def test_a_reader_that_is_too_slow_is_told_what_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By number, once; it goes on with the oldest that is remembered, and slows nobody."""
-    monkeypatch.setattr("aioverseer.journal.JOURNAL_SIZE", 4)
+    monkeypatch.setattr("aioverseer._engine.events.journal.JOURNAL_SIZE", 4)
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().runs(1).exits(1))
     async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:

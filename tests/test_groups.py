@@ -29,7 +29,7 @@ from aioverseer import (
     UnknownService,
     ready,
 )
-from aioverseer.core.groups import in_order
+from aioverseer.core.machine.strategies import in_order
 from aioverseer.core.state import Exit
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit

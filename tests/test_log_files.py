@@ -27,11 +27,11 @@ from aioverseer import (
     State,
     ThreadedOverseer,
 )
-from aioverseer.core.lines import EXCESS_BYTES, LINE_COST
-from aioverseer.core.log_format import Entry
-from aioverseer.output import logs as output_logs
-from aioverseer.system.log_file import AppendedFile
-from aioverseer.system.log_writer import BACKLOG_BYTES
+from aioverseer._engine.output import log_routing as output_logs
+from aioverseer._system.logfile.file import AppendedFile
+from aioverseer._system.logfile.writer import BACKLOG_BYTES
+from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST
+from aioverseer.core.text.log_format import Entry
 from helpers import child, limit
 
 NEVER = Restart("never")

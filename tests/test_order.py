@@ -27,7 +27,7 @@ from aioverseer import (
     Stop,
     ready,
 )
-from aioverseer.signalling import Signalling
+from aioverseer._engine.overseer.signals import SignalHandling
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import child, limit
 
@@ -506,7 +506,7 @@ async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signa
         stopping = None if by_signal else asyncio.ensure_future(overseer.stop_all())
         if by_signal:
             parts = overseer._registry, overseer._stopping
-            Signalling("overseer", *parts, clock=clock, on_signal=lambda _: None).hear(signal.SIGTERM)
+            SignalHandling("overseer", *parts, clock=clock, on_signal=lambda _: None).hear(signal.SIGTERM)
         await clock.advance(4)
         await restarting
         assert (State.RUNNING, State.STOPPING) == (overseer["db"].state, overseer["proxy"].state)

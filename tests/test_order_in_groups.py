@@ -16,8 +16,8 @@ from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
 from aioverseer import After, Backoff, NotReady, Overseer, Restart, State, Stop, ready
+from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.core.state import Exit
-from aioverseer.system.seam import Preparation
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 
 ALWAYS = 1e6
@@ -83,7 +83,7 @@ class Launcher(ScriptedLauncher):
 
     world: World
 
-    async def launch(self, spec: Any, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
+    async def launch(self, spec: Any, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
         """Start the next script."""
         self.world.on_launch(spec.id)
         child = await super().launch(spec, capture=capture, preparation=preparation)

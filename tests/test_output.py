@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioverseer import Dropped, Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
-from aioverseer.core.lines import EXCESS_BYTES, LINE_COST, LineSplitter
-from aioverseer.output import TAIL_BYTES, TAIL_LINES, Hub
-from aioverseer.output.pump import LineList, Pump
-from aioverseer.output.subscription import Subscribers
+from aioverseer._engine.output.hub import Hub
+from aioverseer._engine.output.pump import LineList, Pump
+from aioverseer._engine.output.subscription import Subscribers
+from aioverseer._engine.output.tail import TAIL_BYTES, TAIL_LINES
+from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST, LineSplitter
 from aioverseer.testing import ManualClock
 from helpers import child, limit
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aioverseer import Backoff, Line, LineQueue, Overseer, Process, QueueShutDown, Restart, Service, State
-from aioverseer.core.lines import LineSplitter
-from aioverseer.output.pump import LineList, Pump
+from aioverseer._engine.output.pump import LineList, Pump
+from aioverseer.core.text.lines import LineSplitter
 from aioverseer.testing import ManualClock
 from helpers import child, limit
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aioverseer import DEFAULT_LINE_BUFFER_SIZE, Line, Overseer, Process
-from aioverseer.core.lines import ContinuedBytes, ContinuedLine
+from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine
 from helpers import child, limit
 
 SIZE = 16 << 20

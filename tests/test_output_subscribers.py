@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioverseer import Backoff, Dropped, Line, Overseer, QueueShutDown, Restart, Service, Subscription
-from aioverseer.core.lines import ContinuedBytes, ContinuedLine
-from aioverseer.output import Overflow
+from aioverseer._engine.output.subscription import Overflow
+from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine
 from helpers import limit
 from output_plans import ENCODINGS, LIMITS, WRITER, Plan, joined, plans
 

@@ -43,12 +43,12 @@ from aioverseer import (
     StopReport,
     UnknownService,
 )
-from aioverseer.core.events import Note
-from aioverseer.core.machine import Input
-from aioverseer.journal import Journal
-from aioverseer.lifetime import Lifetime
-from aioverseer.system import commons
-from aioverseer.system.seam import Preparation
+from aioverseer._engine.events.journal import Journal
+from aioverseer._engine.process.run_task import RunTask
+from aioverseer._system.process import loop_resources
+from aioverseer._system.protocols import ReadinessChannels
+from aioverseer.core.machine.table import Input
+from aioverseer.core.report.events import EventRecord
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
 
@@ -775,9 +775,9 @@ async def test_cancelled_host_task_kills_all_and_restarts_nothing() -> None:
 
 async def test_leaving_is_bounded_although_nothing_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the ladder itself is stuck (a clock that stands still), leaving gives up in time and leaves no task."""
-    monkeypatch.setattr("aioverseer.lifespan._MARGIN", 0.1)
-    monkeypatch.setattr("aioverseer.lifetime.FINAL_TIMEOUT", 0.05)
-    monkeypatch.setattr("aioverseer.core.ladder.LEAST_FINAL_TIMEOUT", 0.05)
+    monkeypatch.setattr("aioverseer._engine.overseer.lifespan._MARGIN", 0.1)
+    monkeypatch.setattr("aioverseer._engine.process.run_task.FINAL_TIMEOUT", 0.05)
+    monkeypatch.setattr("aioverseer.core.options.stop.LEAST_FINAL_TIMEOUT", 0.05)
     overseer, _, _ = scripted(FakeChild().ignores(signal.SIGTERM))
     async with limit(), overseer:
         service = overseer.add("svc", "x", stop=Stop(steps=[(signal.SIGTERM, 0.05), (signal.SIGKILL, 0.05)]))
@@ -887,7 +887,7 @@ def _all(stream: Any) -> list[Event]:
 
 async def test_slow_reader_is_told_how_much_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is bounded; a reader further behind gets the oldest event with the number of those lost."""
-    monkeypatch.setattr("aioverseer.journal.JOURNAL_SIZE", 10)
+    monkeypatch.setattr("aioverseer._engine.events.journal.JOURNAL_SIZE", 10)
     overseer, clock, _ = scripted(FakeChild().exits(0))
     async with overseer:
         stream = overseer.events()
@@ -909,7 +909,7 @@ def test_journal_keeps_ten_thousand_events() -> None:
     overseer = Overseer()
     facts = overseer.add("a", "x").facts(lines=False)
     for n in range(1, 10_502):
-        journal.append(Note(n, overseer.clock.wall(), State.INITIAL, State.STARTING, "", facts, "state"))
+        journal.append(EventRecord(n, overseer.clock.wall(), State.INITIAL, State.STARTING, "", facts, "state"))
     first, last = journal.read(0), journal.read(10_500)
     assert first is not None
     assert last is not None
@@ -1030,7 +1030,7 @@ async def test_unread_logs_of_an_earlier_use_block_nobody() -> None:
 
 
 class _Broken(ScriptedLauncher):
-    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
         if spec.id == "broken":
             raise RuntimeError("a bug in the launcher")
         return await super().launch(spec, capture=capture, preparation=preparation)
@@ -1055,14 +1055,14 @@ async def test_a_run_that_raises_ends_no_other_service(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug in the task of one service is logged, and does not reach the task group of all."""
-    live = Lifetime._live
+    live = RunTask._live
 
-    async def broken(lifetime: Lifetime, post: Callable[[Input], None]) -> None:
+    async def broken(lifetime: RunTask, post: Callable[[Input], None]) -> None:
         await live(lifetime, post)
         if lifetime._spec.id == "bad":
             raise RuntimeError("a bug of the run")
 
-    monkeypatch.setattr(Lifetime, "_live", broken)
+    monkeypatch.setattr(RunTask, "_live", broken)
     async with limit(), Overseer() as overseer:
         good = await overseer.add("good", *SLEEP).start()
         with caplog.at_level(logging.ERROR, "aioverseer"):
@@ -1358,7 +1358,7 @@ def test_entering_that_is_refused_has_taken_nothing() -> None:
             with pytest.raises(OverseerError, match="main thread"):
                 await overseer.__aenter__()
             found.append(resource.getrlimit(resource.RLIMIT_NOFILE))
-        found.append(commons._all.get(asyncio.get_running_loop()))
+        found.append(loop_resources._all.get(asyncio.get_running_loop()))
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     try:

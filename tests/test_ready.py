@@ -33,9 +33,9 @@ from aioverseer import (
     Stop,
     ready,
 )
-from aioverseer.core.containment import Survivor
-from aioverseer.core.probes import Probe
-from aioverseer.system import notify
+from aioverseer._system.probes import notify_socket
+from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.probes import Probe
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit, opened
 
@@ -126,7 +126,7 @@ async def test_tcp_takes_names_and_finds_ipv6() -> None:
 
 async def test_a_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """TCP lets two ends open at once, and they may be the same: asked often enough, a port answers by itself."""
-    from aioverseer.system import attempts
+    from aioverseer._system.probes import attempts
 
     port = free_port()
     loop = asyncio.get_running_loop()
@@ -174,17 +174,17 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fresh: bool
 ) -> None:
     """One that a crashed run has left would make the next one ready before it is."""
-    from aioverseer.system.attempts import Asker
+    from aioverseer._system.probes.attempts import ProbeAttempts
 
-    look, looked = Asker._look, asyncio.Event()
+    look, looked = ProbeAttempts._look, asyncio.Event()
 
-    def look_and_tell(asker: Asker, probe: Any) -> None:
+    def look_and_tell(asker: ProbeAttempts, probe: Any) -> None:
         try:
             look(asker, probe)
         finally:
             looked.set()
 
-    monkeypatch.setattr(Asker, "_look", look_and_tell)
+    monkeypatch.setattr(ProbeAttempts, "_look", look_and_tell)
     (tmp_path / "up").write_text("old")
     code = "import sys\nsys.stdin.readline()\nopen('up', 'w').write('new')\n" + SLEEP
     process = Process(*child(code), cwd=tmp_path, stdin="pipe", ready=ready.file("up", fresh=fresh))
@@ -401,7 +401,7 @@ time.sleep(100)
 
 def test_a_sender_that_ends_while_it_is_looked_up_is_one_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its session was still to be had and its parent no more: what it said was lost, once in fifty times."""
-    real = notify._parent
+    real = notify_socket._parent
     sender = subprocess.Popen(["sleep", "100"], start_new_session=True)
 
     def end_first(pid: int) -> int:
@@ -409,8 +409,8 @@ def test_a_sender_that_ends_while_it_is_looked_up_is_one_that_has_ended(monkeypa
         sender.wait()
         return real(pid)
 
-    monkeypatch.setattr(notify, "_parent", end_first)
-    listening = notify.NotifySocket()
+    monkeypatch.setattr(notify_socket, "_parent", end_first)
+    listening = notify_socket.NotifySocket()
     try:
         assert listening._is_ours(sender.pid, os.geteuid())
     finally:

@@ -45,7 +45,7 @@ async def test_what_cannot_be_written_is_counted(tmp_path: Path, caplog: pytest.
 
 async def test_events_that_came_too_fast_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than the journal of the overseer keeps, in one turn."""
-    monkeypatch.setattr("aioverseer.journal.JOURNAL_SIZE", 3)
+    monkeypatch.setattr("aioverseer._engine.events.journal.JOURNAL_SIZE", 3)
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().exits(1))
     async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:

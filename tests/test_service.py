@@ -38,7 +38,7 @@ from aioverseer import (
     StopFailed,
     UnknownService,
 )
-from aioverseer.system.seam import Preparation
+from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import child, limit
 
@@ -59,7 +59,7 @@ class Launcher(ScriptedLauncher):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
         """Note the time, wait for the gate, launch."""
         self.times.append(self.clock.now())
         await self.gate.wait()
@@ -470,7 +470,9 @@ async def test_kill_takes_the_last_step_at_once(name: str) -> None:
 
 async def test_program_that_nothing_ends_is_reported_and_leaves_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the whole ladder ``stop`` raises StopFailed, again when asked again, and leaving the overseer does too."""
-    monkeypatch.setattr("aioverseer.lifetime.FINAL_TIMEOUT", 0.05)  # for a run that is given up, on the loop's clock
+    monkeypatch.setattr(
+        "aioverseer._engine.process.run_task.FINAL_TIMEOUT", 0.05
+    )  # for a run that is given up, on the loop's clock
     clock = ManualClock()
     overseer = Overseer(clock=clock, launcher=ScriptedLauncher(clock, FakeChild().ignores(*KILLED)))
     await overseer.__aenter__()
@@ -498,7 +500,7 @@ async def test_program_that_nothing_ends_is_reported_and_leaves_no_task(monkeypa
 
 async def test_error_of_the_block_keeps_a_note_of_what_survived(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error on its way out of the block is not replaced by StopFailed; it gets a note."""
-    monkeypatch.setattr("aioverseer.lifetime.FINAL_TIMEOUT", 0.05)
+    monkeypatch.setattr("aioverseer._engine.process.run_task.FINAL_TIMEOUT", 0.05)
     clock = ManualClock()
     overseer = Overseer(clock=clock, launcher=ScriptedLauncher(clock, FakeChild().ignores(*KILLED)))
 

@@ -85,7 +85,7 @@ async def test_a_program_that_does_not_read_what_is_known_beforehand_is_no_error
     pty: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends, or closes its input and goes on: nothing is logged, and nobody waits."""
-    monkeypatch.setattr("aioverseer.lifetime._MARGIN", 1000)
+    monkeypatch.setattr("aioverseer._engine.process.run_task._MARGIN", 1000)
     text = "a line\n" * 20_000  # more than a pipe or a terminal holds
     async with limit(10, "the ends"):
         for script in ("exec true", "exec 0<&-; echo on", "head -n 1"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Backoff, Overseer, Process, Restart, State
-from aioverseer.system.containment import procfs
+from aioverseer._system.containment import procfs
 from helpers import limit
 
 uvloop = pytest.importorskip("uvloop")

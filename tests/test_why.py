@@ -24,7 +24,7 @@ from aioverseer import (
     StopFailed,
     ready,
 )
-from aioverseer.core.why import Awaited, Why
+from aioverseer.core.report.why import Awaited, Why
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import limit
 

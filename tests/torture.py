@@ -57,7 +57,7 @@ stay()
 HOST = """
 import asyncio, ctypes, os, signal, sys
 from aioverseer import Overseer, Stop
-from aioverseer.system.containment import cgroup
+from aioverseer._system.containment import cgroup
 mark, mechanism, way, loop, tree = sys.argv[1:6]
 level = "strict" if mechanism in ("shim", "cgroup") else mechanism
 if mechanism == "shim":

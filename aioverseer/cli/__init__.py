@@ -5,6 +5,6 @@ Nothing of it is for import but ``main``; whoever wants to supervise from Python
 
 from __future__ import annotations
 
-from aioverseer.cli.entry import main
+from aioverseer.cli.main import main
 
 __all__ = ["main"]

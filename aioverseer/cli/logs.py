@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aioverseer import LogFile
-from aioverseer.cli.problem import Problem
+from aioverseer.cli.errors import Problem
 
 __all__ = ["log_in"]
 

@@ -8,11 +8,11 @@ import shutil
 
 from aioverseer import GaveUp, SpawnError, Spec, Status
 from aioverseer.cli.arguments import RunOptions
+from aioverseer.cli.errors import Problem
+from aioverseer.cli.formatting import Screen
 from aioverseer.cli.logs import log_in
-from aioverseer.cli.problem import Problem
-from aioverseer.cli.screen import Screen
 from aioverseer.cli.session import supervise
-from aioverseer.cli.sink import Sink
+from aioverseer.cli.stream_writer import StreamWriter
 
 __all__ = ["run"]
 
@@ -20,7 +20,7 @@ _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
 
-async def run(options: RunOptions, out: Sink, err: Sink) -> int:
+async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
     """Run one command, and return the exit code.
 
     Args:

@@ -28,9 +28,9 @@ from aioverseer import (
     StopFailed,
     Subscription,
 )
-from aioverseer.cli.lanes import Lane
-from aioverseer.cli.screen import Screen, plural, sentence, summary
-from aioverseer.cli.sink import Sink
+from aioverseer.cli.formatting import Screen, plural, sentence, summary
+from aioverseer.cli.merged_output import OutputLane
+from aioverseer.cli.stream_writer import StreamWriter
 
 __all__ = ["Outcome", "supervise"]
 
@@ -55,8 +55,8 @@ async def supervise(
     specs: Sequence[Spec],
     *,
     screen: Screen,
-    out: Sink,
-    err: Sink,
+    out: StreamWriter,
+    err: StreamWriter,
     log: LogFile | None = None,
     split: bool = False,
     terse: bool = False,
@@ -77,12 +77,14 @@ async def supervise(
 
 
 class _Session:
-    def __init__(self, screen: Screen, out: Sink, err: Sink, *, log: LogFile | None, split: bool, terse: bool) -> None:
+    def __init__(
+        self, screen: Screen, out: StreamWriter, err: StreamWriter, *, log: LogFile | None, split: bool, terse: bool
+    ) -> None:
         self._screen = screen
         self._split = split
         self._terse = terse
-        self._out = Lane(out, self._on_out_failure)
-        self._err = Lane(err, lambda _error: None)
+        self._out = OutputLane(out, self._on_out_failure)
+        self._err = OutputLane(err, lambda _error: None)
         self._overseer = Overseer(name="aioverseer", handle_signals=True, log=log)
         self._outcome = Outcome()
         self._logs: Subscription | None = None

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 
 from aioverseer.cli.arguments import UpOptions
+from aioverseer.cli.errors import Problem
+from aioverseer.cli.formatting import Screen, shows_colours
 from aioverseer.cli.logs import log_in
-from aioverseer.cli.problem import Problem
-from aioverseer.cli.screen import Screen, shows_colours
 from aioverseer.cli.session import supervise
-from aioverseer.cli.sink import Sink
+from aioverseer.cli.stream_writer import StreamWriter
 from aioverseer.config import read_procfile
 
 __all__ = ["up"]
 
 
-async def up(options: UpOptions, out: Sink, err: Sink) -> int:
+async def up(options: UpOptions, out: StreamWriter, err: StreamWriter) -> int:
     """Run the services of a Procfile, and return the exit code.
 
     Args:

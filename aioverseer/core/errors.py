@@ -28,26 +28,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from aioverseer.core.status import Status
+    pass
 
 __all__ = [
     "ContainmentError",
-    "CriticalServiceEnded",
     "DependencyCycle",
     "DuplicateService",
-    "GaveUp",
-    "NotReady",
-    "NotReadyInTime",
     "OverseerError",
-    "ProcessFailed",
     "ProcessNotRunning",
-    "ProgramError",
     "ServiceIsLive",
     "SpawnError",
     "SpecError",
-    "StopFailed",
     "UnknownService",
 ]
 
@@ -107,52 +98,3 @@ class SpawnError(OverseerError, OSError):
     def __str__(self) -> str:
         """Return the sentence alone: OSError would print errno and filename in its place."""
         return str(self.args[0])
-
-
-class ProgramError(OverseerError):
-    """Base of the errors about one program.
-
-    Attributes:
-        id: Id of the service, or of the process.
-        status: Its Status when the error was made, or None when there is none.
-        lines: The last lines that it wrote, oldest first.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        id: str,
-        status: Status | None = None,
-        lines: Sequence[str] = (),
-    ) -> None:
-        self.id = id
-        self.status = status
-        self.lines = tuple(lines)
-        if self.lines:
-            message = "\n".join([message, "last lines:", *(f"  {line}" for line in self.lines)])
-        super().__init__(message)
-
-
-class ProcessFailed(ProgramError):
-    """The program did not end well: a code other than 0, a signal, or it could not be started."""
-
-
-class NotReady(ProgramError):
-    """What was waited for cannot come true any more."""
-
-
-class NotReadyInTime(NotReady, TimeoutError):
-    """What was waited for did not come true within the time allowed."""
-
-
-class GaveUp(ProgramError):
-    """The restart budget is spent; the service stays down until it is started again."""
-
-
-class CriticalServiceEnded(ProgramError):
-    """A critical service ended for good, so everything else was stopped."""
-
-
-class StopFailed(ProgramError):
-    """The program is still there after every step of its ladder."""

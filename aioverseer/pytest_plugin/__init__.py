@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aioverseer.pytest_plugin import kinds, noted
-from aioverseer.pytest_plugin.runs import run_of
-from aioverseer.pytest_plugin.servers import overseer_fixture, service_fixture
+from aioverseer.pytest_plugin import async_plugins, usage
+from aioverseer.pytest_plugin.user_fixtures import overseer_fixture, service_fixture
+from aioverseer.pytest_plugin.xdist import run_of
 
 if TYPE_CHECKING:
     from aioverseer import Overseer, ThreadedOverseer, ThreadedService
@@ -53,16 +53,16 @@ def pytest_configure(config: pytest.Config) -> None:
         "service(id, *argv, **options): run this program for the test, as Overseer.add describes it; the test fails at "
         "once when it ends. The fixture services has it by its id.",
     )
-    kinds.register(config)
+    async_plugins.register(config)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a test at once when a service ends that it relies on."""
-    used = noted.watched_by(item)
+    used = usage.watched_by(item)
     if not used:
         return (yield)
-    from aioverseer.pytest_plugin.watch import inside  # noqa: PLC0415  # see the module
+    from aioverseer.pytest_plugin.overseers import inside  # noqa: PLC0415  # see the module
 
     with inside(item, used):
         return (yield)
@@ -75,11 +75,11 @@ def pytest_runtest_makereport(
     """Put a section for each service into the report of a test that has failed."""
     report = yield
     if report.failed:
-        for watched in noted.watched_by(item):
+        for watched in usage.watched_by(item):
             report.sections.extend(watched.sections())
-        noted.note_failure(item)
+        usage.note_failure(item)
     if call.when == "teardown":
-        noted.forget_ended(item)
+        usage.forget_ended(item)
     return report
 
 
@@ -99,14 +99,14 @@ def overseer(request: pytest.FixtureRequest) -> Overseer:
     When the test is over, however it went, all that it runs is stopped. A service with ``critical=True`` fails the
     test at once when it ends for good.
     """
-    found: Overseer = request.getfixturevalue(kinds.fixture_for(request))
+    found: Overseer = request.getfixturevalue(async_plugins.fixture_for(request))
     return found
 
 
 @pytest.fixture
 def threaded_overseer(request: pytest.FixtureRequest) -> Generator[ThreadedOverseer]:
     """A ThreadedOverseer: the same in a thread of its own, for plain tests, and for async ones that want it."""
-    from aioverseer.pytest_plugin.watch import threaded  # noqa: PLC0415  # see the module
+    from aioverseer.pytest_plugin.overseers import threaded  # noqa: PLC0415  # see the module
 
     with threaded(request) as found:
         yield found
@@ -120,7 +120,10 @@ def service_factory(request: pytest.FixtureRequest) -> Generator[Callable[..., T
     before; it is restarted only when ``restart`` says so. It is looked after in a thread of its own.
     """
     from aioverseer import Spec  # noqa: PLC0415  # see the module
-    from aioverseer.pytest_plugin.watch import relied_on, threaded  # noqa: PLC0415  # see the module
+    from aioverseer.pytest_plugin.overseers import (
+        relied_on,  # see the module
+        threaded,  # see the module
+    )
 
     with threaded(request, own=True) as found:
 
@@ -134,7 +137,10 @@ def service_factory(request: pytest.FixtureRequest) -> Generator[Callable[..., T
 def services(request: pytest.FixtureRequest) -> Generator[dict[str, ThreadedService]]:
     """The services that the markers ``@pytest.mark.service(...)`` of a test ask for, by id; all are ready."""
     from aioverseer import Spec  # noqa: PLC0415  # see the module
-    from aioverseer.pytest_plugin.watch import relied_on, threaded  # noqa: PLC0415  # see the module
+    from aioverseer.pytest_plugin.overseers import (
+        relied_on,  # see the module
+        threaded,  # see the module
+    )
 
     # The outermost first: what a class asks for may be needed by what its test asks for.
     markers = list(request.node.iter_markers("service"))[::-1]

@@ -18,10 +18,10 @@ import pytest
 
 from aioverseer import Body, CriticalServiceEnded, OverseerError, Spec, ThreadedOverseer
 from aioverseer.pytest_plugin.keeper import packed
-from aioverseer.pytest_plugin.logs import log_for_all_workers
-from aioverseer.pytest_plugin.noted import Section
-from aioverseer.pytest_plugin.runs import run_of
-from aioverseer.pytest_plugin.watch import relied_on, watching
+from aioverseer.pytest_plugin.log_dirs import log_for_all_workers
+from aioverseer.pytest_plugin.overseers import relied_on, watching
+from aioverseer.pytest_plugin.usage import Section
+from aioverseer.pytest_plugin.xdist import run_of
 from aioverseer.testing import Keeper
 
 __all__ = ["SharedService", "shared_service"]

@@ -1,6 +1,6 @@
 """The scripted child at work: performs the steps of its script on a clock, and takes signals as the kernel would.
 
-Keeps the ``Child`` protocol of ``system/seam.py``. What a script says is made in ``script.py``; which script comes
+Keeps the ``Child`` protocol of ``_system/protocols.py``. What a script says is made in ``script.py``; which script comes
 next, and for whom, is decided in ``launcher.py``.
 """
 
@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.core.clock import Clock, Timer
-from aioverseer.core.containment import Survivor
-from aioverseer.core.options import HasDescriptor, PathLike
-from aioverseer.core.spec import Spec
+from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, as_signal
-from aioverseer.system.seam import Preparation
+from aioverseer.core.typing import HasDescriptor, PathLike
 from aioverseer.testing.pipes import ScriptedSink, ScriptedSource
 from aioverseer.testing.script import (
     Answer,
@@ -123,7 +123,7 @@ class RunningChild:
         family: Family,
         *,
         capture: bool,
-        preparation: Preparation | None = None,
+        preparation: ReadinessChannels | None = None,
     ) -> None:
         """Made by a ``ScriptedLauncher``; the first steps are done at once."""
         self.pid = next(family.pids)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from aioverseer.system.waiting import settle
+from aioverseer._aio.shield import settle
 
 __all__ = ["ManualClock", "Stalled"]
 

@@ -1,6 +1,6 @@
 """The scripted launcher: which script comes next, for whom, and all children that were launched.
 
-Keeps the ``Launcher`` protocol of ``system/seam.py``. What a child does lives in ``child.py``.
+Keeps the ``Launcher`` protocol of ``_system/protocols.py``. What a child does lives in ``child.py``.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.core.clock import Clock
-from aioverseer.core.containment import Containment, Survivor
 from aioverseer.core.errors import SpawnError
-from aioverseer.core.spec import Spec
-from aioverseer.system.seam import Preparation
+from aioverseer.core.options.containment import Containment, Survivor
+from aioverseer.core.options.spec import Spec
 from aioverseer.testing.child import Family, RunningChild
 from aioverseer.testing.script import FakeChild
 
@@ -58,7 +58,7 @@ class ScriptedLauncher:
         """Have the next launches of a service take these scripts, and the last one again and again."""
         self._scripts[id] = list(scripts) or [FakeChild()]
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
         """Start the next script; see ``seam.Launcher``. Safe to cancel: nothing was started then."""
         scripts = self._scripts.get(spec.id) or self._scripts[""]
         script = scripts.pop(0) if len(scripts) > 1 else scripts[0]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias, cast
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.events import Event
+from aioverseer.core.report.events import Event
 from aioverseer.core.state import State
 
 __all__ = ["EventRecorder"]

@@ -1,7 +1,7 @@
 """An Overseer for code whose event loop stands still or does not exist.
 
-The overseer lives on an event loop in a thread of its own (``loop.py``); the calls of ``overseer.py`` and
-``service.py`` hand over to it and wait, and so do the iterators of ``streams.py``. No rule of its own lives here:
+The overseer lives on an event loop in a thread of its own (``loop.py``); the calls of ``_engine/overseer/overseer.py`` and
+``_engine/service/service.py`` hand over to it and wait, and so do the iterators of ``streams.py``. No rule of its own lives here:
 whatever is asked is asked of the public ``Overseer`` and ``Service``.
 """
 

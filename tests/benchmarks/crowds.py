@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from aioverseer import Overseer, Process
-from aioverseer.core.options import Output
+from aioverseer.core.options.keywords import Output
 from benchmarks.measure import BASE, OURS, Measure
 
 SLEEPER = ("sleep", "1000")

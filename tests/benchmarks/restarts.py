@@ -12,7 +12,7 @@ from collections.abc import Callable
 import anyio
 
 from aioverseer import Backoff, Overseer, Process, Restart, State, Status
-from aioverseer.core.options import Output
+from aioverseer.core.options.keywords import Output
 from benchmarks.measure import BASE, OURS, Contender, Measure
 
 SLEEPER = ("sleep", "1000")

@@ -23,7 +23,7 @@ from aioverseer import (
     SpawnError,
     State,
 )
-from aioverseer.system.waiting import settle
+from aioverseer._aio.shield import settle
 from stepping import children
 from striking import (
     LONG,

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from aioverseer import Event, State, Status
-from aioverseer.cli.screen import sentence
+from aioverseer.cli.formatting import sentence
 
 
 @pytest.mark.parametrize("kind", ["log", "leftovers", "health"])

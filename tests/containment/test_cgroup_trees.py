@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from aioverseer import SpawnError
-from aioverseer.core.cgroup import Limits, counter, home, is_unit
-from aioverseer.core.spec import Spec
+from aioverseer._system.containment import cgroup
+from aioverseer._system.containment import scope as cages
+from aioverseer._system.containment.cgroup import Files, Tree
+from aioverseer._system.containment.cgroup_cleanup import hold
+from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit
-from aioverseer.system.containment import cage as cages
-from aioverseer.system.containment import cgroup
-from aioverseer.system.containment.abandoned import hold
-from aioverseer.system.containment.cgroup import Files, Tree
+from aioverseer.core.text.cgroup_files import Limits, counter, home, is_unit
 
 MOUNT = "33 24 0:28 / {} rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 
@@ -243,7 +243,7 @@ async def test_cause_of_an_end_is_read_from_the_kernels_counter(
     """Before the cgroup is removed."""
     files = FakeFiles(tmp_path, "/box")
     monkeypatch.setattr(cgroup, "tree", lambda: Tree(files))
-    one = cages.Cage(kept=False, table=None)
+    one = cages.RunScope(kept=False, table=None)
     one.enclose(spec())
     assert one.cgroup is not None
     Path(one.cgroup.path, "memory.events").write_text(f"oom {oom}\noom_kill {oom}\n")

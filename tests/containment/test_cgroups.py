@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from aioverseer import Line, NotReady, Overseer, Process, Restart, State, Stop, Subscription
-from aioverseer.core.containment import Facilities, decide
-from aioverseer.core.spec import Spec
-from aioverseer.system.containment import cgroup, guardian, procfs
-from aioverseer.system.containment.cgroup import tree
-from aioverseer.system.containment.runs import runs
+from aioverseer._system.containment import cgroup, procfs
+from aioverseer._system.containment.cgroup import tree
+from aioverseer._system.containment.guardian import client as guardian_client
+from aioverseer._system.containment.strays import stray_registry
+from aioverseer.core.options.containment import Facilities, decide
+from aioverseer.core.options.spec import Spec
 from helpers import child, limit
 
 pytestmark = pytest.mark.skipif(tree().missing() is not None, reason=f"{tree().missing()}")
@@ -41,7 +42,7 @@ os.read(hear, 1)
 HOST = """
 import asyncio, sys
 from aioverseer import Overseer
-from aioverseer.system.containment.guardian import guardian
+from aioverseer._system.containment.guardian.client import guardian
 async def main():
     async with Overseer(containment="strict") as overseer:
         service = overseer.add("web", sys.executable, "-c", sys.argv[1])
@@ -68,7 +69,7 @@ def nothing_left() -> Iterator[None]:
 
 
 def _token() -> str:
-    return runs().marker.token
+    return stray_registry().marker.token
 
 
 def lives(pid: int) -> bool:
@@ -213,7 +214,7 @@ async def test_lone_process_has_a_level_of_its_own() -> None:
         pid = int(str(next(iter(process.status().stdout or ()))))
         assert not lives(pid)
         assert "strict" == process.status().containment
-        assert guardian.guardian().pid is None
+        assert guardian_client.guardian().pid is None
 
 
 async def test_service_has_a_level_of_its_own() -> None:
@@ -265,7 +266,7 @@ def test_host_that_is_killed_leaves_neither_program_nor_cgroup() -> None:
 
 
 LOOK = """
-from aioverseer.system.containment.cgroup import tree
+from aioverseer._system.containment.cgroup import tree
 assert tree().missing() is None
 """
 """What a host does before it makes its first cgroup."""

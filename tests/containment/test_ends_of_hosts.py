@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer.system.containment.cgroup import tree
-from aioverseer.system.containment.shims import missing_namespace
+from aioverseer._system.containment.cgroup import tree
+from aioverseer._system.containment.shim.client import missing_namespace
 from torture import WAYS, host, living, marked, round_of, wait_for_ends
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -56,7 +56,7 @@ def _nobody_can() -> bool:
     if os.getuid() != 0:
         return False
     with contextlib.suppress(OSError, KeyError):
-        look = [sys.executable, "-c", "import aioverseer.system.containment.guardian"]
+        look = [sys.executable, "-c", "import aioverseer._system.containment.guardian.client"]
         return subprocess.run(look, user="nobody", cwd="/", capture_output=True, check=False).returncode == 0
     return False
 

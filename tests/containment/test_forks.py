@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from aioverseer import Overseer, Restart, Stop
-from aioverseer.core.containment import AskedContainment
-from aioverseer.system.containment import cgroup, shims
+from aioverseer._system.containment import cgroup
+from aioverseer._system.containment.shim import client as shim_client
+from aioverseer.core.options.containment import AskedContainment
 from helpers import limit
 from torture import living
 
@@ -57,9 +58,9 @@ def level(asked: AskedContainment, mechanism: str, why: str | None) -> object:
 
 
 STRICT = [
-    level("strict", "shim", shims.missing()),
+    level("strict", "shim", shim_client.missing()),
     level("strict", "cgroup", cgroup.tree().missing()),
-    level("pidns", "pidns", shims.missing_namespace()),
+    level("pidns", "pidns", shim_client.missing_namespace()),
 ]
 
 

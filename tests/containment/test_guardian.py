@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from aioverseer import Overseer, State
-from aioverseer.system.containment import guardian as module
-from aioverseer.system.containment import vigil
-from aioverseer.system.containment.guardian import Guardian, guardian
-from aioverseer.system.containment.table import ENTRY, Table, boot_time
+from aioverseer._system.containment.guardian import client as module
+from aioverseer._system.containment.guardian import main as guardian_main
+from aioverseer._system.containment.guardian.child_table import ENTRY, Table, boot_time
+from aioverseer._system.containment.guardian.client import Guardian, guardian
 from helpers import child, limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -240,12 +240,12 @@ def test_number_that_was_given_to_somebody_else_is_not_killed() -> None:
             now = boot_time()
             tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
             table.add(stranger.pid, now - 10 * tick)
-            ((pid, before, after),) = vigil.entries(table.descriptor)
+            ((pid, before, after),) = guardian_main.entries(table.descriptor)
             assert stranger.pid == pid
-            assert vigil.is_child(pid, before, after)
-            assert not vigil.is_child(pid, before - 100 * tick, after - 100 * tick)
-            assert not vigil.is_child(pid, before + 100 * tick, after + 100 * tick)
-            assert not vigil.is_child(os.getpid(), before, after)
+            assert guardian_main.is_child(pid, before, after)
+            assert not guardian_main.is_child(pid, before - 100 * tick, after - 100 * tick)
+            assert not guardian_main.is_child(pid, before + 100 * tick, after + 100 * tick)
+            assert not guardian_main.is_child(os.getpid(), before, after)
         finally:
             table.close()
             stranger.kill()
@@ -255,7 +255,7 @@ def test_daemon_that_was_started_by_who_has_ended_meanwhile_is_killed(monkeypatc
     """It is looked for again although the look before has killed nobody."""
     with subprocess.Popen(["sleep", "60"], env={"AIOVERSEER_RUN": "token-1;"}) as stray:
         listed = [str(stray.pid - 1)]
-        judge = vigil._judge
+        judge = guardian_main._judge
 
         def end(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
             if str(stray.pid) not in listed:
@@ -266,8 +266,8 @@ def test_daemon_that_was_started_by_who_has_ended_meanwhile_is_killed(monkeypatc
         table = Table()
         try:
             monkeypatch.setattr("os.listdir", lambda _folder: list(listed))
-            monkeypatch.setattr(vigil, "_judge", end)
-            vigil.end_all(b"token", table.descriptor)
+            monkeypatch.setattr(guardian_main, "_judge", end)
+            guardian_main.end_all(b"token", table.descriptor)
             assert -signal.SIGKILL == stray.wait(10)
         finally:
             table.close()
@@ -280,9 +280,9 @@ def test_table_gives_the_places_of_the_ended_to_others() -> None:
     try:
         places = [table.add(pid, 5) for pid in (11, 12, 13)]
         table.remove(places[1])
-        assert [11, 13] == [pid for pid, _, _ in vigil.entries(table.descriptor)]
+        assert [11, 13] == [pid for pid, _, _ in guardian_main.entries(table.descriptor)]
         assert places[1] == table.add(14, 6)
-        assert [11, 14, 13] == [pid for pid, _, _ in vigil.entries(table.descriptor)]
+        assert [11, 14, 13] == [pid for pid, _, _ in guardian_main.entries(table.descriptor)]
         assert struct.calcsize("=qqq") == ENTRY.size
     finally:
         table.close()

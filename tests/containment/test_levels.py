@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aioverseer import ContainmentError, Overseer, SpecError
-from aioverseer.core.containment import AskedContainment, Facilities, Level, Mechanism, check_asked, decide
+from aioverseer.core.options.containment import AskedContainment, Facilities, Level, Mechanism, check_asked, decide
 from aioverseer.testing import ManualClock, ScriptedLauncher
 
 ALL = Facilities()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from aioverseer import Line, Overseer, Restart, SpawnError, Stop, Subscription
-from aioverseer.core.containment import AskedContainment
-from aioverseer.core.spec import Spec
-from aioverseer.system.containment import procfs
-from aioverseer.system.containment.cgroup import limits_of, tree
+from aioverseer._system.containment import procfs
+from aioverseer._system.containment.cgroup import limits_of, tree
+from aioverseer.core.options.containment import AskedContainment
+from aioverseer.core.options.spec import Spec
 from helpers import child, limit
 
 LIMITS = {"memory_max": 1 << 26, "pids_max": 20, "cpu_max": 0.2}

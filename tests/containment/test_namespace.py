@@ -18,11 +18,15 @@ from typing import Literal
 import pytest
 
 from aioverseer import ContainmentError, Line, NotReady, Overseer, Restart, SpawnError, State, Stop, Subscription
-from aioverseer.core.containment import Facilities, decide
-from aioverseer.system.containment import guardian, procfs, shims
+from aioverseer._system.containment import procfs
+from aioverseer._system.containment.guardian import client as guardian_client
+from aioverseer._system.containment.shim import client as shim_client
+from aioverseer.core.options.containment import Facilities, decide
 from helpers import child, limit
 
-pytestmark = pytest.mark.skipif(shims.missing_namespace() is not None, reason=f"{shims.missing_namespace()}")
+pytestmark = pytest.mark.skipif(
+    shim_client.missing_namespace() is not None, reason=f"{shim_client.missing_namespace()}"
+)
 
 LOST = """
 import os, signal
@@ -104,7 +108,7 @@ async def test_daemon_without_session_group_and_environment_is_gone(ending: str)
             assert service.pid is not None
             members = inside(service.pid)
             assert 3 == len(members), "the first one, the program and the daemon"
-            assert guardian.guardian().pid is None
+            assert guardian_client.guardian().pid is None
             with held(members) as pidfds:
                 if ending == "by itself":
                     assert service.process is not None
@@ -279,7 +283,7 @@ async def test_service_has_it_beside_others() -> None:
         assert own.pid is not None
         assert 2 == len(inside(own.pid))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(shims, "missing_namespace", lambda: "no room")
+            patch.setattr(shim_client, "missing_namespace", lambda: "no room")
             service = overseer.add("none", "sleep", "60", containment="pidns", restart=Restart("never"))
             overseer.launcher._others.clear()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType]  # as in another host
             with pytest.raises(NotReady, match="cannot be had: no room"):

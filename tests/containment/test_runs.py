@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from aioverseer.system.containment import procfs
-from aioverseer.system.containment.runs import Runs
+from aioverseer._system.containment import procfs
+from aioverseer._system.containment.strays import StrayRegistry
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -28,7 +28,7 @@ def eager_threads() -> Iterator[None]:
 
 def test_a_look_at_a_process_goes_on_while_runs_end_in_other_threads() -> None:
     """What lives beside, without a marker, is compared with sessions that come and go meanwhile."""
-    runs = Runs()
+    runs = StrayRegistry()
     runs.end(runs.begin(), 1, kept=False)
     over = threading.Event()
 
@@ -74,7 +74,7 @@ class World:
         self.on_look(pid)
         return self.environments.get(pid, b"")
 
-    def spawn(self, runs: Runs) -> tuple[int, int]:
+    def spawn(self, runs: StrayRegistry) -> tuple[int, int]:
         """A run of the host."""
         run = runs.begin()
         self.last += 1
@@ -90,7 +90,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_after_runs_between_which_nobody_else_was_made_nothing_is_looked_at(world: World) -> None:
     """A crowd of programs that end at once costs no look at the processes of the machine."""
-    runs = Runs()
+    runs = StrayRegistry()
     crowd = [world.spawn(runs) for _ in range(32)]
     for run, pid in crowd:
         runs.end(run, pid, kept=False)
@@ -100,7 +100,7 @@ def test_after_runs_between_which_nobody_else_was_made_nothing_is_looked_at(worl
 
 def test_only_those_are_looked_at_that_were_made_since(world: World) -> None:
     """By this host or by others; one that is gone, or of somebody else, is no reason for a sweep."""
-    runs = Runs()
+    runs = StrayRegistry()
     first = world.spawn(runs)
     world.last += 2
     world.environments[world.last] = b"HOME=/\0"
@@ -112,7 +112,7 @@ def test_only_those_are_looked_at_that_were_made_since(world: World) -> None:
 
 def test_each_number_is_looked_at_once_by_a_crowd_that_goes_on(world: World) -> None:
     """It is certain of each that it has left nothing, also while others are started; in the end nobody is a suspect."""
-    runs = Runs()
+    runs = StrayRegistry()
     living = [world.spawn(runs) for _ in range(8)]
     for _ in range(100):
         world.now += 0.001
@@ -125,7 +125,7 @@ def test_each_number_is_looked_at_once_by_a_crowd_that_goes_on(world: World) -> 
 @pytest.mark.parametrize("meanwhile", ["nobody", "somebody", "before", "long ago", "one of ours"])
 def test_a_run_has_certainly_left_nothing_where_nobody_was_made_since(world: World, meanwhile: str) -> None:
     """Who that is, is not asked: its group is to be signalled then, and it may be in there."""
-    runs = Runs()
+    runs = StrayRegistry()
     if meanwhile == "before":
         world.last += 1
     run, pid = world.spawn(runs)
@@ -144,7 +144,7 @@ def test_a_run_has_certainly_left_nothing_where_nobody_was_made_since(world: Wor
 
 def test_numbers_that_were_looked_at_are_looked_at_again_after_a_while(world: World) -> None:
     """They may have come round, and be those of somebody else."""
-    runs = Runs()
+    runs = StrayRegistry()
     first, second = world.spawn(runs), world.spawn(runs)
     runs.end(*first, kept=False)
     assert runs.left_nothing()
@@ -158,7 +158,7 @@ def test_numbers_that_were_looked_at_are_looked_at_again_after_a_while(world: Wo
 
 def test_a_number_below_that_of_the_first_child_is_not_passed_over(world: World) -> None:
     """Two threads spawn: the child of the one that is told of later has the lower number, and has started another."""
-    runs = Runs()
+    runs = StrayRegistry()
     slow, quick = runs.begin(), runs.begin()
     world.last += 3
     spawned, stray, last = range(world.last - 2, world.last + 1)
@@ -174,7 +174,7 @@ def test_a_number_below_that_of_the_first_child_is_not_passed_over(world: World)
 
 def test_threads_of_the_kernel_are_not_looked_at(world: World) -> None:
     """They are most of what there is, and are in no session."""
-    runs = Runs()
+    runs = StrayRegistry()
     first = world.spawn(runs)
     world.last += 1
     world.outside.add(world.last)
@@ -187,7 +187,7 @@ def test_threads_of_the_kernel_are_not_looked_at(world: World) -> None:
 @pytest.mark.parametrize("environment", [b"", "marked"])
 def test_one_that_may_have_been_left_behind_is_a_reason_for_a_sweep(world: World, environment: bytes | str) -> None:
     """It bears the marker of the run, or is in the middle of an exec and shows nothing."""
-    runs = Runs()
+    runs = StrayRegistry()
     run, pid = world.spawn(runs)
     world.last += 1
     word = f"AIOVERSEER_RUN={runs.marker.word(run, kept=False)}".encode()
@@ -203,7 +203,7 @@ def test_one_that_may_have_been_left_behind_is_a_reason_for_a_sweep(world: World
 
 def test_one_that_was_started_while_another_was_looked_at_is_looked_at_too(world: World) -> None:
     """A daemon in the making: who is looked at has just ended, and its number tells nothing of whom it has started."""
-    runs = Runs()
+    runs = StrayRegistry()
     run, pid = world.spawn(runs)
     word = f"AIOVERSEER_RUN={runs.marker.word(run, kept=False)}".encode()
     world.last += 1
@@ -224,7 +224,7 @@ def test_where_numbers_prove_nothing_every_process_is_looked_at(
     world: World, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sweep is asked for."""
-    runs = Runs()
+    runs = StrayRegistry()
     run, pid = world.spawn(runs)
     if reason == "it has lived for long":
         world.now += 1
@@ -240,7 +240,7 @@ def test_where_numbers_prove_nothing_every_process_is_looked_at(
 
 def test_a_number_that_was_ours_before_is_looked_at_when_it_was_given_away_again(world: World) -> None:
     """What counts is whose it was given last."""
-    runs = Runs()
+    runs = StrayRegistry()
     old = world.spawn(runs)
     runs.end(*old, kept=False)
     assert runs.begin_sweep() is None
@@ -256,7 +256,7 @@ def test_a_number_that_was_ours_before_is_looked_at_when_it_was_given_away_again
 
 def test_what_is_remembered_of_runs_is_bounded(world: World) -> None:
     """Ten thousand runs leave no more behind than the last ones."""
-    runs = Runs()
+    runs = StrayRegistry()
     for _ in range(10_000):
         world.now += 0.01
         runs.end(*world.spawn(runs), kept=False)
@@ -265,7 +265,7 @@ def test_what_is_remembered_of_runs_is_bounded(world: World) -> None:
 
 def test_what_is_left_behind_is_found_in_the_middle_of_an_exec(monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows no environment for a moment: it is looked at again."""
-    runs = Runs()
+    runs = StrayRegistry()
     run = runs.begin()
     shown = iter([b"", b"", b"AIOVERSEER_RUN=" + runs.marker.word(run, kept=True).encode()])
     monkeypatch.setattr(procfs, "pids", lambda: [4321])
@@ -276,7 +276,7 @@ def test_what_is_left_behind_is_found_in_the_middle_of_an_exec(monkeypatch: pyte
 
 def test_what_never_shows_an_environment_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten milliseconds are many times what an exec takes."""
-    runs = Runs()
+    runs = StrayRegistry()
     now = iter(range(100))
     monkeypatch.setattr("time.monotonic", lambda: next(now) / 200)
     monkeypatch.setattr(procfs, "pids", lambda: [4321])
@@ -301,7 +301,7 @@ def test_a_file_that_another_file_system_has_put_in_its_place_is_not_believed(mo
 def test_the_file_of_the_last_number_is_open_while_runs_live_and_no_longer() -> None:
     """It is asked for at the end of each program that ends young."""
     before = os.listdir("/proc/self/fd")
-    runs = Runs()
+    runs = StrayRegistry()
     first, second = runs.begin(), runs.begin()
     child = subprocess.Popen(["true"])
     runs.adopt(child.pid)

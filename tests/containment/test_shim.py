@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from aioverseer import ContainmentError, Line, Overseer, Restart, SpawnError, State, Stop, Subscription
-from aioverseer.core.containment import AskedContainment, Facilities, decide
-from aioverseer.system.containment import cgroup, procfs, shims
+from aioverseer._system.containment import cgroup, procfs
+from aioverseer._system.containment.shim import client as shim_client
+from aioverseer.core.options.containment import AskedContainment, Facilities, decide
 from helpers import child, limit
 
-pytestmark = pytest.mark.skipif(shims.missing() is not None, reason=f"{shims.missing()}")
+pytestmark = pytest.mark.skipif(shim_client.missing() is not None, reason=f"{shim_client.missing()}")
 
 LOST = """
 import os, signal
@@ -68,7 +69,7 @@ def lives(pid: int) -> bool:
 def asked_fixture(request: pytest.FixtureRequest) -> AskedContainment:
     """Each containment with a shim; what differs in a pid namespace is in ``test_namespace.py``."""
     asked: AskedContainment = request.param
-    if asked == "pidns" and (why := shims.missing_namespace()) is not None:
+    if asked == "pidns" and (why := shim_client.missing_namespace()) is not None:
         pytest.skip(why)
     return asked
 
@@ -248,8 +249,8 @@ async def test_signal_that_comes_before_there_is_a_command_is_not_lost(
     asked: AskedContainment, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sent to the group just before each fork of the shim, and just behind it, as a stop at once may be."""
-    (tmp_path / "struck.py").write_text(STRUCK.format(when=when, program=str(shims._PROGRAM)))
-    monkeypatch.setattr(shims, "_PROGRAM", tmp_path / "struck.py")
+    (tmp_path / "struck.py").write_text(STRUCK.format(when=when, program=str(shim_client._PROGRAM)))
+    monkeypatch.setattr(shim_client, "_PROGRAM", tmp_path / "struck.py")
     async with limit(), Overseer(containment=asked) as overseer:
         overseer.add("web", "sleep", "60", restart=Restart("never"))
         status = await overseer.supervise("web")
@@ -266,4 +267,4 @@ def test_interpreter_that_may_not_be_run_is_told_as_that(monkeypatch: pytest.Mon
 def test_other_systems_have_no_shim(monkeypatch: pytest.MonkeyPatch) -> None:
     """And say so."""
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert "only Linux has subreapers" == shims.missing()
+    assert "only Linux has subreapers" == shim_client.missing()

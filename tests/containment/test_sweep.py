@@ -12,11 +12,11 @@ import time
 import pytest
 
 from aioverseer import Backoff, Overseer, Process, Restart, StopFailed
-from aioverseer.core.containment import Survivor
-from aioverseer.system.containment import procfs
-from aioverseer.system.containment.marker import VARIABLE, Marker
-from aioverseer.system.containment.runs import Runs, runs
-from aioverseer.system.containment.sweep import Sweeper
+from aioverseer._system.containment import procfs
+from aioverseer._system.containment.marker import VARIABLE, Marker
+from aioverseer._system.containment.strays import StrayRegistry, stray_registry
+from aioverseer._system.containment.sweep import Sweeper
+from aioverseer.core.options.containment import Survivor
 from helpers import child, limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -113,7 +113,7 @@ async def test_many_that_are_stopped_at_once_share_their_looks(monkeypatch: pyte
         await overseer.start_all()
         monkeypatch.setattr(procfs, "pids", counted)
         # As if they had lived for long; who ends at once is known by the numbers that were given away since.
-        monkeypatch.setattr("aioverseer.system.containment.runs._YOUNG", 0.0)
+        monkeypatch.setattr("aioverseer._system.containment.strays._YOUNG", 0.0)
         await overseer.stop_all()
     assert 1 <= looks <= 15
 
@@ -176,7 +176,7 @@ def test_marker_of_an_outer_host_is_handed_on(monkeypatch: pytest.MonkeyPatch) -
 
 def test_living_run_and_strangers_are_no_strays() -> None:
     """Only what bears our marker, of a run that has ended, and is not kept."""
-    known = Runs()
+    known = StrayRegistry()
     run, kept = known.begin(), known.begin()
     with contextlib.ExitStack() as stack:
         ours, other, spared = (
@@ -210,7 +210,7 @@ def test_living_run_and_strangers_are_no_strays() -> None:
 
 def test_member_of_a_dead_session_is_a_stray_although_its_environment_is_empty() -> None:
     """A session whose number has a leader is another one."""
-    known = Runs()
+    known = StrayRegistry()
     code = "import os, signal\nif os.fork() == 0:\n os.setpgid(0, 0)\n print(os.getpid(), flush=True)\n signal.pause()"
     with subprocess.Popen(
         [sys.executable, "-I", "-c", code], env={}, start_new_session=True, stdout=subprocess.PIPE, text=True
@@ -233,7 +233,7 @@ def _executing() -> list[str]:
 
 def test_one_in_the_middle_of_an_exec_is_never_taken_for_somebody_else() -> None:
     """It shows no environment for a moment; that is told apart from one that has none."""
-    known = runs()
+    known = stray_registry()
     run = known.begin()
     marked = {**os.environ, "AIOVERSEER_RUN": known.marker.word(run, kept=False)}
     # In a session of its own, as all that are started by a launcher: the one of the tests may be outside of their pid
@@ -333,11 +333,11 @@ async def test_survivor_that_cannot_be_killed_is_told_on_leaving(monkeypatch: py
 
 def test_runs_of_a_fork_are_others() -> None:
     """Its token is its own, so that neither sweeps the other's."""
-    token = runs().marker.token
+    token = stray_registry().marker.token
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(write, runs().marker.token.encode())
+        os.write(write, stray_registry().marker.token.encode())
         os._exit(0)
     os.waitpid(pid, 0)
     assert token != os.read(read, 99).decode()

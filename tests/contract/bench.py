@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aioverseer import Process, Spec
+from aioverseer._aio.clock import LoopClock
+from aioverseer._system.process.launcher import SystemLauncher
+from aioverseer._system.protocols import Child, Launcher, ReadStream
 from aioverseer.core.clock import Clock
-from aioverseer.system.clock import LoopClock
-from aioverseer.system.launch import SystemLauncher
-from aioverseer.system.seam import Child, Launcher, Source
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import child, limit
 
@@ -174,7 +174,7 @@ class Ear:
         blocked: Whether it has no room.
     """
 
-    def __init__(self, source: Source | None, *, blocked: bool = False) -> None:
+    def __init__(self, source: ReadStream | None, *, blocked: bool = False) -> None:
         assert source is not None
         self.data = b""
         self.ends = 0

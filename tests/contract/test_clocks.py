@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from aioverseer._aio.clock import LoopClock, SteadyClock
 from aioverseer.core.clock import Clock
-from aioverseer.system.clock import LoopClock, SteadyClock
 from aioverseer.testing import ManualClock
 from helpers import limit
 

@@ -9,12 +9,12 @@ import signal
 import pytest
 
 from aioverseer import Exit
-from aioverseer.system.seam import Child, Sink
+from aioverseer._system.protocols import Child, WriteStream
 from contract.bench import Bench, Ear
 from helpers import limit
 
 
-def sink_of(running: Child) -> Sink:
+def sink_of(running: Child) -> WriteStream:
     """Where to write."""
     assert running.stdin is not None
     return running.stdin

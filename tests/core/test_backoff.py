@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioverseer.core.backoff import Backoff
 from aioverseer.core.errors import SpecError
+from aioverseer.core.options.backoff import Backoff
 
 
 class Chance:

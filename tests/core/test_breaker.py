@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioverseer.core.breaker import Breaker, check_rate
 from aioverseer.core.errors import SpecError
+from aioverseer.core.machine.throttle import TokenBucket, check_rate
 
 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), True, "5", None])
@@ -21,14 +21,14 @@ def test_what_is_no_rate_is_refused(value: object) -> None:
 @pytest.mark.parametrize(("rate", "burst"), [(0.1, 1), (1, 1), (2.5, 2), (10, 10)])
 def test_those_of_a_second_may_come_at_once(rate: float, burst: int) -> None:
     """One at least."""
-    breaker = Breaker(check_rate(rate))
+    breaker = TokenBucket(check_rate(rate))
     assert burst == breaker.burst
     assert [True] * burst + [False] == [breaker.ask(str(number), 0.0) for number in range(burst + 1)]
 
 
 def test_the_rest_comes_in_order_at_the_rate() -> None:
     """Each knows when; who leaves makes room."""
-    breaker = Breaker(2.0)
+    breaker = TokenBucket(2.0)
     assert [True, True, False, False, False] == [breaker.ask(id, 10.0) for id in "abcde"]
     assert [10.5, 11.0, 11.5] == [breaker.due(id) for id in "cde"]
     assert [0, 1, 2] == [breaker.ahead(id) for id in "cde"]
@@ -41,7 +41,7 @@ def test_the_rest_comes_in_order_at_the_rate() -> None:
 
 def test_nobody_overtakes_the_queue() -> None:
     """Although there would be a restart for one who comes at the right moment."""
-    breaker = Breaker(1.0)
+    breaker = TokenBucket(1.0)
     assert [True, False] == [breaker.ask(id, 0.0) for id in "ab"]
     assert not breaker.ask("c", 5.0)
     assert ["b", None] == [breaker.admit(5.0), breaker.admit(5.0)]
@@ -49,7 +49,7 @@ def test_nobody_overtakes_the_queue() -> None:
 
 def test_who_asks_twice_has_one_place() -> None:
     """The first one."""
-    breaker = Breaker(1.0)
+    breaker = TokenBucket(1.0)
     for id in "abcb":
         breaker.ask(id, 0.0)
     assert (2, 0) == (len(breaker), breaker.ahead("b"))
@@ -57,7 +57,7 @@ def test_who_asks_twice_has_one_place() -> None:
 
 def test_what_was_not_used_is_saved_for_a_second_and_no_longer() -> None:
     """An hour without restarts is no licence for a storm."""
-    breaker = Breaker(3.0)
+    breaker = TokenBucket(3.0)
     assert [True] * 3 + [False] == [breaker.ask(str(number), 3600.0) for number in range(4)]
 
 
@@ -78,7 +78,7 @@ def test_never_more_than_the_rate_allows_nobody_overtaken_nobody_lost(
     rate: float, burst: int | None, steps: list[tuple[str, float]]
 ) -> None:
     """Whoever asks and leaves, and whenever it is looked at: a model of the queue is a list."""
-    breaker = Breaker(rate, burst=burst)
+    breaker = TokenBucket(rate, burst=burst)
     now = 0.0
     queue: list[str] = []
     restarts: list[float] = []

@@ -10,23 +10,25 @@ import pytest
 from aioverseer.core import errors
 from aioverseer.core.errors import (
     ContainmentError,
-    CriticalServiceEnded,
     DependencyCycle,
     DuplicateService,
-    GaveUp,
-    NotReady,
-    NotReadyInTime,
     OverseerError,
-    ProcessFailed,
     ProcessNotRunning,
-    ProgramError,
     ServiceIsLive,
     SpawnError,
     SpecError,
-    StopFailed,
     UnknownService,
 )
-from aioverseer.core.status import Status
+from aioverseer.core.report.status import (
+    CriticalServiceEnded,
+    GaveUp,
+    NotReady,
+    NotReadyInTime,
+    ProcessFailed,
+    ProgramError,
+    Status,
+    StopFailed,
+)
 
 TREE: dict[type[OverseerError], list[type[BaseException]]] = {
     # error: what else it can be caught as, from near to far; nothing but Exception above these

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aioverseer.core.events import Event, StopOutcome, StopReport
+from aioverseer.core.report.events import Event, StopOutcome, StopReport
+from aioverseer.core.report.status import Status
 from aioverseer.core.state import State
-from aioverseer.core.status import Status
 
 FINAL = Status(id="db", argv=("db",), pid=7, state=State.INTERRUPT, signal=signal.SIGTERM)
 EVENT = Event(

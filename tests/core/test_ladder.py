@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.ladder import FINAL_TIMEOUT, Step, Stop, as_signal_number
+from aioverseer.core.options.stop import FINAL_TIMEOUT, Step, Stop, as_signal_number
 
 LAST = (SIGKILL, FINAL_TIMEOUT)
 

@@ -10,15 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.lines import (
-    DEFAULT_LINE_BUFFER_SIZE,
-    DEFAULT_STREAM_QUEUE_SIZE,
-    ContinuedBytes,
-    ContinuedLine,
-    Dropped,
-    Line,
-    LineSplitter,
-)
+from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Dropped, Line, LineSplitter
+from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
 
 Typed = list[tuple[type, str | bytes]]
 

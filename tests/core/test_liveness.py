@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer import Alive, SpecError, ready
-from aioverseer.core.liveness import Health, is_late
+from aioverseer.core.machine.health import LivenessJudge, is_late
 
 PROBE = ready.tcp(80)
 
@@ -17,7 +17,7 @@ PROBE = ready.tcp(80)
 @given(checks=st.lists(st.booleans(), max_size=30), failures=st.integers(1, 4), successes=st.integers(1, 3))
 def test_health_follows_the_last_checks(checks: list[bool], failures: int, successes: int) -> None:
     """So many failures in a row make it unwell, so many successes well again; each change is told once."""
-    health = Health(Alive(PROBE, failures=failures, successes=successes), since=0.0)
+    health = LivenessJudge(Alive(PROBE, failures=failures, successes=successes), since=0.0)
     well = True
     for end, passed in enumerate(checks, 1):
         changed = health.passed() if passed else health.failed_at(float(end), "no")
@@ -31,13 +31,13 @@ def test_health_follows_the_last_checks(checks: list[bool], failures: int, succe
 
 def test_failures_in_the_grace_do_not_count() -> None:
     """Nor do they add up with those behind it."""
-    health = Health(Alive(PROBE, failures=2, grace=30), since=100.0)
+    health = LivenessJudge(Alive(PROBE, failures=2, grace=30), since=100.0)
     assert [False, False, False, True] == [health.failed_at(now, "no") for now in (110.0, 129.0, 130.0, 140.0)]
 
 
 def test_a_trigger_needs_no_second_one() -> None:
     """It asked for it."""
-    health = Health(Alive(PROBE), since=0.0)
+    health = LivenessJudge(Alive(PROBE), since=0.0)
     assert health.trigger("it sent WATCHDOG=trigger")
     assert not health.trigger("again")
     assert not health.well

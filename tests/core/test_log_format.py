@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer import Line, LogFile
-from aioverseer.core.log_format import Gap, LogFormat
+from aioverseer.core.text.log_format import Gap, LogFormat
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678900, UTC)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aioverseer import LogBridge, LogFile, SpecError
-from aioverseer.core.logs import as_logs
+from aioverseer.core.options.log import as_logs
 
 BAD: dict[str, list[Any]] = {
     "path": ["", "a\0b", "folder/", b"x", 5, None, "{", "}", "{}", "{0}", "{pid}", "{id!r}", "{id:>9}", "{id.x}"],

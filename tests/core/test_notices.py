@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioverseer.core.notices import Notice, read_notice
+from aioverseer.core.text.sd_notify import Notice, read_notice
 
 
 @pytest.mark.parametrize(

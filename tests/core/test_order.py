@@ -12,14 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioverseer.core.errors import DependencyCycle, SpecError
-from aioverseer.core.order import After, Barred, Fact, Go, Order, Until, Wait, as_after, decide
+from aioverseer.core.machine.dependencies import (
+    CannotStart,
+    DependencyGraph,
+    DependencyState,
+    MayStart,
+    MustWait,
+    decide,
+)
+from aioverseer.core.options.after import After, Until, as_after
 from aioverseer.core.state import State
 
 NAMES = "abcdef"
 UNTILS: tuple[Until, ...] = get_args(Until)
 EDGES = st.builds(After, st.sampled_from(NAMES), st.sampled_from(UNTILS), hard=st.booleans())
 FACTS = st.builds(
-    Fact,
+    DependencyState,
     state=st.sampled_from([state for state in State if state is not State.UNKNOWN]),
     started=st.booleans(),
     readied=st.booleans(),
@@ -52,10 +60,10 @@ def test_a_circle_is_found_exactly_where_there_is_one(graph: dict[str, list[Afte
     """And the path in the message is a circle of edges that exist."""
     circles = [id for id in NAMES if reaches(graph, id, id)]
     if not circles:
-        Order(graph)
+        DependencyGraph(graph)
         return
     with pytest.raises(DependencyCycle) as caught:
-        Order(graph)
+        DependencyGraph(graph)
     path: Any = caught.value.value
     assert path[0] == path[-1]
     assert len(path) == len(set(path)) + 1
@@ -67,7 +75,7 @@ def test_a_circle_is_found_exactly_where_there_is_one(graph: dict[str, list[Afte
 @settings(deadline=None)
 def test_levels_are_the_longest_chains(graph: dict[str, list[After]]) -> None:
     """Upwards for the start, downwards for the stop; everybody once."""
-    order = Order(graph)
+    order = DependencyGraph(graph)
     needed: dict[str, list[After]] = {id: [] for id in NAMES}
     for id, edges in graph.items():
         for edge in edges:
@@ -81,9 +89,9 @@ def test_levels_are_the_longest_chains(graph: dict[str, list[After]]) -> None:
 
 @given(edges=st.lists(EDGES, max_size=4).map(unique), facts=st.dictionaries(st.sampled_from(NAMES), FACTS))
 @settings(max_examples=500)
-def test_decisions_are_those_of_the_naive_model(edges: list[After], facts: dict[str, Fact]) -> None:
+def test_decisions_are_those_of_the_naive_model(edges: list[After], facts: dict[str, DependencyState]) -> None:
     """It waits for what may still come, and is barred by what it needs and cannot come any more."""
-    came: dict[str, Callable[[Fact], bool]] = {
+    came: dict[str, Callable[[DependencyState], bool]] = {
         "started": lambda fact: fact.started,
         "ready": lambda fact: fact.state is State.RUNNING or (fact.state is State.FINISHED and fact.readied),
         "finished": lambda fact: fact.state in (State.FINISHED, State.INTERRUPT, State.FATAL) and fact.started,
@@ -95,32 +103,32 @@ def test_decisions_are_those_of_the_naive_model(edges: list[After], facts: dict[
     hoped = [e for e in missing if e.name in facts and e.name not in over]
     verdict = decide(edges, facts)
     if lost:
-        assert isinstance(verdict, Barred)
+        assert isinstance(verdict, CannotStart)
         assert tuple(lost) == verdict.edges
     elif hoped:
-        assert Wait(edges=tuple(hoped)) == verdict
+        assert MustWait(edges=tuple(hoped)) == verdict
     else:
-        assert Go() == verdict
+        assert MayStart() == verdict
 
 
 @given(graph=ACYCLIC, data=st.data())
 @settings(deadline=None, max_examples=200)
 def test_a_start_ends_with_everybody_decided(graph: dict[str, list[After]], data: st.DataObject) -> None:
     """Whatever fails on the way: in any order, each is started once, after what it needs, or barred; none waits on."""
-    facts = {id: Fact(state=State.STARTING) for id in NAMES}
+    facts = {id: DependencyState(state=State.STARTING) for id in NAMES}
     live: set[str] = set()
     open_ones = set(NAMES)
     for _ in range(100):
         for id in sorted(open_ones):
             match decide(graph[id], facts):
-                case Go():
+                case MayStart():
                     open_ones.discard(id)
                     live.add(id)
-                case Barred(edges=edges):
+                case CannotStart(edges=edges):
                     assert all(facts[edge.name].state.is_final for edge in edges)
                     open_ones.discard(id)
-                    facts[id] = Fact(state=State.FATAL)
-                case Wait(edges=edges):
+                    facts[id] = DependencyState(state=State.FATAL)
+                case MustWait(edges=edges):
                     assert all(not facts[edge.name].state.is_final for edge in edges)
         if not live:
             break
@@ -128,13 +136,15 @@ def test_a_start_ends_with_everybody_decided(graph: dict[str, list[After]], data
         now = facts[id]
         if not now.started:
             dies = data.draw(st.booleans())
-            facts[id] = Fact(state=State.FATAL) if dies else Fact(state=State.STARTING, started=True)
+            facts[id] = (
+                DependencyState(state=State.FATAL) if dies else DependencyState(state=State.STARTING, started=True)
+            )
         elif not now.readied:
-            facts[id] = Fact(state=State.RUNNING, started=True, readied=True)
+            facts[id] = DependencyState(state=State.RUNNING, started=True, readied=True)
         else:
             success = data.draw(st.booleans())
             state = State.FINISHED if success else data.draw(st.sampled_from([State.INTERRUPT, State.FINISHED]))
-            facts[id] = Fact(state=state, started=True, readied=True, success=success)
+            facts[id] = DependencyState(state=state, started=True, readied=True, success=success)
         if facts[id].state.is_final:
             live.discard(id)
     assert set() == open_ones
@@ -143,15 +153,15 @@ def test_a_start_ends_with_everybody_decided(graph: dict[str, list[After]], data
 def test_a_name_that_is_not_there_is_refused_with_its_path() -> None:
     """Unless it is not needed."""
     with pytest.raises(SpecError, match=re.escape("(path: web -> db)")):
-        Order({"web": [After("db")]})
-    assert (("web",),) == Order({"web": [After("db", hard=False)]}).levels
+        DependencyGraph({"web": [After("db")]})
+    assert (("web",),) == DependencyGraph({"web": [After("db", hard=False)]}).levels
 
 
 def test_the_shortest_circle_is_shown() -> None:
     """Of several, the one that is read most easily."""
     needs = {"a": [After("b")], "b": [After("c")], "c": [After("a"), After("d")], "d": [After("c", hard=False)]}
     with pytest.raises(DependencyCycle, match="c -> d -> c"):
-        Order(needs)
+        DependencyGraph(needs)
 
 
 @pytest.mark.parametrize(

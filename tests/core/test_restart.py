@@ -10,19 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioverseer.core.backoff import Backoff
 from aioverseer.core.errors import SpecError
-from aioverseer.core.restart import (
-    Budget,
-    Done,
-    Restart,
-    RestartIn,
-    Spent,
-    Verdict,
-    When,
-    is_success,
-    wants_restart,
-)
+from aioverseer.core.machine.budget import Budget, Done, RestartIn, Spent, Verdict
+from aioverseer.core.options.backoff import Backoff
+from aioverseer.core.options.restart import Restart, When, is_success, wants_restart
 from aioverseer.core.state import Exit
 
 LOST = Exit()

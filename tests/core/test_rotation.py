@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioverseer.core.logs import LogFile
-from aioverseer.core.rotation import Remove, Rename, Step, is_due, leftovers, pairs, rotation, to_pack
+from aioverseer.core.options.log import LogFile
+from aioverseer.core.text.rotation import Remove, Rename, Step, is_due, leftovers, pairs, rotation, to_pack
 
 DAY = 86400.0
 

@@ -16,24 +16,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from aioverseer.core.ladder import Step, Stop
-from aioverseer.core.machine import Action, Arm, Disarm, IllegalInput, Input, Machine, Report, rows
-from aioverseer.core.run import (
-    Broken,
-    Due,
+from aioverseer.core.machine.actions import Launch, SendSignal, Unstoppable
+from aioverseer.core.machine.inputs import (
     Exited,
     Extend,
-    Launch,
+    InternalError,
     Ready,
-    Run,
-    SendSignal,
     Spawned,
     SpawnFailed,
-    StartAsked,
-    StopAsked,
-    Stuck,
-    Unwell,
+    StartRequested,
+    StopRequested,
+    TimerFired,
+    Unhealthy,
 )
+from aioverseer.core.machine.process import ProcessMachine
+from aioverseer.core.machine.table import Action, Arm, Disarm, IllegalInput, Input, Machine, Transition, rows
+from aioverseer.core.options.stop import Step, Stop
 from aioverseer.core.state import Exit, State, signal_name
 
 LADDER = Stop(steps=[(SIGINT, 5), (SIGTERM, 3)])
@@ -42,18 +40,18 @@ BUG = ZeroDivisionError("oops")
 LATE = TimeoutError("it was not ready in time")
 
 INPUTS: dict[str, Input] = {
-    "start": StartAsked(),
-    "stop": StopAsked(),
-    "kill": StopAsked(kill=True),
-    "due": Due(),
+    "start": StartRequested(),
+    "stop": StopRequested(),
+    "kill": StopRequested(kill=True),
+    "due": TimerFired(),
     "spawned": Spawned(pid=7),
     "failed": SpawnFailed(error=ERROR),
     "exited": Exited(exit=Exit(code=0)),
     "killed": Exited(exit=Exit(signal=SIGKILL)),
-    "broken": Broken(error=BUG),
+    "broken": InternalError(error=BUG),
     "ready": Ready(),
     "extend": Extend(seconds=60),
-    "unwell": Unwell(error=LATE, why="it was not ready in time"),
+    "unwell": Unhealthy(error=LATE, why="it was not ready in time"),
 }
 WALKED = [INPUTS[name] for name in "start stop kill due spawned failed exited killed broken".split()]
 """What the random walk below feeds: a run without probes."""
@@ -197,17 +195,19 @@ def words(actions: Sequence[Action]) -> str:
                 said.append(signal_name(action.signal) + (" to the leader" if action.leader_only else ""))
             case Arm():
                 said.append(f"arm {action.seconds:g}")
-            case Report():
+            case Transition():
                 said.append(f"-> {action.state}")
             case _:
                 said.append(type(action).__name__.lower())
     return ", ".join(said)
 
 
-def led(path: str, *, ladder: Stop = LADDER) -> Run:
+def led(path: str, *, ladder: Stop = LADDER) -> ProcessMachine:
     """A run that was fed these inputs, one second after the other."""
     names = path.split()
-    run = Run(ladder=ladder, delay=4.0 if "+" in names else 0.0, awaits_ready="~" in names, ready_timeout=30.0)
+    run = ProcessMachine(
+        ladder=ladder, delay=4.0 if "+" in names else 0.0, awaits_ready="~" in names, ready_timeout=30.0
+    )
     for now, name in enumerate(name for name in names if name not in "+~"):
         run.feed(INPUTS[name], float(now))
     return run
@@ -231,9 +231,9 @@ def test_the_places_cover_the_table() -> None:
     """Every state of a run, and every rule, has a place above from which it is tried."""
     assert set(PLACES) == set(EXPECTED)
     tried = {(led(PLACES[place]).state, type(INPUTS[name])) for place, inputs in EXPECTED.items() for name in inputs}
-    assert set(Run.table) == tried
+    assert set(ProcessMachine.table) == tried
     assert set(State) - {State.BACKOFF, State.UNKNOWN} == {state for state, _ in tried}
-    assert {given for _, given in Run.table} == {type(given) for given in INPUTS.values()}
+    assert {given for _, given in ProcessMachine.table} == {type(given) for given in INPUTS.values()}
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -250,8 +250,8 @@ def test_every_input_in_every_place(place: str) -> None:
             continue
         actual[name] = words(actions)
         moved = run.state is not before["state"]
-        reports = [Report(previous=before["state"], state=run.state, reason=run.reason)] if moved else []
-        assert reports == [action for action in actions if isinstance(action, Report)]
+        reports = [Transition(previous=before["state"], state=run.state, reason=run.reason)] if moved else []
+        assert reports == [action for action in actions if isinstance(action, Transition)]
         assert reports == actions[len(actions) - len(reports) :]  # news last
         assert (100.0, 100.0 if moved else before["since"]) == (run.now, run.since)
     assert EXPECTED[place] == actual
@@ -265,8 +265,8 @@ def test_an_illegal_input_is_loud() -> None:
 
 def test_each_rule_says_what_it_does() -> None:
     """The docs are made of it: one row for each rule, one line each."""
-    said = list(rows(Run))
-    assert list(Run.table) == [(state, given) for state, given, _ in said]
+    said = list(rows(ProcessMachine))
+    assert list(ProcessMachine.table) == [(state, given) for state, given, _ in said]
     assert [] == [row for row in said if not row[2].endswith(".") or "\n" in row[2]]
 
 
@@ -337,7 +337,7 @@ def test_what_is_known_of_a_run(
 def test_the_exit_is_known_before_its_news() -> None:
     """Whoever hears of a final state finds what goes with it (B44)."""
     run = led(UP)
-    assert [Report(previous=State.RUNNING, state=State.FINISHED, reason="exited with code 3")] == run.feed(
+    assert [Transition(previous=State.RUNNING, state=State.FINISHED, reason="exited with code 3")] == run.feed(
         Exited(exit=Exit(code=3)), 9.0
     )
     assert Exit(code=3) == run.exit
@@ -360,8 +360,8 @@ def test_its_time_is_lengthened_and_never_shortened() -> None:
 
 def test_without_a_limit_it_may_take_its_time() -> None:
     """No timer is armed, and what it asks for changes nothing."""
-    run = Run(ladder=LADDER, delay=0.0, awaits_ready=True, ready_timeout=None)
-    run.feed(StartAsked(), 0.0)
+    run = ProcessMachine(ladder=LADDER, delay=0.0, awaits_ready=True, ready_timeout=None)
+    run.feed(StartRequested(), 0.0)
     assert "" == words(run.feed(Spawned(pid=7), 1.0))
     assert "" == words(run.feed(Extend(seconds=5), 2.0))
     assert (State.STARTING, None) == (run.state, run.due)
@@ -425,13 +425,13 @@ class Outside:
     def legal(self, given: Input) -> bool:
         """Whether the world could send this now."""
         match given:
-            case Due():
+            case TimerFired():
                 return self.timer
             case Spawned() | SpawnFailed():
                 return self.launching
             case Exited():
                 return self.child
-            case Broken():
+            case InternalError():
                 return self.launching or self.child
             case _:
                 return True
@@ -439,11 +439,11 @@ class Outside:
     def sends(self, given: Input) -> None:
         """Something has happened out there."""
         match given:
-            case Due():
+            case TimerFired():
                 self.timer = False
             case Spawned():
                 self.launching, self.child = False, True
-            case SpawnFailed() | Broken():
+            case SpawnFailed() | InternalError():
                 self.launching = self.child = False
             case Exited():
                 self.child = False
@@ -476,7 +476,7 @@ class Walk(RuleBasedStateMachine):
     @initialize(ladder=st.sampled_from(LADDERS), delay=st.sampled_from([0.0, 4.0]))
     def begin(self, ladder: Stop, delay: float) -> None:
         """A run that was not started."""
-        self.run = Run(ladder=ladder, delay=delay)
+        self.run = ProcessMachine(ladder=ladder, delay=delay)
         self.ladder = ladder
         self.outside = Outside()
         self.now = 0.0
@@ -516,7 +516,7 @@ class Walk(RuleBasedStateMachine):
         for place, action in enumerate(actions):
             self.outside.performs(action)
             self.launches += isinstance(action, Launch)
-            if isinstance(action, Report):
+            if isinstance(action, Transition):
                 assert place == len(actions) - 1
                 assert (before["state"], self.run.state, self.run.reason) == (
                     action.previous,
@@ -525,7 +525,7 @@ class Walk(RuleBasedStateMachine):
                 )
                 self.news.append(action.state)
         assert self.news[-1] is self.run.state
-        if isinstance(given, StopAsked) and before["state"].is_live:
+        if isinstance(given, StopRequested) and before["state"].is_live:
             if not self.stopped or stuck:
                 self.steps = list(self.ladder.steps)
             if given.kill or stuck:
@@ -540,7 +540,7 @@ class Walk(RuleBasedStateMachine):
             step = self.steps.pop(0)
             assert signals == ([SIGKILL] if step.signal == SIGKILL else [step.signal, SIGCONT])
             assert Arm(seconds=step.timeout) in actions
-        if any(isinstance(action, Stuck) for action in actions) and self.run.pid is not None:
+        if any(isinstance(action, Unstoppable) for action in actions) and self.run.pid is not None:
             assert [] == self.steps
             assert SIGKILL == self.run.sent[-1]
 
@@ -549,7 +549,7 @@ class Walk(RuleBasedStateMachine):
     def outlive_the_ladder(self) -> None:
         """A program that dies of nothing is reported, after each step has had its time."""
         while self.outside.timer:
-            self.feed(Due())
+            self.feed(TimerFired())
         assert self.run.stuck
         assert [] == self.steps
 

@@ -15,14 +15,14 @@ import pytest
 
 from aioverseer import ready
 from aioverseer.core.errors import SpecError
-from aioverseer.core.ladder import Stop
-from aioverseer.core.lines import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
-from aioverseer.core.liveness import Alive
-from aioverseer.core.logs import LogBridge, LogFile
-from aioverseer.core.options import SpecOptions
-from aioverseer.core.order import After
-from aioverseer.core.restart import Restart
-from aioverseer.core.spec import Spec
+from aioverseer.core.options.after import After
+from aioverseer.core.options.alive import Alive
+from aioverseer.core.options.keywords import SpecOptions
+from aioverseer.core.options.log import LogBridge, LogFile
+from aioverseer.core.options.restart import Restart
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.stop import Stop
+from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
 
 SECRET = "hunter2"
 

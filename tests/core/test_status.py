@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aioverseer.core.errors import GaveUp, ProcessFailed, SpawnError
-from aioverseer.core.spec import Spec
+from aioverseer.core.errors import SpawnError
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.report.status import GaveUp, ProcessFailed, Status, StatusSnapshot, last_lines
 from aioverseer.core.state import Exit, State
-from aioverseer.core.status import Facts, Status, last_lines
 
 FRESH = Status(id="db", argv=("redis-server", "--port", "6399"))
 BEGUN = datetime(2030, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
@@ -158,8 +158,8 @@ def test_a_status_has_no_place_for_the_environment() -> None:
 def test_facts_become_the_status_that_their_names_say() -> None:
     """Each field has the fact of its name, those of the Spec and of the exit too; it is as frozen as any other."""
     spec = Spec(id="db", argv=("redis-server",), cwd="/tmp", delay_start=1.5)
-    values: dict[str, Any] = {name: object() for name in Facts._fields if name not in ("spec", "exit")}
-    made = Facts(spec=spec, exit=Exit(code=3), **values).status()
+    values: dict[str, Any] = {name: object() for name in StatusSnapshot._fields if name not in ("spec", "exit")}
+    made = StatusSnapshot(spec=spec, exit=Exit(code=3), **values).status()
     assert made == Status(
         id="db",
         argv=("redis-server",),
@@ -170,6 +170,6 @@ def test_facts_become_the_status_that_their_names_say() -> None:
         **values,
     )
     assert set(values) | {"id", "argv", "cwd", "delay_start", "exit_code", "signal"} == set(Status.__slots__)
-    assert Facts(spec=spec, exit=Exit(signal=9), **values).status().signal == 9
+    assert StatusSnapshot(spec=spec, exit=Exit(signal=9), **values).status().signal == 9
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.id = "web"  # type: ignore[misc]  # that is what is tried

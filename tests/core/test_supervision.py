@@ -10,30 +10,33 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from aioverseer.core.backoff import Backoff
-from aioverseer.core.inputs import (
+from aioverseer.core.machine.actions import AskThrottle, AwaitReady, StartProcess, StopProcess
+from aioverseer.core.machine.budget import Budget
+from aioverseer.core.machine.inputs import (
     Admitted,
-    AskTurn,
-    AwaitReady,
-    Barred,
-    BeginRun,
-    Dismissed,
-    EndRun,
+    DependenciesMet,
+    DependencyFailed,
     Failed,
-    Halted,
-    Queued,
-    Released,
-    RestartAsked,
-    Resumed,
-    RunEnded,
-    RunFailing,
-    StartHeld,
+    HeldByGroup,
+    ProcessEnded,
+    ProcessUnhealthy,
+    Ready,
+    ReleasedByGroup,
+    RestartRequested,
+    Spawned,
+    SpawnFailed,
+    StartDeferred,
+    StartRequested,
+    StoppedByGroup,
+    StopRequested,
+    Throttled,
+    TimerFired,
 )
-from aioverseer.core.machine import Action, Arm, Disarm, IllegalInput, Input, Report, rows
-from aioverseer.core.restart import Budget, Restart
-from aioverseer.core.run import Due, Ready, Spawned, SpawnFailed, StartAsked, StopAsked
+from aioverseer.core.machine.service import ServiceMachine
+from aioverseer.core.machine.table import Action, Arm, Disarm, IllegalInput, Input, Transition, rows
+from aioverseer.core.options.backoff import Backoff
+from aioverseer.core.options.restart import Restart
 from aioverseer.core.state import Exit, State
-from aioverseer.core.supervision import Supervision
 
 
 class Middle:
@@ -52,31 +55,39 @@ POLICY = Restart(max_restarts=2, within=None, backoff=Backoff(min=1, max=8), res
 ERROR = OSError("no such program")
 
 INPUTS: dict[str, Input] = {
-    "start": StartAsked(),
-    "restart": RestartAsked(),
-    "stop": StopAsked(),
-    "kill": StopAsked(kill=True),
-    "due": Due(),
+    "start": StartRequested(),
+    "restart": RestartRequested(),
+    "stop": StopRequested(),
+    "kill": StopRequested(kill=True),
+    "due": TimerFired(),
     "spawned": Spawned(pid=7),
     "failed": SpawnFailed(error=ERROR),
     "ready": Ready(),
-    "done": RunEnded(exit=Exit(code=0)),
-    "crashed": RunEnded(exit=Exit(code=1)),
-    "killed": RunEnded(exit=Exit(signal=SIGKILL)),
-    "never ran": RunEnded(exit=None),
+    "done": ProcessEnded(exit=Exit(code=0)),
+    "crashed": ProcessEnded(exit=Exit(code=1)),
+    "killed": ProcessEnded(exit=Exit(signal=SIGKILL)),
+    "never ran": ProcessEnded(exit=None),
     "broken": Failed(error=ERROR, live=True),
     "broken off": Failed(error=ERROR, live=False),
-    "held": StartHeld(why="waits for 'db' to be ready"),
-    "released": Released(),
-    "barred": Barred(error=ERROR),
-    "failing": RunFailing(why="it was not ready in time"),
-    "halted": Halted(why="restarts with group 'g' (one_for_all)", due=50.0),
-    "resumed": Resumed(),
-    "dismissed": Dismissed(why="group 'g' gave up"),
-    "queued": Queued(why="waits for its turn"),
+    "held": StartDeferred(why="waits for 'db' to be ready"),
+    "released": DependenciesMet(),
+    "barred": DependencyFailed(error=ERROR),
+    "failing": ProcessUnhealthy(why="it was not ready in time"),
+    "halted": HeldByGroup(why="restarts with group 'g' (one_for_all)", due=50.0),
+    "resumed": ReleasedByGroup(),
+    "dismissed": StoppedByGroup(why="group 'g' gave up"),
+    "queued": Throttled(why="waits for its turn"),
     "admitted": Admitted(),
 }
-_OF_OTHERS = StartHeld | Released | Barred | RunFailing | Halted | Resumed | Dismissed
+_OF_OTHERS = (
+    StartDeferred
+    | DependenciesMet
+    | DependencyFailed
+    | ProcessUnhealthy
+    | HeldByGroup
+    | ReleasedByGroup
+    | StoppedByGroup
+)
 WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS)]
 """What the random walk below feeds: a service that waits for nobody, and is in no group; perhaps with a breaker."""
 
@@ -309,20 +320,20 @@ def words(actions: Sequence[Action]) -> str:
     said: list[str] = []
     for action in actions:
         match action:
-            case BeginRun():
+            case StartProcess():
                 said.append(f"begin #{action.number}" + (f" in {action.delay:g} s" if action.delay else ""))
-            case EndRun():
+            case StopProcess():
                 said.append("end by kill" if action.kill else "end")
             case Arm():
                 said.append(f"arm {action.seconds:g}")
-            case Report():
+            case Transition():
                 said.append(f"-> {action.state}")
             case _:
                 said.append(type(action).__name__.lower())
     return ", ".join(said)
 
 
-def feed(machine: Supervision, path: str, *, at: float | None = None) -> list[str]:
+def feed(machine: ServiceMachine, path: str, *, at: float | None = None) -> list[str]:
     """Feed inputs by name, one second after the other or all at one time; what is to be done after each."""
     said: list[str] = []
     for name in path.split(", ") if path else []:
@@ -331,16 +342,16 @@ def feed(machine: Supervision, path: str, *, at: float | None = None) -> list[st
     return said
 
 
-def led(path: str, policy: Restart = POLICY) -> Supervision:
+def led(path: str, policy: Restart = POLICY) -> ServiceMachine:
     """A supervision that was fed these inputs; "+" in front is a delay of 4 seconds, "%" a breaker."""
     delay = 4.0 if path.startswith("+") else 0.0
-    machine = Supervision(policy=policy, rng=Middle(), delay=delay)
+    machine = ServiceMachine(policy=policy, rng=Middle(), delay=delay)
     machine.rationed = path.startswith("%")
     feed(machine, path.lstrip("+%").removeprefix(", "))
     return machine
 
 
-def snapshot(machine: Supervision) -> dict[str, Any]:
+def snapshot(machine: ServiceMachine) -> dict[str, Any]:
     """All that a supervision knows, its budget included, as it is now."""
     known = dict(vars(machine))
     budget = known.pop("_budget")
@@ -357,9 +368,9 @@ def test_the_places_cover_the_table() -> None:
     """Every state of a service, and every rule, has a place above from which it is tried."""
     assert set(PLACES) == set(EXPECTED)
     tried = {(led(PLACES[place]).state, type(INPUTS[name])) for place, inputs in EXPECTED.items() for name in inputs}
-    assert set(Supervision.table) == tried
+    assert set(ServiceMachine.table) == tried
     assert set(State) - {State.UNKNOWN} == {state for state, _ in tried}
-    assert {given for _, given in Supervision.table} == {type(given) for given in INPUTS.values()}
+    assert {given for _, given in ServiceMachine.table} == {type(given) for given in INPUTS.values()}
 
 
 @pytest.mark.parametrize("end", ["released", "start", "restart", "stop", "kill", "barred", "broken off"])
@@ -383,8 +394,8 @@ def test_every_input_in_every_place(place: str) -> None:
             continue
         actual[name] = words(actions)
         moved = machine.state is not before["state"]
-        reports = [Report(previous=before["state"], state=machine.state, reason=machine.reason)] if moved else []
-        assert reports == [action for action in actions if isinstance(action, Report)]
+        reports = [Transition(previous=before["state"], state=machine.state, reason=machine.reason)] if moved else []
+        assert reports == [action for action in actions if isinstance(action, Transition)]
         assert reports == actions[len(actions) - len(reports) :]  # news last
         assert (100.0, 100.0 if moved else before["since"]) == (machine.now, machine.since)
     # All inputs come at 100 s, so a run that was ready has been so for long: its next backoff is the first.
@@ -394,8 +405,8 @@ def test_every_input_in_every_place(place: str) -> None:
 
 def test_each_rule_says_what_it_does() -> None:
     """The docs are made of it: one row for each rule, one line each."""
-    said = list(rows(Supervision))
-    assert list(Supervision.table) == [(state, given) for state, given, _ in said]
+    said = list(rows(ServiceMachine))
+    assert list(ServiceMachine.table) == [(state, given) for state, given, _ in said]
     assert [] == [row for row in said if not row[2].endswith(".") or "\n" in row[2]]
 
 
@@ -700,12 +711,12 @@ class Outside:
 
     def legal(self, given: Input) -> bool:
         """Whether the world could send this now."""
-        if self.asked == "asked" or isinstance(given, Queued | Admitted):
-            return (isinstance(given, Queued) and self.asked == "asked") or (
+        if self.asked == "asked" or isinstance(given, Throttled | Admitted):
+            return (isinstance(given, Throttled) and self.asked == "asked") or (
                 isinstance(given, Admitted) and bool(self.asked)
             )
         match given:
-            case Due():
+            case TimerFired():
                 return self.timer
             case Spawned():
                 return self.run == "launching"
@@ -713,9 +724,9 @@ class Outside:
                 return self.run in ("launching", "up")  # from "up": something of ours went wrong
             case Ready():
                 return self.probing
-            case RunEnded(exit=None):
+            case ProcessEnded(exit=None):
                 return self.run == "delayed"
-            case RunEnded():
+            case ProcessEnded():
                 return self.run == "up"
             case Failed(live=True):
                 return self.run is not None
@@ -725,9 +736,9 @@ class Outside:
     def sends(self, given: Input) -> None:
         """Something has happened out there."""
         match given:
-            case Due():
+            case TimerFired():
                 self.timer = False
-            case Queued():
+            case Throttled():
                 self.asked = "queued"
             case Admitted():
                 self.asked = None
@@ -735,7 +746,7 @@ class Outside:
                 self.run = "up"
             case Ready():
                 self.probing = False
-            case SpawnFailed() | RunEnded() | Failed(live=False):
+            case SpawnFailed() | ProcessEnded() | Failed(live=False):
                 self.run, self.cut, self.probing = None, False, False
             case _:
                 pass
@@ -743,10 +754,10 @@ class Outside:
     def performs(self, action: Action) -> None:
         """Something is done out there."""
         match action:
-            case BeginRun():
+            case StartProcess():
                 assert self.run is None, "a run while there is one"
                 self.run = "delayed" if action.delay else "launching"
-            case EndRun():
+            case StopProcess():
                 assert self.run is not None
                 self.cut = True
             case AwaitReady():
@@ -756,7 +767,7 @@ class Outside:
             case Arm():
                 assert not self.timer
                 self.timer = True
-            case AskTurn():
+            case AskThrottle():
                 assert not self.asked
                 self.asked = "asked"
             case Disarm():
@@ -783,7 +794,7 @@ class Walk(RuleBasedStateMachine):
     @initialize(policy=st.sampled_from(POLICIES), delay=st.sampled_from([0.0, 4.0]), rationed=st.booleans())
     def begin(self, policy: Restart, delay: float, *, rationed: bool) -> None:
         """A service that was not started."""
-        self.machine = Supervision(policy=policy, rng=Middle(), delay=delay)
+        self.machine = ServiceMachine(policy=policy, rng=Middle(), delay=delay)
         self.machine.rationed = rationed
         self.outside = Outside()
         self.policy = policy
@@ -822,50 +833,50 @@ class Walk(RuleBasedStateMachine):
         self._wish(given, state)
         for place, action in enumerate(actions):
             self.outside.performs(action)
-            if isinstance(action, BeginRun):
+            if isinstance(action, StartProcess):
                 self._begins(action, given, state)
             elif isinstance(action, Arm):
                 self.paid.append(self.now)
-            elif isinstance(action, Report):
+            elif isinstance(action, Transition):
                 assert place == len(actions) - 1
                 assert (state, self.machine.state, self.machine.reason) == (
                     action.previous,
                     action.state,
                     action.reason,
                 )
-        assert (self.machine.state is not state) == any(isinstance(action, Report) for action in actions)
-        if isinstance(given, StopAsked) and state is State.BACKOFF:
+        assert (self.machine.state is not state) == any(isinstance(action, Transition) for action in actions)
+        if isinstance(given, StopRequested) and state is State.BACKOFF:
             assert (State.INTERRUPT, [Disarm()]) == (self.machine.state, actions[:-1])
         if self.machine.state.is_final:
             self.wanted, self.pending = False, None
         if actions == [] and state.is_final:
-            stopped = before["stopped"] or isinstance(given, StopAsked)
+            stopped = before["stopped"] or isinstance(given, StopRequested)
             assert {**before, "now": self.now, "stopped": stopped} == snapshot(self.machine)
 
     def _wish(self, given: Input, state: State) -> None:
         """Note who wants what."""
         match given:
-            case StopAsked() | Failed():
+            case StopRequested() | Failed():
                 self.wanted, self.pending = False, None
-            case StartAsked() | RestartAsked():
+            case StartRequested() | RestartRequested():
                 if state is State.STOPPING:
                     self.pending = self.pending or "restart" if self.wanted else "start"
                 elif not state.is_live:
                     self.pending = "start"
-                elif state is State.BACKOFF or isinstance(given, RestartAsked):
+                elif state is State.BACKOFF or isinstance(given, RestartRequested):
                     self.pending = "restart"
                 self.wanted = True
             case _:
                 pass
 
-    def _begins(self, action: BeginRun, given: Input, state: State) -> None:
+    def _begins(self, action: StartProcess, given: Input, state: State) -> None:
         """Each run was wished for, or its backoff was paid."""
         self.runs += 1
         assert self.wanted, "a run that nobody wants (B02, B04)"
         if self.pending == "start":
             self.restarts, self.paid = 0, []
         else:
-            assert self.pending == "restart" or (isinstance(given, Due | Admitted) and state is State.BACKOFF)
+            assert self.pending == "restart" or (isinstance(given, TimerFired | Admitted) and state is State.BACKOFF)
             assert self.pending == "restart" or self.machine.rationed == isinstance(given, Admitted)
             self.restarts += 1
         assert (self.runs, self.delay if self.pending == "start" else 0.0) == (action.number, action.delay)

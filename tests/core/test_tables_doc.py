@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from aioverseer.core import inputs as inputs_of_service
-from aioverseer.core import run, supervision
-from aioverseer.core.machine import Machine, Report, rows
-from aioverseer.core.run import Run
+from aioverseer.core.machine import inputs as inputs_of_service
+from aioverseer.core.machine import process, service
+from aioverseer.core.machine.process import ProcessMachine
+from aioverseer.core.machine.service import ServiceMachine
+from aioverseer.core.machine.table import Machine, Transition, rows
 from aioverseer.core.state import State
-from aioverseer.core.supervision import Supervision
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "states.md"
 
@@ -34,12 +34,12 @@ change nothing.
 
 MACHINES: list[tuple[type[Machine[Any]], str, str]] = [
     (
-        Run,
+        ProcessMachine,
         "A Process: one run",
         "A stop takes the steps of the ladder, each when the one before has had its time. The last is always SIGKILL.",
     ),
     (
-        Supervision,
+        ServiceMachine,
         "A Service: run, judge, back off, run again",
         "Whether it is wanted is kept apart from what it does at the moment: a restart is a stop, and still wanted.",
     ),
@@ -54,7 +54,7 @@ def arrows(machine: type[Machine[Any]]) -> set[tuple[State, str, State]]:
         for name in inputs:
             one = tests.led(tests.PLACES[place])
             for action in one.feed(tests.INPUTS[name], 100.0):
-                if isinstance(action, Report):
+                if isinstance(action, Transition):
                     found.add((action.previous, type(tests.INPUTS[name]).__name__, action.state))
     return found
 
@@ -102,14 +102,14 @@ def words(names: Mapping[str, object], base: str) -> Iterator[str]:
 def _of_service() -> dict[str, object]:
     """The names that its table knows: first those that it has in common with the other one."""
     known = vars(inputs_of_service)
-    return {name: value for name, value in vars(supervision).items() if name not in known} | known
+    return {name: value for name, value in vars(service).items() if name not in known} | known
 
 
 def page() -> str:
     """The whole page."""
     lines = [HEAD]
     for machine, title, said in MACHINES:
-        names = vars(run) if machine is Run else _of_service()
+        names = vars(process) if machine is ProcessMachine else _of_service()
         lines += [f"## {title}", "", said, "", *diagram(machine), "", *table(machine), ""]
         for base, heading in (("Input", "Its inputs"), ("Action", "Its actions")):
             lines += [f"### {heading}", "", "| name | meaning |", "|---|---|", *words(names, base), ""]

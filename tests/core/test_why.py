@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from aioverseer.core.report.why import Why
 from aioverseer.core.state import State
-from aioverseer.core.why import Why
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Backoff, Dropped, LogBridge, Overseer, Process, Restart, State, Status, Stop
-from aioverseer.runs import Runs
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import limit
 
@@ -107,13 +107,13 @@ async def test_step_that_raises_kills_the_program_first(monkeypatch: pytest.Monk
     launcher = ScriptedLauncher(clock)
     async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
         service = await overseer.add("victim", "program").start()
-        real = Runs._perform
+        real = ServiceRunner._perform
 
-        def perform(self: Runs, actions: Any) -> None:
-            monkeypatch.setattr(Runs, "_perform", real)
+        def perform(self: ServiceRunner, actions: Any) -> None:
+            monkeypatch.setattr(ServiceRunner, "_perform", real)
             raise Oops
 
-        monkeypatch.setattr(Runs, "_perform", perform)
+        monkeypatch.setattr(ServiceRunner, "_perform", perform)
         stopping = asyncio.ensure_future(service.stop())
         await clock.settle()
         assert [Oops] == [type(error) for error in told]

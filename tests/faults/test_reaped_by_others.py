@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 
 from aioverseer import Exit, Overseer, Process, Restart, State, Status
-from aioverseer.core.restart import wants_restart
-from aioverseer.system import child_watch, exits
+from aioverseer._system.process import exit_status, spawn_pidfd
+from aioverseer.core.options.restart import wants_restart
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from helpers import limit
 
@@ -31,7 +31,7 @@ def ignored_fixture() -> Generator[None]:
 def old_kernel_fixture(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the status of a reaped child is forgotten, as before Linux 6.15."""
     if request.param:
-        for module in (exits, child_watch):
+        for module in (exit_status, spawn_pidfd):
             monkeypatch.setattr(module, "kept_exit", lambda _pidfd: None)
     return bool(request.param)
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from aioverseer import Backoff, Overseer, Process, Restart, Service, Spec, SpecError, State, Stop, StopFailed
-from aioverseer.system.clock import LoopClock
-from aioverseer.system.seam import Preparation
+from aioverseer._aio.clock import LoopClock
+from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from helpers import limit
 
@@ -27,7 +27,7 @@ class NeverThere(ScriptedLauncher):
         super().__init__(clock)
         self.cancelled = 0
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: Preparation | None = None) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
         """Wait to be cancelled."""
         try:
             await asyncio.get_running_loop().create_future()
@@ -196,7 +196,9 @@ async def test_uninterruptible_program_is_named(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reported by the stop of all, by the log and by leaving; another service is not held up."""
-    monkeypatch.setattr("aioverseer.lifetime.FINAL_TIMEOUT", 0.05)  # for a run that is given up, on the loop's clock
+    monkeypatch.setattr(
+        "aioverseer._engine.process.run_task.FINAL_TIMEOUT", 0.05
+    )  # for a run that is given up, on the loop's clock
     clock = ManualClock()
     scripts = {"dead": [FakeChild().ignores(signal.SIGTERM, signal.SIGKILL)]}
     launcher = ScriptedLauncher(clock, FakeChild(), by_id=scripts)

@@ -13,7 +13,7 @@ import textwrap
 import pytest
 
 from aioverseer import Backoff, Overseer, Process, Restart, SpawnError, State
-from aioverseer.system import spawn
+from aioverseer._system.process import cpython
 from helpers import limit
 
 ROOT = str(pathlib.Path(__file__).parents[2])
@@ -30,7 +30,7 @@ def host(code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
 async def test_fork_that_fails_is_judged_and_passes(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that restarts gets over it; nothing is left of the failed starts."""
-    real, left = spawn._fork_exec, 5
+    real, left = cpython._fork_exec, 5
     assert real is not None
     open_before = len(os.listdir("/proc/self/fd"))
 
@@ -41,7 +41,7 @@ async def test_fork_that_fails_is_judged_and_passes(number: int, monkeypatch: py
             raise OSError(number, os.strerror(number))
         return real(*words)
 
-    monkeypatch.setattr(spawn, "_fork_exec", fail)
+    monkeypatch.setattr(cpython, "_fork_exec", fail)
     async with limit(), Overseer(containment="basic") as overseer:  # a guardian would be one of those that fail
         with pytest.raises(SpawnError, match="no room for another process"):
             await Process("true").start()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from aioverseer import Line, Overseer, Restart, State, Stop, StopFailed, Subscription
-from aioverseer.core.containment import AskedContainment
-from aioverseer.system.containment import cgroup, procfs
+from aioverseer._system.containment import cgroup, procfs
+from aioverseer.core.options.containment import AskedContainment
 from helpers import child, limit
 
 FREEZER = Path("/sys/fs/cgroup/freezer")
@@ -73,7 +73,7 @@ async def test_service_that_cannot_die_is_named_by_its_state(
     freezer: Freezer, containment: AskedContainment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within its ladder's time, with its number; it ends when it can."""
-    monkeypatch.setattr("aioverseer.core.ladder.FINAL_TIMEOUT", 0.1)
+    monkeypatch.setattr("aioverseer.core.options.stop.FINAL_TIMEOUT", 0.1)
     async with limit(20), Overseer(containment=containment) as overseer:
         service = overseer.add("stuck", *child("print('up'); rest()"), stop=Stop(timeout=0.1), restart=Restart("never"))
         lines = service.lines()

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aioverseer import Backoff, Dropped, Overseer, Restart, State, journal
+from aioverseer import Backoff, Dropped, Overseer, Restart, State
+from aioverseer._engine.events import journal
 
 __all__ = ["Sample", "soak"]
 

@@ -16,7 +16,9 @@ import anyio
 import pytest
 
 from aioverseer import Process, Spec, State, Stop
-from aioverseer.system.launch import SystemChild, SystemLauncher, unfinished
+from aioverseer._system.process import spawn_asyncio
+from aioverseer._system.process.child import SystemChild
+from aioverseer._system.process.launcher import SystemLauncher
 from helpers import child, limit
 
 TURNS = range(16)
@@ -237,7 +239,7 @@ async def test_a_slow_turn_before_the_cancellation_leaves_no_grandchild(tmp_path
 
 async def test_a_spawn_that_never_ends_is_given_up_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked once to end by itself and cancelled once, then left behind: the canceller waits a second, not for ever."""
-    monkeypatch.setattr(unfinished, "_SPAWN_GRACE", 0.05)
+    monkeypatch.setattr(spawn_asyncio, "_SPAWN_GRACE", 0.05)
     released = asyncio.Event()
     begun = cancels = 0
 

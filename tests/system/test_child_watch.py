@@ -11,10 +11,11 @@ from typing import Any, Literal
 import pytest
 
 from aioverseer import Overseer, Process, SpawnError
-from aioverseer.core.spec import Spec
-from aioverseer.system import child_watch
-from aioverseer.system.launch import SystemChild, SystemLauncher
-from aioverseer.system.spawn import spawn
+from aioverseer._system.process import spawn_pidfd
+from aioverseer._system.process.child import SystemChild
+from aioverseer._system.process.cpython import spawn
+from aioverseer._system.process.launcher import SystemLauncher
+from aioverseer.core.options.spec import Spec
 from helpers import limit
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="there asyncio does as it always does")
@@ -88,8 +89,8 @@ async def test_without_pidfds_a_thread_waits(monkeypatch: pytest.MonkeyPatch) ->
         raise PermissionError(pid)
 
     monkeypatch.setattr(os, "pidfd_open", refused)
-    child_watch._has_pidfds.cache_clear()
-    monkeypatch.setattr(child_watch, "_has_pidfds", child_watch._has_pidfds.__wrapped__)
+    spawn_pidfd._has_pidfds.cache_clear()
+    monkeypatch.setattr(spawn_pidfd, "_has_pidfds", spawn_pidfd._has_pidfds.__wrapped__)
     async with limit(20):
         assert (await Process("sh", "-c", "exit 4")).exit_code == 4
         async with Process("sleep", "100") as process:
@@ -168,7 +169,7 @@ async def test_the_running_loop_serves_as_always_within_a_spawn(monkeypatch: pyt
         asyncio.get_running_loop().call_soon(called.set)
         raise PermissionError(13, "no")
 
-    monkeypatch.setattr(child_watch, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
     async with limit(20):
         with pytest.raises(SpawnError):
             await Process("true").start()
@@ -187,7 +188,7 @@ async def test_audit_hooks_and_signal_handlers_find_the_running_loop_and_task(mo
         made.append(asyncio.Future())
         return spawn(*words, **options)
 
-    monkeypatch.setattr(child_watch, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
     async with limit(20):
         await Process("true")
         made[0].set_result(None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer.system.file_locks import alone, make_private, private_folder, take
+from aioverseer._system.host.file_locks import alone, make_private, private_folder, take
 
 
 def test_file_that_was_removed_while_somebody_waited_is_not_his(

@@ -21,12 +21,13 @@ from typing import Any
 import pytest
 
 from aioverseer import Process, SpawnError, Spec, State
-from aioverseer.system import child_watch, commons
-from aioverseer.system.containment import sweep
-from aioverseer.system.launch import SystemChild, SystemLauncher
-from aioverseer.system.launch import child as launched
-from aioverseer.system.spawn import spawn
-from aioverseer.system.wrappers import prefix_for
+from aioverseer._system.containment import sweep
+from aioverseer._system.process import child as launched
+from aioverseer._system.process import loop_resources, spawn_pidfd
+from aioverseer._system.process.child import SystemChild
+from aioverseer._system.process.cpython import spawn
+from aioverseer._system.process.launcher import SystemLauncher
+from aioverseer._system.process.wrappers import prefix_for
 from helpers import child, limit
 
 ROOT = str(pathlib.Path(__file__).parents[2])
@@ -257,7 +258,7 @@ async def test_a_host_that_is_not_root_refuses_what_it_may_not_do() -> None:
     code = """
     import asyncio, os, resource
     from aioverseer import SpawnError, Spec
-    from aioverseer.system.launch import SystemLauncher
+    from aioverseer._system.process import SystemLauncher
     async def main():
         resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
         resource.setrlimit(resource.RLIMIT_NICE, (0, 0))
@@ -345,7 +346,7 @@ def test_a_limit_of_priority_is_kept_to_the_number(monkeypatch: pytest.MonkeyPat
 def test_a_tool_that_is_missing_is_named(options: dict[str, Any], tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the option that needs it."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr("aioverseer.system.wrappers.find", lambda *_args: None)
+    monkeypatch.setattr("aioverseer._system.process.wrappers.find", lambda *_args: None)
     with pytest.raises(SpawnError, match=rf"{next(iter(options))}=.*it needs the program {tool}\(1\)"):
         prefix_for(spec("true", **options))
 
@@ -422,7 +423,7 @@ async def test_a_child_has_its_three_descriptors_and_no_other(options: dict[str,
 
 async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever starts them: one launcher, many, or Processes of their own, where each of these fills it."""
-    monkeypatch.setattr(commons, "_SLICE", 0)
+    monkeypatch.setattr(loop_resources, "_SLICE", 0)
     turn = 0
     at: list[int] = []
 
@@ -437,7 +438,7 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
             await asyncio.sleep(0)
 
     counter = asyncio.create_task(count())
-    monkeypatch.setattr(child_watch, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
     shared = SystemLauncher()
     ends = await asyncio.gather(
         *(Process("true", launcher=shared).wait() for _ in range(20)), *(Process("true").wait() for _ in range(20))
@@ -447,7 +448,7 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
     assert 40 == len(set(at)) == len(at)
     del shared
     gc.collect()
-    assert not commons._all
+    assert not loop_resources._all
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -455,7 +456,7 @@ async def test_a_program_may_be_moved_while_others_have_their_turns(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     """It is looked for along PATH when its own turn comes."""
-    monkeypatch.setattr(commons, "_SLICE", 0)
+    monkeypatch.setattr(loop_resources, "_SLICE", 0)
     for folder, program in (("first", "true"), ("second", "false")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "moved").symlink_to(str(shutil.which(program)))
@@ -470,7 +471,7 @@ async def test_a_program_may_be_moved_while_others_have_their_turns(
             (tmp_path / "first" / "moved").unlink()
         return pid
 
-    monkeypatch.setattr(child_watch, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
     async with limit(20):
         ended = await asyncio.gather(*(Process("moved") for _ in range(4)))
     assert [0, 0, 1, 1] == [status.exit_code for status in ended]
@@ -484,7 +485,7 @@ async def test_those_that_wait_for_their_turn_have_nothing_open_yet(monkeypatch:
         found.append(len(os.listdir("/proc/self/fd")))
         return spawn(words, **options)
 
-    monkeypatch.setattr(child_watch, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
     processes = [Process(*SLEEPER, stdin="pipe") for _ in range(30)]
     await asyncio.gather(*(process.start() for process in processes))
     # Four for each that lives, its pidfd among them; three more in the middle of a spawn, the ends for the child; and
@@ -530,12 +531,12 @@ def take_away(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
         real = os.pidfd_open
 
         def ours_only(pid: int, flags: int = 0) -> int:
-            if sys._getframe(1).f_globals["__name__"] in (launched.__name__, child_watch.__name__):
+            if sys._getframe(1).f_globals["__name__"] in (launched.__name__, spawn_pidfd.__name__):
                 raise OSError(errno.EPERM, "not in this container")
             return real(pid, flags)
 
         monkeypatch.setattr(os, "pidfd_open", ours_only)
-        monkeypatch.setattr(child_watch, "_has_pidfds", lambda: False)
+        monkeypatch.setattr(spawn_pidfd, "_has_pidfds", lambda: False)
     elif what in ("group flag", "pidfd_send_signal"):
         send = signal.pidfd_send_signal
 

@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 
 from aioverseer import Line, LogFile
-from aioverseer.core.log_format import Gap
-from aioverseer.system.log_disk import Disk
-from aioverseer.system.log_file import AppendedFile
+from aioverseer._system.logfile.disk import Disk
+from aioverseer._system.logfile.file import AppendedFile
+from aioverseer.core.text.log_format import Gap
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 CALLS = [name for name in vars(Disk) if not name.startswith("_")]
@@ -878,7 +878,7 @@ SHARER = """
     import sys
     from datetime import UTC, datetime
     from aioverseer import Line, LogFile
-    from aioverseer.system.log_file import AppendedFile
+    from aioverseer._system.logfile.file import AppendedFile
 
     class News:
         def lost(self, lines): print("lost", lines)
@@ -901,7 +901,7 @@ HOST = """
     from collections import Counter
     from datetime import UTC, datetime
     from aioverseer import Line, LogFile
-    from aioverseer.system.log_file import AppendedFile
+    from aioverseer._system.logfile.file import AppendedFile
 
     class News:
         def lost(self, lines): print("lost", lines)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from aioverseer import Line
-from aioverseer.core.lines import EXCESS_BYTES
-from aioverseer.core.log_format import Entry
-from aioverseer.system.log_writer import BACKLOG_BYTES, Backlog, LogWriter, Target
+from aioverseer._system.logfile.writer import BACKLOG_BYTES, Backlog, LogWriter, Target
+from aioverseer.core.text.lines import EXCESS_BYTES
+from aioverseer.core.text.log_format import Entry
 
 LINE = Line("web", "stdout", "x", datetime(2030, 1, 2, tzinfo=UTC), 1)
 STEP = 512 * 1024

@@ -9,7 +9,7 @@ import pty
 
 import pytest
 
-from aioverseer.system.pipes import CHUNK, ReadPipe, WritePipe
+from aioverseer._system.process.pipes import CHUNK, ReadPipe, WritePipe
 from helpers import limit
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer.system.poller import Poller, poller_for
+from aioverseer._aio.poller import Poller, poller_for
 from helpers import limit
 
 Pipe = tuple[int, int]

@@ -131,6 +131,6 @@ def test_named_port_is_that_of_the_run_and_stays_while_one_of_it_needs_it(tmp_pa
 
 def test_no_free_port_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the range that was looked at."""
-    monkeypatch.setattr("aioverseer.system.ports._is_free", lambda port: False)
+    monkeypatch.setattr("aioverseer.testing.ports._is_free", lambda port: False)
     with pytest.raises(OSError, match=r"no port between \d+ and \d+ is free"):
         Ports(folder=tmp_path).reserve()

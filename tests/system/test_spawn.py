@@ -10,9 +10,9 @@ from collections.abc import Collection
 
 import pytest
 
-from aioverseer.system import spawn as module
-from aioverseer.system.environment import Environment, inherited
-from aioverseer.system.spawn import spawn
+from aioverseer._system.host.environment import Environment, inherited
+from aioverseer._system.process import cpython as module
+from aioverseer._system.process.cpython import spawn
 
 only_stable = pytest.mark.skipif(module._fork_exec is None, reason="a Popen does it with this Python")
 VARIABLES = {b"PATH": b"/usr/bin:/bin", b"WORD": b"caf\xc3\xa9", b"BYTES": b"\xff"}

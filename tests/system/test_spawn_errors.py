@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from aioverseer import Process, SpawnError, State
-from aioverseer.core.spec import Spec
-from aioverseer.system import child_watch
-from aioverseer.system.launch import SystemLauncher
-from aioverseer.system.launch import child as launched
+from aioverseer._system.process import child as launched
+from aioverseer._system.process import spawn_pidfd
+from aioverseer._system.process.launcher import SystemLauncher
+from aioverseer.core.options.spec import Spec
 from helpers import child
 
 
@@ -145,7 +145,7 @@ async def test_what_only_root_may_is_refused_beforehand(monkeypatch: pytest.Monk
 
 async def test_a_wrapper_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system without util-linux learns what it lacks."""
-    monkeypatch.setattr("aioverseer.system.wrappers.find", lambda *_args: None)
+    monkeypatch.setattr("aioverseer._system.process.wrappers.find", lambda *_args: None)
     with pytest.raises(SpawnError, match="it needs the program prlimit"):
         await Process("true", rlimits={"core": 0}).start()
 
@@ -205,7 +205,7 @@ async def test_signals_go_to_the_group_of_a_live_child_and_to_nobody_else(
     if system == "neither":
         # asyncio's own watcher keeps its pidfd: only ours is taken away.
         monkeypatch.setattr(launched, "_pidfd_of", lambda _pid: None)
-        monkeypatch.setattr(child_watch, "_has_pidfds", lambda: False)
+        monkeypatch.setattr(spawn_pidfd, "_has_pidfds", lambda: False)
     real = await SystemLauncher().launch(Spec(id="sleeper", argv=("sleep", "100")), capture=False)
     real.signal(signal.SIGTERM)
     assert signal.SIGTERM == (await real.wait()).signal
@@ -223,7 +223,7 @@ async def test_signals_go_to_the_group_of_a_live_child_and_to_nobody_else(
 async def test_a_wrong_number_is_never_signalled(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not pid 0, not init, not the host and its group, whatever went wrong before."""
     monkeypatch.setattr(launched, "_pidfd_of", lambda _pid: None)
-    monkeypatch.setattr(child_watch, "_has_pidfds", lambda: False)
+    monkeypatch.setattr(spawn_pidfd, "_has_pidfds", lambda: False)
     real = await SystemLauncher().launch(Spec(id="sleeper", argv=("sleep", "100")), capture=False)
     pid = {"nobody": 0, "init": 1, "host": os.getpid(), "group of the host": os.getpgrp()}[whose]
     monkeypatch.setattr(real, "pid", pid)

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
-from aioverseer.system.commons import _SLICE, Turns
+from aioverseer._system.process.loop_resources import _SLICE, SpawnQueue
 from helpers import limit
 
 SPAWN = 0.4 * _SLICE
@@ -21,7 +21,7 @@ class Crowd:
     def __init__(self, interrupted: int = -1) -> None:
         self.now = 0.0
         self.turn = 0
-        self.turns = Turns(asyncio.get_running_loop(), lambda: self.now)
+        self.turns = SpawnQueue(asyncio.get_running_loop(), lambda: self.now)
         self.interrupted = interrupted
         self.came: list[tuple[int, int]] = []
         """Who spawned, and in which turn of the loop."""

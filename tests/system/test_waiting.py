@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 import pytest
 
-from aioverseer.system.waiting import Watchers, settle
+from aioverseer._aio.shield import settle
+from aioverseer._aio.watchers import Watchers
 from helpers import limit
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer.system.log_disk import Disk
-from aioverseer.system.whole_lines import append_lines
+from aioverseer._system.logfile.append import append_lines
+from aioverseer._system.logfile.disk import Disk
 
 LINES = [b"one\n", b"two\n", b"three\n"]
 

@@ -1,0 +1,1 @@
+"""Small tools that asyncio lacks. They know nothing about programs."""

@@ -1,0 +1,1 @@
+"""A set of services: start, stop, order, groups, signals."""

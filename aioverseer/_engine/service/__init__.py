@@ -1,0 +1,1 @@
+"""One program, run again and again."""

@@ -1,0 +1,1 @@
+"""The guardian: a process that kills what is left when the host dies."""

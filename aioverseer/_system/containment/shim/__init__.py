@@ -1,0 +1,1 @@
+"""The shim: an argv prefix that ends the whole subtree of one program."""

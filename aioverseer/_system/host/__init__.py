@@ -1,0 +1,1 @@
+"""The host process itself: environment, program lookup, descriptor limit, signals, file locks."""

@@ -1,0 +1,245 @@
+"""One attempt of each probe that has to ask: connect, look, run a command, call a function.
+
+An attempt returns when the answer is yes, and raises ``NotYet``, or anything else, when it is no. Each leaves nothing
+behind, also when it is cancelled. When and how often to ask is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from aioverseer._aio.shield import settle
+from aioverseer._system.probes.answer import Hangs, NotYet
+from aioverseer._system.protocols import Launcher
+from aioverseer.core.clock import Clock
+from aioverseer.core.options.probes import Check, Command, File, Http, Probe, Tcp, Unix
+from aioverseer.core.options.spec import Spec
+
+__all__ = ["GRACE", "ProbeAttempts", "Stamp", "T", "within"]
+
+T = TypeVar("T")
+
+GRACE = 1.0
+"""Seconds for an attempt that was cancelled to come to its end."""
+_TAIL = 2000
+"""Bytes of a command's output that are kept for its error."""
+
+Stamp = tuple[int, int, int, int] | None
+
+
+async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
+    """Do something with a time limit on the clock; what takes longer is cancelled.
+
+    When this is cancelled, so is the work, and its end is waited for, within a second.
+
+    Raises:
+        NotYet: When the time is over.
+        Hangs: When it is, and the work has not ended a second after it was cancelled.
+    """
+    task = asyncio.ensure_future(work)
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    timer = clock.call_at(clock.now() + seconds, end)
+    try:
+        waited: set[asyncio.Future[Any]] = {task, over}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            if (cancelled := await settle(task, within=GRACE, clock=clock)) is not None:
+                raise cancelled
+    except asyncio.CancelledError:
+        task.cancel()
+        await settle(task, within=GRACE)
+        raise
+    finally:
+        timer.cancel()
+    if not task.done():
+        task.add_done_callback(_take)
+        raise Hangs(f"no answer within {seconds:g} s, and it goes on although it was cancelled", task)
+    if task.cancelled():
+        raise NotYet(f"no answer within {seconds:g} s" if over.done() else "it was cancelled from within")
+    return task.result()
+
+
+def _take(task: asyncio.Future[Any]) -> None:
+    """Look at what came of an attempt that nobody waits for any more: else asyncio complains that nobody has."""
+    if not task.cancelled():
+        task.exception()
+
+
+@dataclass(slots=True)
+class ProbeAttempts:
+    """What attempts need to know of the program.
+
+    Attributes:
+        spec: What it is, for the folder, environment and user of commands.
+        launcher: What starts commands.
+        process: Given to functions.
+        before: What files there were before the start.
+    """
+
+    spec: Spec
+    launcher: Launcher
+    process: object
+    before: dict[File, Stamp] = field(default_factory=dict[File, "Stamp"])
+
+    def remember(self, probe: File) -> None:
+        """Note what a file is like before the start."""
+        self.before[probe] = _stamp(self._path(probe.path)) if probe.fresh else None
+
+    async def ask(self, probe: Probe) -> None:
+        """Make one attempt. Safe to cancel.
+
+        Raises:
+            NotYet: When the answer is no.
+            Exception: Whatever a function, or the system, had to say: the answer is no as well.
+        """
+        match probe:
+            case Tcp(host=host, port=port):
+                await _connect_tcp(host, port)
+            case Unix(path=path):
+                await _connect_unix(path if path.startswith("@") else self._path(path))
+            case File(path=path):
+                self._look(probe)
+            case Command(argv=argv):
+                await self._run(argv)
+            case Http():
+                from aioverseer._system.probes.http import get  # noqa: PLC0415  # httpx is an extra, and takes long to import
+
+                await get(probe)
+            case Check(function=function, takes_process=takes_process):
+                await _call(function, *([self.process] if takes_process else []))
+            case _:
+                raise NotImplementedError(f"{probe} is not asked, it is heard")
+
+    def _path(self, path: str) -> str:
+        return os.path.join(self.spec.cwd or "", path)
+
+    def _look(self, probe: File) -> None:
+        stamp = _stamp(self._path(probe.path))
+        if stamp is None:
+            raise NotYet("there is no such file")
+        if stamp == self.before.get(probe):
+            raise NotYet("it is as it was before the start")
+
+    async def _run(self, argv: tuple[str, ...]) -> None:
+        spec = self.spec
+        child = await self.launcher.launch(
+            Spec(
+                id=f"{spec.id} probe",
+                argv=argv,
+                cwd=spec.cwd,
+                env=spec.env,
+                extra_env=spec.extra_env,
+                user=spec.user,
+                extra_groups=spec.extra_groups,
+                merge_stderr=True,
+            ),
+            capture=True,
+        )
+        said = bytearray()
+
+        def keep(chunk: bytes) -> None:
+            said.extend(chunk)
+            del said[:-_TAIL]
+
+        try:
+            if child.stdout is not None:
+                child.stdout.attach(keep, _nothing, blocked=_never)
+            try:
+                exit = await child.wait()
+            except asyncio.CancelledError:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    child.signal(signal.SIGKILL)
+                await settle(asyncio.ensure_future(child.wait()), within=GRACE)
+                raise
+            finally:
+                child.sweep()
+            if child.stdout is not None:
+                child.stdout.drain()
+        finally:
+            child.close()
+        if exit.code != 0:
+            last = said.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+            raise NotYet(f"{exit}{f': {last}' if last else ''}")
+
+
+def _nothing() -> None:
+    """The output has ended."""
+
+
+def _never() -> bool:
+    return False
+
+
+async def _call(function: Callable[..., Awaitable[object]], *given: object) -> None:
+    answer = await function(*given)
+    if answer is False:
+        raise NotYet("it returned False")
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _said(error: OSError) -> str:
+    """Return what the system said, without what asyncio adds: the address is known."""
+    number = error.errno
+    return str(error) if number is None or number < 0 else os.strerror(number).lower()
+
+
+async def _connect_tcp(host: str, port: int) -> None:
+    failure = OSError(f"{host} has no address")
+    for family, address in await _addresses(host, port):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as connection:
+                connection.settimeout(0)
+                await asyncio.get_running_loop().sock_connect(connection, address)
+                # To a port from which the system may also take the near end, where nobody listens, a connection can be
+                # made with itself: TCP's simultaneous open (RFC 9293, 3.5).
+                if connection.getsockname() == connection.getpeername():
+                    raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")
+                return
+        except OSError as error:
+            failure = error
+    raise NotYet(_said(failure))
+
+
+async def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
+    # Without a thread of the resolver for what needs none; `localhost` is the loopback (RFC 6761, 6.3).
+    names = ["127.0.0.1", "::1"] if host == "localhost" else [host]
+    try:
+        return [
+            (socket.AF_INET6 if ipaddress.ip_address(name).version == 6 else socket.AF_INET, (name, port))  # noqa: PLR2004
+            for name in names
+        ]
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]  # of any family
+
+
+async def _connect_unix(path: str) -> None:
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(0)
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, address)
+        except OSError as error:
+            raise NotYet(_said(error)) from None

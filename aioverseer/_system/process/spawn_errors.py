@@ -1,0 +1,96 @@
+"""Why a program cannot be started: a sentence that names the service, the value and what to do.
+
+Looking and telling alone; nothing is started in here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shlex
+from collections.abc import Generator
+
+from aioverseer._system.host.fd_limit import fitting
+from aioverseer._system.host.path_lookup import find
+from aioverseer.core.errors import SpawnError
+from aioverseer.core.options.spec import Spec
+
+__all__ = ["as_spawn_error", "asked_environment", "explained", "look_up"]
+
+
+def asked_environment(spec: Spec) -> dict[str, str] | None:
+    """Return the environment that a Spec asks for; None where that is the host's."""
+    if spec.env is None and not spec.extra_env:
+        return None
+    base = os.environ if spec.env is None else spec.env
+    return {**base, **spec.extra_env}
+
+
+@contextlib.contextmanager
+def as_spawn_error(spec: Spec) -> Generator[None]:
+    """Turn what the system says in the block into a SpawnError."""
+    try:
+        yield
+    except OSError as error:
+        raise explained(spec, list(spec.argv), error) from error
+
+
+def look_up(spec: Spec) -> None:
+    """Look for the program and its folder beforehand, where a failure would come from a wrapper.
+
+    Raises:
+        OSError: When it is not there.
+    """
+    if spec.cwd is not None and not os.path.isdir(spec.cwd):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), spec.cwd)
+    if not _is_found(spec):
+        number = errno.EACCES if os.path.exists(_program(spec)) else errno.ENOENT
+        raise OSError(number, os.strerror(number), spec.argv[0])
+
+
+def _program(spec: Spec) -> str:
+    """Return the program as it is looked for: a path is taken from the folder to run in."""
+    program = spec.argv[0]
+    return os.path.join(spec.cwd or "", program) if "/" in program else program
+
+
+def _is_found(spec: Spec) -> bool:
+    given = asked_environment(spec)
+    path = os.environ.get("PATH") if given is None else given.get("PATH", os.defpath)
+    return find(_program(spec), path) is not None
+
+
+def explained(spec: Spec, words: list[str], error: OSError | ValueError) -> SpawnError:
+    """Turn what the system said into a sentence that names the service, the value and what to do."""
+    program = spec.argv[0]
+    number = error.errno if isinstance(error, OSError) else errno.EINVAL
+    filename = error.filename if isinstance(error, OSError) else None
+    text = f"service {spec.id!r} cannot be started: "
+    if spec.cwd is not None and filename == spec.cwd:
+        text += f"its working folder cwd={spec.cwd!r} cannot be entered ({error.strerror}): create it or change cwd"  # type: ignore[union-attr]  # only an OSError has a filename
+        return SpawnError(text, errno=number, filename=spec.cwd)
+    match number:
+        case errno.ENOENT if _is_found(spec):
+            why = f"{program!r} is there, but the interpreter in its first line is not: mend its #! line"
+        case errno.ENOENT if "/" in program:
+            why = f"there is no file {program!r}: mend the path, or install the program"
+        case errno.ENOENT:
+            why = f"there is no program {program!r} on PATH: install it, or name it with its full path"
+        case errno.EACCES:
+            why = f"{program!r} may not be executed: make it executable (chmod +x), and its folders accessible"
+        case errno.ENOEXEC:
+            why = f"{program!r} is no program that this system can run: it may lack a #! line"
+        case errno.EMFILE | errno.ENFILE:
+            limit, fit = fitting()
+            why = (
+                f"there are no file descriptors left: raise the limit (ulimit -n) of {limit}, into which about {fit} "
+                "services fit, or pass Overseer(raise_fd_limit=True)"
+            )
+        case errno.E2BIG:
+            why = "its arguments and environment are too long for this system: pass them in a file"
+        case errno.EAGAIN | errno.ENOMEM:
+            why = f"the system has no room for another process ({os.strerror(number)}): see ulimit -u and free memory"
+        case _:
+            why = f"{shlex.join(words)}: {error}"
+    return SpawnError(text + why, errno=number, filename=filename or program)

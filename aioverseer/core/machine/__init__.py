@@ -1,0 +1,1 @@
+"""State machines and rules. They return actions; they never perform one."""

@@ -1,0 +1,346 @@
+"""Groups of services that share a restart budget and a strategy, as in the supervisors of Erlang/OTP.
+
+Pure decisions: whom a failure concerns, whether the budget allows it, and who is asked when it does not. The rules are
+those of OTP's supervisor documentation. What the user says of a group is in ``group.py``; ``_engine/overseer/group_restart.py`` stops and
+starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from aioverseer.core.clock import Rng
+from aioverseer.core.errors import SpecError
+from aioverseer.core.machine.budget import Budget, Spent
+from aioverseer.core.options.group import Group, Strategy
+from aioverseer.core.options.restart import When
+
+__all__ = ["AlreadyRestarting", "EndGroup", "Groups", "RestartTogether", "in_order"]
+
+
+def in_order(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return names so that each comes behind those that it needs, and else in the order in which they were.
+
+    Args:
+        names: Those to sort.
+        needs: Whom each needs, those between two of them included; without a circle.
+    """
+    wanted = dict.fromkeys(names)
+    placed: dict[str, None] = {}
+    seen: set[str] = set()
+    for first in wanted:
+        # Without recursion, as chains may be long: a name is placed when it is met for the second time.
+        stack = [(first, False)]
+        while stack:
+            name, is_done = stack.pop()
+            if is_done:
+                if name in wanted:
+                    placed[name] = None
+            elif name not in seen:
+                seen.add(name)
+                stack.append((name, True))
+                stack.extend((need, False) for need in reversed(list(needs.get(name, ()))))
+    return list(placed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartTogether:
+    """Verdict: these are stopped in reverse order, and after a delay started again in order.
+
+    Attributes:
+        group: The group whose strategy that is.
+        strategy: Its strategy.
+        members: All of them, the one that has failed included, in order.
+        anew: Those of them that are started again; the others end for good.
+        delay: Seconds until the first of them is started.
+        left: Restarts that the budget still allows; None is no limit.
+        why: What has failed, and how; one sentence.
+    """
+
+    group: str
+    strategy: Strategy
+    members: tuple[str, ...]
+    anew: frozenset[str]
+    delay: float
+    left: int | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlreadyRestarting:
+    """Verdict: a restart of the group is on its way already; it comes back with the others, at no cost."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndGroup:
+    """Verdict: a group ends, and these with it, in reverse order.
+
+    Attributes:
+        group: The group.
+        members: All of them, in order.
+        gave_up: Whether its budget is spent; else a significant member has ended.
+        why: One sentence.
+    """
+
+    group: str
+    members: tuple[str, ...]
+    gave_up: bool
+    why: str
+
+
+@dataclass(slots=True)
+class _Member:
+    """A child of a group: a service, or a group within it."""
+
+    name: str
+    is_group: bool
+    place: int
+    when: When
+    significant: bool
+
+
+class _Node:
+    """A group and what it has used of its budget."""
+
+    __slots__ = ("budget", "children", "group", "place")
+
+    def __init__(self, group: Group, place: int) -> None:
+        self.group = group
+        self.place = place
+        self.budget = Budget(group.restart)
+        self.children: dict[tuple[bool, str], _Member] = {}
+
+    def in_place(self) -> list[_Member]:
+        return sorted(self.children.values(), key=lambda member: member.place)
+
+
+class Groups:
+    """All groups of an overseer, who is in which, and what each has used of its budget; decides, and does nothing."""
+
+    def __init__(self) -> None:
+        """Begin without groups."""
+        self._nodes: dict[str, _Node] = {}
+        self._homes: dict[str, str] = {}
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a group of this name."""
+        return name in self._nodes
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self._nodes)
+
+    def get(self, name: str) -> Group:
+        """Return a group."""
+        return self._nodes[name].group
+
+    def add(self, group: Group, place: int) -> None:
+        """Add a group, whose parent is there already: so there are no circles.
+
+        Args:
+            group: The group.
+            place: Where it stands among its siblings; a higher number is later.
+
+        Raises:
+            SpecError: When there is one of this name, or none of the name of its parent.
+        """
+        if group.name in self._nodes:
+            raise group.refuse("name", "is taken: there is such a group already")
+        if group.parent:
+            if group.parent not in self._nodes:
+                known = ", ".join(sorted(self._nodes)) or "none"
+                raise group.refuse("parent", f"is no group: make it first; there are: {known}")
+            parent = self._nodes[group.parent]
+            if group.significant and parent.group.auto_shutdown == "never":
+                raise group.refuse("significant", f"means nothing in {group.parent!r}, which has auto_shutdown='never'")
+            parent.children[True, group.name] = _Member(
+                group.name, is_group=True, place=place, when=group.restart.when, significant=group.significant
+            )
+        self._nodes[group.name] = _Node(group, place)
+
+    def check(self, id: str, group: str, *, significant: bool) -> None:
+        """Refuse a member that is significant where that means nothing.
+
+        Raises:
+            SpecError: Naming the service.
+        """
+        node = self._nodes.get(group)
+        if significant and node is not None and node.group.auto_shutdown == "never":
+            raise SpecError(
+                f"service {id!r}: significant=True means nothing in {group!r}, which has auto_shutdown='never'",
+                option="significant",
+                value=True,
+            )
+
+    def join(self, id: str, group: str, *, place: int, when: When, significant: bool) -> None:
+        """Let a service be in this group, and in no other; in none when there is no such group."""
+        self.leave(id)
+        if group in self._nodes:
+            self._homes[id] = group
+            self._nodes[group].children[False, id] = _Member(
+                id, is_group=False, place=place, when=when, significant=significant
+            )
+
+    def leave(self, id: str) -> None:
+        """Let a service be in no group."""
+        home = self._homes.pop(id, None)
+        if home is not None:
+            del self._nodes[home].children[False, id]
+
+    def home(self, id: str) -> str | None:
+        """Return the group that a service is in."""
+        return self._homes.get(id)
+
+    def top(self, name: str) -> str:
+        """Return the outermost group around a group."""
+        while parent := self._nodes[name].group.parent:
+            name = parent
+        return name
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """Return the services in a group and in those within it, in order."""
+        found: list[str] = []
+        stack = list(reversed(self._nodes[name].in_place()))
+        while stack:
+            member = stack.pop()
+            if member.is_group:
+                stack.extend(reversed(self._nodes[member.name].in_place()))
+            else:
+                found.append(member.name)
+        return tuple(found)
+
+    def each(self, name: str) -> Iterator[str]:
+        """Yield the services in a group and in those within it, in any order: for questions that one may answer."""
+        stack = [name]
+        while stack:
+            for member in self._nodes[stack.pop()].children.values():
+                if member.is_group:
+                    stack.append(member.name)
+                else:
+                    yield member.name
+
+    def names(self) -> list[str]:
+        """Return the names of all groups, sorted."""
+        return sorted(self._nodes)
+
+    def left(self, name: str, now: float) -> int | None:
+        """Return how many restarts a group is allowed at this moment; None is no limit."""
+        return self._nodes[name].budget.left(now)
+
+    def refills_in(self, name: str, now: float) -> float | None:
+        """Return the seconds until a group is allowed one more restart, or None when that never happens."""
+        return self._nodes[name].budget.refills_in(now)
+
+    def refresh(self, name: str) -> list[str]:
+        """Give a group, and those within it, fresh budgets; return their names."""
+        stack, names = [name], list[str]()
+        while stack:
+            names.append(stack.pop())
+            node = self._nodes[names[-1]]
+            node.budget = Budget(node.group.restart)
+            stack.extend(member.name for member in node.children.values() if member.is_group)
+        return names
+
+    def fail(
+        self, id: str, what: str, *, now: float, ready_for: float | None, rng: Rng | None
+    ) -> RestartTogether | EndGroup:
+        """Decide on a service that has ended and is to be restarted, and count the restart.
+
+        A group whose budget is spent asks its parent, for which it is one member that has failed.
+
+        Args:
+            id: The service; it is in a group.
+            what: How it ended.
+            now: Monotonic seconds.
+            ready_for: Seconds for which it had been ready; None when it never was.
+            rng: Source of chance for the backoff.
+        """
+        node = self._nodes[self._homes[id]]
+        return self._climb(node, node.children[False, id], f"{id!r} {what}", now=now, ready_for=ready_for, rng=rng)
+
+    def _climb(
+        self, node: _Node, child: _Member, why: str, *, now: float, ready_for: float | None, rng: Rng | None
+    ) -> RestartTogether | EndGroup:
+        while True:
+            verdict = node.budget.spend(now=now, ready_for=ready_for, rng=rng)
+            group = node.group
+            if not isinstance(verdict, Spent):
+                return self._together(node, child, delay=verdict.delay, left=verdict.left, why=why)
+            span = "" if verdict.within is None else f" within {verdict.within:g} s"
+            why = f"group {group.name!r} gave up: {why}, and its {verdict.max_restarts} restarts{span} are spent"
+            if not group.parent or group.restart.when == "never":
+                ended = EndGroup(group=group.name, members=self.members(group.name), gave_up=True, why=why)
+                self.refresh(group.name)
+                return ended
+            node, child = self._nodes[group.parent], self._nodes[group.parent].children[True, group.name]
+
+    def _together(self, node: _Node, child: _Member, *, delay: float, left: int | None, why: str) -> RestartTogether:
+        children = node.in_place()
+        match node.group.strategy:
+            case "one_for_one":
+                children = [child]
+            case "one_for_all":
+                pass
+            case "rest_for_one":
+                children = [member for member in children if member.place >= child.place]
+        members: list[str] = []
+        anew: list[str] = []
+        for member in children:
+            if member.is_group:
+                self.refresh(member.name)
+            names = self.members(member.name) if member.is_group else (member.name,)
+            members += names
+            # A temporary one is not started again, but one that has to be (force_codes) is.
+            if member.when != "never" or member is child:
+                anew += names
+        return RestartTogether(
+            group=node.group.name,
+            strategy=node.group.strategy,
+            members=tuple(members),
+            anew=frozenset(anew),
+            delay=delay,
+            left=left,
+            why=why,
+        )
+
+    def finish(
+        self, name: str, what: str, *, is_group: bool, live: Callable[[str], bool], now: float, rng: Rng | None
+    ) -> RestartTogether | EndGroup | None:
+        """Decide on a member that has ended by itself and is not restarted.
+
+        Args:
+            name: The member.
+            what: How it ended.
+            is_group: Whether it is a group.
+            live: Tells of a service whether it is live.
+            now: Monotonic seconds.
+            rng: Source of chance for the backoff.
+
+        Returns:
+            What follows for the group that it is in, or for one around that; None when nothing does.
+        """
+        home = self._nodes[name].group.parent if is_group else self._homes.get(name, "")
+        if not home:
+            return None
+        node = self._nodes[home]
+        if not node.children[is_group, name].significant:
+            return None
+        group = node.group
+        others = [member for key, member in node.children.items() if member.significant and key != (is_group, name)]
+        if group.auto_shutdown == "all_significant" and any(self._is_live(member, live) for member in others):
+            return None
+        subject = f"group {name!r}" if is_group else repr(name)
+        why = f"group {group.name!r} has ended: {subject} {what}, and is significant"
+        members = self.members(group.name)
+        if group.parent and group.restart.when == "always":
+            self.refresh(group.name)
+            parent = self._nodes[group.parent]
+            return self._climb(parent, parent.children[True, group.name], why, now=now, ready_for=None, rng=rng)
+        self.refresh(group.name)
+        return EndGroup(group=group.name, members=members, gave_up=False, why=why)
+
+    def _is_live(self, member: _Member, live: Callable[[str], bool]) -> bool:
+        return any(map(live, self.each(member.name))) if member.is_group else live(member.name)

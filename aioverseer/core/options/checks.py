@@ -1,0 +1,424 @@
+"""The checks of a Spec's options: which values are refused, with which words, and what is kept of the others.
+
+Each option has its row in ``_CHECKS``; what is asked of several together has one in ``_TOGETHER``. The system is never
+asked in here: whether a program, a user or a folder exists is found out when it is launched.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import sys
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.options.containment import check_asked
+from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions
+from aioverseer.core.options.log import as_logs
+from aioverseer.core.options.restart import Restart
+from aioverseer.core.options.stop import Stop
+from aioverseer.core.typing import HasDescriptor, PathLike
+
+if TYPE_CHECKING:
+    from aioverseer.core.options.spec import Spec
+
+__all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_services"]
+
+_NICE = range(-20, 20)
+_UMASK = range(0o1000)
+_WINDOW = range(1, 1 << 16)
+_CPUS = (0.01, 10_000)
+"""The kernel gives no less than a hundredth of a processor."""
+_RLIMITS = frozenset(
+    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+)
+"""The resources that prlimit(1) knows by these names."""
+
+_OF_ASCII = re.compile(r"utf-(7|16|32).*|iso2022.*|hz")
+"""Names of codecs for which bytes below 128 can be broken ones."""
+
+OPTIONS = frozenset(SpecOptions.__annotations__)
+
+
+def check_names(id: str, options: Mapping[str, Any]) -> None:
+    """Refuse what is no option.
+
+    Raises:
+        SpecError: With the name that was perhaps meant.
+    """
+    for name in options:
+        if name not in OPTIONS:
+            import difflib  # noqa: PLC0415  # for a message only: most programs import it for nothing
+
+            near = difflib.get_close_matches(name, OPTIONS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(OPTIONS))}"
+            raise SpecError(f"service {id!r}: there is no option {name!r}{hint}", option=name, value=options[name])
+
+
+def check_options(spec: Spec, given: Collection[str]) -> None:
+    """Check a Spec that is being made, and set what is to be kept of its values.
+
+    Args:
+        spec: Its id and its arguments are checked in any case.
+        given: The options that are not at their defaults.
+
+    Raises:
+        SpecError: Naming the service, the option and the value.
+    """
+    if not isinstance(spec.id, str) or not spec.id or "\0" in spec.id or spec.id != spec.id.strip():
+        raise SpecError(
+            f"id={spec.id!r} is no name for a service: pass a non-empty str without blanks at its ends",
+            option="id",
+            value=spec.id,
+        )
+    check = _Checker(spec.id)
+    keep = object.__setattr__  # the one way to normalise a frozen dataclass while it is made
+    keep(spec, "argv", check.argv(spec.argv))
+    for name in given:
+        keep(spec, name, _CHECKS[name](check, getattr(spec, name)))
+    for name in given:
+        if name in _TOGETHER:
+            _TOGETHER[name](check, spec)
+
+
+_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
+
+
+def refuse_options_of_services(options: SpecOptions) -> None:
+    """Refuse what makes no sense for a lone Process.
+
+    Raises:
+        SpecError: With what to use instead.
+    """
+    if _OF_SERVICES.isdisjoint(options):
+        return
+    for name in ("restart", "group"):
+        if name in options:
+            value = options.get(name)
+            raise SpecError(
+                f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add", option=name, value=value
+            )
+    for option in ("log", "after", "critical"):
+        if (given := options.get(option)) not in (None, (), False):
+            instead = ", or read the lines" if option == "log" else ""
+            raise SpecError(
+                f"{option}={given!r} is for a Service: use Overseer.add{instead}", option=option, value=given
+            )
+
+
+class _Checker:
+    """Checks the options of one service, so that each message can name it."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+
+    def refuse(self, option: str, value: object, why: str) -> SpecError:
+        return SpecError(f"service {self._id!r}: {option}={value!r} {why}", option=option, value=value)
+
+    def argv(self, argv: object) -> tuple[str, ...]:
+        if isinstance(argv, str | bytes):
+            raise self.refuse("argv", argv, "is one text: pass the program and each argument on its own")
+        # To ask a protocol takes ten times as long as to ask for a type.
+        if not isinstance(argv, tuple | list) and not isinstance(argv, Iterable):
+            raise self.refuse("argv", argv, "is no list: pass the program and each argument on its own")
+        items = tuple(cast("Iterable[object]", argv))
+        if not items or items[0] == "":
+            raise self.refuse("argv", list(items), "is empty: name the program to run")
+        if all(type(item) is str and "\0" not in item for item in items):
+            return cast("tuple[str, ...]", items)
+        return tuple(self._argument(place, item) for place, item in enumerate(items))
+
+    def _argument(self, place: int, item: object) -> str:
+        name = f"argv[{place}]"
+        text = item.__fspath__() if isinstance(item, PathLike) else item
+        if not isinstance(text, str):
+            raise self.refuse(name, item, f"is of type {type(item).__name__}: every argument is a str or a path")
+        if "\0" in text:
+            raise self.refuse(name, item, "holds a NUL, which no argument can")
+        return text
+
+    def path(self, option: str, value: object) -> str:
+        text = value.__fspath__() if isinstance(value, PathLike) else value
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise self.refuse(option, value, "is no path: pass a non-empty str or a pathlib.Path")
+        return text
+
+    def environment(self, option: str, value: object) -> Mapping[str, str]:
+        if not isinstance(value, Mapping):
+            raise self.refuse(option, type(value).__name__, "is no mapping: pass a dict of names to texts")
+        items = cast("Mapping[object, object]", value)
+        for name, text in items.items():
+            # The value itself is never part of a message: it may be a secret, also when it stands in the name.
+            if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+                shown = f"{name.partition('=')[0]}=..." if isinstance(name, str) and "=" in name else name
+                raise self.refuse(option, shown, "is no name of a variable")
+            if not isinstance(text, str) or "\0" in text:
+                what = "holds a NUL" if isinstance(text, str) else f"is of type {type(text).__name__}"
+                raise SpecError(
+                    f"service {self._id!r}: {option}[{name!r}] {what}: every value is a str without NUL",
+                    option=option,
+                )
+        return MappingProxyType(dict(cast("Mapping[str, str]", value)))
+
+    def stdin(self, value: Any) -> object:
+        # Like an environment's value, what is fed to a program is never part of a message.
+        if isinstance(value, PathLike):
+            self.path("stdin", value)
+        elif not (callable(value) or isinstance(value, str | bytes | HasDescriptor | AsyncIterable)):
+            raise SpecError(
+                f"service {self._id!r}: stdin is of type {type(value).__name__}: "
+                'pass None, "pipe", "inherit", text, bytes, a pathlib.Path, an open file or an async iterable',
+                option="stdin",
+            )
+        return cast("object", value)
+
+    def fed(self, spec: Spec) -> None:
+        value, encoding = spec.stdin, spec.encoding or "utf-8"
+        if isinstance(value, str):
+            try:
+                value.encode(encoding)
+            except UnicodeError:
+                raise SpecError(
+                    f"service {self._id!r}: stdin cannot be encoded as {encoding}: pass bytes", option="stdin"
+                ) from None
+        if spec.pty and (value == "inherit" or isinstance(value, PathLike | HasDescriptor)):
+            raise SpecError(
+                f"service {self._id!r}: with pty=True its input is the terminal: pass stdin None, "
+                '"pipe", text, bytes or an async iterable',
+                option="stdin",
+            )
+
+    def unread(self, spec: Spec) -> None:
+        if spec.output == "read":
+            return
+        for name in ("buffered", "streaming", "pty"):
+            if getattr(spec, name):
+                raise self.refuse("output", spec.output, f"cannot go with {name}=True, which reads it: leave one out")
+        if spec.ready is not None:
+            from aioverseer.core.options.probes import (
+                OutputLine,  # few programs have probes
+                leaves,  # few programs have probes
+            )
+
+            for leaf in leaves(spec.ready):
+                if isinstance(leaf, OutputLine):
+                    raise self.refuse("ready", str(leaf), f"needs lines, and output={spec.output!r} gives none")
+        if spec.log:
+            raise self.refuse("log", spec.log, f"needs lines, and output={spec.output!r} gives none: leave one out")
+
+    def readiness(self, value: object) -> object:
+        from aioverseer.core.options.probes import Probe  # noqa: PLC0415  # few programs have probes
+
+        if not isinstance(value, Probe):
+            hint = ": wrap it in ready.check(...)" if callable(value) else ": pass for example ready.tcp(8000)"
+            raise SpecError(f"service {self._id!r}: ready={value!r} is no probe{hint}", option="ready", value=value)
+        return value
+
+    def liveness(self, value: object) -> object:
+        from aioverseer.core.options.alive import Alive  # noqa: PLC0415  # few programs are asked whether they are alive
+
+        return self.kind("alive", value, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
+
+    def significance(self, spec: Spec) -> None:
+        if not spec.group:
+            raise self.refuse("significant", spec.significant, "counts for a group, and it is in none: pass group=")
+        if spec.restart.when == "always":
+            raise self.refuse(
+                "significant", spec.significant, 'cannot go with Restart("always"): it would never end by itself'
+            )
+
+    def window(self, option: str, value: object) -> object:
+        match value:
+            case (int(columns), int(rows)) if columns in _WINDOW and rows in _WINDOW:
+                return value
+            case _:
+                raise self.refuse(option, value, "is no size: pass (columns, rows), for example (80, 24)")
+
+    def one_of(self, option: str, value: object, known: tuple[str, ...]) -> object:
+        if value not in known:
+            raise self.refuse(option, value, f"is unknown: pass {' or '.join(map(repr, known))}")
+        return value
+
+    def flag(self, option: str, value: object) -> object:
+        return self.kind(option, value, bool, "True or False")
+
+    def kind(self, option: str, value: object, kind: type, wanted: str) -> object:
+        if not isinstance(value, kind):
+            raise self.refuse(option, value, f"is of type {type(value).__name__}: pass {wanted}")
+        return value
+
+    def whole(self, option: str, value: object, *, least: int, unit: str) -> object:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise self.refuse(option, value, f"is not understood: pass a whole number of {unit}, {least} or more")
+        return value
+
+    def processors(self, cpus: object) -> object:
+        if not isinstance(cpus, int | float) or isinstance(cpus, bool) or not _CPUS[0] <= cpus <= _CPUS[1]:
+            raise self.refuse("cpu_max", cpus, "is no number of processors: pass 0.01 or more, for example 1.5")
+        return cpus
+
+    def seconds(self, option: str, value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
+            raise self.refuse(option, value, "is no time: pass seconds, 0 or more")
+        return float(value)
+
+    def encoding(self, encoding: object) -> object:
+        if encoding is not None:
+            try:
+                # Python also knows what makes no text of bytes, such as "hex", and what raises for a wrong byte
+                # whatever ``errors`` says, such as "idna"; it finds out only when there is a byte to decode.
+                b"\xff".decode(cast("str", encoding), "replace")
+                "".encode(cast("str", encoding))
+            except (LookupError, TypeError, ValueError):
+                raise self.refuse("encoding", encoding, "is unknown: pass a text encoding's name, or None") from None
+        return encoding
+
+    def errors(self, errors: object) -> object:
+        try:
+            # Whatever raises here would end the reading in the middle of the output.
+            b"\xff".decode("ascii", cast("str", errors))
+        except Exception:  # noqa: BLE001  # an error handler of the user's own may raise anything
+            raise self.refuse(
+                "errors",
+                errors,
+                "cannot be used: pass 'replace', 'ignore', 'backslashreplace' or 'surrogateescape', or "
+                "encoding=None for bytes",
+            ) from None
+        return errors
+
+    def replacing(self, spec: Spec) -> None:
+        if spec.errors != "surrogateescape" or spec.encoding is None:
+            return
+        if _OF_ASCII.fullmatch(codecs.lookup(spec.encoding).name):
+            raise self.refuse(
+                "errors",
+                spec.errors,
+                f"raises for broken bytes of encoding={spec.encoding!r}: pass 'replace', 'ignore' or "
+                "'backslashreplace', or encoding=None for bytes",
+            )
+
+    def identity(self, user: object) -> object:
+        good = (isinstance(user, int) and not isinstance(user, bool) and user >= 0) or (
+            isinstance(user, str) and all(user.split(":")) and user.count(":") <= 1 and "\0" not in user
+        )
+        if not good:
+            raise self.refuse("user", user, 'is no user: pass a name, a number, or "name:group"')
+        return user
+
+    def groups(self, value: object) -> tuple[str | int, ...]:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise self.refuse("extra_groups", value, "is no list: pass names or numbers of groups")
+        items = tuple(cast("Iterable[object]", value))
+        for item in items:
+            good = item >= 0 and not isinstance(item, bool) if isinstance(item, int) else _is_group_name(item)
+            if not good:
+                raise self.refuse("extra_groups", item, "is no group: pass its name or its number")
+        return cast("tuple[str | int, ...]", items)
+
+    def within(self, option: str, value: object, numbers: range) -> object:
+        if not isinstance(value, int) or isinstance(value, bool) or value not in numbers:
+            shown = oct if option == "umask" else str
+            raise self.refuse(option, value, f"is out of bounds: pass {shown(numbers[0])} to {shown(numbers[-1])}")
+        return value
+
+    def contained(self, value: Any) -> object:
+        check_asked(value, f"service {self._id!r}")
+        return value
+
+    def order(self, value: Any) -> object:
+        from aioverseer.core.options.after import as_after  # noqa: PLC0415  # few have an order
+
+        return as_after(value, owner=self._id)
+
+    def giving_up(self, value: Any) -> object:
+        from aioverseer.core.options.group import check_on_give_up  # noqa: PLC0415  # few hosts have groups
+
+        check_on_give_up(value, f"service {self._id!r}")
+        return value
+
+    def logs(self, value: Any) -> object:
+        return as_logs(value, owner=f"service {self._id!r}")
+
+    def rlimits(self, value: object) -> Mapping[str, Rlimit]:
+        if not isinstance(value, Mapping):
+            raise self.refuse("rlimits", value, 'is no mapping: pass for example {"nofile": 1024}')
+        limits = dict(cast("Mapping[object, object]", value))
+        for name, limit in limits.items():
+            if name not in _RLIMITS:
+                raise self.refuse("rlimits", name, f"is no resource: there are {', '.join(sorted(_RLIMITS))}")
+            pair = _as_pair(limit)
+            if not _is_limits(pair):
+                raise self.refuse(
+                    f"rlimits[{name!r}]",
+                    limit,
+                    "is no limit: pass a number, (soft, hard) with soft not above hard, or -1 for none",
+                )
+        return MappingProxyType(cast("dict[str, Rlimit]", limits))
+
+
+def _as_pair(limit: object) -> tuple[object, ...]:
+    return cast("tuple[object, ...]", limit) if isinstance(limit, tuple) else (limit, limit)
+
+
+def _is_limits(pair: tuple[object, ...]) -> bool:
+    match pair:
+        case (int(soft), int(hard)) if not isinstance(soft, bool) and not isinstance(hard, bool):
+            return hard == -1 <= soft or 0 <= soft <= hard
+        case _:
+            return False
+
+
+def _is_group_name(item: object) -> bool:
+    # A comma separates the names where they are handed on.
+    return isinstance(item, str) and bool(item) and not {",", "\0"} & set(item)
+
+
+_CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
+    "cwd": lambda check, value: check.path("cwd", value),
+    "env": lambda check, value: check.environment("env", value),
+    "extra_env": lambda check, value: check.environment("extra_env", value),
+    "stdin": _Checker.stdin,
+    "pty": lambda check, value: check.flag("pty", value),
+    "window_size": lambda check, value: check.window("window_size", value),
+    "output": lambda check, value: check.one_of("output", value, get_args(Output)),
+    "buffered": lambda check, value: check.flag("buffered", value),
+    "streaming": lambda check, value: check.flag("streaming", value),
+    "merge_stderr": lambda check, value: check.flag("merge_stderr", value),
+    "encoding": _Checker.encoding,
+    "errors": _Checker.errors,
+    "line_limit": lambda check, value: check.whole("line_limit", value, least=16, unit="bytes"),
+    "queue_size": lambda check, value: check.whole("queue_size", value, least=1, unit="lines"),
+    "drain_timeout": lambda check, value: check.seconds("drain_timeout", value),
+    "leftovers": lambda check, value: check.one_of("leftovers", value, get_args(Leftovers)),
+    "containment": _Checker.contained,
+    "memory_max": lambda check, value: check.whole("memory_max", value, least=4096, unit="bytes"),
+    "pids_max": lambda check, value: check.whole("pids_max", value, least=1, unit="processes"),
+    "cpu_max": _Checker.processors,
+    "user": _Checker.identity,
+    "extra_groups": _Checker.groups,
+    "umask": lambda check, value: check.within("umask", value, _UMASK),
+    "nice": lambda check, value: check.within("nice", value, _NICE),
+    "rlimits": _Checker.rlimits,
+    "delay_start": lambda check, value: check.seconds("delay_start", value),
+    "stop": lambda check, value: check.kind("stop", value, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)"),
+    "restart": lambda check, value: check.kind("restart", value, Restart, 'a Restart, for example Restart("always")'),
+    "ready": _Checker.readiness,
+    "ready_timeout": lambda check, value: None if value is None else check.seconds("ready_timeout", value),
+    "alive": _Checker.liveness,
+    "after": _Checker.order,
+    "critical": lambda check, value: check.flag("critical", value),
+    "on_give_up": _Checker.giving_up,
+    "group": lambda check, value: check.kind("group", value, str, "a str"),
+    "significant": lambda check, value: check.flag("significant", value),
+    "log": _Checker.logs,
+}
+"""Each returns the value as it is to be kept."""
+_TOGETHER: dict[str, Callable[[_Checker, Spec], None]] = {
+    "stdin": _Checker.fed,
+    "errors": _Checker.replacing,
+    "output": _Checker.unread,
+    "significant": _Checker.significance,
+}
+"""What is asked of an option and others together, once each of them is good."""

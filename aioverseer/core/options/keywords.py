@@ -1,0 +1,78 @@
+"""The options of a Spec: their names, and the types of their values.
+
+Types only. Their words and defaults are in ``spec.py``; which values are refused is in ``option_checks.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+if TYPE_CHECKING:  # names of types: nothing has to be imported for them
+    from aioverseer.core.options.after import After, Until
+    from aioverseer.core.options.alive import Alive
+    from aioverseer.core.options.containment import AskedContainment
+    from aioverseer.core.options.group import OnGiveUp
+    from aioverseer.core.options.log import Log
+    from aioverseer.core.options.probes import Probe
+    from aioverseer.core.options.restart import Restart
+    from aioverseer.core.options.stop import Stop
+from aioverseer.core.typing import HasDescriptor, PathLike
+
+__all__ = ["Feed", "Leftovers", "Output", "Rlimit", "SpecOptions", "Stdin"]
+
+
+Rlimit = int | tuple[int, int]
+"""A limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
+Output = Literal["read", "inherit", "null"]
+"""Where a program writes: see ``Spec.output``."""
+Leftovers = Literal["kill", "keep", "report"]
+"""What becomes of what a program leaves behind: see ``Spec.leftovers``."""
+
+
+Feed = AsyncIterable[str | bytes]
+"""What gives a program its input bit by bit."""
+Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | None
+"""What a program reads: see ``Spec.stdin``."""
+
+
+class SpecOptions(TypedDict, total=False):
+    """The options of a Spec as keywords, for ``Process(...)``, ``Overseer.add(...)`` and ``update(...)``."""
+
+    cwd: str | PathLike | None
+    env: Mapping[str, str] | None
+    extra_env: Mapping[str, str]
+    stdin: Stdin
+    pty: bool
+    window_size: tuple[int, int]
+    output: Output
+    buffered: bool
+    streaming: bool
+    merge_stderr: bool
+    encoding: str | None
+    errors: str
+    line_limit: int
+    queue_size: int
+    drain_timeout: float
+    leftovers: Leftovers
+    containment: AskedContainment | None
+    memory_max: int | None
+    pids_max: int | None
+    cpu_max: float | None
+    user: str | int | None
+    extra_groups: Iterable[str | int]
+    umask: int | None
+    nice: int | None
+    rlimits: Mapping[str, Rlimit]
+    delay_start: float
+    stop: Stop
+    restart: Restart
+    ready: Probe | None
+    ready_timeout: float | None
+    alive: Alive | None
+    after: str | After | Iterable[str | After] | Mapping[str, Until]
+    critical: bool
+    on_give_up: OnGiveUp
+    group: str
+    significant: bool
+    log: Log | Iterable[Log] | None

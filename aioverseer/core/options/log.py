@@ -1,0 +1,258 @@
+"""Log files and bridges as values: where the lines of a service are kept, and under which rules.
+
+What is refused is refused here, once. Whether a folder is there or a disk has room is seen when lines are written, in
+``_system/logfile/file.py``; nothing in here opens or names a file that exists.
+"""
+
+from __future__ import annotations
+
+import string
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.typing import PathLike
+
+__all__ = ["MOST_KEPT", "Log", "LogBridge", "LogFile", "as_logs"]
+
+MOST_KEPT = 999
+"""The highest number of a rotated file: those with more digits are taken for dates, which are not ours to remove."""
+
+_IN_PATH = ("id", "stream", "group")
+_IN_LOGGER = ("id", "group")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class LogFile:
+    """A file that all lines of a service, or of all services, are appended to.
+
+    It is written by a thread, never by the event loop. When it grows beyond ``max_bytes``, or a line comes in another
+    period of ``every`` seconds than the last, it is renamed to ``path.1``, what was ``path.1`` to ``path.2``, and a
+    new one is begun. A file that somebody else has renamed or removed is opened anew before the next line.
+
+    Attributes:
+        path: The file. ``{id}``, ``{group}`` and ``{stream}`` stand for those of the line.
+        max_bytes: Rotate before a line with which the file would be longer. A line that is longer by itself is cut
+            between the pieces in which it was read, never within one. None is no limit.
+        keep: How many rotated files are kept, 1 to 999; the oldest is removed.
+        every: Rotate with the first line of each period of so many seconds; periods begin at 1970-01-01 in UTC, so
+            86400 is a day. None is never.
+        compress: Whether rotated files become ``path.1.gz`` and so on.
+        format: ``"text"`` writes the lines as they are, ``"json"`` an object for each, with ``time``, ``id``,
+            ``stream``, ``run`` and ``text``.
+        timestamps: Whether each line of text begins with the time at which it was read.
+        overflow: What becomes of lines while more than 2 MiB waits to be written: ``"block"`` slows the program,
+            ``"drop_newest"`` counts them, and a mark in the file says how many are missing.
+        stream: Only ``"stdout"`` or ``"stderr"``; None is both.
+    """
+
+    path: str
+    max_bytes: int | None
+    keep: int
+    every: float | None
+    compress: bool
+    format: Literal["text", "json"]
+    timestamps: bool
+    overflow: Literal["block", "drop_newest"]
+    stream: Literal["stdout", "stderr"] | None
+
+    def __init__(
+        self,
+        path: str | PathLike,
+        *,
+        max_bytes: int | None = None,
+        keep: int = 5,
+        every: float | None = None,
+        compress: bool = False,
+        format: Literal["text", "json"] = "text",
+        timestamps: bool = False,
+        overflow: Literal["block", "drop_newest"] = "block",
+        stream: Literal["stdout", "stderr"] | None = None,
+    ) -> None:
+        """Describe a file; nothing is opened.
+
+        Raises:
+            SpecError: Naming the option and the value.
+        """
+        text = path.__fspath__() if isinstance(path, PathLike) else path
+        if not isinstance(text, str) or not text or "\0" in text or text.endswith("/"):
+            raise _refusal("path", path, "is no path of a file: pass a non-empty str or a pathlib.Path")
+        _check_placeholders("path", text, _IN_PATH)
+        if max_bytes is not None and not _is_whole(max_bytes, least=1):
+            raise _refusal("max_bytes", max_bytes, "is no size: pass a whole number of bytes, 1 or more, or None")
+        if not _is_whole(keep, least=1) or keep > MOST_KEPT:
+            raise _refusal("keep", keep, f"is no number of files: pass 1 to {MOST_KEPT}")
+        if every is not None and not (
+            isinstance(every, int | float) and not isinstance(every, bool) and 1 <= every <= sys.float_info.max
+        ):
+            raise _refusal("every", every, "is no period: pass seconds, 1 or more, or None")
+        for option, value in (("compress", compress), ("timestamps", timestamps)):
+            if not isinstance(value, bool):
+                raise _refusal(option, value, "is neither: pass True or False")
+        if compress and max_bytes is None and every is None:
+            raise _refusal("compress", compress, "has nothing to compress: pass max_bytes or every too")
+        _check_choice("format", format, ("text", "json"))
+        _check_choice("overflow", overflow, ("block", "drop_newest"))
+        if stream is not None:
+            _check_choice("stream", stream, ("stdout", "stderr"))
+        settle = object.__setattr__  # the one way to fill a frozen dataclass
+        settle(self, "path", text)
+        settle(self, "max_bytes", max_bytes)
+        settle(self, "keep", keep)
+        settle(self, "every", None if every is None else float(every))
+        settle(self, "compress", compress)
+        settle(self, "format", format)
+        settle(self, "timestamps", timestamps)
+        settle(self, "overflow", overflow)
+        settle(self, "stream", stream)
+
+    def __repr__(self) -> str:
+        """Return the path and what differs from the defaults."""
+        plain = LogFile(self.path)
+        options = [
+            f", {name}={getattr(self, name)!r}"
+            for name in self.__slots__
+            if getattr(self, name) != getattr(plain, name)
+        ]
+        return f"LogFile({self.path!r}{''.join(options)})"
+
+    @property
+    def rotates(self) -> bool:
+        """Whether it is ever renamed."""
+        return self.max_bytes is not None or self.every is not None
+
+    @property
+    def tells_ids(self) -> bool:
+        """Whether its name has the service's id."""
+        return "id" in _placeholders(self.path)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that it takes."""
+        return ("stdout", "stderr") if self.stream is None else (self.stream,)
+
+    def path_of(self, *, id: str, stream: str, group: str) -> str:
+        """Return the path for lines of one stream of one service."""
+        return self.path.format(id=_as_name(id), stream=stream, group=_as_name(group))
+
+    def rules(self) -> tuple[object, ...]:
+        """Return what all who write to one file must agree on."""
+        return (self.max_bytes, self.keep, self.every, self.compress, self.format, self.timestamps, self.overflow)
+
+
+@dataclass(frozen=True, slots=True)
+class LogBridge:
+    """Hands the lines of a service to ``logging``, from a thread of the overseer.
+
+    Attributes:
+        logger: Name of the logger; ``{id}`` and ``{group}`` stand for those of the service.
+        stdout: Level of the lines of standard output; 20 is ``logging.INFO``.
+        stderr: Level of the lines of standard error; 30 is ``logging.WARNING``.
+    """
+
+    logger: str = "aioverseer.output.{id}"
+    stdout: int = 20
+    stderr: int = 30
+
+    def __post_init__(self) -> None:
+        """Check each option once.
+
+        Raises:
+            SpecError: Naming the option and the value.
+        """
+        if not isinstance(self.logger, str) or not self.logger:
+            raise _refusal("logger", self.logger, "is no name of a logger: pass a non-empty str", kind="LogBridge")
+        _check_placeholders("logger", self.logger, _IN_LOGGER, kind="LogBridge")
+        for option, level in (("stdout", self.stdout), ("stderr", self.stderr)):
+            if not _is_whole(level, least=0):
+                raise _refusal(option, level, "is no level: pass a number, for example logging.INFO", kind="LogBridge")
+
+    def logger_of(self, *, id: str, group: str) -> str:
+        """Return the logger's name for one service."""
+        return self.logger.format(id=id, group=group)
+
+
+Log = LogFile | LogBridge
+"""Where lines are kept."""
+
+
+def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
+    """Check the option ``log``: one or several, or None where nothing was said.
+
+    Args:
+        value: What was given.
+        owner: Whose option it is, for the message.
+
+    Raises:
+        SpecError: When it is something else, or names one file twice.
+    """
+    if value is None:
+        return None
+    items = _as_tuple(value)
+    for item in items:
+        if not isinstance(item, Log):
+            raise SpecError(
+                f"{owner}: log={value!r} is no log: pass a LogFile, a LogBridge, or several of them in a list",
+                option="log",
+                value=value,
+            )
+    logs = cast("tuple[Log, ...]", items)
+    seen: set[tuple[str, str]] = set()
+    for log in logs:
+        for place in _places(log):
+            if place in seen:
+                raise SpecError(
+                    f"{owner}: log={value!r} would write each line to {place[0]!r} twice: name it once",
+                    option="log",
+                    value=value,
+                )
+            seen.add(place)
+    return logs
+
+
+def _as_tuple(value: object) -> tuple[object, ...]:
+    return tuple(cast("Iterable[object]", value)) if isinstance(value, Iterable) else (value,)
+
+
+def _places(log: Log) -> list[tuple[str, str]]:
+    if isinstance(log, LogBridge):
+        return [(log.logger, "")]
+    return [(log.path, stream) for stream in log.streams]
+
+
+def _as_name(text: str) -> str:
+    """Return an id or a group as one part of a path, whatever it holds; no two ids become the same name."""
+    name = text.replace("%", "%25").replace("/", "%2F")
+    # Nothing but dots would be this folder or the one above it, and a group without a name no folder at all.
+    return (name if name.strip(".") else name.replace(".", "%2E")) or "-"
+
+
+def _placeholders(text: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+
+
+def _check_placeholders(option: str, text: str, known: tuple[str, ...], *, kind: str = "LogFile") -> None:
+    listed = ", ".join(f"{{{name}}}" for name in known)
+    why = f"is not understood: it may hold {listed}; for a brace write it twice"
+    try:
+        parts = list(string.Formatter().parse(text))
+    except ValueError:
+        raise _refusal(option, text, why, kind=kind) from None
+    for _, name, layout, conversion in parts:
+        if name is not None and (name not in known or layout or conversion):
+            raise _refusal(option, text, why, kind=kind)
+
+
+def _check_choice(option: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise _refusal(option, value, f"is unknown: there are {', '.join(known)}")
+
+
+def _is_whole(value: object, *, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _refusal(option: str, value: object, why: str, *, kind: str = "LogFile") -> SpecError:
+    return SpecError(f"{kind}: {option}={value!r} {why}", option=option, value=value)

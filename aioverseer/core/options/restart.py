@@ -1,0 +1,189 @@
+"""Restart: whether the end of a run is followed by another, when, and how often.
+
+The policy is a value, the judgement is pure, and ``Budget`` holds what one supervision has used. Which states
+follow from a verdict is decided in ``supervision.py``; nothing here waits, reads a clock or starts anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.options.backoff import Backoff
+from aioverseer.core.options.stop import as_signal_number
+from aioverseer.core.state import Exit
+
+__all__ = ["Ending", "Restart", "When", "is_success", "wants_restart"]
+
+When = Literal["on-failure", "always", "never", "on-abnormal"]
+"""After which ends a program is run again; see ``Restart``."""
+
+Ending = Exit | None
+"""What is judged: how a run ended, or None when the program could not be started."""
+
+_CODES = range(256)
+"""What a program can exit with: one byte."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Restart:
+    """The policy: after which ends a program is run again, how soon, and how often.
+
+    A success is an exit with one of ``success_codes``, or a death by one of ``success_signals``. All else
+    is a failure: any other code or signal, a status that was lost, and a program that could not be started.
+
+    Attributes:
+        when: ``"on-failure"`` restarts after each failure; ``"always"`` after every end; ``"never"`` after
+            none; ``"on-abnormal"`` after each failure that is no exit code.
+        max_restarts: Restarts allowed within the window (not runs: with 3 there are 4 runs); 0 is none, None
+            is no limit.
+        within: Seconds of the sliding window; None counts all restarts since the start.
+        backoff: Seconds before each restart, as a value; its own counter is not used.
+        reset_after: Seconds that a run must have been ready, for the next delay to be the first again.
+        success_codes: Exit codes that are a success: the whole set, it replaces ``{0}``.
+        success_signals: Signals a death by which is a success.
+        prevent_codes: Exit codes after which it is never restarted, whatever ``when`` says.
+        force_codes: Exit codes after which it is always restarted, whatever ``when`` says; the budget still
+            counts.
+    """
+
+    when: When
+    max_restarts: int | None
+    within: float | None
+    backoff: Backoff
+    reset_after: float
+    success_codes: frozenset[int]
+    success_signals: frozenset[int]
+    prevent_codes: frozenset[int]
+    force_codes: frozenset[int]
+
+    def __init__(
+        self,
+        when: When = "on-failure",
+        *,
+        max_restarts: int | None = 5,
+        within: float | None = 60.0,
+        backoff: Backoff | None = None,
+        reset_after: float = 10.0,
+        success_codes: Iterable[int] = frozenset({0}),
+        success_signals: Iterable[int] = frozenset(),
+        prevent_codes: Iterable[int] = frozenset(),
+        force_codes: Iterable[int] = frozenset(),
+    ) -> None:
+        """Check the options; the sets may be any iterables.
+
+        Args:
+            when: ``"on-failure"``, ``"always"``, ``"never"`` or ``"on-abnormal"``.
+            max_restarts: A number of restarts, 0 or more, or None.
+            within: Seconds, more than 0, or None.
+            backoff: A Backoff; None is ``Backoff(min=0.1, max=30.0, factor=2.0, jitter=True)``.
+            reset_after: Seconds, 0 or more.
+            success_codes: Exit codes, 0 to 255.
+            success_signals: Each a ``signal.Signals``, or a number from 1 to 64.
+            prevent_codes: Exit codes, 0 to 255; none of them in ``force_codes``.
+            force_codes: Exit codes, 0 to 255.
+
+        Raises:
+            SpecError: Naming the option and the value.
+        """
+        if when not in get_args(When):
+            raise _refuse("when", when, f"is unknown: pass one of {', '.join(map(repr, get_args(When)))}")
+        if max_restarts is not None and not _is_count(max_restarts):
+            raise _refuse("max_restarts", max_restarts, "is no limit: pass a whole number, 0 for none, or None")
+        if within is not None and not (_is_seconds(within) and within > 0):
+            raise _refuse("within", within, "is no window: pass seconds, more than 0, or None for ever")
+        if backoff is None:
+            backoff = Backoff(min=0.1, max=30.0, factor=2.0, jitter=True)
+        _check_backoff(backoff)
+        if not _is_seconds(reset_after):
+            raise _refuse("reset_after", reset_after, "is no time: pass seconds, 0 or more")
+        settle = object.__setattr__  # the one way to fill a frozen dataclass
+        settle(self, "when", when)
+        settle(self, "max_restarts", max_restarts)
+        settle(self, "within", None if within is None else float(within))
+        settle(self, "backoff", backoff)
+        settle(self, "reset_after", float(reset_after))
+        settle(self, "success_codes", _as_codes("success_codes", success_codes))
+        settle(self, "success_signals", _as_signals("success_signals", success_signals))
+        settle(self, "prevent_codes", _as_codes("prevent_codes", prevent_codes))
+        settle(self, "force_codes", _as_codes("force_codes", force_codes))
+        both = sorted(self.force_codes & self.prevent_codes)
+        if both:
+            raise _refuse("force_codes", both, "is in prevent_codes too: a code can force a restart or prevent it")
+
+
+def is_success(policy: Restart, exit: Ending) -> bool:
+    """Whether a run ended well, by the policy's idea of well.
+
+    Args:
+        policy: Has the codes and signals that are a success.
+        exit: How it ended; None when it could not be started.
+    """
+    if exit is None:
+        return False
+    if exit.signal is not None:
+        return exit.signal in policy.success_signals
+    return exit.code in policy.success_codes
+
+
+def wants_restart(policy: Restart, exit: Ending) -> bool:
+    """Whether the policy wants another run after this end, the budget left aside.
+
+    Args:
+        policy: The policy.
+        exit: How it ended; None when it could not be started.
+    """
+    code = None if exit is None else exit.code
+    if code is not None:
+        if code in policy.force_codes:
+            return True
+        if code in policy.prevent_codes:
+            return False
+    match policy.when:
+        case "always":
+            return True
+        case "never":
+            return False
+        case "on-failure":
+            return not is_success(policy, exit)
+        case "on-abnormal":
+            return code is None and not is_success(policy, exit)
+
+
+def _refuse(name: str, value: object, why: str) -> SpecError:
+    return SpecError(f"restart.{name}={value!r} {why}", option=f"restart.{name}", value=value)
+
+
+def _check_backoff(value: object) -> None:
+    if not isinstance(value, Backoff):
+        raise _refuse("backoff", value, "is no Backoff: pass for example Backoff(min=1, max=60)")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _as_items(name: str, values: object) -> tuple[object, ...]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise _refuse(name, values, "is no set of numbers: pass for example {0, 3}")
+    return tuple(cast("Iterable[object]", values))
+
+
+def _as_codes(name: str, values: object) -> frozenset[int]:
+    codes: set[int] = set()
+    for value in _as_items(name, values):
+        if not isinstance(value, int) or isinstance(value, bool) or value not in _CODES:
+            raise _refuse(name, value, "is no exit code: pass whole numbers from 0 to 255")
+        codes.add(int(value))
+    return frozenset(codes)
+
+
+def _as_signals(name: str, values: object) -> frozenset[int]:
+    return frozenset(as_signal_number(value, f"restart.{name}") for value in _as_items(name, values))

@@ -1,0 +1,321 @@
+"""Status: everything known about a Process or a Service at one moment; its Facts, and the errors that tell of it.
+
+Frozen values only. No environment value is ever part of it, so it can be shown and logged as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aioverseer.core.errors import ProcessNotRunning
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.state import Exit, State, signal_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+from aioverseer.core.errors import OverseerError
+
+__all__ = [
+    "CriticalServiceEnded",
+    "GaveUp",
+    "NotReady",
+    "NotReadyInTime",
+    "ProcessFailed",
+    "ProgramError",
+    "Status",
+    "StatusSnapshot",
+    "StopFailed",
+    "last_lines",
+    "late",
+    "not_ready",
+    "not_ready_after",
+    "not_running",
+    "stop_failed",
+    "unwell",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A snapshot of a Process or a Service.
+
+    Attributes:
+        id: Id of the service, or of the process.
+        argv: The program and its arguments.
+        pid: Process id of the current or last run; None before the first spawn.
+        state: Where it is.
+        exit_code: Code of the last end, or None while there is none or when it was a signal.
+        signal: Signal that ended it, or None.
+        error: Why it could not be started, or the GaveUp that ended a service; None otherwise.
+        started_at: Wall-clock time of the spawn, aware; a label, never used for a decision.
+        stopped_at: Wall-clock time of the end, aware.
+        runtime: Seconds that the current or last run has lived, on the monotonic clock.
+        stdout: All lines so far, when buffered; else None.
+        stderr: The same for standard error.
+        restarts: How many runs followed the first since it was last started.
+        reason: Why it is in this state, one sentence.
+        cwd: Configured folder, or None for the host's.
+        delay_start: Configured seconds before the first start.
+        max_restarts: Configured restart budget; None is no limit.
+        log_lost: Lines that its log files have lost since the service was added; see ``LogFile``.
+        containment: Level of containment in force: ``"basic"``, ``"guarded"``, ``"strict"``, or ``"none"`` for a
+            scripted one; empty where nobody has said.
+    """
+
+    id: str
+    argv: tuple[str, ...]
+    pid: int | None = None
+    state: State = State.INITIAL
+    exit_code: int | None = None
+    signal: int | None = None
+    error: BaseException | None = None
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None
+    runtime: float = 0.0
+    stdout: Sequence[str] | Sequence[bytes] | None = None
+    stderr: Sequence[str] | Sequence[bytes] | None = None
+    restarts: int = 0
+    reason: str = ""
+    cwd: str | None = None
+    delay_start: float = 0.0
+    max_restarts: int | None = 0
+    log_lost: int = 0
+    containment: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended by exit code 0, with no signal and no error."""
+        return self.exit_code == 0 and self.signal is None and self.error is None
+
+    @property
+    def exit(self) -> Exit | None:
+        """The end as one value, or None while there is none."""
+        if self.exit_code is None and self.signal is None:
+            return None
+        return Exit(code=self.exit_code, signal=self.signal)
+
+    def check(self) -> Status:
+        """Return this status when it is ``ok``.
+
+        Raises:
+            ProcessFailed: When the program has not ended, or not with exit code 0; with the last buffered
+                lines.
+        """
+        if self.ok:
+            return self
+        raise ProcessFailed(
+            f"{self.id!r} ({shlex.join(self.argv)}) is {self.state}: {self.reason}",
+            id=self.id,
+            status=self,
+            lines=last_lines(self.stderr or self.stdout or ()),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a dict of JSON values with the keys of the Go library, and ours.
+
+        The keys of the Go library keep their meaning: ``PID`` is 0 before the first spawn, ``exitCode`` is
+        -1 for none, ``runTime`` is in seconds, ``delayStart`` in milliseconds. Where it invented a value,
+        null stands: ``error``, ``startTime``; ``retryTimes`` is null for no limit.
+        """
+        return {
+            "cmd": shlex.join(self.argv),
+            "PID": self.pid or 0,
+            "state": str(self.state),
+            "exitCode": -1 if self.exit_code is None else self.exit_code,
+            "error": None if self.error is None else str(self.error) or repr(self.error),
+            "runTime": self.runtime,
+            "startTime": None if self.started_at is None else self.started_at.isoformat(),
+            "dir": self.cwd or "",
+            "delayStart": round(self.delay_start * 1000),
+            "retryTimes": self.max_restarts,
+            "id": self.id,
+            "argv": list(self.argv),
+            "signal": None if self.signal is None else signal_name(self.signal),
+            "reason": self.reason,
+            "restarts": self.restarts,
+            "logLost": self.log_lost,
+            "containment": self.containment,
+            "stopTime": None if self.stopped_at is None else self.stopped_at.isoformat(),
+        }
+
+
+class StatusSnapshot(NamedTuple):
+    """What a Status is made of when somebody asks for it.
+
+    Three of these are taken in each restart, and mostly nobody looks: a frozen Status takes ten times as long to make.
+    """
+
+    spec: Spec
+    pid: int | None
+    state: State
+    exit: Exit | None
+    error: BaseException | None
+    started_at: datetime | None
+    stopped_at: datetime | None
+    runtime: float
+    stdout: Sequence[str] | Sequence[bytes] | None
+    stderr: Sequence[str] | Sequence[bytes] | None
+    restarts: int
+    reason: str
+    max_restarts: int | None
+    log_lost: int
+    containment: str
+
+    def status(self) -> Status:
+        """Make the Status."""
+        spec, exit = self.spec, self.exit
+        return _status(
+            spec.id,
+            spec.argv,
+            self.pid,
+            self.state,
+            None if exit is None else exit.code,
+            None if exit is None else exit.signal,
+            self.error,
+            self.started_at,
+            self.stopped_at,
+            self.runtime,
+            self.stdout,
+            self.stderr,
+            self.restarts,
+            self.reason,
+            spec.cwd,
+            spec.delay_start,
+            self.max_restarts,
+            self.log_lost,
+            self.containment,
+        )
+
+
+_put: tuple[Callable[[Status, object], None], ...] = tuple(
+    vars(Status)[field.name].__set__ for field in dataclasses.fields(Status)
+)
+
+
+def _status(*values: object) -> Status:
+    """Make one of the values of its fields, in their order.
+
+    The constructor of a frozen value looks each field up before it sets it: that takes more than twice as long.
+    """
+    status = object.__new__(Status)
+    for put, value in zip(_put, values, strict=True):
+        put(status, value)
+    return status
+
+
+def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:
+    """Return the last of the lines as text, for an error's message."""
+    tail = lines[-most:]
+    return [line if isinstance(line, str) else line.decode("utf-8", "backslashreplace") for line in tail]
+
+
+# The errors of one run. They are made in here, with their words, and raised by others.
+
+
+def not_running(status: Status) -> ProcessNotRunning:
+    """Return the error of a run that has no program to do something with."""
+    if status.pid is not None and not status.state.is_final:
+        # Its last output is being read; the state follows that.
+        return ProcessNotRunning(f"{status.id!r} (pid {status.pid}) has just ended")
+    return ProcessNotRunning(f"{status.id!r} is not running: it is {status.state}, {status.reason}")
+
+
+def not_ready(status: Status, lines: Sequence[str]) -> NotReady:
+    """Return the error of a run that has ended, or is stopped, without having been ready."""
+    return NotReady(
+        f"{status.id!r} is not ready: it is {status.state}, {status.reason}", id=status.id, status=status, lines=lines
+    )
+
+
+def not_ready_after(status: Status, seconds: float, news: str, lines: Sequence[str]) -> NotReadyInTime:
+    """Return the error for somebody who has waited so long; the run goes on."""
+    return NotReadyInTime(
+        f"{status.id!r} is not ready after {seconds:g} s: it is {status.state}, {status.reason}{_in_brackets(news)}",
+        id=status.id,
+        status=status,
+        lines=lines,
+    )
+
+
+def late(status: Status, seconds: float, news: str, lines: Sequence[str]) -> NotReadyInTime:
+    """Return the error of a run that is ended, as it was not ready within its own time."""
+    return NotReadyInTime(
+        f"{status.id!r} was not ready within {seconds:.3g} s{_in_brackets(news)}: see what it waits for, or give it "
+        "more ready_timeout",
+        id=status.id,
+        status=status,
+        lines=lines,
+    )
+
+
+def unwell(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:
+    """Return the error of a run that is ended, as it is not alive although it runs."""
+    return ProcessFailed(f"{status.id!r} is not alive: {why}", id=status.id, status=status, lines=lines)
+
+
+def stop_failed(status: Status) -> StopFailed:
+    """Return the error of a run that is still there after its whole ladder."""
+    return StopFailed(
+        f"{status.id!r} does not die: {status.reason}; it may wait for a device or a file system, see its state in ps",
+        id=status.id,
+        status=status,
+    )
+
+
+def _in_brackets(news: str) -> str:
+    return f" ({news})" if news else ""
+
+
+class ProgramError(OverseerError):
+    """Base of the errors about one program.
+
+    Attributes:
+        id: Id of the service, or of the process.
+        status: Its Status when the error was made, or None when there is none.
+        lines: The last lines that it wrote, oldest first.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        id: str,
+        status: Status | None = None,
+        lines: Sequence[str] = (),
+    ) -> None:
+        self.id = id
+        self.status = status
+        self.lines = tuple(lines)
+        if self.lines:
+            message = "\n".join([message, "last lines:", *(f"  {line}" for line in self.lines)])
+        super().__init__(message)
+
+
+class ProcessFailed(ProgramError):
+    """The program did not end well: a code other than 0, a signal, or it could not be started."""
+
+
+class NotReady(ProgramError):
+    """What was waited for cannot come true any more."""
+
+
+class NotReadyInTime(NotReady, TimeoutError):
+    """What was waited for did not come true within the time allowed."""
+
+
+class GaveUp(ProgramError):
+    """The restart budget is spent; the service stays down until it is started again."""
+
+
+class CriticalServiceEnded(ProgramError):
+    """A critical service ended for good, so everything else was stopped."""
+
+
+class StopFailed(ProgramError):
+    """The program is still there after every step of its ladder."""

@@ -1,0 +1,434 @@
+"""Lines: how the bytes of a pipe become lines, and the values that carry them.
+
+The splitter is pure: bytes in, lines out, whatever the size of the chunks. Who reads the pipe, who keeps the
+lines and who gets them lives elsewhere (``_system/process/pipes.py``, ``output/``); nothing here may wait or read
+anything.
+"""
+
+from __future__ import annotations
+
+import codecs
+import functools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import repeat
+from typing import Any, Literal, NamedTuple, Protocol
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.text.decoders import decoder_for
+from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE
+
+__all__ = [
+    "EXCESS_BYTES",
+    "LINE_COST",
+    "ContinuedBytes",
+    "ContinuedLine",
+    "Dropped",
+    "Line",
+    "LineSplitter",
+    "make_lines",
+]
+LINE_COST = 150
+"""Bytes that a Line takes beside its text, about: without it a loop of empty lines would have no bound."""
+EXCESS_BYTES = 4 * 1024 * 1024
+"""Bytes, or characters of text, that programs which end may leave to a lossless subscriber or log without room; what
+comes on top is dropped, and counted, until there is room again."""
+
+_LEAST_LIMIT = 4
+"""Bytes of the longest character of UTF-8: a piece must have room for one."""
+_CR = 0x0D
+
+
+class ContinuedLine(str):
+    """A piece of an over-long line: what follows it in the queue belongs to the same line."""
+
+    __slots__ = ()
+
+
+class ContinuedBytes(bytes):
+    """A piece of an over-long line, where lines are delivered as bytes."""
+
+    __slots__ = ()
+
+
+class Line(NamedTuple):
+    """One line of a service.
+
+    A tuple, because one is made for every line of every service: a frozen dataclass takes several times as
+    long.
+
+    Attributes:
+        id: Id of the service.
+        stream: ``"stdout"`` or ``"stderr"``.
+        text: The line without its end; bytes when the service has no encoding.
+        time: When it was read: aware wall-clock time, a label.
+        run: Which run of the service wrote it, from 1.
+        continued: Whether the next line of this stream is the rest of this one, which was longer than the
+            limit.
+    """
+
+    id: str
+    stream: str
+    text: str | bytes
+    time: datetime
+    run: int
+    continued: bool = False
+
+
+_as_line: Callable[[tuple[object, ...]], Line] = functools.partial(
+    tuple.__new__,  # pyright: ignore[reportUnknownMemberType]  # generic over what Line says
+    Line,
+)
+_WHOLE = {str}, {bytes}
+_PIECES = ContinuedLine, ContinuedBytes
+_NEVER: Iterable[bool] = repeat(False)  # noqa: FBT003  # repeat takes nothing by name
+
+
+def make_lines(id: str, stream: str, texts: Sequence[str | bytes], time: datetime, run: int) -> list[Line]:
+    """Return a batch of texts as the lines of a service.
+
+    Args:
+        id: Id of the service.
+        stream: ``"stdout"`` or ``"stderr"``.
+        texts: What a splitter has made.
+        time: When they were read.
+        run: Which run of the service wrote them.
+    """
+    # No step of the interpreter for a line: this is on the way of every line that anybody reads.
+    continued = _NEVER if set(map(type, texts)) in _WHOLE else (isinstance(text, _PIECES) for text in texts)
+    return list(map(_as_line, zip(repeat(id), repeat(stream), texts, repeat(time), repeat(run), continued)))
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Stands where a subscriber did not get lines.
+
+    Attributes:
+        n: How many lines are missing here.
+    """
+
+    n: int
+
+
+class _Splitter(Protocol):
+    def feed(self, chunk: bytes) -> list[Any]: ...
+
+    def finish(self) -> list[Any]: ...
+
+
+class LineSplitter:
+    r"""Makes lines of chunks of bytes.
+
+    ``\n`` and ``\r\n`` end a line and are removed; a lone ``\r`` stays, and so does every other character
+    that some take for the end of a line. A line longer than the limit comes in pieces as long as the limit
+    allows without cutting a character in two: all but the last are a ``ContinuedLine``, or a
+    ``ContinuedBytes``. The same bytes give the same lines, however they are cut into chunks, and all pieces
+    together are the line. What is held between two chunks is about the limit, the time is linear in the
+    bytes.
+
+    UTF-8 and the encodings of one byte per character are split as bytes, and the limit counts the bytes that
+    were read. Others (UTF-16, UTF-32, those of East Asia) are decoded first, and the limit counts the bytes
+    that the decoded text takes in the encoding, without a byte order mark.
+
+    Bytes that the encoding does not know, a character that the end cuts in two among them, become what
+    ``errors`` says. ``errors="strict"`` would raise in the middle of the output and lose it; a Spec refuses
+    it, so it never comes here.
+    """
+
+    __slots__ = ("_splitter",)
+
+    def __init__(
+        self,
+        *,
+        encoding: str | None = "utf-8",
+        errors: str = "replace",
+        line_limit: int = DEFAULT_LINE_BUFFER_SIZE,
+    ) -> None:
+        """Make a splitter for one stream.
+
+        Args:
+            encoding: How bytes become text; None delivers bytes.
+            errors: What becomes of bytes that the encoding does not know, as in ``bytes.decode``.
+            line_limit: Bytes of a line, its end not counted; at least 4.
+
+        Raises:
+            SpecError: For an unknown encoding, or one that is not for text, or too low a limit.
+        """
+        if line_limit < _LEAST_LIMIT:
+            raise SpecError(
+                f"line_limit={line_limit!r} is too low: pass bytes, {_LEAST_LIMIT} or more",
+                option="line_limit",
+                value=line_limit,
+            )
+        kind = "bytes" if encoding is None else _kind(encoding)
+        errors = _guarded(errors)
+        self._splitter: _Splitter
+        if encoding is not None and kind == "other":
+            self._splitter = _TextSplitter(encoding, errors, line_limit)
+        else:
+            self._splitter = _ByteSplitter(encoding, errors, line_limit, _cut_utf8 if kind == "utf-8" else None)
+
+    def feed(self, chunk: bytes) -> list[str] | list[bytes]:
+        """Take the next bytes of the stream, and return the lines and pieces that are now complete."""
+        return self._splitter.feed(chunk)
+
+    def finish(self) -> list[str] | list[bytes]:
+        """Return what is left at the end of the stream: the last line, when no line's end followed it."""
+        return self._splitter.finish()
+
+
+_BUILT_IN = frozenset({"strict", "ignore", "replace", "backslashreplace", "surrogateescape", "surrogatepass"})
+
+
+def _guarded(errors: str) -> str:
+    """Return the name of an error handler that does what this one does, and "replace" where that is impossible."""
+    if errors in _BUILT_IN:
+        return errors
+    name = f"aioverseer-guarded-{errors}"
+    handler, replace = codecs.lookup_error(errors), codecs.lookup_error("replace")
+
+    def guard(error: UnicodeError) -> tuple[str | bytes, int]:
+        try:
+            text, position = handler(error)
+            # Not beyond the end, where the codec would raise, and forward, or it would go on for ever.
+            is_sound = (
+                isinstance(error, UnicodeDecodeError)
+                and isinstance(text, str)
+                and error.start < position <= len(error.object)
+            )
+        except Exception:  # noqa: BLE001  # the application's own: what it cannot take is no reason to lose a line
+            return replace(error)
+        return (text, position) if is_sound else replace(error)
+
+    # Made anew each time, as the application may register another one of that name.
+    codecs.register_error(name, guard)
+    return name
+
+
+class _ByteSplitter:
+    """Splits before it decodes: for bytes, and where the byte 0x0A is the line's end and nothing else."""
+
+    __slots__ = ("_cut", "_encoding", "_errors", "_limit", "_rest")
+
+    def __init__(
+        self,
+        encoding: str | None,
+        errors: str,
+        limit: int,
+        cut: Callable[[bytes | bytearray, int], int] | None,
+    ) -> None:
+        self._encoding = encoding
+        self._errors = errors
+        self._limit = limit
+        self._cut = cut
+        self._rest = bytearray()
+        """The line that was begun, without the pieces that are out: at most the limit and one more."""
+
+    def feed(self, chunk: bytes) -> list[Any]:
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            self._rest += chunk
+            return self._take_pieces()
+        data = chunk[:end]
+        if self._rest:
+            data = b"".join((self._rest, data))
+            self._rest.clear()
+        if b"\r" in data:  # replace() alone takes longer than all the rest
+            data = data.replace(b"\r\n", b"\n")
+        lines = self._split_long(data) if self._has_long(data) else self._split(data)
+        if end < len(chunk):
+            self._rest += chunk[end:]
+            lines += self._take_pieces()
+        return lines
+
+    def finish(self) -> list[Any]:
+        if not self._rest:
+            return []
+        line = bytes(self._rest)
+        self._rest.clear()
+        return self._split_long(line + b"\n")
+
+    def _split(self, data: bytes) -> list[Any]:
+        encoding = self._encoding
+        lines: list[Any]
+        lines = data.split(b"\n") if encoding is None else data.decode(encoding, self._errors).split("\n")
+        lines.pop()
+        return lines
+
+    def _has_long(self, data: bytes) -> bool:
+        # Jumps from line's end to line's end, a limit at a time: where none is found, there is a long line.
+        step = self._limit + 1
+        last = len(data) - 1
+        start = 0
+        while last - start >= step:
+            end = data.rfind(b"\n", start, start + step)
+            if end < 0:
+                return True
+            start = end + 1
+        return False
+
+    def _split_long(self, data: bytes) -> list[Any]:
+        lines: list[Any] = []
+        for line in data[:-1].split(b"\n"):
+            start = self._cut_pieces(line, len(line), lines)
+            rest = line[start:]
+            lines.append(rest if self._encoding is None else rest.decode(self._encoding, self._errors))
+        return lines
+
+    def _take_pieces(self) -> list[Any]:
+        rest = self._rest
+        if len(rest) <= self._limit:
+            return []
+        pieces: list[Any] = []
+        # A carriage return at the end may be the first half of the line's end.
+        del rest[: self._cut_pieces(rest, len(rest) - (rest[-1] == _CR), pieces)]
+        return pieces
+
+    def _cut_pieces(self, data: bytes | bytearray, size: int, pieces: list[Any]) -> int:
+        """Cut pieces off while more than the limit is left, and return where the rest begins."""
+        start = 0
+        while size - start > self._limit:
+            stop = start + self._limit
+            if self._cut is not None:
+                stop = self._cut(data, stop)
+            piece = data[start:stop]
+            if self._encoding is None:
+                pieces.append(ContinuedBytes(piece))
+            else:
+                pieces.append(ContinuedLine(piece.decode(self._encoding, self._errors)))
+            start = stop
+        return start
+
+
+_CONTINUES = range(0x80, 0xC0)
+"""Bytes of UTF-8 that continue a character."""
+_WIDTHS = {
+    **dict.fromkeys(range(0xC2, 0xE0), 2),
+    **dict.fromkeys(range(0xE0, 0xF0), 3),
+    **dict.fromkeys(range(0xF0, 0xF5), 4),
+}
+"""Bytes of UTF-8 that begin a character of more than one byte, and how many it has."""
+
+
+def _cut_utf8(data: bytes | bytearray, stop: int) -> int:
+    """Return ``stop``, or where the character begins that it would cut in two."""
+    # Before a byte that begins a character every decoder stands at a border, so the pieces decode to the same
+    # as the whole, broken bytes included.
+    if data[stop] in _CONTINUES:
+        for back in (1, 2, 3):
+            byte = data[stop - back]
+            if byte not in _CONTINUES:
+                return stop - back if _WIDTHS.get(byte, 1) > back else stop
+    return stop
+
+
+class _TextSplitter:
+    """Decodes before it splits: for every other encoding."""
+
+    __slots__ = ("_decoder", "_encoding", "_errors", "_limit", "_mark", "_rest", "_size")
+
+    _WIDEST = 16
+    """More bytes than any encoding takes for one character, its shifts in and out included."""
+
+    def __init__(self, encoding: str, errors: str, limit: int) -> None:
+        self._encoding = encoding
+        self._errors = errors
+        self._limit = limit
+        self._mark = len("".encode(encoding))
+        self._decoder = decoder_for(encoding, errors)
+        self._rest: list[str] = []
+        self._size = 0
+        """Bytes of the rest, or somewhat more where the encoding has shifts."""
+
+    def feed(self, chunk: bytes) -> list[Any]:
+        return self._take(self._decoder.decode(chunk))
+
+    def finish(self) -> list[Any]:
+        lines = self._take(self._decoder.decode(b"", final=True))
+        rest = "".join(self._rest)
+        self._keep("")
+        self._decoder = decoder_for(self._encoding, self._errors)
+        if rest:
+            lines += self._split(rest + "\n")
+        return lines
+
+    def _take(self, text: str) -> list[Any]:
+        end = text.rfind("\n") + 1
+        lines: list[Any] = []
+        if end:
+            lines = self._split("".join((*self._rest, text[:end])).replace("\r\n", "\n"))
+            self._keep("")
+        if end < len(text):
+            self._rest.append(text[end:])
+            self._size += self._bytes(text[end:])
+        if self._size > self._limit:
+            rest = "".join(self._rest)
+            self._keep(rest[self._cut_pieces(rest, len(rest) - rest.endswith("\r"), lines) :])
+        return lines
+
+    def _keep(self, rest: str) -> None:
+        self._rest = [rest] if rest else []
+        self._size = self._bytes(rest)
+
+    def _split(self, text: str) -> list[Any]:
+        lines: list[Any] = text.split("\n")
+        lines.pop()
+        if max(map(len, lines)) * self._WIDEST <= self._limit:
+            return lines
+        pieces: list[Any] = []
+        for line in lines:
+            start = self._cut_pieces(line, len(line), pieces)
+            pieces.append(line[start:])
+        return pieces
+
+    def _cut_pieces(self, text: str, size: int, pieces: list[Any]) -> int:
+        """Cut pieces off while more than the limit is left, and return where the rest begins."""
+        start = 0
+        # Every character takes a byte or more; a single one is never cut, however many it takes.
+        while size - start > self._limit or (size - start > 1 and self._bytes(text[start:size]) > self._limit):
+            low, high = start + 1, min(start + self._limit, size - 1)
+            while low < high:
+                middle = (low + high + 1) // 2
+                if self._bytes(text[start:middle]) <= self._limit:
+                    low = middle
+                else:
+                    high = middle - 1
+            pieces.append(ContinuedLine(text[start:low]))
+            start = low
+        return start
+
+    def _bytes(self, text: str) -> int:
+        return len(text.encode(self._encoding, "replace")) - self._mark
+
+
+_ONE_BYTE = re.compile(r"ascii|iso8859-\d+|cp\d+|koi8-\w|mac-\w+|tis-620|kz1048|ptcp154|hp-roman8")
+"""Names of codecs without shifts; whether each byte is a character is tried out."""
+
+
+@functools.cache
+def _kind(encoding: str) -> Literal["utf-8", "one-byte", "other"]:
+    """Say how an encoding can be split.
+
+    Raises:
+        SpecError: When there is no such encoding of text.
+    """
+    try:
+        name = codecs.lookup(encoding).name
+        b"".decode(encoding)
+        "".encode(encoding)
+        codecs.getincrementaldecoder(encoding)
+    except (LookupError, UnicodeError) as error:
+        raise SpecError(
+            f"encoding={encoding!r} is no encoding of text: pass a codec's name, or None for bytes",
+            option="encoding",
+            value=encoding,
+        ) from error
+    if name == "utf-8":
+        return "utf-8"
+    if _ONE_BYTE.fullmatch(name):
+        table = bytes(range(256)).decode(encoding, "replace")
+        if len(table) == 256 and [i for i, text in enumerate(table) if text == "\n"] == [0x0A]:  # noqa: PLR2004
+            return "one-byte"
+    return "other"

@@ -1,0 +1,185 @@
+"""What a line looks like in a log file.
+
+Bytes are made here and written in ``_system/logfile/file.py``; nothing in here knows of files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from aioverseer.core.options.log import LogFile
+from aioverseer.core.text.lines import Line
+
+__all__ = ["Entry", "Gap", "LogFormat"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Stands where lines are missing in a log file.
+
+    Attributes:
+        id: Id of the service whose lines they are; empty for those of several.
+        n: How many are missing.
+        time: When the next one was read.
+        reason: Why they are missing.
+    """
+
+    id: str
+    n: int
+    time: datetime
+    reason: str
+
+
+Entry = Line | Gap
+
+_END = "\n"
+_QUOTE = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class LogFormat:
+    """Makes bytes of the entries of one file, in their order."""
+
+    def __init__(self, log: LogFile) -> None:
+        """Make a format for a file that ends with a whole line.
+
+        Args:
+            log: The rules.
+        """
+        self._is_json = log.format == "json"
+        self._encode = self._json if self._is_json else self._text
+        self._timestamps = log.timestamps
+        self._open: tuple[str, str, int] | None = None
+        self._stamped: tuple[datetime | None, str] = (None, "")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether what was made so far ends in the middle of a line."""
+        return self._open is not None
+
+    def continues(self, entry: Entry) -> bool:
+        """Whether an entry is the rest of the line in whose middle that ends."""
+        return isinstance(entry, Line) and self._open == (entry.id, entry.stream, entry.run)
+
+    def reset(self) -> None:
+        """Take note that what comes next begins a line."""
+        self._open = None
+
+    def encode_all(self, entries: Sequence[Entry], *, named: bool) -> bytes | None:
+        """Return the bytes of the next entries at once, which is much faster than one by one.
+
+        Args:
+            entries: The lines.
+            named: Whether lines of text begin with the id of their service.
+
+        Returns:
+            None where they must be made one by one: marks, bytes, and pieces of over-long lines are among them.
+        """
+        if self._open is not None or set(map(type, entries)) != {Line}:
+            return None
+        lines = cast("Sequence[Line]", entries)
+        if True in [line.continued for line in lines]:
+            return None
+        try:
+            if self._is_json:
+                return self._all_json(lines)
+            texts = cast("list[str]", [line.text for line in lines])
+            if self._timestamps or named:
+                texts = self._all_headed(lines, named=named)
+            return ("\n".join(texts) + "\n").encode("utf-8", "surrogateescape")
+        except (TypeError, UnicodeEncodeError):  # bytes, or what has no UTF-8
+            return None
+
+    def _all_headed(self, lines: Sequence[Line], *, named: bool) -> list[str]:
+        head, id, time = "", "", None
+        texts: list[str] = []
+        for line in lines:
+            if line.time is not time or line.id != id:
+                id, time = line.id, line.time
+                head = self._head(line, named=named)
+            texts.append(head + cast("str", line.text))
+        return texts
+
+    def _all_json(self, lines: Sequence[Line]) -> bytes:
+        head, last = "", None
+        texts: list[str] = []
+        for line in lines:
+            source = (line.time, line.id, line.stream, line.run)
+            if source != last:
+                last = source
+                head = _QUOTE(self._fields(line))[:-1] + ', "text": '
+            if not isinstance(line.text, str):
+                raise TypeError
+            texts.append(f"{head}{_QUOTE(line.text)}}}\n")
+        return "".join(texts).encode("utf-8", "backslashreplace")
+
+    def encode(self, entry: Entry, *, named: bool) -> bytes:
+        """Return the bytes of the next entry.
+
+        Args:
+            entry: The line, or the mark of missing ones.
+            named: Whether lines of text begin with the id of their service.
+        """
+        return self._encode(entry, named)
+
+    def _text(self, entry: Entry, named: bool) -> bytes:  # noqa: FBT001  # the two formats are called alike
+        if isinstance(entry, Gap):
+            words = f"[aioverseer: {_lines(entry.n)} missing here: {entry.reason}]"
+            return _encoded(self._head(entry, named=named and bool(entry.id)) + words) + b"\n"
+        source = (entry.id, entry.stream, entry.run)
+        head = b"" if self._open == source else _encoded(self._head(entry, named=named))
+        body = _encoded(entry.text) if isinstance(entry.text, str) else entry.text
+        if entry.continued:
+            self._open = source
+            return head + body
+        self._open = None
+        return head + body + b"\n"
+
+    def _head(self, entry: Entry, *, named: bool) -> str:
+        # A piece of somebody's over-long line is followed by something else: its rest will begin a line of its own.
+        head = "\n" if self._open is not None else ""
+        self._open = None
+        if self._timestamps:
+            head += f"{self._stamp(entry.time)} "
+        if named:
+            head += f"{entry.id.replace(_END, ' ')} | "
+        return head
+
+    def _json(self, entry: Entry, named: bool) -> bytes:  # noqa: ARG002, FBT001  # an object always names the service
+        if isinstance(entry, Gap):
+            time = self._stamp(entry.time)
+            return _object({"time": time, "id": entry.id or None, "missing": entry.n, "reason": entry.reason})
+        text = entry.text if isinstance(entry.text, str) else entry.text.decode("utf-8", "backslashreplace")
+        fields = self._fields(entry) | {"text": text}
+        if entry.continued:
+            fields["continued"] = True
+        return _object(fields)
+
+    def _fields(self, line: Line) -> dict[str, object]:
+        return {"time": self._stamp(line.time), "id": line.id, "stream": line.stream, "run": line.run}
+
+    def _stamp(self, time: datetime) -> str:
+        # All lines of a batch have the same time, so it is written out once.
+        if time is not self._stamped[0]:
+            self._stamped = (time, time.isoformat(timespec="milliseconds"))
+        return self._stamped[1]
+
+
+def _lines(n: int) -> str:
+    return "1 line is" if n == 1 else f"{n} lines are"
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        # What errors="surrogateescape" has made of a byte becomes that byte again.
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
+
+
+def _object(fields: dict[str, object]) -> bytes:
+    # A surrogate alone has no UTF-8; as backslashreplace writes it, it is the escape that JSON has for it.
+    return _QUOTE(fields).encode("utf-8", "backslashreplace") + b"\n"

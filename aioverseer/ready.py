@@ -1,0 +1,200 @@
+"""What tells that a program can do its work: ``ready=ready.tcp(5432)``, and the same for ``Alive``.
+
+Probes are values, made and checked here; ``&`` and ``|`` put them together. Nothing in here connects or waits.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal, cast
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.options.probes import Check, Command, Fd, File, Http, Notify, OutputLine, Probe, Tcp, Unix
+from aioverseer.core.typing import PathLike
+
+__all__ = ["Probe", "check", "command", "fd", "file", "http", "line", "notify", "tcp", "unix"]
+
+_PORTS = range(1, 1 << 16)
+_DESCRIPTORS = range(3, 10)
+"""One digit: the shell that moves it there need not know more (POSIX)."""
+_SUCCESS = range(200, 300)
+_STATUSES = range(100, 600)
+
+
+def tcp(port: int, host: str = "127.0.0.1") -> Probe:
+    """Return a probe: something accepts TCP connections there. It connects, and closes the connection at once.
+
+    It cannot tell whose port it is: while another program listens there, yours cannot, and has to say so by ending.
+
+    Args:
+        port: 1 to 65535.
+        host: A name or an address.
+
+    Raises:
+        SpecError: When that cannot be.
+    """
+    if not isinstance(port, int) or isinstance(port, bool) or port not in _PORTS:
+        raise _refused("tcp", "port", port, "is no port: pass 1 to 65535")
+    return Tcp(host=_text("tcp", "host", host), port=port)
+
+
+def unix(path: str | PathLike) -> Probe:
+    """Return a probe: something accepts connections on the UNIX socket of this path.
+
+    Args:
+        path: Taken from the folder in which the program runs. A leading ``@`` is Linux's abstract namespace.
+
+    Raises:
+        SpecError: When that is no path.
+    """
+    return Unix(path=_path("unix", path))
+
+
+def http(url: str, *, status: int | Iterable[int] | None = None, body: str | re.Pattern[str] | None = None) -> Probe:
+    """Return a probe: a GET is answered; redirects are not followed. Needs ``pip install 'aioverseer[http]'``.
+
+    Args:
+        url: With scheme and host, for example ``"http://127.0.0.1:8000/health"``.
+        status: The statuses that are right; None is any from 200 to 299.
+        body: A regular expression that has to be found in the first 64 KiB of the answer.
+
+    Raises:
+        SpecError: When that cannot be, or httpx is not installed.
+    """
+    if not isinstance(url, str) or not re.match(r"https?://[^/\s]", url):
+        raise _refused("http", "url", url, "is no URL: begin it with http:// or https:// and a host")
+    wanted = _SUCCESS if status is None else (status,) if isinstance(status, int) else tuple(status)
+    for number in wanted:
+        if not isinstance(number, int) or number not in _STATUSES:
+            raise _refused("http", "status", number, "is no status: pass 100 to 599, or several")
+    if importlib.util.find_spec("httpx") is None:
+        raise SpecError(f"ready.http({url!r}) needs httpx: pip install 'aioverseer[http]'", option="ready", value=url)
+    return Http(url=url, status=frozenset(wanted), body=None if body is None else _pattern("http", "body", body))
+
+
+def line(pattern: str | re.Pattern[str], stream: Literal["stdout", "stderr"] | None = None) -> Probe:
+    """Return a probe: the program writes a line in which a regular expression is found.
+
+    Args:
+        pattern: As for ``re.search``.
+        stream: One stream, or None for both.
+
+    Raises:
+        SpecError: When that is no regular expression, or no stream.
+    """
+    if stream not in (None, "stdout", "stderr"):
+        raise _refused("line", "stream", stream, 'is unknown: pass "stdout", "stderr" or None')
+    return OutputLine(pattern=_pattern("line", "pattern", pattern), stream=stream)
+
+
+def file(path: str | PathLike, *, fresh: bool = True) -> Probe:
+    """Return a probe: there is a file, or a folder, of this path.
+
+    Args:
+        path: Taken from the folder in which the program runs.
+        fresh: Whether one that was there before the start, as an earlier run has left it, counts only once it has been
+            written to or replaced.
+
+    Raises:
+        SpecError: When that is no path.
+    """
+    return File(path=_path("file", path), fresh=bool(fresh))
+
+
+def command(*argv: str | PathLike) -> Probe:
+    """Return a probe: a command exits with code 0, for example ``ready.command("pg_isready", "-q")``.
+
+    It runs in the folder, with the environment and as the user of the program.
+
+    Args:
+        *argv: The command and its arguments, taken literally: no shell.
+
+    Raises:
+        SpecError: When that is no command.
+    """
+    if not argv:
+        raise _refused("command", "argv", argv, "is empty: name the command to run")
+    return Command(argv=tuple(_path("command", item) if place == 0 else _word(item) for place, item in enumerate(argv)))
+
+
+def notify() -> Probe:
+    """Return a probe: the program sends ``READY=1`` to ``NOTIFY_SOCKET``, as services of systemd do.
+
+    Its ``STATUS=`` is shown, ``EXTEND_TIMEOUT_USEC=`` lengthens ``ready_timeout``, and messages of programs that it has
+    not started are left out. See sd_notify(3). In ``Alive`` it is the watchdog: ``WATCHDOG=1``.
+    """
+    return Notify()
+
+
+def fd(number: int = 3) -> Probe:
+    """Return a probe: the program writes a newline to a descriptor, as services of s6 do.
+
+    Args:
+        number: The descriptor in the program, 3 to 9.
+
+    Raises:
+        SpecError: When it is none of these.
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or number not in _DESCRIPTORS:
+        raise _refused("fd", "number", number, "cannot be passed: pass 3 to 9")
+    return Fd(number=number)
+
+
+def check(function: Callable[[], Awaitable[object]] | Callable[[Any], Awaitable[object]]) -> Probe:
+    """Return a probe of your own: it is fulfilled when an async function neither raises nor returns False.
+
+    It is called again and again until then, never twice at a time, each call is cancelled after 5 seconds.
+
+    Args:
+        function: Takes nothing, or the ``Process``, for its pid, its output and its input.
+
+    Raises:
+        SpecError: When it cannot be called so.
+    """
+    if not callable(function):
+        raise _refused("check", "function", function, "cannot be called: pass an async function")
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # some built-in ones have none
+        parameters = []
+    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(needed) > 1:
+        raise _refused("check", "function", function, "takes too much: it is given nothing, or the Process")
+    name = str(getattr(function, "__name__", None) or type(function).__name__)
+    return Check(function=function, name=name, takes_process=bool(needed))
+
+
+def _refused(probe: str, name: str, value: object, why: str) -> SpecError:
+    return SpecError(f"ready.{probe}: {name}={value!r} {why}", option="ready", value=value)
+
+
+def _text(probe: str, name: str, value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise _refused(probe, name, value, "is no text: pass a non-empty str")
+    return value
+
+
+def _path(probe: str, value: object) -> str:
+    return _text(probe, "path", value.__fspath__() if isinstance(value, PathLike) else value)
+
+
+def _word(value: object) -> str:
+    text = value.__fspath__() if isinstance(value, PathLike) else value
+    if not isinstance(text, str) or "\0" in text:
+        raise _refused("command", "argv", value, "is no argument: every one is a str or a path, without NUL")
+    return text
+
+
+def _pattern(probe: str, name: str, value: Any) -> re.Pattern[str]:
+    given: object = value
+    if isinstance(value, re.Pattern):
+        compiled = cast("re.Pattern[Any]", value)  # type: ignore[redundant-cast]  # pyright knows less of Any here
+        if isinstance(compiled.pattern, str):
+            return compiled
+    try:
+        return re.compile(_text(probe, name, given))
+    except re.error as error:
+        raise _refused(probe, name, given, f"is no regular expression: {error}") from None
