@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from helpers import child
+from tests.support.programs import child
 
 with suppress(ImportError):  # some tests run these checks in environments of their own
     from hypothesis import settings

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aioverseer import Overseer, Process
 from aioverseer.core.options.keywords import Output
-from benchmarks.measure import BASE, OURS, Measure
+from tests.benchmarks.measure import BASE, OURS, Measure
 
 SLEEPER = ("sleep", "1000")
 QUIET = 10.0

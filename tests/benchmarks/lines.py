@@ -11,7 +11,7 @@ import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from aioverseer import Line, LineQueue, Overseer, Process, QueueShutDown
-from benchmarks.measure import BASE, OURS, Measure
+from tests.benchmarks.measure import BASE, OURS, Measure
 
 BLOCK = 1000
 """Lines that are written at once; each begins with its place among them."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aioverseer import Overseer, ready
 from aioverseer.testing import Ports
-from benchmarks.measure import OURS, Measure
+from tests.benchmarks.measure import OURS, Measure
 
 _HEAD = "import os, socket, sys, time\n"
 _BEGIN = 0.02

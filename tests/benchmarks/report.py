@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from benchmarks.measure import OURS, Measure, Result
+from tests.benchmarks.measure import OURS, Measure, Result
 
 __all__ = ["plot", "save", "sentence", "table", "write_docs"]
 

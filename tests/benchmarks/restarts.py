@@ -13,7 +13,7 @@ import anyio
 
 from aioverseer import Backoff, Overseer, Process, Restart, State, Status
 from aioverseer.core.options.keywords import Output
-from benchmarks.measure import BASE, OURS, Contender, Measure
+from tests.benchmarks.measure import BASE, OURS, Contender, Measure
 
 SLEEPER = ("sleep", "1000")
 SETTLED = 0.004

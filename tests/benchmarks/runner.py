@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import crowds, lines, readiness, restarts
-from benchmarks.measure import Measure, Result
-from benchmarks.report import save, sentence, write_docs
+from tests.benchmarks import crowds, lines, readiness, restarts
+from tests.benchmarks.measure import Measure, Result
+from tests.benchmarks.report import save, sentence, write_docs
 
 __all__ = ["MEASURES", "main", "run"]
 

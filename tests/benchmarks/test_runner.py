@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.measure import BASE, OURS, Measure
-from benchmarks.report import MARKS, figures, plot, save, table, write_docs
-from benchmarks.runner import MEASURES, main, run
+from tests.benchmarks.measure import BASE, OURS, Measure
+from tests.benchmarks.report import MARKS, figures, plot, save, table, write_docs
+from tests.benchmarks.runner import MEASURES, main, run
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 CHEAP = [

@@ -24,8 +24,7 @@ from aioverseer import (
     State,
 )
 from aioverseer._aio.shield import settle
-from stepping import children
-from striking import (
+from tests.support.cancel_everywhere import (
     LONG,
     PROGRAMS,
     STRIKES,
@@ -38,6 +37,7 @@ from striking import (
     once,
     twice,
 )
+from tests.support.step_loop import children
 
 # --- one run
 

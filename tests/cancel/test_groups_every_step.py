@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Backoff, CriticalServiceEnded, GaveUp, NotReady, Overseer, Restart, State
-from striking import LONG, STRIKES, Rig, Scenario, enumerate_steps, everybody, once
+from tests.support.cancel_everywhere import LONG, STRIKES, Rig, Scenario, enumerate_steps, everybody, once
 
 SOON = Backoff(0.01, 0.01)
 AGAIN = Restart("on-failure")

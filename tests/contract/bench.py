@@ -19,7 +19,7 @@ from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Child, Launcher, ReadStream
 from aioverseer.core.clock import Clock
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
-from helpers import child, limit
+from tests.support.programs import child, limit
 
 __all__ = ["BEHAVIOURS", "Bench", "Ear", "Pair"]
 

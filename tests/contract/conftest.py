@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from contract.bench import Bench
-from helpers import limit
+from tests.contract.bench import Bench
+from tests.support.programs import limit
 
 
 @pytest.fixture(params=["scripted", "real"])

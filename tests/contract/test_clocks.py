@@ -11,7 +11,7 @@ import pytest
 from aioverseer._aio.clock import LoopClock, SteadyClock
 from aioverseer.core.clock import Clock
 from aioverseer.testing import ManualClock
-from helpers import limit
+from tests.support.programs import limit
 
 Pass = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 

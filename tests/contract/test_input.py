@@ -10,8 +10,8 @@ import pytest
 
 from aioverseer import Exit
 from aioverseer._system.protocols import Child, WriteStream
-from contract.bench import Bench, Ear
-from helpers import limit
+from tests.contract.bench import Bench, Ear
+from tests.support.programs import limit
 
 
 def sink_of(running: Child) -> WriteStream:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from aioverseer import Exit
-from contract.bench import Bench, Ear
+from tests.contract.bench import Bench, Ear
 
 
 async def test_what_is_left_in_the_group_holds_the_output_until_it_is_swept(bench: Bench) -> None:

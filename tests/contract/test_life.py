@@ -9,8 +9,8 @@ import signal
 import pytest
 
 from aioverseer import Exit, ProcessNotRunning, SpawnError, Spec, State, Stop
-from contract.bench import BEHAVIOURS, Bench, Ear
-from helpers import limit
+from tests.contract.bench import BEHAVIOURS, Bench, Ear
+from tests.support.programs import limit
 
 # --- the start
 

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from contract.bench import Bench, Ear
-from helpers import limit
+from tests.contract.bench import Bench, Ear
+from tests.support.programs import limit
 
 
 @pytest.mark.parametrize("merge", [False, True])

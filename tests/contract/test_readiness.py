@@ -6,8 +6,8 @@ import pytest
 
 from aioverseer import NotReady, State, ready
 from aioverseer.ready import Probe
-from contract.bench import Bench
-from helpers import limit
+from tests.contract.bench import Bench
+from tests.support.programs import limit
 
 BY = {
     "is ready by a line": ready.line("^up"),

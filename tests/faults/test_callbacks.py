@@ -14,7 +14,7 @@ import pytest
 from aioverseer import Backoff, Dropped, LogBridge, Overseer, Process, Restart, State, Status, Stop
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
-from helpers import limit
+from tests.support.programs import limit
 
 
 class Oops(Exception):

@@ -14,7 +14,7 @@ from aioverseer import Exit, Overseer, Process, Restart, State, Status
 from aioverseer._system.process import exit_status, spawn_pidfd
 from aioverseer.core.options.restart import wants_restart
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
-from helpers import limit
+from tests.support.programs import limit
 
 
 @pytest.fixture(name="ignored")

@@ -17,7 +17,7 @@ from aioverseer import Backoff, Overseer, Process, Restart, Service, Spec, SpecE
 from aioverseer._aio.clock import LoopClock
 from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
-from helpers import limit
+from tests.support.programs import limit
 
 
 class NeverThere(ScriptedLauncher):

@@ -14,7 +14,7 @@ import pytest
 
 from aioverseer import Backoff, Overseer, Process, Restart, SpawnError, State
 from aioverseer._system.process import cpython
-from helpers import limit
+from tests.support.programs import limit
 
 ROOT = str(pathlib.Path(__file__).parents[2])
 FOREVER = Restart("always", max_restarts=None, backoff=Backoff(0.001, 0.001))

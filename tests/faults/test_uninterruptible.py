@@ -15,7 +15,7 @@ import pytest
 from aioverseer import Line, Overseer, Restart, State, Stop, StopFailed, Subscription
 from aioverseer._system.containment import cgroup, procfs
 from aioverseer.core.options.containment import AskedContainment
-from helpers import child, limit
+from tests.support.programs import child, limit
 
 FREEZER = Path("/sys/fs/cgroup/freezer")
 

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from aioverseer import After, Backoff, Overseer, Process, Restart, Spec, State, Stop, ready
 from aioverseer.testing import Ports
-from helpers import limit
+from tests.support.programs import limit
 
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/nowhere"))
 NOBODY = "nobody" if os.getuid() == 0 else None

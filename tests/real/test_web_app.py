@@ -15,7 +15,7 @@ import pytest
 
 from aioverseer import Overseer, ready
 from aioverseer.testing import Ports
-from helpers import limit
+from tests.support.programs import limit
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 

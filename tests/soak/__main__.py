@@ -14,8 +14,8 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent.parent))
 
-from soak.play import soak  # noqa: E402  # found by the lines above
-from torture import MECHANISMS, WAYS, round_of  # noqa: E402  # as above
+from tests.soak.play import soak  # noqa: E402  # found by the lines above
+from tests.support.host_tree import MECHANISMS, WAYS, round_of  # noqa: E402  # as above
 
 
 def main() -> int:

@@ -10,8 +10,8 @@ import pytest
 
 from aioverseer import Backoff, Overseer, Restart, State, Stop
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
-from helpers import limit
-from soak.play import soak
+from tests.soak.play import soak
+from tests.support.programs import limit
 
 LONG = bool(os.environ.get("AIOVERSEER_LONG"))
 

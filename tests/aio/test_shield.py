@@ -1,0 +1,247 @@
+"""Waiting through cancellations of every kind, bounded and without spinning; waiting for a value to change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import operator
+from collections.abc import Coroutine
+from typing import Any
+
+import anyio
+import pytest
+
+from aioverseer._aio.shield import settle
+from aioverseer._aio.watchers import Watchers
+from tests.support.programs import limit
+
+
+async def turns(count: int) -> None:
+    """Let the event loop turn so often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One entry for each time that settle() has begun to wait."""
+    seen: list[Any] = []
+    wait = asyncio.wait
+
+    async def counted(waited: Any, **options: Any) -> Any:
+        if options:  # settle always gives a timeout
+            seen.append(waited)
+        return await wait(waited, **options)
+
+    monkeypatch.setattr(asyncio, "wait", counted)
+    return seen
+
+
+async def test_what_is_done_is_not_waited_for(rounds: list[Any]) -> None:
+    """Whatever came of it: a result, an error, a cancellation."""
+    loop = asyncio.get_running_loop()
+    done, failed, cancelled = (loop.create_future() for _ in range(3))
+    done.set_result(1)
+    failed.set_exception(ValueError())
+    cancelled.cancel()
+    for future in (done, failed, cancelled):
+        assert await settle(future, within=10) is None
+    assert [] == rounds
+    assert isinstance(failed.exception(), ValueError)
+
+
+async def test_it_returns_with_the_end_of_what_it_waits_for(rounds: list[Any]) -> None:
+    """One round, when nobody interferes."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(settle(future, within=10))
+    await turns(3)
+    future.set_result(None)
+    async with limit(5, "settle"):
+        assert await task is None
+    assert 1 == len(rounds)
+
+
+async def test_each_native_cancellation_costs_one_round_and_the_last_is_returned(rounds: list[Any]) -> None:
+    """The wait goes on, and the caller gets the cancellation to raise it once it is done."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(settle(future, within=10))
+    await turns(2)
+    for number in range(20):
+        task.cancel(f"number {number}")
+        await turns(3)
+        assert not task.done()
+    future.set_result(None)
+    async with limit(5, "settle"):
+        cancelled = await task
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert 21 == len(rounds)
+    assert 20 == task.cancelling()
+
+
+async def test_a_cancellation_in_the_turn_of_the_end_is_not_lost() -> None:
+    """Whichever of the two comes first."""
+    for first_the_end in (False, True):
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(settle(future, within=10))
+        await turns(3)
+        if first_the_end:
+            future.set_result(None)
+        task.cancel()
+        if not first_the_end:
+            future.set_result(None)
+        assert isinstance(await task, asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("before", [False, True])
+async def test_a_cancelled_scope_of_anyio_does_not_make_it_spin(rounds: list[Any], before: bool) -> None:
+    """It is delivered again and again: the shield keeps all of that out, whether it began before or after."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    opened: asyncio.Future[anyio.CancelScope] = loop.create_future()
+    results: list[Any] = []
+
+    async def inside() -> None:
+        with anyio.CancelScope() as scope:
+            opened.set_result(scope)
+            if before:
+                scope.cancel()
+            results.append(await settle(future, within=10))
+            await asyncio.sleep(0)  # here the scope is heard
+            results.append("not cancelled")
+
+    task = asyncio.create_task(inside())
+    (await opened).cancel()
+    await turns(500)
+    assert not task.done()
+    assert len(rounds) <= 2
+    future.set_result(None)
+    async with limit(5, "settle"):
+        await task
+    assert [None] == results
+
+
+async def test_both_kinds_together_are_kept_apart(rounds: list[Any]) -> None:
+    """A native cancellation inside a cancelled scope is returned, and there is still no spinning."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    results: list[Any] = []
+
+    async def inside() -> None:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            results.append(await settle(future, within=10))
+
+    task = asyncio.create_task(inside())
+    await turns(5)
+    task.cancel()
+    await turns(500)
+    assert len(rounds) <= 3
+    future.set_result(None)
+    async with limit(5, "settle"):
+        await asyncio.wait([task])
+    assert isinstance(results[0], asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("within", [0, -1, 0.05])
+async def test_the_bound_is_kept_and_what_was_waited_for_goes_on(within: float) -> None:
+    """Also when cancellations come all the time; the future is neither cancelled nor looked at."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    task = asyncio.create_task(settle(future, within=within))
+
+    def again() -> None:
+        if not task.done():
+            task.cancel()
+            loop.call_later(0.001, again)
+
+    loop.call_later(0.001, again)
+    began = loop.time()
+    async with limit(5, "settle"):
+        await task
+    assert within - 0.01 <= loop.time() - began < 2
+    assert not future.done()
+    future.cancel()
+
+
+async def test_the_limits_of_the_caller_still_hold_afterwards() -> None:
+    """asyncio.timeout and wait_for around it raise TimeoutError once the wait is over."""
+    loop = asyncio.get_running_loop()
+
+    async def careful(future: asyncio.Future[None]) -> None:
+        cancelled = await settle(future, within=10)
+        if cancelled is not None:
+            raise cancelled
+
+    async def within(call: Coroutine[Any, Any, None]) -> None:
+        async with asyncio.timeout(0.001):
+            await call
+
+    for around in ("timeout", "wait_for"):
+        future: asyncio.Future[None] = loop.create_future()
+        loop.call_later(0.03, future.set_result, None)
+        with pytest.raises(TimeoutError):
+            await (within(careful(future)) if around == "timeout" else asyncio.wait_for(careful(future), 0.001))
+        assert future.done()
+
+
+# --- Watchers
+
+
+async def test_the_present_value_is_enough() -> None:
+    """Nobody has to wait for a change then."""
+    watchers: Watchers[int] = Watchers()
+    assert 5 == await watchers.watch(5, lambda value: value == 5)
+    with pytest.raises(LookupError):
+        await watchers.watch(5, lambda _value: LookupError())
+
+
+async def test_each_one_gets_the_first_value_that_it_wants() -> None:
+    """However quickly it changes again: no turn of the loop lies in between."""
+    watchers: Watchers[int] = Watchers()
+    futures = [watchers.watch(0, functools.partial(operator.eq, wanted)) for wanted in (1, 2, 3)]
+    for value in (1, 2, 4, 3, 1):
+        watchers.tell(value)
+    assert [1, 2, 3] == await asyncio.gather(*futures)
+    assert [] == watchers._waiting
+
+
+async def test_an_error_is_for_the_one_whose_wish_cannot_come_true() -> None:
+    """The others wait on."""
+    watchers: Watchers[int] = Watchers()
+    hopeless = watchers.watch(0, lambda value: LookupError(f"at {value}") if value else False)
+    patient = watchers.watch(0, lambda value: value == 2)
+    watchers.tell(1)
+    with pytest.raises(LookupError, match="at 1"):
+        await hopeless
+    assert not patient.done()
+    watchers.tell(2)
+    assert 2 == await patient
+
+
+async def test_those_who_left_are_forgotten() -> None:
+    """They neither break the next change nor pile up while there is none."""
+    watchers: Watchers[int] = Watchers()
+    for _ in range(100):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(watchers.watch(0, lambda value: value > 0), 0)
+    assert len(watchers._waiting) <= 2
+    kept = watchers.watch(0, lambda value: value > 0)
+    gone = watchers.watch(0, lambda value: value > 0)
+    gone.cancel()
+    watchers.tell(1)
+    assert (1, []) == (await kept, watchers._waiting)
+
+
+async def test_a_wish_that_is_settled_while_it_is_judged_is_left_alone() -> None:
+    """A predicate may lead to a change that settles its own future."""
+    watchers: Watchers[int] = Watchers()
+    own: list[asyncio.Future[int]] = []
+
+    def nested(value: int) -> bool:
+        if value == 1:
+            own[0].set_result(7)
+        return value == 1
+
+    own.append(watchers.watch(0, nested))
+    watchers.tell(1)
+    assert (7, []) == (await own[0], watchers._waiting)

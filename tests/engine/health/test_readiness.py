@@ -1,0 +1,784 @@
+"""When a program is ready: each probe with a real program, the policies on a manual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from aioverseer import (
+    GaveUp,
+    NotReady,
+    NotReadyInTime,
+    Overseer,
+    Process,
+    ProcessNotRunning,
+    Restart,
+    SpawnError,
+    SpecError,
+    State,
+    Stop,
+    ready,
+)
+from aioverseer._system.probes import notify_socket
+from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.probes import Probe
+from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
+from tests.support.programs import child, limit, opened
+
+SLEEP = "import time\ntime.sleep(100)\n"
+NOTIFY = """
+import os, socket, sys, time
+name = os.environ["NOTIFY_SOCKET"]
+name = "\\0" + name[1:] if name[0] == "@" else name
+def say(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.sendto(text.encode(), name)
+"""
+SERVER = """
+import asyncio, socket, sys
+async def answer(reader, writer):
+    head = await reader.readuntil(b"\\r\\n\\r\\n")
+    status = b"404 Gone" if b"/gone" in head else b"200 OK"
+    writer.write(b"HTTP/1.1 " + status + b"\\r\\nContent-Length: 4\\r\\n\\r\\nfine")
+    await writer.drain()
+    writer.close()
+    print("answered", flush=True)
+async def quiet(reader, writer):
+    try:
+        await answer(reader, writer)
+    except Exception:
+        writer.close()
+async def main():
+    server = await asyncio.start_server(quiet, "127.0.0.1", int(sys.argv[1]))
+    print("listening", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def free_port() -> int:
+    """A port on which nobody listens at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def running(code: str, *args: str, **options: Any) -> AsyncGenerator[Process]:
+    """A program that became ready, and is killed behind the block."""
+    process = Process(*child(code, *args), stop=Stop(9, 2), **options)
+    try:
+        async with limit(20, "the start"):
+            await process.start()
+        yield process
+    finally:
+        await process.stop(kill=True)
+
+
+# --- each probe, with a real program
+
+
+async def test_tcp_waits_until_something_listens() -> None:
+    """Not until the program runs, nor until it has the port: until it accepts."""
+    port = free_port()
+    code = f"""
+        import socket, sys, time
+        s = socket.socket()
+        s.bind(("127.0.0.1", {port}))
+        print("bound", flush=True)
+        sys.stdin.readline()
+        s.listen()
+        time.sleep(100)
+    """
+    process = Process(*child(code), stdin="pipe", streaming=True, ready=ready.tcp(port))
+    starting = asyncio.ensure_future(process.start())
+    assert process.stdout is not None
+    async with limit():
+        assert "bound" == await process.stdout.get()
+        assert (State.STARTING, False) == (process.state, starting.done())
+        await process.write(b"\n")
+        await starting
+    assert State.RUNNING is process.state
+    await process.stop()
+
+
+async def test_tcp_takes_names_and_finds_ipv6() -> None:
+    """``localhost`` is the loopback of either family, without a thread of a resolver."""
+    port = free_port()
+    async with running(SERVER, str(port), ready=ready.tcp(port, host="localhost")) as process:
+        assert State.RUNNING is process.state
+
+
+async def test_a_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TCP lets two ends open at once, and they may be the same: asked often enough, a port answers by itself."""
+    from aioverseer._system.probes import attempts
+
+    port = free_port()
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+    met: list[bool] = []
+
+    async def from_the_same_port(near: socket.socket, address: Any) -> None:
+        near.bind(address)  # what the system picks once in some ten thousand times
+        await connect(near, address)
+        met.append(near.getsockname() == near.getpeername())
+
+    monkeypatch.setattr(loop, "sock_connect", from_the_same_port)
+    with pytest.raises(attempts.NotYet, match="connection refused"):
+        await attempts._connect_tcp("127.0.0.1", port)
+    assert [True] == met
+
+
+async def test_unix_is_a_listening_socket_and_no_file(tmp_path: Path) -> None:
+    """A socket that an earlier run has left behind refuses; the path is taken from the program's folder."""
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(tmp_path / "s"))
+    code = """
+        import os, socket, sys, time
+        print("up", flush=True)
+        sys.stdin.readline()
+        os.unlink("s")
+        s = socket.socket(socket.AF_UNIX)
+        s.bind("s")
+        s.listen()
+        time.sleep(100)
+    """
+    process = Process(*child(code), cwd=tmp_path, stdin="pipe", streaming=True, ready=ready.unix("s"))
+    starting = asyncio.ensure_future(process.start())
+    assert process.stdout is not None
+    async with limit():
+        await process.stdout.get()
+        assert not starting.done()
+        await process.write("\n")
+        await starting
+    await process.stop()
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fresh: bool
+) -> None:
+    """One that a crashed run has left would make the next one ready before it is."""
+    from aioverseer._system.probes.attempts import ProbeAttempts
+
+    look, looked = ProbeAttempts._look, asyncio.Event()
+
+    def look_and_tell(asker: ProbeAttempts, probe: Any) -> None:
+        try:
+            look(asker, probe)
+        finally:
+            looked.set()
+
+    monkeypatch.setattr(ProbeAttempts, "_look", look_and_tell)
+    (tmp_path / "up").write_text("old")
+    code = "import sys\nsys.stdin.readline()\nopen('up', 'w').write('new')\n" + SLEEP
+    process = Process(*child(code), cwd=tmp_path, stdin="pipe", ready=ready.file("up", fresh=fresh))
+    starting = asyncio.ensure_future(process.start())
+    async with limit():
+        if fresh:
+            await looked.wait()
+            looked.clear()
+            await looked.wait()  # so the first answer has been taken note of
+            assert "as it was before the start" in process.news
+            assert not starting.done()
+            await process.write("\n")
+        await starting
+    await process.stop()
+
+
+async def test_a_command_is_asked_until_it_exits_with_0(tmp_path: Path) -> None:
+    """In the folder and the environment of the program."""
+    # It says no, and makes what it asks for.
+    probe = ready.command("sh", "-c", 'test "$MINE" = 1 && { test -f up || { echo no > up; exit 1; }; }')
+    async with running(SLEEP, cwd=tmp_path, extra_env={"MINE": "1"}, ready=probe):
+        assert "no\n" == (tmp_path / "up").read_text()
+
+
+async def test_what_a_command_says_last_is_told() -> None:
+    """Or else nobody knows what is wrong."""
+    probe = ready.command("sh", "-c", "echo no such table >&2; exit 3")
+    process = Process(*child(SLEEP), ready=probe, ready_timeout=0.3, stop=Stop(9, 2))
+    with pytest.raises(NotReadyInTime, match="command sh: exited with code 3: no such table"):
+        await process.start()
+
+
+async def test_a_command_that_hangs_is_ended_with_the_start() -> None:
+    """It leaves nothing behind."""
+    process = Process(*child(SLEEP), ready=ready.command("sleep", "1000"), ready_timeout=0.2, stop=Stop(9, 2))
+    with pytest.raises(NotReadyInTime):
+        await process.start()
+
+
+async def test_a_function_is_given_the_process() -> None:
+    """And is asked again when it raises, or returns False."""
+    answers: list[object] = [OSError("no"), False, None]
+    given: list[object] = []
+
+    async def look(process: Process) -> object:
+        given.append(process)
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    async with running(SLEEP, ready=ready.check(look)) as process:
+        assert [process] * 3 == given
+        assert [] == answers
+
+
+async def test_a_line_is_looked_for_in_the_stream_that_is_named() -> None:
+    """The same words elsewhere do not count."""
+    code = """
+        import sys, time
+        print("server is up", flush=True)
+        sys.stdin.readline()
+        print("server is up", file=sys.stderr, flush=True)
+        time.sleep(100)
+    """
+    process = Process(*child(code), stdin="pipe", streaming=True, ready=ready.line(r"is \w+$", stream="stderr"))
+    starting = asyncio.ensure_future(process.start())
+    assert process.stdout is not None
+    async with limit():
+        assert "server is up" == await process.stdout.get()
+        assert not starting.done()
+        await process.write("\n")
+        await starting
+    await process.stop()
+
+
+async def test_lines_of_bytes_are_looked_through_too() -> None:
+    """Whatever the program's encoding."""
+    code = "import sys\nsys.stdout.buffer.write(b'\\xff up\\n')\nsys.stdout.flush()\n" + SLEEP
+    async with running(code, encoding=None, ready=ready.line("up")) as process:
+        assert process.stdout is None
+
+
+async def test_lines_are_looked_through_although_nobody_keeps_them() -> None:
+    """A probe for a line has the output read by itself."""
+    code = "print('up', flush=True)\n" + SLEEP
+    async with running(code, buffered=False, ready=ready.line("up")) as process:
+        assert (None, None) == process.kept_lines()
+
+
+async def test_words_reach_the_host_through_a_shim() -> None:
+    """With the strictest containment, too: the descriptor is passed on, and the socket knows the session."""
+    by_descriptor = "import os\nos.write(3, b'\\n')\n" + SLEEP
+    by_notice = NOTIFY + "say('READY=1')\n" + SLEEP
+    async with limit(20), Overseer(containment="strict") as overseer:
+        one = overseer.add("one", *child(by_descriptor), ready=ready.fd())
+        two = overseer.add("two", *child(by_notice), ready=ready.notify())
+        await overseer.start_all()
+        assert [State.RUNNING] * 2 == [one.state, two.state]
+        assert "strict" == one.status().containment
+
+
+@pytest.mark.parametrize("options", [{}, {"pty": True}, {"umask": 0o22}], ids=["plain", "on a terminal", "wrapped"])
+async def test_a_newline_on_a_descriptor(options: dict[str, Any]) -> None:
+    """What comes before it does not count; nothing is missing from the program's own descriptors."""
+    code = "import os\nos.write(4, b'not yet')\nprint('said')\nos.write(4, b'\\n')\nos.close(4)\n" + SLEEP
+    async with running(code, ready=ready.fd(4), **options) as process:
+        assert State.RUNNING is process.state
+
+
+async def test_a_missing_program_behind_a_descriptor_is_an_error() -> None:
+    """The shell in front of it does not hide that."""
+    with pytest.raises(SpawnError, match="there is no program 'no-such-program'"):
+        await Process("no-such-program", ready=ready.fd()).start()
+
+
+async def test_probes_are_put_together() -> None:
+    """One answer of two is enough for ``|``, and ``&`` takes both in any order."""
+    port = free_port()
+    code = "import os\nprint('one')\nos.write(3, b'\\n')\n" + SLEEP
+    probe = (ready.line("one") & ready.fd()) | ready.tcp(port)
+    async with running(code, ready=probe) as process:
+        assert State.RUNNING is process.state
+
+
+@pytest.mark.parametrize(("path", "body", "good"), [("", "fine", True), ("gone", None, False), ("", "bad", False)])
+async def test_http_looks_at_status_and_body(path: str, body: str | None, *, good: bool) -> None:
+    """With a client that is an extra."""
+    pytest.importorskip("httpx", reason="the extra http is not installed")
+    port = free_port()
+    probe = ready.http(f"http://127.0.0.1:{port}/{path}", body=body)
+    if good:
+        async with running(SERVER, str(port), ready=probe) as process:
+            assert State.RUNNING is process.state
+        return
+    process = Process(
+        *child(SERVER, str(port)), ready=probe, ready_timeout=None, streaming=True, merge_stderr=True, stop=Stop(9, 2)
+    )
+    starting = asyncio.ensure_future(process.start())
+    assert process.stdout is not None
+    async with limit(25):
+        for said in ("listening", "answered", "answered"):  # asked again: so the first answer has been judged
+            assert said == await process.stdout.get()
+        assert ("status 404" if path else "'bad' is not in its body") in process.news
+        await process.stop()
+        with pytest.raises(NotReady):
+            await starting
+
+
+async def test_the_database_of_the_machine_becomes_ready() -> None:
+    """PostgreSQL, where it is installed: by its port, and by its own command."""
+    initdb, postgres, is_ready = (shutil.which(name) for name in ("initdb", "postgres", "pg_isready"))
+    if not (initdb and postgres and is_ready):
+        pytest.skip("PostgreSQL is not installed")
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # it refuses to run as root
+        if not shutil.which("setpriv"):
+            pytest.skip("PostgreSQL does not run as root, and there is no setpriv")
+        user = {"user": "nobody"}
+    port = free_port()
+    # Not in tmp_path, which belongs to whoever runs the tests alone.
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name) / "data"
+        data.mkdir()
+        if user:
+            Path(name).chmod(0o755)
+            shutil.chown(data, "nobody")
+        made = await Process(initdb, "-D", data, "--no-sync", "-A", "trust", **user)
+        assert made.ok, made.stderr
+        words: list[str | Path] = [postgres, "-D", data, "-p", str(port), "-k", "", "-F"]
+        probe = ready.tcp(port) & ready.command(is_ready, "-q", "-h", "127.0.0.1", "-p", str(port))
+        async with Process(*words, ready=probe, stop=Stop(2, 10), **user) as server:
+            assert State.RUNNING is server.state
+
+
+# --- what a program says to NOTIFY_SOCKET
+
+
+async def test_notices_are_heard_and_shown() -> None:
+    """STATUS before and behind READY; other processes of the program may speak for it."""
+    code = (
+        NOTIFY
+        + """
+say("STATUS=warming up")
+print("said", flush=True)
+sys.stdin.readline()
+if os.fork() == 0:
+    os.setsid()
+    say("READY=1\\nSTATUS=at work")
+    os._exit(0)
+os.wait()
+sys.stdin.readline()
+say("STOPPING=1")
+time.sleep(100)
+"""
+    )
+    async with Overseer() as overseer, limit(20):
+        events = overseer.events()
+        web = overseer.add("web", *child(code), stdin="pipe", ready=ready.notify())
+        lines = web.lines()
+        starting = asyncio.ensure_future(web.start())
+        await lines.get()  # in the turn in which it came, or one before, the notice was read
+        assert "says: warming up" in str(web.why())
+        assert "waits for READY=1 on NOTIFY_SOCKET" in str(web.why())
+        await web.write("\n")
+        await starting
+        assert "says: at work" in str(web.why())
+        await web.write("\n")
+        async for event in events:
+            if event.kind == "health":
+                assert (State.RUNNING, "says that it is stopping") == (event.state, event.reason)
+                break
+
+
+def test_a_sender_that_ends_while_it_is_looked_up_is_one_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session was still to be had and its parent no more: what it said was lost, once in fifty times."""
+    real = notify_socket._parent
+    sender = subprocess.Popen(["sleep", "100"], start_new_session=True)
+
+    def end_first(pid: int) -> int:
+        sender.kill()
+        sender.wait()
+        return real(pid)
+
+    monkeypatch.setattr(notify_socket, "_parent", end_first)
+    listening = notify_socket.NotifySocket()
+    try:
+        assert listening._is_ours(sender.pid, os.geteuid())
+    finally:
+        listening.close()
+
+
+async def test_a_stranger_is_not_believed() -> None:
+    """Whoever is not of the program's session or tree: another service that inherited the variable, or this test."""
+    code = "import os\nprint(os.environ['NOTIFY_SOCKET'], flush=True)\n" + SLEEP
+    process = Process(*child(code), streaming=True, ready=ready.notify(), ready_timeout=0.3, stop=Stop(9, 2))
+    starting = asyncio.ensure_future(process.start())
+    assert process.stdout is not None
+    name = await process.stdout.get()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        stranger.sendto(b"READY=1", "\0" + name[1:] if name[0] == "@" else name)
+    with pytest.raises(NotReadyInTime):
+        await starting
+
+
+async def test_descriptors_that_come_with_a_notice_are_closed() -> None:
+    """The sender of a BARRIER waits for that; and nothing of the host may leak."""
+    code = (
+        NOTIFY
+        + """
+import array
+r, w = os.pipe()
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+    s.connect(name)
+    s.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [w]))])
+os.close(w)
+assert os.read(r, 1) == b""
+say("READY=1")
+time.sleep(100)
+"""
+    )
+    async with running(code, ready=ready.notify()) as process:
+        assert State.RUNNING is process.state
+
+
+# --- a program that does not become ready
+
+
+async def test_one_that_ends_first_is_told_at_once_with_its_last_lines() -> None:
+    """Nobody waits for the time to be over."""
+    began = time.monotonic()
+    with pytest.raises(NotReady, match="exited with code 3 before it was ready") as caught:
+        await Process(*child("print('port is in use')\nraise SystemExit(3)"), ready=ready.tcp(free_port())).start()
+    assert ("port is in use",) == caught.value.lines
+    assert not isinstance(caught.value, TimeoutError)
+    assert time.monotonic() - began < 5
+
+
+async def test_one_that_takes_too_long_is_ended_and_says_what_it_waited_for() -> None:
+    """Its state is FATAL, and the error a TimeoutError as well."""
+    process = Process(*child("print('slow')\n" + SLEEP), ready=ready.tcp(free_port()), ready_timeout=0.3)
+    with pytest.raises(NotReadyInTime, match="connection refused") as caught:
+        await process.start()
+    assert ("slow",) == caught.value.lines
+    assert (State.FATAL, caught.value) == (process.state, process.error)
+    assert isinstance(caught.value, TimeoutError)
+    with pytest.raises(ProcessNotRunning):
+        process.signal(15)
+
+
+async def test_a_line_that_is_the_last_word_still_counts() -> None:
+    """It was ready, and then it ended: in this order."""
+    process = Process(*child("print('ready')"), ready=ready.line("ready"))
+    async with limit():
+        await process.start()
+        assert (await process.wait()).ok
+
+
+async def test_ready_waits_for_what_somebody_else_has_started() -> None:
+    """With a limit of its own, or until it cannot come true."""
+    process = Process(
+        *child("import sys\nsys.stdin.readline()\nprint('up')\n" + SLEEP), stdin="pipe", ready=ready.line("up")
+    )
+    starting = asyncio.ensure_future(process.start())
+    with pytest.raises(NotReadyInTime, match="waits for a line with 'up'"):
+        await process.ready(0.2)
+    await process.write("\n")
+    async with limit():
+        assert process is await process.ready()
+        await starting
+        await process.stop()
+        assert process is await process.ready(1)  # it has been
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
+    """Whatever its probes were doing."""
+    probe = ready.tcp(free_port()) & ready.command("sleep", "100") & ready.notify() & ready.fd() & ready.line("x")
+    process = Process(*child("print('up', flush=True)\n" + SLEEP), streaming=True, ready=probe)
+    starting = asyncio.ensure_future(process.start())
+    assert process.stdout is not None
+    assert "up" == await process.stdout.get()
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert process.state.is_final
+
+
+async def test_a_stop_while_it_waits_is_a_stop() -> None:
+    """It ends INTERRUPT, and who waits is told."""
+    process = Process(
+        *child("print('up', flush=True)\n" + SLEEP), streaming=True, ready=ready.tcp(free_port()), stop=Stop(9, 2)
+    )
+    starting = asyncio.ensure_future(process.start())
+    assert process.stdout is not None
+    assert "up" == await process.stdout.get()
+    status = await process.stop()
+    assert State.INTERRUPT is status.state
+    with pytest.raises(NotReady):
+        await starting
+
+
+async def test_a_stop_during_the_launch_asks_nothing() -> None:
+    """The program is ended as soon as it is there; nobody runs its probes meanwhile."""
+    asked: list[object] = []
+
+    async def look() -> bool:
+        asked.append(1)
+        return False
+
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild())
+    process = Process("web", ready=ready.check(look), clock=clock, launcher=launcher)
+    async with limit():
+        starting = asyncio.ensure_future(process.start())
+        await asyncio.sleep(0)
+        assert (State.STARTING, None) == (process.state, process.pid)
+        assert State.INTERRUPT is (await process.stop()).state
+        with pytest.raises(NotReady):
+            await starting
+    assert [] == asked
+
+
+def test_a_process_has_no_order() -> None:
+    """What is for services is refused, with what to do."""
+    for options in ({"after": "db"}, {"critical": True}):
+        with pytest.raises(SpecError, match=r"is for a Service: use Overseer\.add"):
+            Process("true", **cast("Any", options))
+
+
+# --- services, on a manual clock
+
+
+@asynccontextmanager
+async def scripted(*scripts: FakeChild) -> AsyncGenerator[tuple[Overseer, ManualClock, ScriptedLauncher]]:
+    """An overseer whose time and children belong to the test."""
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, *scripts)
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        yield overseer, clock, launcher
+
+
+async def test_a_run_that_was_not_ready_in_time_does_not_look_at_the_whole_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its policy restarts it; after a stop, nothing follows."""
+    looked: list[int] = []
+
+    async def look(child: RunningChild) -> tuple[Survivor, ...]:
+        looked.append(child.pid)
+        return ()
+
+    monkeypatch.setattr(RunningChild, "sweep_all", look)
+    monkeypatch.setattr(RunningChild, "may_have_left", lambda _child: True)
+    async with scripted() as (overseer, clock, launcher):
+        web = overseer.add("web", "web", ready=ready.line("up"), ready_timeout=10, restart=Restart(max_restarts=9))
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(15)
+        assert (2, []) == (len(launcher.children), looked)
+        await web.stop()
+        assert [launcher.children[1].pid] == looked
+        with pytest.raises(NotReady):
+            await starting
+
+
+async def test_a_service_is_starting_until_it_is_ready() -> None:
+    """And says what it waits for, and for how long yet."""
+    async with scripted(FakeChild().runs(5).prints("up")) as (overseer, clock, _):
+        web = overseer.add("web", "web", ready=ready.line("up"), ready_timeout=20)
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(4)
+        assert State.STARTING is web.state
+        why = web.why()
+        assert ("it is ready, or is ended", 16.0) == (why.due, why.due_in)
+        assert "waits for a line with 'up'" in str(why)
+        await clock.advance(1)
+        assert web is await starting
+        assert "running" == str(web.state)
+
+
+async def test_one_that_is_not_ready_in_time_is_judged_like_a_failure() -> None:
+    """It is ended by its ladder, restarted by the policy, and given up when the budget is spent."""
+    async with scripted(FakeChild()) as (overseer, clock, launcher):
+        web = overseer.add(
+            "web", "web", ready=ready.line("up"), ready_timeout=10, restart=Restart(max_restarts=2, within=None)
+        )
+        events = overseer.events()
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(1000)
+        with pytest.raises(NotReadyInTime, match="gave up"):
+            await starting
+        assert 3 == len(launcher.children)
+        assert [[15]] * 3 == [one.signals for one in launcher.children]
+        assert isinstance(web.status().error, GaveUp)
+        states: list[State] = []
+        while (event := events.get_nowait()) is not None:
+            states.append(event.state)
+        run = [State.STARTING, State.STOPPING]
+        assert [*run, State.BACKOFF, *run, State.BACKOFF, *run, State.FATAL] == states
+
+
+async def test_a_stop_of_one_that_is_not_ready_in_time_is_a_stop() -> None:
+    """The ladder that was begun goes on, and no restart follows."""
+    async with scripted(FakeChild().ignores(15)) as (overseer, clock, launcher):
+        web = overseer.add("web", "web", ready=ready.line("up"), ready_timeout=10)
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(12)
+        assert (State.STOPPING, [15]) == (web.state, launcher.children[0].signals)
+        stopping = asyncio.ensure_future(web.stop())
+        await clock.advance(100)
+        assert State.INTERRUPT is (await stopping).state
+        with pytest.raises(NotReady):
+            await starting
+        assert [15, 9] == launcher.children[0].signals
+
+
+async def test_a_program_may_ask_for_time() -> None:
+    """EXTEND_TIMEOUT_USEC, again and again."""
+    script = FakeChild().runs(8).notifies("EXTEND_TIMEOUT_USEC=15000000", "STATUS=replaying the log").runs(14)
+    async with scripted(script.notifies("READY=1")) as (overseer, clock, _):
+        db = overseer.add("db", "db", ready=ready.notify(), ready_timeout=10)
+        starting = asyncio.ensure_future(db.start())
+        await clock.advance(12)
+        assert State.STARTING is db.state
+        assert "says: replaying the log" in str(db.why())
+        await clock.advance(10)
+        await starting
+
+
+async def test_the_time_that_resets_the_backoff_is_time_of_being_ready() -> None:
+    """A program that takes long to start and then ends at once has not been steady."""
+    script = FakeChild().runs(60).prints("up").runs(1).exits(1)
+    async with scripted(script) as (overseer, clock, _):
+        policy = Restart(max_restarts=None, reset_after=10)
+        web = overseer.add("web", "web", ready=ready.line("up"), ready_timeout=None, restart=policy)
+        delays: list[float] = []
+        events = overseer.events()
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(1000)
+        await starting
+        while (event := events.get_nowait()) is not None:
+            if event.state is State.BACKOFF:
+                delays.append(float(event.reason.split("restarts in ")[1].split(" s")[0]))
+        assert len(delays) > 8
+        # The delay goes on to grow: with jitter it is drawn from [0.1, 0.1 * 2**n].
+        assert max(delays[6:]) > 0.2
+
+
+async def test_attempts_that_hang_are_cut_and_made_again() -> None:
+    """After five seconds on the clock, and what they waited for is told."""
+    calls: list[float] = []
+
+    async with scripted(FakeChild()) as (overseer, clock, _):
+
+        async def look() -> None:
+            calls.append(clock.now())
+            await asyncio.Event().wait()
+
+        web = overseer.add("web", "web", ready=ready.check(look), ready_timeout=17)
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(12)
+        assert [0.0, 6.0, 12.0] == calls
+        assert "check look: no answer within 5 s" in str(web.why())
+        await web.stop()
+        with pytest.raises(NotReady):
+            await starting
+
+
+async def test_an_attempt_that_cannot_be_cancelled_is_told_and_not_made_twice() -> None:
+    """It is the affair of ready_timeout; once it has ended, it is asked again."""
+    calls = 0
+    let_go = asyncio.Event()
+
+    async def look() -> None:
+        nonlocal calls
+        calls += 1
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    async with opened(let_go), scripted(FakeChild()) as (overseer, clock, _):
+        web = overseer.add("web", "web", ready=ready.check(look), ready_timeout=1000)
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(100)
+        assert 1 == calls
+        assert "check look: no answer within 5 s, and it goes on although it was cancelled" in str(web.why())
+        let_go.set()
+        await clock.advance(3)
+        await starting
+        assert 2 == calls
+
+
+async def test_no_probe_asks_once_the_answer_is_known() -> None:
+    """Neither behind a yes, nor behind the end."""
+    calls = 0
+
+    async def look() -> bool:
+        nonlocal calls
+        calls += 1
+        return False
+
+    async with scripted(FakeChild().runs(1).prints("up")) as (overseer, clock, _):
+        web = overseer.add("web", "web", ready=ready.check(look) | ready.line("up"))
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(1)
+        await starting
+        assert calls > 10
+        before = calls
+        await clock.advance(100)
+        assert before == calls
+        assert clock.next_timer() is None
+
+
+# --- how fast it is told
+
+LISTEN = """
+import socket, sys, time
+s = socket.socket()
+s.bind(("127.0.0.1", int(sys.argv[1])))
+time.sleep(0.15)
+s.listen()
+print(time.monotonic(), flush=True)
+"""
+LATENCY: dict[str, tuple[Callable[[int], Probe], str, float]] = {
+    # median and limit in seconds: lenient, as the machine of the tests may be busy; the benchmark has the figures
+    "tcp": (
+        ready.tcp,
+        LISTEN,
+        0.05,
+    ),
+    "line": (lambda _port: ready.line("."), "import time\nprint(time.monotonic(), flush=True)\n", 0.02),
+    "fd": (
+        lambda _port: ready.fd(),
+        "import os, time\nt = time.monotonic()\nos.write(3, b'\\n')\nprint(t, flush=True)\n",
+        0.02,
+    ),
+    "notify": (
+        lambda _port: ready.notify(),
+        NOTIFY + "t = time.monotonic()\nsay('READY=1')\nprint(t, flush=True)\n",
+        0.02,
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the clock of the child is the host's on Linux")
+@pytest.mark.parametrize("kind", LATENCY)
+async def test_it_is_told_soon(kind: str) -> None:
+    """From the moment at which the program is ready to that at which ``start()`` returns."""
+    make, code, most = LATENCY[kind]
+    took: list[float] = []
+    for _ in range(7):
+        port = free_port()
+        process = Process(*child(code + SLEEP, str(port)), streaming=True, ready=make(port), stop=Stop(9, 2))
+        async with limit(), process:
+            now = time.monotonic()
+            assert process.stdout is not None
+            took.append(now - float(await process.stdout.get()))
+    assert statistics.median(took) < most

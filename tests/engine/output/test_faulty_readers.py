@@ -1,0 +1,286 @@
+"""What goes wrong between a pipe and its readers must stay where it went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import gc
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from aioverseer import Backoff, Line, LineQueue, Overseer, Process, QueueShutDown, Restart, Service, State
+from aioverseer._engine.output.pump import LineList, Pump
+from aioverseer.core.text.lines import LineSplitter
+from aioverseer.testing import ManualClock
+from tests.support.programs import child, limit
+
+SIZE = 10
+LINE = 128
+RUN = 64 * 1024 // LINE
+"""Lines of one run: what a pipe holds, so that each run ends although nobody reads."""
+CRASHER = child(
+    f"""
+    import os
+    os.write(1, b"%0{LINE - 1}d\\n" % os.getpid() * {RUN})
+    os._exit(1)
+    """
+)
+
+# --- a crash loop beside a reader who never reads
+
+
+async def loop_until(clock: ManualClock, services: Sequence[Service], restarts: int) -> None:
+    """Move the clock until each has had so many restarts, or has none although its backoff is long over."""
+    waits = dict.fromkeys(services, 0)
+    while any(service.restarts < restarts and waits[service] < 50 for service in services):
+        before = {service: service.restarts for service in services}
+        await clock.advance(1)
+        for service in services:
+            idle = service.state is State.BACKOFF and service.restarts == before[service]
+            waits[service] = waits[service] + 1 if idle else 0
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill"])
+async def test_a_stop_goes_through_in_a_crash_loop_beside_a_stalled_lossless_subscriber(ending: str) -> None:
+    """Whatever holds the loop up."""
+    clock = ManualClock()
+    policy = Restart("always", max_restarts=None, backoff=Backoff(min=1, max=1))
+    async with limit(20, "the stop"), Overseer(clock=clock) as overseer:
+        service = overseer.add("crasher", *CRASHER, restart=policy)
+        unread = service.lines(size=SIZE, overflow="block")
+        await service.start()
+        await loop_until(clock, [service], 5)
+        assert (await service.stop(kill=ending == "kill")).state.is_final
+        assert unread.qsize()
+
+
+# --- a queue that its reader has ended
+
+
+async def test_a_stream_that_its_reader_has_shut_down_holds_nothing_up() -> None:
+    """What comes later is thrown away: the program writes on, and the queue stays at its end."""
+    process = Process(
+        "sh", "-c", "seq 100000; echo end >&2; read -r _", stdin="pipe", streaming=True, buffered=False, queue_size=10
+    )
+    async with limit(10, "the run"), process:
+        stdout, stderr = process.stdout, process.stderr
+        assert stdout is not None
+        assert stderr is not None
+        assert "1" == await stdout.get()
+        stdout.shutdown(immediate=True)
+        assert "end" == await stderr.get()
+        assert 0 == stdout.qsize()
+        with pytest.raises(QueueShutDown):
+            stdout.get_nowait()
+        await process.write("\n")
+        assert (await process).ok
+        assert [] == [line async for line in stdout]
+
+
+async def test_a_subscription_that_its_reader_has_shut_down_holds_nothing_up() -> None:
+    """A lossless one too: as with close()."""
+    async with limit(10, "the run"), Overseer() as overseer:
+        service = overseer.add("writer", "sh", "-c", "seq 100000; echo end >&2; read -r _", stdin="pipe")
+        unread = service.lines("stdout", overflow="block", size=SIZE)
+        errors = service.lines("stderr")
+        await service.start()
+        first = await unread.get()
+        assert isinstance(first, Line)
+        unread.shutdown(immediate=True)
+        last = await errors.get()
+        assert isinstance(last, Line)
+        assert "end" == last.text
+        assert 0 == unread.qsize()
+        await service.write("\n")
+        assert 0 == (await service.wait()).exit_code
+
+
+def test_what_is_delivered_after_the_end_is_not_taken() -> None:
+    """As nothing can be put into an asyncio.Queue after its shutdown."""
+    queue: LineQueue[int] = LineQueue(1)
+    queue.deliver([1])
+    queue.shutdown()
+    queue.deliver([2, 3])
+    assert 1 == queue.get_nowait()
+    with pytest.raises(QueueShutDown):
+        queue.get_nowait()
+
+
+async def test_getters_are_served_in_turn_although_several_batches_come_at_once() -> None:
+    """As many are woken as there are new lines: who is woken for nothing has lost its place."""
+    queue: LineQueue[int] = LineQueue()
+    getters = [asyncio.ensure_future(queue.get()) for _ in range(4)]
+    await asyncio.sleep(0)
+    queue.deliver([0])
+    queue.deliver([1])
+    await asyncio.sleep(0)
+    queue.deliver([2])
+    queue.deliver([3])
+    assert [0, 1, 2, 3] == await asyncio.gather(*getters)
+
+
+# --- an error on the way
+
+
+class Tap:
+    """A source that a test opens; keeps the ``Source`` protocol."""
+
+    on_data: Callable[[bytes], None]
+    on_end: Callable[[], None]
+
+    def attach(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
+    ) -> None:
+        """Let the data flow."""
+        self.on_data, self.on_end = on_data, on_end
+
+    def resume(self) -> None:
+        """Nothing to do."""
+
+    def drain(self) -> None:
+        """What is left when the program has ended."""
+        self.on_data(b"left\n")
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class Full(LineList):
+    """An outlet that cannot take anything, as a log file on a full disk."""
+
+    def deliver(self, batch: Sequence[Any]) -> None:
+        """Fail."""
+        raise OSError(28, "No space left on device")
+
+
+async def test_an_outlet_that_fails_takes_nothing_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor does it end the run: the error is told once, by the event loop's handler or in the log."""
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: told.append(type(context.get("exception"))))
+    kept, tap = LineList(), Tap()
+    pump = Pump(tap, LineSplitter, [Full(), kept], on_end=lambda: None)
+    pump.start()
+    loop.call_soon(tap.on_data, b"one\ntwo\n")
+    loop.call_soon(tap.on_data, b"three\n")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    pump.drain()
+    pump.close()
+    assert ["one", "two", "three", "left"] == kept.lines
+    told += [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert [OSError] == told
+
+
+async def test_a_subscriber_that_fails_takes_nothing_from_the_others() -> None:
+    """While the program runs and at its end; the run is judged by its exit and not by its readers."""
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+
+    def fail(batch: Sequence[Any]) -> None:
+        raise ValueError(len(batch))
+
+    async with limit(10, "the service"), Overseer() as overseer:
+        service = overseer.add("cat", "sh", "-c", "read -r line; echo $line; echo last", stdin="pipe")
+        queues = [service.lines() for _ in range(4)]
+        # Whatever the order in which they are served.
+        queues[1].deliver = fail  # type: ignore[method-assign]  # that is the point
+        queues[2].deliver = fail  # type: ignore[method-assign]  # that is the point
+        await service.start()
+        await service.write("first\n")
+        status = await service.wait()
+        assert (State.FINISHED, 0) == (status.state, status.restarts)
+        for queue in (queues[0], queues[3]):
+            assert ["first", "last"] == [line.text async for line in queue if isinstance(line, Line)]
+
+
+def fussy(error: UnicodeError) -> tuple[str, int]:
+    """An error handler of the application that knows one byte and fails for all others."""
+    assert isinstance(error, UnicodeDecodeError)
+    if error.object[error.start] == 0xFF:
+        return "?", error.end
+    raise error
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "shift_jis"])
+def test_an_error_handler_that_fails_in_a_wide_encoding_loses_no_line(encoding: str) -> None:
+    """The decoder that remembers what a chunk has begun goes on too."""
+    codecs.register_error("aioverseer-tests-fussy", fussy)
+    splitter = LineSplitter(encoding=encoding, errors="aioverseer-tests-fussy")
+    bad = b"\x00\xd8" if encoding == "utf-16-le" else b"\x81\xfe"[:1] + b"\x20"
+    data = "before\n".encode(encoding) + bad + "\nafter\n".encode(encoding) + "last".encode(encoding)
+    lines: list[Any] = [line for byte in data for line in splitter.feed(bytes([byte]))] + list(splitter.finish())
+    assert ("before", "after", "last") == (lines[0], *lines[-2:])
+    assert "\N{REPLACEMENT CHARACTER}" in lines[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "utf-16-le", "shift_jis"])
+@pytest.mark.parametrize(
+    "answer",
+    [("?", 0), ("?", -1), ("?", 10**9), (b"?", 10**9), (7, 1), None, "?"],
+    ids=["back", "negative", "beyond the end", "bytes", "number", "nothing", "no pair"],
+)
+def test_an_error_handler_that_answers_nonsense_loses_no_line(encoding: str, answer: Any) -> None:
+    """It neither raises in the middle of the output nor keeps the codec at one place for ever."""
+    codecs.register_error("aioverseer-tests-nonsense", lambda _error: answer)
+    splitter = LineSplitter(encoding=encoding, errors="aioverseer-tests-nonsense")
+    bad = {"utf-16-le": b"\x00\xd8", "shift_jis": b"\x81"}.get(encoding, b"\xff")
+    data = "before\n".encode(encoding) + bad + "\nafter\n".encode(encoding) + bad
+    lines: list[Any] = [line for byte in data for line in splitter.feed(bytes([byte]))] + list(splitter.finish())
+    expected = ["before", "\N{REPLACEMENT CHARACTER}", "after", "\N{REPLACEMENT CHARACTER}"]
+    assert expected == lines
+
+
+async def test_an_error_handler_that_fails_loses_no_line() -> None:
+    """What it cannot take is replaced as by "replace"; the lines around it are there, and no reader waits in vain."""
+    codecs.register_error("aioverseer-tests-fussy", fussy)
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    code = r"""
+    import os
+    os.write(1, b"before\n\xff\n\xfe\nafter\n")
+    os.read(0, 1)
+    os.write(1, b"last")
+    """
+    process = Process(*child(code), stdin="pipe", streaming=True, errors="aioverseer-tests-fussy")
+    async with limit(10, "the run"), process:
+        stdout = process.stdout
+        assert stdout is not None
+        got: list[Any] = []
+        async with limit(2, "the first lines"):
+            while "after" not in got:
+                got.append(await stdout.get())
+        process.close_stdin()
+        status = await process
+    assert ("before", "after") == (got[0], got[-1])
+    assert (State.FINISHED, "last") == (status.state, (status.stdout or [None])[-1])
+
+
+# --- a subscriber whom only its own waiting holds
+
+
+@pytest.mark.parametrize("whole_set", [False, True], ids=["of a service", "of the overseer"])
+async def test_who_waits_for_a_line_is_not_forgotten(whole_set: bool) -> None:
+    """A task that nobody holds but the queue it waits for lives on, as it does with an asyncio.Queue."""
+    got: asyncio.Queue[object] = asyncio.Queue()
+
+    async def follow(overseer: Overseer, service: Service) -> None:
+        async for line in overseer.logs() if whole_set else service.lines():
+            got.put_nowait(line)
+        got.put_nowait("end")
+
+    async with limit(10, "the service"), Overseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe")
+        await service.start()
+        asyncio.create_task(follow(overseer, service))  # noqa: RUF006  # not held is what it is about
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gc.collect()
+        await service.write("hello\n")
+        async with limit(2, "the line"):
+            line = await got.get()
+        assert isinstance(line, Line)
+        await service.stop()
+        if whole_set:
+            return
+        assert "end" == await got.get()

@@ -1,0 +1,48 @@
+"""A LineQueue does what an asyncio.Queue does, whatever is done to both."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.queue_model import READS, Step, play_on_both, steps
+
+
+@settings(max_examples=300, deadline=None)
+@given(maxsize=st.integers(0, 3), taken=steps((*READS, "put_nowait", "put_nowait")))
+def test_items_that_are_put_come_out_as_from_an_asyncio_queue(maxsize: int, taken: list[Step]) -> None:
+    """With getters who wait and are cancelled at any time, a full queue, and those who wait until all is done."""
+    play_on_both(maxsize, taken)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    maxsize=st.integers(0, 3),
+    before=steps((*READS, "put_nowait", "put_nowait")),
+    shutdown=st.sampled_from(["shutdown", "shutdown now"]),
+    after=steps((*READS, "shutdown", "shutdown now")),
+)
+def test_it_ends_as_an_asyncio_queue_ends(maxsize: int, before: list[Step], shutdown: str, after: list[Step]) -> None:
+    """What is there is still delivered, or thrown away at once; then all who ask hear of the end."""
+    play_on_both(maxsize, [*before, (shutdown, 0), *after])
+
+
+@pytest.mark.parametrize("victims", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)])
+@pytest.mark.parametrize("turns", range(3))
+def test_getters_who_are_cancelled_when_an_item_comes_pass_it_on(victims: tuple[int, ...], turns: int) -> None:
+    """In the same turn as it comes, or one or two later."""
+    for count in (1, 2, 3):
+        play_on_both(
+            0,
+            [
+                *[("get", 0)] * 3,
+                ("turn", 2),
+                *[("put_nowait", 0)] * count,
+                ("turn", turns),
+                *[("cancel", victim) for victim in victims],
+                ("turn", 5),
+                *[("put_nowait", 0)] * 3,
+                ("turn", 5),
+            ],
+        )

@@ -1,0 +1,596 @@
+"""Log files and bridges of services: all lines are there, and no disk holds up anything else."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import os
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aioverseer import (
+    Backoff,
+    Event,
+    Line,
+    LogBridge,
+    LogFile,
+    Overseer,
+    Process,
+    Restart,
+    SpecError,
+    State,
+    ThreadedOverseer,
+)
+from aioverseer._engine.output import log_routing as output_logs
+from aioverseer._system.logfile.file import AppendedFile
+from aioverseer._system.logfile.writer import BACKLOG_BYTES
+from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST
+from aioverseer.core.text.log_format import Entry
+from tests.support.programs import child, limit
+
+NEVER = Restart("never")
+COUNT = child("import sys; [print(n) for n in range(int(sys.argv[1]))]", "2000")
+CHATTY = child("import sys; sys.stdout.write(('x' * 999 + '\\n') * 8000); sys.stdout.flush(); print('end')")
+
+
+class Gate:
+    """Holds the thread that writes back while it is shut."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.open = threading.Event()
+        self.reached = threading.Event()
+        real = AppendedFile.write
+
+        def write(file: AppendedFile, entries: Sequence[Entry]) -> None:
+            self.reached.set()
+            self.open.wait(20)
+            real(file, entries)
+
+        monkeypatch.setattr(AppendedFile, "write", write)
+
+    async def wait(self) -> None:
+        """Wait until the thread stands before it."""
+        await asyncio.to_thread(self.reached.wait, 20)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """A gate that is shut; it opens at the end."""
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.open.set()
+
+
+def lines(path: Path) -> list[str]:
+    """What is in a file."""
+    return path.read_text().splitlines()
+
+
+def numbers(n: int) -> list[str]:
+    """What COUNT writes."""
+    return [str(number) for number in range(n)]
+
+
+def news(overseer: Overseer, id: str | None = None) -> list[Event]:
+    """The news of logs so far."""
+    stream = overseer.events(since=0)
+    found: list[Event] = []
+    while (event := stream.get_nowait()) is not None:
+        if event.kind == "log" and id in (None, event.id):
+            found.append(event)
+    return found
+
+
+# --- what is written
+
+
+async def test_all_lines_are_in_the_file_at_the_end_of_the_block(tmp_path: Path) -> None:
+    """In order, over all rotations, compressed on the way, and none twice."""
+    log = LogFile(tmp_path / "deep" / "{id}.log", max_bytes=1000, keep=50, compress=True)
+    async with Overseer(log=log) as overseer:
+        overseer.add("count", *COUNT)
+        async with limit():
+            await overseer.supervise_all()
+    names = sorted((tmp_path / "deep").iterdir(), key=lambda path: -int((path.name + ".0").split(".")[2] or 0))
+    rotated = [path for path in names if path.suffix == ".gz"]
+    assert 8 == len(rotated) == len(names) - 1
+    text = b"".join(gzip.decompress(path.read_bytes()) for path in rotated)
+    assert numbers(2000) == (text + (tmp_path / "deep" / "count.log").read_bytes()).decode().splitlines()
+
+
+async def test_streams_and_runs_can_be_told_apart(tmp_path: Path) -> None:
+    """One file for each stream, and one of JSON that says all; a second run goes on in the same files."""
+    logs = [
+        LogFile(tmp_path / "{stream}.log"),
+        LogFile(tmp_path / "{group}-errors.log", stream="stderr", timestamps=True),
+        LogFile(tmp_path / "all.json", format="json"),
+    ]
+    async with Overseer() as overseer:
+        argv = child("import sys; print('out'); print('err', file=sys.stderr)")
+        overseer.add("web", *argv, log=logs, group="g", restart=NEVER)
+        for _ in range(2):
+            async with limit():
+                await overseer.supervise("web")
+        await overseer.flush_logs()
+        assert ["out", "out"] == lines(tmp_path / "stdout.log")
+        assert ["err", "err"] == lines(tmp_path / "stderr.log")
+    assert [" err", " err"] == [line[29:] for line in lines(tmp_path / "g-errors.log")]
+    found = [json.loads(line) for line in lines(tmp_path / "all.json")]
+    assert {("web", "stdout", 1, "out"), ("web", "stderr", 1, "err")} == {
+        (line["id"], line["stream"], line["run"], line["text"]) for line in found[:2]
+    }
+    assert [1, 1, 2, 2] == [line["run"] for line in found]
+
+
+async def test_lines_of_several_services_in_one_file_tell_whose_they_are(tmp_path: Path) -> None:
+    """Of the overseer's file always; of a service's own as soon as another service has it too."""
+    shared = LogFile(tmp_path / "shared.log")
+    own = LogFile(tmp_path / "own.log")
+    async with Overseer(log=shared) as overseer:
+        overseer.add("a", "echo", "1")
+        overseer.add("b", "echo", "2", log=own)
+        overseer.add("none", "echo", "3", log=[])
+        async with limit():
+            await overseer.supervise_all()
+        await overseer.flush_logs()
+        assert ["a | 1"] == lines(tmp_path / "shared.log")
+        assert ["2"] == lines(tmp_path / "own.log")
+        overseer.add("c", "echo", "4", log=LogFile(str(tmp_path / "x" / ".." / "own.log")))
+        async with limit():
+            await overseer.supervise("c")
+            await overseer.supervise("b")
+    assert ["2", "c | 4", "b | 2"] == lines(tmp_path / "own.log")
+
+
+async def test_rules_for_one_file_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    """Where the second one asks for it, by name; nothing has changed then."""
+    overseer = Overseer(log=LogFile(tmp_path / "{id}.log"))
+    overseer.add("a", "true")
+    with pytest.raises(SpecError, match=r"service 'b': log=.*a\.log.* has other rules for .* than service 'a'"):
+        overseer.add("b", "true", log=LogFile(tmp_path / "a.log", keep=2))
+    assert ["a"] == overseer.list_all()
+    overseer.add("b", "true")
+    with pytest.raises(SpecError, match="has other rules"):
+        overseer.update("b", log=LogFile(tmp_path / "a.log", keep=2))
+    assert overseer["b"].spec.log is None
+    with pytest.raises(SpecError, match="twice"):
+        overseer.add("c", "true", log=[LogFile(tmp_path / "{id}.log"), LogFile(tmp_path / "c.log")])
+    overseer.remove("a")
+    overseer.update("b", log=LogFile(tmp_path / "a.log", keep=2))
+
+
+async def test_a_new_log_is_for_the_next_run(tmp_path: Path) -> None:
+    """The file before is closed with it."""
+    async with Overseer() as overseer:
+        service = overseer.add("web", *child("import time; print('up'); time.sleep(60)"), log=LogFile(tmp_path / "1"))
+        queue = service.lines()
+        await service.start()
+        await queue.get()
+        overseer.update("web", log=LogFile(tmp_path / "2"))
+        await service.restart()
+        await queue.get()
+        await service.flush_log()
+        assert [["up"], ["up"]] == [lines(tmp_path / "1"), lines(tmp_path / "2")]
+        assert {str(tmp_path / "2")} == open_below(tmp_path)
+        await service.stop()
+        await service.flush_log()
+        assert set() == open_below(tmp_path)
+        overseer.remove("web")
+    assert ["up"] == lines(tmp_path / "2")
+
+
+def open_below(folder: Path) -> set[str]:
+    """The files below a folder that this process has open."""
+    found: set[str] = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.add(os.readlink(f"/proc/self/fd/{name}"))
+        except FileNotFoundError:
+            continue
+    return {path for path in found if path.startswith(str(folder))}
+
+
+async def test_a_file_is_let_go_on_demand(tmp_path: Path) -> None:
+    """As logrotate wants it: renamed, told, and not held any more; the next line makes a new one."""
+    async with Overseer(log=LogFile(tmp_path / "web.log")) as overseer:
+        service = overseer.add("web", *child("for line in open(0): print(line, end='')"), stdin="pipe")
+        queue = service.lines()
+        await service.start()
+        for number, reopen in enumerate((service.reopen_log, overseer.reopen_logs)):
+            await service.write(f"{number}\n")
+            await queue.get()
+            await service.flush_log()
+            (tmp_path / "web.log").rename(tmp_path / f"{number}.old")
+            reopen()
+            await service.flush_log()
+            assert set() == open_below(tmp_path)
+    assert ["web | 0"] == lines(tmp_path / "0.old")
+    assert ["web | 1"] == lines(tmp_path / "1.old")
+
+
+async def test_an_overseer_that_is_used_again_goes_on_in_its_files(tmp_path: Path) -> None:
+    """The thread ends with each block."""
+    overseer = Overseer(log=LogFile(tmp_path / "{id}.log"))
+    overseer.add("web", "echo", "hello")
+    for _ in range(2):
+        async with overseer, limit():
+            await overseer.supervise("web")
+        assert not [thread for thread in threading.enumerate() if "logs" in thread.name]
+    assert ["hello", "hello"] == lines(tmp_path / "web.log")
+
+
+async def test_without_a_log_there_is_no_thread() -> None:
+    """Nothing is paid for what nobody asked for."""
+    before = threading.active_count()
+    async with Overseer() as overseer:
+        overseer.add("web", "echo", "hello")
+        await overseer.supervise("web")
+        assert before == threading.active_count()
+        overseer.reopen_logs()
+        await overseer.flush_logs()
+
+
+def test_a_process_alone_refuses_a_log() -> None:
+    """Rather than forget it."""
+    with pytest.raises(SpecError, match=r"^log=LogFile\('x'\) is for a Service: use Overseer\.add"):
+        Process("true", log=LogFile("x"))
+
+
+def test_threads_have_the_same_verbs(tmp_path: Path) -> None:
+    """A plain program flushes and reopens too."""
+    with ThreadedOverseer(log=LogFile(tmp_path / "{id}.log")) as overseer:
+        service = overseer.add("web", "echo", "hello")
+        overseer.supervise("web")
+        service.flush_log()
+        assert ["hello"] == lines(tmp_path / "web.log")
+        service.reopen_log()
+        overseer.reopen_logs()
+        overseer.flush_logs()
+
+
+# --- what cannot be written
+
+
+async def test_a_full_disk_is_news_and_a_number_and_nothing_else(tmp_path: Path) -> None:
+    """The program goes on, and so do the others and their files."""
+    async with Overseer(log=LogFile(tmp_path / "{id}.log")) as overseer:
+        overseer.add("poor", *COUNT, log=LogFile("/dev/full"))
+        overseer.add("rich", *COUNT)
+        async with limit():
+            ends = await overseer.supervise_all()
+        assert [0, 0] == [end.exit_code for end in ends.values()]
+        await overseer.flush_logs()
+        assert (2000, 0) == (overseer.status("poor").log_lost, overseer.status("rich").log_lost)
+        assert 2000 == overseer.to_json("poor")["logLost"]
+        (event,) = news(overseer)
+        assert ("poor", "log") == (event.id, event.kind)
+        assert event.previous is event.state
+        assert "its log file /dev/full cannot be written: No space left on device" == event.reason
+        assert "log" == event.to_json()["kind"]
+        overseer.remove("poor")
+        assert 0 == overseer.add("poor", "true").status().log_lost
+    assert numbers(2000) == lines(tmp_path / "rich.log")
+
+
+async def test_a_removed_folder_is_told_once_and_so_is_its_return(tmp_path: Path) -> None:
+    """What comes in between is counted, and marked in the file."""
+    folder = tmp_path / "logs"
+    async with Overseer(log=LogFile(folder / "{id}.log")) as overseer:
+        service = overseer.add("web", *child("for line in open(0): print(line, end='')"), stdin="pipe")
+        queue = service.lines()
+        await overseer.start_all()
+
+        async def say(text: str) -> None:
+            await service.write(f"{text}\n")
+            await queue.get()
+            await service.flush_log()
+
+        await say("before")
+        (folder / "web.log").unlink()
+        folder.rmdir()
+        await say("lost")
+        await say("lost too")
+        folder.mkdir()
+        await say("after")
+        assert State.RUNNING is service.state
+        assert 2 == service.status().log_lost
+        what = f"its log file {folder}/web.log"
+        assert [
+            f"{what} cannot be written: No such file or directory",
+            f"{what} is written again; 2 lines were lost",
+        ] == [event.reason for event in news(overseer)]
+    mark = "[aioverseer: 2 lines are missing here: No such file or directory]"
+    assert [mark, "after"] == lines(folder / "web.log")
+
+
+async def test_news_of_a_log_are_no_start_and_no_end(tmp_path: Path) -> None:
+    """Who waits for all to be ready is not misled, whatever is told while it waits."""
+    async with Overseer() as overseer:
+        echo = overseer.add("echo", *child("print(1); open(0).read()"), stdin="pipe", log=LogFile("/dev/full"))
+        queue = echo.lines()
+        await echo.start()
+        await queue.get()
+        overseer.add("late", "sleep", "60")
+        async with limit():
+            await overseer.start_all()
+        assert [State.RUNNING, State.RUNNING] == [overseer.status(id).state for id in overseer]
+        await overseer.flush_logs()
+        assert 1 == len(news(overseer, "echo"))
+
+
+# --- a disk that is slow
+
+
+async def test_a_slow_disk_slows_the_program_and_nobody_else(tmp_path: Path, gate: Gate) -> None:
+    """Memory stays bounded, other services come to their end, and in the end every line is there."""
+    async with Overseer() as overseer:
+        chatty = overseer.add("chatty", *CHATTY, log=LogFile(tmp_path / "log"))
+        await chatty.start()
+        await gate.wait()
+        overseer.add("quick", *COUNT)
+        async with limit():
+            await overseer.supervise("quick")
+        assert State.RUNNING is chatty.state
+        backlog = overseer._news.log_files._backlogs[f"file {tmp_path}/log"]
+        assert backlog._size < BACKLOG_BYTES + 2 * 64 * 1024
+        gate.open.set()
+        async with limit():
+            await chatty.wait()
+    assert [*["x" * 999] * 8000, "end"] == lines(tmp_path / "log")
+    assert 0 == chatty.status().log_lost
+
+
+async def test_empty_lines_behind_a_slow_disk_are_bounded_too(tmp_path: Path, gate: Gate) -> None:
+    """A line takes memory beside its text: a program that writes nothing but newlines is held up early."""
+    chunk = 64 * 1024 * (1 + LINE_COST)
+    async with Overseer() as overseer:
+        empty = overseer.add("empty", "sh", "-c", "yes '' | head -c 300000; echo end", log=LogFile(tmp_path / "log"))
+        queue = empty.lines(size=10**6)
+        await empty.start()
+        async with limit():
+            await gate.wait()
+            backlog = overseer._news.log_files._backlogs[f"file {tmp_path}/log"]
+            while not backlog.blocked:
+                await queue.get_batch()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert State.RUNNING is empty.state
+        assert BACKLOG_BYTES <= backlog._size <= BACKLOG_BYTES + chunk
+        gate.open.set()
+        async with limit():
+            await empty.wait()
+    assert [*[""] * 300_000, "end"] == lines(tmp_path / "log")
+
+
+async def test_what_programs_that_end_leave_behind_a_slow_disk_is_bounded_and_counted(
+    tmp_path: Path, gate: Gate
+) -> None:
+    """In a crash loop each run leaves what its pipe holds, as its end does not wait for the disk."""
+    again = Restart("always", max_restarts=None, backoff=Backoff(min=0, max=0))
+    async with Overseer() as overseer:
+        loop = overseer.add("loop", "seq", "5000", log=LogFile(tmp_path / "log"), restart=again)
+        queue = loop.lines(size=10**6)
+        async with limit(25, "the loop"):
+            await loop.start()
+            while not loop.status().log_lost:
+                await queue.get()
+            backlog = overseer._news.log_files._backlogs[f"file {tmp_path}/log"]
+            # The one that filled it, and the one that was too much.
+            assert backlog._size <= BACKLOG_BYTES + EXCESS_BYTES + 2 * 5000 * (4 + LINE_COST)
+            await loop.stop()
+        lost = loop.status().log_lost
+        gate.open.set()
+    written = lines(tmp_path / "log")
+    marks = [int(text.split()[1]) for text in written if text.startswith("[")]
+    assert lost == sum(marks)
+    assert numbers(5001)[1:] == written[:5000]
+    assert BACKLOG_BYTES + EXCESS_BYTES < (len(written) - len(marks)) * (4 + LINE_COST)
+
+
+async def test_a_slow_disk_costs_lines_where_that_was_chosen(tmp_path: Path, gate: Gate) -> None:
+    """The program is not slowed; how many are missing stands in their place, and in the Status."""
+    async with Overseer() as overseer:
+        chatty = overseer.add("chatty", *CHATTY, log=LogFile(tmp_path / "log", overflow="drop_newest"))
+        async with limit():
+            await chatty.start()
+            await chatty.wait()
+        lost = chatty.status().log_lost
+        assert 0 < lost < 8000
+        gate.open.set()
+        await overseer.flush_logs()
+        assert lost == chatty.status().log_lost
+        assert [] == news(overseer)
+    mark = f"[aioverseer: {lost} lines are missing here: they could not be written in time]"
+    assert [*["x" * 999] * (8001 - lost), mark] == lines(tmp_path / "log")
+
+
+async def test_what_a_run_has_lost_is_marked_before_the_lines_of_the_next(tmp_path: Path, gate: Gate) -> None:
+    """The log goes on across runs, and so does its count."""
+    async with Overseer() as overseer:
+        log = LogFile(tmp_path / "log", overflow="drop_newest")
+        chatty = overseer.add("chatty", *CHATTY, log=log, restart=Restart("always", backoff=Backoff(min=0, max=0)))
+        queue = chatty.lines(size=100)
+        ends = 0
+        async with limit():
+            await chatty.start()
+            while ends < 2:
+                item = await queue.get()
+                ends += isinstance(item, Line) and item.text == "end"
+            gate.open.set()
+            await chatty.stop()
+        lost = chatty.status().log_lost
+    marks = [int(text.split()[1]) for text in lines(tmp_path / "log") if text.startswith("[")]
+    assert lost == sum(marks) > 0
+
+
+async def test_a_disk_that_never_answers_does_not_keep_the_overseer(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is left after a bounded time, and says so; the thread ends by itself if the disk comes back."""
+    monkeypatch.setattr(output_logs, "_END", 0.05)
+    async with Overseer(name="o", log=LogFile(tmp_path / "log")) as overseer:
+        overseer.add("web", "echo", "hello")
+        async with limit():
+            await overseer.supervise("web")
+            await gate.wait()
+    assert "o: its logs cannot be written to the end: a disk or a handler does not answer" in caplog.messages
+    (thread,) = [thread for thread in threading.enumerate() if "logs" in thread.name]
+    gate.open.set()
+    await asyncio.to_thread(thread.join, 10)
+    assert ["web | hello"] == lines(tmp_path / "log")
+
+
+async def test_a_cancelled_leaving_still_writes_everything(tmp_path: Path, gate: Gate) -> None:
+    """The cancellation comes out afterwards."""
+
+    async def use() -> None:
+        async with Overseer(log=LogFile(tmp_path / "{id}")) as overseer:
+            overseer.add("web", *COUNT)
+            await overseer.supervise("web")
+
+    task = asyncio.create_task(use())
+    await gate.wait()
+    while not any("logs" in thread.name for thread in threading.enumerate()):
+        await asyncio.sleep(0)
+    task.cancel()
+    gate.open.set()
+    async with limit():
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert numbers(2000)[: len(lines(tmp_path / "web"))] == lines(tmp_path / "web")
+
+
+async def test_a_bug_in_one_log_does_not_end_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines are counted, and it is told."""
+    real = AppendedFile.write
+
+    def write(file: AppendedFile, entries: Sequence[Entry]) -> None:
+        if file._path.endswith("bad"):
+            raise ZeroDivisionError("a bug")
+        real(file, entries)
+
+    monkeypatch.setattr(AppendedFile, "write", write)
+    async with Overseer(log=LogFile(tmp_path / "{id}")) as overseer:
+        overseer.add("bad", "echo", "1")
+        overseer.add("good", "echo", "2")
+        await overseer.supervise_all()
+        await overseer.flush_logs()
+        assert (1, 0) == (overseer.status("bad").log_lost, overseer.status("good").log_lost)
+        assert "a bug of aioverseer: ZeroDivisionError('a bug')" in news(overseer)[0].reason
+    assert ["2"] == lines(tmp_path / "good")
+
+
+async def test_a_host_without_threads_loses_lines_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once, and tried again with the next lines."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with Overseer(name="o", log=LogFile(tmp_path / "{id}")) as overseer:
+        service = overseer.add("web", *child("for line in open(0): print(line, end='')"), stdin="pipe")
+        queue = service.lines()
+        await service.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            for _ in range(2):
+                await service.write("lost\n")
+                await queue.get()
+        await service.write("kept\n")
+        await queue.get()
+        assert 2 == service.status().log_lost
+    assert 1 == caplog.messages.count("o: the thread that writes logs cannot be started: can't start new thread")
+    mark = "[aioverseer: 2 lines are missing here: they could not be written in time]"
+    assert [mark, "kept"] == lines(tmp_path / "web")
+
+
+# --- the bridge to logging
+
+
+class Keeper(logging.Handler):
+    """Keeps records; raises for some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+        self.threads: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, unless it is bad."""
+        self.threads.add(threading.current_thread().name)
+        text = record.getMessage()
+        if text.startswith("bad"):
+            raise SystemExit(text) if text == "bad exit" else ValueError(text)
+        self.records.append(record)
+
+
+@contextmanager
+def handled(name: str, level: int = logging.DEBUG) -> Generator[Keeper]:
+    """A handler on a logger."""
+    logger, keeper = logging.getLogger(name), Keeper()
+    before = logger.level
+    logger.addHandler(keeper)
+    logger.setLevel(level)
+    try:
+        yield keeper
+    finally:
+        logger.removeHandler(keeper)
+        logger.setLevel(before)
+
+
+async def test_lines_become_records_of_a_logger_for_each_service() -> None:
+    """The level is the stream's, the time the line's, and the thread is not the loop's."""
+    with handled("aioverseer.output") as keeper:
+        async with Overseer(log=LogBridge()) as overseer:
+            overseer.add("web", *child("import sys; print('100 %s'); print('err', file=sys.stderr)"))
+            overseer.add("db", "echo", "x", log=LogBridge("aioverseer.output.mine.{id}.{group}", stdout=10), group="g")
+            overseer.add("raw", "printf", r"\377\n", encoding=None)
+            queue = overseer.logs()
+            await overseer.supervise_all()
+        times = {item.text: item.time.timestamp() async for item in queue if isinstance(item, Line)}
+    found = {
+        (record.name.removeprefix("aioverseer.output."), record.levelno, record.getMessage())
+        for record in keeper.records
+    }
+    assert {
+        ("web", logging.INFO, "100 %s"),
+        ("web", logging.WARNING, "err"),
+        ("mine.db.g", logging.DEBUG, "x"),
+        ("raw", logging.INFO, "\\xff"),
+    } == found
+    (record,) = [record for record in keeper.records if record.getMessage() == "err"]
+    assert ("web", "stderr", 1) == (vars(record)["service"], vars(record)["stream"], vars(record)["run"])
+    assert times["err"] == record.created
+    assert {"aioverseer overseer logs"} == keeper.threads
+
+
+async def test_a_handler_that_raises_costs_its_line_only() -> None:
+    """Told once, counted, and told when it works again."""
+    with handled("aioverseer.output.web") as keeper:
+        async with Overseer(log=LogBridge()) as overseer:
+            overseer.add("web", *child("[print(word) for word in ('good', 'bad', 'bad exit', 'again')]"))
+            await overseer.supervise("web")
+            await overseer.flush_logs()
+            assert 2 == overseer.status("web").log_lost
+            assert [
+                "its logger aioverseer.output.web has failed: ValueError: bad",
+                "its logger aioverseer.output.web works again; 2 lines were lost",
+            ] == [event.reason for event in news(overseer)]
+    assert ["good", "again"] == [record.getMessage() for record in keeper.records]
+
+
+async def test_lines_below_the_level_of_a_logger_are_not_lost() -> None:
+    """Nobody wants them, so no record is made of them."""
+    with handled("aioverseer.output.web", logging.WARNING) as keeper:
+        async with Overseer(log=LogBridge()) as overseer:
+            overseer.add("web", "echo", "x")
+            await overseer.supervise("web")
+        assert 0 == overseer["web"].status().log_lost
+    assert [] == keeper.records

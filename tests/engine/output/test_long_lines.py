@@ -1,0 +1,88 @@
+"""Lines of 16 MiB: whole where the limit allows it, else in pieces that are the line together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aioverseer import DEFAULT_LINE_BUFFER_SIZE, Line, Overseer, Process
+from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine
+from tests.support.programs import child, limit
+
+SIZE = 16 << 20
+WRITER = child(
+    f"""
+    import os
+    # A character of three bytes, so that hardly a read of the pipe and hardly a limit ends with one.
+    line = b"ab" + "\\u20ac".encode() * {SIZE // 3}
+    data = memoryview(b"before\\n" + line + b"\\r\\n" + b"after\\n" + line)
+    while data:
+        data = data[os.write(1, data) :]
+    """
+)
+LINE = "ab" + "\u20ac" * (SIZE // 3)
+BYTES = LINE.encode()
+
+
+def whole(lines: list[Any], kind: type) -> list[Any]:
+    """The lines, those in pieces put together."""
+    put: list[Any] = []
+    parts: list[Any] = []
+    for line in lines:
+        parts.append(line)
+        if not isinstance(line, kind):
+            put.append(type(line)().join(parts))
+            parts = []
+    assert not parts
+    return put
+
+
+@pytest.mark.parametrize("line_limit", [DEFAULT_LINE_BUFFER_SIZE, 32 << 20], ids=["in pieces", "whole"])
+@pytest.mark.parametrize("encoding", ["utf-8", None])
+async def test_long_lines_of_a_process_lose_nothing(encoding: str | None, line_limit: int) -> None:
+    """With a line's end and without; what is kept is what is streamed."""
+    process = Process(*WRITER, streaming=True, encoding=encoding, line_limit=line_limit)
+    async with limit(20, "the run"):
+        await process.start()
+        stdout = process.stdout
+        assert stdout is not None
+        lines: list[Any] = [line async for line in stdout]
+        status = await process
+    assert status.ok
+    assert lines == status.stdout
+    sizes = [len(line.encode()) if encoding else len(line) for line in lines]
+    assert max(sizes) <= line_limit
+    if line_limit > len(BYTES):
+        assert 4 == len(lines)
+    elif encoding is None:
+        # All but the last piece of each line are as long as the limit allows.
+        assert 2 + 2 * -(-len(BYTES) // line_limit) == len(lines)
+    put = whole(lines, ContinuedLine if encoding else ContinuedBytes)
+    expected = ["before", LINE, "after", LINE] if encoding else [b"before", BYTES, b"after", BYTES]
+    # Not compared in the assertion itself, which would take minutes to tell where megabytes differ.
+    same = expected == put
+    assert same
+
+
+async def test_long_lines_of_a_service_say_that_they_go_on() -> None:
+    """Each piece is a Line of its own; who put them together by ``continued`` has the line."""
+    async with limit(20, "the service"), Overseer() as overseer:
+        service = overseer.add("writer", *WRITER)
+        subscription = service.lines(overflow="block", size=10)
+        await service.start()
+        put: list[str] = []
+        parts: list[str] = []
+        count = 0
+        async for line in subscription:
+            assert isinstance(line, Line)
+            count += 1
+            parts.append(str(line.text))
+            if not line.continued:
+                put.append("".join(parts))
+                parts.clear()
+        assert (await service.wait()).ok
+    same = ["before", LINE, "after", LINE] == put
+    assert same
+    assert not parts
+    assert 2 + 2 * (SIZE // DEFAULT_LINE_BUFFER_SIZE) <= count

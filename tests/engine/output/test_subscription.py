@@ -1,0 +1,222 @@
+"""The queues between pipes and readers: nothing lost, nothing twice, every drop counted."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aioverseer import Dropped, Line, LineQueue, Overseer, QueueShutDown, SpecError, Subscription
+from aioverseer.testing import ManualClock
+from tests.support.programs import child, limit
+
+CLOCK = ManualClock()
+
+
+def lines(first: int, count: int) -> list[Line | Dropped]:
+    """So many numbered lines."""
+    return [Line("a", "stdout", str(number), CLOCK.wall(), 1) for number in range(first, first + count)]
+
+
+async def test_it_keeps_the_meaning_of_an_asyncio_queue() -> None:
+    """Sizes, get, task_done, join and the end are those of asyncio.Queue."""
+    queue: LineQueue[str] = LineQueue(3)
+    assert (True, False, 0) == (queue.empty(), queue.full(), queue.qsize())
+    with pytest.raises(asyncio.QueueEmpty):
+        queue.get_nowait()
+    queue.deliver(["a", "b", "c", "d"])
+    assert (False, True, 4) == (queue.empty(), queue.full(), queue.qsize())
+    joined = asyncio.ensure_future(queue.join())
+    assert ["a", "b"] == [await queue.get(), queue.get_nowait()]
+    assert ["c", "d"] == await queue.get_batch()
+    for _ in range(4):
+        assert not joined.done()
+        queue.task_done()
+    await joined
+    queue.deliver(["last"])
+    queue.shutdown()
+    assert ["last"] == [line async for line in queue]
+    for read in (queue.get, queue.get_batch):
+        with pytest.raises(QueueShutDown):
+            await read()
+    with pytest.raises(QueueShutDown):
+        queue.get_nowait()
+
+
+async def test_an_immediate_shutdown_throws_away_what_is_there() -> None:
+    """As asyncio.Queue does it from Python 3.13 on."""
+    queue: LineQueue[str] = LineQueue()
+    queue.deliver(["a"])
+    queue.shutdown(immediate=True)
+    await queue.join()
+    with pytest.raises(QueueShutDown):
+        await queue.get()
+
+
+async def test_the_end_wakes_all_who_wait() -> None:
+    """Nobody waits for ever for a line that does not come."""
+    queue: LineQueue[str] = LineQueue()
+    waiting = [asyncio.ensure_future(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    queue.end()
+    async with limit(5, "the getters"):
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [QueueShutDown] * 3 == [type(end) for end in ends]
+
+
+@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("cancelled", [(), (0,), (1,), (0, 1), (0, 1, 2)])
+async def test_cancelled_getters_lose_no_line(turns: int, cancelled: Sequence[int]) -> None:
+    """At whatever moment a getter is cancelled, each line comes once, to one of the others or later."""
+    queue: LineQueue[int] = LineQueue()
+    getters = [asyncio.ensure_future(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    queue.deliver([1, 2])
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for number in cancelled:
+        getters[number].cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    queue.deliver([3, 4])
+    for _ in range(5):
+        await asyncio.sleep(0)
+    queue.end()
+    ends = await asyncio.gather(*getters, return_exceptions=True)
+    got = [end for end in ends if isinstance(end, int)]
+    assert [1, 2, 3, 4] == sorted(got + [line async for line in queue])
+    assert [asyncio.CancelledError] * (3 - len(got)) == [type(end) for end in ends if not isinstance(end, int)]
+
+
+async def test_a_timeout_around_get_loses_no_line() -> None:
+    """wait_for may fire at the very moment when the line comes."""
+    queue: LineQueue[int] = LineQueue()
+    got: list[int] = []
+    for number in range(200):
+        asyncio.get_running_loop().call_later(0.0005 * (number % 3), queue.deliver, [number])
+        while True:
+            try:
+                got.append(await asyncio.wait_for(queue.get(), 0.0005))
+                break
+            except TimeoutError:
+                continue
+    assert list(range(200)) == got
+
+
+async def test_the_pipe_is_left_alone_until_half_of_the_queue_is_free() -> None:
+    """Room is told once, at half."""
+    queue: LineQueue[int] = LineQueue(10)
+    told: list[int] = []
+    queue.on_room = lambda: told.append(queue.qsize())
+    blocked: list[bool] = []
+    for batch in (range(9), [9]):
+        queue.deliver(batch)
+        blocked.append(queue.blocked)
+    assert [False, True] == blocked
+    for _ in range(10):
+        queue.get_nowait()
+    assert ([5], False) == (told, queue.blocked)
+
+
+Step = tuple[Literal["deliver", "read", "batch"], int]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    size=st.integers(1, 8),
+    overflow=st.sampled_from(["drop_oldest", "drop_newest", "block"]),
+    steps=st.lists(st.tuples(st.sampled_from(["deliver", "read", "batch"]), st.integers(1, 20)), max_size=30),
+)
+def test_what_was_delivered_and_dropped_is_what_was_written(size: int, overflow: Any, steps: list[Step]) -> None:
+    """In order, each line once; a Dropped stands exactly where its lines are missing."""
+    queue = Subscription(stream=None, size=size, overflow=overflow)
+    written = 0
+    items: list[Line | Dropped] = []
+    for what, count in steps:
+        if what == "deliver":
+            queue.deliver(lines(written, count))
+            written += count
+            if overflow != "block":
+                assert sum(not isinstance(item, Dropped) for item in queue._queue) <= size
+        elif what == "read":
+            items += [queue.get_nowait() for _ in range(min(count, queue.qsize()))]
+        else:
+            items += [queue.get_nowait() for _ in range(queue.qsize())]
+    queue.end()
+    while queue.qsize():
+        items.append(queue.get_nowait())
+    position = 0
+    for item in items:
+        if isinstance(item, Dropped):
+            assert item.n > 0
+            position += item.n
+        else:
+            assert str(position) == item.text
+            position += 1
+    assert written == position
+    assert queue.dropped == sum(item.n for item in items if isinstance(item, Dropped))
+    if overflow == "block":
+        assert queue.dropped == 0
+
+
+async def test_overflow_as_an_error_ends_the_queue_after_what_it_holds() -> None:
+    """The subscriber that asked for it learns that it was too slow."""
+    queue = Subscription(stream=None, size=2, overflow="error")
+    queue.deliver(lines(0, 5))
+    assert ["0", "1"] == [item.text for item in [await queue.get(), await queue.get()] if isinstance(item, Line)]
+    with pytest.raises(asyncio.QueueFull, match="more than 2 lines behind"):
+        await queue.get()
+    assert not queue.takes("a", "stdout")
+
+
+def test_what_cannot_be_a_subscription_is_refused() -> None:
+    """The option and its value are named."""
+    for options, words in (
+        ({"stream": "out"}, "stream='out'"),
+        ({"size": 0}, "size=0"),
+        ({"overflow": "spill"}, "overflow='spill'"),
+    ):
+        whole: dict[str, Any] = {"stream": None, "size": 1, "overflow": "block", **options}
+        with pytest.raises(SpecError, match=words):
+            Subscription(**whole)
+
+
+async def test_a_lossless_subscriber_slows_the_program_and_releases_it_when_forgotten() -> None:
+    """Closed, or dropped without a word: the program goes on."""
+    writer = child("import sys\nfor number in range(200000): sys.stdout.write(f'{number}\\n')\nsys.stdout.flush()")
+    for forget in (True, False):
+        async with limit(20, "the writer"), Overseer() as overseer:
+            service = overseer.add("writer", *writer)
+            slow = service.lines(overflow="block", size=10)
+            await service.start()
+            while not slow.blocked:
+                first = await slow.get()
+                assert isinstance(first, Line)
+            assert service.pid is not None
+            if forget:
+                del slow
+                gc.collect()
+            else:
+                slow.close()
+            assert (await service.wait()).ok
+
+
+async def test_streams_and_services_are_told_apart() -> None:
+    """A subscriber has the stream that it asked for; every line says where it comes from."""
+    async with Overseer() as overseer:
+        merged = overseer.logs(size=100)
+        errors = overseer.logs("stderr")
+        for id in ("a", "b"):
+            overseer.add(id, "sh", "-c", f"echo out {id}; echo err {id} >&2")
+        await overseer.supervise_all()
+        assert 3 == len(overseer["a"].tail(1) + overseer["b"].tail(5))
+        assert [] == overseer["a"].tail(0)
+    assert {("a", "stderr", "err a"), ("b", "stderr", "err b")} == {
+        (item.id, item.stream, item.text) async for item in errors if isinstance(item, Line)
+    }
+    assert 4 == len([item async for item in merged])

@@ -1,0 +1,54 @@
+"""A run that has ended is freed by its last reference: in a crash loop the collector has nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from aioverseer import Backoff, Overseer, Process, Restart
+from tests.support.programs import child, limit
+
+CHATTY = child("import os; os.write(1, b'out\\n' * 100); os.write(2, b'err'); os._exit(1)")
+
+
+@pytest.fixture(autouse=True)
+def no_collector() -> Iterator[None]:
+    """What is in a ring stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def test_the_runs_of_a_service_are_freed_when_the_next_one_has_begun() -> None:
+    """With pipes, pumps and readers; only the last run is kept."""
+    seen: list[weakref.ref[Process]] = []
+    async with limit(30), Overseer() as overseer:
+        policy = Restart("always", max_restarts=5, backoff=Backoff(min=0, max=0))
+        service = overseer.add("svc", *CHATTY, restart=policy)
+        lines, events = service.lines(), overseer.events()
+        await service.start()
+        while not (await anext(events)).state.is_final:
+            if service.process is not None and service.process not in [known() for known in seen]:
+                seen.append(weakref.ref(service.process))
+        lines.close()
+        assert 6 == len(seen)
+        assert [service.process] == [known() for known in seen if known() is not None]
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_process_is_freed_with_its_last_reference(buffered: bool, streaming: bool) -> None:
+    """Whether its output was read or not; its task ends a turn behind the news."""
+    process = Process(*CHATTY, buffered=buffered, streaming=streaming)
+    known = weakref.ref(process)
+    async with limit(10):
+        await process
+    del process
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert known() is None

@@ -1,0 +1,148 @@
+"""``aioverseer run``: one command, as if it were started by itself, but restarted."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioverseer.cli import main
+from tests.support.programs import child
+
+Start = Callable[..., Any]
+
+
+def separate() -> dict[str, Any]:
+    """Standard error is read on its own."""
+    return {"stderr": subprocess.PIPE}
+
+
+def test_output_and_errors_are_passed_on_untouched(command: Start) -> None:
+    """No prefix, no news; a line of any length, any bytes."""
+    code = "import sys; sys.stdout.buffer.write(b'\\xff' * 40000 + b'\\n'); sys.stderr.write('err\\n')"
+    running = command("run", "--", *child(code), stderr=subprocess.PIPE)
+    assert running.popen.stdout.buffer.read() == b"\xff" * 40000 + b"\n"
+    assert running.popen.stderr.read() == "err\n"
+    assert running.popen.wait() == 0
+
+
+def test_standard_input_is_ours(command: Start) -> None:
+    """A program in a pipeline can be supervised."""
+    running = command("run", "--", "cat", stdin=subprocess.PIPE, **separate())
+    out, err = running.popen.communicate("through\n", timeout=10)
+    assert (running.popen.returncode, out, err) == (0, "through\n", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("raise SystemExit(7)", 7), ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137)],
+)
+def test_the_exit_code_is_that_of_the_command(command: Start, code: str, expected: int) -> None:
+    """128 and the number for a signal, as in a shell."""
+    exit_code, _, err = command("run", "--restart", "never", "--", *child(code), **separate()).finish()
+    assert exit_code == expected
+    assert len(err.splitlines()) == 1
+
+
+def test_a_failure_is_restarted(command: Start, tmp_path: Path) -> None:
+    """The news call it by its name; in the end its code counts."""
+    code = "import os, sys; n = len(os.listdir('.')); open(str(n), 'x').close(); sys.exit(n < 1)"
+    running = command("run", "--name", "job", "--", *child(code), cwd=tmp_path, **separate())
+    exit_code, out, err = running.finish()
+    assert (exit_code, out) == (0, "")
+    first, second = err.splitlines()
+    assert first.startswith("aioverseer | job: exited with code 1; restarts in 0.1 s (4 of 5 ")
+    assert second.startswith("aioverseer | job: started with pid ")
+
+
+def test_when_it_gives_up_the_code_of_the_last_run_counts(command: Start) -> None:
+    """And the restarts are told."""
+    code, _, err = command("run", "--max-restarts", "1", "--", *child("raise SystemExit(9)"), **separate()).finish()
+    assert code == 9
+    assert "gave up: exited with code 9, and its 1 restarts" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_it(command: Start, number: int, code: int) -> None:
+    """Although it would end well."""
+    text = """
+        import signal, sys
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        print('ready', flush=True)
+        rest()
+    """
+    running = command("run", "--", *child(text))
+    running.read_until("ready")
+    running.send(number)
+    assert running.finish()[0] == code
+    assert "a stop was asked for; exited with code 0" in running.printed
+
+
+def test_a_closed_standard_output_ends_it(command: Start) -> None:
+    """As with ``| head -1``."""
+    running = command("run", "--", *child("[print(n) for n in iter(int, 1)]"), **separate())
+    running.read_until("0")
+    running.popen.stdout.close()
+    assert running.popen.stderr.read() == ""
+    assert running.popen.wait() == 141
+
+
+def test_a_program_that_cannot_be_started(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is not tried again and again; the codes are those of a shell."""
+    plain = tmp_path / "plain"
+    plain.touch()
+    for program, code, told in (
+        ("no-such-program", 127, "there is no program 'no-such-program' on PATH: install it"),
+        (str(tmp_path / "none"), 127, "none': mend the path, or install"),
+        (str(plain), 126, "may not be executed: make it executable (chmod +x)"),
+        (str(tmp_path), 126, "is a folder: name the program in it"),
+    ):
+        assert main(["run", "--", program]) == code
+        assert told in capfd.readouterr().err
+
+
+def test_what_only_the_system_finds_out_has_the_codes_too(command: Start, tmp_path: Path) -> None:
+    """An interpreter that is not there."""
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n", encoding="utf-8")
+    script.chmod(0o755)
+    code, _, err = command("run", "--restart", "never", "--", str(script), **separate()).finish()
+    assert code == 127
+    assert "mend its #! line" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run"], "two dashes go before the command: aioverseer run -- python3 server.py"),
+        (["run", "--"], "two dashes go before the command"),
+        (["run", "ls", "-l"], "two dashes go before the command: aioverseer run -- ls -l"),
+        (["run", "ls", "--", "-l"], "two dashes go before the command: aioverseer run -- ls -l"),
+    ],
+)
+def test_a_command_line_that_is_wrong(capfd: pytest.CaptureFixture[str], words: list[str], told: str) -> None:
+    """Usage, what is wrong, and exit code 2."""
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    err = capfd.readouterr().err
+    assert err.startswith("usage: aioverseer run [--restart WHEN]")
+    assert told in err
+
+
+@pytest.mark.parametrize("words", [["--name", " x", "--", "ls"], ["--", "ls", "\0"]])
+def test_a_value_that_cannot_be(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
+    """The library's own sentence, and no traceback."""
+    assert main(["run", *words]) == 2
+    assert capfd.readouterr().err.startswith("aioverseer: ")
+
+
+def test_two_dashes_belong_to_the_command_from_the_second_on(command: Start) -> None:
+    """Its own words are left alone."""
+    code = "import sys; print(sys.argv[1:])"
+    _, out, _ = command("run", "--", *child(code, "--name", "--", "-x"), **separate()).finish()
+    assert out == "['--name', '--', '-x']\n"

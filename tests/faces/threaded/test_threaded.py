@@ -1,0 +1,182 @@
+"""ThreadedOverseer: the same overseer for code without an event loop, with real children."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import signal
+import threading
+
+import pytest
+
+from aioverseer import (
+    NotReady,
+    Overseer,
+    OverseerError,
+    Restart,
+    Service,
+    Spec,
+    State,
+    Stop,
+    ThreadedOverseer,
+    ThreadedService,
+    UnknownService,
+)
+from tests.support.programs import child
+
+ECHO = child(
+    """
+    import sys
+    print("up", flush=True)
+    for line in sys.stdin:
+        print(line.strip().upper(), flush=True)
+    """
+)
+
+
+def test_plain_code_starts_talks_to_and_stops_a_service() -> None:
+    """A program without an event loop drives a service by plain calls."""
+    with ThreadedOverseer(name="plain") as overseer:
+        service = overseer.add("echo", *ECHO, stdin="pipe")
+        lines = service.lines(overflow="block")
+        assert service.start().state is State.RUNNING
+        assert next(lines).text == "up"  # type: ignore[union-attr]  # a lossless subscriber gets no Dropped
+        service.write("hello\n")
+        assert next(lines).text == "HELLO"  # type: ignore[union-attr]  # the same
+        first = service.pid
+        assert service.restart().pid != first
+        status = service.stop()
+    assert (State.INTERRUPT, signal.SIGTERM) == (status.state, status.signal)
+    assert [] == [thread.name for thread in threading.enumerate() if "aioverseer" in thread.name]
+
+
+def test_leaving_the_block_by_an_exception_stops_everything() -> None:
+    """An error in the block comes out of it, and nothing runs behind it."""
+    overseer = ThreadedOverseer()
+    overseer.add("sleeper", "sleep", "100")
+
+    def use() -> None:
+        with overseer:
+            overseer.start("sleeper")
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        use()
+    assert overseer["sleeper"].state is State.INTERRUPT
+
+
+def test_it_can_be_used_again_and_lines_of_the_first_time_are_still_there() -> None:
+    """After its block an overseer keeps its services, and what was not read yet can be read."""
+    overseer = ThreadedOverseer()
+    service = overseer.add("talker", *child("print('one'); print('two')"))
+    with overseer:
+        lines = service.lines()
+        logs = overseer.logs()
+        events = overseer.events()
+        assert overseer.supervise("talker").ok
+    assert ["one", "two"] == [line.text for line in lines]  # type: ignore[union-attr]  # nothing is dropped here
+    assert 2 == len(list(logs))
+    assert [State.STARTING, State.RUNNING, State.FINISHED] == [event.state for event in events]
+    with overseer:
+        assert overseer.supervise_all()["talker"].ok
+
+
+def test_the_children_are_looked_after_while_the_caller_does_something_else() -> None:
+    """A crash is answered by a restart although the calling thread waits for something else."""
+    restarted = threading.Event()
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("crasher", "sleep", "100").start()
+
+        def watch() -> None:
+            service.wait_for(lambda status: status.restarts == 1 and status.state is State.RUNNING)
+            restarted.set()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        service.signal(signal.SIGKILL)
+        assert restarted.wait(10)
+        watcher.join()
+        assert 1 == service.restarts
+        assert 1 == len(service.history)
+
+
+def test_errors_come_through_as_they_are() -> None:
+    """What the async methods raise, these raise too."""
+    overseer = ThreadedOverseer()
+    with pytest.raises(OverseerError, match="inside `with`"):
+        overseer.start_all()
+    with overseer:
+        with pytest.raises(UnknownService, match="'nobody'"):
+            overseer.start("nobody")
+        overseer.add("missing", "no-such-program", restart=Restart("never"))
+        with pytest.raises(NotReady, match="no-such-program"):
+            overseer.start_all()
+        with pytest.raises(OverseerError, match="in use already"):
+            overseer.__enter__()
+    with pytest.raises(OverseerError, match="cannot handle signals"):
+        ThreadedOverseer(handle_signals=True)
+
+
+def test_the_registry_is_that_of_an_overseer() -> None:
+    """Names, groups, updates and removal work with and without the thread."""
+    overseer = ThreadedOverseer()
+    one = overseer.add(Spec(id="one", argv=("true",), group="a"))
+    overseer.add("two", "true")
+    assert (["one", "two"], ["one"], 2) == (overseer.list_all(), overseer.list_group("a"), len(overseer))
+    assert ["one", "two"] == list(overseer)
+    assert "one" in overseer
+    assert overseer["one"] is one
+    with overseer:
+        overseer.update("one", stop=Stop(timeout=1))
+        assert 1.0 == one.spec.stop.steps[0].timeout
+        overseer.remove("two")
+        assert not overseer.has_proc("two")
+        assert "initial" == overseer.to_json("one")["state"]
+        assert "has not been started" in str(one.why())
+        assert overseer.stop_all().ok
+
+
+def test_it_works_beside_a_running_event_loop() -> None:
+    """An async program may use it from another thread while its own loop is busy."""
+
+    async def main() -> State:
+        def use() -> State:
+            with ThreadedOverseer() as overseer:
+                return overseer.add("sleeper", "sleep", "100").start().state
+
+        return await asyncio.to_thread(use)
+
+    assert State.RUNNING == asyncio.run(main())
+
+
+@pytest.mark.parametrize(("threaded", "original"), [(ThreadedOverseer, Overseer), (ThreadedService, Service)])
+def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> None:
+    """No public method of the async face is missing, but those that make sense on the loop alone."""
+    on_the_loop = {
+        "received_signal",
+        "sit",
+        "fact",
+        "adopt",
+        "close",
+        "room",
+        "undo",
+        "post",
+        "ask_to_stop",
+        "forsake",
+        "facts",
+        "release",
+        "stop_outcome",
+    }
+    data = {
+        "is_stuck",
+        "process",
+        "is_held",
+        "was_stopped",
+        "was_dismissed",
+        "gave_up",
+        "is_halted",
+        "has_begun",
+        "ending",
+    }
+    names = {name for name, _ in inspect.getmembers(original) if not name.startswith("_")} - on_the_loop - data
+    assert set() == names - {name for name, _ in inspect.getmembers(threaded)}

@@ -1,0 +1,270 @@
+"""A program below a shim: the same to its host in every way, and nothing that it started outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from aioverseer import ContainmentError, Line, Overseer, Restart, SpawnError, State, Stop, Subscription
+from aioverseer._system.containment import cgroup, procfs
+from aioverseer._system.containment.shim import client as shim_client
+from aioverseer.core.options.containment import AskedContainment, Facilities, decide
+from tests.support.programs import child, limit
+
+pytestmark = pytest.mark.skipif(shim_client.missing() is not None, reason=f"{shim_client.missing()}")
+
+LOST = """
+import os, signal
+hear, tell = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        os.dup2(os.open(os.devnull, os.O_RDWR), 2)
+        os.set_inheritable(tell, True)
+        os.execve("/bin/sh", ["sh", "-c", f"echo x >&{tell}; exec sleep 60 >/dev/null"], {})
+    os._exit(0)
+os.read(hear, 1)
+"""
+"""Leaves a daemon that has left session and group, and has an empty environment."""
+
+
+STRUCK = """
+import importlib.util, os, signal
+spec = importlib.util.spec_from_file_location("shim", {program!r})
+shim = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shim)
+fork = os.fork
+def struck():
+    if {when!r} == "before":
+        os.killpg(0, signal.SIGTERM)
+    pid = fork()
+    if pid and {when!r} == "behind":
+        os.killpg(0, signal.SIGTERM)
+    return pid
+os.fork = struck
+shim.main()
+"""
+"""A shim whose group gets a signal at its forks."""
+
+
+async def told(lines: Subscription) -> str:
+    """The next line."""
+    line = await lines.get()
+    assert isinstance(line, Line)
+    return str(line.text)
+
+
+def lives(pid: int) -> bool:
+    """Whether it is there and no zombie."""
+    return procfs.state_of(pid) not in "ZX"
+
+
+@pytest.fixture(name="asked", params=["strict", "pidns"], ids=["shim", "pidns"])
+def asked_fixture(request: pytest.FixtureRequest) -> AskedContainment:
+    """Each containment with a shim; what differs in a pid namespace is in ``test_namespace.py``."""
+    asked: AskedContainment = request.param
+    if asked == "pidns" and (why := shim_client.missing_namespace()) is not None:
+        pytest.skip(why)
+    return asked
+
+
+@pytest.fixture(autouse=True)
+def no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are some, strict needs no shim."""
+    monkeypatch.setattr(cgroup.Tree, "missing", lambda _: "this test is about shims")
+
+
+@pytest.mark.parametrize("ending", ["by itself", "stopped"])
+async def test_daemon_without_session_group_and_environment_is_gone(ending: str) -> None:
+    """Only a shim finds that."""
+    code = LOST if ending == "by itself" else f"{LOST}\nsignal.pause()"
+    async with limit(), Overseer(containment="strict") as overseer:
+        service = overseer.add("web", *child(code))
+        lines = service.lines()
+        await service.start()
+        pid = int(await told(lines))
+        if ending == "stopped":
+            assert lives(pid)
+            await service.stop()
+        await service.wait()
+        assert not lives(pid)
+
+
+async def test_guarded_loses_such_a_daemon_as_it_says() -> None:
+    """So the test above tests something."""
+    async with limit(), Overseer(containment="guarded") as overseer:
+        service = overseer.add("web", *child(LOST))
+        await overseer.supervise("web")
+        pid = int(service.tail()[0].text)
+    try:
+        assert lives(pid)
+        assert any("emptied its environment" in way for way in decide("guarded", Facilities()).escapes)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 127, 255])
+async def test_exit_code_is_that_of_the_program(code: int, asked: AskedContainment) -> None:
+    """Each of them."""
+    async with limit(), Overseer(containment=asked) as overseer:
+        overseer.add("web", "sh", "-c", f"exit {code}", restart=Restart("never"))
+        status = await overseer.supervise("web")
+        assert (code, None, State.FINISHED) == (status.exit_code, status.signal, status.state)
+        assert "strict" == status.containment
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGUSR1, signal.SIGPIPE])
+async def test_death_by_a_signal_is_told_as_that(number: int, asked: AskedContainment) -> None:
+    """And no core file of the shim is written."""
+    async with limit(), Overseer(containment=asked) as overseer:
+        overseer.add("web", "sh", "-c", f"ulimit -c 0; kill -{int(number)} $$", restart=Restart("never"))
+        status = await overseer.supervise("web")
+        assert (None, number) == (status.exit_code, status.signal)
+
+
+async def test_program_has_its_input_output_and_ordinary_signals(asked: AskedContainment) -> None:
+    """As without a shim: nothing is ignored that was not, and no descriptor of ours is open."""
+    code = """
+    import os, signal, sys
+    print(sys.stdin.readline().strip(), flush=True)
+    print("oops", file=sys.stderr, flush=True)
+    with open("/proc/self/status") as file:
+        print(*(line.split()[1] for line in file if line.startswith(("SigIgn", "SigBlk"))), flush=True)
+    print(*sorted(os.listdir("/proc/self/fd"), key=int), flush=True)
+    """
+    seen: dict[str, list[str]] = {}
+    async with limit(20), Overseer(containment="basic") as basic, Overseer(containment=asked) as strict:
+        for overseer in (basic, strict):
+            service = overseer.add("web", *child(code), stdin="hello\n")
+            await overseer.supervise("web")
+            seen[overseer.containment.level] = sorted(str(line.text) for line in service.tail())
+    assert {"hello", "oops"} < set(seen["basic"])
+    assert seen["basic"] == seen["strict"]
+
+
+async def test_ladder_reaches_the_program_and_ends_at_all_of_it(asked: AskedContainment) -> None:
+    """Its graceful steps are for the program, which may clean up; the last one ends everything."""
+    polite = child("import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print('up'); rest()")
+    deaf = child("import signal; signal.signal(15, signal.SIG_IGN); print('up')\nwhile True: signal.pause()")
+    quick = Stop(steps=[(signal.SIGTERM, 0.05), (signal.SIGKILL, 5)])
+    async with limit(), Overseer(containment=asked) as overseer:
+        for id, words, stop in (("polite", polite, Stop()), ("deaf", deaf, quick)):
+            lines = overseer.add(id, *words, stop=stop).lines()
+            await overseer.start(id)
+            await lines.get()
+        report = await overseer.stop_all()
+        assert (7, None) == (overseer.status("polite").exit_code, overseer.status("polite").signal)
+        assert signal.SIGKILL == overseer.status("deaf").signal
+        assert ["deaf"] == report.escalated
+
+
+async def test_signal_for_the_leader_reaches_the_program_alone(asked: AskedContainment) -> None:
+    """Not what it has started."""
+    code = """
+    import os, signal
+    signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"one\\n" if os.getpid() == me else b"two\\n"))
+    me = os.getpid()
+    hear, tell = os.pipe()
+    if os.fork() == 0:
+        os.write(tell, b"x")
+        while True:
+            rest()
+    os.read(hear, 1)
+    print("up", flush=True)
+    while True:
+        rest()
+    """
+    async with limit(), Overseer(containment=asked) as overseer:
+        service = overseer.add("web", *child(code))
+        lines = service.lines()
+        await service.start()
+        assert "up" == await told(lines)
+        service.signal(signal.SIGUSR1, scope="leader")
+        assert "one" == await told(lines)
+        service.signal(signal.SIGUSR1)
+        assert {"one", "two"} == {await told(lines), await told(lines)}
+
+
+async def test_stopped_shim_is_killed_all_the_same(asked: AskedContainment) -> None:
+    """SIGSTOP to the group stops it as well; the last step wakes it."""
+    async with limit(), Overseer(containment=asked) as overseer:
+        service = await overseer.add("web", "sleep", "60").start()
+        service.signal(signal.SIGSTOP)
+        status = await service.stop(kill=True)
+        assert signal.SIGKILL == status.signal
+
+
+async def test_killed_shim_takes_its_program_along() -> None:
+    """By SIGKILL from somebody else; what bears the marker is swept by the host."""
+    code = """
+    import os, signal, sys
+    hear, tell = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        print(os.getpid(), flush=True)
+        os.write(tell, b"x")
+        signal.pause()
+    os.read(hear, 1)
+    print(os.getpid(), flush=True)
+    signal.pause()
+    """
+    async with limit(), Overseer(containment="strict") as overseer:
+        service = overseer.add("web", *child(code), restart=Restart("never"))
+        lines = service.lines()
+        await service.start()
+        pids = [int(await told(lines)) for _ in range(2)]
+        assert service.pid is not None
+        os.kill(service.pid, signal.SIGKILL)
+        assert signal.SIGKILL == (await service).signal
+    assert [] == [pid for pid in pids if lives(pid)]
+
+
+async def test_missing_program_is_no_exit_code_of_a_shim(asked: AskedContainment) -> None:
+    """It is looked for before."""
+    async with limit(), Overseer(containment=asked) as overseer:
+        overseer.add("web", "no-such-program", restart=Restart("never"))
+        status = await overseer.supervise("web")
+        assert isinstance(status.error, SpawnError)
+        assert None is status.exit_code
+
+
+async def test_many_at_once_leave_no_descriptor(asked: AskedContainment) -> None:
+    """Each has a pipe of its own, whose ends nobody else inherits: a stop of one is no stop of the others."""
+    async with limit(30), Overseer(containment=asked) as overseer:
+        for number in range(6):
+            overseer.add(f"s{number}", "sleep", "60")
+        await overseer.start_all()
+        await asyncio.gather(*(overseer.stop(f"s{number}") for number in range(3)))
+        assert [State.RUNNING] * 3 == [overseer.status(f"s{number}").state for number in range(3, 6)]
+
+
+@pytest.mark.parametrize("when", ["before", "behind"])
+async def test_signal_that_comes_before_there_is_a_command_is_not_lost(
+    asked: AskedContainment, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent to the group just before each fork of the shim, and just behind it, as a stop at once may be."""
+    (tmp_path / "struck.py").write_text(STRUCK.format(when=when, program=str(shim_client._PROGRAM)))
+    monkeypatch.setattr(shim_client, "_PROGRAM", tmp_path / "struck.py")
+    async with limit(), Overseer(containment=asked) as overseer:
+        overseer.add("web", "sleep", "60", restart=Restart("never"))
+        status = await overseer.supervise("web")
+    assert signal.SIGTERM == status.signal
+
+
+def test_interpreter_that_may_not_be_run_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a change of the user: not as a fault of the program, at its start."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ContainmentError, match="may not run the Python interpreter '/nowhere/python'"):
+        Overseer(containment="strict")
+
+
+def test_other_systems_have_no_shim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And say so."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "only Linux has subreapers" == shim_client.missing()

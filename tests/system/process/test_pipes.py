@@ -1,0 +1,267 @@
+"""Our own ends of pipes, without a child: reading, pausing, draining, writing and letting go."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+
+import pytest
+
+from aioverseer._system.process.pipes import CHUNK, ReadPipe, WritePipe
+from tests.support.programs import limit
+
+
+class Reader:
+    """A ReadPipe with what it has delivered, and the other end."""
+
+    def __init__(self) -> None:
+        read, self.write_end = os.pipe()
+        self.pipe = ReadPipe(read)
+        self.chunks: list[bytes] = []
+        self.ends = 0
+        self.blocked = False
+        self.news = asyncio.Event()
+
+    def attach(self) -> Reader:
+        """Begin to read."""
+        self.pipe.attach(self._data, self._end, blocked=lambda: self.blocked)
+        return self
+
+    def _data(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+        self.news.set()
+
+    def _end(self) -> None:
+        self.ends += 1
+        self.news.set()
+
+    async def until(self, count: int, ends: int = 0) -> None:
+        """Until so many bytes and ends were delivered."""
+        async with limit(10, "the delivery"):
+            while len(b"".join(self.chunks)) < count or self.ends < ends:
+                self.news.clear()
+                await self.news.wait()
+
+    def hang_up(self) -> None:
+        """Close the other end."""
+        os.close(self.write_end)
+
+
+async def turns(count: int) -> None:
+    """Let the event loop turn so often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_chunks_come_as_they_were_written_then_the_end_once() -> None:
+    """With the end the descriptor is let go of."""
+    reader = Reader().attach()
+    os.write(reader.write_end, b"one")
+    await reader.until(3)
+    os.write(reader.write_end, b"two")
+    reader.hang_up()
+    await reader.until(6, ends=1)
+    assert ([b"one", b"two"], 1) == (reader.chunks, reader.ends)
+    reader.pipe.close()
+    reader.pipe.drain()
+    reader.pipe.resume()
+    await turns(5)
+    assert 1 == reader.ends
+
+
+async def test_nothing_is_read_before_it_is_attached_and_while_it_is_blocked() -> None:
+    """Resume may come twice, and before."""
+    reader = Reader()
+    reader.pipe.resume()
+    os.write(reader.write_end, b"early")
+    await turns(5)
+    assert [] == reader.chunks
+    reader.attach()
+    await reader.until(5)
+    reader.blocked = True
+    os.write(reader.write_end, b"late")
+    await turns(5)
+    assert [b"early"] == reader.chunks
+    reader.pipe.resume()
+    await turns(5)
+    assert [b"early"] == reader.chunks
+    reader.blocked = False
+    reader.pipe.resume()
+    reader.pipe.resume()
+    await reader.until(9)
+    reader.pipe.close()
+    reader.hang_up()
+
+
+@pytest.mark.parametrize("size", [4096, 65536, 1 << 20])
+async def test_draining_takes_all_that_a_full_pipe_holds_and_the_end_behind_it(size: int) -> None:
+    """Whatever its capacity, at once, and although it is blocked."""
+    reader = Reader()
+    fcntl.fcntl(reader.write_end, fcntl.F_SETPIPE_SZ, size)
+    os.set_blocking(reader.write_end, False)
+    written = os.write(reader.write_end, b"x" * (2 * size))
+    assert size == written
+    reader.blocked = True
+    reader.attach()
+    reader.hang_up()
+    reader.pipe.drain()
+    assert (written, 1) == (len(b"".join(reader.chunks)), reader.ends)
+    assert max(map(len, reader.chunks)) <= CHUNK
+
+
+async def test_draining_an_empty_pipe_delivers_nothing_and_does_not_wait() -> None:
+    """The end is still to come."""
+    reader = Reader().attach()
+    reader.pipe.drain()
+    assert ([], 0) == (reader.chunks, reader.ends)
+    reader.hang_up()
+    await reader.until(0, ends=1)
+
+
+async def test_draining_is_bounded_while_somebody_writes_on() -> None:
+    """A writer that refills the pipe for ever cannot keep the event loop there."""
+    reader = Reader()
+    os.set_blocking(reader.write_end, False)
+    chunks = 0
+
+    def refill(_chunk: bytes) -> None:
+        nonlocal chunks
+        chunks += 1
+        assert chunks < 10
+        os.write(reader.write_end, b"x" * CHUNK)
+
+    os.write(reader.write_end, b"x" * CHUNK)
+    reader.pipe.attach(refill, lambda: None, blocked=lambda: False)
+    reader.pipe.drain()
+    assert 1 <= chunks <= 2
+    reader.pipe.close()
+    reader.hang_up()
+
+
+async def test_after_close_nothing_is_delivered_not_even_the_end() -> None:
+    """Also when the pipe was readable already in that turn, and when it is closed from within."""
+    reader = Reader().attach()
+    os.write(reader.write_end, b"x")
+    reader.pipe.close()
+    reader.pipe.close()
+    reader.hang_up()
+    await turns(5)
+    assert ([], 0) == (reader.chunks, reader.ends)
+
+    inner = Reader()
+    got: list[bytes] = []
+
+    def close(chunk: bytes) -> None:
+        got.append(chunk)
+        inner.pipe.close()
+
+    inner.pipe.attach(close, lambda: got.append(b"end"), blocked=lambda: False)
+    os.write(inner.write_end, b"x")
+    inner.hang_up()
+    await turns(5)
+    assert [b"x"] == got
+
+
+async def test_a_terminal_that_hangs_up_is_an_end() -> None:
+    """It says EIO where a pipe says end of file."""
+    ours, theirs = pty.openpty()
+    pipe = ReadPipe(ours)
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    pipe.attach(lambda _chunk: None, lambda: ended.set_result(None), blocked=lambda: False)
+    os.close(theirs)
+    async with limit(10, "the end"):
+        await ended
+
+
+def sink() -> tuple[int, WritePipe]:
+    """The other end, and ours."""
+    read, write = os.pipe()
+    return read, WritePipe(write)
+
+
+async def read_all(descriptor: int, count: int) -> bytes:
+    """Read so many bytes without holding up the loop."""
+    os.set_blocking(descriptor, False)
+    data = b""
+    async with limit(10, "the bytes"):
+        while len(data) < count:
+            try:
+                data += os.read(descriptor, CHUNK)
+            except BlockingIOError:
+                await asyncio.sleep(0)
+    return data
+
+
+async def test_a_write_larger_than_the_pipe_waits_for_its_reader() -> None:
+    """All bytes come, in order; two writers do not mix theirs."""
+    read, pipe = sink()
+    first = asyncio.create_task(pipe.write(b"a" * 300_000))
+    second = asyncio.create_task(pipe.write(b"b" * 300_000))
+    await turns(3)
+    assert not first.done()
+    assert b"a" * 300_000 + b"b" * 300_000 == await read_all(read, 600_000)
+    await asyncio.gather(first, second)
+    await pipe.write(b"")
+    pipe.close()
+    assert b"" == os.read(read, 1)
+    os.close(read)
+
+
+async def test_a_write_without_a_reader_is_a_broken_pipe() -> None:
+    """Before the write, while it waits, and after close()."""
+    read, pipe = sink()
+    waiting = asyncio.create_task(pipe.write(b"x" * 300_000))
+    await turns(3)
+    os.close(read)
+    with pytest.raises(BrokenPipeError):
+        await waiting
+    with pytest.raises(BrokenPipeError):
+        await pipe.write(b"x")
+    pipe.close()
+    pipe.close()
+    with pytest.raises(BrokenPipeError, match="closed"):
+        await pipe.write(b"x")
+
+
+async def test_closing_ends_all_writes_that_wait() -> None:
+    """The one that waits for room, and those behind it; the number may be reused at once."""
+    read, pipe = sink()
+    writes = [asyncio.create_task(pipe.write(b"x" * 300_000)) for _ in range(3)]
+    await turns(3)
+    number = pipe._descriptor
+    pipe.close()
+    assert number == os.dup(read)
+    other_read, write = os.pipe()
+    os.dup2(write, number)
+    os.close(write)
+    other = WritePipe(number)
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [BrokenPipeError] * 3 == [type(result) for result in results]
+    waiting = asyncio.create_task(other.write(b"y" * 300_000))
+    await turns(3)
+    assert b"y" * 300_000 == await read_all(other_read, 300_000)
+    await waiting
+    other.close()
+    os.close(read)
+    os.close(other_read)
+
+
+async def test_a_cancelled_write_gives_its_turn_to_the_next() -> None:
+    """And leaves nothing registered with the loop."""
+    read, pipe = sink()
+    first = asyncio.create_task(pipe.write(b"a" * 300_000))
+    second = asyncio.create_task(pipe.write(b"b" * 1000))
+    await turns(3)
+    first.cancel()
+    await asyncio.wait([first])
+    assert first.cancelled()
+    data = await read_all(read, 66_000)
+    await second
+    assert (b"a" * 65536, b"b" * (len(data) - 65536)) == (data[:65536], data[65536:])
+    pipe.close()
+    rest = await read_all(read, 1000 - (len(data) - 65536))
+    assert 1000 == len(data) - 65536 + len(rest)
+    assert b"" == os.read(read, 1)
+    os.close(read)
