@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = 2
     except KeyboardInterrupt:
         code = 130
-    if out.is_stuck or err.is_stuck:
+    if out.is_unstoppable or err.is_unstoppable:
         # A thread still waits for whoever does not read; an orderly end of the interpreter would wait for it.
         os._exit(code)
     return code

@@ -18,13 +18,13 @@ class StreamWriter:
     """One standard stream.
 
     Attributes:
-        is_stuck: Whether a write was given up while it was waiting for a reader; its thread still waits.
+        is_unstoppable: Whether a write was given up while it was waiting for a reader; its thread still waits.
         is_terminal: Whether a human looks at it.
     """
 
     def __init__(self, descriptor: int | None) -> None:
         """Write to a descriptor; None stands for a stream that was closed before we were started."""
-        self.is_stuck = False
+        self.is_unstoppable = False
         self.is_terminal = descriptor is not None and os.isatty(descriptor)
         self._descriptor = descriptor
 
@@ -53,7 +53,7 @@ class StreamWriter:
             done = True
             raise
         finally:
-            self.is_stuck = not done
+            self.is_unstoppable = not done
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -120,7 +120,7 @@ def service_factory(request: pytest.FixtureRequest) -> Generator[Callable[..., T
     before; it is restarted only when ``restart`` says so. It is looked after in a thread of its own.
     """
     from aioverseer import Spec  # noqa: PLC0415  # see the module
-    from aioverseer.pytest_plugin.overseers import (
+    from aioverseer.pytest_plugin.overseers import (  # noqa: PLC0415
         relied_on,  # see the module
         threaded,  # see the module
     )
@@ -137,7 +137,7 @@ def service_factory(request: pytest.FixtureRequest) -> Generator[Callable[..., T
 def services(request: pytest.FixtureRequest) -> Generator[dict[str, ThreadedService]]:
     """The services that the markers ``@pytest.mark.service(...)`` of a test ask for, by id; all are ready."""
     from aioverseer import Spec  # noqa: PLC0415  # see the module
-    from aioverseer.pytest_plugin.overseers import (
+    from aioverseer.pytest_plugin.overseers import (  # noqa: PLC0415
         relied_on,  # see the module
         threaded,  # see the module
     )

@@ -51,7 +51,7 @@ def service_fixture(
                 with shared_service(request, spec, options) as service:
                     yield service
                 return
-            from aioverseer.pytest_plugin.overseers import (
+            from aioverseer.pytest_plugin.overseers import (  # noqa: PLC0415
                 relied_on,  # see the module
                 threaded,  # see the module
             )

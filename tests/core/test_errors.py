@@ -19,6 +19,7 @@ from aioverseer.core.errors import (
     SpecError,
     UnknownService,
 )
+from aioverseer.core.report import status
 from aioverseer.core.report.status import (
     CriticalServiceEnded,
     GaveUp,
@@ -63,10 +64,12 @@ def test_the_tree_is_whole() -> None:
     """Every error of the module is in the table above, in ``__all__`` and in the module's own picture."""
     names = {
         name
-        for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, BaseException) and value.__module__ == errors.__name__
+        for module in (errors, status)
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, BaseException) and value.__module__ == module.__name__
     }
-    assert {kind.__name__ for kind in TREE} == names == set(errors.__all__)
+    assert {kind.__name__ for kind in TREE} == names
+    assert names <= {*errors.__all__, *status.__all__}
     assert names == set(re.findall(r"^[│ ├└─]*([A-Z]\w+)\b", (errors.__doc__ or "").split("```")[1], re.MULTILINE))
 
 

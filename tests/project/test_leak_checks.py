@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.programs import limit
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -41,8 +41,10 @@ Run = Callable[[str], pytest.RunResult]
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a file of tests with a copy of our conftest, in a process of its own."""
-    for name in ("conftest.py", "helpers.py"):
-        (pytester.path / name).write_text((HERE / name).read_text())
+    (pytester.path / "tests" / "support").mkdir(parents=True)
+    (pytester.path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
+    for name in ("programs.py",):
+        (pytester.path / "tests" / "support" / name).write_text((TESTS / "support" / name).read_text())
     pytester.makefile(".ini", pytest=INI)
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
 

@@ -60,8 +60,8 @@ def arrows(machine: type[Machine[Any]]) -> set[tuple[State, str, State]]:
 
 
 def _tests_of(machine: type[Machine[Any]]) -> Any:
-    # Beside this file; loaded by path, because the tests are no package.
-    file = Path(__file__).with_name(f"test_{machine.name}.py")
+    # Loaded by path, because the tests are no package.
+    file = Path(__file__).parents[1] / "core" / "machine" / f"test_{machine.name}.py"
     spec = importlib.util.spec_from_file_location(f"_{file.stem}_for_docs", file)
     assert spec is not None
     assert spec.loader is not None

@@ -11,10 +11,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-sys.path.insert(1, str(Path(__file__).resolve().parent.parent.parent))
+sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from tests.soak.play import soak  # noqa: E402  # found by the lines above
+from tests.soak.play import soak  # noqa: E402  # found by the line above
 from tests.support.host_tree import MECHANISMS, WAYS, round_of  # noqa: E402  # as above
 
 

@@ -111,7 +111,7 @@ def guardians_of(host: int) -> dict[int, int]:
     found: dict[int, int] = {}
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError, ValueError):
-            if b"watchman.py" not in Path(f"/proc/{int(name)}/cmdline").read_bytes():
+            if b"guardian/boot.py" not in Path(f"/proc/{int(name)}/cmdline").read_bytes():
                 continue
             parent = Path(f"/proc/{int(name)}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1]
             if int(parent) == host:

@@ -31,7 +31,7 @@ class Health:
         process: object,
         on_ready: Callable[[], None],
         on_extend: Callable[[float], None],
-        on_unwell: Callable[[str], None],
+        on_unhealthy: Callable[[str], None],
         on_news: Callable[[str], None],
     ) -> None:
         """Tie it to a Process; nothing is opened.
@@ -43,7 +43,7 @@ class Health:
             process: What functions of the user are given.
             on_ready: Called once, when it is ready.
             on_extend: Called when it asks for so many seconds.
-            on_unwell: Called with the reason when it is to be ended, as it is not alive.
+            on_unhealthy: Called with the reason when it is to be ended, as it is not alive.
             on_news: Called with a sentence that is worth an event.
         """
         watchdog = spec.alive is not None and Notify() in leaves(spec.alive.probe)
@@ -67,9 +67,9 @@ class Health:
         self._watchdog = watchdog
         self._on_ready = on_ready
         self._on_extend = on_extend
-        self._on_unwell = on_unwell
+        self._on_unhealthy = on_unhealthy
         self._on_news = on_news
-        self._unwell = ""
+        self._unhealthy_why = ""
         self._says = ""
         self._status = ""
         self._begun = False
@@ -87,8 +87,8 @@ class Health:
         if readiness := self.readiness:
             error = self._prober.error
             parts.append(f"waits for {readiness}" + (f"; {error}" if error else ""))
-        if self._unwell:
-            parts.append(f"not alive: {self._unwell}")
+        if self._unhealthy_why:
+            parts.append(f"not alive: {self._unhealthy_why}")
         if self._says or self._status:
             parts.append(f"says: {', '.join(filter(None, (self._says, self._status)))}")
         return "; ".join(parts)
@@ -145,12 +145,12 @@ class Health:
 
     def _on_health(self, *, alive: bool, why: str) -> None:
         if alive or self._alive is None:
-            self._unwell = ""
+            self._unhealthy_why = ""
             self._on_news(f"is alive again: {why}")
             return
-        self._unwell = why
+        self._unhealthy_why = why
         if self._alive.action == "restart":
-            self._on_unwell(why)
+            self._on_unhealthy(why)
         else:
             self._on_news(f"is not alive: {why}")
 

@@ -178,7 +178,7 @@ class Assembly:
             _log.warning("%s: %s was left behind and could not be killed", id, survivor)
             self.news.tell(id, f"has left {survivor} behind, which could not be killed", "leftovers")
 
-    def hear_stuck(self, id: str) -> None:
+    def hear_unstoppable(self, id: str) -> None:
         """Take note that a service's program is still there after its whole ladder."""
         registry = self.registry
         self.news.tell(id, registry.services[id].status(lines=False).reason, "stop")

@@ -285,7 +285,7 @@ class GroupRestarts:
     @staticmethod
     def _has_ended(service: Service, round: _GroupRestart) -> bool:
         # What does not die at all is not waited for: the others are to end, too.
-        if not service.state.is_live or service.is_stuck:
+        if not service.state.is_live or service.is_unstoppable:
             return True
         # One that is not started again has to leave BACKOFF, too, where an earlier restart may have put it.
         return service.id in round.anew and service.state is State.BACKOFF and service.is_halted
@@ -314,7 +314,7 @@ class GroupRestarts:
     def _has_started(service: Service) -> bool:
         # One that waits for others before its first run is left to the order: those behind it do not need it.
         state = service.state
-        return state is State.RUNNING or not state.is_live or service.is_stuck or service.is_held
+        return state is State.RUNNING or not state.is_live or service.is_unstoppable or service.is_held
 
     def _waits_for(self, id: str, round: _GroupRestart) -> list[After]:
         """Return whom one that has run before is started again after, of those that are on their way."""

@@ -302,7 +302,7 @@ class Lifespan:
 
     def _survivors(self) -> StopFailed | None:
         services = self._registry.services
-        ids = sorted(service.id for service in services.values() if service.is_stuck)
+        ids = sorted(service.id for service in services.values() if service.is_unstoppable)
         if not ids:
             return None
         service = services[ids[0]]

@@ -220,7 +220,7 @@ class Overseer:
             DuplicateService: When the name is taken.
             SpecError: For an option that only programs have, or a value that cannot be.
         """
-        from aioverseer._system.inprocess import (
+        from aioverseer._system.inprocess import (  # noqa: PLC0415
             MemberLauncher,  # few have any
             check_member,  # few have any
             name_of,  # few have any
@@ -246,7 +246,7 @@ class Overseer:
             DuplicateService: When the name is taken.
             SpecError: For an option that only programs have, or a value that cannot be.
         """
-        from aioverseer._system.inprocess import (
+        from aioverseer._system.inprocess import (  # noqa: PLC0415
             MemberLauncher,  # few have any
             check_member,  # few have any
             name_of,  # few have any

@@ -41,13 +41,13 @@ class Registry:
         added: How many were added so far.
     """
 
-    def __init__(self, owner: Host) -> None:
+    def __init__(self, host: Host) -> None:
         """Begin without services.
 
         Args:
             host: The overseer; it has to be complete before the first service is added.
         """
-        self._host = owner
+        self._host = host
         self.services: dict[str, Service] = {}
         self.live: set[str] = set()
         self.ordering = DependencyTracker(self.services)
@@ -143,7 +143,7 @@ class Registry:
     @property
     def is_over(self) -> bool:
         """Whether nothing is live but what nothing can end."""
-        return all(self.services[id].is_stuck for id in self.live)
+        return all(self.services[id].is_unstoppable for id in self.live)
 
     @property
     def is_watched(self) -> bool:

@@ -242,7 +242,7 @@ class Shutdown:
                 continue
             for name in plan.now:
                 service = self._services.get(name)
-                if service is None or not service.state.is_live or service.is_stuck:
+                if service is None or not service.state.is_live or service.is_unstoppable:
                     continue
                 text, due = service.ending
                 due_in = None if due is None else max(0.0, due - now)

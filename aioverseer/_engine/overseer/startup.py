@@ -82,7 +82,7 @@ class Startup:
         waiting = {service.id: service for service in services if service.state is not State.RUNNING}
         try:
             for service in services:
-                if service.is_stuck:
+                if service.is_unstoppable:
                     await service.ready()
             while waiting:
                 event = await anext(events)
@@ -90,7 +90,7 @@ class Startup:
                     continue
                 if event.state is State.RUNNING:
                     del waiting[event.id]
-                elif event.state.is_final or waiting[event.id].is_stuck:
+                elif event.state.is_final or waiting[event.id].is_unstoppable:
                     # It ended, or never will, so this raises what its own start would have raised.
                     await waiting[event.id].ready()
         except asyncio.CancelledError:

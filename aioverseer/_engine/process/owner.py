@@ -23,7 +23,7 @@ class Hooks:
     run_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
     outlet: Callable[[str], LineSink]
     on_report: Callable[[Process, Transition], None]
-    on_stuck: Callable[[], None]
+    on_unstoppable: Callable[[], None]
     on_spawn: Callable[[], None]
     on_news: Callable[[str, Kind], None]
     last_lines: Callable[[], list[str]]

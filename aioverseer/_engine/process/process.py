@@ -261,7 +261,7 @@ class Process:
             if began:
                 await self._undo(StopRequested(why="the wait for it was cancelled"))
             raise
-        if self.is_stuck:
+        if self.is_unstoppable:
             raise stop_failed(self.status())
         return self.status()
 
@@ -303,7 +303,7 @@ class Process:
         self._driver.post(StopRequested(kill=kill))
         if self.state is not State.INITIAL:
             await self._driver.end()
-        if self.is_stuck:
+        if self.is_unstoppable:
             raise stop_failed(self.status())
         return self.status()
 
@@ -401,7 +401,7 @@ class Process:
         return self._run.ending
 
     @property
-    def stuck_reason(self) -> str:
+    def unstoppable_reason(self) -> str:
         """Who does not die, once its whole ladder has been taken."""
         return self._run.reason
 
@@ -411,14 +411,14 @@ class Process:
         return self._driver.news
 
     @property
-    def is_unwell(self) -> bool:
+    def is_unhealthy(self) -> bool:
         """Whether it is being ended because it was not ready in time, or is not alive."""
-        return self._run.is_unwell
+        return self._run.is_unhealthy
 
     @property
-    def is_stuck(self) -> bool:
+    def is_unstoppable(self) -> bool:
         """Whether it is still there although its whole ladder has been taken."""
-        return self._run.stuck
+        return self._run.unstoppable
 
     @property
     def is_heard(self) -> bool:

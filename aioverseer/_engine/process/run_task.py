@@ -213,7 +213,7 @@ class RunTask:
         if self._input is not None:
             cancelled = await self._input.end(within=_MARGIN) or cancelled
         if self._spec.leftovers == "kill":
-            last = self._hooks is None or (self._run.state is State.STOPPING and not self._run.is_unwell)
+            last = self._hooks is None or (self._run.state is State.STOPPING and not self._run.is_unhealthy)
             alone = last and child.left_nothing()
             if not alone:
                 child.sweep()

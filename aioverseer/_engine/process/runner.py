@@ -24,7 +24,7 @@ from aioverseer.core.machine.inputs import Extend, Ready, TimerFired, Unhealthy
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.report.status import StatusSnapshot, last_lines, late, unwell
+from aioverseer.core.report.status import StatusSnapshot, last_lines, late, unhealthy
 from aioverseer.core.state import State
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class ProcessRunner:
                 case Unstoppable():
                     _log.error("%s %s", self._spec.id, self.run.reason)
                     if self._hooks is not None:
-                        self._hooks.on_stuck()
+                        self._hooks.on_unstoppable()
                     self._watchers.tell(self.run)
                     self._at_end.tell(self.run)
                 case _:
@@ -221,7 +221,7 @@ class ProcessRunner:
             process=process,
             on_ready=lambda: self.post(Ready()),
             on_extend=lambda seconds: self.post(Extend(seconds=seconds)),
-            on_unwell=self._end_unwell,
+            on_unhealthy=self._end_unhealthy,
             on_news=self._on_news,
         )
 
@@ -236,6 +236,6 @@ class ProcessRunner:
         error = late(self.facts(lines=False).status(), seconds, self.news, self.last_lines())
         self.post(Unhealthy(error=error, why=f"it was not ready within {seconds:.3g} s"))
 
-    def _end_unwell(self, why: str) -> None:
-        error = unwell(self.facts(lines=False).status(), why, self.last_lines())
+    def _end_unhealthy(self, why: str) -> None:
+        error = unhealthy(self.facts(lines=False).status(), why, self.last_lines())
         self.post(Unhealthy(error=error, why=f"it is not alive: {why}"))

@@ -50,7 +50,7 @@ def _coming(runs: ServiceRunner) -> tuple[str | None, float | None]:
             if process.ready_due is not None:
                 return "it is ready, or is ended", process.ready_due
             return "it becomes ready", None
-        case State.STOPPING if not runs.is_stuck:
+        case State.STOPPING if not runs.is_unstoppable:
             return "a new run" if machine.wanted else "its end", None
         case _:
             return None, None

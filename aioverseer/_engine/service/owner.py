@@ -64,7 +64,7 @@ class ServiceOwner(Protocol):
         """Take note of a transition of the service that the facts are of."""
         ...
 
-    def hear_stuck(self, id: str) -> None:
+    def hear_unstoppable(self, id: str) -> None:
         """Take note that a service's program is still there after its whole ladder."""
         ...
 

@@ -96,7 +96,7 @@ class ServiceRunner:
             run_soon=self._run_soon,
             outlet=self._outlet,
             on_report=self._on_report,
-            on_stuck=self._on_stuck,
+            on_unstoppable=self.on_unstoppable,
             on_spawn=self._on_spawn,
             on_news=self._on_news,
             last_lines=self.last_lines,
@@ -120,9 +120,9 @@ class ServiceRunner:
         return self.machine.held
 
     @property
-    def is_stuck(self) -> bool:
+    def is_unstoppable(self) -> bool:
         """Whether its program is still there although the whole ladder has been taken."""
-        return self.process is not None and self.process.is_stuck
+        return self.process is not None and self.process.is_unstoppable
 
     @property
     def ending(self) -> tuple[str, float | None]:
@@ -168,7 +168,9 @@ class ServiceRunner:
         live = self.machine.state in (State.STARTING, State.RUNNING, State.STOPPING)
         if process is None or not live:
             return self.machine.reason
-        reason = f"{self.machine.reason}; {process.stuck_reason}" if process.is_stuck else self.machine.reason
+        reason = (
+            f"{self.machine.reason}; {process.unstoppable_reason}" if process.is_unstoppable else self.machine.reason
+        )
         return f"{reason} ({process.news})" if process.news else reason
 
     def last_lines(self) -> list[str]:
@@ -307,7 +309,7 @@ class ServiceRunner:
         """Hear a transition of the current run."""
         if report.state is State.RUNNING:
             self.post(Spawned(pid=process.pid or 0) if process.spec.ready is None else Ready())
-        elif report.state is State.STOPPING and process.is_unwell:
+        elif report.state is State.STOPPING and process.is_unhealthy:
             self.post(ProcessUnhealthy(why=report.reason))
         elif report.state.is_final:
             self.history.append(process.facts())
@@ -341,6 +343,6 @@ class ServiceRunner:
         self._host.hear(facts, report)
         self.on_change(facts)
 
-    def _on_stuck(self) -> None:
+    def on_unstoppable(self) -> None:
         self.on_change(self.facts(lines=False))
-        self._host.hear_stuck(self.spec.id)
+        self._host.hear_unstoppable(self.spec.id)

@@ -335,9 +335,9 @@ class Service:
         return self._waits.for_stop(asked)
 
     @property
-    def is_stuck(self) -> bool:
+    def is_unstoppable(self) -> bool:
         """Whether its program is still there although the whole ladder has been taken."""
-        return self._runs.is_stuck
+        return self._runs.is_unstoppable
 
     @property
     def ending(self) -> tuple[str, float | None]:
@@ -390,7 +390,7 @@ class Service:
             started=machine.spawned,
             readied=machine.readied,
             success=machine.state is State.FINISHED and is_success(machine.policy, exit),
-            stuck=self.is_stuck,
+            unstoppable=self.is_unstoppable,
         )
 
     @property

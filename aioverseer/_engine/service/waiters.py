@@ -134,7 +134,7 @@ class Waiters:
             # Its run is over, although the service is not: somebody wants another one.
             over = asked.run is not runs.process or runs.is_held
             overtaken = asked.run is not None and over
-            if not (overtaken or runs.is_stuck or not runs.state.is_live):
+            if not (overtaken or runs.is_unstoppable or not runs.state.is_live):
                 waiting.append(asked)
                 continue
             status = asked.run.status() if overtaken and asked.run is not None else runs.status()
@@ -144,7 +144,7 @@ class Waiters:
                     status=status,
                     signals=() if asked.run is None else asked.run.signals_sent,
                     seconds=self._host.clock.now() - asked.since,
-                    survived=runs.is_stuck and not overtaken,
+                    survived=runs.is_unstoppable and not overtaken,
                     left=() if asked.run is None else asked.run.survivors,
                 )
             )
@@ -173,7 +173,7 @@ class Waiters:
 
     def _nothing_comes(self) -> OverseerError | None:
         """Return why nothing happens to it any more, if that is so, as far as anybody can tell."""
-        if self._runs.is_stuck:
+        if self._runs.is_unstoppable:
             return self.stop_failed(self._runs.status())
         if self._removed:
             return self._unknown()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 
 __all__ = ["LastPid"]
-_MOST = 1 << 22
-"""Bytes of an environment that are read: the kernel's own limit for arguments and environment is 6 MiB in all."""
 
 
 class LastPid:

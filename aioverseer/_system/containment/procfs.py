@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import sys
 
-from aioverseer._system.containment.pid_hints import _MOST
-
 __all__ = ["HAS_PROC", "command_of", "environment_of", "is_between_programs", "pids", "read", "state_of"]
 
 HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/environ")
@@ -18,6 +16,8 @@ HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/environ")
 _FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END = 6, 23, 47, 48
 """Places in /proc/PID/stat behind the name, from 0."""
 _KERNEL_THREAD = 0x00200000
+_MOST = 1 << 22
+"""Bytes of an environment that are read: the kernel's own limit for arguments and environment is 6 MiB in all."""
 
 
 def read(path: str) -> bytes:

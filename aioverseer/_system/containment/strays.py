@@ -14,8 +14,9 @@ import time
 
 from aioverseer._system.containment import procfs
 from aioverseer._system.containment.marker import Marker
+from aioverseer._system.containment.pid_hints import LastPid
 
-__all__ = ["StrayRegistry", "runs"]
+__all__ = ["StrayRegistry", "stray_registry"]
 
 _REMEMBERED = 5.0
 """Seconds for which the session of an ended run is known: its number may be given away once it is empty."""
@@ -54,7 +55,7 @@ class StrayRegistry:
         self._swept: int = 0
         self._oldest: tuple[float, int] | None = None
         """When and as what the first child was adopted, of those whose runs ended since the last sweep."""
-        self._last = procfs.LastPid()
+        self._last = LastPid()
         self._ours = _Ours()
 
     def close(self) -> None:

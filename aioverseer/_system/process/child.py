@@ -17,7 +17,7 @@ from aioverseer._system.process.pipes import ReadPipe, WritePipe
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.state import Exit
 
-__all__ = ["ExitWatcher", "SystemChild", "refuse_what_is_ours", "sweep_group"]
+__all__ = ["ExitWatcher", "SystemChild", "pidfd_of", "refuse_what_is_ours", "sweep_group"]
 
 _PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9: to every member of the group that this pid leads
 
@@ -180,7 +180,7 @@ def refuse_what_is_ours(pid: int) -> None:
         raise ProcessLookupError(errno.ESRCH, f"{pid} is no child of this host")
 
 
-def _pidfd_of(pid: int) -> int | None:
+def pidfd_of(pid: int) -> int | None:
     """Open a pidfd for a child that has not been reaped; None where the system has none.
 
     Raises:

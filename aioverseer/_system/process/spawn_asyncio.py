@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
 from aioverseer._aio.shield import settle
-from aioverseer._system.process.child import _pidfd_of, refuse_what_is_ours, sweep_group
+from aioverseer._system.process.child import pidfd_of, refuse_what_is_ours, sweep_group
 from aioverseer._system.process.exit_status import exit_of, listen, unlisten
 from aioverseer.core.state import Exit
 
@@ -139,7 +139,7 @@ class AsyncioExitWatcher:
             ProcessLookupError: When the child has been reaped: asyncio is about to tell.
         """
         if self.pidfd is None:
-            self.pidfd = _pidfd_of(self.pid)
+            self.pidfd = pidfd_of(self.pid)
         return self.pidfd
 
     def release(self) -> None:

@@ -91,7 +91,7 @@ class Descriptors:
 
     def _open_terminal(self, spec: Spec) -> None:
         # Few programs have one, and hosts without terminals need not have termios.
-        from aioverseer._system.process.terminal import (
+        from aioverseer._system.process.terminal import (  # noqa: PLC0415
             TerminalInput,
             controlled,
             open_terminal,

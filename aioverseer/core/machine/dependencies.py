@@ -25,14 +25,14 @@ class DependencyState:
         started: Whether a program of it has been started since it was last started.
         readied: Whether it has been ready since then.
         success: Whether it has finished by itself, as a success.
-        stuck: Whether its program is still there after its whole ladder, so that nothing is to be expected of it.
+        unstoppable: Whether its program is still there after its whole ladder, so that nothing is to be expected of it.
     """
 
     state: State
     started: bool = False
     readied: bool = False
     success: bool = False
-    stuck: bool = False
+    unstoppable: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,12 +57,12 @@ class CannotStart:
 
     edges: tuple[After, ...]
     states: tuple[State, ...]
-    stuck: frozenset[str] = frozenset()
+    unstoppable: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         """Return the reason of a state."""
         why = (
-            f"{edge}, which {'does not die' if edge.name in self.stuck else f'is {state}'}"
+            f"{edge}, which {'does not die' if edge.name in self.unstoppable else f'is {state}'}"
             for edge, state in zip(self.edges, self.states, strict=True)
         )
         return f"cannot be started: it waited for {', and for '.join(why)}"
@@ -151,8 +151,8 @@ def decide(edges: Iterable[After], facts: Mapping[str, DependencyState]) -> Verd
     if bars:
         nowhere = DependencyState(state=State.UNKNOWN)
         known = [facts.get(edge.name, nowhere) for edge in bars]
-        stuck = frozenset(edge.name for edge, fact in zip(bars, known, strict=True) if fact.stuck)
-        return CannotStart(edges=tuple(bars), states=tuple(fact.state for fact in known), stuck=stuck)
+        unstoppable = frozenset(edge.name for edge, fact in zip(bars, known, strict=True) if fact.unstoppable)
+        return CannotStart(edges=tuple(bars), states=tuple(fact.state for fact in known), unstoppable=unstoppable)
     return MustWait(edges=tuple(waits)) if waits else MayStart()
 
 
@@ -169,7 +169,7 @@ def _came_true(until: Until, fact: DependencyState) -> bool | None:
             came = fact.success
     if came:
         return True
-    return False if fact.state.is_final or fact.stuck else None
+    return False if fact.state.is_final or fact.unstoppable else None
 
 
 def _circle(before: Mapping[str, list[str]]) -> list[str]:

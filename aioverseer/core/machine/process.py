@@ -38,10 +38,10 @@ class ProcessMachine(Machine[RunAction]):
         due: Monotonic time at which it has to be ready; None when it has, or may take its time.
         start_due: Monotonic time at which it is launched, while it waits for that; else None.
         sent: The signals of the ladder that were sent, in order.
-        stuck: Whether the whole ladder was of no use so far.
+        unstoppable: Whether the whole ladder was of no use so far.
     """
 
-    name: ClassVar[str] = "run"
+    name: ClassVar[str] = "process"
 
     def __init__(
         self, *, ladder: Stop, delay: float, awaits_ready: bool = False, ready_timeout: float | None = None
@@ -51,7 +51,7 @@ class ProcessMachine(Machine[RunAction]):
         self.exit: Exit | None = None
         self.error: BaseException | None = None
         self.sent: list[int] = []
-        self.stuck = False
+        self.unstoppable = False
         self._ladder = ladder
         self._delay = delay
         self.due: float | None = None
@@ -65,7 +65,7 @@ class ProcessMachine(Machine[RunAction]):
         self._why = ""
 
     @property
-    def is_unwell(self) -> bool:
+    def is_unhealthy(self) -> bool:
         """Whether it is being ended because it does not do its work."""
         return self._verdict is not None
 
@@ -80,7 +80,7 @@ class ProcessMachine(Machine[RunAction]):
         None for the time when nothing more is done.
         """
         program = "its program to be started" if self.pid is None else f"{self._subject} to end"
-        if self.stuck or self._rung_due is None:
+        if self.unstoppable or self._rung_due is None:
             return program, None
         steps = self._ladder.steps
         if self.pid is None or self._rung + 1 == len(steps):
@@ -91,7 +91,7 @@ class ProcessMachine(Machine[RunAction]):
 
     def is_over(self) -> bool:
         """Whether nothing more is to be waited for: it has ended, or does not die."""
-        return self.state.is_final or self.stuck
+        return self.state.is_final or self.unstoppable
 
     def is_past_start(self) -> bool:
         """Whether the system runs it, or never will."""
@@ -101,7 +101,7 @@ class ProcessMachine(Machine[RunAction]):
         """Whether it is ready, or never will be."""
         if self.state is State.STOPPING:
             # One that is ended because it was not ready in time is waited for, as long as that is of any use.
-            return not self.is_unwell or self.stuck
+            return not self.is_unhealthy or self.unstoppable
         return self.state is State.RUNNING or self.state.is_final
 
     # Nothing comes of a launch before it or twice, and a timer runs out only where one is armed.
@@ -122,7 +122,7 @@ class ProcessMachine(Machine[RunAction]):
         """Whether a timer is armed."""
         if self.state is State.STARTING and self.pid is not None:
             return self.due is not None
-        return not self.stuck and (not self._launched or self.state is State.STOPPING)
+        return not self.unstoppable and (not self._launched or self.state is State.STOPPING)
 
     def begin(self, _given: StartRequested) -> list[RunAction]:
         """STARTING: launch, or wait out ``delay_start`` first."""
@@ -172,7 +172,7 @@ class ProcessMachine(Machine[RunAction]):
         self.due = self.now + given.seconds
         return [Arm(seconds=given.seconds)]
 
-    def end_unwell(self, given: Unhealthy) -> list[RunAction]:
+    def end_unhealthy(self, given: Unhealthy) -> list[RunAction]:
         """STOPPING: the first step of the ladder; its end is a failure."""
         self._aim(StopRequested(why=given.why))
         self._verdict = given.error
@@ -182,7 +182,7 @@ class ProcessMachine(Machine[RunAction]):
     def stop_after_spawn(self, given: Spawned) -> list[RunAction]:
         """It was to stop before it existed: begin the ladder."""
         self.pid = given.pid
-        self.stuck = False
+        self.unstoppable = False
         return self._take_rung()
 
     def fail(self, given: SpawnFailed) -> list[RunAction]:
@@ -193,13 +193,13 @@ class ProcessMachine(Machine[RunAction]):
 
     def fail_stopped(self, given: SpawnFailed) -> list[RunAction]:
         """FATAL: it could not be started, and nobody has to wait for it any more."""
-        self.stuck = False
+        self.unstoppable = False
         return [*self.fail(given), Disarm()]
 
     def give_up(self, given: InternalError) -> list[RunAction]:
         """FATAL: it could not be looked after."""
         self.error = given.error
-        self.stuck = False
+        self.unstoppable = False
         self.due = None
         self.to(State.FATAL, f"was killed because of a bug of aioverseer: {given.error!r}")
         return [Disarm()]
@@ -227,25 +227,25 @@ class ProcessMachine(Machine[RunAction]):
             # It is wanted no more, so it does not matter any more how it did its work.
             self._verdict = None
             self._why = given.why
-        if not (given.kill or self.stuck):
+        if not (given.kill or self.unstoppable):
             return []
         last = len(self._ladder.steps) - 1
-        if self._rung == last and not self.stuck:
+        if self._rung == last and not self.unstoppable:
             return []
         self._rung = last
-        self.stuck = False
+        self.unstoppable = False
         return self._take_rung() if self.pid is not None else [self._wait_for_spawn()]
 
     def next_rung(self, _given: TimerFired) -> list[RunAction]:
         """The step has had its time: take the next, or report that there is none."""
         if self.pid is None:
-            self.stuck = True
+            self.unstoppable = True
             self.reason = f"{self._why}; the system has been starting it since, and there is nothing to signal yet"
             return [Unstoppable()]
         if self._rung + 1 < len(self._ladder.steps):
             self._rung += 1
             return self._take_rung()
-        self.stuck = True
+        self.unstoppable = True
         self.reason = f"{self._subject} is still there {self._ladder.steps[-1].timeout:g} s after SIGKILL"
         return [Unstoppable()]
 
@@ -263,7 +263,7 @@ class ProcessMachine(Machine[RunAction]):
     def end_stopped(self, given: Exited) -> list[RunAction]:
         """INTERRUPT: it was stopped on request, whatever its exit. FATAL when it was ended as a failure."""
         self.exit = given.exit
-        self.stuck = False
+        self.unstoppable = False
         self.due = None
         if self._verdict is not None:
             self.error = self._verdict
@@ -325,14 +325,14 @@ ProcessMachine.table = cast(
         (State.STARTING, SpawnFailed): ProcessMachine.fail,
         (State.STARTING, Ready): ProcessMachine.note_ready,
         (State.STARTING, Extend): ProcessMachine.extend,
-        (State.STARTING, Unhealthy): ProcessMachine.end_unwell,
+        (State.STARTING, Unhealthy): ProcessMachine.end_unhealthy,
         (State.STARTING, Exited): ProcessMachine.end,
         (State.RUNNING, StartRequested): ProcessMachine.ignore,
         (State.RUNNING, InternalError): ProcessMachine.give_up,
         (State.RUNNING, StopRequested): ProcessMachine.stop,
         (State.RUNNING, Exited): ProcessMachine.end,
         (State.RUNNING, Extend): ProcessMachine.ignore,
-        (State.RUNNING, Unhealthy): ProcessMachine.end_unwell,
+        (State.RUNNING, Unhealthy): ProcessMachine.end_unhealthy,
         (State.STOPPING, StartRequested): ProcessMachine.ignore,
         (State.STOPPING, InternalError): ProcessMachine.give_up,
         (State.STOPPING, StopRequested): ProcessMachine.stop_again,

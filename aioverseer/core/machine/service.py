@@ -69,7 +69,7 @@ class ServiceMachine(Machine[ServiceAction]):
         dismissed: Whether its end, if it has ended, is what its group wanted.
     """
 
-    name: ClassVar[str] = "supervision"
+    name: ClassVar[str] = "service"
 
     def __init__(self, *, policy: Restart, rng: Rng, delay: float) -> None:
         super().__init__()
@@ -494,7 +494,7 @@ class ServiceMachine(Machine[ServiceAction]):
     def _judge_in_group(
         self, seat: GroupMembership, exit: Exit | None, what: str, ready_for: float | None
     ) -> list[ServiceAction]:
-        from aioverseer.core.machine.strategies import (
+        from aioverseer.core.machine.strategies import (  # noqa: PLC0415
             AlreadyRestarting,  # few hosts have groups
             RestartTogether,  # few hosts have groups
         )

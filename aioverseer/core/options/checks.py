@@ -197,7 +197,7 @@ class _Checker:
             if getattr(spec, name):
                 raise self.refuse("output", spec.output, f"cannot go with {name}=True, which reads it: leave one out")
         if spec.ready is not None:
-            from aioverseer.core.options.probes import (
+            from aioverseer.core.options.probes import (  # noqa: PLC0415
                 OutputLine,  # few programs have probes
                 leaves,  # few programs have probes
             )

@@ -37,7 +37,7 @@ __all__ = [
     "not_ready_after",
     "not_running",
     "stop_failed",
-    "unwell",
+    "unhealthy",
 ]
 
 
@@ -254,7 +254,7 @@ def late(status: Status, seconds: float, news: str, lines: Sequence[str]) -> Not
     )
 
 
-def unwell(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:
+def unhealthy(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:
     """Return the error of a run that is ended, as it is not alive although it runs."""
     return ProcessFailed(f"{status.id!r} is not alive: {why}", id=status.id, status=status, lines=lines)
 

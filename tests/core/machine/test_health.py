@@ -16,7 +16,7 @@ PROBE = ready.tcp(80)
 
 @given(checks=st.lists(st.booleans(), max_size=30), failures=st.integers(1, 4), successes=st.integers(1, 3))
 def test_health_follows_the_last_checks(checks: list[bool], failures: int, successes: int) -> None:
-    """So many failures in a row make it unwell, so many successes well again; each change is told once."""
+    """So many failures in a row make it unhealthy, so many successes well again; each change is told once."""
     health = LivenessJudge(Alive(PROBE, failures=failures, successes=successes), since=0.0)
     well = True
     for end, passed in enumerate(checks, 1):

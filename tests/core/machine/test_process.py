@@ -51,7 +51,7 @@ INPUTS: dict[str, Input] = {
     "broken": InternalError(error=BUG),
     "ready": Ready(),
     "extend": Extend(seconds=60),
-    "unwell": Unhealthy(error=LATE, why="it was not ready in time"),
+    "unhealthy": Unhealthy(error=LATE, why="it was not ready in time"),
 }
 WALKED = [INPUTS[name] for name in "start stop kill due spawned failed exited killed broken".split()]
 """What the random walk below feeds: a run without probes."""
@@ -69,8 +69,8 @@ PLACES: dict[str, str] = {
     "stopping before its spawn": "start stop",
     "stopping before its spawn, to be killed": "start kill",
     "stopping before its spawn, then to be killed": "start stop stop kill",
-    "stuck before its spawn": "start stop due",
-    "stuck before its spawn, to be killed": "start stop due kill",
+    "unstoppable before its spawn": "start stop due",
+    "unstoppable before its spawn, to be killed": "start stop due kill",
     "first step": f"{UP} stop",
     "first step, stopped before its spawn": "start stop spawned",
     "second step": f"{UP} stop due",
@@ -78,9 +78,9 @@ PLACES: dict[str, str] = {
     "last step at once": f"{UP} kill",
     "last step cut short": f"{UP} stop kill",
     "last step, stopped before its spawn": "start stop kill spawned",
-    "stuck": f"{UP} kill due",
+    "unstoppable": f"{UP} kill due",
     "last step again": f"{UP} kill due stop",
-    "stuck again": f"{UP} kill due stop due",
+    "unstoppable again": f"{UP} kill due stop due",
     "interrupted in its delay": "+ start stop",
     "interrupted by a stop": f"{UP} stop exited",
     "interrupted by a signal": f"{UP} killed",
@@ -90,11 +90,11 @@ PLACES: dict[str, str] = {
     "waiting to be ready": f"~ {UP}",
     "ready": f"~ {UP} ready",
     "stopped before it was ready": f"~ {UP} stop",
-    "unwell": f"~ {UP} unwell",
-    "unwell, then stopped": f"~ {UP} unwell stop",
-    "unwell, stuck": f"{UP} unwell due due due",
+    "unhealthy": f"~ {UP} unhealthy",
+    "unhealthy, then stopped": f"~ {UP} unhealthy stop",
+    "unhealthy, unstoppable": f"{UP} unhealthy due due due",
     "ended before it was ready": f"~ {UP} exited",
-    "fatal, as it was unwell": f"{UP} unwell exited",
+    "fatal, as it was unhealthy": f"{UP} unhealthy exited",
 }
 
 IDLE = {"start": "", "stop": "", "kill": ""}
@@ -106,7 +106,7 @@ LAUNCHED = {
     "failed": "-> fatal",
     "broken": "disarm, -> fatal",
 }
-UNSPAWNED = {**IDLE, "due": "stuck", "failed": "disarm, -> fatal", "broken": "disarm, -> fatal"}
+UNSPAWNED = {**IDLE, "due": "unstoppable", "failed": "disarm, -> fatal", "broken": "disarm, -> fatal"}
 NEVER_SPAWNED = {**IDLE, "stop": "arm 2", "kill": "arm 2", "failed": "disarm, -> fatal", "broken": "disarm, -> fatal"}
 ON_THE_LADDER = {
     **IDLE,
@@ -115,10 +115,10 @@ ON_THE_LADDER = {
     "broken": "disarm, -> fatal",
     "ready": "",
     "extend": "",
-    "unwell": "",
+    "unhealthy": "",
 }
 FIRST = {**ON_THE_LADDER, "kill": "SIGKILL, arm 2", "due": "SIGTERM, SIGCONT, arm 3"}
-LAST = {**ON_THE_LADDER, "due": "stuck"}
+LAST = {**ON_THE_LADDER, "due": "unstoppable"}
 FAILING = {"exited": "disarm, -> fatal", "killed": "disarm, -> fatal"}
 STUCK = {**ON_THE_LADDER, "stop": "SIGKILL, arm 2", "kill": "SIGKILL, arm 2"}
 
@@ -130,13 +130,13 @@ RUNNING = {
     "killed": "-> interrupted",
     "broken": "disarm, -> fatal",
     "extend": "",
-    "unwell": "SIGINT, SIGCONT, arm 5, -> stopping",
+    "unhealthy": "SIGINT, SIGCONT, arm 5, -> stopping",
 }
 WAITING = {
     **RUNNING,
     "exited": "disarm, -> finished",
     "killed": "disarm, -> interrupted",
-    "due": "late",
+    "due": "readytimedout",
     "extend": "arm 60",
     "ready": "disarm, -> running",
 }
@@ -155,8 +155,8 @@ EXPECTED: dict[str, dict[str, str]] = {
     "launched after its delay": LAUNCHED,
     "running": RUNNING,
     "stopping before its spawn": {**UNSPAWNED, "kill": "arm 2", "spawned": "SIGINT, SIGCONT, arm 5"},
-    "stuck before its spawn": {**NEVER_SPAWNED, "spawned": "SIGINT, SIGCONT, arm 5"},
-    "stuck before its spawn, to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
+    "unstoppable before its spawn": {**NEVER_SPAWNED, "spawned": "SIGINT, SIGCONT, arm 5"},
+    "unstoppable before its spawn, to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
     "stopping before its spawn, to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
     "stopping before its spawn, then to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
     "first step": FIRST,
@@ -166,9 +166,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "last step at once": LAST,
     "last step cut short": LAST,
     "last step, stopped before its spawn": LAST,
-    "stuck": STUCK,
+    "unstoppable": STUCK,
     "last step again": LAST,
-    "stuck again": STUCK,
+    "unstoppable again": STUCK,
     "interrupted in its delay": IDLE,
     "interrupted by a stop": IDLE,
     "interrupted by a signal": IDLE,
@@ -178,11 +178,11 @@ EXPECTED: dict[str, dict[str, str]] = {
     "waiting to be ready": WAITING,
     "ready": RUNNING,
     "stopped before it was ready": FIRST,
-    "unwell": {**FIRST, **FAILING},
-    "unwell, then stopped": FIRST,
-    "unwell, stuck": {**STUCK, **FAILING},
+    "unhealthy": {**FIRST, **FAILING},
+    "unhealthy, then stopped": FIRST,
+    "unhealthy, unstoppable": {**STUCK, **FAILING},
     "ended before it was ready": IDLE,
-    "fatal, as it was unwell": IDLE,
+    "fatal, as it was unhealthy": IDLE,
 }
 
 
@@ -259,7 +259,7 @@ def test_every_input_in_every_place(place: str) -> None:
 
 def test_an_illegal_input_is_loud() -> None:
     """It is a bug of ours, so the message says where."""
-    with pytest.raises(IllegalInput, match="run: Spawned has no rule in state running"):
+    with pytest.raises(IllegalInput, match="process: Spawned has no rule in state running"):
         led(UP).feed(Spawned(pid=8), 9.0)
 
 
@@ -286,7 +286,7 @@ def test_each_rule_says_what_it_does() -> None:
         ("first step, stopped before its spawn", "a stop was asked for; SIGINT was sent"),
         ("second step", "a stop was asked for; SIGTERM was sent"),
         ("last step", "a stop was asked for; SIGKILL was sent"),
-        ("stuck", "pid 7 is still there 2 s after SIGKILL"),
+        ("unstoppable", "pid 7 is still there 2 s after SIGKILL"),
         ("last step again", "a stop was asked for; SIGKILL was sent"),
         ("interrupted in its delay", "a stop was asked for before it was started"),
         ("interrupted by a stop", "a stop was asked for; exited with code 0"),
@@ -296,10 +296,10 @@ def test_each_rule_says_what_it_does() -> None:
         ("fatal by a bug", "was killed because of a bug of aioverseer: ZeroDivisionError('oops')"),
         ("waiting to be ready", "runs as pid 7, and is not ready yet"),
         ("ready", "runs as pid 7, and is ready"),
-        ("unwell", "it was not ready in time; SIGINT was sent"),
-        ("unwell, then stopped", "it was not ready in time; SIGINT was sent"),
+        ("unhealthy", "it was not ready in time; SIGINT was sent"),
+        ("unhealthy, then stopped", "it was not ready in time; SIGINT was sent"),
         ("ended before it was ready", "exited with code 0 before it was ready"),
-        ("fatal, as it was unwell", "it was not ready in time; exited with code 0"),
+        ("fatal, as it was unhealthy", "it was not ready in time; exited with code 0"),
     ],
 )
 def test_the_reason_says_why_it_is_there(place: str, reason: str) -> None:
@@ -320,8 +320,8 @@ def test_the_reason_says_why_it_is_there(place: str, reason: str) -> None:
         ("start failed", None, None, ERROR, []),
         ("start stop failed", None, None, ERROR, []),
         (f"{UP} broken", 7, None, BUG, []),
-        (f"{UP} unwell killed", 7, Exit(signal=SIGKILL), LATE, [SIGINT]),
-        (f"{UP} unwell stop killed", 7, Exit(signal=SIGKILL), None, [SIGINT]),
+        (f"{UP} unhealthy killed", 7, Exit(signal=SIGKILL), LATE, [SIGINT]),
+        (f"{UP} unhealthy stop killed", 7, Exit(signal=SIGKILL), None, [SIGINT]),
         (f"{UP} kill due broken", 7, None, BUG, [SIGKILL]),
         (f"{UP} kill due killed", 7, Exit(signal=SIGKILL), None, [SIGKILL]),
     ],
@@ -331,7 +331,7 @@ def test_what_is_known_of_a_run(
 ) -> None:
     """Pid, exit, error and the steps that were taken; none of them invented (B43, B50)."""
     run = led(path)
-    assert (pid, exit, error, sent, False) == (run.pid, run.exit, run.error, run.sent, run.stuck)
+    assert (pid, exit, error, sent, False) == (run.pid, run.exit, run.error, run.sent, run.unstoppable)
 
 
 def test_the_exit_is_known_before_its_news() -> None:
@@ -378,7 +378,7 @@ def test_without_a_limit_it_may_take_its_time() -> None:
         (Stop(SIGKILL, 7), f"{UP} stop", "SIGKILL, arm 7, -> stopping"),
         (Stop(SIGKILL, 7), f"{UP} stop stop", ""),
         (Stop(SIGKILL, 7), f"{UP} stop kill", ""),
-        (Stop(SIGKILL, 7), f"{UP} stop due", "stuck"),
+        (Stop(SIGKILL, 7), f"{UP} stop due", "unstoppable"),
         (Stop(SIGKILL, 7), "start stop kill", ""),
         (Stop(SIGKILL, 7), "start stop spawned", "SIGKILL, arm 7"),
         (Stop(scope="leader"), f"{UP} stop", "SIGTERM to the leader, SIGCONT to the leader, arm 10, -> stopping"),
@@ -386,8 +386,8 @@ def test_without_a_limit_it_may_take_its_time() -> None:
         (Stop(scope="leader"), f"{UP} kill", "SIGKILL, arm 2, -> stopping"),
         (LADDER, f"{UP} stop kill kill", ""),
         (LADDER, f"{UP} stop kill stop", ""),
-        (LADDER, f"{UP} kill due", "stuck"),
-        (LADDER, f"{UP} kill due kill due", "stuck"),
+        (LADDER, f"{UP} kill due", "unstoppable"),
+        (LADDER, f"{UP} kill due kill due", "unstoppable"),
         (LADDER, f"{UP} kill due stop stop", ""),
         (LADDER, f"{UP} kill due stop kill", ""),
     ],
@@ -511,7 +511,7 @@ class Walk(RuleBasedStateMachine):
         self.now += 1.0
         before = snapshot(self.run)
         self.outside.sends(given)
-        stuck = self.run.stuck
+        unstoppable = self.run.unstoppable
         actions = self.run.feed(given, self.now)
         for place, action in enumerate(actions):
             self.outside.performs(action)
@@ -526,9 +526,9 @@ class Walk(RuleBasedStateMachine):
                 self.news.append(action.state)
         assert self.news[-1] is self.run.state
         if isinstance(given, StopRequested) and before["state"].is_live:
-            if not self.stopped or stuck:
+            if not self.stopped or unstoppable:
                 self.steps = list(self.ladder.steps)
-            if given.kill or stuck:
+            if given.kill or unstoppable:
                 self.steps = self.steps[-1:]
             self.stopped = True
         self._check_steps(actions)
@@ -550,7 +550,7 @@ class Walk(RuleBasedStateMachine):
         """A program that dies of nothing is reported, after each step has had its time."""
         while self.outside.timer:
             self.feed(TimerFired())
-        assert self.run.stuck
+        assert self.run.unstoppable
         assert [] == self.steps
 
     @invariant()
@@ -565,10 +565,10 @@ class Walk(RuleBasedStateMachine):
 
     @invariant()
     def a_timer_is_armed_exactly_where_it_is_needed(self) -> None:
-        """In the delay, and in a stop, its spawn included, until the program is stuck."""
+        """In the delay, and in a stop, its spawn included, until the program is unstoppable."""
         run = self.run
         in_delay = run.state is State.STARTING and self.launches == 0
-        on_a_step = run.state is State.STOPPING and not run.stuck
+        on_a_step = run.state is State.STOPPING and not run.unstoppable
         assert self.outside.timer == (in_delay or on_a_step)
 
     @invariant()
@@ -581,7 +581,7 @@ class Walk(RuleBasedStateMachine):
         """The states of one run only go forward, and it ends once."""
         assert self.news == sorted(set(self.news))
         assert sum(state.is_final for state in self.news) <= 1
-        assert not (self.run.stuck and self.run.state is not State.STOPPING)
+        assert not (self.run.unstoppable and self.run.state is not State.STOPPING)
 
 
 def test_random_walks() -> None:

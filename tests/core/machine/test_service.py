@@ -209,8 +209,8 @@ BACKOFF = {
     "resumed": "disarm, begin #{run}, -> starting",
     "dismissed": "disarm, -> interrupted",
 }
-RATIONED = {**BACKOFF, "due": "askturn", "resumed": "disarm, askturn"}
-ASKED = {**RATIONED, "queued": "tellwait", "admitted": BEGIN}
+RATIONED = {**BACKOFF, "due": "askthrottle", "resumed": "disarm, askthrottle"}
+ASKED = {**RATIONED, "queued": "reportthrottled", "admitted": BEGIN}
 del ASKED["due"]
 STOPPING = {
     "start": "",
@@ -439,7 +439,7 @@ def test_a_stop_in_backoff_needs_no_late_timer() -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (f"{UP}, stop, stop", "end"),  # a Process that is stuck takes it as one more SIGKILL
+        (f"{UP}, stop, stop", "end"),  # a Process that is unstoppable takes it as one more SIGKILL
         (f"{UP}, stop, kill, kill", "end by kill"),
         (f"{UP}, kill, stop", "end by kill"),
         (f"{UP}, restart, stop", "end"),

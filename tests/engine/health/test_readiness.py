@@ -127,6 +127,7 @@ async def test_tcp_takes_names_and_finds_ipv6() -> None:
 async def test_a_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """TCP lets two ends open at once, and they may be the same: asked often enough, a port answers by itself."""
     from aioverseer._system.probes import attempts
+    from aioverseer._system.probes.answer import NotYet
 
     port = free_port()
     loop = asyncio.get_running_loop()
@@ -139,7 +140,7 @@ async def test_a_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyP
         met.append(near.getsockname() == near.getpeername())
 
     monkeypatch.setattr(loop, "sock_connect", from_the_same_port)
-    with pytest.raises(attempts.NotYet, match="connection refused"):
+    with pytest.raises(NotYet, match="connection refused"):
         await attempts._connect_tcp("127.0.0.1", port)
     assert [True] == met
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tests.support.programs import limit
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 MB = 1 << 20
+ROOT = Path(__file__).parents[3]
 FREE = 8 * MB
 """What a host may take beyond what it took before: one read and its lines, twice over, is a good part of it."""
 QUEUE = 1000
@@ -25,11 +25,10 @@ QUEUE = 1000
 
 async def grown(how: str, what: str, *, line_limit: int = DEFAULT_LINE_BUFFER_SIZE) -> dict[str, Any]:
     """What the host says that took part."""
-    host = Path(__file__).with_name("memory_host.py")
-    path = os.pathsep.join([str(host.parents[1]), str(host.parent)])
+    host = ROOT / "tests" / "support" / "memory_host.py"
     async with limit(25, "the host"):
         status = await Process(
-            sys.executable, str(host), how, what, str(line_limit), extra_env={"PYTHONPATH": path}, line_limit=MB
+            sys.executable, str(host), how, what, str(line_limit), extra_env={"PYTHONPATH": str(ROOT)}, line_limit=MB
         )
     assert (True, []) == (status.ok, status.stderr)
     assert status.stdout is not None

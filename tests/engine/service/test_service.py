@@ -123,7 +123,7 @@ async def world(*scripts: FakeChild, **options: Any) -> AsyncGenerator[World]:
         service = overseer.add("svc", "program", "--flag", **options)
         made = World(overseer, service, clock, launcher, overseer.events())
         yield made
-        if service.state.is_live and not service.is_stuck:
+        if service.state.is_live and not service.is_unstoppable:
             await made.finish(service.stop(kill=True))
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-OWN = {"", ".kinds", ".noted", ".runs", ".servers"}
+OWN = {"", ".async_plugins", ".usage", ".xdist", ".user_fixtures"}
 """The modules that make options, hooks and fixtures."""
 
 

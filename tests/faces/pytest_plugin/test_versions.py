@@ -24,7 +24,7 @@ def install(version: str, folder: Path) -> tuple[Path, subprocess.CompletedProce
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     words: list[str | Path] = ["-m", "pip", "--python", python, "install", "-q", "--disable-pip-version-check"]
-    packages: list[str | Path] = ["-e", HERE.parent.parent, f"pytest-asyncio=={version}", "pytest-xdist"]
+    packages: list[str | Path] = ["-e", HERE.parents[2], f"pytest-asyncio=={version}", "pytest-xdist"]
     return python, subprocess.run([sys.executable, *words, *packages], capture_output=True, text=True, check=False)
 
 

@@ -168,7 +168,7 @@ def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> No
         "stop_outcome",
     }
     data = {
-        "is_stuck",
+        "is_unstoppable",
         "process",
         "is_held",
         "was_stopped",

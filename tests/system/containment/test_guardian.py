@@ -101,7 +101,7 @@ async def test_guardian_that_fails_once_it_is_armed_is_not_started_again_and_aga
     """It has ended by itself, as the next one would; whoever needs it is told so."""
     program = tmp_path / module._PROGRAM.name
     program.write_bytes(module._PROGRAM.read_bytes())
-    (tmp_path / "vigil.py").write_text("raise ImportError('half of it is missing')\n")
+    (tmp_path / "main.py").write_text("raise ImportError('half of it is missing')\n")
     monkeypatch.setattr(module, "_PROGRAM", program)
     started: list[Guardian] = []
     start = Guardian._start

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from aioverseer._system.containment import procfs
+from aioverseer._system.containment.pid_hints import LastPid
 from aioverseer._system.containment.strays import StrayRegistry
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -63,7 +64,7 @@ class World:
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         monkeypatch.setattr("os.getsid", lambda pid: 0 if pid in self.outside else pid)
         monkeypatch.setattr(procfs, "HAS_PROC", True)
-        monkeypatch.setattr(procfs.LastPid, "ask", lambda _self, *, keep: self.last)
+        monkeypatch.setattr(LastPid, "ask", lambda _self, *, keep: self.last)
         monkeypatch.setattr(procfs, "environment_of", self.environment_of)
         monkeypatch.setattr(procfs, "is_between_programs", lambda pid: b"" == self.environments.get(pid))
         monkeypatch.setattr(procfs, "state_of", lambda pid: "S" if pid in self.environments else "X")
@@ -233,7 +234,7 @@ def test_where_numbers_prove_nothing_every_process_is_looked_at(
     elif reason == "too many were made":
         world.last += 100
     else:
-        monkeypatch.setattr(procfs.LastPid, "ask", lambda _self, *, keep: None)
+        monkeypatch.setattr(LastPid, "ask", lambda _self, *, keep: None)
     runs.end(run, pid, kept=False)
     assert runs.begin_sweep() is not None
 
@@ -287,7 +288,7 @@ def test_what_never_shows_an_environment_is_not_waited_for(monkeypatch: pytest.M
 
 def test_a_file_that_another_file_system_has_put_in_its_place_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As lxcfs does in containers, which may be seconds late."""
-    asked = procfs.LastPid()
+    asked = LastPid()
     assert asked.ask(keep=False) is not None
     real = os.open
     with monkeypatch.context() as patch, tempfile.NamedTemporaryFile() as other:

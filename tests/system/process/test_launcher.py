@@ -258,7 +258,7 @@ async def test_a_host_that_is_not_root_refuses_what_it_may_not_do() -> None:
     code = """
     import asyncio, os, resource
     from aioverseer import SpawnError, Spec
-    from aioverseer._system.process import SystemLauncher
+    from aioverseer._system.process.launcher import SystemLauncher
     async def main():
         resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
         resource.setrlimit(resource.RLIMIT_NICE, (0, 0))

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Process, SpawnError, State
-from aioverseer._system.process import child as launched
-from aioverseer._system.process import spawn_pidfd
+from aioverseer._system.process import spawn_asyncio, spawn_pidfd
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer.core.options.spec import Spec
 from tests.support.programs import child
@@ -204,7 +203,7 @@ async def test_signals_go_to_the_group_of_a_live_child_and_to_nobody_else(
         monkeypatch.setattr(signal, "pidfd_send_signal", without_group)
     if system == "neither":
         # asyncio's own watcher keeps its pidfd: only ours is taken away.
-        monkeypatch.setattr(launched, "_pidfd_of", lambda _pid: None)
+        monkeypatch.setattr(spawn_asyncio, "pidfd_of", lambda _pid: None)
         monkeypatch.setattr(spawn_pidfd, "_has_pidfds", lambda: False)
     real = await SystemLauncher().launch(Spec(id="sleeper", argv=("sleep", "100")), capture=False)
     real.signal(signal.SIGTERM)
@@ -222,7 +221,7 @@ async def test_signals_go_to_the_group_of_a_live_child_and_to_nobody_else(
 @pytest.mark.parametrize("whose", ["nobody", "init", "host", "group of the host"])
 async def test_a_wrong_number_is_never_signalled(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not pid 0, not init, not the host and its group, whatever went wrong before."""
-    monkeypatch.setattr(launched, "_pidfd_of", lambda _pid: None)
+    monkeypatch.setattr(spawn_asyncio, "pidfd_of", lambda _pid: None)
     monkeypatch.setattr(spawn_pidfd, "_has_pidfds", lambda: False)
     real = await SystemLauncher().launch(Spec(id="sleeper", argv=("sleep", "100")), capture=False)
     pid = {"nobody": 0, "init": 1, "host": os.getpid(), "group of the host": os.getpgrp()}[whose]

@@ -1,6 +1,6 @@
-"""The guardian's program: is armed, and goes on with what is in ``vigil.py``.
+"""The guardian's program: is armed, and goes on with what is in ``main.py``.
 
-Run by itself, ``python -I -S -E watchman.py TOKEN HOST CONTROL ACK TABLE CGROUP``, and never imported. The first start
+Run by itself, ``python -I -S -E boot.py TOKEN HOST CONTROL ACK TABLE CGROUP``, and never imported. The first start
 of its host waits until it is armed: so it is short, as a program is compiled each time, and imports nothing before that
 but what Python brings along. CONTROL, ACK and TABLE are descriptors, CGROUP is the folder below which the host makes
 its cgroups, empty where it may not.
@@ -48,7 +48,7 @@ def _load() -> None:
     global guardian_main  # noqa: PLW0603  # an import, late
     sys.dont_write_bytecode = True
     sys.path.append(__file__.rpartition("/")[0])
-    import guardian_main  # type: ignore[import-not-found]  # noqa: PLC0415  # of no package, in here
+    import main as guardian_main  # type: ignore[import-not-found]  # noqa: PLC0415  # of no package, in here
 
 
 if __name__ == "__main__":

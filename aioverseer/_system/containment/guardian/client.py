@@ -1,7 +1,7 @@
 """The guardian, as its host sees it: one process for each host process, as long as somebody needs it.
 
 It is started by the first launch that wants it, is armed before that goes on, and is gone when the last overseer has
-ended. All overseers, loops and threads share it. What it does is in ``watchman.py`` and ``vigil.py``.
+ended. All overseers, loops and threads share it. What it does is in ``boot.py`` and ``main.py``.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 _GONE_WITHIN = 2.0
 """Seconds for its end once it is not needed any more, before it is killed."""
 
-_PROGRAM = Path(__file__).with_name("watchman.py")
-_PARTS = (_PROGRAM, Path(__file__).with_name("vigil.py"))
+_PROGRAM = Path(__file__).with_name("boot.py")
+_PARTS = (_PROGRAM, Path(__file__).with_name("main.py"))
 
 
 def missing() -> str | None:

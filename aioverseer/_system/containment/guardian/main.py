@@ -1,6 +1,6 @@
 """What the guardian's program does once it is armed: waits for the end of its host, and ends what that has started.
 
-Read by ``watchman.py`` alone, in a process of its own: it imports nothing of this package.
+Read by ``boot.py`` alone, in a process of its own: it imports nothing of this package.
 """
 
 import os

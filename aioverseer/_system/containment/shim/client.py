@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 __all__ = ["Shim", "Way", "missing", "missing_namespace"]
 
-_PROGRAM = Path(__file__).with_name("shim.py")
+_PROGRAM = Path(__file__).with_name("main.py")
 
 _NOT_RUN = 127
 """Exit code of a shim that could not run its command."""
