@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from aioverseer._aio.timers import resolve
 from aioverseer.core.clock import Clock, Timer
 
 __all__ = ["T", "settle", "settle_work"]
@@ -41,9 +42,9 @@ async def settle(
     over: asyncio.Future[None] = loop.create_future()
     timer: Timer
     if clock is None:
-        timer = loop.call_later(within, _resolve, over)
+        timer = loop.call_later(within, resolve, over)
     else:
-        timer = clock.call_at(clock.now() + within, lambda: _resolve(over))
+        timer = clock.call_at(clock.now() + within, lambda: resolve(over))
     cancelled: asyncio.CancelledError | None = None
     # Two kinds of cancellation come here. anyio's is delivered again and again while its scope is cancelled:
     # only a shield keeps it out, and without one this loop would spin. A native task.cancel() passes through
@@ -81,8 +82,3 @@ async def settle_work(
         task.cancel()  # its time is over
         return None, cancelled
     return None if task.cancelled() else task.result(), cancelled
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from aioverseer._aio.shield import settle
+from aioverseer._aio.timers import OneShotTimer
 from aioverseer._engine.health.readiness import reason_of
 from aioverseer._system.probes.answer import Hangs, NotYet
 from aioverseer._system.probes.attempts import GRACE, ProbeAttempts, within
 from aioverseer._system.protocols import Launcher
-from aioverseer.core.clock import Clock, Timer
+from aioverseer.core.clock import Clock
 from aioverseer.core.machine.health import LivenessJudge, is_late
 from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.probes import AllOf, AnyOf, File, Notify, Probe, leaves
@@ -72,8 +73,7 @@ class LivenessCheck:
         self._tell = tell
         self._excuse = excuse
         self._health: LivenessJudge | None = None
-        self._timer: Timer | None = None
-        self._due = 0.0
+        self._timer = OneShotTimer(clock)
         self._task: asyncio.Task[None] | None = None
         self._hung: asyncio.Future[Any] | None = None
         """A check that goes on although it was cancelled: there is no other one beside it."""
@@ -83,7 +83,7 @@ class LivenessCheck:
         """Begin: it is ready. The first check comes ``every`` seconds from now."""
         now = self._clock.now()
         self._health = LivenessJudge(self._policy, since=now)
-        self._arm(now + self._policy.every)
+        self._timer.arm(now + self._policy.every, self._on_due)
 
     def bark(self) -> None:
         """Take note of a ``WATCHDOG=1``."""
@@ -97,9 +97,7 @@ class LivenessCheck:
     def stop(self) -> None:
         """Ask no more. Idempotent."""
         self._health = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
 
@@ -109,18 +107,13 @@ class LivenessCheck:
         task, self._task = self._task, None
         return None if task is None else await settle(task, within=_END)
 
-    def _arm(self, due: float) -> None:
-        self._due = due
-        self._timer = self._clock.call_at(due, self._on_due)
-
     def _on_due(self) -> None:
-        self._timer = None
         self._task = asyncio.create_task(self._check(), name=f"aioverseer alive {self._asker.spec.id}")
 
     async def _check(self) -> None:
         """Make one check, and arm the timer for the next; nothing but a cancellation comes out of it."""
         began = self._clock.now()
-        late = is_late(self._due, began)  # a program that may not speak while nobody listens is not silent
+        late = is_late(self._timer.due, began)  # a program that may not speak while nobody listens is not silent
         allowed = self._policy.timeout
         error = ""
         try:
@@ -140,7 +133,7 @@ class LivenessCheck:
         if health is None:  # its end came meanwhile
             return
         # From when it was due, so that checks do not drift; from now where the host has missed some.
-        self._arm(max(self._due + self._policy.every, now))
+        self._timer.arm(max(self._timer.due + self._policy.every, now), self._on_due)
         if not error:
             if health.passed():
                 self._tell(alive=True, why="it answers again")

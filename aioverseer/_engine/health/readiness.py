@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aioverseer._aio.shield import settle
+from aioverseer._aio.timers import sleep_until
 from aioverseer._system.probes.answer import Hangs, NotYet
 from aioverseer._system.probes.attempts import ProbeAttempts, within
 from aioverseer._system.probes.notify_socket import NotifySocket
@@ -35,7 +36,7 @@ from aioverseer.core.options.probes import (
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.sd_notify import Notice, read_notice
 
-__all__ = ["ATTEMPT", "LineWatch", "ReadinessCheck", "pause", "reason_of"]
+__all__ = ["ATTEMPT", "LineWatch", "ReadinessCheck", "reason_of"]
 
 ATTEMPT = 5.0
 """Seconds that one attempt may take before it is cancelled and made again, once it has ended."""
@@ -248,7 +249,7 @@ class ReadinessCheck:
                     self._hung[leaf] = error.task  # kept: asyncio itself holds tasks weakly
                     await asyncio.wait({error.task})
                 now = self._clock.now()
-                await pause(self._clock, pause_before_next(waited=now - began, took=now - asked))
+                await sleep_until(self._clock, now + pause_before_next(waited=now - began, took=now - asked))
             else:
                 break
         # Not from within: what follows cancels the tasks, and this is one of them.
@@ -288,18 +289,3 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, NotYet):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-async def pause(clock: Clock, seconds: float) -> None:
-    """Wait on a clock. Safe to cancel."""
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def end() -> None:
-        if not over.done():
-            over.set_result(None)
-
-    timer = clock.call_at(clock.now() + seconds, end)
-    try:
-        await over
-    finally:
-        timer.cancel()

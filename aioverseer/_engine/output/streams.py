@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aioverseer._aio.timers import resolve
 from aioverseer._engine.output.line_queue import LineQueue
 from aioverseer._engine.output.pump import LineList, LineSink, Pump
 from aioverseer._system.protocols import Child, ReadStream
@@ -98,7 +99,7 @@ class OutputStreams:
         if not patient or self._spec.leftovers != "kill" or all(pump.ended for pump in self._pumps):
             return
         drained = self._drained = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_at(self._clock.now() + self._spec.drain_timeout, lambda: _resolve(drained))
+        timer = self._clock.call_at(self._clock.now() + self._spec.drain_timeout, lambda: resolve(drained))
         try:
             await drained
         finally:
@@ -119,7 +120,7 @@ class OutputStreams:
         if not all(pump.ended for pump in self._pumps):
             return
         if self._drained is not None:
-            _resolve(self._drained)
+            resolve(self._drained)
         if self.left is not None:
             self.release()
 
@@ -138,8 +139,3 @@ class OutputStreams:
             for queue in (self.stdout, self.stderr):
                 if queue is not None:
                     queue.end()
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -17,6 +17,7 @@ import select
 from collections.abc import Callable
 
 from aioverseer._aio.shield import settle
+from aioverseer._aio.timers import resolve
 from aioverseer._system.containment.cgroup_cleanup import hold, remove_abandoned
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.options.spec import Spec
@@ -334,7 +335,7 @@ async def _emptied(path: str, is_empty: Callable[[], bool]) -> None:
                 empty.set_result(None)
 
         loop.add_reader(poll.fileno(), look)
-        timer = loop.call_later(_GONE_WITHIN, lambda: None if empty.done() else empty.set_result(None))
+        timer = loop.call_later(_GONE_WITHIN, resolve, empty)
         try:
             look()
             await empty

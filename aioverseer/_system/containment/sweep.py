@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from aioverseer._aio.timers import resolve
 from aioverseer._system.containment import procfs
 from aioverseer.core.options.containment import Survivor
 
@@ -140,8 +141,8 @@ async def _gone(stray: _Stray, deadline: float) -> None:
         return
     loop = asyncio.get_running_loop()
     gone: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(stray.pidfd, lambda: None if gone.done() else gone.set_result(None))
-    timer = loop.call_at(deadline, lambda: None if gone.done() else gone.set_result(None))
+    loop.add_reader(stray.pidfd, resolve, gone)
+    timer = loop.call_at(deadline, resolve, gone)
     try:
         await gone
     finally:

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from aioverseer._aio.timers import resolve
 from aioverseer.core.text.lines import EXCESS_BYTES
 from aioverseer.core.text.log_format import Entry, Gap
 
@@ -119,7 +120,7 @@ class LogWriter:
         if self._thread is None:
             future.set_result(None)
         else:
-            self.order(lambda: self.call(_resolve, future))
+            self.order(lambda: self.call(resolve, future))
         return future
 
     def end(self) -> asyncio.Future[None]:
@@ -132,7 +133,7 @@ class LogWriter:
             future.set_result(None)
         else:
             self.order(self._close)
-            self.order(lambda: self.call(_resolve, future))
+            self.order(lambda: self.call(resolve, future))
             self._orders.put(None)
         self._ended = True
         return future
@@ -284,8 +285,3 @@ class Backlog:
 
 def _nothing() -> None:
     """Nobody waits for room."""
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aioverseer._aio.shield import settle
+from aioverseer._aio.timers import resolve
 from aioverseer._system.probes.answer import Hangs, NotYet
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
@@ -47,12 +48,7 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
     """
     task = asyncio.ensure_future(work)
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def end() -> None:
-        if not over.done():
-            over.set_result(None)
-
-    timer = clock.call_at(clock.now() + seconds, end)
+    timer = clock.call_at(clock.now() + seconds, lambda: resolve(over))
     try:
         waited: set[asyncio.Future[Any]] = {task, over}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

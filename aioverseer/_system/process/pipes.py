@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 
 from aioverseer._aio.poller import ReaderWatch
+from aioverseer._aio.timers import resolve
 
 __all__ = ["CHUNK", "ReadPipe", "WritePipe"]
 
@@ -177,7 +178,7 @@ class WritePipe:
         loop = asyncio.get_running_loop()
         room = self._room = loop.create_future()
         descriptor = self._descriptor
-        loop.add_writer(descriptor, _resolve, room)
+        loop.add_writer(descriptor, resolve, room)
         try:
             await room
         finally:
@@ -185,8 +186,3 @@ class WritePipe:
             # After close() the number may belong to somebody else already; close() has removed the writer.
             if self._descriptor == descriptor:
                 loop.remove_writer(descriptor)
-
-
-def _resolve(room: asyncio.Future[None]) -> None:
-    if not room.done():
-        room.set_result(None)
