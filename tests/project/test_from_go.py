@@ -7,7 +7,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "from-go-overseer.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "coming-from-go.md").read_text()
 
 SEED_NAMES = """
     DEFAULT_LINE_BUFFER_SIZE DEFAULT_STREAM_CHAN_SIZE INITIAL STARTING RUNNING STOPPING INTERRUPT FINISHED FATAL UNKNOWN

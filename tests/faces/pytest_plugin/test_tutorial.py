@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "tutorial-testing.md"
+PAGE = Path(__file__).parents[3] / "docs" / "tutorial" / "testing.md"
 
 
 def test_failing_step_of_the_tutorial_prints_what_the_page_says(suite: pytest.Pytester) -> None:
