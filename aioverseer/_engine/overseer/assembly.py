@@ -32,7 +32,7 @@ from aioverseer.core.state import State
 
 if TYPE_CHECKING:
     from aioverseer._engine.overseer.signals import SignalHandling
-    from aioverseer._engine.service.owner import Throttle as Breaker
+    from aioverseer._engine.service.owner import Throttle
     from aioverseer.core.report.why import Awaited
 
 __all__ = ["Assembly"]
@@ -55,7 +55,7 @@ class Assembly:
         starting: The start of all.
         lifespan: Entering and leaving.
         bodies: The blocks that end with a critical service.
-        turns: The breaker for restart storms; None where there is none.
+        turns: The throttle for restart storms; None where there is none.
         received_signal: The last signal that the host received, where it asked for that; else None.
     """
 
@@ -104,10 +104,10 @@ class Assembly:
             tell=news.tell,
             start_soon=self.start_soon,
         )
-        self.turns: Breaker | None = None
+        self.turns: Throttle | None = None
         if restart_rate is not None:
             from aioverseer._engine.overseer.throttle import RestartThrottle  # noqa: PLC0415  # as above
-            from aioverseer.core.machine.throttle import check_rate  # noqa: PLC0415  # few hosts have a breaker
+            from aioverseer.core.machine.throttle import check_rate  # noqa: PLC0415  # few hosts have a throttle
 
             self.turns = RestartThrottle(check_rate(restart_rate), clock=clock, admit=self._admit)
         taken_over: list[DescriptorLimit | SignalHandling] = []
@@ -188,7 +188,7 @@ class Assembly:
             registry.grouping.hear("", None)
 
     def awaited(self, id: str) -> list[Awaited]:
-        """Return what others have a service wait for: its order, its group, the breaker, a stop of all."""
+        """Return what others have a service wait for: its order, its group, the throttle, a stop of all."""
         registry = self.registry
         found = self._ordering.awaited(id) if registry.services[id].is_held else []
         if registry.grouping is not None:

@@ -1,4 +1,4 @@
-"""The breaker of one overseer, at work: one timer, and whose turn it is.
+"""The throttle of one overseer, at work: one timer, and whose turn it is.
 
 Who may be restarted when is decided in ``core/machine/throttle.py``; in here it is waited for, and told to the service. What a
 service does meanwhile, and at its turn, is in its table.
@@ -16,7 +16,7 @@ __all__ = ["RestartThrottle"]
 
 
 class RestartThrottle:
-    """Lets services be restarted, no more of them than the breaker allows; no timer is armed while nobody waits."""
+    """Lets services be restarted, no more of them than the throttle allows; no timer is armed while nobody waits."""
 
     def __init__(self, rate: float, *, clock: Clock, admit: Callable[[str], None]) -> None:
         """Begin with nobody waiting.
@@ -26,7 +26,7 @@ class RestartThrottle:
             clock: What time is measured by.
             admit: Called with the service whose turn it is.
         """
-        self._breaker = TokenBucket(rate)
+        self._bucket = TokenBucket(rate)
         self._clock = clock
         self._admit = admit
         self._timer: Timer | None = None
@@ -35,33 +35,33 @@ class RestartThrottle:
     @property
     def reason(self) -> str:
         """Why a service waits, as the reason of its state."""
-        return f"waits for its turn: no more than {self._breaker.rate:g} restarts a second (restart_rate)"
+        return f"waits for its turn: no more than {self._bucket.rate:g} restarts a second (restart_rate)"
 
     def ask(self, id: str) -> bool:
         """Return whether a service may be restarted now; else it is told when it is its turn."""
-        if self._breaker.ask(id, self._clock.now()):
+        if self._bucket.ask(id, self._clock.now()):
             return True
         self._arm()
         return False
 
     def leave(self, id: str) -> None:
         """Let a service wait no more."""
-        self._breaker.leave(id)
-        if self._timer is not None and not self._breaker:
+        self._bucket.leave(id)
+        if self._timer is not None and not self._bucket:
             self._timer.cancel()
             self._timer = None
 
     def awaited(self, id: str) -> list[Awaited]:
         """Return what a service waits for here; nothing when it does not."""
-        if id not in self._breaker:
+        if id not in self._bucket:
             return []
-        ahead = self._breaker.ahead(id)
-        due_in = max(0.0, self._breaker.due(id) - self._clock.now())
+        ahead = self._bucket.ahead(id)
+        due_in = max(0.0, self._bucket.due(id) - self._clock.now())
         queue = f", behind {ahead} other{'s' if ahead > 1 else ''}" if ahead else ""
-        return [Awaited(kind="breaker", text=f"its turn at the breaker{queue}", due_in=due_in)]
+        return [Awaited(kind="throttle", text=f"its turn at the throttle{queue}", due_in=due_in)]
 
     def _arm(self) -> None:
-        due = self._breaker.next_due()
+        due = self._bucket.next_due()
         if due is not None and self._timer is None:
             self._due = due
             self._timer = self._clock.call_at(due, self._on_due)
@@ -70,6 +70,6 @@ class RestartThrottle:
         self._timer = None
         # A clock may call a little early: what it has called for is due.
         now = max(self._clock.now(), self._due)
-        while (id := self._breaker.admit(now)) is not None:
+        while (id := self._bucket.admit(now)) is not None:
             self._admit(id)
         self._arm()

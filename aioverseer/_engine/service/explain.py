@@ -23,7 +23,7 @@ def explain(runs: ServiceRunner, host: ServiceOwner) -> Why:
     awaits = (*host.awaited(runs.id), *_awaited(runs, now))
     due, due_at = _coming(runs)
     due_in = None if due_at is None else max(0.0, due_at - now)
-    if machine.state is State.BACKOFF and awaits:  # only the breaker, or the group, knows: its due may have changed
+    if machine.state is State.BACKOFF and awaits:  # only the throttle, or the group, knows: its due may have changed
         due_in = awaits[0].due_in
     return Why(
         id=runs.id,
@@ -44,7 +44,7 @@ def _coming(runs: ServiceRunner) -> tuple[str | None, float | None]:
     match machine.state:
         case State.BACKOFF:
             return "a restart", machine.due
-        case State.STARTING if process is not None and not machine.held:
+        case State.STARTING if process is not None and not machine.deferred:
             if process.start_due is not None:
                 return "its start", process.start_due
             if process.ready_due is not None:

@@ -22,7 +22,7 @@ __all__ = ["ServiceOwner", "Throttle"]
 
 
 class Throttle(Protocol):
-    """The breaker for restart storms, which is asked before each restart that follows a backoff."""
+    """The throttle for restart storms, which is asked before each restart that follows a backoff."""
 
     @property
     def reason(self) -> str:
@@ -69,7 +69,7 @@ class ServiceOwner(Protocol):
         ...
 
     def awaited(self, id: str) -> list[Awaited]:
-        """Return what others have a service wait for: its order, its group, the breaker, a stop of all."""
+        """Return what others have a service wait for: its order, its group, the throttle, a stop of all."""
         ...
 
     def hear_spawn(self, id: str) -> None:

@@ -76,7 +76,7 @@ class ServiceRunner:
         self.spec = spec
         self.member = member
         self.machine = ServiceMachine(policy=spec.restart, rng=host.rng, delay=spec.delay_start)
-        self.machine.rationed = host.turns is not None
+        self.machine.has_throttle = host.turns is not None
         self.hub = Hub(spec.id, clock=host.clock, shared=host.subscribers)
         self.process: Process | None = None
         self.history: deque[StatusSnapshot] = deque(maxlen=HISTORY_RUNS)
@@ -117,7 +117,7 @@ class ServiceRunner:
     @property
     def is_held(self) -> bool:
         """Whether it waits for others before its first run."""
-        return self.machine.held
+        return self.machine.deferred
 
     @property
     def is_unstoppable(self) -> bool:
@@ -182,7 +182,7 @@ class ServiceRunner:
     def adopt(self, spec: Spec) -> None:
         """Take a new Spec, for the next run; a new policy judges the next end."""
         self.spec = spec
-        self.machine.adopt(policy=spec.restart, delay=spec.delay_start)
+        self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
 
     def release(self) -> None:
         """Listen no more to what earlier runs have left behind."""
@@ -248,7 +248,7 @@ class ServiceRunner:
                     may = turns is None or turns.ask(self.spec.id)
                     self._inbox.appendleft(Admitted() if turns is None or may else Throttled(why=turns.reason))
                 case ReportThrottled():
-                    self._host.hear_news(self.spec.id, self.machine.reason, "breaker")
+                    self._host.hear_news(self.spec.id, self.machine.reason, "throttle")
                 case _:
                     assert_never(action)
 
@@ -330,7 +330,7 @@ class ServiceRunner:
     def _tell(self, report: Transition) -> None:
         if report.state.is_final:
             if self.machine.gave_up:
-                subject = f"{self.spec.id!r} " if self.machine.seat is None else ""
+                subject = f"{self.spec.id!r} " if self.machine.membership is None else ""
                 self._gave_up = GaveUp(
                     f"{subject}{self.machine.reason}: see why it ends, or give it another Restart policy",
                     id=self.spec.id,

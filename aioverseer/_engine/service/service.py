@@ -388,7 +388,7 @@ class Service:
         return DependencyState(
             state=machine.state,
             started=machine.spawned,
-            readied=machine.readied,
+            readied=machine.was_ready,
             success=machine.state is State.FINISHED and is_success(machine.policy, exit),
             unstoppable=self.is_unstoppable,
         )
@@ -396,7 +396,7 @@ class Service:
     @property
     def is_held(self) -> bool:
         """Whether it waits for others before its first run."""
-        return self._machine.held
+        return self._machine.deferred
 
     @property
     def has_begun(self) -> bool:
@@ -406,12 +406,12 @@ class Service:
     @property
     def was_stopped(self) -> bool:
         """Whether its end, if it has ended, is what somebody asked for."""
-        return self._machine.stopped
+        return self._machine.stopped_on_request
 
     @property
     def was_dismissed(self) -> bool:
         """Whether its end, if it has ended, is what its group wanted."""
-        return self._machine.dismissed
+        return self._machine.stopped_by_group
 
     @property
     def gave_up(self) -> GaveUp | None:
@@ -421,11 +421,11 @@ class Service:
     @property
     def is_halted(self) -> bool:
         """Whether it is held down by its group, to be started again with the others."""
-        return self._machine.halted
+        return self._machine.held_by_group
 
-    def sit(self, seat: GroupMembership | None) -> None:
+    def sit(self, membership: GroupMembership | None) -> None:
         """Take a place in a group with a strategy, which judges its ends from now on; or leave it."""
-        self._machine.seat = seat
+        self._machine.membership = membership
 
     def _check_start(self) -> None:
         self._host.check(starting=True)

@@ -52,13 +52,13 @@ class AwaitReady(Action):
 
 
 class AskThrottle(Action):
-    """Ask the breaker for a restart, and feed what it says before all else: Admitted, or Queued."""
+    """Ask the throttle for a restart, and feed what it says before all else: Admitted, or Queued."""
 
     __slots__ = ()
 
 
 class ReportThrottled(Action):
-    """Tell that it waits for the breaker: the reason has changed, and the state has not."""
+    """Tell that it waits for the throttle: the reason has changed, and the state has not."""
 
     __slots__ = ()
 

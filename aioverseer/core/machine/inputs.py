@@ -126,7 +126,7 @@ class StoppedByGroup(Input):
 
 
 class Throttled(Input):
-    """The breaker of the overseer allows no further restart now: it stands in the queue, until Admitted is fed."""
+    """The throttle of the overseer allows no further restart now: it stands in the queue, until Admitted is fed."""
 
     __slots__ = ("why",)
 
@@ -135,7 +135,7 @@ class Throttled(Input):
 
 
 class Admitted(Input):
-    """The breaker allows its restart."""
+    """The throttle allows its restart."""
 
     __slots__ = ()
 

@@ -57,8 +57,8 @@ class ServiceMachine(Machine[ServiceAction]):
         error: Why the last run could not be started.
         gave_up: Whether it ended because its budget is spent.
         due: Monotonic time when the backoff is over; None outside of BACKOFF, and when it is over.
-        rationed: Whether a breaker is asked before each restart that follows a backoff.
-        turn: What it does when the breaker lets it; empty when it does not wait for that.
+        rationed: Whether a throttle is asked before each restart that follows a backoff.
+        turn: What it does when the throttle lets it; empty when it does not wait for that.
         held: Whether it waits for others before its first run.
         spawned: Whether a program of it has been started since it was last started.
         begun: Whether that has been tried at least.
@@ -79,21 +79,21 @@ class ServiceMachine(Machine[ServiceAction]):
         self.error: BaseException | None = None
         self.gave_up = False
         self.due: float | None = None
-        self.rationed = False
-        self.turn = ""
+        self.has_throttle = False
+        self.restart_reason = ""
         self._rng = rng
         self._policy: Restart = policy
         self._delay = delay
         self._budget = Budget(policy)
         self._ready_at: float | None = None
         self._steady: float | None = None  # ready time of runs that were ended by a restart on request: not judged yet
-        self.held = False
+        self.deferred = False
         self.spawned = False
-        self.readied = False
-        self.stopped = False
-        self.seat: GroupMembership | None = None
-        self.halted = False
-        self.dismissed = False
+        self.was_ready = False
+        self.stopped_on_request = False
+        self.membership: GroupMembership | None = None
+        self.held_by_group = False
+        self.stopped_by_group = False
         self._group_due = 0.0  # when its group starts again, for one that has still to end
         self.begun = False
         self._anew = False  # wanted again after a stop: what follows is a new start, not the rest of a restart
@@ -103,26 +103,26 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def has_run(self, _given: Input) -> bool:
         """Whether it has a run that something can come of."""
-        return not self.held
+        return not self.deferred
 
     def may_fail(self, given: Failed) -> bool:
         """Whether a run that is said to go on can be there."""
-        return not (self.held and given.live)
+        return not (self.deferred and given.live)
 
     def has_asked(self, _given: Input) -> bool:
-        """Whether it waits for the breaker."""
-        return bool(self.turn)
+        """Whether it waits for the throttle."""
+        return bool(self.restart_reason)
 
     def is_armed(self, _given: Input) -> bool:
-        """Whether it waits for its backoff, not for the breaker."""
-        return not self.turn
+        """Whether it waits for its backoff, not for the throttle."""
+        return not self.restart_reason
 
     @property
     def policy(self) -> Restart:
         """The policy that judges the next end."""
         return self._policy
 
-    def adopt(self, *, policy: Restart, delay: float) -> None:
+    def apply_policy(self, *, policy: Restart, delay: float) -> None:
         """Take new rules, for the next end and the next start; a changed policy begins a fresh budget."""
         self._delay = delay
         if policy != self._policy:
@@ -131,11 +131,11 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def left(self, now: float) -> int | None:
         """Return how many restarts are allowed at this moment; None is no limit."""
-        return (self.seat or self._budget).left(now)
+        return (self.membership or self._budget).left(now)
 
     def refills_in(self, now: float) -> float | None:
         """Return the seconds until one more restart is allowed, or None when that never happens."""
-        return (self.seat or self._budget).refills_in(now)
+        return (self.membership or self._budget).refills_in(now)
 
     def start(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
         """STARTING: the first run, with a fresh budget, after ``delay_start``."""
@@ -144,8 +144,8 @@ class ServiceMachine(Machine[ServiceAction]):
     def _fresh(self) -> None:
         self.wanted = True
         self.restarts = 0
-        self.gave_up = self.dismissed = False
-        self.spawned = self.readied = self.stopped = False
+        self.gave_up = self.stopped_by_group = False
+        self.spawned = self.was_ready = self.stopped_on_request = False
         self.begun = False
         self.error = None
         self._budget = Budget(self._policy)
@@ -153,25 +153,25 @@ class ServiceMachine(Machine[ServiceAction]):
     def hold(self, given: StartDeferred) -> list[ServiceAction]:
         """STARTING: wanted, with a fresh budget, but others come first."""
         self._fresh()
-        self.held = True
+        self.deferred = True
         self.to(State.STARTING, given.why)
         return []
 
     def hold_on(self, given: StartDeferred) -> list[ServiceAction]:
         """Nothing new, but perhaps for whom it waits."""
-        if self.held:
+        if self.deferred:
             self.reason = given.why
         return []
 
     def release(self, _given: DependenciesMet | StartRequested | RestartRequested) -> list[ServiceAction]:
         """Begin the first run if it has waited for others; else nothing new."""
-        return self._start() if self.held else []
+        return self._start() if self.deferred else []
 
     def bar(self, given: DependencyFailed) -> list[ServiceAction]:
         """FATAL, if it has waited for others; else nothing new."""
-        if not self.held:
+        if not self.deferred:
             return []
-        self.held = False
+        self.deferred = False
         self.wanted = False
         self.error = given.error
         self.to(State.FATAL, _first_line(given.error))
@@ -208,12 +208,12 @@ class ServiceMachine(Machine[ServiceAction]):
         return [Disarm(), *self._next("is being restarted on request, before its backoff was over")]
 
     def launch_due(self, _given: TimerFired) -> list[ServiceAction]:
-        """STARTING: the backoff is over. Where there is a breaker, it is asked first."""
+        """STARTING: the backoff is over. Where there is a throttle, it is asked first."""
         return self._restart("is being restarted after its backoff")
 
     def _restart(self, reason: str) -> list[ServiceAction]:
-        if self.rationed:
-            self.turn = reason
+        if self.has_throttle:
+            self.restart_reason = reason
             self.due = None
             return [AskThrottle()]
         self.restarts += 1
@@ -227,11 +227,11 @@ class ServiceMachine(Machine[ServiceAction]):
     def launch_admitted(self, _given: Admitted) -> list[ServiceAction]:
         """STARTING: it is its turn."""
         self.restarts += 1
-        return self._begin(self.turn)
+        return self._begin(self.restart_reason)
 
     def _wait_no_more(self) -> Disarm:
         self.due = None
-        self.turn = ""
+        self.restart_reason = ""
         return Disarm()
 
     def note_spawn(self, _given: Spawned) -> list[ServiceAction]:
@@ -243,16 +243,16 @@ class ServiceMachine(Machine[ServiceAction]):
     def note_ready(self, _given: Ready) -> list[ServiceAction]:
         """RUNNING."""
         self._ready_at = self.now
-        self.readied = True
+        self.was_ready = True
         self.to(State.RUNNING, "is ready")
         return []
 
     def stop(self, given: StopRequested) -> list[ServiceAction]:
         """STOPPING, and no longer wanted. INTERRUPT where it has waited for others only."""
         self.wanted = False
-        self.stopped = True
-        if self.held:
-            self.held = False
+        self.stopped_on_request = True
+        if self.deferred:
+            self.deferred = False
             self.to(State.INTERRUPT, f"{given.why} before it was started")
             return []
         self._kill = given.kill
@@ -261,7 +261,7 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def restart(self, _given: RestartRequested) -> list[ServiceAction]:
         """STOPPING, and still wanted. The first run where it has waited for others only."""
-        if self.held:
+        if self.deferred:
             return self._start()
         self.to(State.STOPPING, "a restart was asked for")
         return [StopProcess(kill=False, why="a restart was asked for")]
@@ -269,8 +269,8 @@ class ServiceMachine(Machine[ServiceAction]):
     def stop_backoff(self, given: StopRequested) -> list[ServiceAction]:
         """INTERRUPT: nothing runs, and nothing will."""
         self.wanted = False
-        self.stopped = True
-        self.halted = False
+        self.stopped_on_request = True
+        self.held_by_group = False
         self.to(State.INTERRUPT, f"{given.why} while it waited to restart")
         return [self._wait_no_more()]
 
@@ -291,9 +291,9 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def want_no_more(self, given: StopRequested) -> list[ServiceAction]:
         """Not wanted: no run follows; with ``kill`` the ladder is cut short."""
-        self.stopped = True
+        self.stopped_on_request = True
         if self.wanted:
-            self.wanted = self.halted = False
+            self.wanted = self.held_by_group = False
             self.reason = given.why
         if given.kill and not self._kill:
             self._kill = True
@@ -304,15 +304,15 @@ class ServiceMachine(Machine[ServiceAction]):
     def unwant(self, _given: StopRequested) -> list[ServiceAction]:
         """Nothing runs, and nothing is wanted."""
         self.wanted = False
-        self.stopped = True
+        self.stopped_on_request = True
         return []
 
     def halt(self, given: HeldByGroup) -> list[ServiceAction]:
         """STOPPING, to be started again with its group. BACKOFF where it has waited for others only."""
-        self.halted = True
+        self.held_by_group = True
         self._group_due = given.due
-        if self.held:
-            self.held = False
+        if self.deferred:
+            self.deferred = False
             return self._wait_for_group(given.why)
         self._note_steady()
         self.to(State.STOPPING, given.why)
@@ -321,7 +321,7 @@ class ServiceMachine(Machine[ServiceAction]):
     def halt_backoff(self, given: HeldByGroup) -> list[ServiceAction]:
         """Wait for its group instead of its own backoff."""
         disarm = self._wait_no_more()
-        self.halted = True
+        self.held_by_group = True
         self.due = given.due
         self.reason = given.why
         return [disarm]
@@ -329,33 +329,33 @@ class ServiceMachine(Machine[ServiceAction]):
     def halt_stopping(self, given: HeldByGroup) -> list[ServiceAction]:
         """Wait for its group once the run has ended, if it is wanted: a stop that was asked for goes before."""
         if self.wanted:
-            self.halted = True
+            self.held_by_group = True
             self._group_due = given.due
         return []
 
     def resume(self, _given: ReleasedByGroup) -> list[ServiceAction]:
-        """STARTING: it is its turn in its group. Where there is a breaker, it is asked first.
+        """STARTING: it is its turn in its group. Where there is a throttle, it is asked first.
 
         One that had not begun waits again for those that come first.
         """
-        self.halted = False
+        self.held_by_group = False
         if not self.begun:
-            self.held = True
+            self.deferred = True
             self.to(State.STARTING, "waits for its turn")
             return [self._wait_no_more()]
         return [self._wait_no_more(), *self._restart("is being restarted with its group")]
 
     def resume_stopping(self, _given: ReleasedByGroup) -> list[ServiceAction]:
         """Its group waits no more for its end: a new run follows that by itself."""
-        self.halted = False
+        self.held_by_group = False
         return []
 
     def dismiss(self, given: StoppedByGroup) -> list[ServiceAction]:
         """STOPPING, and no longer wanted. INTERRUPT where it has waited for others only."""
-        self.wanted = self.halted = False
-        self.dismissed = True
-        if self.held:
-            self.held = False
+        self.wanted = self.held_by_group = False
+        self.stopped_by_group = True
+        if self.deferred:
+            self.deferred = False
             self.to(State.INTERRUPT, given.why)
             return []
         self.to(State.STOPPING, given.why)
@@ -363,16 +363,16 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def dismiss_backoff(self, given: StoppedByGroup) -> list[ServiceAction]:
         """INTERRUPT: nothing runs, and nothing will."""
-        self.wanted = self.halted = False
-        self.dismissed = True
+        self.wanted = self.held_by_group = False
+        self.stopped_by_group = True
         self.to(State.INTERRUPT, given.why)
         return [self._wait_no_more()]
 
     def dismiss_stopping(self, given: StoppedByGroup) -> list[ServiceAction]:
         """Not wanted: no run follows."""
         if self.wanted:
-            self.wanted = self.halted = False
-            self.dismissed = True
+            self.wanted = self.held_by_group = False
+            self.stopped_by_group = True
             self.reason = given.why
         return []
 
@@ -389,7 +389,7 @@ class ServiceMachine(Machine[ServiceAction]):
     def fail(self, given: Failed) -> list[ServiceAction]:
         """FATAL; by way of STOPPING when its run has to be killed first."""
         self.wanted = False
-        self.held = self.halted = False
+        self.deferred = self.held_by_group = False
         self.due = None
         self._failure = given.error
         if not given.live:
@@ -402,7 +402,7 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def fail_backoff(self, given: Failed) -> list[ServiceAction]:
         """FATAL: nothing runs."""
-        self.wanted = self.halted = False
+        self.wanted = self.held_by_group = False
         self._end_failed(given.error)
         return [self._wait_no_more()]
 
@@ -428,7 +428,7 @@ class ServiceMachine(Machine[ServiceAction]):
     def end_stopped(self, given: ProcessEnded) -> list[ServiceAction]:
         """INTERRUPT, or STARTING when it is wanted again; FATAL when it was stopped for an error."""
         if self.wanted:
-            if self.halted:
+            if self.held_by_group:
                 return self._wait_for_group(self.reason)
             if self._anew:
                 return self._start_anew()
@@ -446,7 +446,7 @@ class ServiceMachine(Machine[ServiceAction]):
     def fail_stopped(self, given: SpawnFailed) -> list[ServiceAction]:
         """It could not be started before it was stopped: FATAL; judged or started anew when it is wanted."""
         if self.wanted:
-            if self.halted:
+            if self.held_by_group:
                 return self._wait_for_group(self.reason)
             return self._start_anew() if self._anew else self.judge_spawn(given)
         self.error = given.error
@@ -455,11 +455,11 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def _begin(self, reason: str, delay: float = 0.0) -> list[ServiceAction]:
         self.runs += 1
-        self.held = self.halted = False
-        self.stopped = False
+        self.deferred = self.held_by_group = False
+        self.stopped_on_request = False
         self.error = None
         self.due = None
-        self.turn = ""
+        self.restart_reason = ""
         self._ready_at = None
         self._anew = self._in_turn = False
         self._kill = False
@@ -472,8 +472,8 @@ class ServiceMachine(Machine[ServiceAction]):
         if self._steady is not None:
             ready_for = max(ready_for or 0.0, self._steady)
             self._steady = None
-        if self.seat is not None and wants_restart(self._policy, exit):
-            return self._judge_in_group(self.seat, exit, what, ready_for)
+        if self.membership is not None and wants_restart(self._policy, exit):
+            return self._judge_in_group(self.membership, exit, what, ready_for)
         verdict = self._budget.judge(exit, now=self.now, ready_for=ready_for, rng=self._rng)
         match verdict:
             case RestartIn(delay=delay, left=left):
@@ -492,16 +492,16 @@ class ServiceMachine(Machine[ServiceAction]):
         return []
 
     def _judge_in_group(
-        self, seat: GroupMembership, exit: Exit | None, what: str, ready_for: float | None
+        self, membership: GroupMembership, exit: Exit | None, what: str, ready_for: float | None
     ) -> list[ServiceAction]:
         from aioverseer.core.machine.strategies import (  # noqa: PLC0415
             AlreadyRestarting,  # few hosts have groups
             RestartTogether,  # few hosts have groups
         )
 
-        verdict = seat.judge(what, now=self.now, ready_for=ready_for)
+        verdict = membership.judge(what, now=self.now, ready_for=ready_for)
         if isinstance(verdict, AlreadyRestarting):
-            self.halted = True
+            self.held_by_group = True
             self.to(State.BACKOFF, f"{what}; restarts with group {verdict.group!r}")
             return []
         if isinstance(verdict, RestartTogether):
@@ -511,14 +511,14 @@ class ServiceMachine(Machine[ServiceAction]):
             self.to(State.BACKOFF, f"{what}; {how} in {verdict.delay:.3g} s{budget}")
             if len(verdict.members) == 1:  # itself
                 return [Arm(seconds=verdict.delay)]
-            self.halted = True
+            self.held_by_group = True
             return []
         self.wanted = False
         if verdict.gave_up:
             self.gave_up = True
             self.to(State.FATAL, verdict.why)
         else:
-            self.dismissed = True
+            self.stopped_by_group = True
             self.to(_end_state(exit), f"{what}; {verdict.why}")
         return []
 

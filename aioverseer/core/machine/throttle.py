@@ -1,4 +1,4 @@
-"""The breaker for restart storms: so many restarts a second for a whole overseer, and a queue for the rest.
+"""The throttle for restart storms: so many restarts a second for a whole overseer, and a queue for the rest.
 
 A token bucket, and whose turn is next; pure. ``_engine/overseer/throttle.py`` has the timer, and tells the services. When a single service
 is restarted, and how often, is decided in ``restart.py``.

@@ -16,7 +16,7 @@ from aioverseer.core.state import State, signal_name
 
 __all__ = ["Event", "EventRecord", "Kind", "StopOutcome", "StopReport"]
 
-Kind = Literal["state", "log", "health", "leftovers", "breaker", "stop", "group"]
+Kind = Literal["state", "log", "health", "leftovers", "throttle", "stop", "group"]
 """What an event is about; see ``Event.kind``."""
 
 
@@ -36,7 +36,7 @@ class Event:
             log is long; 0 for one that keeps up.
         kind: ``"state"`` for a transition; ``"log"`` for news of its log files, ``"health"`` for what it says of itself
             and whether it is alive, ``"leftovers"`` for a process that a run has left behind and that lives on,
-            ``"breaker"`` when it begins to wait for its turn (``restart_rate``), ``"stop"`` for what holds a stop
+            ``"throttle"`` when it begins to wait for its turn (``restart_rate``), ``"stop"`` for what holds a stop
             up, and ``"group"`` for what its end means to a group: a restart of several, the end of that, a giving up,
             an end; all with the same state before and since.
     """

@@ -13,7 +13,7 @@ from aioverseer.core.state import State
 
 __all__ = ["Awaited", "AwaitedKind", "Why"]
 
-AwaitedKind = Literal["service", "group", "breaker", "readiness", "program", "stop"]
+AwaitedKind = Literal["service", "group", "throttle", "readiness", "program", "stop"]
 """What kind of thing is waited for; see ``Awaited``."""
 
 
@@ -23,7 +23,7 @@ class Awaited:
 
     Attributes:
         kind: ``"service"``: another one, which is not where ``after`` wants it to be. ``"group"``: its group, which
-            starts it again. ``"breaker"``: its turn, see ``Overseer(restart_rate=...)``. ``"readiness"``: its program,
+            starts it again. ``"throttle"``: its turn, see ``Overseer(restart_rate=...)``. ``"readiness"``: its program,
             to be ready. ``"program"``: its program, to end. ``"stop"``: another one, which ends before this one is
             stopped.
         name: The service or the group, where it is one.

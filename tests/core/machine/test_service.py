@@ -89,12 +89,12 @@ _OF_OTHERS = (
     | StoppedByGroup
 )
 WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS)]
-"""What the random walk below feeds: a service that waits for nobody, and is in no group; perhaps with a breaker."""
+"""What the random walk below feeds: a service that waits for nobody, and is in no group; perhaps with a throttle."""
 
 UP = "start, spawned, ready"
 SPENT = f"{UP}, crashed, due, spawned, ready, crashed, due, spawned, ready"
 PLACES: dict[str, str] = {
-    # a place is a state, and where in it: what leads there ("+" in front: with a delay of 4 seconds, "%": a breaker)
+    # a place is a state, and where in it: what leads there ("+" in front: with a delay of 4 seconds, "%": a throttle)
     "initial": "",
     "initial, with a delay": "+",
     "initial, stopped": "stop",
@@ -144,12 +144,12 @@ PLACES: dict[str, str] = {
     "held, then in backoff with its group": "held, halted",
     "interrupted by its group": f"{UP}, dismissed, done",
     "held, then dismissed": "held, dismissed",
-    "backoff, with a breaker": f"%, {UP}, crashed",
-    "asks the breaker": f"%, {UP}, crashed, due",
-    "waits for the breaker": f"%, {UP}, crashed, due, queued",
-    "waits for the breaker, with its group": f"%, {UP}, halted, done, resumed, queued",
+    "backoff, with a throttle": f"%, {UP}, crashed",
+    "asks the throttle": f"%, {UP}, crashed, due",
+    "waits for the throttle": f"%, {UP}, crashed, due, queued",
+    "waits for the throttle, with its group": f"%, {UP}, halted, done, resumed, queued",
     "backoff with its group again": f"%, {UP}, crashed, due, queued, halted",
-    "running, as the breaker let it": f"%, {UP}, crashed, due, queued, admitted, spawned, ready",
+    "running, as the throttle let it": f"%, {UP}, crashed, due, queued, admitted, spawned, ready",
     "stopping as it fails": f"{UP}, failing",
     "stopping as it fails, then to be killed": f"{UP}, failing, kill",
 }
@@ -304,12 +304,12 @@ EXPECTED: dict[str, dict[str, str]] = {
     "held, then in backoff with its group": {**filled(BACKOFF, run=1), "resumed": "disarm, -> starting"},
     "interrupted by its group": filled(RESTING, run=2),
     "held, then dismissed": filled(RESTING, run=1),
-    "backoff, with a breaker": filled(RATIONED, run=2),
-    "asks the breaker": filled(ASKED, run=2),
-    "waits for the breaker": filled(ASKED, run=2),
-    "waits for the breaker, with its group": filled(ASKED, run=2),
+    "backoff, with a throttle": filled(RATIONED, run=2),
+    "asks the throttle": filled(ASKED, run=2),
+    "waits for the throttle": filled(ASKED, run=2),
+    "waits for the throttle, with its group": filled(ASKED, run=2),
     "backoff with its group again": filled(RATIONED, run=2),
-    "running, as the breaker let it": filled(RUNNING),
+    "running, as the throttle let it": filled(RUNNING),
     "stopping as it fails": filled(TO_RESTART, run=2),
     "stopping as it fails, then to be killed": {**STOPPING, "stop": "end by kill"},
 }
@@ -343,10 +343,10 @@ def feed(machine: ServiceMachine, path: str, *, at: float | None = None) -> list
 
 
 def led(path: str, policy: Restart = POLICY) -> ServiceMachine:
-    """A supervision that was fed these inputs; "+" in front is a delay of 4 seconds, "%" a breaker."""
+    """A supervision that was fed these inputs; "+" in front is a delay of 4 seconds, "%" a throttle."""
     delay = 4.0 if path.startswith("+") else 0.0
     machine = ServiceMachine(policy=policy, rng=Middle(), delay=delay)
-    machine.rationed = path.startswith("%")
+    machine.has_throttle = path.startswith("%")
     feed(machine, path.lstrip("+%").removeprefix(", "))
     return machine
 
@@ -376,8 +376,8 @@ def test_the_places_cover_the_table() -> None:
 @pytest.mark.parametrize("end", ["released", "start", "restart", "stop", "kill", "barred", "broken off"])
 def test_nothing_is_held_that_waits_no_more(end: str) -> None:
     """However the waiting ended: else it would be decided upon again, in a state that has no rule for that."""
-    assert led("held").held
-    assert not led(f"held, {end}").held
+    assert led("held").deferred
+    assert not led(f"held, {end}").deferred
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -674,24 +674,24 @@ def test_a_new_policy_judges_the_next_end_with_a_fresh_budget() -> None:
     """While it runs, and while it waits."""
     machine = led(SPENT)
     new = Restart("always", max_restarts=1, backoff=Backoff(min=5))
-    machine.adopt(policy=new, delay=0.0)
+    machine.apply_policy(policy=new, delay=0.0)
     assert (new, 1) == (machine.policy, machine.left(machine.now))
     assert ["arm 5, -> backoff"] == feed(machine, "done")
-    machine.adopt(policy=Restart("never"), delay=0.0)
+    machine.apply_policy(policy=Restart("never"), delay=0.0)
     assert ["begin #4, -> starting", "-> finished"] == feed(machine, "due, crashed")
 
 
 def test_the_same_policy_keeps_what_was_counted() -> None:
     """A change of something else is no way around the budget."""
     machine = led(SPENT)
-    machine.adopt(policy=Restart(max_restarts=2, within=None, backoff=Backoff(min=1, max=8)), delay=0.0)
+    machine.apply_policy(policy=Restart(max_restarts=2, within=None, backoff=Backoff(min=1, max=8)), delay=0.0)
     assert ["-> fatal"] == feed(machine, "crashed")
 
 
 def test_a_new_delay_is_for_the_next_start() -> None:
     """Not for a restart."""
     machine = led(UP)
-    machine.adopt(policy=POLICY, delay=3.0)
+    machine.apply_policy(policy=POLICY, delay=3.0)
     said = feed(machine, "crashed, due, done, start")
     assert ["begin #2, -> starting", "begin #3 in 3 s, -> starting"] == [word for word in said if "begin" in word]
 
@@ -707,7 +707,7 @@ class Outside:
         self.cut = False  # it was told to end
         self.probing = False
         self.timer = False
-        self.asked: str | None = None  # what the breaker is about: "asked" is answered before all else, "queued" later
+        self.asked: str | None = None  # what the throttle is about: "asked" is answered before all else, "queued" later
 
     def legal(self, given: Input) -> bool:
         """Whether the world could send this now."""
@@ -795,7 +795,7 @@ class Walk(RuleBasedStateMachine):
     def begin(self, policy: Restart, delay: float, *, rationed: bool) -> None:
         """A service that was not started."""
         self.machine = ServiceMachine(policy=policy, rng=Middle(), delay=delay)
-        self.machine.rationed = rationed
+        self.machine.has_throttle = rationed
         self.outside = Outside()
         self.policy = policy
         self.delay = delay
@@ -815,7 +815,7 @@ class Walk(RuleBasedStateMachine):
     @rule(policy=st.sampled_from(POLICIES), delay=st.sampled_from([0.0, 4.0]))
     def update(self, policy: Restart, delay: float) -> None:
         """New rules, at any time."""
-        self.machine.adopt(policy=policy, delay=delay)
+        self.machine.apply_policy(policy=policy, delay=delay)
         self.delay = delay
         if policy != self.policy:
             self.policy, self.paid = policy, []
@@ -850,8 +850,8 @@ class Walk(RuleBasedStateMachine):
         if self.machine.state.is_final:
             self.wanted, self.pending = False, None
         if actions == [] and state.is_final:
-            stopped = before["stopped"] or isinstance(given, StopRequested)
-            assert {**before, "now": self.now, "stopped": stopped} == snapshot(self.machine)
+            stopped = before["stopped_on_request"] or isinstance(given, StopRequested)
+            assert {**before, "now": self.now, "stopped_on_request": stopped} == snapshot(self.machine)
 
     def _wish(self, given: Input, state: State) -> None:
         """Note who wants what."""
@@ -877,7 +877,7 @@ class Walk(RuleBasedStateMachine):
             self.restarts, self.paid = 0, []
         else:
             assert self.pending == "restart" or (isinstance(given, TimerFired | Admitted) and state is State.BACKOFF)
-            assert self.pending == "restart" or self.machine.rationed == isinstance(given, Admitted)
+            assert self.pending == "restart" or self.machine.has_throttle == isinstance(given, Admitted)
             self.restarts += 1
         assert (self.runs, self.delay if self.pending == "start" else 0.0) == (action.number, action.delay)
         self.pending = None
@@ -892,11 +892,11 @@ class Walk(RuleBasedStateMachine):
 
     @invariant()
     def backoff_has_its_timer(self) -> None:
-        """And nothing else has one; or it waits for the breaker."""
+        """And nothing else has one; or it waits for the throttle."""
         asked = self.outside.asked is not None
         backoff = self.machine.state is State.BACKOFF
         assert (backoff, backoff) == (self.outside.timer or asked, self.machine.due is not None or asked)
-        assert (asked, asked and self.outside.timer) == (bool(self.machine.turn), False)
+        assert (asked, asked and self.outside.timer) == (bool(self.machine.restart_reason), False)
 
     @invariant()
     def what_is_wanted_is_known(self) -> None:

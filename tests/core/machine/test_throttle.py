@@ -1,4 +1,4 @@
-"""The breaker for restart storms: how many, and whose turn it is."""
+"""The throttle for restart storms: how many, and whose turn it is."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ def test_what_is_no_rate_is_refused(value: object) -> None:
 @pytest.mark.parametrize(("rate", "burst"), [(0.1, 1), (1, 1), (2.5, 2), (10, 10)])
 def test_those_of_a_second_may_come_at_once(rate: float, burst: int) -> None:
     """One at least."""
-    breaker = TokenBucket(check_rate(rate))
-    assert burst == breaker.burst
-    assert [True] * burst + [False] == [breaker.ask(str(number), 0.0) for number in range(burst + 1)]
+    bucket = TokenBucket(check_rate(rate))
+    assert burst == bucket.burst
+    assert [True] * burst + [False] == [bucket.ask(str(number), 0.0) for number in range(burst + 1)]
 
 
 def test_the_rest_comes_in_order_at_the_rate() -> None:
     """Each knows when; who leaves makes room."""
-    breaker = TokenBucket(2.0)
-    assert [True, True, False, False, False] == [breaker.ask(id, 10.0) for id in "abcde"]
-    assert [10.5, 11.0, 11.5] == [breaker.due(id) for id in "cde"]
-    assert [0, 1, 2] == [breaker.ahead(id) for id in "cde"]
-    assert breaker.admit(10.4) is None
-    breaker.leave("c")
-    assert 10.5 == breaker.next_due() == breaker.due("d")
-    assert ("d", None) == (breaker.admit(10.5), breaker.admit(10.5))
-    assert ("e", None) == (breaker.admit(11.0), breaker.next_due())
+    bucket = TokenBucket(2.0)
+    assert [True, True, False, False, False] == [bucket.ask(id, 10.0) for id in "abcde"]
+    assert [10.5, 11.0, 11.5] == [bucket.due(id) for id in "cde"]
+    assert [0, 1, 2] == [bucket.ahead(id) for id in "cde"]
+    assert bucket.admit(10.4) is None
+    bucket.leave("c")
+    assert 10.5 == bucket.next_due() == bucket.due("d")
+    assert ("d", None) == (bucket.admit(10.5), bucket.admit(10.5))
+    assert ("e", None) == (bucket.admit(11.0), bucket.next_due())
 
 
 def test_nobody_overtakes_the_queue() -> None:
     """Although there would be a restart for one who comes at the right moment."""
-    breaker = TokenBucket(1.0)
-    assert [True, False] == [breaker.ask(id, 0.0) for id in "ab"]
-    assert not breaker.ask("c", 5.0)
-    assert ["b", None] == [breaker.admit(5.0), breaker.admit(5.0)]
+    bucket = TokenBucket(1.0)
+    assert [True, False] == [bucket.ask(id, 0.0) for id in "ab"]
+    assert not bucket.ask("c", 5.0)
+    assert ["b", None] == [bucket.admit(5.0), bucket.admit(5.0)]
 
 
 def test_who_asks_twice_has_one_place() -> None:
     """The first one."""
-    breaker = TokenBucket(1.0)
+    bucket = TokenBucket(1.0)
     for id in "abcb":
-        breaker.ask(id, 0.0)
-    assert (2, 0) == (len(breaker), breaker.ahead("b"))
+        bucket.ask(id, 0.0)
+    assert (2, 0) == (len(bucket), bucket.ahead("b"))
 
 
 def test_what_was_not_used_is_saved_for_a_second_and_no_longer() -> None:
     """An hour without restarts is no licence for a storm."""
-    breaker = TokenBucket(3.0)
-    assert [True] * 3 + [False] == [breaker.ask(str(number), 3600.0) for number in range(4)]
+    bucket = TokenBucket(3.0)
+    assert [True] * 3 + [False] == [bucket.ask(str(number), 3600.0) for number in range(4)]
 
 
 STEPS = st.lists(
@@ -78,14 +78,14 @@ def test_never_more_than_the_rate_allows_nobody_overtaken_nobody_lost(
     rate: float, burst: int | None, steps: list[tuple[str, float]]
 ) -> None:
     """Whoever asks and leaves, and whenever it is looked at: a model of the queue is a list."""
-    breaker = TokenBucket(rate, burst=burst)
+    bucket = TokenBucket(rate, burst=burst)
     now = 0.0
     queue: list[str] = []
     restarts: list[float] = []
 
     def take() -> None:
-        due = breaker.next_due()
-        while (id := breaker.admit(now)) is not None:
+        due = bucket.next_due()
+        while (id := bucket.admit(now)) is not None:
             assert id == queue.pop(0)  # first come, first served
             restarts.append(now)
         assert due is None or now < due or restarts[-1] == now  # who is told a time is not disappointed
@@ -93,32 +93,32 @@ def test_never_more_than_the_rate_allows_nobody_overtaken_nobody_lost(
     for step, value in steps:
         id = str(value)
         match step:
-            case "ask" if breaker.ask(id, now):
+            case "ask" if bucket.ask(id, now):
                 assert not queue
                 restarts.append(now)
             case "ask" if id not in queue:
                 queue.append(id)
             case "leave":
-                breaker.leave(id)
+                bucket.leave(id)
                 queue = [other for other in queue if other != id]
             case "sleep":
                 now += value
                 take()
             case "until due":
-                now = max(now, breaker.next_due() or now)
+                now = max(now, bucket.next_due() or now)
                 take()
             case _:
                 pass
-        assert (len(queue), [id in breaker for id in queue]) == (len(breaker), [True] * len(queue))
+        assert (len(queue), [id in bucket for id in queue]) == (len(bucket), [True] * len(queue))
     for first, start in enumerate(restarts):
         for last in range(first, len(restarts)):
             window = restarts[last] - start
-            assert last - first + 1 <= rate * window + breaker.burst + 1e-6
+            assert last - first + 1 <= rate * window + bucket.burst + 1e-6
     for place, id in enumerate(list(queue)):  # nobody is lost: each comes at the time that it was told
-        assert place == breaker.ahead(id)
+        assert place == bucket.ahead(id)
     while queue:
-        told, now = breaker.due(queue[0]), max(now, breaker.due(queue[0]))
-        assert told == breaker.next_due()
+        told, now = bucket.due(queue[0]), max(now, bucket.due(queue[0]))
+        assert told == bucket.next_due()
         before = len(queue)
         take()
         assert len(queue) < before

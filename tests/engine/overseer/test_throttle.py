@@ -1,4 +1,4 @@
-"""The breaker for restart storms, in an overseer: on a manual clock, and with real programs."""
+"""The throttle for restart storms, in an overseer: on a manual clock, and with real programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AT_ONCE = Restart(max_restarts=None, backoff=Backoff(min=0.0, max=0.0))
 async def scripted(
     *scripts: FakeChild, rate: float | None, by_id: dict[str, list[FakeChild]] | None = None
 ) -> AsyncGenerator[tuple[Overseer, ManualClock]]:
-    """An overseer with a breaker, whose time and children belong to the test."""
+    """An overseer with a throttle, whose time and children belong to the test."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, *scripts, by_id=by_id)
     async with Overseer(clock=clock, launcher=launcher, restart_rate=rate) as overseer:
@@ -69,7 +69,7 @@ async def test_a_storm_comes_in_drops() -> None:
         assert clock.next_timer() is None
 
 
-async def test_without_a_rate_there_is_no_breaker() -> None:
+async def test_without_a_rate_there_is_no_throttle() -> None:
     """It is off by default."""
     async with scripted(FakeChild().runs(5).exits(1), rate=None) as (overseer, clock):
         for number in range(5):
@@ -92,12 +92,12 @@ async def test_who_waits_says_for_what_and_until_when() -> None:
         why = overseer["c"].why()
         reason = "waits for its turn: no more than 0.5 restarts a second (restart_rate)"
         assert (reason, reason) == (why.reason, overseer.status("c").reason)
-        assert [("breaker", "its turn at the breaker, behind 1 other", 4.0)] == [
+        assert [("throttle", "its turn at the throttle, behind 1 other", 4.0)] == [
             (one.kind, one.text, one.due_in) for one in why.awaits
         ]
         assert ("a restart", 4.0) == (why.due, why.due_in)
-        assert f"{reason}; waits for its turn at the breaker, behind 1 other (in 4.0 s); next: a restart" in str(why)
-        told = [event for event in news(events) if event.kind == "breaker"]
+        assert f"{reason}; waits for its turn at the throttle, behind 1 other (in 4.0 s); next: a restart" in str(why)
+        told = [event for event in news(events) if event.kind == "throttle"]
         assert [("b", State.BACKOFF, reason), ("c", State.BACKOFF, reason)] == [
             (event.id, event.state, event.reason) for event in told
         ]
@@ -165,7 +165,7 @@ async def test_members_of_a_group_wait_one_after_the_other() -> None:
         overseer.signal("b", 9)
         await clock.advance(1.5)
         assert [State.RUNNING, State.BACKOFF, State.BACKOFF] == [overseer[id].state for id in "abc"]
-        assert ["breaker"] == [one.kind for one in overseer["b"].why().awaits]
+        assert ["throttle"] == [one.kind for one in overseer["b"].why().awaits]
         assert ["group"] == [one.kind for one in overseer["c"].why().awaits]
         overseer.signal("a", 9)  # while b stands in the queue
         await clock.advance(10)

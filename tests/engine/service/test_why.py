@@ -271,7 +271,7 @@ async def test_all_at_once() -> None:
 def test_a_sentence_says_nothing_twice() -> None:
     """What the reason names already, and a time that was given."""
     db = Awaited(kind="service", name="db", text="'db' to be ready")
-    turn = Awaited(kind="breaker", text="its turn", due_in=2.0)
+    turn = Awaited(kind="throttle", text="its turn", due_in=2.0)
     reason = "waits for 'db' to be ready"
     why = Why(
         id="a", state=State.BACKOFF, reason=reason, since=1.0, awaits=(db, turn), due="a restart", due_in=turn.due_in
