@@ -1,9 +1,9 @@
 """Every test proves that it left no task, no thread, no descriptor, no child and no descendant.
 
-The looking is done outside all fixtures of the test, when its event loop is closed already, except for
+The check runs outside all fixtures of the test, when its event loop is closed already, except for
 the tasks: those are counted inside the loop, after every other fixture of the function. A descendant is known
-by an environment variable of the test, so that it is found even when its parents are gone. What leaked is
-ended, so that the next test does not suffer from it. Nothing is waited for but what is ending already, and no
+by an environment variable of the test, so that it is found even when its parents are gone. Leaked things are
+ended, so that the next test does not suffer. Nothing is waited for but what is ending already, and no
 longer than ``GRACE`` seconds.
 """
 
@@ -63,7 +63,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is there for good, a hundred thousand objects, is not looked through at each collection of garbage."""
+    """Keep the hundred thousand permanent objects out of each garbage collection."""
     gc.collect()
     gc.freeze()
 
@@ -111,7 +111,7 @@ class _Proc:
 
 @dataclass(slots=True)
 class _Held:
-    """What this process holds at one moment."""
+    """Threads, descriptors and processes of this process at one moment."""
 
     threads: set[threading.Thread] = field(default_factory=set)
     descriptors: set[tuple[int, str]] = field(default_factory=set)
@@ -242,7 +242,7 @@ def _leaks(before: _Held, mark: str) -> list[str]:
     if dying:
         now.processes = _processes(mark)
     if now.descriptors - before.descriptors:
-        # What only garbage holds is closed here; where that is a fault, Python itself warns of it.
+        # Descriptors held by garbage alone are closed here. Where that is a fault, Python itself warns.
         gc.collect()
         now.descriptors = _descriptors()
     lines = [f"thread {thread.name}" for thread in now.threads - before.threads]
@@ -270,7 +270,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Generator[None, Any, Any]:
-    """What a fixture of a wider scope makes is not the leak of the test that happened to need it first."""
+    """Resources of a wider fixture are not a leak of the test that needed it first."""
     item = request.node if isinstance(request.node, pytest.Item) else request._pyfuncitem
     if fixturedef.scope == "function" or _before not in item.stash:
         return (yield)

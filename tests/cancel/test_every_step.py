@@ -43,7 +43,7 @@ from tests.support.step_loop import children
 
 
 async def run_to_its_end(rig: Rig) -> None:
-    """Awaited by the one who has begun it; another one starts late."""
+    """One run is awaited by the task that began it; another starts late."""
     await rig.process("ends")
     late = rig.process("lasts", delay_start=0.01)
     await late.start()
@@ -51,7 +51,7 @@ async def run_to_its_end(rig: Rig) -> None:
 
 
 async def await_it(rig: Rig) -> None:
-    """It is stopped when the one who waits is cancelled."""
+    """A cancelled wait stops the run."""
     rig.all_gone = True
     await rig.process("ends")
     await rig.process("talks", buffered=True).wait()
@@ -129,7 +129,7 @@ async def service_starts_and_stops(rig: Rig) -> None:
 
 
 async def calls_that_take_back(rig: Rig) -> None:
-    """What a cancelled call has begun to start is stopped before the cancellation goes on."""
+    """A cancelled call stops the services that it began to start, before the cancellation continues."""
     overseer = rig.overseer
     overseer.remove("missing")
     rig.taken_back = [overseer["stubborn"]]
@@ -332,8 +332,8 @@ def test_real(scenario: Scenario, strike: Callable[..., None]) -> None:
     assert enumerate_steps(scenario, strike, real=True, stride=stride) > 3
 
 
-async def test_task_of_an_overseer_that_is_cancelled_before_its_first_step_is_told() -> None:
-    """Who enters is not cancelled, and does not wait for ever."""
+async def test_entering_fails_when_the_overseers_task_is_cancelled_unstarted() -> None:
+    """The entering task is not cancelled, and does not wait for ever."""
     overseer = Overseer()
     before = asyncio.all_tasks()
     entering = asyncio.ensure_future(overseer.__aenter__())

@@ -1,6 +1,6 @@
 """A cancellation at any step of a restart of a group, of an escalation, of an automatic end, of a task or a resource.
 
-What is played and how it is struck is as in ``test_every_step.py``; in here live the scenarios of groups and members.
+The scenarios of groups, tasks and resources; they are played and struck as in ``test_every_step.py``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def one_for_all(rig: Rig) -> None:
 
 
 async def rest_for_one(rig: Rig) -> None:
-    """The same for one that comes behind and one that does not, which ends with the group alone."""
+    """A later member restarts too; an earlier one ends only with the group."""
     await restarts_together(rig, "rest_for_one")
 
 
@@ -170,7 +170,7 @@ async def task_and_resource(rig: Rig) -> None:
 
 
 async def members_that_are_taken_back(rig: Rig) -> None:
-    """What a cancelled call has begun to enter is left before the cancellation goes on."""
+    """A cancelled call leaves the resources that it began to enter, before the cancellation continues."""
     overseer = rig.overseer
     add_pool(rig, overseer, restart=Restart("never"))
     rig.taken_back = [overseer["pool"]]

@@ -1,6 +1,6 @@
 """The bench of the contract: each behaviour as a real program and as a script, and one way to launch both.
 
-What is to hold of them stands in the tests beside; nothing in here asserts.
+The tests of this folder assert; this module only launches.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Ear:
     """Takes what a source delivers.
 
     Attributes:
-        data: What has come.
+        data: Data that has arrived.
         ends: How often its end was told.
         blocked: Whether it has no room.
     """

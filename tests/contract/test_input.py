@@ -20,7 +20,7 @@ def sink_of(running: Child) -> WriteStream:
     return running.stdin
 
 
-async def test_what_is_written_is_read_and_its_end_too(bench: Bench) -> None:
+async def test_the_child_reads_the_written_data_and_its_end(bench: Bench) -> None:
     """Line by line, however it was cut."""
     running = await bench.launch("echoes", stdin="pipe")
     ear = Ear(running.stdout)
@@ -32,7 +32,7 @@ async def test_what_is_written_is_read_and_its_end_too(bench: Bench) -> None:
     assert b"one\ntwo\n" == await ear.hear_end()
 
 
-async def test_a_line_is_enough_for_who_reads_one(bench: Bench) -> None:
+async def test_a_child_that_reads_one_line_needs_no_more(bench: Bench) -> None:
     """The pipe may stay open."""
     running = await bench.launch("reads a line", stdin="pipe")
     await sink_of(running).write(b"go\nrest")
@@ -41,8 +41,8 @@ async def test_a_line_is_enough_for_who_reads_one(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("by", ["write_eof", "close"])
-async def test_who_reads_to_the_end_waits_for_it(bench: Bench, by: str) -> None:
-    """It comes behind what was written, both ways."""
+async def test_a_child_that_reads_to_the_end_waits_for_it(bench: Bench, by: str) -> None:
+    """The end follows the data, in both ways to end the input."""
     running = await bench.launch("reads to the end", stdin="pipe")
     sink = sink_of(running)
     await sink.write(b"x" * 1000)
@@ -75,7 +75,7 @@ async def test_more_than_a_pipe_holds_waits_for_its_reader(bench: Bench) -> None
             await writing
 
 
-async def test_much_goes_through_to_who_reads(bench: Bench) -> None:
+async def test_large_input_reaches_a_child_that_reads(bench: Bench) -> None:
     """Whole."""
     running = await bench.launch("reads to the end", stdin="pipe")
     async with limit(10, "the write"):
@@ -100,7 +100,7 @@ async def test_a_write_can_be_cancelled_and_the_next_one_is_whole(bench: Bench) 
             await waiting
 
 
-async def test_a_closed_sink_refuses_what_is_written(bench: Bench) -> None:
+async def test_a_closed_write_stream_refuses_data(bench: Bench) -> None:
     """BrokenPipeError, as with any pipe; closing and ending twice is fine."""
     running = await bench.launch("sleeps", stdin="pipe")
     sink = sink_of(running)

@@ -10,7 +10,7 @@ from aioverseer import Exit
 from tests.contract.bench import Bench, Ear
 
 
-async def test_what_is_left_in_the_group_holds_the_output_until_it_is_swept(bench: Bench) -> None:
+async def test_survivors_in_the_group_hold_the_output_until_the_sweep(bench: Bench) -> None:
     """The end of the leader is told before."""
     running = await bench.launch("leaves one in its group")
     ear = Ear(running.stdout)
@@ -22,7 +22,7 @@ async def test_what_is_left_in_the_group_holds_the_output_until_it_is_swept(benc
 
 @pytest.mark.parametrize("leader_only", [False, True])
 async def test_a_signal_reaches_the_group_or_the_leader_alone(bench: Bench, leader_only: bool) -> None:
-    """Who was not reached still holds the output."""
+    """A survivor that the signal did not reach still holds the output."""
     running = await bench.launch("has one beside it")
     ear = Ear(running.stdout)
     await ear.hear(b"up\n")
@@ -54,7 +54,7 @@ async def test_the_launcher_finds_it_too(bench: Bench, verb: str) -> None:
     assert not running.may_have_left()
 
 
-async def test_what_is_to_be_kept_is_told_and_not_found(bench: Bench) -> None:
+async def test_kept_survivors_are_reported_and_not_swept(bench: Bench) -> None:
     """No sweep of others ends it."""
     running = await bench.launch("leaves one in its group", leftovers="report")
     await running.wait()
@@ -81,7 +81,7 @@ async def test_while_it_runs_nothing_of_it_is_swept(bench: Bench) -> None:
     await ear.hear_end()
 
 
-async def test_a_process_reports_what_it_leaves(bench: Bench) -> None:
+async def test_a_process_reports_its_survivors(bench: Bench) -> None:
     """Where it is to be reported, and only there."""
     process = bench.process("leaves a daemon", leftovers="report")
     await bench.play(process.wait())

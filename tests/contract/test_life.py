@@ -92,7 +92,7 @@ async def test_closing_and_sweeping_may_come_twice(bench: Bench) -> None:
 
 
 async def test_after_the_end_there_is_nobody_to_signal(bench: Bench) -> None:
-    """ProcessLookupError, for the leader and the group, before and after its descriptors were let go of."""
+    """ProcessLookupError, for the leader and the group, before and after its descriptors were released."""
     running = await bench.launch("exits with 3")
     await running.wait()
     for _ in range(2):
@@ -104,7 +104,7 @@ async def test_after_the_end_there_is_nobody_to_signal(bench: Bench) -> None:
 
 @pytest.mark.parametrize("leader_only", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGRTMIN, signal.SIGKILL])
-async def test_a_signal_ends_who_has_no_handler(bench: Bench, number: int, leader_only: bool) -> None:
+async def test_a_signal_ends_a_program_without_handler(bench: Bench, number: int, leader_only: bool) -> None:
     """Real-time signals too."""
     running = await bench.launch("sleeps")
     await Ear(running.stdout).hear(b"up\n")
@@ -112,7 +112,7 @@ async def test_a_signal_ends_who_has_no_handler(bench: Bench, number: int, leade
     assert Exit(signal=number) == await running.wait()
 
 
-async def test_an_ignored_signal_does_nothing_and_sigkill_ends_it(bench: Bench) -> None:
+async def test_sigkill_ends_a_program_that_ignores_other_signals(bench: Bench) -> None:
     """SIGCONT, SIGWINCH and their like are harmless to both."""
     running = await bench.launch("ignores")
     await Ear(running.stdout).hear(b"up\n")
@@ -147,7 +147,7 @@ async def test_a_handler_can_let_it_live(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", ["sleeps", "ends on SIGTERM"])
 async def test_a_stopped_program_handles_nothing_until_it_is_continued(bench: Bench, name: str) -> None:
-    """So a ladder sends SIGCONT behind each step."""
+    """So a ladder sends SIGCONT after each step."""
     running = await bench.launch(name)
     ear = Ear(running.stdout)
     await ear.hear(b"up\n")

@@ -39,8 +39,8 @@ async def test_without_capture_there_is_nothing_to_read_or_write(bench: Bench) -
     assert (True, True, True) == (running.stdin is None, running.stdout is not None, running.stderr is not None)
 
 
-async def test_a_blocked_source_keeps_what_it_has_until_it_is_resumed(bench: Bench) -> None:
-    """The end waits behind it."""
+async def test_a_paused_stream_keeps_its_data_until_it_is_resumed(bench: Bench) -> None:
+    """The end waits until the data was read."""
     running = await bench.launch("speaks")
     ear = Ear(running.stdout, blocked=True)
     await running.wait()
@@ -76,7 +76,7 @@ async def test_a_full_pipe_holds_its_writer_up(bench: Bench) -> None:
     assert 0 == (await running.wait()).code
 
 
-async def test_who_is_killed_in_the_middle_of_a_write_leaves_what_the_pipe_holds(bench: Bench) -> None:
+async def test_output_in_the_pipe_survives_a_kill_in_the_middle_of_a_write(bench: Bench) -> None:
     """No more, and then the end."""
     running = await bench.launch("says more than a pipe holds")
     ear = Ear(running.stdout)

@@ -40,7 +40,7 @@ async def test_its_status_is_heard(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "probe", [ready.line("up"), ready.notify(), ready.fd(), ready.fd() | ready.line("up")], ids=str
 )
-async def test_who_ends_before_is_never_ready(bench: Bench, probe: Probe) -> None:
+async def test_a_child_that_ended_before_is_never_ready(bench: Bench, probe: Probe) -> None:
     """It is told at once."""
     process = bench.process("ends before it is ready", ready=probe, ready_timeout=None)
     async with limit(10, "the end"):

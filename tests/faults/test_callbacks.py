@@ -1,4 +1,4 @@
-"""What users give may raise, at any moment: it ends what it belongs to, is told, and hurts nobody else."""
+"""Callbacks of the application may raise at any moment: the failure is reported, ends the service it belongs to, and hurts no other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.programs import limit
 
 
 class Oops(Exception):
-    """What the user's own code raises."""
+    """The error that the application's own code raises."""
 
 
 class Loaded:
@@ -102,7 +102,7 @@ async def _now(events: Any) -> AsyncIterator[Any]:
 
 
 async def test_step_that_raises_kills_the_program_first(monkeypatch: pytest.MonkeyPatch, told: list[Any]) -> None:
-    """Whatever raises in a step while the program runs: it is gone before FATAL is told."""
+    """The program is gone before FATAL is published, whichever callback raised."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock)
     async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
@@ -190,7 +190,7 @@ async def test_predicate_that_raises_is_for_its_caller_alone(told: list[BaseExce
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "shift_jis"])
 async def test_error_handler_of_a_codec_that_raises_loses_no_line(encoding: str, told: list[BaseException]) -> None:
-    """What it cannot decode is replaced."""
+    """Undecodable bytes are replaced."""
     calls = 0
 
     def handler(error: UnicodeError) -> tuple[str, int]:
@@ -213,7 +213,7 @@ async def test_error_handler_of_a_codec_that_raises_loses_no_line(encoding: str,
 
 
 async def test_input_that_raises_is_no_fault_of_the_program(caplog: pytest.LogCaptureFixture) -> None:
-    """It reads the end of its input behind what there was; the iterator's error is in the log."""
+    """The program reads the given input and then its end; the iterator's error is in the log."""
 
     async def words() -> AsyncIterator[str]:
         yield "one\n"

@@ -36,7 +36,7 @@ class NeverThere(ScriptedLauncher):
         raise AssertionError
 
 
-async def test_stop_of_a_launch_that_never_returns_ends_with_the_time_of_its_ladder() -> None:
+async def test_stop_of_a_hanging_launch_ends_after_the_ladders_time() -> None:
     """StopFailed, and leaving takes the launch back."""
     clock = ManualClock()
     launcher = NeverThere(clock)
@@ -71,7 +71,7 @@ async def test_kill_without_time_is_not_reported_as_a_failure() -> None:
 
 
 @pytest.mark.parametrize("option", [{"restart": Restart("always")}, {"group": "workers"}])
-async def test_process_refuses_what_is_for_a_service(option: dict[str, Any]) -> None:
+async def test_process_refuses_options_of_services(option: dict[str, Any]) -> None:
     """It runs once, whatever a policy says."""
     with pytest.raises(SpecError, match="Overseer"):
         Process("true", **option)
@@ -99,7 +99,7 @@ async def test_supervision_of_all_ends_although_nothing_ends_one() -> None:
 
 
 def status_of_the_kernel() -> Any:
-    """What it ends with at last."""
+    """The exit that finally comes."""
     from aioverseer import Exit
 
     return Exit(signal=signal.SIGKILL)

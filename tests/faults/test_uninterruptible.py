@@ -57,7 +57,7 @@ def freezer_fixture() -> Iterator[Freezer]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(text), signal.SIGKILL)
         while (freezer.path / "cgroup.procs").read_text():
-            pass  # those that were killed, until they are reaped
+            pass  # killed processes, until they are reaped
         freezer.path.rmdir()
 
 
