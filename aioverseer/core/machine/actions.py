@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aioverseer.core.machine.table import Action, Arm, Disarm
-
-if TYPE_CHECKING:  # few hosts have groups
-    pass
-
 
 __all__ = [
     "AskThrottle",
     "AwaitReady",
     "Launch",
+    "ProcessAction",
     "ReadyTimedOut",
     "ReportThrottled",
-    "RunAction",
     "SendSignal",
     "ServiceAction",
     "StartProcess",
@@ -26,7 +20,7 @@ __all__ = [
 
 
 class StartProcess(Action):
-    """Make a new Process, start it ``delay`` seconds from now, then feed Spawned or SpawnFailed."""
+    """Make a new run, start it ``delay`` seconds from now, then feed Spawned or SpawnFailed."""
 
     __slots__ = ("delay", "number")
 
@@ -36,7 +30,7 @@ class StartProcess(Action):
 
 
 class StopProcess(Action):
-    """Stop the current Process by its ladder, or at once with ``kill``; then feed ProcessEnded."""
+    """Stop the current run by its ladder, with ``kill`` by its last step; then feed ProcessEnded."""
 
     __slots__ = ("kill", "why")
 
@@ -46,19 +40,19 @@ class StopProcess(Action):
 
 
 class AwaitReady(Action):
-    """Feed Ready once the run can do its work; at once where no probe is configured."""
+    """Feed Ready once the run is ready; at once if it has no readiness probe."""
 
     __slots__ = ()
 
 
 class AskThrottle(Action):
-    """Ask the throttle for a restart, and feed what it says before all else: Admitted, or Queued."""
+    """Ask the throttle for a restart, and feed its answer, Admitted or Throttled, before any other input."""
 
     __slots__ = ()
 
 
 class ReportThrottled(Action):
-    """Tell that it waits for the throttle: the reason has changed, and the state has not."""
+    """Report that the service waits for the throttle: its reason has changed, its state has not."""
 
     __slots__ = ()
 
@@ -67,13 +61,13 @@ ServiceAction = StartProcess | StopProcess | AwaitReady | Arm | Disarm | AskThro
 
 
 class Launch(Action):
-    """Spawn the program, then feed Spawned or SpawnFailed, whatever is fed in between."""
+    """Spawn the program, then feed Spawned or SpawnFailed. Other inputs may come in between."""
 
     __slots__ = ()
 
 
 class SendSignal(Action):
-    """Send a signal to the program, alone or with all that it started."""
+    """Send a signal to the program and everything it started, or to the program alone."""
 
     __slots__ = ("leader_only", "signal")
 
@@ -83,15 +77,15 @@ class SendSignal(Action):
 
 
 class ReadyTimedOut(Action):
-    """Feed Unwell: it has not become ready in time."""
+    """Feed Unhealthy: the run has not become ready in time."""
 
     __slots__ = ()
 
 
 class Unstoppable(Action):
-    """Tell whoever waits for the stop that the program is still there after the whole ladder."""
+    """Report to all waiters that the program is still there after the whole ladder."""
 
     __slots__ = ()
 
 
-RunAction = Launch | SendSignal | Arm | Disarm | ReadyTimedOut | Unstoppable
+ProcessAction = Launch | SendSignal | Arm | Disarm | ReadyTimedOut | Unstoppable

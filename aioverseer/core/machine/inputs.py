@@ -1,8 +1,4 @@
-"""What the table of a Service is fed with, and the actions that it answers with.
-
-Values, and the place in a group that a table may ask. What they lead to is decided in ``supervision.py``; what both
-tables know, such as ``StartAsked``, is in ``run.py``.
-"""
+"""Inputs of the two state machines, and the protocol of a group that judges the ends of its members."""
 
 from __future__ import annotations
 
@@ -43,13 +39,13 @@ __all__ = [
 
 
 class RestartRequested(Input):
-    """Somebody wants a new run: a stop, and still wanted."""
+    """A user requests a restart: the service stops and is still wanted."""
 
     __slots__ = ()
 
 
 class StartDeferred(Input):
-    """Somebody wants it to run, once others are where it waits for them to be."""
+    """A user requests a start, and the dependencies of the service are not met yet."""
 
     __slots__ = ("why",)
 
@@ -58,13 +54,13 @@ class StartDeferred(Input):
 
 
 class DependenciesMet(Input):
-    """Those that it has waited for are where they should be."""
+    """The dependencies of the service are met."""
 
     __slots__ = ()
 
 
 class DependencyFailed(Input):
-    """One that it waits for, and needs, cannot get there any more."""
+    """A required dependency can no longer be met."""
 
     __slots__ = ("error",)
 
@@ -73,7 +69,7 @@ class DependencyFailed(Input):
 
 
 class ProcessUnhealthy(Input):
-    """The run is being ended, because it does not do its work."""
+    """The run is being stopped because it is unhealthy."""
 
     __slots__ = ("why",)
 
@@ -82,7 +78,7 @@ class ProcessUnhealthy(Input):
 
 
 class ProcessEnded(Input):
-    """The run is over and its output delivered; ``exit`` is None when it never had a program."""
+    """The run has ended and its output is delivered; ``exit`` is None if no program was spawned."""
 
     __slots__ = ("exit",)
 
@@ -91,7 +87,7 @@ class ProcessEnded(Input):
 
 
 class Failed(Input):
-    """Something raised in a step of it: a source of chance of the user's, or a bug; ``live``: its run goes on."""
+    """An exception in a step of the service: from the user's ``rng``, or a bug. With ``live`` its run goes on."""
 
     __slots__ = ("error", "live")
 
@@ -101,7 +97,7 @@ class Failed(Input):
 
 
 class HeldByGroup(Input):
-    """Its group wants it to end, and to wait until it is its turn to be started again: until Resumed is fed."""
+    """The group stops the service and holds it until ReleasedByGroup is fed."""
 
     __slots__ = ("due", "why")
 
@@ -111,13 +107,13 @@ class HeldByGroup(Input):
 
 
 class ReleasedByGroup(Input):
-    """Its group has it start again; or waits no more for its end."""
+    """The group starts the service again, or no longer waits for its end."""
 
     __slots__ = ()
 
 
 class StoppedByGroup(Input):
-    """Its group ends, or starts again without it: it ends for good."""
+    """The group ends, or restarts without this service, which ends for good."""
 
     __slots__ = ("why",)
 
@@ -126,7 +122,7 @@ class StoppedByGroup(Input):
 
 
 class Throttled(Input):
-    """The throttle of the overseer allows no further restart now: it stands in the queue, until Admitted is fed."""
+    """The throttle of the overseer puts the restart in its queue, until Admitted is fed."""
 
     __slots__ = ("why",)
 
@@ -135,37 +131,37 @@ class Throttled(Input):
 
 
 class Admitted(Input):
-    """The throttle allows its restart."""
+    """The throttle allows the restart."""
 
     __slots__ = ()
 
 
 class GroupMembership(Protocol):
-    """The place of a service in a group, which judges its ends instead of a budget of its own."""
+    """Membership of a service in a group. The group judges the ends of the service by its own shared budget."""
 
     def judge(
         self, what: str, *, now: float, ready_for: float | None
     ) -> RestartTogether | AlreadyRestarting | EndGroup:
-        """Decide on an end after which it is to be restarted."""
+        """Decide what follows an end for which the service would be restarted."""
         ...
 
     def left(self, now: float) -> int | None:
-        """Return how many restarts are allowed at this moment; None is no limit."""
+        """Return the number of restarts that are allowed now; None is no limit."""
         ...
 
     def refills_in(self, now: float) -> float | None:
-        """Return the seconds until one more restart is allowed, or None when that never happens."""
+        """Return the seconds until one more restart is allowed, or None if that never happens."""
         ...
 
 
 class StartRequested(Input):
-    """Somebody wants it to run."""
+    """A user requests a start."""
 
     __slots__ = ()
 
 
 class StopRequested(Input):
-    """Somebody wants it to end; with ``kill`` by the last step of the ladder at once."""
+    """A stop is requested; ``kill`` skips to the last step of the ladder."""
 
     __slots__ = ("kill", "why")
 
@@ -175,13 +171,13 @@ class StopRequested(Input):
 
 
 class TimerFired(Input):
-    """The armed timer has run out: the delay before the start is over, or a rung has had its time."""
+    """The armed timer has fired: a delay, a backoff, a time limit or a step of the ladder is over."""
 
     __slots__ = ()
 
 
 class Spawned(Input):
-    """The operating system has started it."""
+    """The operating system has started the program."""
 
     __slots__ = ("pid",)
 
@@ -190,13 +186,13 @@ class Spawned(Input):
 
 
 class Ready(Input):
-    """It can do its work."""
+    """The program can do its work."""
 
     __slots__ = ()
 
 
 class Extend(Input):
-    """It asks for time: it is to be given at least so many seconds from now to become ready."""
+    """The program asks for at least so many seconds from now to become ready."""
 
     __slots__ = ("seconds",)
 
@@ -205,7 +201,7 @@ class Extend(Input):
 
 
 class Unhealthy(Input):
-    """It lives but does not do its work: it is to be ended, and that is a failure."""
+    """The program lives but does not do its work. It will be stopped, and its end counts as a failure."""
 
     __slots__ = ("error", "why")
 
@@ -215,7 +211,7 @@ class Unhealthy(Input):
 
 
 class SpawnFailed(Input):
-    """The operating system could not start it."""
+    """The operating system could not start the program."""
 
     __slots__ = ("error",)
 
@@ -224,7 +220,7 @@ class SpawnFailed(Input):
 
 
 class Exited(Input):
-    """It has ended, and its output has been delivered."""
+    """The program has ended and its output is delivered."""
 
     __slots__ = ("exit",)
 
@@ -233,7 +229,7 @@ class Exited(Input):
 
 
 class InternalError(Input):
-    """Something of ours went wrong; the program, if there was one, has been killed."""
+    """An internal error of this library; the program, if there was one, has been killed."""
 
     __slots__ = ("error",)
 

@@ -1,6 +1,6 @@
-"""The table of one run: what a Process does from INITIAL to its end, the ladder of its stop included.
+"""The state machine of one run of a program, from INITIAL to a final state.
 
-Pure decisions. ``_engine/process/runner.py`` performs the actions and feeds what came of them.
+It also takes the steps of the stop ladder.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from typing import ClassVar, cast
 
-from aioverseer.core.machine.actions import Launch, ReadyTimedOut, RunAction, SendSignal, Unstoppable
+from aioverseer.core.machine.actions import Launch, ProcessAction, ReadyTimedOut, SendSignal, Unstoppable
 from aioverseer.core.machine.inputs import (
     Exited,
     Extend,
@@ -28,17 +28,17 @@ from aioverseer.core.state import Exit, State, signal_name
 __all__ = ["ProcessMachine"]
 
 
-class ProcessMachine(Machine[RunAction]):
-    """One run of one program.
+class ProcessMachine(Machine[ProcessAction]):
+    """State machine of one run of one program.
 
     Attributes:
-        pid: Process id, once spawned; 0 for what is no process, a task of the host.
-        exit: How it ended, once it has.
-        error: Why it could not be started, or was ended as a failure.
-        due: Monotonic time at which it has to be ready; None when it has, or may take its time.
-        start_due: Monotonic time at which it is launched, while it waits for that; else None.
-        sent: The signals of the ladder that were sent, in order.
-        unstoppable: Whether the whole ladder was of no use so far.
+        pid: Process id once the program has been spawned; 0 for a task of the host.
+        exit: Exit code or signal once the run has ended.
+        error: Reason why the program could not be started or was stopped as a failure.
+        due: Monotonic time by which the run must be ready; None when it is ready, or has no time limit.
+        start_due: Monotonic time of the launch while ``delay_start`` runs; else None.
+        sent: Signals of the ladder that were sent, in order.
+        unstoppable: Whether the program outlived the whole ladder.
     """
 
     name: ClassVar[str] = "process"
@@ -56,96 +56,96 @@ class ProcessMachine(Machine[RunAction]):
         self._delay = delay
         self.due: float | None = None
         self.start_due: float | None = None
-        self._rung_due: float | None = None
+        self._step_due: float | None = None
         self._awaits_ready = awaits_ready
         self._ready_timeout = ready_timeout
-        self._verdict: BaseException | None = None
+        self._failure: BaseException | None = None
         self._launched = False
-        self._rung = 0
-        self._why = ""
+        self._step = 0
+        self._stop_reason = ""
 
     @property
     def is_unhealthy(self) -> bool:
-        """Whether it is being ended because it does not do its work."""
-        return self._verdict is not None
+        """Whether the run is stopped, or was, because it was unhealthy."""
+        return self._failure is not None
 
     @property
     def _subject(self) -> str:
-        return f"pid {self.pid}" if self.pid else "it"  # a member of another kind has none
+        return f"pid {self.pid}" if self.pid else "it"  # a task of the host has no pid
 
     @property
     def ending(self) -> tuple[str, float | None]:
-        """What ends it in STOPPING, as words behind "waits for", and the monotonic time of the next step.
+        """Words that follow "waits for" in STOPPING, and the monotonic time of the next step.
 
-        None for the time when nothing more is done.
+        The time is None when no further step follows.
         """
         program = "its program to be started" if self.pid is None else f"{self._subject} to end"
-        if self.unstoppable or self._rung_due is None:
+        if self.unstoppable or self._step_due is None:
             return program, None
         steps = self._ladder.steps
-        if self.pid is None or self._rung + 1 == len(steps):
-            return f"{program}, or is reported as one that does not die", self._rung_due
-        return f"{program}, or is sent {signal_name(steps[self._rung + 1].signal)}", self._rung_due
+        if self.pid is None or self._step + 1 == len(steps):
+            return f"{program}, or is reported as one that does not die", self._step_due
+        return f"{program}, or is sent {signal_name(steps[self._step + 1].signal)}", self._step_due
 
-    # What is waited for.
+    # Conditions that waiters wait for.
 
     def is_over(self) -> bool:
-        """Whether nothing more is to be waited for: it has ended, or does not die."""
+        """Return whether waiting for the end is over: the run has ended, or cannot be stopped."""
         return self.state.is_final or self.unstoppable
 
     def is_past_start(self) -> bool:
-        """Whether the system runs it, or never will."""
+        """Return whether the program has been spawned, or never will be."""
         return self.state in (State.RUNNING, State.STOPPING) or self.state.is_final or self.pid is not None
 
     def is_past_waiting(self) -> bool:
-        """Whether it is ready, or never will be."""
+        """Return whether the run is ready, or never will be."""
         if self.state is State.STOPPING:
-            # One that is ended because it was not ready in time is waited for, as long as that is of any use.
+            # A run that is stopped as unhealthy ends with its own error, which says more: wait for that end.
             return not self.is_unhealthy or self.unstoppable
         return self.state is State.RUNNING or self.state.is_final
 
-    # Nothing comes of a launch before it or twice, and a timer runs out only where one is armed.
+    # Guards. A launch has one outcome, which comes after it, and a timer fires only while it is armed.
 
     def awaits_spawn(self, _given: Input) -> bool:
-        """Whether it is being spawned."""
+        """Return whether the program is being spawned."""
         return self._launched and self.pid is None
 
     def has_spawned(self, _given: Input) -> bool:
-        """Whether it has been spawned."""
+        """Return whether the program has been spawned."""
         return self.pid is not None
 
     def has_launched(self, _given: Input) -> bool:
-        """Whether it is being spawned, or has been."""
+        """Return whether the program is being spawned, or has been."""
         return self._launched
 
     def is_armed(self, _given: Input) -> bool:
-        """Whether a timer is armed."""
+        """Return whether a timer is armed."""
         if self.state is State.STARTING and self.pid is not None:
             return self.due is not None
         return not self.unstoppable and (not self._launched or self.state is State.STOPPING)
 
-    def begin(self, _given: StartRequested) -> list[RunAction]:
-        """STARTING: launch, or wait out ``delay_start`` first."""
+    def begin(self, _given: StartRequested) -> list[ProcessAction]:
+        """STARTING: launch the program, after ``delay_start`` if there is one."""
         if self._delay > 0:
             self.to(State.STARTING, f"waits {self._delay:g} s before its start")
             self.start_due = self.now + self._delay
             return [Arm(seconds=self._delay)]
         return self._launch("is being started")
 
-    def launch(self, _given: TimerFired) -> list[RunAction]:
-        """The delay is over: launch. When it should be ready by now: have it ended."""
+    def launch(self, _given: TimerFired) -> list[ProcessAction]:
+        """Launch the program once its delay is over. Later: report that it is not ready in time."""
         if self.pid is not None:
             return [ReadyTimedOut()]
         return self._launch("is being started after its delay")
 
-    def _launch(self, reason: str) -> list[RunAction]:
+    def _launch(self, reason: str) -> list[ProcessAction]:
         self._launched = True
         self.start_due = None
         self.to(State.STARTING, reason)
         return [Launch()]
 
-    def note_spawn(self, given: Spawned) -> list[RunAction]:
-        """RUNNING, or still STARTING until it is ready, for ``ready_timeout``."""
+    def record_spawn(self, given: Spawned) -> list[ProcessAction]:
+        """RUNNING; with a readiness probe STARTING until it succeeds, for at most ``ready_timeout``."""
         self.pid = given.pid
         if not self._awaits_ready:
             self.to(State.RUNNING, self._at_work())
@@ -156,7 +156,7 @@ class ProcessMachine(Machine[RunAction]):
         self.due = self.now + self._ready_timeout
         return [Arm(seconds=self._ready_timeout)]
 
-    def note_ready(self, _given: Ready) -> list[RunAction]:
+    def record_ready(self, _given: Ready) -> list[ProcessAction]:
         """RUNNING."""
         self.due = None
         self.to(State.RUNNING, f"{self._at_work()}, and is ready")
@@ -165,92 +165,94 @@ class ProcessMachine(Machine[RunAction]):
     def _at_work(self) -> str:
         return f"runs as pid {self.pid}" if self.pid else "runs on the event loop"
 
-    def extend(self, given: Extend) -> list[RunAction]:
-        """Lengthen the time within which it has to be ready; never shorten it."""
+    def extend(self, given: Extend) -> list[ProcessAction]:
+        """Extend the time for becoming ready; never shorten it."""
         if self.due is None or self.now + given.seconds <= self.due:
             return []
         self.due = self.now + given.seconds
         return [Arm(seconds=given.seconds)]
 
-    def end_unhealthy(self, given: Unhealthy) -> list[RunAction]:
-        """STOPPING: the first step of the ladder; its end is a failure."""
-        self._aim(StopRequested(why=given.why))
-        self._verdict = given.error
+    def end_unhealthy(self, given: Unhealthy) -> list[ProcessAction]:
+        """STOPPING: take the first step of the ladder. The end counts as a failure."""
+        self._plan_stop(StopRequested(why=given.why))
+        self._failure = given.error
         self.to(State.STOPPING, given.why)
-        return self._take_rung()
+        return self._take_step()
 
-    def stop_after_spawn(self, given: Spawned) -> list[RunAction]:
-        """It was to stop before it existed: begin the ladder."""
+    def stop_after_spawn(self, given: Spawned) -> list[ProcessAction]:
+        """Begin the ladder: the stop was requested during the spawn."""
         self.pid = given.pid
         self.unstoppable = False
-        return self._take_rung()
+        return self._take_step()
 
-    def fail(self, given: SpawnFailed) -> list[RunAction]:
-        """FATAL: it could not be started."""
+    def fail(self, given: SpawnFailed) -> list[ProcessAction]:
+        """FATAL: the program could not be started."""
         self.error = given.error
         self.to(State.FATAL, f"could not be started: {given.error}")
         return []
 
-    def fail_stopped(self, given: SpawnFailed) -> list[RunAction]:
-        """FATAL: it could not be started, and nobody has to wait for it any more."""
+    def fail_stopped(self, given: SpawnFailed) -> list[ProcessAction]:
+        """FATAL: the program could not be started. The timer of the stop is disarmed."""
         self.unstoppable = False
         return [*self.fail(given), Disarm()]
 
-    def give_up(self, given: InternalError) -> list[RunAction]:
-        """FATAL: it could not be looked after."""
+    def give_up(self, given: InternalError) -> list[ProcessAction]:
+        """FATAL: an internal error; the program has been killed."""
         self.error = given.error
         self.unstoppable = False
         self.due = None
         self.to(State.FATAL, f"was killed because of a bug of aioverseer: {given.error!r}")
         return [Disarm()]
 
-    def stop_unstarted(self, given: StopRequested) -> list[RunAction]:
-        """In the delay: INTERRUPT, nothing was launched. Else: STOPPING, by the ladder once it has been spawned."""
+    def stop_unstarted(self, given: StopRequested) -> list[ProcessAction]:
+        """INTERRUPT before the launch. Later STOPPING; the ladder begins once the program has been spawned."""
         if self.pid is not None:
             return self.stop(given)
         if self._launched:
-            self._aim(given)
+            self._plan_stop(given)
             self.to(State.STOPPING, f"{given.why} while it was being started")
             return [self._wait_for_spawn()]
         self.to(State.INTERRUPT, f"{given.why} before it was started")
         return [Disarm()]
 
-    def stop(self, given: StopRequested) -> list[RunAction]:
-        """STOPPING: the first step of the ladder, or the last one when it is to be killed."""
-        self._aim(given)
+    def stop(self, given: StopRequested) -> list[ProcessAction]:
+        """STOPPING: take the first step of the ladder, or with ``kill`` the last one."""
+        self._plan_stop(given)
         self.to(State.STOPPING, given.why)
-        return self._take_rung()
+        return self._take_step()
 
-    def stop_again(self, given: StopRequested) -> list[RunAction]:
-        """Nothing new, unless it is to be killed now, or has outlived the whole ladder: SIGKILL."""
-        if self._verdict is not None:
-            # It is wanted no more, so it does not matter any more how it did its work.
-            self._verdict = None
-            self._why = given.why
+    def stop_again(self, given: StopRequested) -> list[ProcessAction]:
+        """Send SIGKILL if ``kill`` is set or the program outlived the whole ladder; else go on with the ladder."""
+        if self._failure is not None:
+            # Nobody wants the run any more, so its failure no longer counts.
+            self._failure = None
+            self._stop_reason = given.why
         if not (given.kill or self.unstoppable):
             return []
         last = len(self._ladder.steps) - 1
-        if self._rung == last and not self.unstoppable:
+        if self._step == last and not self.unstoppable:
             return []
-        self._rung = last
+        self._step = last
         self.unstoppable = False
-        return self._take_rung() if self.pid is not None else [self._wait_for_spawn()]
+        return self._take_step() if self.pid is not None else [self._wait_for_spawn()]
 
-    def next_rung(self, _given: TimerFired) -> list[RunAction]:
-        """The step has had its time: take the next, or report that there is none."""
+    def take_next_step(self, _given: TimerFired) -> list[ProcessAction]:
+        """Take the next step of the ladder; after the last one report that the program is unstoppable."""
         if self.pid is None:
             self.unstoppable = True
-            self.reason = f"{self._why}; the system has been starting it since, and there is nothing to signal yet"
+            self.reason = (
+                f"{self._stop_reason}; the system has been starting it since, and there is nothing to signal yet"
+            )
             return [Unstoppable()]
-        if self._rung + 1 < len(self._ladder.steps):
-            self._rung += 1
-            return self._take_rung()
+        if self._step + 1 < len(self._ladder.steps):
+            self._step += 1
+            return self._take_step()
         self.unstoppable = True
         self.reason = f"{self._subject} is still there {self._ladder.steps[-1].timeout:g} s after SIGKILL"
         return [Unstoppable()]
 
-    def end(self, given: Exited) -> list[RunAction]:
-        """INTERRUPT when a signal killed it, else FINISHED."""
+    def end(self, given: Exited) -> list[ProcessAction]:
+        """INTERRUPT if a signal killed the program, else FINISHED."""
         self.exit = given.exit
         state = State.FINISHED if given.exit.signal is None else State.INTERRUPT
         if self.state is State.STARTING:
@@ -260,41 +262,41 @@ class ProcessMachine(Machine[RunAction]):
         self.to(state, str(given.exit))
         return []
 
-    def end_stopped(self, given: Exited) -> list[RunAction]:
-        """INTERRUPT: it was stopped on request, whatever its exit. FATAL when it was ended as a failure."""
+    def end_stopped(self, given: Exited) -> list[ProcessAction]:
+        """INTERRUPT, whatever the exit; FATAL if the run was stopped as unhealthy."""
         self.exit = given.exit
         self.unstoppable = False
         self.due = None
-        if self._verdict is not None:
-            self.error = self._verdict
-            self.to(State.FATAL, f"{self._why}; {given.exit}")
+        if self._failure is not None:
+            self.error = self._failure
+            self.to(State.FATAL, f"{self._stop_reason}; {given.exit}")
             return [Disarm()]
-        self.to(State.INTERRUPT, f"{self._why}; {given.exit}")
+        self.to(State.INTERRUPT, f"{self._stop_reason}; {given.exit}")
         return [Disarm()]
 
-    def _aim(self, given: StopRequested) -> None:
+    def _plan_stop(self, given: StopRequested) -> None:
         self.due = None
-        self._why = given.why
-        self._rung = len(self._ladder.steps) - 1 if given.kill else 0
+        self._stop_reason = given.why
+        self._step = len(self._ladder.steps) - 1 if given.kill else 0
 
     def _wait_for_spawn(self) -> Arm:
-        # A spawn may take for ever, for example where the program lies on a file system that does not answer.
-        seconds = sum(step.timeout for step in self._ladder.steps[self._rung :])
-        self._rung_due = self.now + seconds
+        # A spawn can block without end, for example on a network file system that does not answer.
+        seconds = sum(step.timeout for step in self._ladder.steps[self._step :])
+        self._step_due = self.now + seconds
         return Arm(seconds=seconds)
 
-    def _take_rung(self) -> list[RunAction]:
-        step = self._ladder.steps[self._rung]
-        last = self._rung == len(self._ladder.steps) - 1
+    def _take_step(self) -> list[ProcessAction]:
+        step = self._ladder.steps[self._step]
+        last = self._step == len(self._ladder.steps) - 1
         self.sent.append(step.signal)
-        self._rung_due = self.now + step.timeout
-        self.reason = f"{self._why}; {signal_name(step.signal)} was sent"
-        # The last step takes the whole tree whatever the scope says: nothing is to be left behind.
+        self._step_due = self.now + step.timeout
+        self.reason = f"{self._stop_reason}; {signal_name(step.signal)} was sent"
+        # The last step kills the whole tree whatever the scope is, so that nothing is left behind.
         leader_only = self._ladder.scope == "leader" and not last
-        actions: list[RunAction] = [SendSignal(signal=step.signal, leader_only=leader_only)]
+        actions: list[ProcessAction] = [SendSignal(signal=step.signal, leader_only=leader_only)]
         if step.signal != signal.SIGKILL:
-            # A program that is stopped (SIGSTOP, a terminal) handles nothing before it goes on; systemd and s6
-            # send SIGCONT along for the same reason. SIGKILL needs no such help.
+            # A program that is suspended (by SIGSTOP or a terminal) handles no signal until it continues. systemd and
+            # s6 send SIGCONT for the same reason. SIGKILL works on a suspended program.
             actions.append(SendSignal(signal=signal.SIGCONT, leader_only=leader_only))
         return [*actions, Arm(seconds=step.timeout)]
 
@@ -321,9 +323,9 @@ ProcessMachine.table = cast(
         (State.STARTING, InternalError): ProcessMachine.give_up,
         (State.STARTING, StopRequested): ProcessMachine.stop_unstarted,
         (State.STARTING, TimerFired): ProcessMachine.launch,
-        (State.STARTING, Spawned): ProcessMachine.note_spawn,
+        (State.STARTING, Spawned): ProcessMachine.record_spawn,
         (State.STARTING, SpawnFailed): ProcessMachine.fail,
-        (State.STARTING, Ready): ProcessMachine.note_ready,
+        (State.STARTING, Ready): ProcessMachine.record_ready,
         (State.STARTING, Extend): ProcessMachine.extend,
         (State.STARTING, Unhealthy): ProcessMachine.end_unhealthy,
         (State.STARTING, Exited): ProcessMachine.end,
@@ -338,7 +340,7 @@ ProcessMachine.table = cast(
         (State.STOPPING, StopRequested): ProcessMachine.stop_again,
         (State.STOPPING, Spawned): ProcessMachine.stop_after_spawn,
         (State.STOPPING, SpawnFailed): ProcessMachine.fail_stopped,
-        (State.STOPPING, TimerFired): ProcessMachine.next_rung,
+        (State.STOPPING, TimerFired): ProcessMachine.take_next_step,
         (State.STOPPING, Exited): ProcessMachine.end_stopped,
         (State.STOPPING, Ready): ProcessMachine.ignore,
         (State.STOPPING, Extend): ProcessMachine.ignore,

@@ -1,8 +1,6 @@
-"""The table of a Service: run -> judge -> backoff -> run again, and what is wanted of it.
+"""The state machine of a service: run, judge the end, back off, run again.
 
-Pure decisions. What the table is fed with, and what it answers, is in ``inputs.py``; ``_engine/service/runner.py`` performs the actions
-and feeds what came of them. How one run starts and stops is decided in ``run.py``; whether an end is followed by a
-restart is judged in ``restart.py``.
+Whether the service is wanted is a field of its own, apart from the state: a restart is a stop of a wanted service.
 """
 
 from __future__ import annotations
@@ -48,25 +46,25 @@ __all__ = ["ServiceMachine"]
 
 
 class ServiceMachine(Machine[ServiceAction]):
-    """What is wanted of one service, where it is, and its restart budget.
+    """State machine of one service, with its restart budget.
 
     Attributes:
-        wanted: Whether it is to run, whatever it does at the moment.
-        runs: How many runs were begun since the service exists.
-        restarts: How many runs followed the first since it was last started.
-        error: Why the last run could not be started.
-        gave_up: Whether it ended because its budget is spent.
-        due: Monotonic time when the backoff is over; None outside of BACKOFF, and when it is over.
-        rationed: Whether a throttle is asked before each restart that follows a backoff.
-        turn: What it does when the throttle lets it; empty when it does not wait for that.
-        held: Whether it waits for others before its first run.
-        spawned: Whether a program of it has been started since it was last started.
-        begun: Whether that has been tried at least.
-        readied: Whether it has been ready since then.
-        stopped: Whether its end, if it has ended, is what somebody asked for.
-        seat: Its place in a group with a strategy; None outside of one.
-        halted: Whether its group has ended it, or has it wait, to start it again.
-        dismissed: Whether its end, if it has ended, is what its group wanted.
+        wanted: Whether the service should run, whatever its state is.
+        runs: Number of runs since the service was added.
+        restarts: Number of runs after the first one since the last start.
+        error: Reason why the last run could not be started.
+        gave_up: Whether the service ended because its restart budget is spent.
+        due: Monotonic time of the end of the backoff; None outside of BACKOFF and once the backoff is over.
+        has_throttle: Whether each restart by policy asks a throttle first.
+        restart_reason: Reason of the restart that waits for the throttle; empty if none waits.
+        deferred: Whether the service waits for its dependencies before its first run.
+        begun: Whether a spawn was tried since the last start.
+        spawned: Whether a spawn succeeded since the last start.
+        was_ready: Whether the service was ready since the last start.
+        stopped_on_request: Whether its end, if it has ended, was requested.
+        membership: Membership in a group with a strategy; None without one.
+        held_by_group: Whether the group has stopped the service, or has it wait, to start it again.
+        stopped_by_group: Whether its end, if it has ended, was decided by its group.
     """
 
     name: ClassVar[str] = "service"
@@ -86,7 +84,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self._delay = delay
         self._budget = Budget(policy)
         self._ready_at: float | None = None
-        self._steady: float | None = None  # ready time of runs that were ended by a restart on request: not judged yet
+        self._steady: float | None = None  # longest ready time, in seconds, of runs that no judgement has counted yet
         self.deferred = False
         self.spawned = False
         self.was_ready = False
@@ -94,51 +92,51 @@ class ServiceMachine(Machine[ServiceAction]):
         self.membership: GroupMembership | None = None
         self.held_by_group = False
         self.stopped_by_group = False
-        self._group_due = 0.0  # when its group starts again, for one that has still to end
+        self._group_due = 0.0  # when its group starts again, while its run still stops
         self.begun = False
-        self._anew = False  # wanted again after a stop: what follows is a new start, not the rest of a restart
-        self._in_turn = False  # and that is to wait for those that come first
+        self._anew = False  # wanted again after a stop: a new start follows, not a restart
+        self._defer_anew = False  # that start must wait for its dependencies
         self._kill = False
-        self._failure: BaseException | None = None  # what it ends FATAL for, once its run is over
+        self._failure: BaseException | None = None  # error of the FATAL state that follows the end of its run
 
     def has_run(self, _given: Input) -> bool:
-        """Whether it has a run that something can come of."""
+        """Return whether the service has a run, which may send inputs."""
         return not self.deferred
 
     def may_fail(self, given: Failed) -> bool:
-        """Whether a run that is said to go on can be there."""
+        """Return whether the failure is possible: a deferred service has no live run."""
         return not (self.deferred and given.live)
 
-    def has_asked(self, _given: Input) -> bool:
-        """Whether it waits for the throttle."""
+    def awaits_throttle(self, _given: Input) -> bool:
+        """Return whether the service waits for the throttle."""
         return bool(self.restart_reason)
 
     def is_armed(self, _given: Input) -> bool:
-        """Whether it waits for its backoff, not for the throttle."""
+        """Return whether the service waits for its backoff, not for the throttle."""
         return not self.restart_reason
 
     @property
     def policy(self) -> Restart:
-        """The policy that judges the next end."""
+        """Restart policy that judges the next end."""
         return self._policy
 
     def apply_policy(self, *, policy: Restart, delay: float) -> None:
-        """Take new rules, for the next end and the next start; a changed policy begins a fresh budget."""
+        """Apply a policy to the next end and a delay to the next start. A changed policy has a fresh budget."""
         self._delay = delay
         if policy != self._policy:
             self._policy = policy
             self._budget = Budget(policy)
 
     def left(self, now: float) -> int | None:
-        """Return how many restarts are allowed at this moment; None is no limit."""
+        """Return the number of restarts that are allowed now; None is no limit."""
         return (self.membership or self._budget).left(now)
 
     def refills_in(self, now: float) -> float | None:
-        """Return the seconds until one more restart is allowed, or None when that never happens."""
+        """Return the seconds until one more restart is allowed, or None if that never happens."""
         return (self.membership or self._budget).refills_in(now)
 
     def start(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
-        """STARTING: the first run, with a fresh budget, after ``delay_start``."""
+        """STARTING: begin the first run, with a fresh budget, after ``delay_start``."""
         return self._start()
 
     def _fresh(self) -> None:
@@ -150,25 +148,25 @@ class ServiceMachine(Machine[ServiceAction]):
         self.error = None
         self._budget = Budget(self._policy)
 
-    def hold(self, given: StartDeferred) -> list[ServiceAction]:
-        """STARTING: wanted, with a fresh budget, but others come first."""
+    def defer(self, given: StartDeferred) -> list[ServiceAction]:
+        """STARTING, with a fresh budget: wait for the dependencies before the first run."""
         self._fresh()
         self.deferred = True
         self.to(State.STARTING, given.why)
         return []
 
-    def hold_on(self, given: StartDeferred) -> list[ServiceAction]:
-        """Nothing new, but perhaps for whom it waits."""
+    def defer_again(self, given: StartDeferred) -> list[ServiceAction]:
+        """Update the reason if the service waits for dependencies; else do nothing."""
         if self.deferred:
             self.reason = given.why
         return []
 
-    def release(self, _given: DependenciesMet | StartRequested | RestartRequested) -> list[ServiceAction]:
-        """Begin the first run if it has waited for others; else nothing new."""
+    def start_deferred(self, _given: DependenciesMet | StartRequested | RestartRequested) -> list[ServiceAction]:
+        """Begin the first run if it waits for dependencies; else do nothing."""
         return self._start() if self.deferred else []
 
-    def bar(self, given: DependencyFailed) -> list[ServiceAction]:
-        """FATAL, if it has waited for others; else nothing new."""
+    def fail_dependency(self, given: DependencyFailed) -> list[ServiceAction]:
+        """FATAL if the service waits for dependencies; else do nothing."""
         if not self.deferred:
             return []
         self.deferred = False
@@ -177,8 +175,8 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.FATAL, _first_line(given.error))
         return []
 
-    def note_failing(self, given: ProcessUnhealthy) -> list[ServiceAction]:
-        """STOPPING, and still wanted: the policy will judge it."""
+    def record_unhealthy(self, given: ProcessUnhealthy) -> list[ServiceAction]:
+        """STOPPING, and still wanted: the policy will judge the end."""
         if self._ready_at is not None:
             self._steady = max(self._steady or 0.0, self.now - self._ready_at)
             self._ready_at = None
@@ -187,28 +185,28 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def _start(self) -> list[ServiceAction]:
         self._fresh()
-        return self._first()
+        return self._begin_first()
 
     def _start_anew(self) -> list[ServiceAction]:
-        return self.hold(StartDeferred(why="waits for its turn")) if self._in_turn else self._start()
+        return self.defer(StartDeferred(why="waits for its turn")) if self._defer_anew else self._start()
 
-    def _first(self) -> list[ServiceAction]:
+    def _begin_first(self) -> list[ServiceAction]:
         reason = f"waits {self._delay:g} s before its start" if self._delay > 0 else "is being started"
         return self._begin(reason, delay=self._delay)
 
-    def _next(self, reason: str) -> list[ServiceAction]:
-        """Begin the next run; the first one, after ``delay_start``, when its group has cut that short."""
+    def _begin_next(self, reason: str) -> list[ServiceAction]:
+        """Begin the next run; the first one, after ``delay_start``, if the group stopped the service before it."""
         if not self.begun:
-            return self._first()
+            return self._begin_first()
         self.restarts += 1
         return self._begin(reason)
 
-    def launch_now(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
-        """STARTING: somebody does not want to wait for the backoff."""
-        return [Disarm(), *self._next("is being restarted on request, before its backoff was over")]
+    def restart_now(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
+        """STARTING: restart at once, on request."""
+        return [Disarm(), *self._begin_next("is being restarted on request, before its backoff was over")]
 
-    def launch_due(self, _given: TimerFired) -> list[ServiceAction]:
-        """STARTING: the backoff is over. Where there is a throttle, it is asked first."""
+    def restart_due(self, _given: TimerFired) -> list[ServiceAction]:
+        """STARTING: the backoff is over. If there is a throttle, ask it first."""
         return self._restart("is being restarted after its backoff")
 
     def _restart(self, reason: str) -> list[ServiceAction]:
@@ -219,28 +217,28 @@ class ServiceMachine(Machine[ServiceAction]):
         self.restarts += 1
         return self._begin(reason)
 
-    def note_queued(self, given: Throttled) -> list[ServiceAction]:
-        """Wait for its turn: too many services are being restarted."""
+    def wait_for_throttle(self, given: Throttled) -> list[ServiceAction]:
+        """Wait in the queue of the throttle: too many services are being restarted."""
         self.reason = given.why
         return [ReportThrottled()]
 
-    def launch_admitted(self, _given: Admitted) -> list[ServiceAction]:
-        """STARTING: it is its turn."""
+    def restart_admitted(self, _given: Admitted) -> list[ServiceAction]:
+        """STARTING: the throttle allows the restart."""
         self.restarts += 1
         return self._begin(self.restart_reason)
 
-    def _wait_no_more(self) -> Disarm:
+    def _leave_backoff(self) -> Disarm:
         self.due = None
         self.restart_reason = ""
         return Disarm()
 
-    def note_spawn(self, _given: Spawned) -> list[ServiceAction]:
-        """The program runs: wait until it is ready."""
+    def record_spawn(self, _given: Spawned) -> list[ServiceAction]:
+        """Record that the program runs, and wait until it is ready."""
         self.spawned = True
         self.begun = True
         return [AwaitReady()]
 
-    def note_ready(self, _given: Ready) -> list[ServiceAction]:
+    def record_ready(self, _given: Ready) -> list[ServiceAction]:
         """RUNNING."""
         self._ready_at = self.now
         self.was_ready = True
@@ -248,7 +246,7 @@ class ServiceMachine(Machine[ServiceAction]):
         return []
 
     def stop(self, given: StopRequested) -> list[ServiceAction]:
-        """STOPPING, and no longer wanted. INTERRUPT where it has waited for others only."""
+        """STOPPING, and no longer wanted. INTERRUPT if the service waits for dependencies."""
         self.wanted = False
         self.stopped_on_request = True
         if self.deferred:
@@ -260,37 +258,37 @@ class ServiceMachine(Machine[ServiceAction]):
         return [StopProcess(kill=given.kill, why=given.why)]
 
     def restart(self, _given: RestartRequested) -> list[ServiceAction]:
-        """STOPPING, and still wanted. The first run where it has waited for others only."""
+        """STOPPING, and still wanted. STARTING, with the first run, if the service waits for dependencies."""
         if self.deferred:
             return self._start()
         self.to(State.STOPPING, "a restart was asked for")
         return [StopProcess(kill=False, why="a restart was asked for")]
 
     def stop_backoff(self, given: StopRequested) -> list[ServiceAction]:
-        """INTERRUPT: nothing runs, and nothing will."""
+        """INTERRUPT: cancel the restart."""
         self.wanted = False
         self.stopped_on_request = True
         self.held_by_group = False
         self.to(State.INTERRUPT, f"{given.why} while it waited to restart")
-        return [self._wait_no_more()]
+        return [self._leave_backoff()]
 
     def want_again(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
-        """Wanted: a new run follows the end of this one, with a fresh budget when it was not wanted before."""
+        """Begin a new run after the end of this one; with a fresh budget if the service was not wanted."""
         if not self.wanted:
             self.wanted = True
             self._anew = True
-        self._in_turn = False
+        self._defer_anew = False
         return []
 
-    def want_again_in_turn(self, _given: StartDeferred) -> list[ServiceAction]:
-        """The same, but when it was not wanted before, the new run comes once it is its turn."""
+    def want_again_deferred(self, _given: StartDeferred) -> list[ServiceAction]:
+        """Begin a new run after the end of this one; once dependencies are met if the service was not wanted."""
         if not self.wanted:
             self.wanted = True
-            self._anew = self._in_turn = True
+            self._anew = self._defer_anew = True
         return []
 
     def want_no_more(self, given: StopRequested) -> list[ServiceAction]:
-        """Not wanted: no run follows; with ``kill`` the ladder is cut short."""
+        """Cancel the next run; ``kill`` skips to the last step of the ladder."""
         self.stopped_on_request = True
         if self.wanted:
             self.wanted = self.held_by_group = False
@@ -298,60 +296,60 @@ class ServiceMachine(Machine[ServiceAction]):
         if given.kill and not self._kill:
             self._kill = True
             return [StopProcess(kill=True, why=given.why)]
-        # A Process that outlived its whole ladder takes a further stop as one more SIGKILL.
+        # A run that outlived its whole ladder answers a further stop with another SIGKILL.
         return [StopProcess(kill=self._kill, why=given.why)]
 
     def unwant(self, _given: StopRequested) -> list[ServiceAction]:
-        """Nothing runs, and nothing is wanted."""
+        """Record that the service is not wanted."""
         self.wanted = False
         self.stopped_on_request = True
         return []
 
-    def halt(self, given: HeldByGroup) -> list[ServiceAction]:
-        """STOPPING, to be started again with its group. BACKOFF where it has waited for others only."""
+    def hold(self, given: HeldByGroup) -> list[ServiceAction]:
+        """STOPPING, to be restarted with its group. BACKOFF if the service waits for dependencies."""
         self.held_by_group = True
         self._group_due = given.due
         if self.deferred:
             self.deferred = False
             return self._wait_for_group(given.why)
-        self._note_steady()
+        self._record_steady()
         self.to(State.STOPPING, given.why)
         return [StopProcess(kill=False, why=given.why)]
 
-    def halt_backoff(self, given: HeldByGroup) -> list[ServiceAction]:
-        """Wait for its group instead of its own backoff."""
-        disarm = self._wait_no_more()
+    def hold_backoff(self, given: HeldByGroup) -> list[ServiceAction]:
+        """Wait for the group instead of the backoff."""
+        disarm = self._leave_backoff()
         self.held_by_group = True
         self.due = given.due
         self.reason = given.why
         return [disarm]
 
-    def halt_stopping(self, given: HeldByGroup) -> list[ServiceAction]:
-        """Wait for its group once the run has ended, if it is wanted: a stop that was asked for goes before."""
+    def hold_stopping(self, given: HeldByGroup) -> list[ServiceAction]:
+        """Wait for the group after the end of the run, unless a stop was requested, which goes first."""
         if self.wanted:
             self.held_by_group = True
             self._group_due = given.due
         return []
 
-    def resume(self, _given: ReleasedByGroup) -> list[ServiceAction]:
-        """STARTING: it is its turn in its group. Where there is a throttle, it is asked first.
+    def release(self, _given: ReleasedByGroup) -> list[ServiceAction]:
+        """STARTING: restart with the group. If there is a throttle, ask it first.
 
-        One that had not begun waits again for those that come first.
+        A service that had not begun its first run waits for its dependencies again.
         """
         self.held_by_group = False
         if not self.begun:
             self.deferred = True
             self.to(State.STARTING, "waits for its turn")
-            return [self._wait_no_more()]
-        return [self._wait_no_more(), *self._restart("is being restarted with its group")]
+            return [self._leave_backoff()]
+        return [self._leave_backoff(), *self._restart("is being restarted with its group")]
 
-    def resume_stopping(self, _given: ReleasedByGroup) -> list[ServiceAction]:
-        """Its group waits no more for its end: a new run follows that by itself."""
+    def release_stopping(self, _given: ReleasedByGroup) -> list[ServiceAction]:
+        """Restart after the end of the run without the group, which no longer waits for it."""
         self.held_by_group = False
         return []
 
-    def dismiss(self, given: StoppedByGroup) -> list[ServiceAction]:
-        """STOPPING, and no longer wanted. INTERRUPT where it has waited for others only."""
+    def stop_by_group(self, given: StoppedByGroup) -> list[ServiceAction]:
+        """STOPPING, and no longer wanted. INTERRUPT if the service waits for dependencies."""
         self.wanted = self.held_by_group = False
         self.stopped_by_group = True
         if self.deferred:
@@ -361,15 +359,15 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.STOPPING, given.why)
         return [StopProcess(kill=False, why=given.why)]
 
-    def dismiss_backoff(self, given: StoppedByGroup) -> list[ServiceAction]:
-        """INTERRUPT: nothing runs, and nothing will."""
+    def stop_backoff_by_group(self, given: StoppedByGroup) -> list[ServiceAction]:
+        """INTERRUPT: cancel the restart, as the group ends."""
         self.wanted = self.held_by_group = False
         self.stopped_by_group = True
         self.to(State.INTERRUPT, given.why)
-        return [self._wait_no_more()]
+        return [self._leave_backoff()]
 
-    def dismiss_stopping(self, given: StoppedByGroup) -> list[ServiceAction]:
-        """Not wanted: no run follows."""
+    def unwant_by_group(self, given: StoppedByGroup) -> list[ServiceAction]:
+        """Cancel the next run, as the group ends."""
         if self.wanted:
             self.wanted = self.held_by_group = False
             self.stopped_by_group = True
@@ -382,12 +380,12 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.BACKOFF, what)
         return []
 
-    def _note_steady(self) -> None:
+    def _record_steady(self) -> None:
         if self._ready_at is not None:
             self._steady = max(self._steady or 0.0, self.now - self._ready_at)
 
     def fail(self, given: Failed) -> list[ServiceAction]:
-        """FATAL; by way of STOPPING when its run has to be killed first."""
+        """FATAL; STOPPING first if a live run must be killed."""
         self.wanted = False
         self.deferred = self.held_by_group = False
         self.due = None
@@ -401,24 +399,24 @@ class ServiceMachine(Machine[ServiceAction]):
         return [StopProcess(kill=True, why=why)]
 
     def fail_backoff(self, given: Failed) -> list[ServiceAction]:
-        """FATAL: nothing runs."""
+        """FATAL: cancel the restart."""
         self.wanted = self.held_by_group = False
         self._end_failed(given.error)
-        return [self._wait_no_more()]
+        return [self._leave_backoff()]
 
     def _end_failed(self, error: BaseException) -> None:
         self.error = error
         self.to(State.FATAL, f"something raised in a step of it: {error!r}")
 
     def judge_spawn(self, given: SpawnFailed) -> list[ServiceAction]:
-        """The policy judges a program that could not be started like one that failed."""
+        """Judge a failed spawn like a failure of the program: BACKOFF, or a final state."""
         self.error = given.error
         self.begun = True
         return self._judge(None, _first_line(given.error))
 
     def judge_end(self, given: ProcessEnded) -> list[ServiceAction]:
-        """The policy judges the end: BACKOFF, or a final state."""
-        if given.exit is None:  # its delay was cut by somebody who holds the Process itself
+        """Judge the end by the policy: BACKOFF, or a final state."""
+        if given.exit is None:  # a holder of the Process itself stopped it during its delay
             self.wanted = False
             self.to(State.INTERRUPT, "was stopped before it was started")
             return []
@@ -426,7 +424,7 @@ class ServiceMachine(Machine[ServiceAction]):
         return self._judge(given.exit, f"{given.exit}{early}")
 
     def end_stopped(self, given: ProcessEnded) -> list[ServiceAction]:
-        """INTERRUPT, or STARTING when it is wanted again; FATAL when it was stopped for an error."""
+        """INTERRUPT; STARTING or BACKOFF if the service is wanted; FATAL if an error stopped it."""
         if self.wanted:
             if self.held_by_group:
                 return self._wait_for_group(self.reason)
@@ -444,7 +442,7 @@ class ServiceMachine(Machine[ServiceAction]):
         return []
 
     def fail_stopped(self, given: SpawnFailed) -> list[ServiceAction]:
-        """It could not be started before it was stopped: FATAL; judged or started anew when it is wanted."""
+        """FATAL, as the stop came during a spawn that failed; judged or started again if the service is wanted."""
         if self.wanted:
             if self.held_by_group:
                 return self._wait_for_group(self.reason)
@@ -461,7 +459,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self.due = None
         self.restart_reason = ""
         self._ready_at = None
-        self._anew = self._in_turn = False
+        self._anew = self._defer_anew = False
         self._kill = False
         self._failure = None
         self.to(State.STARTING, reason)
@@ -494,9 +492,9 @@ class ServiceMachine(Machine[ServiceAction]):
     def _judge_in_group(
         self, membership: GroupMembership, exit: Exit | None, what: str, ready_for: float | None
     ) -> list[ServiceAction]:
-        from aioverseer.core.machine.strategies import (  # noqa: PLC0415
-            AlreadyRestarting,  # few hosts have groups
-            RestartTogether,  # few hosts have groups
+        from aioverseer.core.machine.strategies import (  # noqa: PLC0415  # few hosts have groups
+            AlreadyRestarting,
+            RestartTogether,
         )
 
         verdict = membership.judge(what, now=self.now, ready_for=ready_for)
@@ -524,12 +522,12 @@ class ServiceMachine(Machine[ServiceAction]):
 
 
 def _first_line(error: BaseException) -> str:
-    """Return what an error says, without the last lines of the program: a reason is one sentence."""
+    """Return the message of an error without the last lines of the program: a reason is one sentence."""
     return str(error).partition("\n")[0]
 
 
 def _end_state(exit: Exit | None) -> State:
-    """Return where a service is that ended by itself and is not restarted."""
+    """Return the final state of a service that ended by itself and is not restarted."""
     if exit is None:
         return State.FATAL
     return State.FINISHED if exit.signal is None else State.INTERRUPT
@@ -540,7 +538,7 @@ _FINAL = (State.INTERRUPT, State.FINISHED, State.FATAL)
 ServiceMachine.guards = {
     **dict.fromkeys((Spawned, SpawnFailed, Ready, ProcessEnded, ProcessUnhealthy), ServiceMachine.has_run),
     Failed: ServiceMachine.may_fail,
-    **dict.fromkeys((Admitted, Throttled), ServiceMachine.has_asked),
+    **dict.fromkeys((Admitted, Throttled), ServiceMachine.awaits_throttle),
     TimerFired: ServiceMachine.is_armed,
 }
 ServiceMachine.table = cast(
@@ -549,18 +547,18 @@ ServiceMachine.table = cast(
         (State.INITIAL, StartRequested): ServiceMachine.start,
         (State.INITIAL, RestartRequested): ServiceMachine.start,
         (State.INITIAL, StopRequested): ServiceMachine.unwant,
-        (State.INITIAL, StartDeferred): ServiceMachine.hold,
+        (State.INITIAL, StartDeferred): ServiceMachine.defer,
         (State.INITIAL, Failed): ServiceMachine.ignore,
-        (State.STARTING, StartRequested): ServiceMachine.release,
-        (State.STARTING, StartDeferred): ServiceMachine.hold_on,
-        (State.STARTING, DependenciesMet): ServiceMachine.release,
-        (State.STARTING, DependencyFailed): ServiceMachine.bar,
-        (State.STARTING, ProcessUnhealthy): ServiceMachine.note_failing,
+        (State.STARTING, StartRequested): ServiceMachine.start_deferred,
+        (State.STARTING, StartDeferred): ServiceMachine.defer_again,
+        (State.STARTING, DependenciesMet): ServiceMachine.start_deferred,
+        (State.STARTING, DependencyFailed): ServiceMachine.fail_dependency,
+        (State.STARTING, ProcessUnhealthy): ServiceMachine.record_unhealthy,
         (State.STARTING, RestartRequested): ServiceMachine.restart,
         (State.STARTING, StopRequested): ServiceMachine.stop,
-        (State.STARTING, Spawned): ServiceMachine.note_spawn,
+        (State.STARTING, Spawned): ServiceMachine.record_spawn,
         (State.STARTING, SpawnFailed): ServiceMachine.judge_spawn,
-        (State.STARTING, Ready): ServiceMachine.note_ready,
+        (State.STARTING, Ready): ServiceMachine.record_ready,
         (State.STARTING, ProcessEnded): ServiceMachine.judge_end,
         (State.STARTING, Failed): ServiceMachine.fail,
         (State.RUNNING, StartRequested): ServiceMachine.ignore,
@@ -569,16 +567,16 @@ ServiceMachine.table = cast(
         (State.RUNNING, SpawnFailed): ServiceMachine.judge_spawn,
         (State.RUNNING, ProcessEnded): ServiceMachine.judge_end,
         (State.RUNNING, Failed): ServiceMachine.fail,
-        (State.RUNNING, ProcessUnhealthy): ServiceMachine.note_failing,
-        (State.BACKOFF, StartRequested): ServiceMachine.launch_now,
-        (State.BACKOFF, RestartRequested): ServiceMachine.launch_now,
+        (State.RUNNING, ProcessUnhealthy): ServiceMachine.record_unhealthy,
+        (State.BACKOFF, StartRequested): ServiceMachine.restart_now,
+        (State.BACKOFF, RestartRequested): ServiceMachine.restart_now,
         (State.BACKOFF, StopRequested): ServiceMachine.stop_backoff,
-        (State.BACKOFF, TimerFired): ServiceMachine.launch_due,
-        (State.BACKOFF, Throttled): ServiceMachine.note_queued,
-        (State.BACKOFF, Admitted): ServiceMachine.launch_admitted,
+        (State.BACKOFF, TimerFired): ServiceMachine.restart_due,
+        (State.BACKOFF, Throttled): ServiceMachine.wait_for_throttle,
+        (State.BACKOFF, Admitted): ServiceMachine.restart_admitted,
         (State.BACKOFF, Failed): ServiceMachine.fail_backoff,
         (State.STOPPING, StartRequested): ServiceMachine.want_again,
-        (State.STOPPING, StartDeferred): ServiceMachine.want_again_in_turn,
+        (State.STOPPING, StartDeferred): ServiceMachine.want_again_deferred,
         (State.STOPPING, RestartRequested): ServiceMachine.want_again,
         (State.STOPPING, StopRequested): ServiceMachine.want_no_more,
         (State.STOPPING, Spawned): ServiceMachine.ignore,
@@ -589,18 +587,18 @@ ServiceMachine.table = cast(
         (State.STOPPING, ProcessUnhealthy): ServiceMachine.ignore,
         (State.INITIAL, HeldByGroup): ServiceMachine.ignore,
         (State.INITIAL, StoppedByGroup): ServiceMachine.ignore,
-        (State.STARTING, HeldByGroup): ServiceMachine.halt,
-        (State.STARTING, StoppedByGroup): ServiceMachine.dismiss,
-        (State.RUNNING, HeldByGroup): ServiceMachine.halt,
-        (State.RUNNING, StoppedByGroup): ServiceMachine.dismiss,
-        (State.BACKOFF, HeldByGroup): ServiceMachine.halt_backoff,
-        (State.BACKOFF, StoppedByGroup): ServiceMachine.dismiss_backoff,
-        (State.STOPPING, HeldByGroup): ServiceMachine.halt_stopping,
-        (State.STOPPING, StoppedByGroup): ServiceMachine.dismiss_stopping,
-        (State.BACKOFF, ReleasedByGroup): ServiceMachine.resume,
-        (State.STOPPING, ReleasedByGroup): ServiceMachine.resume_stopping,
+        (State.STARTING, HeldByGroup): ServiceMachine.hold,
+        (State.STARTING, StoppedByGroup): ServiceMachine.stop_by_group,
+        (State.RUNNING, HeldByGroup): ServiceMachine.hold,
+        (State.RUNNING, StoppedByGroup): ServiceMachine.stop_by_group,
+        (State.BACKOFF, HeldByGroup): ServiceMachine.hold_backoff,
+        (State.BACKOFF, StoppedByGroup): ServiceMachine.stop_backoff_by_group,
+        (State.STOPPING, HeldByGroup): ServiceMachine.hold_stopping,
+        (State.STOPPING, StoppedByGroup): ServiceMachine.unwant_by_group,
+        (State.BACKOFF, ReleasedByGroup): ServiceMachine.release,
+        (State.STOPPING, ReleasedByGroup): ServiceMachine.release_stopping,
         **{(state, StartRequested): ServiceMachine.start for state in _FINAL},
-        **{(state, StartDeferred): ServiceMachine.hold for state in _FINAL},
+        **{(state, StartDeferred): ServiceMachine.defer for state in _FINAL},
         **{(state, RestartRequested): ServiceMachine.start for state in _FINAL},
         **{(state, StopRequested): ServiceMachine.unwant for state in _FINAL},
         **{(state, Failed): ServiceMachine.ignore for state in _FINAL},

@@ -1,8 +1,7 @@
-"""The mechanism of a state machine that is a table: (state, kind of input) -> rule.
+"""Base of a state machine whose rules are a table: (state, type of input) -> rule.
 
-``run.py`` and ``supervision.py`` are written with it. A rule is a method that reads the input, moves the state
-and returns the effects to perform, as values. What is not in the table raises and changes nothing. Nothing in
-here knows what the states mean.
+A rule is a method: it reads the input, sets the state, and returns the actions to perform as values.
+An input without a rule raises IllegalInput and changes nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +15,10 @@ __all__ = ["Action", "Arm", "Disarm", "Guards", "IllegalInput", "Input", "Machin
 
 
 class _Value:
-    """A value: equal to another one with the same fields.
+    """Base of inputs and actions. Two values are equal if their types and fields are equal.
 
-    Neither frozen nor a dataclass, unlike the values at the borders of this library: each restart makes a dozen, which
-    takes half as long, and two dozen kinds take a fifth of the time that the import of this library takes. They never
-    leave the machine and the loop that feeds it.
+    Plain classes instead of frozen dataclasses, for speed: each restart makes a dozen values, and two dozen dataclasses
+    would slow the import. Users never see them: they stay between a machine and its runner.
     """
 
     __slots__ = ()
@@ -41,19 +39,19 @@ class _Value:
 
 
 class Input(_Value):
-    """Base of what a machine is fed with."""
+    """Base of the values that a machine is fed with."""
 
     __slots__ = ()
 
 
 class Action(_Value):
-    """Base of the effects that a machine asks for."""
+    """Base of the values that a machine returns to be performed."""
 
     __slots__ = ()
 
 
 class Arm(Action):
-    """Feed the machine ``Due`` after so many seconds; replaces the timer that is armed."""
+    """Feed TimerFired after so many seconds. Replaces the armed timer."""
 
     __slots__ = ("seconds",)
 
@@ -62,13 +60,13 @@ class Arm(Action):
 
 
 class Disarm(Action):
-    """Forget the timer that is armed."""
+    """Cancel the armed timer."""
 
     __slots__ = ()
 
 
 class Transition(Action):
-    """Tell that the state has changed; always the last action, so that news follow effects."""
+    """Report a change of the state. Always the last action, so that watchers see the effects of all others."""
 
     __slots__ = ("previous", "reason", "state")
 
@@ -79,23 +77,23 @@ class Transition(Action):
 
 
 class IllegalInput(RuntimeError):
-    """A machine was fed with what its state has no rule for: a bug of this library, never of its user."""
+    """Error for an input that has no rule in the current state: a bug of this library, never of its user."""
 
 
 A = TypeVar("A", bound=Action)
 
 Rules = Mapping[tuple[State, type[Input]], Callable[..., list[Any]]]
-"""A table; that each rule returns actions of its machine is checked where the rule is written."""
+"""Type of a table. Type checkers check the actions of a rule at its definition."""
 Guards = Mapping[type[Input], Callable[[Any, Any], bool]]
-"""Whether an input that a state has a rule for can come now; for machines whose states have phases."""
+"""Type of the guards: each returns whether its input is possible now, where a state has several phases."""
 
 
 class Machine(Generic[A]):
-    """Owner of one state; ``feed`` is the only writer.
+    """State machine with one state; ``feed`` is the only writer.
 
     Attributes:
-        state: Where it is.
-        reason: Why, one sentence.
+        state: Current state.
+        reason: Reason for the state, one sentence.
         since: Monotonic time of the last transition, in seconds.
         now: Monotonic time of the input that is being handled.
     """
@@ -111,14 +109,17 @@ class Machine(Generic[A]):
         self.now = 0.0
 
     def feed(self, given: Input, now: float) -> list[A | Transition]:
-        """Take one input and return what is to be done, in order, news last.
+        """Apply the rule for one input.
 
         Args:
-            given: What happened.
+            given: Input to apply.
             now: Monotonic time in seconds.
 
+        Returns:
+            Actions to perform, in order. A Transition is the last one.
+
         Raises:
-            IllegalInput: When the state has no rule for it, or it cannot come now; nothing has changed then.
+            IllegalInput: If the state has no rule for the input, or its guard refuses it. Nothing changes then.
         """
         previous, kind = self.state, type(given)
         rule, guard = self.table.get((previous, kind)), self.guards.get(kind)
@@ -132,16 +133,16 @@ class Machine(Generic[A]):
         return actions
 
     def to(self, state: State, reason: str) -> None:
-        """Move; for rules only."""
+        """Set the state and its reason; for rules only."""
         self.state = state
         self.reason = reason
 
     def ignore(self, _given: Input) -> list[A]:
-        """Nothing to do."""
+        """Do nothing."""
         return []
 
 
 def rows(machine: type[Machine[Any]]) -> Iterable[tuple[State, type[Input], str]]:
-    """Yield each rule of a table as (state, input, first line of its docstring), for the docs."""
+    """Yield each rule of a table as (state, input type, first line of its docstring), for the docs."""
     for (state, given), rule in machine.table.items():
         yield state, given, (rule.__doc__ or "").strip().splitlines()[0]
