@@ -37,9 +37,9 @@ class Marker:
         match = self._found.search(environment)
         return None if match is None else (int(match[2]), match[1] == b"+")
 
-    def inherited(self, run: int, *, kept: bool) -> Environment:
+    def inherited(self, own: Mapping[bytes, bytes], run: int, *, kept: bool) -> Environment:
         """Return the environment of the host with the marker of a run."""
-        return inherited(_VARIABLE, self.word(run, kept=kept).encode(), longest=_LONGEST)
+        return inherited(own, _VARIABLE, self.word(run, kept=kept).encode(), longest=_LONGEST)
 
     def added(self, environment: Mapping[str, str], run: int, *, kept: bool) -> Environment:
         """Return an environment with the marker of a run."""

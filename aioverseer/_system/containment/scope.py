@@ -74,11 +74,16 @@ class RunScope:
         if self.cgroup is not None:
             self.cgroup.kill()
 
-    def environment(self, given: Mapping[str, str] | None) -> Environment:
-        """Return the environment for the child: what was given, or the host's when None, and the marker."""
+    def environment(self, given: Mapping[str, str] | None, own: Mapping[bytes, bytes]) -> Environment:
+        """Return the environment of the child: the given one, or that of the host, and the marker.
+
+        Args:
+            given: The environment that was asked for; None is that of the host.
+            own: The environment of the host.
+        """
         marker = self._runs.marker
         if given is None:
-            return marker.inherited(self._run, kept=self._kept)
+            return marker.inherited(own, self._run, kept=self._kept)
         return marker.added(given, self._run, kept=self._kept)
 
     def adopt(self, pid: int) -> None:

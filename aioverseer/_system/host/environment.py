@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-__all__ = ["Environment", "given_environment", "inherited", "own_environment"]
+__all__ = ["Environment", "given_environment", "inherited"]
 
 
 class Environment:
@@ -29,14 +29,6 @@ def given_environment(variables: dict[str, str]) -> Environment:
     return Environment(variables, [os.fsencode(f"{name}={value}") for name, value in variables.items()])
 
 
-def own_environment() -> Mapping[bytes, bytes]:
-    """Return that of this host, to be looked at at once: it is the one of ``os.environ``, where that has one."""
-    data: Mapping[bytes, bytes] | None = getattr(
-        os.environ, "_data", None
-    )  # private to the standard library, so looked at first
-    return data if isinstance(data, dict) else os.environb
-
-
 class _Seen:
     """What the environment of this host was when somebody looked last, and its entries."""
 
@@ -48,17 +40,17 @@ class _Seen:
 _seen = _Seen()
 
 
-def inherited(name: bytes, more: bytes, *, longest: int) -> Environment:
+def inherited(own: Mapping[bytes, bytes], name: bytes, more: bytes, *, longest: int) -> Environment:
     """Return the environment of this host with more behind the value of a variable, made where there is none.
 
     To encode forty variables takes as long as a twentieth of a spawn, and to see that they are the same a microsecond.
 
     Args:
+        own: The environment of this host.
         name: The variable.
         more: What is put behind its value.
         longest: Bytes of its value that are kept, the last ones.
     """
-    own = own_environment()
     if own != _seen.copy:
         _seen.copy = copy = dict(own)
         _seen.entries = [b"%b=%b" % item for item in copy.items()]

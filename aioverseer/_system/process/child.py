@@ -9,41 +9,17 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from typing import Protocol
 
 from aioverseer._system.containment.scope import RunScope
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.pipes import ReadPipe, WritePipe
+from aioverseer._system.process.spawn import ExitWatcher
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.state import Exit
 
-__all__ = ["ExitWatcher", "SystemChild", "pidfd_of", "refuse_what_is_ours", "sweep_group"]
+__all__ = ["SystemChild", "pidfd_of", "refuse_what_is_ours", "sweep_group"]
 
 _PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9: to every member of the group that this pid leads
-
-
-class ExitWatcher(Protocol):
-    """How the end of a child is learnt of, and what refers to it until then."""
-
-    pid: int
-    pidfd: int | None
-
-    @property
-    def exit(self) -> Exit | None:
-        """How it has ended, from the moment when it was reaped."""
-        ...
-
-    async def wait(self) -> Exit:
-        """Wait until it has ended. Safe to cancel."""
-        ...
-
-    def handle(self) -> int | None:
-        """Return a pidfd to signal it by; None where the system has none."""
-        ...
-
-    def release(self) -> None:
-        """Let go of the pidfd. Idempotent."""
-        ...
 
 
 class SystemChild:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import os
 from collections.abc import Mapping
 
 from aioverseer._system.containment.scope import ContainmentLevel, sweep_strays
-from aioverseer._system.host.environment import own_environment
 from aioverseer._system.host.path_lookup import locate
-from aioverseer._system.process.child import ExitWatcher, SystemChild
+from aioverseer._system.process.child import SystemChild
+from aioverseer._system.process.cpython import environment_of_host
 from aioverseer._system.process.loop_resources import LoopResources
-from aioverseer._system.process.spawn_asyncio import AsyncioExitWatcher, finish
+from aioverseer._system.process.spawn import ExitWatcher, Spawner, SpawnRequest, choose
+from aioverseer._system.process.spawn_asyncio import AsyncioSpawner
 from aioverseer._system.process.spawn_errors import as_spawn_error, asked_environment, explained, look_up
-from aioverseer._system.process.spawn_pidfd import PidfdChild, begin
+from aioverseer._system.process.spawn_pidfd import PidfdSpawner
 from aioverseer._system.process.stdio import Descriptors
 from aioverseer._system.process.wrappers import passing, prefix_for
 from aioverseer._system.protocols import ReadinessChannels
@@ -28,6 +28,9 @@ from aioverseer.core.options.containment import AskedContainment, Containment, S
 from aioverseer.core.options.spec import Spec
 
 __all__ = ["SystemLauncher"]
+
+_SPAWNERS: tuple[Spawner, ...] = (PidfdSpawner(), AsyncioSpawner())
+"""All spawners, best first."""
 
 
 class SystemLauncher:
@@ -46,7 +49,7 @@ class SystemLauncher:
         Raises:
             ContainmentError: When it cannot be had.
         """
-        self._cages = ContainmentLevel(containment)
+        self._level = ContainmentLevel(containment)
         self._others: dict[AskedContainment, ContainmentLevel] = {}
         self._kept: LoopResources | None = None
 
@@ -67,17 +70,17 @@ class SystemLauncher:
     @property
     def containment(self) -> Containment:
         """Which level of containment is in force."""
-        return self._cages.containment
+        return self._level.containment
 
     def containment_of(self, spec: Spec) -> Containment:
         """Return which level is in force for a program; see ``seam.Launcher``."""
-        asked = spec.containment or self._cages.asked
-        return self._others.get(asked, self._cages).containment
+        asked = spec.containment or self._level.asked
+        return self._others.get(asked, self._level).containment
 
-    def _cages_for(self, spec: Spec) -> ContainmentLevel:
+    def _level_for(self, spec: Spec) -> ContainmentLevel:
         asked = spec.containment
-        if asked is None or asked == self._cages.asked:
-            return self._cages
+        if asked is None or asked == self._level.asked:
+            return self._level
         if asked not in self._others:
             try:
                 self._others[asked] = ContainmentLevel(asked)
@@ -93,7 +96,7 @@ class SystemLauncher:
 
     async def close(self) -> tuple[Survivor, ...]:
         """End what its programs have left behind, and what contained them; see ``seam.Launcher``."""
-        left = await self._cages.close()
+        left = await self._level.close()
         for cages in tuple(self._others.values()):
             left = await cages.close()
         return left
@@ -113,67 +116,67 @@ class SystemLauncher:
             SpawnError: When it cannot be started; the message names the service, the value and what to do.
         """
         descriptors: Mapping[int, int] = {} if preparation is None else preparation.descriptors
-        words = [*passing(descriptors), *_command_line(spec, behind=bool(descriptors))]
+        words = [*passing(descriptors), *_command_line(spec, wrapped=bool(descriptors))]
         loop = asyncio.get_running_loop()
-        commons = self._kept
-        if commons is None or commons.loop is not loop:
-            commons = LoopResources.on(loop)
-        cage = await self._cages_for(spec).prepare(spec)
-        commons.hold()
-        watch: PidfdChild | None = None
+        resources = self._kept
+        if resources is None or resources.loop is not loop:
+            resources = LoopResources.on(loop)
+        scope = await self._level_for(spec).prepare(spec)
+        resources.hold()
+        watcher: ExitWatcher | None = None
         try:
-            # What can be done before the turn is: one at a time behind a fork each function takes twice as long.
+            spawner = choose(_SPAWNERS, loop)
+            # Everything that is possible before the wait for the queue is done before it: directly after a fork the
+            # caches are cold, and each function takes twice as long.
             given = asked_environment(spec)
-            path = own_environment().get(b"PATH") if given is None else given.get("PATH", os.defpath)
+            own = environment_of_host()
+            path = own.get(b"PATH") if given is None else given.get("PATH", os.defpath)
             if preparation is not None and preparation.env:
                 given = {**(os.environ if given is None else given), **preparation.env}
-            environment = cage.environment(given)
-            watch = PidfdChild(commons.readers, environment)
-            shim = cage.shim
-            if wrapped := cage.prefix:
+            environment = scope.environment(given, own)
+            shim = scope.shim
+            if prefix := scope.prefix:
                 with as_spawn_error(spec):
                     look_up(spec)
-                words = [*wrapped, *words]
-            # Before anything is opened: a thousand that wait here must not hold the descriptors of a thousand spawns,
-            # and each spawn takes longer the more are open.
-            # Two hundred services that come due together leave the loop to the host; who gathers lone Processes wants
-            # them soon, as with bare asyncio, which starts all of them in one turn.
-            await commons.turns.take(shares=self._kept is None)
-            with Descriptors(spec, commons) as ours:
-                ours.open(capture=capture)
-                words = [*ours.prefix, *words]
-                spawn = functools.partial(
-                    asyncio.create_subprocess_exec,
-                    *words,
-                    # Not beforehand: it may be moved while others have their turns.
+                words = [*prefix, *words]
+            # A launch waits before it opens anything. A thousand queued launches must not hold the descriptors of a
+            # thousand, and each spawn takes longer the more descriptors are open.
+            # Programs of an overseer wait for one iteration of the event loop each, so that two hundred restarts do not
+            # block the host. Lone Processes may share an iteration, as an application that starts thirty-two at once
+            # waits for all of them.
+            await resources.spawn_queue.take(shares=self._kept is None)
+            with Descriptors(spec, resources) as opened:
+                opened.open(capture=capture)
+                words = [*opened.prefix, *words]
+                request = SpawnRequest(
+                    name=spec.id,
+                    words=words,
+                    # Not before the wait, as the program may be moved during it.
                     executable=locate(words[0], path) if "/" not in words[0] else None,
-                    stdin=ours.child_stdin,
-                    stdout=ours.child_stdout,
-                    stderr=ours.child_stderr,
+                    stdin=opened.child_stdin,
+                    stdout=opened.child_stdout,
+                    stderr=opened.child_stderr,
                     cwd=spec.cwd,
-                    env=environment.variables,
+                    environment=environment,
                     pass_fds=(*descriptors.values(), *(() if shim is None else shim.pass_fds)),
-                    start_new_session=True,
                 )
                 try:
-                    end: ExitWatcher = (
-                        watch if begin(watch, spawn) else AsyncioExitWatcher(await finish(loop, spawn, spec.id))
-                    )
+                    watcher = await spawner.spawn(request, resources)
                 except (OSError, ValueError) as error:
                     raise explained(spec, words, error) from error
-                cage.adopt(end.pid)
-                return ours.hand_over(end, cage)
+                scope.adopt(watcher.pid)
+                return opened.hand_over(watcher, scope)
         except BaseException:
-            cage.end()
-            if watch is not None:
-                watch.release()
-            commons.release()
+            scope.end()
+            if watcher is not None:
+                watcher.release()
+            resources.release()
             raise
 
 
-def _command_line(spec: Spec, *, behind: bool) -> list[str]:
+def _command_line(spec: Spec, *, wrapped: bool) -> list[str]:
     prefix = prefix_for(spec)
-    if prefix or spec.pty or behind:
+    if prefix or spec.pty or wrapped:
         # Behind a wrapper a missing program would be its exit code 127, and no error: look beforehand.
         with as_spawn_error(spec):
             look_up(spec)

@@ -92,13 +92,13 @@ class LoopResources:
 
     Attributes:
         loop: The event loop.
-        turns: To be asked by whoever spawns.
+        spawn_queue: To be asked by whoever spawns.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """For ``on`` alone."""
         self.loop = loop
-        self.turns = SpawnQueue(loop)
+        self.spawn_queue = SpawnQueue(loop)
         self._holders = 0
         self._poller: Poller | None = None
         self._null = -1

@@ -11,9 +11,10 @@ import os
 from typing import Self
 
 from aioverseer._system.containment.scope import RunScope
-from aioverseer._system.process.child import ExitWatcher, SystemChild
+from aioverseer._system.process.child import SystemChild
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.pipes import ReadPipe, WritePipe
+from aioverseer._system.process.spawn import ExitWatcher
 from aioverseer._system.process.spawn_errors import explained
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.options.spec import Spec

@@ -168,7 +168,7 @@ def test_marker_of_an_outer_host_is_handed_on(monkeypatch: pytest.MonkeyPatch) -
     """So that its sweep finds what an inner one has started; each finds its own."""
     outer, inner = Marker(), Marker()
     monkeypatch.setenv(VARIABLE, outer.word(3, kept=False))
-    words = inner.inherited(7, kept=True).entries[-1]
+    words = inner.inherited(os.environb, 7, kept=True).entries[-1]
     assert ((3, False), (7, True)) == (outer.find(words), inner.find(words))
     assert None is Marker().find(words)
     assert [words] == inner.added({}, 7, kept=True).entries

@@ -6,13 +6,13 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Collection
 
 import pytest
 
 from aioverseer._system.host.environment import Environment, inherited
 from aioverseer._system.process import cpython as module
-from aioverseer._system.process.cpython import spawn
+from aioverseer._system.process.cpython import environment_of_host, start_program
+from aioverseer._system.process.spawn import SpawnRequest
 
 only_stable = pytest.mark.skipif(module._fork_exec is None, reason="a Popen does it with this Python")
 VARIABLES = {b"PATH": b"/usr/bin:/bin", b"WORD": b"caf\xc3\xa9", b"BYTES": b"\xff"}
@@ -41,21 +41,24 @@ def run(
     executable: str | None = None,
     cwd: str | None = None,
     env: Environment = HERE,
-    pass_fds: Collection[int] = (),
+    pass_fds: tuple[int, ...] = (),
 ) -> tuple[int, str]:
     """Its exit code and what it wrote."""
     read, write = os.pipe()
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
-        pid = spawn(
-            words,
-            executable=executable or words[0],
-            stdin=null,
-            stdout=write,
-            stderr=write,
-            cwd=cwd,
-            env=env,
-            pass_fds=pass_fds,
+        pid = start_program(
+            SpawnRequest(
+                name="test",
+                words=words,
+                executable=executable or words[0],
+                stdin=null,
+                stdout=write,
+                stderr=write,
+                cwd=cwd,
+                environment=env,
+                pass_fds=pass_fds,
+            )
         )
         os.close(write)
         write = -1
@@ -113,7 +116,7 @@ def test_signals_that_python_ignores_have_their_defaults() -> None:
 def test_a_program_is_looked_for_where_nothing_says_where_it_lies() -> None:
     """Along the PATH that it is given."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    pid = spawn(["true"], executable=None, stdin=null, stdout=null, stderr=null, cwd=None, env=HERE, pass_fds=())
+    pid = start_program(SpawnRequest("test", ["true"], None, null, null, null, None, HERE, ()))
     os.close(null)
     assert 0 == os.waitpid(pid, 0)[1]
 
@@ -179,18 +182,23 @@ def test_auditors_hear_of_it() -> None:
     assert ["/bin/true"] == heard
 
 
+def of_host(more: bytes) -> Environment:
+    """The environment of the host with a marker of at most four bytes."""
+    return inherited(environment_of_host(), b"MARK", more, longest=4)
+
+
 def test_the_environment_of_the_host_is_seen_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was encoded for the child before is not given to the next one; what is added stands behind its end."""
-    inherited(b"MARK", b"1", longest=4)
+    of_host(b"1")
     monkeypatch.setenv("AN_OLD_ONE", "1")
-    assert b"AN_OLD_ONE=1" in inherited(b"MARK", b"2", longest=4).entries
+    assert b"AN_OLD_ONE=1" in of_host(b"2").entries
     monkeypatch.setenv("AN_OLD_ONE", "2")
     monkeypatch.setenv("MARK", "of the host")
-    changed = inherited(b"MARK", b"2", longest=4)
+    changed = of_host(b"2")
     assert b"AN_OLD_ONE=2" in changed.entries
     assert [b"MARK=host2"] == [entry for entry in changed.entries if entry.startswith(b"MARK=")]
     monkeypatch.delenv("AN_OLD_ONE")
-    assert b"AN_OLD_ONE" not in inherited(b"MARK", b"2", longest=4).variables
-    both = inherited(b"MARK", b"2", longest=4)
+    assert b"AN_OLD_ONE" not in of_host(b"2").variables
+    both = of_host(b"2")
     assert {**os.environb, b"MARK": b"host2"} == both.variables
     assert sorted(b"%b=%b" % item for item in {**os.environb, b"MARK": b"host2"}.items()) == sorted(both.entries)

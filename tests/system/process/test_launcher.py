@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -25,8 +24,9 @@ from aioverseer._system.containment import sweep
 from aioverseer._system.process import child as launched
 from aioverseer._system.process import loop_resources, spawn_pidfd
 from aioverseer._system.process.child import SystemChild
-from aioverseer._system.process.cpython import spawn
+from aioverseer._system.process.cpython import start_program
 from aioverseer._system.process.launcher import SystemLauncher
+from aioverseer._system.process.spawn import SpawnRequest
 from aioverseer._system.process.wrappers import prefix_for
 from tests.support.programs import child, limit
 
@@ -427,9 +427,9 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
     turn = 0
     at: list[int] = []
 
-    def spy(words: Sequence[str], **options: Any) -> int:
+    def spy(request: SpawnRequest) -> int:
         at.append(turn)
-        return spawn(words, **options)
+        return start_program(request)
 
     async def count() -> None:
         nonlocal turn
@@ -438,7 +438,7 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
             await asyncio.sleep(0)
 
     counter = asyncio.create_task(count())
-    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "start_program", spy)
     shared = SystemLauncher()
     ends = await asyncio.gather(
         *(Process("true", launcher=shared).wait() for _ in range(20)), *(Process("true").wait() for _ in range(20))
@@ -463,15 +463,15 @@ async def test_a_program_may_be_moved_while_others_have_their_turns(
     monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}:{os.environ['PATH']}")
     spawned = 0
 
-    def spy(words: Sequence[str], **options: Any) -> int:
+    def spy(request: SpawnRequest) -> int:
         nonlocal spawned
         spawned += 1
-        pid = spawn(words, **options)
+        pid = start_program(request)
         if spawned == 2:  # all others wait behind this one
             (tmp_path / "first" / "moved").unlink()
         return pid
 
-    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "start_program", spy)
     async with limit(20):
         ended = await asyncio.gather(*(Process("moved") for _ in range(4)))
     assert [0, 0, 1, 1] == [status.exit_code for status in ended]
@@ -481,11 +481,11 @@ async def test_those_that_wait_for_their_turn_have_nothing_open_yet(monkeypatch:
     """Each spawn finds the descriptors of those before it, and not of those behind it."""
     found: list[int] = []
 
-    def spy(words: Sequence[str], **options: Any) -> int:
+    def spy(request: SpawnRequest) -> int:
         found.append(len(os.listdir("/proc/self/fd")))
-        return spawn(words, **options)
+        return start_program(request)
 
-    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "start_program", spy)
     processes = [Process(*SLEEPER, stdin="pipe") for _ in range(30)]
     await asyncio.gather(*(process.start() for process in processes))
     # Four for each that lives, its pidfd among them; three more in the middle of a spawn, the ends for the child; and

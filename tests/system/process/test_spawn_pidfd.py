@@ -13,8 +13,9 @@ import pytest
 from aioverseer import Overseer, Process, SpawnError
 from aioverseer._system.process import spawn_pidfd
 from aioverseer._system.process.child import SystemChild
-from aioverseer._system.process.cpython import spawn
+from aioverseer._system.process.cpython import start_program
 from aioverseer._system.process.launcher import SystemLauncher
+from aioverseer._system.process.spawn import SpawnRequest
 from aioverseer.core.options.spec import Spec
 from tests.support.programs import limit
 
@@ -165,11 +166,11 @@ async def test_the_running_loop_serves_as_always_within_a_spawn(monkeypatch: pyt
     loop = asyncio.get_running_loop()
     called = asyncio.Event()
 
-    def spy(*words: Any, **options: Any) -> int:
+    def spy(request: SpawnRequest) -> int:
         asyncio.get_running_loop().call_soon(called.set)
         raise PermissionError(13, "no")
 
-    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "start_program", spy)
     async with limit(20):
         with pytest.raises(SpawnError):
             await Process("true").start()
@@ -183,12 +184,12 @@ async def test_audit_hooks_and_signal_handlers_find_the_running_loop_and_task(mo
     found: list[tuple[object, object]] = []
     made: list[asyncio.Future[None]] = []
 
-    def spy(*words: Any, **options: Any) -> int:
+    def spy(request: SpawnRequest) -> int:
         found.append((asyncio.get_running_loop(), asyncio.current_task()))
         made.append(asyncio.Future())
-        return spawn(*words, **options)
+        return start_program(request)
 
-    monkeypatch.setattr(spawn_pidfd, "spawn", spy)
+    monkeypatch.setattr(spawn_pidfd, "start_program", spy)
     async with limit(20):
         await Process("true")
         made[0].set_result(None)
