@@ -1,4 +1,4 @@
-"""Callbacks of the application may raise at any moment: the failure is reported, ends the service it belongs to, and hurts no other."""
+"""Callbacks of the application may raise at any moment: the service that a failure belongs to ends, and no other."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_real_limit_of_processes_is_told() -> None:
 
 
 def test_descriptors_run_out_while_services_start_and_others_go_on() -> None:
-    """Programs that fit run. The warning comes first, the error names the limit, and later starts succeed once there is room."""
+    """Programs that fit run. The error names the limit, and later starts succeed once there is room."""
     done = host("""
         import asyncio, logging, resource, sys
         from aioverseer import *
