@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Containment, Survivor
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit
@@ -17,6 +18,7 @@ from aioverseer.core.state import Exit
 __all__ = ["Child", "Launcher", "ReadStream", "ReadinessChannels", "WriteStream"]
 
 
+@exported_from("aioverseer.abc")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessChannels:
     """What a program is given beyond its Spec, so that it can tell that it is ready.
@@ -34,6 +36,7 @@ class ReadinessChannels:
     take: Callable[[int, bytes], None] | None = None
 
 
+@exported_from("aioverseer.abc")
 class ReadStream(Protocol):
     """The end of a pipe that the host reads."""
 
@@ -60,6 +63,7 @@ class ReadStream(Protocol):
         ...
 
 
+@exported_from("aioverseer.abc")
 class WriteStream(Protocol):
     """The end of a pipe that the host writes."""
 
@@ -80,6 +84,7 @@ class WriteStream(Protocol):
         ...
 
 
+@exported_from("aioverseer.abc")
 class Child(Protocol):
     """One program that the operating system has started, as leader of a session of its own."""
 
@@ -151,6 +156,7 @@ class Child(Protocol):
         ...
 
 
+@exported_from("aioverseer.abc")
 class Launcher(Protocol):
     """Starts programs."""
 

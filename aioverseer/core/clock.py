@@ -10,9 +10,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from aioverseer.core.export import exported_from
+
 __all__ = ["Clock", "Rng", "Timer"]
 
 
+@exported_from("aioverseer.abc")
 class Timer(Protocol):
     """A call that will be made later, unless it is cancelled."""
 
@@ -20,6 +23,7 @@ class Timer(Protocol):
         """Do not make the call; does nothing when it was made or cancelled already."""
 
 
+@exported_from("aioverseer.abc")
 class Clock(Protocol):
     """Time as the library sees it; every decision is made by ``now()`` alone."""
 
@@ -36,6 +40,7 @@ class Clock(Protocol):
         ...
 
 
+@exported_from("aioverseer.abc")
 class Rng(Protocol):
     """A source of chance; a ``random.Random`` is one."""
 

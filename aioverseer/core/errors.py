@@ -25,10 +25,10 @@ exception, until the application asks for one (``Status.check()``, ``ready()``, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from aioverseer.core.export import exported_from
 
 __all__ = [
     "ContainmentError",
@@ -43,10 +43,12 @@ __all__ = [
 ]
 
 
+@exported_from("aioverseer")
 class OverseerError(Exception):
     """Base of every error of this library; also raised itself for wrong use of an overseer."""
 
 
+@exported_from("aioverseer")
 class SpecError(OverseerError, ValueError):
     """A description of what to run is wrong.
 
@@ -61,30 +63,37 @@ class SpecError(OverseerError, ValueError):
         self.value = value
 
 
+@exported_from("aioverseer")
 class ContainmentError(OverseerError):
     """The level of containment that was asked for cannot be had here; the message says why, and what to do."""
 
 
+@exported_from("aioverseer")
 class DependencyCycle(SpecError):
     """Services wait for each other in a circle; the message writes the path out."""
 
 
+@exported_from("aioverseer")
 class UnknownService(OverseerError, LookupError):
     """No service with this id is registered."""
 
 
+@exported_from("aioverseer")
 class DuplicateService(OverseerError):
     """A service with this id is registered already."""
 
 
+@exported_from("aioverseer")
 class ServiceIsLive(OverseerError):
     """The service must be stopped first: it runs, starts, stops or waits to restart."""
 
 
+@exported_from("aioverseer")
 class ProcessNotRunning(OverseerError, ProcessLookupError):
     """There is no live program to signal or to write to."""
 
 
+@exported_from("aioverseer")
 class SpawnError(OverseerError, OSError):
     """The program could not be started; ``errno`` and ``filename`` are those of the system."""
 
@@ -94,6 +103,10 @@ class SpawnError(OverseerError, OSError):
         super().__init__(message)
         self.errno = errno
         self.filename = filename
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickle needs: OSError keeps ``errno`` and ``filename`` in arguments that it was not given."""
+        return partial(type(self), errno=self.errno, filename=self.filename), self.args, vars(self)
 
     def __str__(self) -> str:
         """Return the sentence alone: OSError would print errno and filename in its place."""

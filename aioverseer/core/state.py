@@ -11,9 +11,12 @@ import functools
 import signal
 from dataclasses import dataclass
 
+from aioverseer.core.export import exported_from
+
 __all__ = ["Exit", "State", "as_signal", "signal_name"]
 
 
+@exported_from("aioverseer")
 class State(enum.IntEnum):
     """Where a Process or a Service is; ``str(state)`` is its text."""
 
@@ -75,6 +78,7 @@ def signal_name(number: int) -> str:
     return named.name if isinstance(named, signal.Signals) else f"signal {number}"
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
     """The fact that a program ended: by a code or by a signal, never both.

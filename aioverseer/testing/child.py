@@ -17,6 +17,7 @@ from typing import Literal, assert_never
 
 from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.core.clock import Clock, Timer
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, as_signal
@@ -103,6 +104,7 @@ def _flat(steps: Sequence[Step]) -> Iterator[Step]:
             yield step
 
 
+@exported_from("aioverseer.testing")
 class RunningChild:
     """A scripted child at work; a test may also have it do something by hand: ``print``, ``notify``, ``end``.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aioverseer._aio.shield import settle
+from aioverseer.core.export import exported_from
 
 __all__ = ["ManualClock", "Stalled"]
 
@@ -28,6 +29,7 @@ _END = 5.0
 """Real seconds for what was cancelled to come to its end."""
 
 
+@exported_from("aioverseer.testing")
 class Stalled(AssertionError):
     """What runs by a manual clock cannot come to its end: nothing is left to happen, or it goes on for ever."""
 
@@ -42,6 +44,7 @@ class _ManualTimer:
         self.callback = None
 
 
+@exported_from("aioverseer.testing")
 class ManualClock:
     """A clock that moves only when it is told to, or that ``run`` moves; keeps the ``Clock`` protocol."""
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aioverseer._system.host.file_locks import alone, make_private, private_folder
+from aioverseer.core.export import exported_from
 
 __all__ = ["LISTENING", "Keeper"]
 
@@ -25,6 +26,7 @@ _LONGEST = 64
 """Bytes of the folder of sockets: the whole path of one has some hundred at most, 32 of which are its name."""
 
 
+@exported_from("aioverseer.testing")
 class Keeper:
     """What one of those who share it holds of it.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Containment, Survivor
 from aioverseer.core.options.spec import Spec
 from aioverseer.testing.child import Family, RunningChild
@@ -19,6 +20,7 @@ from aioverseer.testing.script import FakeChild
 __all__ = ["ScriptedLauncher"]
 
 
+@exported_from("aioverseer.testing")
 class ScriptedLauncher:
     """Launches scripted children; keeps the ``Launcher`` protocol.
 

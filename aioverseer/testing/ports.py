@@ -17,6 +17,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from aioverseer._system.host.file_locks import alone, make_private, private_folder, take
+from aioverseer.core.export import exported_from
 
 __all__ = ["Ports"]
 
@@ -28,6 +29,7 @@ _NOTE = ".name"
 """How the files end that say which port a name has."""
 
 
+@exported_from("aioverseer.testing")
 class Ports:
     """The ports that one process has reserved."""
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias, cast
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.report.events import Event
 from aioverseer.core.state import State
 
@@ -25,6 +26,7 @@ class _Source(Protocol):
     def get_nowait(self) -> Event | None: ...
 
 
+@exported_from("aioverseer.testing")
 class EventRecorder:
     """Keeps the events of an overseer, and compares them with what a test expects.
 

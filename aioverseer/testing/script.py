@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from aioverseer.core.errors import SpawnError, SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.state import Exit, as_signal
 
 __all__ = [
@@ -117,6 +118,7 @@ class Repeat:
 Step: TypeAlias = Print | Wait | End | Notify | WriteReady | Read | Answer | Close | Leave | Repeat
 
 
+@exported_from("aioverseer.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeChild:
     """What a scripted child does, in order: ``FakeChild().prints("ready").runs(3).exits(1)``.

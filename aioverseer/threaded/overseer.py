@@ -30,6 +30,7 @@ from aioverseer import (
     Subscription,
     Why,
 )
+from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop, as_async
 from aioverseer.threaded.service import ThreadedService
 from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
@@ -37,6 +38,7 @@ from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
 __all__ = ["ThreadedOverseer"]
 
 
+@exported_from("aioverseer")
 class ThreadedOverseer:
     """An ``Overseer`` on an event loop in a thread of its own: a plain ``with`` block, the same methods without await.
 

@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any, Literal, Self
 
 from aioverseer import Line, Service, Spec, State, Status, Subscription, Why
+from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop, as_async
 from aioverseer.threaded.streams import ThreadedLines
 
 __all__ = ["ThreadedService"]
 
 
+@exported_from("aioverseer")
 class ThreadedService:
     """A ``Service`` whose verbs wait in the calling thread; each means what it means there."""
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from aioverseer import Dropped, Event, EventStream, Line, QueueShutDown, Subscription
+from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop
 
 __all__ = ["ThreadedEvents", "ThreadedLines"]
@@ -43,6 +44,7 @@ class ThreadedLines(Iterator[Line | Dropped]):
         return [self._subscription.get_nowait()]
 
 
+@exported_from("aioverseer")
 class ThreadedEvents(Iterator[Event]):
     """The events of an ``EventStream`` as a plain iterator; waits in the calling thread."""
 

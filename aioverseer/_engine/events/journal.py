@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Self
 
 from aioverseer._aio.watchers import Watchers
+from aioverseer.core.export import exported_from
 from aioverseer.core.report.events import Event, EventRecord
 
 __all__ = ["JOURNAL_SIZE", "EventStream", "Journal"]
@@ -68,6 +69,7 @@ class Journal:
         await self._watchers.watch(self, lambda journal: journal.ended or journal.seq > after)
 
 
+@exported_from("aioverseer")
 class EventStream(AsyncIterator[Event]):
     """One reader of a journal: ``async for event in overseer.events()``.
 

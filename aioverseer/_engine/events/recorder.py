@@ -14,6 +14,7 @@ import logging
 from aioverseer._aio.shield import settle
 from aioverseer._engine.events.journal import EventStream
 from aioverseer._system.logfile.append import append_lines
+from aioverseer.core.export import exported_from
 from aioverseer.core.report.events import Event
 from aioverseer.core.typing import PathLike
 
@@ -29,6 +30,7 @@ _BATCH = 500
 """Events that are made in one step of the loop: some milliseconds."""
 
 
+@exported_from("aioverseer")
 class Recorder:
     """Appends each event to a file, in order; made by ``Overseer.record``.
 

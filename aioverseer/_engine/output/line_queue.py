@@ -11,10 +11,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Self, TypeVar
 
+from aioverseer.core.export import exported_from
+
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown
 else:
 
+    @exported_from("aioverseer")
     class QueueShutDown(Exception):  # the name that asyncio gives it from 3.13 on
         """The queue is at its end: everything was delivered, and nothing more comes."""
 
@@ -24,6 +27,7 @@ __all__ = ["LineQueue", "QueueShutDown"]
 T = TypeVar("T")
 
 
+@exported_from("aioverseer")
 class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
     """An ``asyncio.Queue`` that is filled by the batch and knows its end.
 

@@ -12,6 +12,7 @@ from weakref import finalize, ref
 
 from aioverseer._engine.output.line_queue import LineQueue
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST, Dropped, Line
 
 __all__ = ["Overflow", "Subscribers", "Subscription", "release_when_forgotten"]
@@ -22,6 +23,7 @@ Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
 _OVERFLOWS = ("drop_oldest", "drop_newest", "block", "error")
 
 
+@exported_from("aioverseer")
 class Subscription(LineQueue[Line | Dropped]):
     """One subscriber's lines of a Service, or of all services of an Overseer.
 

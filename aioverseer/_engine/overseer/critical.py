@@ -11,11 +11,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from aioverseer.core.export import exported_from
 from aioverseer.core.report.status import CriticalServiceEnded
 
 __all__ = ["Bodies", "Body"]
 
 
+@exported_from("aioverseer")
 class Body:
     """See ``Overseer.body``."""
 

@@ -21,6 +21,7 @@ from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import AskedContainment, Containment, check_asked
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.log import Log
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Overseer"]
 
 
+@exported_from("aioverseer")
 class Overseer:
     """The set of services of one application.
 

@@ -21,6 +21,7 @@ from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Child, Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import ProcessNotRunning, SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import StartRequested, StopRequested
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Input
@@ -52,6 +53,7 @@ _MARGIN = 2.0
 """Seconds on top of a ladder before a clean-up stops waiting for it: for the last output and a busy host."""
 
 
+@exported_from("aioverseer")
 class Process:
     """One run of one program.
 

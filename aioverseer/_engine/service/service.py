@@ -17,6 +17,7 @@ from aioverseer._engine.process.process import Process
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._engine.service.waiters import Waiters
 from aioverseer.core.errors import ProcessNotRunning
+from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import GroupMembership, RestartRequested, StartRequested, StopRequested
 from aioverseer.core.machine.table import Input
 from aioverseer.core.options.restart import is_success
@@ -38,6 +39,7 @@ _MARGIN = 2.0
 """Seconds on top of a ladder before a cancelled call stops waiting for what it undoes."""
 
 
+@exported_from("aioverseer")
 class Service:
     """A named, supervised program.
 

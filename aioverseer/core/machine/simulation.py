@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpawnError, SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import ProcessEnded, Ready, Spawned, SpawnFailed, StartRequested, TimerFired
 from aioverseer.core.machine.service import ServiceMachine
 from aioverseer.core.options.restart import Restart
@@ -25,6 +26,7 @@ Ending: TypeAlias = "int | signal.Signals | None"
 """How a run ends: an exit code, a signal (``signal.SIGKILL``), or None when it cannot be started."""
 
 
+@exported_from("aioverseer.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedRun:
     """One run and what followed it.
@@ -52,6 +54,7 @@ class SimulatedRun:
     left: int | None
 
 
+@exported_from("aioverseer.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """What came of a simulation; ``print`` it.
@@ -101,6 +104,7 @@ class Timeline:
         return "\n".join([head, *(_line(run) for run in self.runs)])
 
 
+@exported_from("aioverseer.testing")
 def simulate(
     policy: Restart,
     exits: Iterable[Ending | tuple[Ending, float] | tuple[Ending, float, float | None]],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from aioverseer.core.errors import DependencyCycle, SpecError
+from aioverseer.core.export import exported_from
 
 __all__ = ["After", "Until", "as_after"]
 
@@ -14,6 +15,7 @@ Until = Literal["started", "ready", "finished", "success"]
 """What is waited for: see ``After``."""
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class After:
     """That a service is started after another one, and what the other's later fate means for it.

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.probes import Fd, OutputLine, Probe, leaves
 
 __all__ = ["Alive"]
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class Alive:
     """The policy: how a program that is ready is asked whether it is well, and what is done when it is not.

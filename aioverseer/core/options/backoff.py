@@ -12,6 +12,7 @@ from typing import Literal
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 
 __all__ = ["Backoff", "Jitter"]
 
@@ -19,6 +20,7 @@ Jitter = bool | Literal["full", "decorrelated"]
 """How chance spreads the delays; see ``Backoff``."""
 
 
+@exported_from("aioverseer")
 class Backoff:
     """A delay that grows with each attempt, up to a cap.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from aioverseer.core.errors import ContainmentError, SpecError
+from aioverseer.core.export import exported_from
 
 __all__ = ["AskedContainment", "Containment", "Facilities", "Level", "Mechanism", "Survivor", "check_asked", "decide"]
 
@@ -49,6 +50,7 @@ class Facilities:
     pidns: str | None = "none was looked for"
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survivor:
     """A process that a program has left behind.
@@ -66,6 +68,7 @@ class Survivor:
         return f"pid {self.pid} ({self.command})"
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Containment:
     """Which level of containment is in force, and why.

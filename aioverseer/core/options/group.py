@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.restart import Restart
 
 __all__ = ["AutoShutdown", "Group", "GroupStatus", "OnGiveUp", "Phase", "Strategy", "check_on_give_up", "consequences"]
@@ -27,6 +28,7 @@ A function, also an async one, is called with the ``GaveUp``.
 """
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Services that share a fate; made by ``Overseer.group``.
@@ -116,6 +118,7 @@ Phase = Literal["down", "up", "restarting", "ending"]
 """Where a group is; see ``GroupStatus``."""
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupStatus:
     """What there is to know of a group at one moment; from ``Overseer.group_status``.

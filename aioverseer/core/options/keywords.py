@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # names of types: nothing has to be imported for them
     from aioverseer.core.options.probes import Probe
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.stop import Stop
+from aioverseer.core.export import exported_from
 from aioverseer.core.typing import HasDescriptor, PathLike
 
 __all__ = ["Feed", "Leftovers", "Output", "Rlimit", "SpecOptions", "Stdin"]
@@ -36,6 +37,7 @@ Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | Non
 """What a program reads: see ``Spec.stdin``."""
 
 
+@exported_from("aioverseer")
 class SpecOptions(TypedDict, total=False):
     """The options of a Spec as keywords, for ``Process(...)``, ``Overseer.add(...)`` and ``update(...)``."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.typing import PathLike
 
 __all__ = ["MOST_KEPT", "Log", "LogBridge", "LogFile", "as_logs"]
@@ -24,6 +25,7 @@ _IN_PATH = ("id", "stream", "group")
 _IN_LOGGER = ("id", "group")
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class LogFile:
     """A file that all lines of a service, or of all services, are appended to.
@@ -142,6 +144,7 @@ class LogFile:
         return (self.max_bytes, self.keep, self.every, self.compress, self.format, self.timestamps, self.overflow)
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True)
 class LogBridge:
     """Hands the lines of a service to ``logging``, from a thread of the overseer.

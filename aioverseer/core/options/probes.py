@@ -11,6 +11,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aioverseer.core.export import exported_from
+
 __all__ = [
     "AllOf",
     "AnyOf",
@@ -37,6 +39,7 @@ _LONGEST = 1.0
 _SHARE = 50
 
 
+@exported_from("aioverseer.ready")
 class Probe:
     """What tells that a program is ready; made by the functions of ``aioverseer.ready``.
 

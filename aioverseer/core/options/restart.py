@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.backoff import Backoff
 from aioverseer.core.options.stop import as_signal_number
 from aioverseer.core.state import Exit
@@ -28,6 +29,7 @@ _CODES = range(256)
 """What a program can exit with: one byte."""
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class Restart:
     """The policy: after which ends a program is run again, how soon, and how often.

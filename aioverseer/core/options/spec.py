@@ -15,6 +15,7 @@ from operator import attrgetter, is_not
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.checks import OPTIONS, check_names, check_options, refuse_options_of_services
 from aioverseer.core.options.containment import AskedContainment
 from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions, Stdin
@@ -34,6 +35,7 @@ __all__ = ["Spec", "describe"]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """What to run, and under which rules.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.state import as_signal, signal_name
 
 __all__ = ["FINAL_TIMEOUT", "Step", "Stop", "as_signal_number"]
@@ -24,6 +25,7 @@ LEAST_FINAL_TIMEOUT = 1.0
 """The least of that, whatever a ladder says."""
 
 
+@exported_from("aioverseer")
 class Step(NamedTuple):
     """One rung: send ``signal``, then wait up to ``timeout`` seconds for the end."""
 
@@ -50,6 +52,7 @@ def as_signal_number(value: object, option: str) -> int:
     return as_signal(value)
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class Stop:
     """The ladder: how a program is asked to end, and what follows when it does not.

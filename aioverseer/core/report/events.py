@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.report.status import Status, StatusSnapshot
 from aioverseer.core.state import State, signal_name
@@ -20,6 +21,7 @@ Kind = Literal["state", "log", "health", "leftovers", "throttle", "stop", "group
 """What an event is about; see ``Event.kind``."""
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One transition of one service, or news of its log files.
@@ -92,6 +94,7 @@ class EventRecord(NamedTuple):
         )
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopOutcome:
     """What it took to stop one service.
@@ -125,6 +128,7 @@ class StopOutcome:
         return f"{self.id} needed {sent} in {self.seconds:.2f} s {end}"
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopReport:
     """Who needed what in a stop of several services.

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aioverseer.core.errors import ProcessNotRunning
+from aioverseer.core.export import exported_from
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, State, signal_name
 
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """A snapshot of a Process or a Service.
@@ -272,6 +274,7 @@ def _in_brackets(news: str) -> str:
     return f" ({news})" if news else ""
 
 
+@exported_from("aioverseer")
 class ProgramError(OverseerError):
     """Base of the errors about one program.
 
@@ -296,26 +299,43 @@ class ProgramError(OverseerError):
             message = "\n".join([message, "last lines:", *(f"  {line}" for line in self.lines)])
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickle needs: by default it calls the class with the message alone."""
+        return _restored, (type(self), self.args), vars(self)
 
+
+def _restored(kind: type[ProgramError], args: tuple[object, ...]) -> ProgramError:
+    """Return a pickled error. Its message has the last lines already, so the constructor is not called again."""
+    error = kind.__new__(kind)
+    error.args = args
+    return error
+
+
+@exported_from("aioverseer")
 class ProcessFailed(ProgramError):
     """The program did not end well: a code other than 0, a signal, or it could not be started."""
 
 
+@exported_from("aioverseer")
 class NotReady(ProgramError):
     """What was waited for cannot come true any more."""
 
 
+@exported_from("aioverseer")
 class NotReadyInTime(NotReady, TimeoutError):
     """What was waited for did not come true within the time allowed."""
 
 
+@exported_from("aioverseer")
 class GaveUp(ProgramError):
     """The restart budget is spent; the service stays down until it is started again."""
 
 
+@exported_from("aioverseer")
 class CriticalServiceEnded(ProgramError):
     """A critical service ended for good, so everything else was stopped."""
 
 
+@exported_from("aioverseer")
 class StopFailed(ProgramError):
     """The program is still there after every step of its ladder."""

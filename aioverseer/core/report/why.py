@@ -9,6 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from aioverseer.core.export import exported_from
 from aioverseer.core.state import State
 
 __all__ = ["Awaited", "AwaitedKind", "Why"]
@@ -17,6 +18,7 @@ AwaitedKind = Literal["service", "group", "throttle", "readiness", "program", "s
 """What kind of thing is waited for; see ``Awaited``."""
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaited:
     """One thing that a service waits for.
@@ -41,6 +43,7 @@ class Awaited:
         return self.text if self.due_in is None else f"{self.text} (in {self.due_in:.1f} s)"
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
     """Why a service is in its state.

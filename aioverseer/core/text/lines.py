@@ -17,6 +17,7 @@ from itertools import repeat
 from typing import Any, Literal, NamedTuple, Protocol
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.export import exported_from
 from aioverseer.core.text.decoders import decoder_for
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE
 
@@ -41,18 +42,21 @@ _LEAST_LIMIT = 4
 _CR = 0x0D
 
 
+@exported_from("aioverseer")
 class ContinuedLine(str):
     """A piece of an over-long line: what follows it in the queue belongs to the same line."""
 
     __slots__ = ()
 
 
+@exported_from("aioverseer")
 class ContinuedBytes(bytes):
     """A piece of an over-long line, where lines are delivered as bytes."""
 
     __slots__ = ()
 
 
+@exported_from("aioverseer")
 class Line(NamedTuple):
     """One line of a service.
 
@@ -101,6 +105,7 @@ def make_lines(id: str, stream: str, texts: Sequence[str | bytes], time: datetim
     return list(map(_as_line, zip(repeat(id), repeat(stream), texts, repeat(time), repeat(run), continued)))
 
 
+@exported_from("aioverseer")
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """Stands where a subscriber did not get lines.

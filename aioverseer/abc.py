@@ -1,0 +1,12 @@
+"""Protocols that users may implement, for example a Launcher that starts programs in another way.
+
+An object needs no base class from here: it fits when it has the methods. ``Overseer(clock=..., rng=..., launcher=...)``
+takes such objects, and ``aioverseer.testing`` has a clock and a launcher for tests.
+"""
+
+from __future__ import annotations
+
+from aioverseer._system.protocols import Child, Launcher, ReadinessChannels, ReadStream, WriteStream
+from aioverseer.core.clock import Clock, Rng, Timer
+
+__all__ = ["Child", "Clock", "Launcher", "ReadStream", "ReadinessChannels", "Rng", "Timer", "WriteStream"]
