@@ -1,4 +1,4 @@
-"""The operating system: the only package that spawns, signals, reaps, and opens pipes and files for children.
+"""The only package that spawns, signals, reaps and opens descriptors. It decides nothing.
 
-What is decided, is decided elsewhere; in here it is done. Nothing in here knows of services or policies.
+It imports ``core`` and ``_aio``. It knows neither services nor policies.
 """

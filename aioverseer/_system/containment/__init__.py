@@ -1,5 +1,5 @@
-"""What keeps the promise that nothing is left behind: the marker and its sweep, the guardian, cgroups.
+"""Find and kill what a program leaves behind.
 
-The launcher uses these; what level is in force is decided in ``core/options/containment.py``. Nothing in here may import the
-launcher or know of services.
+The folder imports ``_system.host``, ``_aio`` and ``core``. ``core/options/containment.py`` decides which level is in
+force.
 """

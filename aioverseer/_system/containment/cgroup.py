@@ -1,9 +1,8 @@
 """cgroups v2: one for each run, below the cgroup of this host, which never moves.
 
-Whoever makes a cgroup here removes it: at the end of its run, or when the launcher is closed; where the host was
-killed, the guardian does, or the next host when that was killed too (``abandoned.py``). No other cgroup is touched, but
-that ``cgroup.subtree_control`` of the host's own one gets a controller when a limit asks for it. ``Files`` is the seam
-to the kernel.
+A cgroup is removed at the end of its run or when the launcher closes. After the host was killed, the guardian removes
+it, or the next host does (``cgroup_cleanup.py``). No other cgroup changes, except that a limit adds its controller to
+``cgroup.subtree_control`` of the host's own cgroup.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from aioverseer.core.text.cgroup_files import Limits, counter, home, is_unit
 __all__ = ["Cgroup", "Files", "Tree", "limits_of", "tree"]
 
 _GONE_WITHIN = 1.0
-"""Seconds from a kill to the end of the last one: less than a millisecond, unless one of them cannot die."""
+"""Seconds from a kill to the end of the last process: less than a millisecond, unless one of them cannot die."""
 
 _ENTER = 'echo 0 >"$0" && exec "$@"'
-"""Enters a cgroup before the exec, so no fork can come before it. "$@" is not parsed by the shell."""
+"""Script that enters a cgroup before the exec, so that no fork can come first. The shell does not parse "$@"."""
 
 
 class Files:
-    """The files of cgroup v2 and of proc(5), as the kernel has them."""
+    """The kernel's files of cgroup v2 and proc(5). Tests replace this class."""
 
     def read(self, path: str) -> str:
         """Return the text of a file."""
@@ -41,7 +40,7 @@ class Files:
             return file.read()
 
     def write(self, path: str, text: str) -> None:
-        """Write into a file that is there."""
+        """Write to an existing file."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(descriptor, text.encode())
@@ -53,20 +52,20 @@ class Files:
         os.mkdir(path)
 
     def remove(self, path: str) -> None:
-        """Remove a cgroup that has no member, and those that its members have made below it.
+        """Remove an empty cgroup and the empty cgroups that its processes made below it.
 
         Raises:
-            OSError: EBUSY where one has a member.
+            OSError: EBUSY when a process is in one of them.
         """
         for below, _, _ in os.walk(path, topdown=False):
             os.rmdir(below)
 
     def is_writable(self, path: str) -> bool:
-        """Whether this process may make cgroups there, and bring its children into them."""
+        """Return whether this process may make cgroups below the path and move its children into them."""
         return os.access(path, os.W_OK | os.X_OK) and os.access(f"{path}/cgroup.procs", os.W_OK)
 
     def is_delegated(self, path: str) -> bool:
-        """Whether systemd has marked this cgroup as one that it leaves to its members."""
+        """Return whether systemd has delegated this cgroup to the processes in it."""
         for name in ("user.delegate", "trusted.delegate"):
             with contextlib.suppress(OSError):
                 if os.getxattr(path, name) == b"1":
@@ -74,15 +73,21 @@ class Files:
         return False
 
     def has_systemd(self) -> bool:
-        """Whether systemd looks after the cgroups of this machine, as sd_booted(3) asks."""
+        """Return whether systemd manages the cgroups of this machine, by the test of sd_booted(3)."""
         return os.path.isdir("/run/systemd/system")
 
 
 class Tree:
-    """Where this host may make cgroups."""
+    """The cgroup below which this host may make others.
+
+    Attributes:
+        files: The kernel's files.
+        base: Path of that cgroup; empty when there is none.
+        failure: Why there is none; None when there is one.
+    """
 
     def __init__(self, files: Files) -> None:
-        """Look, and change nothing.
+        """Find the cgroup of this host. Nothing changes.
 
         Args:
             files: The kernel's files.
@@ -100,8 +105,8 @@ class Tree:
             return found
         point, path = found
         if self.files.has_systemd():
-            # Only what it has delegated is ours: below everything else it may kill and remove as it likes. A unit that
-            # is delegated may have put the host into a leaf (DelegateSubgroup=); beside that ours are made.
+            # Only a delegated cgroup is ours: elsewhere systemd kills and removes at will. A delegated unit may have
+            # put the host into a leaf (DelegateSubgroup=). Then our cgroups are made next to that leaf.
             while path and not is_unit(path.rpartition("/")[2]):
                 path = path.rpartition("/")[0]
             if not path or not self.files.is_delegated(f"{point}/{path}"):
@@ -116,15 +121,15 @@ class Tree:
         return None
 
     def missing(self) -> str | None:
-        """Return why no cgroup can be had; None when one can."""
-        return self.failure or self._unfit
+        """Return why no cgroup can be made; None when one can."""
+        return self.failure or self._probe_failure
 
     @functools.cached_property
-    def _unfit(self) -> str | None:
-        # Made for this, because the root of all cgroups does not have the files of others.
+    def _probe_failure(self) -> str | None:
+        # A cgroup is made for the test, because the root cgroup lacks some files of the others.
         path = f"{self.base}/aioverseer-probe-{os.getpid()}"
         try:
-            held = _made(self.files, path)
+            lock = _make_locked(self.files, path)
         except OSError as error:
             return f"no cgroup can be made in {self.base!r} ({error.strerror})"
         try:
@@ -133,15 +138,15 @@ class Tree:
             return "this kernel has no cgroup.kill (Linux 5.14)"
         finally:
             self.files.remove(path)
-            os.close(held)
+            os.close(lock)
         remove_abandoned(self.files, self.base)
         return None
 
     def enable(self, spec: Spec, controllers: tuple[str, ...]) -> None:
-        """See to it that cgroups made here have these controllers.
+        """Enable controllers for the cgroups made below the base.
 
         Raises:
-            SpawnError: When they cannot have them, with what is missing and what to do.
+            SpawnError: When that is impossible. The message says what is missing and what to do.
         """
         shown = ", ".join(controllers)
         refusal = f"service {spec.id!r} cannot be started with limits ({_shown(spec)}): "
@@ -178,74 +183,79 @@ class Tree:
         """Make a cgroup for a run, with the limits of its Spec.
 
         Raises:
-            SpawnError: When it cannot be had.
+            SpawnError: When the system refuses it.
         """
         limits = limits_of(spec)
         if limits.controllers:
             self.enable(spec, limits.controllers)
-        made = Cgroup(self.files, f"{self.base}/{name}", kept=spec.leftovers != "kill")
+        cgroup = Cgroup(self.files, f"{self.base}/{name}", kept=spec.leftovers != "kill")
         try:
-            made.open(limits)
+            cgroup.open(limits)
         except OSError as error:
-            made.discard()
+            cgroup.discard()
             raise SpawnError(
-                f"service {spec.id!r} cannot be started: its cgroup {made.path!r} cannot be had ({error.strerror})",
+                f"service {spec.id!r} cannot be started: its cgroup {cgroup.path!r} cannot be had ({error.strerror})",
                 errno=error.errno,
                 filename=error.filename,
             ) from error
-        return made
+        return cgroup
 
 
 class Cgroup:
-    """The cgroup of one run."""
+    """The cgroup of one run.
+
+    Attributes:
+        path: Its folder.
+        prefix: Words to put before the command line, so that the program runs in it.
+    """
 
     def __init__(self, files: Files, path: str, *, kept: bool) -> None:
         self._files = files
         self._kept = kept
-        self._there = False
-        self._held = -1
+        self._exists = False
+        self._lock = -1
         self.path = path
         self.prefix = ["/bin/sh", "-c", _ENTER, f"{path}/cgroup.procs"]
 
     def open(self, limits: Limits) -> None:
-        """Make it.
+        """Make the cgroup and set its limits.
 
         Raises:
             OSError: When the kernel refuses.
         """
-        self._held = _made(self._files, self.path)
-        self._there = True
+        self._lock = _make_locked(self._files, self.path)
+        self._exists = True
         for name, text in limits.files().items():
             self._files.write(f"{self.path}/{name}", text)
 
     def kill(self) -> None:
-        """Kill all that is in it, with what is being forked at this moment; nothing is raised where it is gone."""
-        if self._there:
+        """Kill every process in it, including one that is being forked. Does nothing when the cgroup is gone."""
+        if self._exists:
             with contextlib.suppress(OSError):
                 self._files.write(f"{self.path}/cgroup.kill", "1")
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel has killed in it because of its limit of memory."""
+        """Return whether the kernel has killed one of its processes because of the memory limit."""
         with contextlib.suppress(OSError):
-            return self._there and counter(self._files.read(f"{self.path}/memory.events"), "oom_kill") > 0
+            return self._exists and counter(self._files.read(f"{self.path}/memory.events"), "oom_kill") > 0
         return False
 
     def was_entered(self) -> bool:
-        """Whether anything has ever run in it; True where that is not told."""
+        """Return whether any process has ever run in it; True where the kernel does not say."""
         with contextlib.suppress(OSError):
             return counter(self._files.read(f"{self.path}/cpu.stat"), "usage_usec") > 0
         return True
 
     def is_empty(self) -> bool:
-        """Whether no living process is in it."""
+        """Return whether no living process is in it."""
         try:
             return counter(self._files.read(f"{self.path}/cgroup.events"), "populated") == 0
         except OSError:
             return True
 
     def discard(self) -> bool:
-        """End it now, unless what it holds is to be kept; return whether it is gone. Idempotent."""
-        if not self._there:
+        """Kill its processes, unless they are kept, and try to remove it; return whether it is gone. Idempotent."""
+        if not self._exists:
             return True
         if not self._kept:
             self.kill()
@@ -253,25 +263,25 @@ class Cgroup:
             self._files.remove(self.path)
         except FileNotFoundError:
             pass
-        except OSError:  # busy: its members die at this moment, or are kept
+        except OSError:  # busy: its processes are dying, or are kept
             _remaining[self.path] = self
             if self._kept:
-                self._let_go()  # whoever finds it empty may remove it
+                self._unlock()  # any host that finds it empty may remove it
             return False
-        self._let_go()
-        self._there = False
+        self._unlock()
+        self._exists = False
         _remaining.pop(self.path, None)
         return True
 
-    def _let_go(self) -> None:
-        if self._held >= 0:
-            os.close(self._held)
-            self._held = -1
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     async def end(self) -> None:
-        """End it, and return when nobody is in it any more, within a second.
+        """Kill its processes and remove it; return when it is empty, or after a second.
 
-        Cancelled, it has killed by then, and is removed later.
+        When cancelled, its processes are killed already, and the cgroup is removed later.
         """
         if self.discard() or self._kept:
             return
@@ -280,12 +290,12 @@ class Cgroup:
 
 
 _remaining: dict[str, Cgroup] = {}
-"""Those that could not be removed at the end of their runs."""
+"""Cgroups that could not be removed at the end of their runs."""
 os.register_at_fork(after_in_child=_remaining.clear)
 
 
-def _made(files: Files, path: str) -> int:
-    """Make a cgroup; return the descriptor that says that its host lives.
+def _make_locked(files: Files, path: str) -> int:
+    """Make a cgroup, and return the descriptor of the lock which shows that its host lives.
 
     Raises:
         OSError: When the kernel refuses.
@@ -295,19 +305,19 @@ def _made(files: Files, path: str) -> int:
         try:
             return hold(path)
         except FileNotFoundError:
-            continue  # another host was quicker to look than this one to say that it lives
+            continue  # another host took it for an abandoned one before it was locked
         except OSError:
             files.remove(path)
             raise
 
 
 def remaining() -> tuple[Cgroup, ...]:
-    """Return those that could not be removed at the end of their runs."""
+    """Return the cgroups that could not be removed at the end of their runs."""
     return tuple(_remaining.values())
 
 
 async def end_remaining() -> None:
-    """Remove what is left of ended runs, within a second; goes on through a cancellation, which is raised then."""
+    """Remove the cgroups of ended runs, within a second. A cancellation is raised only after that."""
     if not _remaining:
         return
     ends = asyncio.gather(*(cgroup.end() for cgroup in remaining()))
@@ -322,22 +332,23 @@ async def _emptied(path: str, is_empty: Callable[[], bool]) -> None:
     except OSError:
         return
     loop = asyncio.get_running_loop()
-    # The kernel tells of a change by EPOLLPRI, for which asyncio cannot ask; an epoll that can is itself readable then.
+    # The kernel reports a change by EPOLLPRI, which asyncio cannot wait for. An epoll object can, and is itself
+    # readable then.
     poll = select.epoll()
     try:
         poll.register(events, select.EPOLLPRI)
         empty: asyncio.Future[None] = loop.create_future()
 
-        def look() -> None:
+        def check() -> None:
             poll.poll(0)
-            os.pread(events, 256, 0)  # a read through this descriptor arms it again
+            os.pread(events, 256, 0)  # a read through this descriptor re-arms EPOLLPRI
             if is_empty() and not empty.done():
                 empty.set_result(None)
 
-        loop.add_reader(poll.fileno(), look)
+        loop.add_reader(poll.fileno(), check)
         timer = loop.call_later(_GONE_WITHIN, resolve, empty)
         try:
-            look()
+            check()
             await empty
         finally:
             timer.cancel()
@@ -348,7 +359,7 @@ async def _emptied(path: str, is_empty: Callable[[], bool]) -> None:
 
 
 def limits_of(spec: Spec) -> Limits:
-    """Return the limits that a Spec asks for."""
+    """Return the limits of a Spec."""
     return Limits(memory=spec.memory_max, pids=spec.pids_max, cpu=spec.cpu_max)
 
 
@@ -359,5 +370,5 @@ def _shown(spec: Spec) -> str:
 
 @functools.cache
 def tree() -> Tree:
-    """Return where this process may make cgroups."""
+    """Return the place for cgroups of this process."""
     return Tree(Files())

@@ -1,8 +1,8 @@
-"""Cgroups of hosts that are gone: removed by the next host that makes some, where nobody is in them.
+"""Removal of empty cgroups whose hosts are gone.
 
-A host that is killed together with its guardian leaves them, and so does what was to be kept, once it has ended.
-Whether a host lives is told by the lock that it holds on each of its cgroups, which the kernel lets go with it: no
-number of a process is compared, so hosts may be in containers of their own. Nothing is killed here.
+Two kinds exist: those of a host that was killed together with its guardian, and those of kept leftovers that have
+ended since. A host that lives holds a lock on each of its cgroups, which the kernel releases with the process. No pid
+is compared, so hosts in different containers may share a tree.
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ import os
 import re
 from typing import Protocol
 
-__all__ = ["Removes", "hold", "remove_abandoned"]
+__all__ = ["CgroupRemover", "hold", "remove_abandoned"]
 
-_OURS = re.compile(r"aioverseer-([0-9a-f]{16}[-+]|probe-)\d+")
+_OURS = r"aioverseer-([0-9a-f]{16}[-+]|probe-)\d+"
 
 
-class Removes(Protocol):
-    """The one thing of ``cgroup.Files`` that is needed here."""
+class CgroupRemover(Protocol):
+    """The one method of ``cgroup.Files`` that the cleanup needs."""
 
     def remove(self, path: str) -> None:
-        """Remove a cgroup; OSError where it has a member."""
+        """Remove a cgroup; raises OSError while a process is in it."""
 
 
 def hold(path: str) -> int:
-    """Return a descriptor that says, as long as it is open, that the host of a cgroup lives.
+    """Lock a cgroup to show that its host lives, and return the descriptor of the lock.
 
     Raises:
-        FileNotFoundError: When another host has taken it for an abandoned one, just after it was made.
+        FileNotFoundError: When another host took the new cgroup for an abandoned one and removed it.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # It waits for the microseconds in which another host looks.
+        # Waits some microseconds while another host checks the cgroup.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.stat(path)  # and raises, when that one has removed it: nobody else makes one of this name
+        os.stat(path)  # raises if that host has removed it; nobody else creates a cgroup of this name
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def remove_abandoned(files: Removes, base: str) -> None:
-    """Remove the cgroups below ``base`` whose hosts are gone and that nobody is in; the others are left alone."""
+def remove_abandoned(files: CgroupRemover, base: str) -> None:
+    """Remove the empty cgroups below ``base`` whose hosts are gone. Nothing is killed."""
     for name in os.listdir(base):
-        if _OURS.fullmatch(name) is None:
+        if re.fullmatch(_OURS, name) is None:
             continue
-        with contextlib.suppress(OSError):  # gone meanwhile, held by its host, or with a member
+        with contextlib.suppress(OSError):  # already gone, locked by its host, or not empty
             descriptor = os.open(f"{base}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

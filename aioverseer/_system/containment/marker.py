@@ -1,8 +1,8 @@
-"""The marker: one variable in the environment of each program, by which its descendants are known.
+"""The marker: an environment variable of each program that identifies its descendants.
 
-Its value is one word for each host above, outermost first, so that hosts may stand within each other:
-``AIOVERSEER_RUN=<token>-<run>;<token>-<run>;``. The token is the host's, made by chance; a ``+`` in place of the ``-``
-says that what the run leaves behind is not to be killed. Only words are made and read here.
+Its value has one word for each host above the program, outermost first, so hosts can be nested:
+``AIOVERSEER_RUN=<token>-<run>;<token>-<run>;``. The token is a random number of the host. A ``+`` instead of the ``-``
+means that leftovers of the run are kept.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ __all__ = ["VARIABLE", "Marker"]
 
 VARIABLE = "AIOVERSEER_RUN"
 _VARIABLE = VARIABLE.encode()
-_LONGEST = 2048
-"""Bytes of markers of outer hosts that are handed on: what runs itself for ever must not fill the environment."""
+_MAX_OUTER = 2048
+"""Bytes of outer hosts' markers that are passed on, so that a program that starts itself for ever does not fill the
+environment."""
 
 
 class Marker:
@@ -29,19 +30,19 @@ class Marker:
         self._found = re.compile(rf"{self.token}([-+])(\d+);".encode())
 
     def word(self, run: int, *, kept: bool) -> str:
-        """Return the word of a run."""
+        """Return the word that marks a run."""
         return f"{self.token}{'+' if kept else '-'}{run};"
 
     def find(self, environment: bytes) -> tuple[int, bool] | None:
-        """Return the run whose marker this environment bears, and whether it is one whose leftovers are kept."""
+        """Return the run that an environment is marked with, and whether leftovers of that run are kept."""
         match = self._found.search(environment)
         return None if match is None else (int(match[2]), match[1] == b"+")
 
     def inherited(self, own: Mapping[bytes, bytes], run: int, *, kept: bool) -> Environment:
-        """Return the environment of the host with the marker of a run."""
-        return inherited(own, _VARIABLE, self.word(run, kept=kept).encode(), longest=_LONGEST)
+        """Return the host's environment with the marker of a run."""
+        return inherited(own, _VARIABLE, self.word(run, kept=kept).encode(), longest=_MAX_OUTER)
 
     def added(self, environment: Mapping[str, str], run: int, *, kept: bool) -> Environment:
-        """Return an environment with the marker of a run."""
-        outer = os.environ.get(VARIABLE, "")[-_LONGEST:]
+        """Return a given environment with the marker of a run."""
+        outer = os.environ.get(VARIABLE, "")[-_MAX_OUTER:]
         return given_environment({**environment, VARIABLE: outer + self.word(run, kept=kept)})

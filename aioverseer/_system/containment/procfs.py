@@ -1,7 +1,4 @@
-"""What /proc tells of processes, read without ever raising for one that is gone.
-
-Reading alone; who is to be killed is never decided here.
-"""
+"""Reads of /proc. A process that is gone gives an empty answer, never an exception."""
 
 from __future__ import annotations
 
@@ -11,27 +8,27 @@ import sys
 __all__ = ["HAS_PROC", "command_of", "environment_of", "is_between_programs", "pids", "read", "state_of"]
 
 HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/environ")
-"""Whether there is a /proc that can be used; not so on macOS."""
+"""Whether /proc can be used. macOS has none."""
 
 _FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END = 6, 23, 47, 48
-"""Places in /proc/PID/stat behind the name, from 0."""
+"""Indexes of fields in /proc/PID/stat, counted from 0 after the name."""
 _KERNEL_THREAD = 0x00200000
-_MOST = 1 << 22
-"""Bytes of an environment that are read: the kernel's own limit for arguments and environment is 6 MiB in all."""
+_MAX_BYTES = 1 << 22
+"""Limit for one file. The kernel allows 6 MiB for arguments and environment together."""
 
 
 def read(path: str) -> bytes:
-    """Return what a file of /proc holds; nothing when its process is gone, or not ours to look at."""
+    """Return the content of a file of /proc; empty when its process is gone or may not be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        # One read is enough for nearly all, and half the cost of a file object.
+        # One read is enough for nearly every file, at half the cost of a file object.
         data = os.read(descriptor, 1 << 14)
-        if len(data) < 1 << 12:  # environ gives at least a page in one read, where there is one
+        if len(data) < 1 << 12:  # while more follows, one read of environ returns at least a page
             return data
-        while len(data) < _MOST and (more := os.read(descriptor, 1 << 20)):
+        while len(data) < _MAX_BYTES and (more := os.read(descriptor, 1 << 20)):
             data += more
     except OSError:
         return b""
@@ -42,41 +39,41 @@ def read(path: str) -> bytes:
 
 
 def pids() -> list[int]:
-    """Return the numbers of all processes that can be seen."""
+    """Return the pids of all visible processes."""
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()] if HAS_PROC else []
 
 
 def environment_of(pid: int) -> bytes:
-    """Return the environment with which a process was executed; nothing for a zombie, or one of another user."""
+    """Return the environment that a process was executed with; empty for a zombie and for another user's process."""
     return read(f"/proc/{pid}/environ")
 
 
 def _fields(pid: int) -> list[bytes]:
-    # The name in the second field may hold anything, brackets and blanks too: the last bracket ends it.
+    # The name in the second field may contain brackets and blanks: the last bracket ends it.
     return read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 def state_of(pid: int) -> str:
-    """Return the letter of its state, ``"X"`` when it is gone."""
+    """Return the state letter of a process, ``"X"`` when it is gone."""
     fields = _fields(pid)
     return fields[0].decode() if fields else "X"
 
 
 def is_between_programs(pid: int) -> bool:
-    """Return whether one that showed no environment just now was in the middle of an exec, and is to be asked again.
+    """Return whether a process without an environment is in the middle of an exec, so that it must be read again.
 
-    The kernel tells of the new environment some hundred microseconds after it has taken the old one away.
+    During an exec the kernel shows no environment for some hundred microseconds.
     """
     fields = _fields(pid)
     if len(fields) <= _ENVIRONMENT_END or fields[0] in (b"Z", b"X") or int(fields[_FLAGS]) & _KERNEL_THREAD:
         return False
     code = int(fields[_START_OF_CODE])
-    # Set last. The kernel says 1 to those who may not look.
+    # The kernel sets the start of the code last. It reports 1 to readers without permission.
     return code == 0 or (code != 1 and fields[_ENVIRONMENT_START] != fields[_ENVIRONMENT_END])
 
 
 def command_of(pid: int) -> str:
-    """Return its command line, printable and short."""
+    """Return the command line of a process, printable and at most 200 characters long."""
     words = read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").strip() or read(f"/proc/{pid}/comm").strip()
     text = words.decode(errors="replace")
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]

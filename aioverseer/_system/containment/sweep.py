@@ -1,7 +1,6 @@
-"""The sweep: find what ended runs have left behind, kill it, and wait until it is gone, within a bound.
+"""One sweep: find the strays, kill them, and wait a second at most until they are gone.
 
-A process is ours when it bears the marker of this host, or lives in the session of a run whose leader is gone. It is
-looked at again once a pidfd holds on to it, so a number that was given to somebody else meanwhile is never hit.
+Each process is judged again while a pidfd refers to it, so a process that got a reused pid is never killed.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from aioverseer._aio.timers import resolve
 from aioverseer._system.containment import procfs
@@ -19,65 +17,67 @@ from aioverseer.core.options.containment import Survivor
 
 __all__ = ["Sweeper"]
 
-_SLICE = 32
-"""Processes that are looked at in one turn of the event loop, about 0.3 ms: less than a spawn."""
+_PER_ITERATION = 32
+"""Processes judged in one iteration of the event loop, about 0.3 ms: less than a spawn."""
 
 _EXEC = 0.05
-"""Seconds for which one in the middle of an exec is looked at again: it takes some hundred microseconds."""
+"""Seconds for which a process in the middle of an exec is judged again. An exec takes some hundred microseconds."""
 
-_BOUND = 1.0
-"""Seconds that a sweep may take: for one that forks faster than it is found, or that cannot die."""
+_SWEEP_TIMEOUT = 1.0
+"""Seconds for a sweep. It needs them only if a process forks faster than it is found, or cannot die."""
 
 
-@dataclass(slots=True)
 class _Stray:
-    pid: int
-    pidfd: int | None
+    __slots__ = ("pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int | None) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
 
 
 class Sweeper:
-    """Sweeps for whoever asks."""
+    """Kills the processes that a judge condemns."""
 
     def __init__(self, judge: Callable[[int], bool | None]) -> None:
-        """Make a sweeper that has nothing to do.
+        """Create a sweeper that has not started.
 
         Args:
-            judge: Whether the process of this number is to be killed; None while that cannot be told. Asked twice for
-                each, the second time with a hold on it.
+            judge: Returns whether the process with a pid must be killed; None while unknown. It is called twice for
+                each process, the second time while a pidfd refers to it.
         """
         self._judge = judge
 
     async def sweep(self) -> tuple[Survivor, ...]:
-        """Kill all strays and wait for their ends, for a second at most; return those that are still there.
+        """Kill all strays and wait a second at most for their ends; return the survivors.
 
-        Safe to cancel: what was found by then has been killed, and the rest is left to another sweep.
+        Safe to cancel: the strays found by then are killed, and the next sweep finds the others.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + _BOUND
+        deadline = loop.time() + _SWEEP_TIMEOUT
         found: list[_Stray] = []
         while True:
             fresh: list[_Stray] = []
             unclear: list[int] = []
             try:
                 judged: set[int] = set()
-                # Again until there is no new one: who has ended before it was looked at may have started another.
+                # Repeat until no pid is new: a process may start another one and end before it is judged.
                 while (new := [pid for pid in procfs.pids() if pid not in judged]) and loop.time() < deadline:
                     judged.update(new)
-                    for held in _held(new, self._judge, unclear):
-                        if held is None:
+                    for stray in _strays(new, self._judge, unclear):
+                        if stray is None:
                             await asyncio.sleep(0)
                         else:
-                            fresh.append(held)
-                            _kill(held)
-                # The kernel tells of the end of an exec to nobody.
-                patience = loop.time() + _EXEC
-                while unclear and loop.time() < patience:
+                            fresh.append(stray)
+                            _kill(stray)
+                # Polled, because the kernel does not report the end of an exec.
+                exec_deadline = loop.time() + _EXEC
+                while unclear and loop.time() < exec_deadline:
                     await asyncio.sleep(0)
                     again, unclear = unclear, []
-                    for held in _held(again, self._judge, unclear):
-                        if held is not None:
-                            fresh.append(held)
-                            _kill(held)
+                    for stray in _strays(again, self._judge, unclear):
+                        if stray is not None:
+                            fresh.append(stray)
+                            _kill(stray)
                 for stray in fresh:
                     await _gone(stray, deadline)
             finally:
@@ -85,7 +85,7 @@ class Sweeper:
                     if stray.pidfd is not None:
                         os.close(stray.pidfd)
             found = fresh
-            # A pass that finds nobody is the only proof: whom it killed may have forked before.
+            # Only a pass that finds no stray proves that none is left: a killed process may have forked before.
             if not found or loop.time() >= deadline:
                 break
         return tuple(
@@ -93,10 +93,10 @@ class Sweeper:
         )
 
 
-def _held(pids: list[int], judge: Callable[[int], bool | None], unclear: list[int]) -> Iterator[_Stray | None]:
-    """Yield each stray with a hold on it, and None where others may have their turn; note those that are unclear."""
+def _strays(pids: list[int], judge: Callable[[int], bool | None], unclear: list[int]) -> Iterator[_Stray | None]:
+    """Yield strays with their pidfds, and None where the event loop should run others; collect unclear processes."""
     for place, pid in enumerate(pids):
-        if place % _SLICE == _SLICE - 1:
+        if place % _PER_ITERATION == _PER_ITERATION - 1:
             yield None
         if not (verdict := judge(pid)):
             if verdict is None:
@@ -106,11 +106,11 @@ def _held(pids: list[int], judge: Callable[[int], bool | None], unclear: list[in
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
-        except (OSError, AttributeError):  # forbidden in this container, or no such call
+        except (OSError, AttributeError):  # forbidden in this container, or not Linux
             if judge(pid):
                 yield _Stray(pid, None)
             continue
-        # Between the look and the hold its number could have been given away.
+        # The pid could have been reused between the first verdict and the pidfd.
         if verdict := judge(pid):
             yield _Stray(pid, pidfd)
             continue
@@ -124,10 +124,10 @@ def _kill(stray: _Stray) -> None:
         try:
             signal.pidfd_send_signal(stray.pidfd, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            # Gone meanwhile, or of another user: then it is reported as a survivor.
+            # Already gone, or a process of another user, which is then reported as a survivor.
             return
         except (OSError, AttributeError):
-            # No such call in this system. It has just been looked at, and that is all that can be had then.
+            # This system cannot signal by pidfd. It was judged a moment ago, which is as certain as it gets.
             pass
         else:
             return
@@ -136,7 +136,7 @@ def _kill(stray: _Stray) -> None:
 
 
 async def _gone(stray: _Stray, deadline: float) -> None:
-    """Wait for the end of one that was killed: the kernel makes its pidfd readable."""
+    """Wait for the end of a killed process: the kernel then makes its pidfd readable."""
     if stray.pidfd is None:
         return
     loop = asyncio.get_running_loop()

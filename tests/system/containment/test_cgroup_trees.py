@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from aioverseer import SpawnError
-from aioverseer._system.containment import cgroup
-from aioverseer._system.containment import scope as cages
+from aioverseer._system.containment import cgroup, scope
 from aioverseer._system.containment.cgroup import Files, Tree
 from aioverseer._system.containment.cgroup_cleanup import hold
 from aioverseer.core.options.spec import Spec
@@ -243,8 +242,8 @@ async def test_cause_of_an_end_is_read_from_the_kernels_counter(
     """Before the cgroup is removed."""
     files = FakeFiles(tmp_path, "/box")
     monkeypatch.setattr(cgroup, "tree", lambda: Tree(files))
-    one = cages.RunScope(kept=False, table=None)
-    one.enclose(spec())
+    one = scope.RunScope(kept=False, child_table=None)
+    one.make_cgroup(spec())
     assert one.cgroup is not None
     Path(one.cgroup.path, "memory.events").write_text(f"oom {oom}\noom_kill {oom}\n")
     assert said == str(await one.ended(exit))

@@ -19,7 +19,7 @@ import pytest
 from aioverseer import Overseer, State
 from aioverseer._system.containment.guardian import client as module
 from aioverseer._system.containment.guardian import main as guardian_main
-from aioverseer._system.containment.guardian.child_table import ENTRY, Table, boot_time
+from aioverseer._system.containment.guardian.child_table import ENTRY, ChildTable, boot_time
 from aioverseer._system.containment.guardian.client import Guardian, guardian
 from tests.support.programs import child, limit
 
@@ -99,10 +99,10 @@ async def test_guardian_that_fails_once_it_is_armed_is_not_started_again_and_aga
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It has ended by itself, as the next one would; whoever needs it is told so."""
-    program = tmp_path / module._PROGRAM.name
-    program.write_bytes(module._PROGRAM.read_bytes())
+    program = tmp_path / "boot.py"
+    program.write_bytes(Path(module._PROGRAM).read_bytes())
     (tmp_path / "main.py").write_text("raise ImportError('half of it is missing')\n")
-    monkeypatch.setattr(module, "_PROGRAM", program)
+    monkeypatch.setattr(module, "_PROGRAM", str(program))
     started: list[Guardian] = []
     start = Guardian._start
 
@@ -235,7 +235,7 @@ async def test_fork_of_the_host_has_nothing_of_the_guardian() -> None:
 def test_number_that_was_given_to_somebody_else_is_not_killed() -> None:
     """An entry counts only for a leader of a session that was born while the host spawned it."""
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
-        table = Table()
+        table = ChildTable()
         try:
             now = boot_time()
             tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -263,7 +263,7 @@ def test_daemon_that_was_started_by_who_has_ended_meanwhile_is_killed(monkeypatc
                 return False
             return judge(pid, mark, sessions)
 
-        table = Table()
+        table = ChildTable()
         try:
             monkeypatch.setattr("os.listdir", lambda _folder: list(listed))
             monkeypatch.setattr(guardian_main, "_judge", end)
@@ -276,7 +276,7 @@ def test_daemon_that_was_started_by_who_has_ended_meanwhile_is_killed(monkeypatc
 
 def test_table_gives_the_places_of_the_ended_to_others() -> None:
     """And holds those alone that live."""
-    table = Table()
+    table = ChildTable()
     try:
         places = [table.add(pid, 5) for pid in (11, 12, 13)]
         table.remove(places[1])

@@ -249,8 +249,8 @@ async def test_signal_that_comes_before_there_is_a_command_is_not_lost(
     asked: AskedContainment, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sent to the group just before each fork of the shim, and just behind it, as a stop at once may be."""
-    (tmp_path / "struck.py").write_text(STRUCK.format(when=when, program=str(shim_client._PROGRAM)))
-    monkeypatch.setattr(shim_client, "_PROGRAM", tmp_path / "struck.py")
+    (tmp_path / "struck.py").write_text(STRUCK.format(when=when, program=shim_client._PROGRAM))
+    monkeypatch.setattr(shim_client, "_PROGRAM", str(tmp_path / "struck.py"))
     async with limit(), Overseer(containment=asked) as overseer:
         overseer.add("web", "sleep", "60", restart=Restart("never"))
         status = await overseer.supervise("web")

@@ -64,7 +64,7 @@ class World:
         monkeypatch.setattr("time.monotonic", lambda: self.now)
         monkeypatch.setattr("os.getsid", lambda pid: 0 if pid in self.outside else pid)
         monkeypatch.setattr(procfs, "HAS_PROC", True)
-        monkeypatch.setattr(LastPid, "ask", lambda _self, *, keep: self.last)
+        monkeypatch.setattr(LastPid, "ask", lambda _self, *, keep_open: self.last)
         monkeypatch.setattr(procfs, "environment_of", self.environment_of)
         monkeypatch.setattr(procfs, "is_between_programs", lambda pid: b"" == self.environments.get(pid))
         monkeypatch.setattr(procfs, "state_of", lambda pid: "S" if pid in self.environments else "X")
@@ -234,7 +234,7 @@ def test_where_numbers_prove_nothing_every_process_is_looked_at(
     elif reason == "too many were made":
         world.last += 100
     else:
-        monkeypatch.setattr(LastPid, "ask", lambda _self, *, keep: None)
+        monkeypatch.setattr(LastPid, "ask", lambda _self, *, keep_open: None)
     runs.end(run, pid, kept=False)
     assert runs.begin_sweep() is not None
 
@@ -261,7 +261,7 @@ def test_what_is_remembered_of_runs_is_bounded(world: World) -> None:
     for _ in range(10_000):
         world.now += 0.01
         runs.end(*world.spawn(runs), kept=False)
-    assert (len(runs._spawned) <= 70, len(runs._sessions)) == (True, 256)
+    assert (len(runs._hints._adopted) <= 70, len(runs._sessions)) == (True, 256)
 
 
 def test_what_is_left_behind_is_found_in_the_middle_of_an_exec(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,14 +289,14 @@ def test_what_never_shows_an_environment_is_not_waited_for(monkeypatch: pytest.M
 def test_a_file_that_another_file_system_has_put_in_its_place_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As lxcfs does in containers, which may be seconds late."""
     asked = LastPid()
-    assert asked.ask(keep=False) is not None
+    assert asked.ask(keep_open=False) is not None
     real = os.open
     with monkeypatch.context() as patch, tempfile.NamedTemporaryFile() as other:
         other.write(b"0.00 0.00 0.00 1/100 4711\n")
         other.flush()
         patch.setattr(os, "open", lambda _path, flags: real(other.name, flags))
-        assert asked.ask(keep=True) is None
-    assert asked.ask(keep=False) is not None
+        assert asked.ask(keep_open=True) is None
+    assert asked.ask(keep_open=False) is not None
 
 
 def test_the_file_of_the_last_number_is_open_while_runs_live_and_no_longer() -> None:

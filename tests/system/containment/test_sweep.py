@@ -113,7 +113,7 @@ async def test_many_that_are_stopped_at_once_share_their_looks(monkeypatch: pyte
         await overseer.start_all()
         monkeypatch.setattr(procfs, "pids", counted)
         # As if they had lived for long; who ends at once is known by the numbers that were given away since.
-        monkeypatch.setattr("aioverseer._system.containment.strays._YOUNG", 0.0)
+        monkeypatch.setattr("aioverseer._system.containment.pid_hints._YOUNG", 0.0)
         await overseer.stop_all()
     assert 1 <= looks <= 15
 

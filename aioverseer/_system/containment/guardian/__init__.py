@@ -1,1 +1,1 @@
-"""The guardian: a process that kills what is left when the host dies."""
+"""The guardian: a process that kills a host's programs when the host dies."""

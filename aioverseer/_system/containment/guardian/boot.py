@@ -1,9 +1,8 @@
-"""The guardian's program: is armed, and goes on with what is in ``main.py``.
+"""First part of the guardian's program: acknowledge that it is armed, then load ``main.py``.
 
-Run by itself, ``python -I -S -E boot.py TOKEN HOST CONTROL ACK TABLE CGROUP``, and never imported. The first start
-of its host waits until it is armed: so it is short, as a program is compiled each time, and imports nothing before that
-but what Python brings along. CONTROL, ACK and TABLE are descriptors, CGROUP is the folder below which the host makes
-its cgroups, empty where it may not.
+Run as ``python -I -S -E boot.py TOKEN HOST CONTROL ACK TABLE CGROUP``, never imported. The host's first launch waits
+for it, and Python compiles it each time: so keep it short, and import only built-in modules before the acknowledgement.
+CONTROL, ACK and TABLE are descriptors. CGROUP is the folder for the host's cgroups, or empty.
 """
 
 import sys
@@ -20,13 +19,13 @@ else:
 
 
 def main() -> None:
-    """Be armed, wait, sweep."""
+    """Acknowledge, wait for the end of the host, sweep."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGQUIT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     host, control, acknowledge, table = map(int, sys.argv[2:6])
-    pidfd = _held(host)
+    pidfd = _open_pidfd(host)
     if os.getppid() != host and pidfd is not None:
-        os.close(pidfd)  # of somebody else, then: the host has ended already
+        os.close(pidfd)  # the host has ended, so its pid may be another process
         pidfd = None
     os.write(acknowledge, b"1")
     _load()
@@ -36,7 +35,7 @@ def main() -> None:
         guardian_main.remove_cgroups(cgroups)
 
 
-def _held(pid: int) -> int | None:
+def _open_pidfd(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
     except (OSError, AttributeError):
@@ -44,11 +43,11 @@ def _held(pid: int) -> int | None:
 
 
 def _load() -> None:
-    """Import the rest, from the folder of this file: now, as its files may be gone at the end of the host."""
+    """Import ``main.py`` from this folder, now: the file may be gone when the host ends."""
     global guardian_main  # noqa: PLW0603  # an import, late
     sys.dont_write_bytecode = True
     sys.path.append(__file__.rpartition("/")[0])
-    import main as guardian_main  # type: ignore[import-not-found]  # noqa: PLC0415  # of no package, in here
+    import main as guardian_main  # type: ignore[import-not-found]  # noqa: PLC0415  # in no package
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A table in memory shared with the guardian: which children live. Writing to it needs no system call.
+"""Table of the live children, in memory that is shared with the guardian. A write needs no system call.
 
-One entry for each child: its number, and the times before and after its spawn on the clock that counts since the boot
-of the machine. Who reads it can tell a child by that from another process of the same number.
+An entry has the pid and the times before and after the spawn, in nanoseconds since boot. The times tell the child from
+another process with a reused pid.
 """
 
 from __future__ import annotations
@@ -12,28 +12,31 @@ import struct
 import sys
 import time
 
-__all__ = ["ENTRY", "SLOTS", "Table", "boot_time"]
+__all__ = ["ENTRY", "SLOTS", "ChildTable", "boot_time"]
 
 ENTRY = struct.Struct("=qqq")
 SLOTS = 1 << 16
-"""The first tells how many are in use at most. Memory is used for those that were written to only."""
+"""Number of entries. The first one holds the number of entries in use. Untouched entries take no memory."""
 
 
 def boot_time() -> int:
-    """Return nanoseconds since the boot of the machine, sleep included, as the kernel counts births."""
+    """Return nanoseconds since boot, including sleep: the clock of process start times in /proc."""
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-class Table:
-    """The table, with its descriptor for the guardian."""
+class ChildTable:
+    """The table.
+
+    Attributes:
+        descriptor: Descriptor of its memory, which the guardian inherits.
+    """
 
     def __init__(self) -> None:
         size = SLOTS * ENTRY.size
         if hasattr(os, "memfd_create"):
             self.descriptor = os.memfd_create("aioverseer", os.MFD_CLOEXEC)
         else:
-            # Not on Linux, where it takes a third of the time that entering an overseer takes.
-            import tempfile  # noqa: PLC0415  # see above
+            import tempfile  # noqa: PLC0415  # macOS only, and slow to import
 
             with tempfile.TemporaryFile() as file:
                 self.descriptor = os.dup(file.fileno())
@@ -45,33 +48,33 @@ class Table:
     now = staticmethod(boot_time)
 
     def add(self, pid: int, before: int) -> int:
-        """Enter a child that was spawned just now; return its place, 0 when the table is full.
+        """Add a child that was just spawned; return its slot, or 0 when the table is full.
 
         Args:
-            pid: Its number.
+            pid: Process id.
             before: ``boot_time()`` before the spawn.
         """
         try:
-            place = self._free.pop()  # of a list, so that two threads never get the same
+            slot = self._free.pop()  # list.pop is atomic: two threads never get the same slot
         except IndexError:
             if self._used >= SLOTS:
                 return 0
-            place, self._used = self._used, self._used + 1
+            slot, self._used = self._used, self._used + 1
             ENTRY.pack_into(self._memory, 0, self._used, 0, 0)
-        offset = place * ENTRY.size
+        offset = slot * ENTRY.size
         ENTRY.pack_into(self._memory, offset, 0, before, boot_time())
-        # The number last: an entry without one is none, whenever the host is killed.
+        # The pid comes last. An entry without a pid is empty, so the table is valid whenever the host is killed.
         self._memory[offset : offset + 8] = pid.to_bytes(8, sys.byteorder)
-        return place
+        return slot
 
-    def remove(self, place: int) -> None:
-        """Take out a child that has ended."""
-        if place:
-            offset = place * ENTRY.size
+    def remove(self, slot: int) -> None:
+        """Remove a child that has ended."""
+        if slot:
+            offset = slot * ENTRY.size
             self._memory[offset : offset + 8] = bytes(8)
-            self._free.append(place)
+            self._free.append(slot)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the memory and close the descriptor."""
         self._memory.close()
         os.close(self.descriptor)

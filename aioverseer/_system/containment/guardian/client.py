@@ -1,7 +1,7 @@
-"""The guardian, as its host sees it: one process for each host process, as long as somebody needs it.
+"""The host's side of the guardian, one process for each host process.
 
-It is started by the first launch that wants it, is armed before that goes on, and is gone when the last overseer has
-ended. All overseers, loops and threads share it. What it does is in ``boot.py`` and ``main.py``.
+The first launch that needs the guardian starts it and waits until it is armed. It ends with the last overseer. All
+overseers, event loops and threads share it. Its program is in ``boot.py`` and ``main.py``.
 """
 
 from __future__ import annotations
@@ -15,45 +15,50 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from aioverseer._aio.shield import settle
 from aioverseer._system.containment.cgroup import tree
-from aioverseer._system.containment.guardian.child_table import Table
+from aioverseer._system.containment.guardian.child_table import ChildTable
 from aioverseer._system.containment.strays import stray_registry
 
 __all__ = ["Guardian", "GuardianLease", "guardian", "missing"]
 
 _log = logging.getLogger("aioverseer")
 
-_ARMED_WITHIN = 10.0
-"""Seconds for its start, of some ten milliseconds, on a machine that has much to do."""
+_START_TIMEOUT = 10.0
+"""Seconds for its start. Some ten milliseconds are usual; a busy machine needs more."""
 
-_PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
-"""What the system has no room for now, it may have room for when the next overseer asks."""
+_TEMPORARY = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""Errors of a system that is short of resources. The next overseer tries again."""
 
-_GONE_WITHIN = 2.0
-"""Seconds for its end once it is not needed any more, before it is killed."""
+_END_TIMEOUT = 2.0
+"""Seconds for its end after the last release, before it is killed."""
 
-_PROGRAM = Path(__file__).with_name("boot.py")
-_PARTS = (_PROGRAM, Path(__file__).with_name("main.py"))
+_PROGRAM = os.path.join(os.path.dirname(__file__), "boot.py")
+_PARTS = (_PROGRAM, os.path.join(os.path.dirname(__file__), "main.py"))
 
 
 def missing() -> str | None:
-    """Return why there can be no guardian; None when there can."""
+    """Return why there can be no guardian; None when there can be one."""
     if not sys.executable:
         return "there is no Python interpreter to run a guardian with (sys.executable is empty)"
     for part in _PARTS:
-        if not part.is_file():
-            return f"the guardian's program {str(part)!r} is not there"
+        if not os.path.isfile(part):
+            return f"the guardian's program {part!r} is not there"
     return guardian().failure
 
 
 class Guardian:
-    """The one guardian of this process."""
+    """The guardian of this process.
+
+    Attributes:
+        child_table: The children that it kills; None while it does not run.
+        armed: Whether it has acknowledged.
+        failure: Why there can be no guardian; None when there can be one.
+    """
 
     def __init__(self) -> None:
-        self.table: Table | None = None
+        self.child_table: ChildTable | None = None
         self.armed = False
         self.failure: str | None = None
         self._lock = threading.Lock()
@@ -64,11 +69,14 @@ class Guardian:
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None while there is none."""
+        """Process id; None while it does not run."""
         return None if self._process is None else self._process.pid
 
     def acquire(self) -> int:
-        """Start it, unless it runs already, for one more who needs it; return a descriptor that tells of it.
+        """Add a user, and start the guardian if needed.
+
+        Returns:
+            A new descriptor that reports the acknowledgement and the end of the guardian.
 
         Raises:
             OSError: When it cannot be started.
@@ -80,22 +88,22 @@ class Guardian:
             return os.dup(self._alive)
 
     def replace(self, dead: int) -> int:
-        """Start another one in place of the one that has died, for one who has seen that; as ``acquire``.
+        """Replace a dead guardian, unless another user has done so; return a new descriptor, as ``acquire`` does.
 
         Args:
-            dead: The descriptor that told; it is closed.
+            dead: Descriptor that reported the end. It is closed.
         """
         with self._lock:
             os.close(dead)
             if self._process is not None and self._process.poll() is not None:
                 _log.warning("the guardian was killed: another one is started; the host had none in between")
-                self._let_go()
+                self._close_pipes()
             if self._process is None:
                 self._start()
             return os.dup(self._alive)
 
-    def look(self, descriptor: int) -> bool | None:
-        """Return True when it is armed, False when it has died, None while neither is known."""
+    def read_state(self, descriptor: int) -> bool | None:
+        """Read a descriptor of ``acquire``: True when the guardian is armed, False when it has died, else None."""
         try:
             word = os.read(descriptor, 1)
         except BlockingIOError:
@@ -105,16 +113,16 @@ class Guardian:
             return True
         with self._lock:
             if self._process is not None and _is_same_pipe(descriptor, self._alive):
-                # The end of its pipe comes just before its own, which is waited for: it needs a microsecond.
+                # Its pipe closes just before the process ends: waiting takes a microsecond.
                 self._process.kill()
                 code = self._process.wait()
                 self.armed = False
-                if code > 0:  # nobody has killed it, so another one would end as well
+                if code > 0:  # it was not killed, so a new one would end as well
                     self.failure = f"the guardian has ended by itself, with code {code}"
         return False
 
     def release(self) -> subprocess.Popen[bytes] | None:
-        """One less needs it. When it was the last, it is told to end, and returned to be waited for."""
+        """Remove a user. After the last one, tell the guardian to end, and return its process to be waited for."""
         with self._lock:
             self._users -= 1
             if self._users > 0 or self._process is None:
@@ -122,13 +130,13 @@ class Guardian:
             process = self._process
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._control, b"q")
-            self._let_go()
-            self._drop_table()
+            self._close_pipes()
+            self._drop_child_table()
             return process
 
     def _start(self) -> None:
-        if self.table is None:
-            self.table = Table()
+        if self.child_table is None:
+            self.child_table = ChildTable()
         control, ours = os.pipe()
         alive, theirs = os.pipe()
         os.set_blocking(alive, False)
@@ -137,17 +145,17 @@ class Guardian:
             str(os.getpid()),
             str(control),
             str(theirs),
-            str(self.table.descriptor),
+            str(self.child_table.descriptor),
             tree().base,
         ]
         try:
-            # Not through asyncio: it outlives the event loop that happens to need it first.
+            # Not through asyncio, because the guardian may outlive the event loop that first needs it.
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-E", str(_PROGRAM), *words],
+                [sys.executable, "-I", "-S", "-E", _PROGRAM, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(control, theirs, self.table.descriptor),
+                pass_fds=(control, theirs, self.child_table.descriptor),
                 env={},
                 cwd="/",
                 start_new_session=True,
@@ -156,7 +164,7 @@ class Guardian:
             os.close(ours)
             os.close(alive)
             if self._users == 0:
-                self._drop_table()
+                self._drop_child_table()
             raise
         finally:
             os.close(control)
@@ -164,7 +172,7 @@ class Guardian:
         self._control, self._alive = ours, alive
         self.armed = False
 
-    def _let_go(self) -> None:
+    def _close_pipes(self) -> None:
         for descriptor in (self._control, self._alive):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -173,17 +181,17 @@ class Guardian:
         self.armed = False
 
     def forget(self) -> None:
-        """Close everything, in a fork of the host: whoever held the pipe on would hide the host's end."""
+        """Close everything, in a fork of the host: an open pipe there would hide the host's end from the guardian."""
         process = self._process
-        self._let_go()
+        self._close_pipes()
         if process is not None:
-            process.returncode = 0  # it is no child of the fork's, so nothing is to be said of it
-        self._drop_table()
+            process.returncode = 0  # it is not the fork's child; this avoids the ResourceWarning of Popen
+        self._drop_child_table()
 
-    def _drop_table(self) -> None:
-        if self.table is not None:
-            self.table.close()
-            self.table = None
+    def _drop_child_table(self) -> None:
+        if self.child_table is not None:
+            self.child_table.close()
+            self.child_table = None
 
 
 def _is_same_pipe(one: int, other: int) -> bool:
@@ -193,6 +201,8 @@ def _is_same_pipe(one: int, other: int) -> bool:
 
 
 class _CurrentGuardian:
+    """The guardian of this process. A fork gets a new one, which does not run."""
+
     def __init__(self) -> None:
         self.guardian = Guardian()
         os.register_at_fork(after_in_child=self.renew)
@@ -211,50 +221,54 @@ def guardian() -> Guardian:
 
 
 class GuardianLease:
-    """The need of one launcher for the guardian, on its event loop."""
+    """One launcher's use of the guardian, on its event loop.
+
+    Attributes:
+        failure: Why there is no guardian; None when nothing has failed.
+    """
 
     def __init__(self, on_failure: Callable[[], None]) -> None:
-        """Need nothing yet.
+        """Create a lease that does not use the guardian yet.
 
         Args:
-            on_failure: Called when there can be no guardian; ``failure`` says why.
+            on_failure: Called when there can be no guardian, after ``failure`` is set.
         """
         self.failure: str | None = None
         self._on_failure = on_failure
-        self._owner: Guardian | None = None
+        self._guardian: Guardian | None = None
         self._descriptor = -1
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._known: asyncio.Future[None] | None = None
+        self._settled: asyncio.Future[None] | None = None
 
     @property
     def armed(self) -> bool:
-        """Whether a start may go on."""
-        return self._owner is not None and self._owner.armed
+        """Whether the guardian is armed, so that a launch may continue."""
+        return self._guardian is not None and self._guardian.armed
 
     @property
-    def table(self) -> Table | None:
-        """Where children are entered; None while it is not armed."""
-        return None if self._owner is None else self._owner.table
+    def child_table(self) -> ChildTable | None:
+        """The table that children are added to; None before ``arm``."""
+        return None if self._guardian is None else self._guardian.child_table
 
     async def arm(self) -> None:
-        """Return once the guardian is armed, or it is known that there can be none. Safe to cancel."""
+        """Wait until the guardian is armed or has failed. Safe to cancel."""
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
             self._unwatch()
-        if self._owner is None:
-            owner = guardian()
+        if self._guardian is None:
+            current = guardian()
             try:
-                self._descriptor = owner.acquire()
+                self._descriptor = current.acquire()
             except OSError as error:
-                self._fail(f"a guardian could not be started: {error}", passing=error.errno in _PASSING)
+                self._fail(f"a guardian could not be started: {error}", temporary=error.errno in _TEMPORARY)
                 return
-            self._owner = owner
+            self._guardian = current
         if self._loop is None:
             self._watch(loop)
-        if self._known is not None and not self._known.done():
-            timer = loop.call_later(_ARMED_WITHIN, self._settle)
+        if self._settled is not None and not self._settled.done():
+            timer = loop.call_later(_START_TIMEOUT, self._settle)
             try:
-                await asyncio.shield(self._known)
+                await asyncio.shield(self._settled)
             finally:
                 timer.cancel()
             if self._descriptor >= 0 and not self.armed:
@@ -262,8 +276,8 @@ class GuardianLease:
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._known = loop.create_future()
-        loop.add_reader(self._descriptor, self._on_news)
+        self._settled = loop.create_future()
+        loop.add_reader(self._descriptor, self._on_readable)
         if self.armed:
             self._settle()
 
@@ -273,15 +287,15 @@ class GuardianLease:
         self._loop = None
 
     def _settle(self) -> None:
-        if self._known is not None and not self._known.done():
-            self._known.set_result(None)
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
 
-    def _on_news(self) -> None:
-        owner, loop = self._owner, self._loop
-        if owner is None or loop is None:
+    def _on_readable(self) -> None:
+        current, loop = self._guardian, self._loop
+        if current is None or loop is None:
             return
-        was_armed = self._known is not None and self._known.done()
-        match owner.look(self._descriptor):
+        was_armed = self._settled is not None and self._settled.done()
+        match current.read_state(self._descriptor):
             case True:
                 self._settle()
             case False:
@@ -289,23 +303,23 @@ class GuardianLease:
                 if not was_armed:
                     self._fail("the guardian has ended before it was armed")
                     return
-                if owner.failure is not None:
-                    self._fail(owner.failure)
+                if current.failure is not None:
+                    self._fail(current.failure)
                     return
                 try:
-                    self._descriptor = owner.replace(self._descriptor)
+                    self._descriptor = current.replace(self._descriptor)
                 except OSError as error:
                     self._descriptor = -1
-                    self._fail(f"a guardian could not be started: {error}", passing=error.errno in _PASSING)
+                    self._fail(f"a guardian could not be started: {error}", temporary=error.errno in _TEMPORARY)
                     return
                 self._watch(loop)
             case None:
                 pass
 
-    def _fail(self, why: str, *, passing: bool = False) -> None:
+    def _fail(self, why: str, *, temporary: bool = False) -> None:
         _log.warning("%s: if the host is killed by SIGKILL, its programs live on", why)
         self.failure = why
-        if not passing:
+        if not temporary:
             guardian().failure = why
         self._settle()
         process = self._release()
@@ -320,11 +334,11 @@ class GuardianLease:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        owner, self._owner = self._owner, None
-        return None if owner is None else owner.release()
+        current, self._guardian = self._guardian, None
+        return None if current is None else current.release()
 
     async def close(self) -> None:
-        """Need it no more; wait for its end when nobody else does, through any cancellation of this call."""
+        """Release the guardian. The last user waits for its end; a cancellation is raised only after that."""
         process = self._release()
         if process is None:
             return
@@ -337,15 +351,15 @@ class GuardianLease:
             gone: asyncio.Future[None] = loop.create_future()
             loop.add_reader(pidfd, lambda: None if gone.done() else gone.set_result(None))
             try:
-                cancelled = await settle(gone, within=_GONE_WITHIN)
+                cancelled = await settle(gone, within=_END_TIMEOUT)
             finally:
                 loop.remove_reader(pidfd)
                 os.close(pidfd)
         else:
             cancelled = None
         try:
-            # Without a pidfd this waits for some milliseconds, once at the end of all.
-            process.wait(0.0 if pidfd >= 0 else _GONE_WITHIN)
+            # Without a pidfd this blocks for some milliseconds, once at the very end.
+            process.wait(0.0 if pidfd >= 0 else _END_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -1,6 +1,6 @@
-"""What the guardian's program does once it is armed: waits for the end of its host, and ends what that has started.
+"""Second part of the guardian's program: wait for the end of the host, then kill its programs.
 
-Read by ``boot.py`` alone, in a process of its own: it imports nothing of this package.
+Imported by ``boot.py`` alone, in a process of its own. It imports nothing of this package.
 """
 
 import os
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator
 else:
-    # What `signal` wraps in enums takes longer to import than all else here.
+    # `signal` builds enums, which takes longer than all other imports of this file.
     import _signal as signal
 
 __all__ = ["end_all", "entries", "is_child", "kill_cgroups", "remove_cgroups", "wait_for_end"]
 
 _BORN = 19
-"""Place of the time of birth in /proc/PID/stat behind the name, from 0."""
+"""Index of the start time in /proc/PID/stat, counted from 0 after the name."""
 _FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END = 6, 23, 47, 48
-"""Other places there."""
+"""Indexes of other fields."""
 _KERNEL_THREAD = 0x00200000
-_BOUND = 3.0
-"""Seconds for all sweeps."""
+_SWEEP_TIMEOUT = 3.0
+"""Seconds for all sweeps together."""
 
 
 def wait_for_end(control: int, pidfd: int | None) -> bool:
-    """Return True at the end of the host, False when it has said that it needs no guardian any more."""
+    """Return True when the host has ended, False when it has sent word that it needs no guardian."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
     if pidfd is not None:
@@ -36,13 +36,13 @@ def wait_for_end(control: int, pidfd: int | None) -> bool:
     while True:
         for ready, _ in poll.poll():
             if ready == pidfd:
-                # It may have said so just before its end.
+                # The host may have sent the word just before its end.
                 return not _has_word(control)
             if os.read(control, 1):
                 return False
             if pidfd is None:
                 return True
-            # Nobody holds the other end, and the host may live: some close all descriptors. Its end will tell.
+            # The pipe is closed, but the host may live: some hosts close all descriptors. Its pidfd reports the end.
             poll.unregister(control)
 
 
@@ -50,13 +50,13 @@ def _has_word(control: int) -> bool:
     os.set_blocking(control, False)
     try:
         return bool(os.read(control, 1))
-    except BlockingIOError:  # a fork of the host still holds the other end
+    except BlockingIOError:  # a fork of the host has the other end open
         return False
 
 
 def end_all(token: bytes, table: int) -> None:
-    """Kill the groups and sessions of the children in the table, and whoever bears the token, until there is nobody."""
-    deadline = time.monotonic() + _BOUND
+    """Kill groups and sessions of the children in the table, and processes with the token, until none is left."""
+    deadline = time.monotonic() + _SWEEP_TIMEOUT
     leaders = [pid for pid, before, after in entries(table) if is_child(pid, before, after)]
     for pid in leaders:
         try:
@@ -70,7 +70,7 @@ def end_all(token: bytes, table: int) -> None:
 
 
 def kill_cgroups(base: str, token: str) -> list[str]:
-    """Kill what is in the cgroups of the host, but for what was to be kept; return their folders."""
+    """Kill the processes in the host's cgroups, except kept ones; return the folders of those cgroups."""
     try:
         names = os.listdir(base) if base else []
     except OSError:
@@ -87,7 +87,7 @@ def kill_cgroups(base: str, token: str) -> list[str]:
 
 
 def remove_cgroups(folders: list[str]) -> None:
-    """Remove those that nobody is in, waiting a second for the last of what was killed."""
+    """Remove the empty ones, waiting a second for killed processes to end."""
     deadline = time.monotonic() + 1.0
     for folder in folders:
         while "+" not in folder.rpartition("/")[2] and _is_populated(folder, deadline):
@@ -100,7 +100,7 @@ def remove_cgroups(folders: list[str]) -> None:
 
 
 def _is_populated(folder: str, deadline: float) -> bool:
-    """Return at once when it is empty, else after the next change or at the deadline; whether to look again."""
+    """Return False when the cgroup is empty, else wait for a change or the deadline; True means: check again."""
     try:
         with open(f"{folder}/cgroup.events", "rb", buffering=0) as file:
             if b"populated 0" in file.read():
@@ -113,7 +113,7 @@ def _is_populated(folder: str, deadline: float) -> bool:
 
 
 def entries(table: int) -> list[tuple[int, int, int]]:
-    """Return what is in the table: numbers of children, and the times before and after their spawns."""
+    """Return the entries of the table: pid, time before the spawn, time after the spawn."""
     layout = struct.Struct("=qqq")
     head = os.pread(table, layout.size, 0)
     if len(head) < layout.size:
@@ -124,7 +124,7 @@ def entries(table: int) -> list[tuple[int, int, int]]:
 
 
 def is_child(pid: int, before: int, after: int) -> bool:
-    """Whether this process was born while the host spawned its child, and leads its session as that does."""
+    """Return whether a process started between the two times and leads a session, as the host's children do."""
     fields = _fields(pid)
     if len(fields) <= _BORN:
         return False
@@ -145,7 +145,7 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _held(pid: int) -> int | None:
+def _open_pidfd(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
     except (OSError, AttributeError):
@@ -153,21 +153,21 @@ def _held(pid: int) -> int | None:
 
 
 def _sweep(mark: bytes, sessions: frozenset[int], until: float) -> bool:
-    """Kill whoever bears the mark or lives in one of the sessions; return whether somebody may have."""
+    """Kill processes with the mark or in one of the sessions; return whether another pass is needed."""
     killed: list[int] = []
     unclear = False
     for pid in _each_process(until):
         verdict = _judge(pid, mark, sessions)
         if verdict:
-            pidfd = _held(pid)
-            # Once more, with a hold on it: its number could have been given away in between.
+            pidfd = _open_pidfd(pid)
+            # Judge again with a pidfd: the pid could have been reused in between.
             verdict = _judge(pid, mark, sessions)
             if verdict and _kill(pid, pidfd) and pidfd is not None:
                 killed.append(pidfd)
             elif pidfd is not None:
                 os.close(pidfd)
         unclear = unclear or verdict is None
-    # Their ends are waited for, so that the next look finds only whom this one has not.
+    # Wait for their ends, so that the next pass finds only new ones.
     deadline = time.monotonic() + 0.2
     for pidfd in killed:
         poll = select.poll()
@@ -178,7 +178,7 @@ def _sweep(mark: bytes, sessions: frozenset[int], until: float) -> bool:
 
 
 def _each_process(until: float) -> "Iterator[int]":
-    """Yield all, and those that have come meanwhile: who has ended before it was looked at may have started another."""
+    """Yield all pids until none is new: a process may start another one and end before it is judged."""
     seen = {"1", str(os.getpid())}
     while new := [name for name in (os.listdir("/proc") if os.path.isdir("/proc") else ()) if name not in seen]:
         seen.update(new)
@@ -199,7 +199,7 @@ def _kill(pid: int, pidfd: int | None) -> bool:
 
 
 def _judge(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
-    """Whether it bears the mark or lives in one of the sessions; None while it is in the middle of an exec."""
+    """Return whether a process has the mark or is in one of the sessions; None in the middle of an exec."""
     environment = _read(f"/proc/{pid}/environ")
     if mark in environment:
         return True
@@ -213,7 +213,7 @@ def _judge(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
 
 
 def _is_between_programs(fields: list[bytes]) -> bool:
-    """See ``procfs.is_between_programs``."""
+    """Same as ``procfs.is_between_programs``."""
     if len(fields) <= _ENVIRONMENT_END or fields[0] in (b"Z", b"X") or int(fields[_FLAGS]) & _KERNEL_THREAD:
         return False
     code = int(fields[_START_OF_CODE])

@@ -1,6 +1,6 @@
-"""The shim, as its host sees it: words before the command, and a pair of sockets for what signals cannot say.
+"""The host's side of a shim: words before the command line, and a socket pair for requests that signals cannot express.
 
-What it does is in ``shim.py``.
+The program of the shim is ``main.py``.
 """
 
 from __future__ import annotations
@@ -8,51 +8,50 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import importlib.util
+import importlib.machinery
 import os
 import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 __all__ = ["Shim", "Way", "missing", "missing_namespace"]
 
-_PROGRAM = Path(__file__).with_name("main.py")
+_PROGRAM = os.path.join(os.path.dirname(__file__), "main.py")
 
 _NOT_RUN = 127
 """Exit code of a shim that could not run its command."""
 
-_TRIED_WITHIN = 10.0
-"""Seconds for a try that takes some thirty milliseconds, on a machine that has much to do."""
+_TRIAL_TIMEOUT = 10.0
+"""Seconds for the trial of a pid namespace. Some thirty milliseconds are usual; a busy machine needs more."""
 
 Way: TypeAlias = Literal["kill", "keep", "namespace"]
-"""What becomes of what the command has started; see ``shim.py``."""
+"""How leftovers of the command are treated; explained in ``main.py``."""
 
 
 def missing() -> str | None:
-    """Return why there can be no shim; None when there can."""
+    """Return why there can be no shim; None when there can be one."""
     if sys.platform != "linux":
         return "only Linux has subreapers"
-    if not sys.executable or not _PROGRAM.is_file():
+    if not sys.executable or not os.path.isfile(_PROGRAM):
         return "there is no Python interpreter to run a shim with (sys.executable is empty)"
     if not os.access(sys.executable, os.X_OK):
-        # A host that has changed its user, for example.
+        # For example in a host that has changed its user.
         return f"this user may not run the Python interpreter {sys.executable!r}, which a shim needs"
-    if importlib.util.find_spec("_ctypes") is None:
+    if "_ctypes" not in sys.builtin_module_names and importlib.machinery.PathFinder.find_spec("_ctypes") is None:
         return "this Python has no ctypes, with which a shim becomes a subreaper"
     return None
 
 
 def missing_namespace() -> str | None:
-    """Return why there can be no pid namespace; None when there can. The first call waits for a try."""
-    return missing() or _tried()
+    """Return why there can be no pid namespace; None when there can be one. The first call runs a trial and blocks."""
+    return missing() or _trial()
 
 
 @functools.cache
-def _tried() -> str | None:
-    # Capabilities, limits, seccomp and the mount of /proc decide it together: only a try tells.
+def _trial() -> str | None:
+    # Capabilities, limits, seccomp and the mount of /proc decide together, so only a trial can tell.
     shim = Shim("namespace")
     try:
         done = subprocess.run(
@@ -61,7 +60,7 @@ def _tried() -> str | None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=_TRIED_WITHIN,
+            timeout=_TRIAL_TIMEOUT,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -75,53 +74,58 @@ def _tried() -> str | None:
 
 
 class Shim:
-    """One shim."""
+    """One shim.
+
+    Attributes:
+        prefix: Words to put before the command line.
+        pass_fds: Descriptors that the shim must inherit.
+    """
 
     def __init__(self, way: Way) -> None:
-        """Open its sockets.
+        """Open the socket pair.
 
         Args:
-            way: What becomes of what the command has started.
+            way: How leftovers of the command are treated.
         """
         self._theirs, self._ours = (end.detach() for end in socket.socketpair())
         os.set_blocking(self._ours, False)
         self.pass_fds = (self._theirs,)
-        self.prefix = [sys.executable, "-I", "-S", "-E", str(_PROGRAM), str(self._theirs), way]
+        self.prefix = [sys.executable, "-I", "-S", "-E", _PROGRAM, str(self._theirs), way]
 
     def adopted(self) -> None:
-        """It was spawned: let go of its end."""
+        """Close the shim's end of the sockets after the spawn."""
         if self._theirs >= 0:
             os.close(self._theirs)
             self._theirs = -1
 
     def relay(self, number: int, *, leader_only: bool) -> bool:
-        """Have it pass a signal on, where one to its group does not mean the same.
+        """Have the shim deliver a signal, where a signal to the group would act differently.
 
         Args:
-            number: SIGKILL ends all below it.
-            leader_only: For its command alone.
+            number: Signal number. SIGKILL ends every process below the shim.
+            leader_only: Whether the signal is for the command alone.
 
         Returns:
-            Whether that was done; if not, the signal is to be sent to the group.
+            Whether the shim delivers it; if not, the caller must signal the group.
 
         Raises:
-            ProcessLookupError: When it has ended.
+            ProcessLookupError: When the shim has ended.
         """
         if number == 0 or not (leader_only or number == signal.SIGKILL):
             return False
         try:
             os.write(self._ours, bytes([number]))
         except BlockingIOError:
-            return False  # it is stopped, and has been sent thousands
+            return False  # the socket is full: the shim is stopped, and thousands of signals were sent
         except OSError:
             raise ProcessLookupError(errno.ESRCH, "the shim has ended") from None
         return True
 
     def failure(self, code: int | None) -> str | None:
-        """Return why it has not run its command; None when it has.
+        """Return why the shim has not run its command; None when it has.
 
         Args:
-            code: Its exit code.
+            code: Exit code of the shim.
         """
         if code == _NOT_RUN and self._ours >= 0:
             with contextlib.suppress(OSError):
@@ -129,7 +133,7 @@ class Shim:
         return None
 
     def close(self) -> None:
-        """Let go of both ends, which ends it where it still lives. Idempotent."""
+        """Close both ends, which ends a shim that still runs. Idempotent."""
         self.adopted()
         if self._ours >= 0:
             os.close(self._ours)

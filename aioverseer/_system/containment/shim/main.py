@@ -1,16 +1,15 @@
-"""The shim's program: runs one command below itself, and ends with it all that it has started.
+"""The shim's program: run one command, and kill the command's descendants after its end.
 
-Run by itself, ``python -I -S -E shim.py CONTROL WAY COMMAND...``, and never imported. WAY says what becomes of what
-the command has started:
+Run as ``python -I -S -E main.py CONTROL WAY COMMAND...``, never imported. WAY is one of:
 
-- ``kill``: orphans among its descendants become children of the shim (a subreaper), which ends them behind the command;
-  when it has no child left, nothing is left.
-- ``keep``: they are left alone.
-- ``namespace``: the shim makes a pid namespace and a child that is its first process, and the command is a child of
-  that. The kernel ends all that is in there with its first process, and that one ends with the shim, whatever ends it.
+- ``kill``: The shim is a subreaper, so orphaned descendants become its children. It kills them after the command. When
+  it has no child, nothing is left.
+- ``keep``: Descendants are left alone.
+- ``namespace``: The shim makes a pid namespace and its first process, init, which starts the command. When init ends,
+  the kernel kills every process in the namespace. Init ends with the shim, however the shim ends.
 
-CONTROL is a descriptor: each byte from the host is a signal for the command, SIGKILL means all, and its end means that
-the host is gone. The shim writes there why it could not run the command.
+CONTROL is a socket. Each byte from the host is a signal for the command; SIGKILL is for all; end of file means that the
+host is gone. If the shim cannot run the command, it writes the reason there.
 """
 
 import ctypes
@@ -32,34 +31,33 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _STOPPED = {signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD}
 _NOT_FOUND = 127
-_BOUND = 1.0
-"""Seconds for the end of what was killed: less than a millisecond, unless it cannot die."""
+_KILL_TIMEOUT = 1.0
+"""Seconds for the end of a killed process: less than a millisecond, unless it cannot die."""
 
 
 def main() -> None:
-    """Run the command to its end, and end as it did."""
+    """Run the command to its end, then end with the same status."""
     control, way, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     host = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
     os.set_inheritable(control, False)  # noqa: FBT003  # it takes no keyword
-    # What the host sends to the group is for the command, which is in it: the shim heeds none of it, and keeps what
-    # comes before there is a command. The terminal's own stops are left as they are, so that a job that is stopped is
-    # stopped as a whole.
+    # Signals to the group are for the command, which is in the group. The shim ignores them, and holds those that come
+    # before the command exists. Stop signals keep their effect, so that a job is stopped as a whole.
     numbers = signal.valid_signals() - _STOPPED
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    began = _Began({number: signal.getsignal(number) for number in numbers}, mask)
+    initial = _SignalState({number: signal.getsignal(number) for number in numbers}, mask)
     signal.signal(signal.SIGCHLD, _nothing)
-    wake = _wake_ups()
+    wake = _child_end_pipe()
     me = os.getpid()
     if way == "namespace":
-        _end_as(_in_namespace(command, control, wake, host, began, libc))
+        _end_as(_in_namespace(command, control, wake, host, initial, libc))
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         _give_up(control, "this system has no subreapers")
-    pid = _fork(began)
+    pid = _fork(initial)
     if pid == 0:
-        _become(command, began, me, libc.prctl)
+        _exec(command, initial, me, libc.prctl)
     try:
-        status = _look_after(pid, control, wake, host, lambda number: os.kill(pid, number))
+        status = _relay_until_end(pid, control, wake, host, lambda number: os.kill(pid, number))
         if way != "keep" or status is None:
             end = _end_all(pid, wake, status)
             status = end if status is None else status
@@ -68,16 +66,16 @@ def main() -> None:
     _end_as(status)
 
 
-class _Began:
-    """What signals did when the shim was started, as they are to do in the command."""
+class _SignalState:
+    """Signal handlers and mask at the start of the shim, to be restored in the command."""
 
     def __init__(self, handlers: Mapping[signal.Signals, object], mask: Iterable[int]) -> None:
         self.handlers = handlers
         self.mask = mask
 
 
-def _fork(began: _Began) -> int:
-    """Fork, and heed no signals from now on; what has come so far is the child's, which has them blocked still."""
+def _fork(initial: _SignalState) -> int:
+    """Fork. The parent ignores signals from now on; those that are pending go to the child, which still blocks them."""
     held, go = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -86,22 +84,22 @@ def _fork(began: _Began) -> int:
         os.close(held)
         return 0
     os.close(held)
-    # What the child was sent as well it has once, as it holds no signal twice.
-    for number in signal.sigpending() & began.handlers.keys():
+    # A signal that the child has received too is pending only once.
+    for number in signal.sigpending() & initial.handlers.keys():
         os.kill(pid, number)
-    for number in began.handlers:
+    for number in initial.handlers:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, began.mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, initial.mask)
     os.close(go)
     return pid
 
 
-def _wake_ups() -> int:
-    """Return a pipe that can be read when a child has ended."""
-    wake, news = os.pipe()
+def _child_end_pipe() -> int:
+    """Return a pipe that becomes readable when a child ends."""
+    wake, signals = os.pipe()
     os.set_blocking(wake, False)
-    os.set_blocking(news, False)
-    signal.set_wakeup_fd(news, warn_on_full_buffer=False)
+    os.set_blocking(signals, False)
+    signal.set_wakeup_fd(signals, warn_on_full_buffer=False)
     return wake
 
 
@@ -115,46 +113,46 @@ def _in_namespace(
     control: int,
     wake: int,
     host: int,
-    began: _Began,
+    initial: _SignalState,
     libc: ctypes.CDLL,
 ) -> int:
-    """Run the command in a pid namespace of its own; return its status when all that was in there is gone."""
+    """Run the command in a new pid namespace; return its status when no process is left in it."""
     if (refused := _unshare(libc)) is not None:
         _give_up(control, f"no pid namespace can be made ({refused})")
     relay, ours = os.pipe()
-    told, tell = os.pipe()
-    init = _fork(began)
+    result, report = os.pipe()
+    init = _fork(initial)
     if init == 0:
         os.close(ours)
-        os.close(told)
+        os.close(result)
         os.close(control)
-        _be_first(command, relay, tell, began, libc)
+        _be_init(command, relay, report, initial, libc)
     os.close(relay)
-    os.close(tell)
-    status = _look_after(init, control, wake, host, functools.partial(_hand_on, ours))
+    os.close(report)
+    status = _relay_until_end(init, control, wake, host, functools.partial(_write_signal, ours))
     if status is None:
         os.kill(init, signal.SIGKILL)
-        # It ends when the last one in there has ended.
+        # Init ends after the last process of the namespace.
         status = os.waitpid(init, 0)[1]
-    # What it tells is the status of the command, or why there is none. Whom it does not tell of was killed with it.
-    said = os.read(told, 4096)
-    if said.startswith(b"!"):
-        _give_up(control, said[1:].decode(errors="replace"))
-    return int(said) if said else status
+    # Init reports the status of the command, or why there is none. Without a report, both were killed.
+    reported = os.read(result, 4096)
+    if reported.startswith(b"!"):
+        _give_up(control, reported[1:].decode(errors="replace"))
+    return int(reported) if reported else status
 
 
-def _hand_on(pipe: int, number: int) -> None:
+def _write_signal(pipe: int, number: int) -> None:
     try:
         os.write(pipe, bytes([number]))
     except BrokenPipeError:
-        return  # it has ended, which is about to be told
+        return  # init has ended, which the caller is about to see
 
 
 def _unshare(libc: ctypes.CDLL) -> str | None:
-    """Have the next child be the first process of a new namespace; return why that cannot be."""
+    """Make the next child the init of a new pid namespace; return why that is impossible, else None."""
     if libc.unshare(_CLONE_NEWPID) == 0:
         return None
-    # Who has not the rights of root has them in a user namespace of its own, in which nobody is anybody else.
+    # A process without root's rights has them in a new user namespace. Map its own user and group there.
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWPID) != 0:
         return os.strerror(ctypes.get_errno())
@@ -167,22 +165,22 @@ def _unshare(libc: ctypes.CDLL) -> str | None:
     return None
 
 
-def _be_first(command: list[str], relay: int, tell: int, began: _Began, libc: ctypes.CDLL) -> None:
-    """Be the first process of a namespace, until the command has ended or the shim has."""
-    # Should the shim have ended before this, its end of the pipe tells.
+def _be_init(command: list[str], relay: int, report: int, initial: _SignalState, libc: ctypes.CDLL) -> None:
+    """Be the init of a namespace until the command or the shim ends."""
+    # If the shim ended before this call, the closed relay pipe shows it.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if (
         libc.unshare(_CLONE_NEWNS) != 0
         or libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None) != 0
         or libc.mount(b"proc", b"/proc", b"proc", _MS_NOSUID_NODEV_NOEXEC, None) != 0
     ):
-        # With the /proc of the host a program would see others under its own number.
-        os.write(tell, f"!no /proc can be mounted in a pid namespace ({os.strerror(ctypes.get_errno())})".encode())
+        # With the host's /proc a program would find other processes under its own pid.
+        os.write(report, f"!no /proc can be mounted in a pid namespace ({os.strerror(ctypes.get_errno())})".encode())
         os._exit(_NOT_FOUND)
-    wake = _wake_ups()
-    pid = _fork(began)
+    wake = _child_end_pipe()
+    pid = _fork(initial)
     if pid == 0:
-        _become(command, began, os.getppid(), libc.prctl)
+        _exec(command, initial, os.getppid(), libc.prctl)
     poll = select.poll()
     poll.register(relay, select.POLLIN)
     poll.register(wake, select.POLLIN)
@@ -195,26 +193,26 @@ def _be_first(command: list[str], relay: int, tell: int, began: _Began, libc: ct
             else:
                 for number in word:
                     os.kill(pid, number)
-    os.write(tell, str(status).encode())
+    os.write(report, str(status).encode())
     os._exit(0)
 
 
 def _nothing(_number: int, _frame: object) -> None:
-    """The pipe of the wake-ups tells all."""
+    """Do nothing: the wake-up pipe reports SIGCHLD."""
 
 
-def _become(command: list[str], began: _Began, parent: int, prctl: Callable[..., int]) -> None:
-    # Should somebody kill the shim, its command dies as well; all else is found by its marker then.
+def _exec(command: list[str], initial: _SignalState, parent: int, prctl: Callable[..., int]) -> None:
+    # If the shim is killed, the kernel kills the command too. Other descendants are then found by their marker.
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(_NOT_FOUND)
     signal.set_wakeup_fd(-1)
-    for number, handler in began.handlers.items():
-        # The interpreter itself ignores these two; the command was not to.
+    for number, handler in initial.handlers.items():
+        # Python itself ignores these two signals; the command must not.
         ignored = handler is signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ)
         signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, began.mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, initial.mask)
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -222,13 +220,13 @@ def _become(command: list[str], began: _Began, parent: int, prctl: Callable[...,
     os._exit(_NOT_FOUND)
 
 
-def _look_after(pid: int, control: int, wake: int, host: int, send: Callable[[int], object]) -> int | None:
-    """Return the status of a child at its end, or None when all is to be ended; hand on what the host sends."""
+def _relay_until_end(pid: int, control: int, wake: int, host: int, send: Callable[[int], object]) -> int | None:
+    """Relay the host's signals until a child ends; return its status, or None when all must be killed."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake, select.POLLIN)
     try:
-        # Beside the pipe, which a fork of the host may hold open.
+        # In addition to the socket, which a fork of the host may keep open.
         gone = os.pidfd_open(host)
         poll.register(gone, select.POLLIN)
     except (OSError, AttributeError):
@@ -264,14 +262,14 @@ def _reap(pid: int) -> int | None:
 
 
 def _end_all(pid: int, wake: int, status: int | None) -> int:
-    """Kill children until there is none: those of a killed one become ours. Return the status of the command.
+    """Kill children until there is none, as orphans of a killed child become children too. Return the command's status.
 
-    Once the command has ended, one that does not end, as it may not be killed or is in an uninterruptible sleep, is
-    waited for as long as others end and a second more; then it is the host that names it.
+    A child may not end: it may not be killed, or is in an uninterruptible sleep. After the command has ended, the wait
+    is over when no other child has ended for a second; the host then reports the survivor.
     """
     poll = select.poll()
     poll.register(wake, select.POLLIN)
-    deadline = time.monotonic() + _BOUND
+    deadline = time.monotonic() + _KILL_TIMEOUT
     while True:
         for child in _children():
             try:
@@ -283,7 +281,7 @@ def _end_all(pid: int, wake: int, status: int | None) -> int:
         except ChildProcessError:
             return signal.SIGKILL.value if status is None else status
         if ended:
-            deadline = time.monotonic() + _BOUND
+            deadline = time.monotonic() + _KILL_TIMEOUT
             if ended == pid:
                 status = found
             continue
@@ -300,7 +298,7 @@ def _children() -> list[int]:
         with open(f"/proc/{me}/task/{me}/children") as file:
             return [int(word) for word in file.read().split()]
     except OSError:
-        pass  # a kernel without this file
+        pass  # the kernel has no such file
     found: list[int] = []
     for name in os.listdir("/proc"):
         if name.isdecimal():
@@ -317,7 +315,7 @@ def _end_as(status: int | None) -> None:
     if status is None or os.WIFEXITED(status):
         os._exit(0 if status is None else os.WEXITSTATUS(status))
     number = os.WTERMSIG(status)
-    # The command has written its core, if any.
+    # The command has already dumped its core, if any.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)
