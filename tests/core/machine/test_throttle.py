@@ -11,7 +11,7 @@ from aioverseer.core.machine.throttle import TokenBucket, check_rate
 
 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), True, "5", None])
-def test_what_is_no_rate_is_refused(value: object) -> None:
+def test_an_invalid_rate_is_refused(value: object) -> None:
     """Naming the option and the value."""
     with pytest.raises(SpecError, match=r"restart_rate=.* is no rate: pass restarts a second") as caught:
         check_rate(value)

@@ -83,18 +83,18 @@ async def needs_two(_a: object, _b: object) -> None:
         (lambda: ready.tcp(0), "port=0"),
         (lambda: ready.tcp(65536), "port=65536"),
         (lambda: ready.tcp(True), "port=True"),
-        (lambda: ready.tcp("80"), "port='80'"),  # type: ignore[arg-type]  # what the types forbid
+        (lambda: ready.tcp("80"), "port='80'"),  # type: ignore[arg-type]  # the types forbid it
         (lambda: ready.tcp(80, host=""), "host=''"),
         (lambda: ready.unix(""), "path=''"),
-        (lambda: ready.file(5), "path=5"),  # type: ignore[arg-type]  # what the types forbid
+        (lambda: ready.file(5), "path=5"),  # type: ignore[arg-type]  # the types forbid it
         (lambda: ready.line("("), "no regular expression"),
-        (lambda: ready.line("x", stream="both"), "stream='both'"),  # type: ignore[arg-type]  # what the types forbid
+        (lambda: ready.line("x", stream="both"), "stream='both'"),  # type: ignore[arg-type]  # the types forbid it
         (ready.command, "name the command"),
         (lambda: ready.command("x", "a\0b"), "NUL"),
         (lambda: ready.fd(2), "number=2"),
         (lambda: ready.fd(10), "number=10"),
-        (lambda: ready.check(5), "cannot be called"),  # type: ignore[arg-type]  # what the types forbid
-        (lambda: ready.check(needs_two), "takes too much"),  # type: ignore[arg-type]  # what the types forbid
+        (lambda: ready.check(5), "cannot be called"),  # type: ignore[arg-type]  # the types forbid it
+        (lambda: ready.check(needs_two), "takes too much"),  # type: ignore[arg-type]  # the types forbid it
         (lambda: ready.http("localhost:80"), "no URL"),
         (lambda: ready.http("http://x", status=99), "no status"),
     ],

@@ -118,7 +118,7 @@ def test_what_is_no_exit_code_is_refused(option: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 65, -9, True, "SIGTERM"])
-def test_what_is_no_signal_is_refused(value: Any) -> None:
+def test_an_invalid_signal_is_refused(value: Any) -> None:
     """Signals are signal.Signals or 1 to 64."""
     with pytest.raises(SpecError, match=r"restart\.success_signals") as caught:
         Restart(success_signals=[value])

@@ -30,7 +30,7 @@ def note(seq: int) -> EventRecord:
 
 
 class Reader:
-    """A reader, and the number of the last event that it has heard of."""
+    """A reader, and the number of the last event that it received."""
 
     def __init__(self, journal: Journal, since: int) -> None:
         self.stream = EventStream(journal, after=since)
@@ -63,7 +63,7 @@ class Replay(RuleBasedStateMachine):
 
     @rule(reader=readers, count=st.integers(1, 9))
     def read(self, reader: Reader, count: int) -> None:
-        """It reads some, and is told of exactly those that it does not get."""
+        """It reads some, and learns of exactly the events that it misses."""
         for _ in range(count):
             event = reader.stream.get_nowait()
             if reader.at == len(self.all):
@@ -81,7 +81,7 @@ class Replay(RuleBasedStateMachine):
 
 
 def test_replay_and_gaps() -> None:
-    """What is remembered is given, what is not is counted, each once."""
+    """Remembered events are delivered and forgotten ones are counted, each once."""
     run_state_machine_as_test(Replay, settings=settings(max_examples=150, stateful_step_count=30, deadline=None))
 
 
@@ -95,7 +95,7 @@ def test_replay_and_gaps() -> None:
 def test_each_reader_has_all_of_them_or_their_number(
     size: int, before: int, readers: list[tuple[int, int]], bursts: list[tuple[int, int]]
 ) -> None:
-    """Tasks that read with ``async for``, some of them slowly; to the end, and nobody waits behind it."""
+    """Tasks read with ``async for``, some of them slowly, to the end, and none waits after it."""
 
     async def play() -> list[tuple[int, list[Event]]]:
         journal = Journal(size)
@@ -148,7 +148,7 @@ async def test_a_reader_goes_on_where_it_was() -> None:
             assert seen[since:] == list(iter(again.get_nowait, None))
 
 
-async def test_a_reader_that_is_too_slow_is_told_what_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_reader_learns_how_many_events_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By number, once; it goes on with the oldest that is remembered, and slows nobody."""
     monkeypatch.setattr("aioverseer._engine.events.journal.JOURNAL_SIZE", 4)
     clock = ManualClock()

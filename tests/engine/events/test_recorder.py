@@ -30,7 +30,7 @@ async def test_every_event_is_a_line_of_the_file(tmp_path: Path) -> None:
     assert "interrupted" == lines[-1]["state"]
 
 
-async def test_what_cannot_be_written_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unwritable_events_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The services do not notice; it is told once."""
     async with limit(), Overseer() as overseer:
         events = overseer.events()
@@ -60,8 +60,8 @@ async def test_events_that_came_too_fast_are_counted(tmp_path: Path, monkeypatch
     assert (recorder.written, recorder.lost) == (len(lines), sum(line["missed"] for line in lines))
 
 
-async def test_recording_begins_where_it_is_told_to(tmp_path: Path) -> None:
-    """Behind an event that is remembered, or with the next one."""
+async def test_recording_begins_at_the_given_event(tmp_path: Path) -> None:
+    """After a remembered event, or with the next one."""
     async with limit(), Overseer() as overseer:
         await overseer.supervise(overseer.add("true", "true").id)
         overseer.record(tmp_path / "all", since=0)

@@ -56,7 +56,7 @@ every = st.sampled_from(sorted(PROGRAMS))
 
 @dataclass
 class Model:
-    """What must be true of a service."""
+    """The invariants of a service."""
 
     policy: Restart = NEVER
     up: bool = False
@@ -100,7 +100,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(name=every)
     def add_again(self, name: str) -> None:
-        """What was removed."""
+        """The removed service."""
         self.add(name)
 
     def add(self, name: str) -> None:
@@ -162,7 +162,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(name=every, kill=st.booleans())
     def stop(self, name: str, kill: bool) -> None:
-        """Whatever it does."""
+        """The program of each service."""
         if name in self.model:
             self.play(self.overseer.stop(name, kill=kill))
             self.stopped(name)

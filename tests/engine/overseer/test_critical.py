@@ -95,8 +95,8 @@ async def test_supervise_all_learns_of_it_at_once_in_another_task() -> None:
         assert State.INTERRUPT is overseer["web"].state
 
 
-async def test_one_that_never_becomes_ready_is_the_reason_too() -> None:
-    """What came out of the block beside it is its cause."""
+async def test_a_critical_service_that_never_becomes_ready_ends_the_block() -> None:
+    """An exception of the block becomes its cause."""
     async with scripted(db=FakeChild().runs(1).exits(3)) as (overseer, clock):
 
         async def use() -> None:
@@ -149,7 +149,7 @@ async def test_it_can_be_entered_again_afterwards() -> None:
 
 
 async def test_a_critical_service_that_cannot_be_started_ends_all() -> None:
-    """What it needs has failed, and so has it."""
+    """Its dependency failed, and so did it."""
     async with scripted(db=FakeChild().cannot_start()) as (overseer, clock):
         with pytest.raises(CriticalServiceEnded, match="'web' cannot be started: it waited for 'db'"):
             async with overseer:

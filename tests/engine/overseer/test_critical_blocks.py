@@ -46,7 +46,7 @@ async def test_the_block_is_cancelled_and_the_error_comes_out() -> None:
     assert elsewhere.told
 
 
-async def test_a_block_that_begins_behind_the_end_is_cancelled_too() -> None:
+async def test_a_block_that_begins_after_the_end_is_cancelled_too() -> None:
     """At its first await."""
     elsewhere = Elsewhere()
     async with limit(20), elsewhere as overseer:
@@ -95,7 +95,7 @@ async def test_a_task_learns_of_an_overseer_in_another_thread() -> None:
                     await asyncio.Event().wait()
 
 
-def test_plain_code_is_told_at_the_end_of_the_block() -> None:
+def test_plain_code_gets_the_error_at_the_end_of_the_block() -> None:
     """Nothing can interrupt it."""
     with pytest.raises(CriticalServiceEnded), ThreadedOverseer() as overseer:  # noqa: PT012
         db = overseer.add("db", *ENDS, stdin="pipe", critical=True, restart=NEVER).start()

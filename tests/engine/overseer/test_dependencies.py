@@ -54,7 +54,7 @@ def launched(launcher: ScriptedLauncher) -> list[str]:
 # --- the start
 
 
-async def test_each_waits_until_what_it_names_is_ready() -> None:
+async def test_each_service_waits_for_its_dependencies() -> None:
     """And says so; those that do not wait for each other start side by side."""
     async with scripted(db=FakeChild().runs(5).prints("up"), cache=FakeChild().runs(2).prints("up")) as world:
         overseer, clock, launcher = world
@@ -89,8 +89,8 @@ async def test_a_migration_has_to_succeed_before_the_server_starts() -> None:
         assert ["db", "migrate", "web"] == launched(launcher)
 
 
-async def test_one_that_cannot_be_started_any_more_is_told_at_once() -> None:
-    """And so is the whole chain behind it, with the reason; the others go on."""
+async def test_a_service_that_cannot_start_any_more_fails_at_once() -> None:
+    """The whole chain of dependents fails too, with the reason; other services continue."""
     scripts = {"migrate": FakeChild().runs(3).exits(2), "worker": FakeChild()}
     async with scripted(None, **scripts) as (overseer, clock, launcher):
         overseer.add("migrate", "migrate", restart=NEVER)
@@ -108,7 +108,7 @@ async def test_one_that_cannot_be_started_any_more_is_told_at_once() -> None:
         assert ["migrate", "worker"] == sorted(launched(launcher))
 
 
-async def test_a_dependent_waits_through_the_restarts_of_what_it_needs() -> None:
+async def test_a_dependent_waits_through_restarts_of_its_dependency() -> None:
     """Only a final end bars it."""
     clock = ManualClock()
     crashes = [FakeChild().runs(1).exits(1), FakeChild().runs(1).exits(1), FakeChild().runs(1).prints("up")]
@@ -123,7 +123,7 @@ async def test_a_dependent_waits_through_the_restarts_of_what_it_needs() -> None
 
 
 async def test_a_soft_edge_gives_the_order_alone() -> None:
-    """What is not needed may fail, or not be there at all."""
+    """A soft dependency may fail, or not exist at all."""
     async with scripted(cache=FakeChild().runs(2).exits(1)) as (overseer, clock, launcher):
         overseer.add("cache", "cache", ready=UP, restart=NEVER)
         web = overseer.add("web", "web", after=[After("cache", hard=False), After("metrics", hard=False)])
@@ -153,7 +153,7 @@ async def test_started_is_before_ready_and_finished_is_the_end() -> None:
         assert ["a", "b", "c"] == launched(launcher)
 
 
-async def test_a_circle_or_an_unknown_name_is_refused_before_anything_is_started() -> None:
+async def test_cycles_and_unknown_names_are_refused_before_any_start() -> None:
     """With the path written out."""
     async with scripted() as (overseer, _, launcher):
         overseer.add("a", "a", after="b")
@@ -170,7 +170,7 @@ async def test_a_circle_or_an_unknown_name_is_refused_before_anything_is_started
         assert {State.INITIAL} == {overseer[id].state for id in overseer}
 
 
-async def test_one_that_is_added_in_error_later_does_not_hurt_the_others() -> None:
+async def test_an_invalid_later_dependency_does_not_hurt_others() -> None:
     """It alone ends FATAL."""
     async with scripted() as (overseer, clock, launcher):
         a = overseer.add("a", "a")
@@ -187,7 +187,7 @@ async def test_one_that_is_added_in_error_later_does_not_hurt_the_others() -> No
         await supervising
 
 
-async def test_one_that_is_started_by_itself_does_not_wait() -> None:
+async def test_a_service_started_alone_does_not_wait() -> None:
     """The order is that of sets; the same goes for one that is held already."""
     async with scripted(db=FakeChild()) as (overseer, clock, launcher):
         overseer.add("db", "db", ready=UP)
@@ -205,7 +205,7 @@ async def test_one_that_is_started_by_itself_does_not_wait() -> None:
             await starting
 
 
-async def test_a_cancelled_start_stops_what_it_began_and_what_it_holds() -> None:
+async def test_a_cancelled_start_rolls_back_started_and_deferred_services() -> None:
     """Nothing is started afterwards."""
     async with scripted(db=FakeChild()) as (overseer, clock, launcher):
         overseer.add("db", "db", ready=UP)
@@ -262,7 +262,7 @@ async def test_a_stop_goes_backwards_level_by_level() -> None:
 
 @pytest.mark.parametrize("how", ["stop", "kill", "cancel"])
 async def test_a_stop_starts_nobody_on_the_way(how: str) -> None:
-    """One that waits for another that is told to stop waits for it no more, and is not started for that."""
+    """A service whose dependency is asked to stop waits no longer, and does not start."""
     async with scripted() as (overseer, clock, launcher):
         overseer.add("a", "a", ready=UP)
         overseer.add("b", "b", after=After("a", hard=False))
@@ -305,7 +305,7 @@ async def test_a_stop_has_one_deadline_that_its_levels_share() -> None:
 
 
 @pytest.mark.parametrize("how", ["ends meanwhile", "waits for its restart", "is being restarted"])
-async def test_one_that_is_down_when_its_turn_to_stop_comes_was_not_started_again(how: str) -> None:
+async def test_a_service_that_is_down_before_its_stop_level_stays_down(how: str) -> None:
     """As in systemd: nothing that is to be stopped is restarted, and its stop is in the report."""
     async with (
         limit(),
@@ -352,7 +352,7 @@ async def test_a_stop_that_nobody_waits_for_goes_on_to_the_last_level() -> None:
         assert {State.INTERRUPT} == {overseer[id].state for id in overseer}
 
 
-async def test_a_stop_whose_task_is_cancelled_is_told() -> None:
+async def test_a_stop_whose_task_is_cancelled_raises() -> None:
     """As all tasks are at the end of a loop: nobody is left waiting, and the programs are ended on leaving."""
     async with limit(), scripted() as (overseer, clock, _):
         overseer.add("db", "db")
@@ -393,7 +393,7 @@ async def test_leaving_keeps_the_order_too() -> None:
     assert ["c", "b", "a"] == ends(seen)
 
 
-# --- what follows when one restarts or ends
+# --- consequences of a restart or an end
 
 
 async def test_by_default_nothing_follows() -> None:
@@ -407,7 +407,7 @@ async def test_by_default_nothing_follows() -> None:
         assert 1 == launched(launcher).count("web")
 
 
-async def test_a_new_run_may_restart_those_that_depend_on_it() -> None:
+async def test_a_new_run_may_restart_its_dependents() -> None:
     """Once it is ready again, and a chain of them one after the other."""
     clock = ManualClock()
     once = [FakeChild().prints("up").runs(5).exits(1), FakeChild().runs(3).prints("up")]
@@ -426,7 +426,7 @@ async def test_a_new_run_may_restart_those_that_depend_on_it() -> None:
 
 
 @pytest.mark.parametrize("hard", [True, False])
-async def test_one_that_is_still_being_stopped_waits_for_its_turn_too(hard: bool) -> None:
+async def test_a_service_still_stopping_waits_for_its_dependencies_too(hard: bool) -> None:
     """When all are started meanwhile: its next run comes when the order says."""
     async with scripted(db=FakeChild().runs(20).prints("up"), web=FakeChild().ignores(15)) as world:
         overseer, clock, launcher = world
@@ -451,8 +451,8 @@ async def test_one_that_is_still_being_stopped_waits_for_its_turn_too(hard: bool
         await overseer.stop_all(kill=True)
 
 
-async def test_nobody_is_started_with_one_that_is_about_to_be_restarted() -> None:
-    """What runs shares the fate of the database first; then those are looked at that wait for both."""
+async def test_no_service_starts_on_a_dependency_about_to_restart() -> None:
+    """Running dependents follow the database first; then services that wait for both are reconsidered."""
     clock = ManualClock()
     scripts = {"db": [FakeChild().runs(5).exits(0), FakeChild()], "web": [FakeChild().prints("up"), FakeChild()]}
     launcher = ScriptedLauncher(clock, FakeChild(), by_id=scripts)
@@ -471,7 +471,7 @@ async def test_nobody_is_started_with_one_that_is_about_to_be_restarted() -> Non
             await starting
 
 
-async def test_a_new_run_brings_nobody_back_who_was_asked_to_stop() -> None:
+async def test_a_new_run_does_not_restart_stopped_dependents() -> None:
     """Although he is still on his way down: a stop goes before what an edge says."""
     async with scripted(db=FakeChild().runs(3).prints("up"), web=FakeChild().ignores(15)) as (overseer, clock, _):
         overseer.add("db", "db", ready=UP)
@@ -492,7 +492,7 @@ async def test_a_new_run_brings_nobody_back_who_was_asked_to_stop() -> None:
 
 @pytest.mark.parametrize("by_signal", [True, False])
 async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signal: bool) -> None:
-    """Who is stopped later, as another one that needs it has still to end, is not started once more before that."""
+    """A service that stops later, because a dependent has still to end, is not started once more before that."""
     async with scripted(db=FakeChild().runs(3).prints("up"), proxy=FakeChild().ignores(15)) as world:
         overseer, clock, launcher = world
         overseer.add("db", "db", ready=UP)
@@ -526,7 +526,7 @@ async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signa
         await overseer.stop_all(kill=True)
 
 
-async def test_an_end_may_stop_those_that_depend_on_it() -> None:
+async def test_an_end_may_stop_its_dependents() -> None:
     """However it ended; but not when its end is what they waited for."""
     async with scripted(db=FakeChild().runs(5).exits(0), migrate=FakeChild().runs(1).exits(0)) as world:
         overseer, clock, _ = world

@@ -93,7 +93,7 @@ class Launcher(ScriptedLauncher):
 
 
 class World:
-    """What is played with, and what must be true."""
+    """The overseer under test, and its invariants."""
 
     def __init__(self, plans: dict[str, Plan], strategies: tuple[Any, Any], budget: int) -> None:
         self.plans = plans
@@ -120,9 +120,9 @@ class World:
                 **probe,
             )
         self.down: set[str] = set()
-        """Those that somebody has stopped, and nobody started since."""
+        """Services that were stopped and not started since."""
         self.by_hand: set[str] = set()
-        """Those that were started by themselves: the order is that of sets."""
+        """Services that were started alone: order holds for sets only."""
         self.stopping = False
         self.calls: set[asyncio.Future[Any]] = set()
         self.seen: dict[str, set[State]] = {id: set() for id in plans}
@@ -136,7 +136,7 @@ class World:
             made = made.runs(plan.seconds).prints("up")
         return made.ignores(15) if plan.stubborn else made
 
-    # --- what is looked at
+    # --- checks
 
     def look(self) -> None:
         """Take in what has happened."""
@@ -207,7 +207,7 @@ class World:
             for edge in self.plans[id].after
         )
 
-    # --- what is done
+    # --- actions
 
     def call(self, coroutine: Any) -> asyncio.Future[Any]:
         """Do something that takes its time."""
@@ -318,7 +318,7 @@ RESTARTED_AT_A_STOP = {"s0": plan(), "s1": plan(After("s0", hard=False))}
 @example(RESTARTED_AT_A_STOP, ("one_for_one", "one_for_one"), 0, [("restart", 0, 0.0), ("stop_all", 0, 0.0)])
 @given(plans(), st.tuples(STRATEGIES, STRATEGIES), st.integers(0, 2), STEPS)
 @settings(max_examples=120, deadline=None)
-def test_order_holds_whatever_groups_and_users_do(
+def test_order_holds_under_any_group_and_user_action(
     plans: dict[str, Plan], strategies: tuple[Any, Any], budget: int, steps: list[tuple[str, int, float]]
 ) -> None:
     """At each launch and each stop, and when nothing moves any more."""

@@ -67,7 +67,7 @@ class World:
         return {id: str(self.overseer[id].state) for id in self.overseer}
 
     def started(self) -> str:
-        """Who was launched, in order."""
+        """The launched members, in order."""
         return " ".join(one.spec.id for one in self.launcher.children)
 
     def reason(self, id: str) -> str:
@@ -119,8 +119,8 @@ async def test_members_are_stopped_one_after_the_other_in_reverse_order() -> Non
         assert {"a": "backoff", "b": "backoff", "c": "backoff"} == it.states()
 
 
-async def test_the_rest_are_those_that_were_added_later() -> None:
-    """Whatever their names; also when they were added before the group was made."""
+async def test_rest_for_one_means_members_added_later() -> None:
+    """Names play no part, and members may be added before the group is made."""
     it = World()
     async with it.overseer as overseer:
         for id in "zba":
@@ -132,7 +132,7 @@ async def test_the_rest_are_those_that_were_added_later() -> None:
         assert ["b", "a"] == it.started().split()[3:]
 
 
-async def test_a_restart_keeps_the_order_of_what_members_wait_for() -> None:
+async def test_a_group_restart_keeps_the_order_of_dependencies() -> None:
     """And waits until those are ready, as the first start did; stops go the other way."""
     it = World(db=FakeChild().runs(30).prints("up"))
     async with it.overseer as overseer:
@@ -209,7 +209,7 @@ async def test_a_member_that_has_not_begun_keeps_the_delay_of_its_first_start(he
 
 @asynccontextmanager
 async def started_too_early(*, with_job: bool) -> AsyncGenerator[World]:
-    """One that was started by hand before the job that it waits for has finished, and whose group is restarted."""
+    """A member was started by hand before its job has finished, and its group is restarted."""
     it = World()
     async with it.overseer as overseer:
         overseer.group("g", "one_for_all", restart=Restart(backoff=Backoff(min=5, max=5)))
@@ -223,14 +223,14 @@ async def started_too_early(*, with_job: bool) -> AsyncGenerator[World]:
         yield it
 
 
-async def test_a_restart_waits_for_nobody_who_is_where_it_was_before() -> None:
+async def test_a_group_restart_waits_for_no_unchanged_member() -> None:
     """A job of no group that runs as before is no reason to stay down: a restart alone would not wait for it, too."""
     async with started_too_early(with_job=False) as it:
         assert {"early": "running", "job": "running", "late": "running"} == it.states()
         assert "job early late early late" == it.started()
 
 
-async def test_who_waits_for_a_job_of_its_group_holds_up_only_those_that_need_it() -> None:
+async def test_a_member_that_waits_for_a_job_blocks_only_its_dependents() -> None:
     """The job is restarted with them, so that the order holds again; and that is told."""
     async with started_too_early(with_job=True) as it:
         assert {"early": "backoff", "job": "running", "late": "running"} == it.states()
@@ -258,7 +258,7 @@ async def test_a_group_waits_for_one_outside_that_is_down_for_a_while() -> None:
         assert {"cache": "running", "db": "running", "web": "running"} == it.states()
 
 
-async def test_one_for_one_in_one_for_one_brings_back_what_was_started_by_hand() -> None:
+async def test_nested_one_for_one_restarts_a_member_started_by_hand() -> None:
     """By the outer group, as the budget of the inner one is spent; found by random tests of the order in groups."""
     it = World()
     async with it.overseer as overseer:
@@ -351,7 +351,7 @@ async def test_a_stop_of_all_ends_a_restart_of_a_group(moment: float) -> None:
         assert {"a": "running", "b": "running", "c": "running"} == it.states()
 
 
-async def test_what_had_ended_before_a_stop_of_all_stays_down_too() -> None:
+async def test_a_member_that_ended_before_stop_all_stays_down() -> None:
     """Nobody brings it back when another member is started by itself later and fails."""
     async with world() as it:
         it.finish("a")
@@ -460,7 +460,7 @@ async def test_a_group_ends_with_its_significant_members(auto: Any, after_first:
         assert re.match("group 'g' has ended: 'job[12]' exited with code 0, and is significant", it.reason("helper"))
 
 
-# --- what follows a giving up
+# --- after giving up
 
 
 async def test_the_overseer_ends_with_a_group() -> None:
@@ -478,7 +478,7 @@ async def test_the_overseer_ends_with_a_group() -> None:
 
 
 @pytest.mark.parametrize("on", ["leave", "stop", "end"])
-async def test_a_service_says_what_follows_its_giving_up(on: Any) -> None:
+async def test_a_service_names_the_action_after_giving_up(on: Any) -> None:
     """Nothing, the end of its group (here a plain label), or the end of all."""
     it = World()
     ended = False
@@ -549,7 +549,7 @@ async def test_a_function_is_called_and_its_errors_harm_nobody() -> None:
         assert "running" == it.states()["d"]
 
 
-# --- what is refused
+# --- refusals
 
 
 @pytest.mark.parametrize(
@@ -570,7 +570,7 @@ async def test_a_function_is_called_and_its_errors_harm_nobody() -> None:
         ("busy", {}, "group 'busy': auto_shutdown='never' does not go with significant=True of service 'job'"),
     ],
 )
-def test_what_a_group_refuses_is_named(name: Any, options: dict[str, Any], message: str) -> None:
+def test_invalid_groups_are_refused_by_name(name: Any, options: dict[str, Any], message: str) -> None:
     """And changes nothing."""
     overseer = Overseer()
     overseer.group("g")
@@ -608,7 +608,7 @@ def test_names_are_sorted_by_need_and_else_left_as_they_are() -> None:
 
 
 async def test_a_member_may_change_its_group_and_be_removed() -> None:
-    """What counts is the label that it has when it fails."""
+    """The label at the time of the failure counts."""
     async with world() as it:
         it.overseer.update("a", group="")
         it.crash("b")
@@ -660,15 +660,15 @@ def test_the_threaded_face_has_groups() -> None:
     assert ["app"] == told
 
 
-# --- what is told of a group
+# --- events and status of a group
 
 
 def news_of_groups(events: Any) -> list[tuple[str, str]]:
-    """Who was the culprit, and what was said."""
+    """The failed member and the reason."""
     return [(event.id, event.reason) for event in iter(events.get_nowait, None) if event.kind == "group"]
 
 
-async def test_a_group_tells_what_happens_to_it() -> None:
+async def test_a_group_publishes_events() -> None:
     """A restart of several and its end, and the giving up: as events, after the transition that has led to it."""
     async with world(restart=Restart(max_restarts=1, backoff=Backoff(min=5, max=5))) as it:
         events = it.overseer.events()
@@ -684,7 +684,7 @@ async def test_a_group_tells_what_happens_to_it() -> None:
         assert [("a", "fatal", "state"), ("a", "fatal", "group")] == seen[:2]
 
 
-async def test_the_status_of_a_group_says_where_it_is_and_what_is_left() -> None:
+async def test_group_status_has_phase_and_remaining_budget() -> None:
     """From its making to its giving up, and after a new start."""
     async with world(c=STUBBORN, restart=Restart(max_restarts=1, within=60, backoff=Backoff(min=30, max=30))) as it:
         status = it.overseer.group_status("g")
@@ -718,7 +718,7 @@ async def test_the_status_of_a_group_says_where_it_is_and_what_is_left() -> None
         assert ("up", False, 1) == (status.phase, status.gave_up, status.restarts_left)
 
 
-async def test_who_asks_for_a_group_that_there_is_not_is_told() -> None:
+async def test_an_unknown_group_is_refused() -> None:
     """A plain label is none."""
     overseer = Overseer()
     overseer.add("a", "a", group="label")
@@ -748,7 +748,7 @@ async def test_a_critical_service_calls_its_function_before_all_ends() -> None:
     assert ["a"] == told
 
 
-async def test_a_parent_that_is_asked_by_an_automatic_end_says_what_follows_too() -> None:
+async def test_an_automatic_end_escalates_to_the_parent() -> None:
     """The culprit is the member that was significant."""
     it = World()
     told: list[GaveUp] = []

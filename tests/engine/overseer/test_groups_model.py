@@ -129,8 +129,8 @@ async def play(top: Supervisor, steps: list[tuple[str, int, float]]) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_each_strategy_does_what_the_documentation_of_otp_says(strategy: Any) -> None:
-    """Who is stopped and who is started, in which order, who runs then: after each end of any member at any time."""
+def test_each_strategy_follows_the_documentation_of_otp(strategy: Any) -> None:
+    """After any end, the model agrees on stopped, started and running members, and on their order."""
 
     @settings(max_examples=150, deadline=None)
     @given(trees(strategy), STEPS)

@@ -40,7 +40,7 @@ def is_another(pid: int | None) -> Callable[[Status], bool]:
 @pytest.mark.parametrize(
     ("strategy", "anew"), [("one_for_one", "b"), ("one_for_all", "a b c"), ("rest_for_one", "b c")]
 )
-async def test_a_killed_member_brings_back_whom_the_strategy_names(strategy: str, anew: str) -> None:
+async def test_a_killed_member_restarts_the_members_of_its_strategy(strategy: str, anew: str) -> None:
     """And nobody else; a second kill spends the budget of the group, and all end."""
     async with limit(30), Overseer() as overseer:
         pids = await grouped(overseer, strategy)
@@ -56,7 +56,7 @@ async def test_a_killed_member_brings_back_whom_the_strategy_names(strategy: str
     assert all("group 'all' gave up" in ends[id].reason for id in ("a", "c"))
 
 
-async def test_what_follows_a_giving_up_can_be_chosen() -> None:
+async def test_the_action_after_giving_up_can_be_chosen() -> None:
     """The end of the overseer, or a function."""
     told: list[GaveUp] = []
     async with limit(30), Overseer() as overseer:
@@ -82,11 +82,11 @@ async def test_a_stop_goes_before_the_strategy() -> None:
         assert State.INTERRUPT is overseer["a"].state
 
 
-def test_what_cannot_be_is_refused_by_name() -> None:
+def test_invalid_group_options_are_refused_by_name() -> None:
     """Before anything runs; threads have the same method."""
     with ThreadedOverseer() as overseer:
         with pytest.raises(SpecError, match="group 'x': strategy='all' is unknown"):
-            overseer.group("x", "all")  # type: ignore[arg-type]  # what the types forbid
+            overseer.group("x", "all")  # type: ignore[arg-type]  # the types forbid it
         overseer.group("x")
         with pytest.raises(SpecError, match="group 'x': name='x' is taken"):
             overseer.group("x")

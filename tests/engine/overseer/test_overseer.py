@@ -227,7 +227,7 @@ async def test_two_supervisions_of_one_service_end_together() -> None:
         assert first.exit_code == 1
 
 
-async def test_supervise_all_starts_what_is_added_meanwhile() -> None:
+async def test_supervise_all_starts_services_added_meanwhile() -> None:
     """Services added while ``supervise_all`` runs are started and waited for too (B41); it returns when all ended."""
     overseer, clock, launcher = scripted(FakeChild().runs(5).exits(0))
     async with overseer:
@@ -259,7 +259,7 @@ async def test_supervise_all_can_be_called_again_and_with_nothing() -> None:
 
 
 async def test_stop_all_ends_supervise_all_and_starts_nothing_more() -> None:
-    """After ``stop_all`` the supervision returns; what is added behind it is not started by it; a new start works."""
+    """After ``stop_all`` the supervision returns. It does not start services added later. A new start works."""
     overseer, clock, launcher = scripted(FakeChild().ignores(signal.SIGTERM), FakeChild())
     async with overseer:
         overseer.add("a", "x", restart=Restart("always"))
@@ -277,7 +277,7 @@ async def test_stop_all_ends_supervise_all_and_starts_nothing_more() -> None:
         assert [overseer.status(id).state for id in overseer] == [State.RUNNING] * 2
 
 
-async def test_stop_report_says_who_needed_what() -> None:
+async def test_stop_report_has_signals_and_seconds_of_each_service() -> None:
     """Signals, seconds and states of each service that was live; those that were down are not in it (B07)."""
     scripts = {
         "deaf": [FakeChild().ignores(signal.SIGTERM)],
@@ -361,7 +361,7 @@ async def test_start_all_raises_at_once_when_one_fails_and_the_others_go_on() ->
         await ended(slow.ready(), clock)
 
 
-async def test_start_all_starts_again_what_is_being_stopped() -> None:
+async def test_start_all_restarts_services_that_are_stopping() -> None:
     """A service that is stopping is still wanted by ``start_all``, as by its own ``start``."""
     overseer, clock, launcher = scripted(FakeChild().ignores(signal.SIGTERM), FakeChild())
     async with overseer:
@@ -693,8 +693,8 @@ CALLS: dict[str, Callable[[Overseer], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_cancelled_at_any_turn_every_call_leaves_valid_states_and_no_child(call: str) -> None:
-    """Whatever turn of the loop the cancellation hits, nothing is left in between and nothing behind."""
+async def test_a_call_cancelled_at_any_iteration_leaves_valid_states(call: str) -> None:
+    """At whatever iteration the cancellation arrives, no state is left in between and nothing is left behind."""
     async with limit(25):
         for turns in range(13):
             async with Overseer() as overseer:
@@ -711,7 +711,7 @@ async def test_cancelled_at_any_turn_every_call_leaves_valid_states_and_no_child
                 result: object = (await asyncio.gather(task, return_exceptions=True))[0]
                 assert not isinstance(result, Exception)
                 if isinstance(result, asyncio.CancelledError) and call not in ("stop", "stop_all", "restart"):
-                    # What the call began is undone when it ends, and nothing else is touched.
+                    # The call has rolled back its own work when it ends, and nothing else.
                     states = {overseer[name].state for name in overseer}
                     assert states <= {State.INITIAL, State.INTERRUPT, before}
                 for name in overseer:
@@ -752,7 +752,7 @@ async def test_cancelled_at_any_turn_entering_and_leaving_are_complete() -> None
 
 
 async def test_cancelled_host_task_kills_all_and_restarts_nothing() -> None:
-    """Whoever cancels all tasks of the loop ends the children too, policies or not, and leaving still works."""
+    """Cancelling all tasks of the loop ends the children too, whatever their policies, and leaving still works."""
     async with limit():
         before = asyncio.all_tasks()
         overseer = Overseer()
@@ -885,8 +885,8 @@ def _all(stream: Any) -> list[Event]:
     return found
 
 
-async def test_slow_reader_is_told_how_much_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log is bounded; a reader further behind gets the oldest event with the number of those lost."""
+async def test_slow_reader_learns_how_much_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is bounded. A slower reader gets the oldest event with the number of lost ones."""
     monkeypatch.setattr("aioverseer._engine.events.journal.JOURNAL_SIZE", 10)
     overseer, clock, _ = scripted(FakeChild().exits(0))
     async with overseer:
@@ -919,7 +919,7 @@ def test_journal_keeps_ten_thousand_events() -> None:
 
 
 async def test_stream_ends_on_leaving_and_a_cancelled_read_loses_nothing() -> None:
-    """Who waits for an event gets the last ones, then the end; a cancelled wait has taken nothing."""
+    """A waiting reader gets the last events, then the end. A cancelled wait takes none."""
     overseer, _, _ = scripted(FakeChild())
     async with overseer:
         stream = overseer.events()
@@ -939,7 +939,7 @@ async def _read(stream: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in stream]
 
 
-async def test_who_hears_running_finds_a_running_child() -> None:
+async def test_an_observer_of_running_finds_a_running_child() -> None:
     """Effects come first, news last: at RUNNING the child is there, at a final state it is gone."""
     async with limit(), Overseer() as overseer:
         events = overseer.events()
@@ -983,8 +983,8 @@ async def test_logs_merge_the_lines_of_all_services_with_their_ids() -> None:
     assert sorted([line.id async for line in errors if isinstance(line, Line)]) == ["a", "b"]
 
 
-async def test_logs_may_be_those_of_some_services_and_groups_and_one_stream() -> None:
-    """What counts is the label at the time of writing; a service may be named before it is there."""
+async def test_logs_may_select_services_groups_and_one_stream() -> None:
+    """The label at the time of the line counts. A service may be named before it exists."""
     async with Overseer() as overseer:
         one, group, either = (
             overseer.logs(services="a"),
@@ -1009,7 +1009,7 @@ async def test_logs_may_be_those_of_some_services_and_groups_and_one_stream() ->
     async with Overseer() as overseer:
         for option in ("services", "groups"):
             with pytest.raises(SpecError, match=f"{option}=1 is no name"):
-                overseer.logs(**{option: ["a", 1]})  # type: ignore[arg-type]  # what the types forbid
+                overseer.logs(**{option: ["a", 1]})  # type: ignore[arg-type]  # the types forbid it
 
 
 async def test_unread_logs_of_an_earlier_use_block_nobody() -> None:
@@ -1122,7 +1122,7 @@ async def test_nothing_of_the_host_is_configured(caplog: pytest.LogCaptureFixtur
 
 
 def run_host(code: str, *, during: Callable[[subprocess.Popen[str]], None] | None = None) -> tuple[int, list[str]]:
-    """Run a program that uses the library; return its exit code and its lines. What it starts must be gone.
+    """Run a program that uses the library; return its exit code and its lines. Its children must be gone.
 
     Args:
         code: The body; ``PRELUDE`` comes before it.

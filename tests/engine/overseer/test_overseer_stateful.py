@@ -146,7 +146,7 @@ class Play:
         return [child for child in self.launcher.children if child.spec.id == id and not child._exit.done()]
 
     def check(self, events: list[Event]) -> None:
-        """What is true at every moment."""
+        """The invariants of every moment."""
         for event in events:
             self.seq += 1
             assert event.seq == self.seq
@@ -210,7 +210,7 @@ async def play(moves: list[tuple[Any, ...]], scripts: list[int]) -> None:
     for move in moves:
         await game.do(move)
         if any(task.cancelling() for _, task in game.tasks if isinstance(task, asyncio.Task)):
-            # What a cancelled call undoes is a stop that the model does not follow, and it may take the ladder.
+            # The roll-back of a cancelled call is a stop that the model does not follow, and it may take the ladder.
             await clock.advance(LADDER_ENDS)
         game.check(news())
     leaving = asyncio.ensure_future(overseer.__aexit__(None, None, None))

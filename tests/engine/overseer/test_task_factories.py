@@ -18,7 +18,7 @@ Factory = Callable[..., asyncio.Future[Any]]
 
 
 def wrapping(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-    """What those do who trace tasks."""
+    """A task factory as tracing tools install it."""
 
     async def watched() -> Any:
         return await work
@@ -80,8 +80,8 @@ async def test_services_are_restarted_and_stopped() -> None:
         assert State.INTERRUPT is overseer["first"].state
 
 
-async def test_a_task_that_goes_on_behind_its_run_is_held() -> None:
-    """Whoever wraps it may wait for something at its end: the collector must not take it meanwhile."""
+async def test_a_task_that_outlives_its_run_is_held() -> None:
+    """A wrapper may wait at the end of the task, and the collector must not take the task meanwhile."""
     loop = asyncio.get_running_loop()
     made: list[weakref.ref[asyncio.Task[Any]]] = []
 

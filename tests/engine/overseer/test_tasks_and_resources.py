@@ -60,7 +60,7 @@ async def test_a_task_that_raises_is_restarted_and_one_that_returns_is_finished(
 
 
 async def test_a_resource_is_ready_once_it_is_entered_and_is_left_in_the_same_task() -> None:
-    """What waits for it starts after it, and is stopped before it."""
+    """Dependents start after it, and stop before it."""
     told: list[object] = []
     opened = asyncio.Event()
 
@@ -170,7 +170,7 @@ def test_probes_of_programs_are_refused_by_name(probe: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["task", "resource"])
-def test_an_update_refuses_what_the_adding_refuses(kind: str) -> None:
+def test_update_refuses_the_same_options_as_add(kind: str) -> None:
     """And changes nothing; what is allowed is taken."""
 
     @asynccontextmanager
@@ -223,7 +223,7 @@ async def test_a_resource_opens_nothing() -> None:
         assert 1 == len(opened)
 
 
-async def test_a_resource_that_is_not_entered_in_time_says_what_it_waited_for() -> None:
+async def test_a_resource_not_entered_in_time_names_the_wait() -> None:
     """As a program that is not ready in time."""
 
     @asynccontextmanager
@@ -242,7 +242,7 @@ async def test_a_resource_that_is_not_entered_in_time_says_what_it_waited_for() 
             await starting
 
 
-async def test_the_traceback_of_a_task_is_what_it_wrote_last() -> None:
+async def test_the_traceback_of_a_task_is_its_last_output() -> None:
     """As that of a program: in the tail, on stderr, and in the errors that follow; without our frames."""
 
     async def poller() -> None:
@@ -263,7 +263,7 @@ async def test_the_traceback_of_a_task_is_what_it_wrote_last() -> None:
         assert tuple(told) == status.error.lines
 
 
-async def test_what_a_failed_task_had_in_hand_is_not_kept_alive() -> None:
+async def test_locals_of_a_failed_task_are_freed() -> None:
     """Neither by the service nor by the events, however long nobody starts it again."""
 
     class Big:

@@ -48,7 +48,7 @@ def restarts(events: list[Event], clock: ManualClock) -> list[tuple[float, str]]
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), True, "5"])
-def test_what_is_no_rate_is_refused(value: Any) -> None:
+def test_an_invalid_rate_is_refused(value: Any) -> None:
     """At the border, with what to do."""
     with pytest.raises(SpecError, match=r"restart_rate=.* is no rate: pass restarts a second"):
         Overseer(restart_rate=cast("float", value))
@@ -80,7 +80,7 @@ async def test_without_a_rate_there_is_no_throttle() -> None:
         assert [6.0] * 5 == [when for when, _ in restarts(news(events), clock)]
 
 
-async def test_who_waits_says_for_what_and_until_when() -> None:
+async def test_a_throttled_service_names_the_throttle_and_its_time() -> None:
     """In why(), in the Status, and by an event; the time is that at which it comes."""
     async with scripted(FakeChild().runs(5).exits(1), rate=0.5) as (overseer, clock):
         for id in "abc":
@@ -109,7 +109,7 @@ async def test_who_waits_says_for_what_and_until_when() -> None:
 
 
 async def test_a_stop_takes_it_out_of_the_queue() -> None:
-    """Those behind it move up, and no timer is left when nobody waits."""
+    """Later services move up, and no timer is left when none waits."""
     async with scripted(FakeChild().runs(5).exits(1), rate=0.5) as (overseer, clock):
         for id in "abc":
             overseer.add(id, id, restart=SOON)
@@ -125,7 +125,7 @@ async def test_a_stop_takes_it_out_of_the_queue() -> None:
         assert [0, 0] == [overseer[id].restarts for id in "bc"]
 
 
-async def test_what_somebody_asks_for_does_not_wait_and_is_not_counted() -> None:
+async def test_requested_restarts_are_not_throttled_or_counted() -> None:
     """A start and a restart take it out of the queue; the next in line has lost nothing by it."""
     async with scripted(FakeChild().runs(5).exits(1), rate=0.5) as (overseer, clock):
         for id in "abcd":
@@ -183,7 +183,7 @@ async def test_members_of_a_group_wait_one_after_the_other() -> None:
     lives=st.lists(st.sampled_from([0.0, 0.1, 0.5, 2.0]), min_size=1, max_size=8),
     stops=st.lists(st.tuples(st.floats(0, 20), st.integers(0, 7), st.booleans()), max_size=6),
 )
-def test_whatever_happens_the_rate_is_kept_and_nobody_is_lost(
+def test_the_rate_holds_and_no_service_is_lost(
     rate: float, lives: list[float], stops: list[tuple[float, int, bool]]
 ) -> None:
     """Crash loops of any speed, with stops and starts in between."""

@@ -48,7 +48,7 @@ def test_a_program_has_its_environment_and_its_true_exit() -> None:
     on_uvloop(main)
 
 
-def test_a_crash_loop_ends_with_its_budget_and_a_block_with_all_that_is_in_it() -> None:
+def test_crash_loop_and_block_end_on_uvloop() -> None:
     """Restarts, pipes, groups and the sweep."""
     pids: list[int] = []
 
@@ -68,7 +68,7 @@ def test_a_crash_loop_ends_with_its_budget_and_a_block_with_all_that_is_in_it() 
     assert {"X", "Z"} >= {procfs.state_of(pid) for pid in pids}
 
 
-def test_a_program_that_is_not_there_is_told() -> None:
+def test_a_missing_program_is_reported() -> None:
     """By the same sentence."""
 
     async def main() -> None:

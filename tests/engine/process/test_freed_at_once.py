@@ -17,7 +17,7 @@ CHATTY = child("import os; os.write(1, b'out\\n' * 100); os.write(2, b'err'); os
 
 @pytest.fixture(autouse=True)
 def no_collector() -> Iterator[None]:
-    """What is in a ring stays."""
+    """Objects in a reference cycle stay."""
     gc.collect()
     gc.disable()
     yield
@@ -43,7 +43,7 @@ async def test_the_runs_of_a_service_are_freed_when_the_next_one_has_begun() -> 
 @pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_a_process_is_freed_with_its_last_reference(buffered: bool, streaming: bool) -> None:
-    """Whether its output was read or not; its task ends a turn behind the news."""
+    """Whether its output was read or not; its task ends one iteration after the event."""
     process = Process(*CHATTY, buffered=buffered, streaming=streaming)
     known = weakref.ref(process)
     async with limit(10):

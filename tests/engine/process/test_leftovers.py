@@ -1,4 +1,4 @@
-"""What a program has started and left behind at its end: killed, or kept and still listened to."""
+"""Leftovers of a program: killed, or kept and still read."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def gone(pid: int) -> None:
         os.close(pidfd)
 
 
-async def test_leaving_lets_go_of_the_pipes_of_those_who_were_kept(gate: tuple[str, Gate]) -> None:
+async def test_leaving_closes_the_pipes_of_kept_survivors(gate: tuple[str, Gate]) -> None:
     """They live on, and find nobody at the other end; the block does not wait for them."""
     tells_pid = "trap '' PIPE; (read line < $0; echo late) & echo $!"
     async with Overseer() as overseer:
@@ -98,4 +98,4 @@ async def test_leaving_lets_go_of_the_pipes_of_those_who_were_kept(gate: tuple[s
 def test_other_values_are_refused() -> None:
     """With what there is."""
     with pytest.raises(SpecError, match="leftovers='burn' is unknown: pass 'kill' or 'keep' or 'report'"):
-        Process("true", leftovers="burn")  # type: ignore[arg-type]  # what the types forbid
+        Process("true", leftovers="burn")  # type: ignore[arg-type]  # the types forbid it

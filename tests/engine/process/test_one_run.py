@@ -213,7 +213,7 @@ async def test_delay_and_a_stop_during_it_on_the_manual_clock() -> None:
     assert 1 == len(launcher.children)
 
 
-async def test_what_nothing_ends_is_reported() -> None:
+async def test_an_unstoppable_program_is_reported() -> None:
     """After SIGKILL has had its time, stop raises, and a later end is still seen."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM, signal.SIGKILL))
@@ -265,7 +265,7 @@ async def block(process: Process) -> None:
 async def test_cancelled_at_any_turn_no_child_is_left(
     call: Callable[[Process], Coroutine[Any, Any, None]], how: str
 ) -> None:
-    """Whatever was begun is ended before the cancellation goes on; the state is valid."""
+    """Everything begun is rolled back before the cancellation continues; the state is valid."""
     for turns in range(14):
         process = Process("sh", "-c", "sleep 100 & sleep 100", stop=Stop(timeout=5))
         task = asyncio.create_task(cancelled_in(call, process, how))

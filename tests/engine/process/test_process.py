@@ -88,14 +88,14 @@ async def test_a_clone_has_the_same_spec_and_a_life_of_its_own() -> None:
     assert (await first).pid != (await second).pid
 
 
-async def test_a_process_from_a_spec_keeps_what_the_spec_says() -> None:
+async def test_a_process_from_a_spec_keeps_its_options() -> None:
     """The defaults of a Spec hold then, not those of the constructor."""
     process = Process.from_spec(Spec(id="echo", argv=("echo", "hi")))
     assert (None, None) == ((await process).stdout, process.stdout)
 
 
 async def test_a_status_is_a_frozen_snapshot() -> None:
-    """What is told of a live process does not change afterwards, and its final status stays."""
+    """The status of a live process does not change afterwards, and its final status stays."""
     process = await up(*TRAPPER, buffered=True)
     live = process.status()
     assert (State.RUNNING, process.pid, ["up"], None) == (live.state, live.pid, live.stdout, live.stopped_at)
@@ -127,7 +127,7 @@ async def test_a_trapped_stop_is_interrupt_with_its_exit_code() -> None:
 
 @pytest.mark.parametrize("how", ["from outside", "by signal()"])
 async def test_a_death_by_a_signal_that_is_no_stop_is_interrupt(how: str) -> None:
-    """Whoever sent it: the signal is told, and no step of the ladder was taken."""
+    """The status has the signal, whoever sent it, and no step of the ladder was taken."""
     process = await up(*SLEEPER)
     assert process.pid is not None
     if how == "from outside":
@@ -154,7 +154,7 @@ async def test_exit_codes_are_kept() -> None:
     assert [(State.FINISHED, code) for code in (0, 3, 127, 255)] == [(end.state, end.exit_code) for end in ends]
 
 
-async def test_what_could_not_be_started_is_fatal_for_every_caller() -> None:
+async def test_a_failed_spawn_is_fatal_for_every_caller() -> None:
     """Start raises the same error each time, wait returns it, stop and status go on working, streams end."""
     process = Process("/no/such/program", streaming=True)
     calls = await asyncio.gather(process.start(), process.start(), process.wait(), return_exceptions=True)
@@ -221,7 +221,7 @@ async def test_a_stubborn_program_that_is_frozen_is_killed_too() -> None:
 
 
 @pytest.mark.parametrize("scope", ["tree", "leader"])
-async def test_the_scope_of_the_ladder_says_who_is_asked(scope: Any) -> None:
+async def test_the_ladders_scope_selects_leader_or_tree(scope: Any) -> None:
     """With "leader" the others hear nothing of the polite step; at the end they are gone all the same."""
     code = """
     import os, select, signal, sys
@@ -268,9 +268,9 @@ async def test_a_stop_while_it_is_being_spawned_ends_it() -> None:
         assert process is await starting
 
 
-async def test_a_stop_of_one_that_has_just_ended_by_itself_waits_for_its_end() -> None:
+async def test_a_stop_waits_for_a_program_that_has_just_ended_by_itself() -> None:
     """While its last output is awaited a stop changes only how the end is called."""
-    # What it leaves behind holds the pipe, and escapes the sweep: its own session, and no environment.
+    # Its survivor holds the pipe and escapes the sweep: a session of its own, and no environment.
     code = """
     import os
     hear, tell = os.pipe()
@@ -298,7 +298,7 @@ async def test_a_stop_of_one_that_has_just_ended_by_itself_waits_for_its_end() -
 
 
 async def test_the_ladder_goes_on_when_the_call_is_cancelled() -> None:
-    """Who asked for the stop may leave; the program ends all the same."""
+    """The program ends even when the caller of the stop is cancelled."""
     process = await up(*STUBBORN, stop=Stop(timeout=0.05))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(process.stop(), 0.001)
@@ -432,7 +432,7 @@ async def test_text_is_fed_in_the_encoding_of_the_process() -> None:
     assert [b"\xc3\xa9"] == (await Process("cat", stdin="é", encoding=None)).stdout
 
 
-async def test_what_is_fed_to_a_program_that_does_not_read_is_no_error() -> None:
+async def test_input_for_a_program_that_does_not_read_is_no_error() -> None:
     """It ends, or it lives on; nothing waits for the rest of its input."""
     big = "x" * 300_000
     assert (await Process("true", stdin=big)).ok
@@ -469,7 +469,7 @@ async def test_writing_waits_while_the_program_does_not_read_and_can_be_cancelle
     await process.stop()
 
 
-async def test_a_write_that_waits_when_the_program_ends_is_told_so() -> None:
+async def test_a_waiting_write_fails_when_the_program_ends() -> None:
     """Also when somebody else still holds the reading end."""
     for code in (
         "print('up'); signal.pause()",
@@ -493,7 +493,7 @@ def _session_of_others(process: Process) -> list[int]:
         return [pid for pid in map(int, file.read().split()) if os.getsid(pid) != process.pid]
 
 
-async def test_a_program_that_closes_its_input_refuses_what_is_written() -> None:
+async def test_writing_to_a_closed_input_is_refused() -> None:
     """A broken pipe is told as what it is; the program lives on."""
     process = await up(*child("import os, signal; os.close(0); print('up'); signal.pause()"), stdin="pipe")
     with pytest.raises(ProcessNotRunning, match="does not read its standard input any more"):
@@ -515,7 +515,7 @@ async def test_without_buffered_and_streaming_output_goes_to_the_null_device() -
 
 
 @pytest.mark.parametrize(("buffered", "streaming"), [(True, False), (False, True), (True, True)])
-async def test_buffered_and_streaming_are_each_the_whole(buffered: bool, streaming: bool) -> None:
+async def test_buffered_and_streaming_each_have_all_output(buffered: bool, streaming: bool) -> None:
     """Both streams, each complete, the unterminated last line included."""
     process = Process("sh", "-c", "echo a; echo b >&2; printf c; printf d >&2", buffered=buffered, streaming=streaming)
     status = await process
@@ -543,7 +543,7 @@ async def test_without_an_encoding_lines_are_bytes() -> None:
     assert ["\ufffd\0a", "b\rc"] == (await Process("printf", r"\377\000a\r\nb\rc")).stdout
 
 
-async def test_a_long_line_comes_in_pieces_and_whole() -> None:
+async def test_a_long_line_arrives_in_pieces_without_loss() -> None:
     """Nothing of it is lost."""
     status = await Process(*child("print('x' * 200_000); print('tail')"), line_limit=65536)
     assert status.stdout is not None
@@ -566,7 +566,7 @@ async def test_after_the_end_there_is_nothing_to_signal_or_to_write_to() -> None
     process.close_stdin()
 
 
-async def test_what_is_no_signal_is_refused() -> None:
+async def test_an_invalid_signal_is_refused() -> None:
     """Number and scope are checked before anything is sent."""
     process = await up(*SLEEPER)
     for number in (0, -9, 65, "TERM", True):
@@ -621,7 +621,7 @@ async def test_a_block_around_a_program_that_ends_by_itself_keeps_its_end() -> N
 
 
 async def test_a_cancelled_wait_stops_only_what_it_started() -> None:
-    """One who only waits may leave; one who has started it takes it along."""
+    """A cancelled wait that started the program stops it; another one does not."""
     process = await up(*TRAPPER)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(process.wait(), 0.001)
@@ -637,7 +637,7 @@ async def test_a_cancelled_wait_stops_only_what_it_started() -> None:
     assert "the wait for it was cancelled; exited with code 0" == own.status().reason
 
 
-def test_what_was_described_before_is_not_checked_again() -> None:
+def test_an_equal_spec_is_not_checked_again() -> None:
     """A Spec never changes, so those of the same command are the same; what cannot be compared is made anew."""
     assert Process("true", buffered=False).spec is Process("true", buffered=False).spec
     assert Process("true").spec is not Process("true", buffered=False).spec
@@ -646,7 +646,7 @@ def test_what_was_described_before_is_not_checked_again() -> None:
     assert ({"A": "1"}, {"A": "2"}) == (one.extra_env, other.extra_env)
 
 
-def test_what_a_process_was_given_goes_with_it() -> None:
+def test_arguments_of_a_process_are_freed_with_it() -> None:
     """An open file, a function, a text to feed, or a long command line is held by nobody once the Process is gone."""
 
     class Opened:
@@ -670,7 +670,7 @@ def test_what_a_process_was_given_goes_with_it() -> None:
     assert before == sys.getrefcount(text)
 
 
-def test_what_may_change_is_described_anew() -> None:
+def test_mutable_options_are_described_anew() -> None:
     """A path is asked each time, and a view shows what it shows now."""
 
     class Current:
@@ -688,7 +688,7 @@ def test_what_may_change_is_described_anew() -> None:
         assert ((name,), name, (group,)) == (spec.argv, spec.cwd, spec.extra_groups)
 
 
-def test_what_is_refused_is_refused_each_time() -> None:
+def test_invalid_options_are_refused_each_time() -> None:
     """Also where it equals what was taken before: True is 1. Its error is told alone."""
     assert 1 == Process("true", queue_size=1).spec.queue_size
     assert (80, 24) == Process("true", window_size=(80, 24)).spec.window_size

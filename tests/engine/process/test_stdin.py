@@ -1,4 +1,4 @@
-"""What a program reads: text, bytes, files, async iterators; and a program that does not want to read."""
+"""Standard input: text, bytes, files, async iterators, and programs that do not read."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_an_iterator_is_asked_no_further_than_the_program_reads() -> None:
 
 
 @pytest.mark.parametrize("pty", [False, True])
-async def test_a_program_that_does_not_read_what_is_known_beforehand_is_no_error(
+async def test_a_program_that_ignores_fixed_input_is_no_error(
     pty: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends, or closes its input and goes on: nothing is logged, and nobody waits."""
@@ -131,7 +131,7 @@ async def test_an_iterator_that_gives_nothing_does_not_outlive_the_program() -> 
         assert closed
 
 
-async def test_an_iterator_that_raises_ends_the_input_and_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_iterator_that_raises_ends_the_input_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The program reads what came before and the end of file."""
 
     async def broken() -> AsyncIterator[str]:
@@ -144,15 +144,15 @@ async def test_an_iterator_that_raises_ends_the_input_and_is_told_in_the_log(cap
     assert ["cat: what feeds its standard input has failed"] == [record.message for record in caplog.records]
 
 
-async def test_items_that_are_neither_text_nor_bytes_are_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_items_that_are_neither_text_nor_bytes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """And so is a function that returns no iterator."""
 
     async def numbers() -> AsyncIterator[str]:
-        yield 1  # type: ignore[misc]  # what the types forbid
+        yield 1  # type: ignore[misc]  # the types forbid it
 
     for stdin in (numbers(), lambda: 5):
         caplog.clear()
-        assert (await Process("cat", stdin=stdin)).ok  # type: ignore[arg-type]  # what the types forbid
+        assert (await Process("cat", stdin=stdin)).ok  # type: ignore[arg-type]  # the types forbid it
         assert 1 == len(caplog.records)
 
 
@@ -177,7 +177,7 @@ async def test_an_open_file_is_given_to_the_program(tmp_path: pathlib.Path) -> N
         assert not file.closed
 
 
-async def test_the_end_is_written_behind_what_is_being_written() -> None:
+async def test_end_of_file_follows_a_write_in_progress() -> None:
     """However much that is."""
     async with Process("wc", "-c", stdin="pipe") as process:
         writing = asyncio.gather(*(process.write(b"x" * 300_000) for _ in range(3)))
@@ -190,7 +190,7 @@ async def test_the_end_is_written_behind_what_is_being_written() -> None:
         await process.write_eof()
 
 
-def test_what_feeds_nobody_is_refused() -> None:
+def test_an_invalid_input_source_is_refused() -> None:
     """With what there is."""
     with pytest.raises(SpecError, match="stdin is of type int: pass None"):
-        Process("cat", stdin=5)  # type: ignore[arg-type]  # what the types forbid
+        Process("cat", stdin=5)  # type: ignore[arg-type]  # the types forbid it

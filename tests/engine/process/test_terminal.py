@@ -35,8 +35,8 @@ async def test_it_is_a_terminal_of_its_own_and_controls_the_program() -> None:
     assert ["[True, True, True] (132, 43)", "True True", "through /dev/tty", "error"] == status.stdout
 
 
-async def test_what_is_written_is_read_without_an_echo_and_end_of_file_is_typed() -> None:
-    """Behind a line that was begun as well."""
+async def test_terminal_input_has_no_echo_and_ends_with_a_typed_end_of_file() -> None:
+    """Also after an unfinished line."""
     async with Process("cat", pty=True, buffered=False, streaming=True) as process:
         await process.write("one\n")
         assert "one" == await stream(process).get()
@@ -52,8 +52,8 @@ async def test_what_is_written_is_read_without_an_echo_and_end_of_file_is_typed(
 
 
 @pytest.mark.parametrize("key", ["\n", "\r", "\x04"], ids=["newline", "return", "ctrl-d"])
-async def test_one_end_is_typed_behind_what_has_been_read(key: str) -> None:
-    """Two would end the next who reads, too."""
+async def test_one_end_of_file_is_typed_after_a_complete_line(key: str) -> None:
+    """A second one would also end the next reader."""
     script = "read -r word; echo $word; cat; echo between; cat; echo over"
     async with Process("sh", "-c", script, pty=True, buffered=False, streaming=True) as process:
         await process.write("word\n")
@@ -80,7 +80,7 @@ async def test_control_c_reaches_the_program() -> None:
             assert 7 == (await process.wait()).exit_code
 
 
-async def test_a_new_size_is_told_to_the_program() -> None:
+async def test_a_resize_signals_the_program() -> None:
     """By SIGWINCH."""
     code = """
     import os, signal
@@ -124,7 +124,7 @@ async def test_a_megabyte_comes_through_a_terminal_in_order_to_a_slow_reader() -
 
 
 async def test_nobody_reading_holds_up_nobody_on_a_terminal() -> None:
-    """What neither buffers nor streams throws the output away."""
+    """A run that neither buffers nor streams discards the output."""
     async with limit(20, "the end"):
         assert (await Process("seq", "100000", pty=True, buffered=False)).ok
 
@@ -135,7 +135,7 @@ async def test_text_is_fed_to_a_terminal_with_its_end() -> None:
     assert (True, ["2"]) == (status.ok, [line.strip() for line in status.stdout or ()])
 
 
-async def test_a_program_that_closes_its_terminal_before_it_exits_is_not_hung_up() -> None:
+async def test_closing_the_terminal_before_the_exit_is_no_hangup() -> None:
     """The end of its output is not its end."""
     code = "import os, signal\nfor n in (0, 1, 2): os.close(n)\nsignal.sigtimedwait({10}, 0.2); os._exit(3)"
     assert 3 == (await Process(*child(code), pty=True)).exit_code
@@ -168,10 +168,10 @@ async def test_another_user_has_the_terminal_too() -> None:
     assert ["nobody", "tty"] == status.stdout
 
 
-def test_what_cannot_be_with_a_terminal_is_refused() -> None:
+def test_options_in_conflict_with_a_terminal_are_refused() -> None:
     """With the option and what to do."""
     with pytest.raises(SpecError, match=r"window_size=\(80, 24, 1\) is no size"):
-        Process("true", pty=True, window_size=(80, 24, 1))  # type: ignore[arg-type]  # what the types forbid
+        Process("true", pty=True, window_size=(80, 24, 1))  # type: ignore[arg-type]  # the types forbid it
     with pytest.raises(SpecError, match="with pty=True its input is the terminal"):
         Process("true", pty=True, stdin="inherit")
 

@@ -40,7 +40,7 @@ asyncio.run(main())
         ("null", True, [], []),
     ],
 )
-async def test_it_goes_where_it_was_told(output: str, merged: bool, stdout: list[str], stderr: list[str]) -> None:
+async def test_output_goes_to_the_chosen_place(output: str, merged: bool, stdout: list[str], stderr: list[str]) -> None:
     """Of a Service and of a Process; nothing of it is read."""
     root = str(Path(__file__).parents[3])
     async with limit(30):
@@ -74,7 +74,7 @@ async def test_a_service_without_output_takes_no_pipes() -> None:
     [{"buffered": True}, {"streaming": True}, {"pty": True}, {"log": LogFile("x.log")}],
     ids=lambda o: next(iter(o)),
 )
-def test_what_reads_it_is_refused_beside(options: dict[str, Any]) -> None:
+def test_options_that_read_output_are_refused_beside_inherit(options: dict[str, Any]) -> None:
     """The message names both."""
     with pytest.raises(SpecError, match="output='null'"):
         Overseer().add("id", "true", output="null", **options)

@@ -186,7 +186,7 @@ async def test_backoff_delays_are_exactly_those_of_the_formula() -> None:
 
 
 @pytest.mark.parametrize("jitter", [True, "full", "decorrelated"])
-async def test_jittered_delays_follow_the_formula_with_the_same_source_of_chance(jitter: Any) -> None:
+async def test_jittered_delays_follow_the_formula_with_the_same_random_source(jitter: Any) -> None:
     """A seeded ``rng`` gives the delays that the documented formula gives with the same seed."""
     backoff = Backoff(min=0.5, max=20.0, factor=2.0, jitter=jitter)
     async with world(FakeChild().exits(1), restart=Restart(max_restarts=6, backoff=backoff, within=None)) as w:
@@ -205,7 +205,7 @@ async def test_jittered_delays_follow_the_formula_with_the_same_source_of_chance
 
 
 async def test_backoff_of_real_children_keeps_the_formula_within_tolerance() -> None:
-    """Real crashes are restarted after the delay, never before it, and soon behind it."""
+    """Real crashes are restarted after the delay, never before it, and soon after it."""
     delays = [0.02, 0.04, 0.08]
     async with limit(), Overseer() as overseer:
         policy = Restart(max_restarts=3, backoff=Backoff(min=0.02, max=1.0))
@@ -295,7 +295,7 @@ async def test_codes_and_signals_of_the_policy_are_looked_at() -> None:
 
 
 async def test_each_new_start_has_a_fresh_budget_and_the_first_delay() -> None:
-    """What an earlier supervision has used does not count for the next (B20)."""
+    """The budget of an earlier supervision does not count for the next (B20)."""
     async with world(FakeChild().exits(1), restart=Restart(max_restarts=2, within=None, backoff=EXACT)) as w:
         for _ in range(3):
             begun, runs = w.clock.now(), w.runs
@@ -498,7 +498,7 @@ async def test_program_that_nothing_ends_is_reported_and_leaves_no_task(monkeypa
             await leave
 
 
-async def test_error_of_the_block_keeps_a_note_of_what_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_of_the_block_has_a_note_about_survivors(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error on its way out of the block is not replaced by StopFailed; it gets a note."""
     monkeypatch.setattr("aioverseer._engine.process.run_task.FINAL_TIMEOUT", 0.05)
     clock = ManualClock()
@@ -536,7 +536,7 @@ async def test_stop_of_a_real_program_that_ignores_sigterm() -> None:
 
 
 async def test_obeyed_stop_is_interrupt_even_with_exit_code_zero() -> None:
-    """What was stopped on request is INTERRUPT whatever its exit, and keeps its code (B10)."""
+    """A service stopped on request is INTERRUPT whatever its exit, and keeps its code (B10)."""
     polite = child(
         """
         import signal, sys, time
@@ -555,7 +555,7 @@ async def test_obeyed_stop_is_interrupt_even_with_exit_code_zero() -> None:
 
 
 async def test_cancelled_stop_goes_on_by_itself() -> None:
-    """Whoever asked for the stop may be cancelled; the ladder is climbed to its end."""
+    """The ladder runs to its end even when the caller of the stop is cancelled."""
     async with world(PROTECTED) as w:
         await w.finish(w.service.start())
         stop = await w.begin(w.service.stop())
@@ -641,7 +641,7 @@ async def test_start_that_ends_for_good_raises_with_the_last_lines() -> None:
         assert raised.value.status.state is State.FATAL
 
 
-async def test_started_and_ended_at_once_is_ready_for_whoever_started_it() -> None:
+async def test_a_service_that_ends_at_once_counts_as_ready_for_its_starter() -> None:
     """A program that is spawned and ends at once was running: ``start`` returns, and events show it."""
     async with world(FakeChild().exits(0)) as w:
         await w.finish(w.service.start())
@@ -758,7 +758,7 @@ async def test_waits_end_when_the_service_is_removed_or_the_overseer_is_left() -
 
 
 @pytest.mark.parametrize("verb", ["start", "restart", "supervise"])
-async def test_cancelled_start_stops_what_it_began_and_only_that(verb: str) -> None:
+async def test_cancelled_start_rolls_back_only_its_own_start(verb: str) -> None:
     """The call that began a start stops it when cancelled; one that joined a live service leaves it alone."""
     async with world(FakeChild(), delay_start=5) as w:
         verbs: dict[str, Callable[[], Awaitable[Any]]] = {
@@ -810,7 +810,7 @@ async def test_lines_live_on_across_restarts_and_end_with_the_service() -> None:
         assert [line.run for line in await both.get_batch() if isinstance(line, Line)] == [3, 3, 4, 4]
 
 
-async def test_late_subscriber_may_begin_with_what_was_written_before() -> None:
+async def test_late_subscriber_may_begin_with_remembered_lines() -> None:
     """``history`` gives remembered lines first; ``tail`` has the last ones over all runs."""
     async with world(FakeChild().prints(*"abcde").exits(0)) as w:
         await w.finish(w.overseer.supervise("svc"))
@@ -835,7 +835,7 @@ async def test_last_words_of_a_real_crash_are_delivered_before_its_end() -> None
         assert service.tail(1)[0].text == "the end"
 
 
-# --- what it tells
+# --- its status and lines
 
 
 async def test_history_has_each_run_frozen() -> None:
@@ -901,7 +901,7 @@ async def test_status_and_json_in_every_state() -> None:
         assert "secret" not in json.dumps(data) + repr(final) + repr(w.service)
 
 
-async def test_buffered_lines_are_those_of_the_current_run() -> None:
+async def test_buffered_lines_belong_to_the_current_run() -> None:
     """With ``buffered`` a Status has all lines, however often it was asked for during the run (B24, B25)."""
     async with world(FakeChild().prints("a").runs(1).prints("b").exits(0), buffered=True) as w:
         await w.finish(w.service.start())
@@ -938,7 +938,7 @@ async def test_second_supervise_waits_for_the_same_end_and_cuts_no_backoff() -> 
 
 
 async def test_repr_names_program_state_and_pid() -> None:
-    """What a debugger shows is enough to know the service by."""
+    """The representation is enough to recognise the service in a debugger."""
     async with world(FakeChild()) as w:
         assert repr(w.service) == "<Service 'svc' 'program --flag' initial>"
         await w.finish(w.service.start())

@@ -63,7 +63,7 @@ async def stopping(overseer: Overseer, clock: ManualClock, id: str, seconds: flo
 # --- every state
 
 
-async def test_what_was_never_started_waits_for_nothing() -> None:
+async def test_a_service_that_was_never_started_waits_for_nothing() -> None:
     """And has no past."""
     async with scripted() as (overseer, _):
         overseer.add("a", "a")
@@ -85,7 +85,7 @@ async def test_a_delayed_start_knows_its_time() -> None:
         await starting
 
 
-async def test_a_program_that_is_not_ready_says_what_is_asked_and_until_when() -> None:
+async def test_an_unready_program_names_its_probe_and_deadline() -> None:
     """With what the last attempt had to say, in the Status as well."""
 
     async def look() -> None:
@@ -107,7 +107,7 @@ async def test_a_program_that_is_not_ready_says_what_is_asked_and_until_when() -
             await starting
 
 
-async def test_one_that_waits_for_others_names_them() -> None:
+async def test_a_deferred_service_names_its_dependencies() -> None:
     """One by one, and what of them."""
     async with scripted(by_id={"db": [FakeChild()]}) as (overseer, clock):
         overseer.add("db", "db", ready=ready.line("up"), ready_timeout=None)
@@ -148,7 +148,7 @@ async def test_a_backoff_knows_its_end_and_its_budget() -> None:
         ) == str(why)
 
 
-async def test_a_member_of_a_group_names_the_group_and_who_is_waited_for() -> None:
+async def test_a_held_member_names_its_group_and_the_blocking_member() -> None:
     """First those that have to end, then those that come before it."""
     by_id = {"c": [FakeChild().ignores(15)], "a": [FakeChild(), FakeChild()]}
     async with scripted(by_id=by_id) as (overseer, clock):
@@ -196,8 +196,8 @@ async def test_a_stop_names_the_next_step_of_the_ladder() -> None:
         assert (Awaited(kind="program", text=f"pid {pid} to end"), None) == (why.awaits[0], why.due)
 
 
-async def test_who_is_to_be_stopped_later_names_who_holds_that_up() -> None:
-    """The dependents that still stop, and what ends them; those behind wait for them alone."""
+async def test_a_service_stopped_later_names_its_blockers() -> None:
+    """The dependents that still stop, and their next signal; later levels wait for these alone."""
     by_id = {"web": [FakeChild().ignores(15)], "db": [FakeChild()], "disk": [FakeChild()]}
     async with scripted(by_id=by_id) as (overseer, clock):
         overseer.add("disk", "disk")
@@ -269,7 +269,7 @@ async def test_all_at_once() -> None:
 
 
 def test_a_sentence_says_nothing_twice() -> None:
-    """What the reason names already, and a time that was given."""
+    """Names that the reason already has, and a given time."""
     db = Awaited(kind="service", name="db", text="'db' to be ready")
     turn = Awaited(kind="throttle", text="its turn", due_in=2.0)
     reason = "waits for 'db' to be ready"
@@ -282,8 +282,8 @@ def test_a_sentence_says_nothing_twice() -> None:
 # --- waits that cannot come true: what SIGKILL does not end
 
 
-async def test_who_waits_for_the_end_of_what_does_not_die_is_told_at_once() -> None:
-    """``wait``, ``supervise``, ``wait_for``, ``ready``, and a second of each behind that."""
+async def test_waits_for_an_unstoppable_program_fail_at_once() -> None:
+    """``wait``, ``supervise``, ``wait_for``, ``ready``, and each of them once more afterwards."""
     async with scripted(UNDYING) as (overseer, clock), limit():
         a = overseer.add("a", "a")
         asked = (overseer.supervise("a"), a.wait(), a.wait_for(State.FINISHED))
@@ -315,7 +315,7 @@ async def test_it_is_news_that_something_does_not_die() -> None:
         assert (await stop).survived
 
 
-async def test_one_that_does_end_later_is_as_any_other() -> None:
+async def test_an_unstoppable_program_that_ends_later_is_handled_as_usual() -> None:
     """A device that answers after all: the state follows, and waits are waits again."""
     async with scripted(UNDYING, FakeChild()) as (overseer, clock):
         a = overseer.add("a", "a")
@@ -331,7 +331,7 @@ async def test_one_that_does_end_later_is_as_any_other() -> None:
 
 @pytest.mark.parametrize("until", ["ready", "finished", "success"])
 @pytest.mark.parametrize("hard", [True, False])
-async def test_what_is_held_behind_one_that_does_not_die_is_held_no_more(until: Any, *, hard: bool) -> None:
+async def test_dependents_of_an_unstoppable_service_are_released(until: Any, *, hard: bool) -> None:
     """It ends FATAL, and says why, or is started without it; supervise_all() returns, start_all() raises."""
     async with scripted(FakeChild(), by_id={"db": [UNDYING]}) as (overseer, clock), limit():
         overseer.add("db", "db", ready=ready.line("up"), ready_timeout=None)
@@ -354,7 +354,7 @@ async def test_what_is_held_behind_one_that_does_not_die_is_held_no_more(until: 
             assert State.INTERRUPT is (await supervising)["web"].state
 
 
-async def test_start_all_learns_of_one_that_does_not_die_while_it_waits() -> None:
+async def test_start_all_fails_when_a_service_becomes_unstoppable() -> None:
     """It was being stopped when all were started again."""
     async with scripted(UNDYING) as (overseer, clock), limit():
         overseer.add("a", "a")

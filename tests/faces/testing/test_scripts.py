@@ -161,7 +161,7 @@ async def test_while_it_is_stopped_no_step_is_done(clock: ManualClock) -> None:
     assert ["continued", "asked", "late"] == (await clock.run(process.wait())).stdout
 
 
-async def test_what_nothing_ends_is_reported(clock: ManualClock) -> None:
+async def test_an_unstoppable_program_is_reported(clock: ManualClock) -> None:
     """By the one that has left it, and by whoever sweeps."""
     launcher = ScriptedLauncher(clock, FakeChild().leaves("stuck on nfs", immortal=True).leaves("helper").exits(0))
     overseer = Overseer(clock=clock, launcher=launcher)
