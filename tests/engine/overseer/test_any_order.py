@@ -1,7 +1,7 @@
 """Any order of operations: a simple model, an Overseer and the process table agree after each of them.
 
-Each rule waits until what it has begun is over, so the model knows exactly what must be there. What happens while
-something else is still going on is tried by ``test_overseer_stateful.py`` and ``cancel/``. Scripted children in virtual
+Each rule waits for the end of its operation, so the model knows the exact result. ``test_overseer_stateful.py`` and
+``tests/cancel/`` cover concurrent operations. Scripted children in virtual
 time give breadth; with real ones the table of the system is a witness.
 """
 

@@ -197,8 +197,8 @@ class World:
     def waits_in_group(self, id: str) -> bool:
         """Whether one that is to be started again with its group waits for a member that may still come to an end.
 
-        Such a restart is a start of a set once more, also for one that was started by itself before. What is in no
-        group is not restarted with it, and at rest is where it stays.
+        Such a restart is a start of a set once more, also for one that was started by itself before. A service
+        outside of the group is not restarted with it, and stays down.
         """
         return self.overseer[id].is_halted and any(
             self.plans[edge.name].group

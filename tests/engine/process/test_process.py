@@ -54,7 +54,7 @@ async def up(*argv: str, **options: Any) -> Process:
     return process
 
 
-# --- what it is
+# --- its description
 
 
 async def test_a_new_process_has_done_nothing() -> None:
