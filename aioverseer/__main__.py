@@ -1,4 +1,4 @@
-"""``python -m aioverseer``: the command, for where its script is not on PATH. Nothing else lives here."""
+"""``python -m aioverseer``: the command, where its script is not on PATH."""
 
 from __future__ import annotations
 

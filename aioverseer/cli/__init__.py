@@ -1,6 +1,6 @@
-"""The command ``aioverseer``: a face of the library, made of its public names only.
+"""The command ``aioverseer``, built on public names of the library only.
 
-Nothing of it is for import but ``main``; whoever wants to supervise from Python uses ``Overseer``.
+``main`` is the one name for import. To supervise from Python, use ``Overseer``.
 """
 
 from __future__ import annotations

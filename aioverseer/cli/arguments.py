@@ -1,4 +1,4 @@
-"""The command line: which words there are and what they mean. Nothing is opened or started in here."""
+"""The command line: its commands, options and their meaning."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ PYTHONUNBUFFERED=1.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOptions:
-    """What was said about restarts; None where nothing was.
+    """Options about restarts. None keeps the default of the library.
 
     Attributes:
-        when: After which ends.
-        max_restarts: How often; infinity is no limit.
+        when: The kinds of ends after which a program is restarted.
+        max_restarts: The number of restarts; infinity is no limit.
     """
 
     when: _When | None = None
     max_restarts: int | float | None = None
 
-    def applied(self, spec: Spec) -> Spec:
-        """Return the Spec under these rules."""
+    def applied_to(self, spec: Spec) -> Spec:
+        """Return the Spec with these options."""
         policy = spec.restart
         if self.when is not None:
             policy = dataclasses.replace(policy, when=self.when)
@@ -48,12 +48,12 @@ class PolicyOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """``aioverseer up``.
+    """Arguments of ``aioverseer up``.
 
     Attributes:
         file: The Procfile.
-        policy: For all of its services.
-        log_dir: Folder for a log file of each service; None keeps none.
+        policy: The restart options of all its services.
+        log_dir: The folder for a log file of each service; None for no files.
     """
 
     file: str
@@ -63,13 +63,13 @@ class UpOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """``aioverseer run``.
+    """Arguments of ``aioverseer run``.
 
     Attributes:
         command: The program and its arguments.
-        name: What to call it; None takes the program's own name.
-        policy: For this command.
-        log_dir: Folder for its log file; None keeps none.
+        name: The name in messages; None takes the name of the program.
+        policy: The restart options of the command.
+        log_dir: The folder for its log file; None for no file.
     """
 
     command: tuple[str, ...]
@@ -79,18 +79,18 @@ class RunOptions:
 
 
 def parse(argv: Sequence[str]) -> UpOptions | RunOptions:
-    """Understand a command line.
+    """Parse a command line.
 
     Args:
-        argv: The words behind the command's name.
+        argv: The arguments after the command's name.
 
     Raises:
-        SystemExit: With code 2 when it cannot be understood, with 0 after help or version; the text was printed.
+        SystemExit: With code 2 if the command line is wrong, with 0 after help or version. The text was printed.
     """
     parser, runner = _parsers()
     words, command = list(argv), list[str]()
     if words[:1] == ["run"] and "--" in words:
-        # argparse has changed more than once what it does with two dashes.
+        # Split here: the handling of two dashes in argparse differs between versions of Python.
         cut = words.index("--")
         words, command = words[:cut], words[cut + 1 :]
     given, rest = parser.parse_known_args(words)

@@ -1,14 +1,14 @@
-"""What ends a command before it has begun, with the exit code that says so. Only the error lives here."""
+"""The error that ends a command before it runs anything."""
 
 from __future__ import annotations
 
-__all__ = ["USAGE", "Problem"]
+__all__ = ["USAGE", "CommandError"]
 
 USAGE = 2
 
 
-class Problem(Exception):
-    """Something that the user can mend; its text says how.
+class CommandError(Exception):
+    """A mistake that the user can mend. The text says how.
 
     Attributes:
         code: The exit code of the command.

@@ -1,4 +1,4 @@
-"""What is shown: lines with the name of their service, and news as sentences. Formats only; nothing is written here."""
+"""The text that is shown: output lines with the name of their service, and events as sentences."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Mapping
 
 from aioverseer import Event, Line, State, Status
 
-__all__ = ["OWN_NAME", "Screen", "plural", "sentence", "shows_colours", "summary"]
+__all__ = ["OWN_NAME", "LineFormatter", "describe", "plural", "shows_colours", "summary"]
 
 OWN_NAME = "aioverseer"
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 
-class Screen:
-    """How the lines of a set of services look."""
+class LineFormatter:
+    """Formats the output lines of a set of services, and messages of the command itself."""
 
     def __init__(self, names: Iterable[str], *, prefixed: bool, coloured: bool = False) -> None:
         """Choose widths and colours.
 
         Args:
-            names: All services.
-            prefixed: Whether each line begins with its service's name.
-            coloured: Whether each name has a colour; it depends on the names alone.
+            names: The names of all services.
+            prefixed: Whether each line begins with the name of its service.
+            coloured: Whether each name has a colour, which depends on the names alone.
         """
         names = list(names)
         self._prefixed = prefixed
@@ -31,19 +31,19 @@ class Screen:
         self._colours = _colours_of(names) if coloured else {}
         self._unfinished: set[tuple[str, str]] = set()
 
-    def news(self, text: str) -> bytes:
-        """Return a sentence of our own."""
+    def message(self, text: str) -> bytes:
+        """Return a message of the command itself, as a line."""
         return f"{OWN_NAME:<{self._width}} | {text}\n".encode(errors="backslashreplace")
 
     def lines(self, lines: Iterable[Line]) -> bytes:
-        """Return lines of one stream of one service."""
+        """Return output lines of one stream of one service, ready to be written."""
         return b"".join(map(self._line, lines))
 
     def _line(self, line: Line) -> bytes:
         text = line.text if isinstance(line.text, bytes) else line.text.encode(errors="replace")
         if not self._prefixed:
             return text if line.continued else text + b"\n"
-        # A line that is too long comes in pieces, and others may have written in between.
+        # A line above the limit comes in pieces, and lines of other services may stand between them.
         key = (line.id, line.stream)
         mark = "+" if key in self._unfinished else "|"
         if line.continued:
@@ -53,7 +53,7 @@ class Screen:
         prefix = f"{line.id:<{self._width}} {mark} "
         colour = self._colours.get(line.id)
         if colour is not None:
-            # The 0 ends what a service has left switched on.
+            # The 0 resets colours that the last line of a service has left switched on.
             prefix = f"\x1b[0;{colour}m{prefix}\x1b[0m"
         return prefix.encode() + text + b"\n"
 
@@ -64,24 +64,24 @@ def shows_colours(environ: Mapping[str, str], *, is_terminal: bool) -> bool:
 
 
 def _colours_of(names: Iterable[str]) -> dict[str, int]:
-    """Give each name the colour that its text asks for, or the next one that is free."""
+    """Give each name the colour of its checksum, or the next free one."""
     chosen: dict[str, int] = {}
     for name in names:
         start = zlib.crc32(name.encode()) % len(_COLOURS)
-        wishes = [*_COLOURS[start:], *_COLOURS[:start]]
-        free = [colour for colour in wishes if colour not in chosen.values()]
-        chosen[name] = (free or wishes)[0]
+        candidates = [*_COLOURS[start:], *_COLOURS[:start]]
+        free = [colour for colour in candidates if colour not in chosen.values()]
+        chosen[name] = (free or candidates)[0]
     return chosen
 
 
-def sentence(event: Event, *, terse: bool = False) -> str | None:
-    """Return what to say about a transition; None when it is not worth a line.
+def describe(event: Event, *, terse: bool = False) -> str | None:
+    """Return a sentence about an event; None if the event is not shown.
 
     Args:
-        event: The transition.
-        terse: Whether a first start and a good end go without saying.
+        event: The event.
+        terse: Whether to show neither the first start nor a good end.
     """
-    missed = f"({event.missed} news were lost) " if event.missed else ""
+    missed = f"({event.missed} events were lost) " if event.missed else ""
     if event.kind != "state":
         return f"{missed}{event.id}: {event.reason}"
     match event.state:
@@ -96,7 +96,7 @@ def sentence(event: Event, *, terse: bool = False) -> str | None:
 
 
 def summary(status: Status) -> str:
-    """Return what to say at the end about a service that did not end well."""
+    """Return the closing sentence about a service that failed."""
     return f"{status.id} failed: {status.reason} ({status.state}, {plural(status.restarts, 'restart')})"
 
 

@@ -1,34 +1,34 @@
-"""``--log-dir``: which files the output of the services is kept in, beside being shown. Nothing is written in here."""
+"""``--log-dir``: a log file for each service, in addition to showing its output."""
 
 from __future__ import annotations
 
 import os
 
 from aioverseer import LogFile
-from aioverseer.cli.errors import Problem
+from aioverseer.cli.errors import CommandError
 
-__all__ = ["log_in"]
+__all__ = ["log_files_in"]
 
 _MAX_BYTES = 10_000_000
 _KEEP = 5
 
 
-def log_in(folder: str | None) -> LogFile | None:
-    """Return the log of all services, a file for each; None when none is wanted.
+def log_files_in(folder: str | None) -> LogFile | None:
+    """Return the option ``log`` that gives each service a file in the folder; None without a folder.
 
     Args:
-        folder: Where; it is made when it is not there.
+        folder: The folder. It is made if it is missing.
 
     Raises:
-        Problem: When there can be no files in it.
+        CommandError: If the folder cannot be made.
     """
     if folder is None:
         return None
-    # Now, and not with the first line: a slip of the pen is to be told before anything runs.
+    # Make the folder before anything runs, so that a misspelt path is reported at once and not with the first line.
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise Problem(
+        raise CommandError(
             f"--log-dir {folder!r} is no folder and cannot be made one ({error.strerror}): name another"
         ) from None
     plain = folder.replace("{", "{{").replace("}", "}}")

@@ -1,7 +1,7 @@
-"""Lanes: what is to be written to standard output and to standard error, in the order in which it happened.
+"""Standard output and standard error, written in the order of time across both.
 
-Each lane has a sink and a task of its own. What is older in the other lane goes first, but only for a moment: a
-standard output that nobody reads must not hide the news. What is written is decided elsewhere.
+Each of the two has a task and a writer of its own. A task lets older items of the other stream go first, but only for a
+moment: messages on standard error must come out even if nobody reads standard output.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import anyio
 
 from aioverseer.cli.stream_writer import StreamWriter
 
-__all__ = ["OutputLane"]
+__all__ = ["MergedOutput"]
 
-_ROOM = 256 * 1024
-"""Bytes that wait in a lane before its feeders do."""
+_MAX_QUEUED_BYTES = 256 * 1024
+"""Queued bytes above which ``put`` waits."""
 
-_MOMENT = 0.25
-"""Seconds for which a lane waits for the other."""
+_MAX_WAIT = 0.25
+"""Seconds for which older items of the other stream may go first."""
 
 
-class OutputLane:
-    """What is to be written to one sink.
+class MergedOutput:
+    """One of the two streams, with the queue of its unwritten items.
 
     Attributes:
-        sink: Where it is written.
-        written: How often something was written.
-        failure: Why nothing can be written any more; None while it can.
+        writer: The standard stream.
+        written: The number of writes so far.
+        failure: The error of the write that failed; None while writing works.
     """
 
-    def __init__(self, sink: StreamWriter, on_failure: Callable[[OSError], None]) -> None:
-        """Make an empty lane.
+    def __init__(self, writer: StreamWriter, on_failure: Callable[[OSError], None]) -> None:
+        """Make an empty queue.
 
         Args:
-            sink: Where to write.
-            on_failure: Called once, when the sink refuses to be written; all else is then thrown away.
+            writer: The standard stream.
+            on_failure: Called once, when a write fails. All later items are discarded.
         """
-        self.sink = sink
+        self.writer = writer
         self.written = 0
         self.failure: OSError | None = None
         self._on_failure = on_failure
@@ -51,60 +51,60 @@ class OutputLane:
 
     @property
     def oldest(self) -> datetime | None:
-        """When the oldest thing happened that is not yet written; None when all is."""
+        """The time of the oldest item that is not yet written; None if there is none."""
         return self._writing or (self._items[0][0] if self._items else None)
 
     @property
-    def left(self) -> int:
-        """How many items were not written; what is being written counts as one."""
+    def unwritten(self) -> int:
+        """The number of items that are not yet written. The write under way counts as one."""
         return len(self._items) + (self._writing is not None)
 
     async def changed(self) -> None:
-        """Wait until something was put in, or was written."""
+        """Wait until an item was put in or written."""
         await self._changed.wait()
 
     async def put(self, time: datetime, data: bytes) -> None:
-        """Add what is to be written; wait while there is no room."""
-        while self._size >= _ROOM and self.failure is None:
+        """Add an item; wait while the queue is full."""
+        while self._size >= _MAX_QUEUED_BYTES and self.failure is None:
             await self._changed.wait()
         self.put_now(time, data)
 
     def put_now(self, time: datetime, data: bytes) -> None:
-        """Add what is to be written, whether there is room or not."""
+        """Add an item, even if the queue is full."""
         if self.failure is None:
             self._items.append((time, data))
             self._size += len(data)
-            self._tell()
+            self._notify()
 
     def end(self) -> None:
-        """Take note that nothing more comes."""
+        """Let ``run`` return once the queue is empty."""
         self._ended = True
-        self._tell()
+        self._notify()
 
-    async def run(self, other: OutputLane) -> None:
-        """Write until the end, or until the sink fails."""
+    async def run(self, other: MergedOutput) -> None:
+        """Write until the end, or until a write fails."""
         while not (self._ended and not self._items):
             if not self._items:
                 await self._changed.wait()
                 continue
             first = self._items[0][0]
-            with anyio.move_on_after(_MOMENT):
+            with anyio.move_on_after(_MAX_WAIT):
                 while (oldest := other.oldest) is not None and oldest < first:
                     await other.changed()
             oldest = other.oldest
             await self._write(until=None if oldest is None or oldest < first else oldest)
 
     async def _write(self, until: datetime | None) -> None:
-        """Write the first item, and those behind it that are not newer than what waits in the other lane."""
+        """Write the first item, and the following ones that are no newer than the oldest item of the other stream."""
         items = self._items
         self._writing, data = items.popleft()
         parts = [data]
         while items and (until is None or items[0][0] <= until):
             parts.append(items.popleft()[1])
         self._size -= sum(map(len, parts))
-        self._tell()
+        self._notify()
         try:
-            await self.sink.write(b"".join(parts))
+            await self.writer.write(b"".join(parts))
         except OSError as error:
             self.failure = error
             items.clear()
@@ -112,8 +112,8 @@ class OutputLane:
             self._on_failure(error)
         self._writing = None
         self.written += 1
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         event, self._changed = self._changed, anyio.Event()
         event.set()

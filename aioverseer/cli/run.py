@@ -8,9 +8,9 @@ import shutil
 
 from aioverseer import GaveUp, SpawnError, Spec, Status
 from aioverseer.cli.arguments import RunOptions
-from aioverseer.cli.errors import Problem
-from aioverseer.cli.formatting import Screen
-from aioverseer.cli.logs import log_in
+from aioverseer.cli.errors import CommandError
+from aioverseer.cli.formatting import LineFormatter
+from aioverseer.cli.logs import log_files_in
 from aioverseer.cli.session import supervise
 from aioverseer.cli.stream_writer import StreamWriter
 
@@ -24,52 +24,52 @@ async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
     """Run one command, and return the exit code.
 
     Args:
-        options: What was asked for.
-        out: Where its standard output goes.
-        err: Where its standard error and the news go.
+        options: The arguments of the command line.
+        out: The stream for the command's standard output.
+        err: The stream for the command's standard error and for messages.
 
     Raises:
-        Problem: When it cannot be started, or there can be no log file.
-        SpecError: When a name or an argument cannot be.
+        CommandError: If the program does not exist or is not executable, or the log folder cannot be made.
+        SpecError: If a name or an argument is not valid.
     """
     program = options.command[0]
     name = options.name if options.name is not None else os.path.basename(program) or program
-    # Bytes: what it writes is passed on as it is, whatever its encoding.
-    spec = options.policy.applied(Spec(id=name, argv=options.command, stdin="inherit", encoding=None))
+    # encoding=None: output is passed on as bytes, in any encoding.
+    spec = options.policy.applied_to(Spec(id=name, argv=options.command, stdin="inherit", encoding=None))
     _check(program)
     outcome = await supervise(
         [spec],
-        screen=Screen([name], prefixed=False),
+        formatter=LineFormatter([name], prefixed=False),
         out=out,
         err=err,
-        log=log_in(options.log_dir),
+        log=log_files_in(options.log_dir),
         split=True,
         terse=True,
     )
-    return _code_of(outcome.statuses[name]) if outcome.code is None else outcome.code
+    return _exit_code_of(outcome.statuses[name]) if outcome.code is None else outcome.code
 
 
 def _check(program: str) -> None:
-    """Refuse a slip of the pen at once: a policy would try it again and again."""
+    """Refuse a misspelt program at once, as the restart policy would retry it again and again."""
     if shutil.which(program) is not None:
         return
     if "/" not in program:
-        raise Problem(
+        raise CommandError(
             f"there is no program {program!r} on PATH: install it, or name it with its full path",
             code=_NOT_FOUND,
         )
     if not os.path.exists(program):
-        raise Problem(f"there is no file {program!r}: mend the path, or install the program", code=_NOT_FOUND)
+        raise CommandError(f"there is no file {program!r}: mend the path, or install the program", code=_NOT_FOUND)
     if os.path.isdir(program):
-        raise Problem(f"{program!r} is a folder: name the program in it", code=_NOT_EXECUTABLE)
-    raise Problem(
+        raise CommandError(f"{program!r} is a folder: name the program in it", code=_NOT_EXECUTABLE)
+    raise CommandError(
         f"{program!r} may not be executed: make it executable (chmod +x), or name its interpreter before it",
         code=_NOT_EXECUTABLE,
     )
 
 
-def _code_of(status: Status) -> int:
-    """Return the code that a shell would give."""
+def _exit_code_of(status: Status) -> int:
+    """Return the exit code that a shell would report."""
     if status.exit_code is not None:
         return status.exit_code
     if status.signal is not None:

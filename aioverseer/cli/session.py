@@ -1,7 +1,4 @@
-"""Session: supervise a set of services to their end, and show all that they write and what becomes of them.
-
-What ``up`` and ``run`` have in common. Which services there are, and which exit code an end means, is their affair.
-"""
+"""A session: supervise services until all have ended, and show their output and events. Used by ``up`` and ``run``."""
 
 from __future__ import annotations
 
@@ -28,23 +25,23 @@ from aioverseer import (
     StopFailed,
     Subscription,
 )
-from aioverseer.cli.formatting import Screen, plural, sentence, summary
-from aioverseer.cli.merged_output import OutputLane
+from aioverseer.cli.formatting import LineFormatter, describe, plural, summary
+from aioverseer.cli.merged_output import MergedOutput
 from aioverseer.cli.stream_writer import StreamWriter
 
 __all__ = ["Outcome", "supervise"]
 
 _PATIENCE = 1.0
-"""Seconds without progress after which the rest of the output is given up, once somebody wants us to end."""
+"""Seconds without a write after which unwritten output is discarded, once the command was told to stop."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """How it went.
+    """The result of a session.
 
     Attributes:
         statuses: The final Status of each service.
-        code: The exit code, when it does not depend on the services: somebody has ended it all.
+        code: The exit code if a signal or a failure ended the session; None if the services decide it.
     """
 
     statuses: Mapping[str, Status] = field(default_factory=dict[str, Status])
@@ -54,44 +51,51 @@ class Outcome:
 async def supervise(
     specs: Sequence[Spec],
     *,
-    screen: Screen,
+    formatter: LineFormatter,
     out: StreamWriter,
     err: StreamWriter,
     log: LogFile | None = None,
     split: bool = False,
     terse: bool = False,
 ) -> Outcome:
-    """Run services until all have ended and all is shown.
+    """Run services until all have ended and all output is shown.
 
     Args:
         specs: The services.
-        screen: How their lines look.
-        out: Where their output goes.
-        err: Where the news go.
-        log: Where their output is kept, too.
-        split: Whether their standard error goes to ours, and not to standard output.
-        terse: Whether a good end goes without saying, and a bad one without a summary.
+        formatter: Formats their lines and the messages.
+        out: The stream for their output.
+        err: The stream for messages.
+        log: The log files that keep their output as well.
+        split: Whether their standard error goes to ``err`` and not to ``out``.
+        terse: Whether to show neither good ends nor a summary of bad ones.
     """
-    session = _Session(screen, out, err, log=log, split=split, terse=terse)
+    session = _Session(formatter, out, err, log=log, split=split, terse=terse)
     return await session.run(specs)
 
 
 class _Session:
     def __init__(
-        self, screen: Screen, out: StreamWriter, err: StreamWriter, *, log: LogFile | None, split: bool, terse: bool
+        self,
+        formatter: LineFormatter,
+        out: StreamWriter,
+        err: StreamWriter,
+        *,
+        log: LogFile | None,
+        split: bool,
+        terse: bool,
     ) -> None:
-        self._screen = screen
+        self._formatter = formatter
         self._split = split
         self._terse = terse
-        self._out = OutputLane(out, self._on_out_failure)
-        self._err = OutputLane(err, lambda _error: None)
+        self._out = MergedOutput(out, self._on_out_failure)
+        self._err = MergedOutput(err, lambda _error: None)
         self._overseer = Overseer(name="aioverseer", handle_signals=True, log=log)
         self._outcome = Outcome()
         self._logs: Subscription | None = None
         self._live: set[str] = set()
-        self._told_stop = False
-        self._wants_stop = anyio.Event()
-        self._over = anyio.Event()
+        self._stop_announced = False
+        self._stop_requested = anyio.Event()
+        self._overseer_ended = anyio.Event()
         self._shown = anyio.Event()
 
     async def run(self, specs: Sequence[Spec]) -> Outcome:
@@ -105,31 +109,35 @@ class _Session:
                     await self._supervise(overseer)
             except StopFailed as error:
                 self._outcome.code = 1
-                self._err.put_now(_now(), self._screen.news(str(error)))
+                self._err.put_now(_now(), self._formatter.message(str(error)))
             if self._overseer.received_signal is not None:
                 self._outcome.code = 128 + self._overseer.received_signal
-            self._over.set()
+            self._overseer_ended.set()
             await self._wait_until_shown()
             group.cancel_scope.cancel()
         return self._outcome
 
     async def _supervise(self, overseer: Overseer) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(self._stop_when_wanted)
-            # Else the signal came before there was anything to stop.
+            group.start_soon(self._stop_on_request)
+            # A signal that came before the first start has nothing to stop, so nothing is started.
             if overseer.received_signal is None:
                 self._outcome.statuses = await overseer.supervise_all()
             group.cancel_scope.cancel()
 
-    async def _stop_when_wanted(self) -> None:
-        await self._wants_stop.wait()
+    async def _stop_on_request(self) -> None:
+        await self._stop_requested.wait()
         await self._overseer.stop_all()
 
     @asynccontextmanager
     async def _hangup(self) -> AsyncGenerator[None]:
-        """Stop all when the terminal is closed: its signal would end us alone, and the services would live on."""
+        """Stop all services when the terminal is closed.
+
+        The default action of SIGHUP ends this process alone. The services have sessions of their own, so they would
+        live on.
+        """
         if signal.getsignal(signal.SIGHUP) != signal.SIG_DFL:
-            yield  # nohup: somebody wants us to go on
+            yield  # started by nohup: keep running without a terminal
             return
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._stop, 128 + signal.SIGHUP)
@@ -142,9 +150,8 @@ class _Session:
         if isinstance(error, BrokenPipeError):
             self._stop(128 + signal.SIGPIPE)
         else:
-            self._err.put_now(
-                _now(), self._screen.news(f"standard output cannot be written: {error.strerror}; stopping all services")
-            )
+            text = f"standard output cannot be written: {error.strerror}; stopping all services"
+            self._err.put_now(_now(), self._formatter.message(text))
             self._stop(1)
 
     def _stop(self, code: int) -> None:
@@ -152,30 +159,30 @@ class _Session:
             self._outcome.code = code
         if self._out.failure is not None and self._logs is not None:
             self._logs.close()
-        self._wants_stop.set()
+        self._stop_requested.set()
 
-    # What is to be shown.
+    # Output.
 
     async def _show(self, logs: Subscription, events: AsyncIterator[Event]) -> None:
-        """Show lines and news until the overseer has been left and all is written."""
+        """Show lines and events until the overseer has ended and everything is written."""
         async with anyio.create_task_group() as errors:
             errors.start_soon(self._err.run, self._out)
             async with anyio.create_task_group() as output:
                 output.start_soon(self._out.run, self._err)
                 async with anyio.create_task_group() as feeders:
                     feeders.start_soon(self._feed_lines, logs)
-                    feeders.start_soon(self._feed_news, events)
-                await self._over.wait()
+                    feeders.start_soon(self._feed_events, events)
+                await self._overseer_ended.wait()
                 self._out.end()
-            await self._tell_failures()
+            await self._report_failures()
             self._err.end()
         self._shown.set()
 
-    async def _tell_failures(self) -> None:
+    async def _report_failures(self) -> None:
         if self._outcome.code is None and not self._terse:
             for status in self._outcome.statuses.values():
                 if not status.ok:
-                    await self._err.put(_now(), self._screen.news(summary(status)))
+                    await self._err.put(_now(), self._formatter.message(summary(status)))
 
     async def _feed_lines(self, logs: Subscription) -> None:
         while True:
@@ -183,56 +190,56 @@ class _Session:
                 batch = await logs.get_batch()
             except QueueShutDown:
                 return
-            # Lines that were read together go together.
-            for (time, is_error), lines in itertools.groupby(_lines(batch), self._place):
-                lane = self._err if is_error else self._out
-                await lane.put(time, self._screen.lines(lines))
+            # Lines of one read have the same time, and are written as one item.
+            for (time, is_error), lines in itertools.groupby(_lines(batch), self._time_and_stream):
+                output = self._err if is_error else self._out
+                await output.put(time, self._formatter.lines(lines))
 
-    def _place(self, line: Line) -> tuple[datetime, bool]:
+    def _time_and_stream(self, line: Line) -> tuple[datetime, bool]:
         return line.time, self._split and line.stream == "stderr"
 
-    async def _feed_news(self, events: AsyncIterator[Event]) -> None:
+    async def _feed_events(self, events: AsyncIterator[Event]) -> None:
         async for event in events:
             if event.state in (State.STOPPING, State.INTERRUPT):
-                await self._tell_stop(event)
+                await self._announce_stop(event)
             if event.state.is_live:
                 self._live.add(event.id)
             else:
                 self._live.discard(event.id)
-            text = sentence(event, terse=self._terse)
-            # Who closed our output does not want to hear of the consequences.
+            text = describe(event, terse=self._terse)
+            # Once the reader has closed our standard output, as `| head` does, everything stops without messages.
             if text is not None and self._out.failure is None:
-                await self._err.put(event.time, self._screen.news(text))
+                await self._err.put(event.time, self._formatter.message(text))
 
-    async def _tell_stop(self, event: Event) -> None:
+    async def _announce_stop(self, event: Event) -> None:
         received = self._overseer.received_signal
-        if received is None or self._told_stop:
+        if received is None or self._stop_announced:
             return
-        self._told_stop = True
+        self._stop_announced = True
         services = plural(len(self._live), "service")
         if received is signal.SIGINT:
             text = f"stopping {services}; press Ctrl-C again to kill {'it' if len(self._live) == 1 else 'them'}"
         else:
             text = f"received {received.name}: stopping {services}; a second one kills"
-        await self._err.put(event.time, self._screen.news(text))
+        await self._err.put(event.time, self._formatter.message(text))
 
     async def _wait_until_shown(self) -> None:
-        """Wait until all is written; no longer than it goes on, once somebody wants us to end."""
+        """Wait until everything is written. After a request to stop, wait only as long as writes go on."""
         if self._outcome.code is None:
             await self._shown.wait()
         while not self._shown.is_set():
-            # The news of our own end are no sign that somebody reads the output.
-            lane = self._out if self._out.left else self._err
-            written = lane.written
+            # Messages on standard error do not show that standard output has a reader, so standard output goes first.
+            output = self._out if self._out.unwritten else self._err
+            written = output.written
             with anyio.move_on_after(_PATIENCE):
                 await self._shown.wait()
-            if lane.written == written:
+            if output.written == written:
                 break
-        if self._out.left and self._out.failure is None:
+        if self._out.unwritten and self._out.failure is None:
             text = "nobody reads standard output: the rest of it is not shown"
-            self._err.put_now(_now(), self._screen.news(text))
+            self._err.put_now(_now(), self._formatter.message(text))
             with anyio.move_on_after(1):
-                while self._err.left:
+                while self._err.unwritten:
                     await self._err.changed()
 
 

@@ -1,7 +1,4 @@
-"""Sink: a standard stream of ours, written by a thread, so that whoever reads it slowly holds up nothing else.
-
-Bytes only; what they say is decided in ``screen.py``, and in which order in ``lanes.py``.
-"""
+"""StreamWriter: writes to a standard stream in a thread, so that a slow reader does not block the event loop."""
 
 from __future__ import annotations
 
@@ -15,33 +12,33 @@ __all__ = ["StreamWriter"]
 
 
 class StreamWriter:
-    """One standard stream.
+    """One standard stream of this process.
 
     Attributes:
-        is_unstoppable: Whether a write was given up while it was waiting for a reader; its thread still waits.
-        is_terminal: Whether a human looks at it.
+        has_blocked_write: Whether a cancelled write has left its thread waiting for a reader.
+        is_terminal: Whether the stream is a terminal.
     """
 
     def __init__(self, descriptor: int | None) -> None:
-        """Write to a descriptor; None stands for a stream that was closed before we were started."""
-        self.is_unstoppable = False
+        """Write to a descriptor. None is a stream that was closed when this process started."""
+        self.has_blocked_write = False
         self.is_terminal = descriptor is not None and os.isatty(descriptor)
         self._descriptor = descriptor
 
     @classmethod
     def of(cls, stream: IO[str] | None) -> StreamWriter:
-        """Return the sink for a stream of ``sys``, which holds nothing back any more."""
+        """Flush a stream of ``sys``, and return a writer to its descriptor."""
         if stream is None:
-            # Its number may mean something else by now.
+            # The number of the closed descriptor may belong to another file by now.
             return cls(None)
         stream.flush()
         return cls(stream.fileno())
 
     async def write(self, data: bytes) -> None:
-        """Write all of it. When this is cancelled, the thread is left alone with it.
+        """Write all bytes. A cancellation returns at once, while the thread stays in its write.
 
         Raises:
-            OSError: As the system says.
+            OSError: If the write fails.
         """
         if self._descriptor is None or not data:
             return
@@ -53,7 +50,7 @@ class StreamWriter:
             done = True
             raise
         finally:
-            self.is_unstoppable = not done
+            self.has_blocked_write = not done
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -62,5 +59,5 @@ def _write(descriptor: int, data: bytes) -> None:
         try:
             rest = rest[os.write(descriptor, rest) :]
         except BlockingIOError:
-            # Somebody who shares the stream has made it non-blocking.
+            # Another process that shares the stream has made it non-blocking.
             select.select([], [descriptor], [])

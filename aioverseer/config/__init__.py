@@ -1,7 +1,7 @@
 """Descriptions of services in files, read into public ``Spec`` values.
 
-Each format has a module of its own in here. They are pure: the caller opens the file and hands the environment in;
-nothing is started, and nothing in here prints.
+Each format has a module of its own. The modules are pure: the caller reads the file and passes its text and the
+environment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Procfile: a name and a command on each line.
 
-Text comes in, Specs come out. No file is opened, no environment is looked up but the one handed in, and no shell is
-ever involved: what only a shell understands is refused with the line and what to write instead.
+Programs are started without a shell. Syntax that only a shell understands is refused, and the error says what to write
+instead.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ _COMMENT = re.compile(r"(?<!\S)#")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _REFERENCE = re.compile(r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>))")
 _BUILTINS = frozenset({".", "cd", "exec", "export", "source"})
-"""The words with which lines of Procfiles begin that were written for a shell."""
+"""First words of commands that were written for a shell."""
 
 
 def read_procfile(text: str, *, path: str, environ: Mapping[str, str]) -> list[Spec]:
     """Read a Procfile.
 
-    Each line is ``name: command``; empty lines, and lines that begin with ``#``, say nothing. The command is split
-    into words as a shell splits them, with its quotes and backslashes, and is started as it stands: no globbing, no
-    ``~``, no pipes.
+    Each line is ``name: command``. Empty lines and lines that begin with ``#`` are skipped. The command is split into
+    words as a shell splits them, with quotes and backslashes. It is started without a shell: no globbing, no ``~``, no
+    pipes.
 
-    Then, in every word, quoted or not, ``${NAME}`` becomes the value of a variable, and ``${NAME:-default}`` the
-    default where the variable is unset or empty. A value with blanks stays one argument. ``$$`` is one dollar sign,
-    and a ``$`` that no brace follows stays as it is.
+    Then variables are replaced in every word, quoted or not: ``${NAME}`` becomes the value of the variable, and
+    ``${NAME:-default}`` the default if the variable is unset or empty. A value with blanks stays one argument. ``$$``
+    is one dollar sign. A ``$`` without a brace after it stays as it is.
 
     Args:
-        text: What the file holds.
-        path: Its name, for messages; the services run in its folder.
-        environ: Where variables are looked up.
+        text: The text of the file.
+        path: The path of the file, for messages. The services run in its folder.
+        environ: The variables and their values.
 
     Returns:
-        One Spec for each line, in the order of the file, default but for the folder.
+        One Spec for each line, in the order of the file. All options but ``cwd`` have their defaults.
 
     Raises:
-        SpecError: With the path, the line, the name, what is wrong and what to do.
+        SpecError: If a line is not valid; with path, line number, name, cause and remedy.
     """
     specs: dict[str, Spec] = {}
     lines: dict[str, int] = {}
-    # Not splitlines(): that also ends a line at characters that may be part of a quoted word.
+    # Not splitlines(): it also splits at characters such as form feed, which may be part of a quoted word.
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
@@ -76,7 +76,7 @@ def _read_line(line: str, *, cwd: str | None, environ: Mapping[str, str]) -> Spe
         raise SpecError(f"{line!r} has no colon: write 'name: command'", option="id", value=line)
     if not _NAME.fullmatch(name):
         raise SpecError(
-            f"{name!r} is no name for a service: use letters, digits, '_', '-' and '.', and a colon behind it",
+            f"{name!r} is no name for a service: use letters, digits, '_', '-' and '.', and a colon after it",
             option="id",
             value=name,
         )
@@ -88,32 +88,32 @@ def _read_line(line: str, *, cwd: str | None, environ: Mapping[str, str]) -> Spe
 
 
 def _split(command: str) -> list[str]:
-    """Split as a shell does, and refuse what only a shell can do."""
+    """Split into words as a shell does, and refuse syntax that needs a shell."""
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise _refuse(
+        raise _error(
             command, f"cannot be split into words ({error}): close every quote, and write it on one line"
         ) from None
     if not words:
-        raise _refuse(command, "is no command: name a program behind the colon")
+        raise _error(command, "is no command: name a program after the colon")
     bare = "".join(_bare(command))
     found = _OPERATOR.search(bare)
     if found:
-        raise _refuse(
+        raise _error(
             command,
             f"holds {found[0]!r}, and there is no shell here: write sh -c '...' around it, "
             "or put it in quotes when it is meant as it stands",
         )
     if _COMMENT.search(bare):
-        raise _refuse(command, "holds a '#': move the comment to a line of its own, or put the '#' in quotes")
+        raise _error(command, "holds a '#': move the comment to a line of its own, or put the '#' in quotes")
     if _ASSIGNMENT.match(bare):
-        raise _refuse(
+        raise _error(
             command,
             "begins with a variable, and there is no shell here: write sh -c '...' around it, or env before it",
         )
     if words[0] in _BUILTINS:
-        raise _refuse(
+        raise _error(
             command,
             f"begins with {words[0]!r}, a word of the shell, and there is no shell here: leave it out, "
             "or write sh -c '...' around it",
@@ -122,7 +122,10 @@ def _split(command: str) -> list[str]:
 
 
 def _bare(command: str) -> Iterator[str]:
-    """Give the characters that a shell would read as its own, and a letter for each that is quoted."""
+    """Yield the command with each quoted character, and each quote, replaced by a letter.
+
+    Operators that are left in the result would be operators for a shell.
+    """
     quote = ""
     escaped = False
     for character in command:
@@ -148,7 +151,7 @@ def _expand(word: str, environ: Mapping[str, str]) -> str:
             return "$"
         name, default = found["name"], found["default"]
         if name is None:
-            raise _refuse(
+            raise _error(
                 word,
                 "holds a '${' that is not understood: write ${NAME} or ${NAME:-default}, "
                 "and $$ for a dollar sign that is meant for somebody else",
@@ -157,11 +160,11 @@ def _expand(word: str, environ: Mapping[str, str]) -> str:
         if default is not None:
             return given or default
         if given is None:
-            raise _refuse(word, f"needs the variable {name}, which is not set: set it, or write ${{{name}:-default}}")
+            raise _error(word, f"needs the variable {name}, which is not set: set it, or write ${{{name}:-default}}")
         return given
 
     return _REFERENCE.sub(value, word)
 
 
-def _refuse(value: str, why: str) -> SpecError:
+def _error(value: str, why: str) -> SpecError:
     return SpecError(f"{value!r} {why}", option="argv", value=value)

@@ -1,4 +1,4 @@
-"""How tests run the real command, and meet it at what it prints."""
+"""Run the real command, and wait for what it prints."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 15.0
-"""Seconds for what must end by itself."""
+"""Seconds for a command that must end by itself."""
 
 
 class Command:
     """A running ``aioverseer``, whose standard error goes to its standard output unless said otherwise.
 
-    Warnings are errors, but asyncio's debug mode is off: it tells of every slow moment of a busy machine.
+    Warnings are errors. The debug mode of asyncio is off, as it logs each slow callback of a busy machine.
     """
 
     def __init__(self, *words: str, env: dict[str, str] | None = None, **options: Any) -> None:
@@ -52,13 +52,13 @@ class Command:
         self.popen.send_signal(number)
 
     def finish(self) -> tuple[int, str, str]:
-        """Wait for the end; return exit code, all output and all errors."""
+        """Wait for the end; return the exit code, the whole output and all errors."""
         out, err = self.popen.communicate(timeout=LIMIT)
         self.printed += out or ""
         return self.popen.returncode, self.printed, err or ""
 
     def close(self) -> None:
-        """End it, should the test have failed before."""
+        """End the command if a failed test has left it running."""
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
             try:
@@ -73,7 +73,7 @@ class Command:
 
 @pytest.fixture
 def command() -> Iterator[Callable[..., Command]]:
-    """Start the command with these words; it is ended with the test."""
+    """A function that starts the command with these arguments. Each command ends with the test."""
     commands: list[Command] = []
 
     def start(*words: str, **options: Any) -> Command:
@@ -87,7 +87,7 @@ def command() -> Iterator[Callable[..., Command]]:
 
 @pytest.fixture
 def procfile(tmp_path: Path) -> Callable[..., str]:
-    """Write a Procfile of services, each given as its words, and return its path."""
+    """A function that writes a Procfile from the arguments of each service, and returns its path."""
 
     def write(**services: tuple[str, ...]) -> str:
         lines = [f"{name}: {shlex.join(words).replace('$', '$$')}\n" for name, words in services.items()]

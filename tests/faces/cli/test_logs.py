@@ -1,4 +1,4 @@
-"""``--log-dir``: the output is shown as ever, and is in a file for each service."""
+"""``--log-dir``: output is shown, and also written to a file for each service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer.cli.logs import log_in
+from aioverseer.cli.logs import log_files_in
 from tests.support.programs import child
 
 Start = Callable[..., Any]
@@ -18,8 +18,8 @@ Write = Callable[..., str]
 BOTH = child("import os; os.write(1, b'out \\xff\\n'); os.write(2, b'err\\n')")
 
 
-def test_up_keeps_the_output_of_each_service_as_it_is(command: Start, procfile: Write, tmp_path: Path) -> None:
-    """In a folder that is made for it; the next time it is appended."""
+def test_up_writes_the_bytes_of_each_service_to_its_file(command: Start, procfile: Write, tmp_path: Path) -> None:
+    """The folder is made; a second run appends."""
     folder = tmp_path / "a {b}" / "logs"
     file = procfile(web=BOTH, db=child("print('ready')"))
     for _ in range(2):
@@ -32,8 +32,8 @@ def test_up_keeps_the_output_of_each_service_as_it_is(command: Start, procfile: 
     assert sorted(lines) == sorted([b"out \xff", b"err"] * 2)
 
 
-def test_run_keeps_the_output_under_the_name_of_the_command(command: Start, tmp_path: Path) -> None:
-    """And still passes it on, and its exit code."""
+def test_run_writes_to_a_file_with_the_name_of_the_command(command: Start, tmp_path: Path) -> None:
+    """Output and exit code are passed on as well."""
     code, out, _ = command(
         "run",
         "--log-dir",
@@ -52,23 +52,23 @@ def test_run_keeps_the_output_under_the_name_of_the_command(command: Start, tmp_
 
 
 @pytest.mark.parametrize("verb", ["up", "run"])
-def test_a_folder_that_cannot_be_is_refused_before_anything_runs(
+def test_impossible_folder_is_refused_before_anything_runs(
     command: Start, procfile: Write, tmp_path: Path, verb: str
 ) -> None:
-    """With what was said, why not, and what to do."""
+    """The message has the value, the cause and a remedy."""
     (tmp_path / "file").touch()
     started = tmp_path / "started"
     words = ["touch", str(started)]
     rest = [procfile(a=tuple(words))] if verb == "up" else ["--", *words]
     code, out, _ = command(verb, "--log-dir", str(tmp_path / "file" / "logs"), *rest).finish()
     assert code == 2
-    told = f"aioverseer: --log-dir '{tmp_path}/file/logs' is no folder and cannot be made one (Not a directory)"
-    assert out == f"{told}: name another\n"
+    message = f"aioverseer: --log-dir '{tmp_path}/file/logs' is no folder and cannot be made one (Not a directory)"
+    assert out == f"{message}: name another\n"
     assert not started.exists()
 
 
-def test_a_disk_that_is_full_is_among_the_news(command: Start, procfile: Write, tmp_path: Path) -> None:
-    """The services and their end are as ever."""
+def test_full_disk_is_reported_and_services_go_on(command: Start, procfile: Write, tmp_path: Path) -> None:
+    """Output is still shown, and the exit code is that of the services."""
     os.symlink("/dev/full", tmp_path / "web.log")
     code, out, _ = command("up", "--log-dir", str(tmp_path), procfile(web=child("print('hello')"))).finish()
     assert code == 0
@@ -78,7 +78,7 @@ def test_a_disk_that_is_full_is_among_the_news(command: Start, procfile: Write, 
 
 def test_files_are_rotated(tmp_path: Path) -> None:
     """A command that runs for months does not fill the disk."""
-    log = log_in(str(tmp_path))
+    log = log_files_in(str(tmp_path))
     assert log is not None
     assert (10_000_000, 5) == (log.max_bytes, log.keep)
-    assert log_in(None) is None
+    assert log_files_in(None) is None

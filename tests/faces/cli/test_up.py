@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 Start = Callable[..., Any]
 Write = Callable[..., str]
 
-# One line, so that it can stand in a Procfile.
+# Code on one line, as a Procfile needs it.
 READY = "print('ready', flush=True); "
 FOR_EVER = READY + "import signal; signal.pause()"
 STUBBORN = (
@@ -35,12 +35,12 @@ STUBBORN = (
 
 
 def separate() -> dict[str, Any]:
-    """Standard error is read on its own."""
+    """Options that give standard error a pipe of its own."""
     return {"stderr": subprocess.PIPE}
 
 
-def test_output_is_prefixed_and_news_go_to_standard_error(command: Start, procfile: Write) -> None:
-    """Both streams of a service come to standard output; the last line needs no newline."""
+def test_output_is_prefixed_and_messages_go_to_standard_error(command: Start, procfile: Write) -> None:
+    """Both streams of a service go to standard output; the last line needs no newline."""
     file = procfile(
         a=child("import sys; print('out'); print('err', file=sys.stderr)"),
         longer_than_us=child("print('last', end='')"),
@@ -52,8 +52,8 @@ def test_output_is_prefixed_and_news_go_to_standard_error(command: Start, procfi
         "a              | out",
         "longer_than_us | last",
     ]
-    news = [re.sub(r"\d+", "N", line) for line in err.splitlines()]
-    assert sorted(news) == [
+    messages = [re.sub(r"\d+", "N", line) for line in err.splitlines()]
+    assert sorted(messages) == [
         "aioverseer     | a: exited with code N",
         "aioverseer     | a: started with pid N",
         "aioverseer     | longer_than_us: exited with code N",
@@ -61,8 +61,8 @@ def test_output_is_prefixed_and_news_go_to_standard_error(command: Start, procfi
     ]
 
 
-def test_everything_comes_once_and_in_order(command: Start, procfile: Write) -> None:
-    """Two services that flood us; each one's lines, then its end."""
+def test_lines_and_messages_come_once_and_in_order(command: Start, procfile: Write) -> None:
+    """Two services write 20,000 lines each; the end of a service comes after its lines."""
     flood = child("for n in range(20000): print(n)")
     code, out, _ = command("up", procfile(a=flood, b=flood)).finish()
     assert code == 0
@@ -73,16 +73,16 @@ def test_everything_comes_once_and_in_order(command: Start, procfile: Write) -> 
         assert out.index(f"{name}          | 19999") < out.index(f"| {name}: exited")
 
 
-def test_a_line_that_is_too_long_comes_in_pieces_that_say_so(command: Start, procfile: Write) -> None:
-    """Pieces of 16 KiB; nothing is lost."""
+def test_pieces_of_a_long_line_are_marked(command: Start, procfile: Write) -> None:
+    """Pieces have 16 KiB; nothing is lost."""
     _, out, _ = command("up", procfile(a=child("print('x' * 40000)")), **separate()).finish()
     heads = [line[:13] for line in out.splitlines()]
     assert heads == ["a          | ", "a          + ", "a          + "]
     assert "".join(line[13:] for line in out.splitlines()) == "x" * 40000
 
 
-def test_bytes_are_passed_on_as_they_are(command: Start, procfile: Write) -> None:
-    """Whatever the encoding, and whatever ours."""
+def test_bytes_are_passed_on_unchanged(command: Start, procfile: Write) -> None:
+    """The encodings of the service and of this process do not matter."""
     file = procfile(a=child("import sys; sys.stdout.buffer.write(b'\\xff\\xfe \\xc3\\xa4\\n')"))
     running = command("up", file, env={"LC_ALL": "C", "PYTHONUTF8": "0"}, **separate())
     out = running.popen.stdout.buffer.read()
@@ -90,8 +90,8 @@ def test_bytes_are_passed_on_as_they_are(command: Start, procfile: Write) -> Non
     assert running.popen.wait() == 0
 
 
-def test_one_failure_ends_nothing_else_and_is_told_at_the_end(command: Start, procfile: Write) -> None:
-    """The exit code is 1, with one line for each that failed."""
+def test_failure_ends_nothing_else_and_is_reported_at_the_end(command: Start, procfile: Write) -> None:
+    """The exit code is 1, and each failed service has a closing line."""
     file = procfile(bad=child("raise SystemExit(3)"), good=child("import sys; sys.stdin.read(); print('done')"))
     code, out, _ = command("up", "--restart", "never", file).finish()
     assert code == 1
@@ -99,13 +99,13 @@ def test_one_failure_ends_nothing_else_and_is_told_at_the_end(command: Start, pr
     assert out.splitlines()[-1] == "aioverseer | bad failed: exited with code 3 (finished, 0 restarts)"
 
 
-def test_failures_are_restarted_and_a_recovery_is_a_good_end(command: Start, procfile: Write, tmp_path: Path) -> None:
-    """The line that it dies with comes before the news of its death."""
+def test_failures_are_restarted_and_recovery_is_a_success(command: Start, procfile: Write, tmp_path: Path) -> None:
+    """The last line of a run comes before the message about its end."""
     code = "import os, sys; n = len(os.listdir('.')); open(str(n), 'x').close(); sys.exit(f'run {n}' if n < 3 else 0)"
     exit_code, out, _ = command("up", procfile(a=child(code))).finish()
     assert exit_code == 0
-    told = [line.partition("| ")[2] for line in out.splitlines() if "started" not in line]
-    assert [re.sub(r"in [\d.]+ s.*", "", line) for line in told] == [
+    shown = [line.partition("| ")[2] for line in out.splitlines() if "started" not in line]
+    assert [re.sub(r"in [\d.]+ s.*", "", line) for line in shown] == [
         "run 1",
         "a: exited with code 1; restarts ",
         "run 2",
@@ -114,16 +114,16 @@ def test_failures_are_restarted_and_a_recovery_is_a_good_end(command: Start, pro
     ]
 
 
-def test_it_gives_up(command: Start, procfile: Write) -> None:
-    """After as many restarts as are allowed."""
+def test_service_is_given_up_after_the_last_restart(command: Start, procfile: Write) -> None:
+    """With ``--max-restarts 1`` there are two runs."""
     code, out, _ = command("up", "--max-restarts", "1", procfile(a=child("raise SystemExit(3)"))).finish()
     assert code == 1
     assert out.count("started with pid") == 2
     assert "a failed: gave up: exited with code 3, and its 1 restarts" in out
 
 
-def test_a_program_that_is_not_there(command: Start, procfile: Write) -> None:
-    """The others go on, and the message says what to do."""
+def test_missing_program_ends_no_other_service(command: Start, procfile: Write) -> None:
+    """The message says what to do."""
     file = procfile(a=("no-such-program",), b=child("print('fine')"))
     code, out, _ = command("up", "--max-restarts", "0", file).finish()
     assert code == 1
@@ -132,33 +132,33 @@ def test_a_program_that_is_not_there(command: Start, procfile: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "told"),
+    ("number", "code", "message"),
     [
         (signal.SIGINT, 130, "stopping 2 services; press Ctrl-C again to kill them"),
         (signal.SIGTERM, 143, "received SIGTERM: stopping 2 services"),
         (signal.SIGHUP, 129, "killed by SIGTERM"),
     ],
 )
-def test_a_signal_stops_all(command: Start, procfile: Write, number: int, code: int, told: str) -> None:
-    """Ctrl-C, kill, and a terminal that is closed."""
+def test_signal_stops_all_services(command: Start, procfile: Write, number: int, code: int, message: str) -> None:
+    """Ctrl-C, kill, and a closed terminal."""
     running = command("up", procfile(a=child(FOR_EVER), b=child(FOR_EVER)))
     for _ in range(2):
         running.read_until(r"\| ready")
     running.send(number)
     assert running.finish()[0] == code
-    assert told in running.printed
+    assert message in running.printed
     assert running.printed.count("a stop was asked for; was killed by SIGTERM") == 2
     assert "failed" not in running.printed
 
 
-def test_a_second_ctrl_c_kills(command: Start, procfile: Write) -> None:
-    """A program that ignores SIGTERM does not hold us up for the time of its ladder."""
+def test_second_ctrl_c_kills(command: Start, procfile: Write) -> None:
+    """A program that ignores SIGTERM is killed before its ladder is over."""
     running = command("up", procfile(a=child(STUBBORN)))
     running.read_until(r"\| ready")
     running.send(signal.SIGINT)
     running.read_until("stopping 1 service; press Ctrl-C again to kill it")
     begun = time.monotonic()
-    time.sleep(0.15)  # two within a tenth of a second are one wish
+    time.sleep(0.15)  # two signals within 0.1 s count as one
     running.send(signal.SIGINT)
     code, out, _ = running.finish()
     assert code == 130
@@ -167,7 +167,7 @@ def test_a_second_ctrl_c_kills(command: Start, procfile: Write) -> None:
 
 
 def test_ctrl_c_works_while_nobody_reads_standard_output(command: Start, procfile: Write) -> None:
-    """The news are shown all the same, and the end comes within a bound."""
+    """Messages are still shown, and the end comes within a limit."""
     file = procfile(writer=child("print('lost', flush=True); " + FOR_EVER), quick=child("print('lost')"))
     read, write = os.pipe()
     try:
@@ -189,8 +189,8 @@ def test_ctrl_c_works_while_nobody_reads_standard_output(command: Start, procfil
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="pipes cannot be made small here")
-def test_a_slow_reader_loses_nothing(command: Start, procfile: Write) -> None:
-    """It begins to read when the services have ended already, and far more is waiting than the pipe holds."""
+def test_slow_reader_loses_nothing(command: Start, procfile: Write) -> None:
+    """It begins to read after the services have ended; far more is queued than the pipe holds."""
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     with open(read, encoding="utf-8") as reader:
@@ -205,21 +205,21 @@ def test_a_slow_reader_loses_nothing(command: Start, procfile: Write) -> None:
     assert running.finish()[0] == 0
 
 
-def test_a_closed_standard_output_stops_all_quietly(command: Start, procfile: Write) -> None:
+def test_closed_standard_output_stops_all_without_messages(command: Start, procfile: Write) -> None:
     """As with ``| head -1``."""
     file = procfile(a=child("[print(n) for n in iter(int, 1)]"), b=child(FOR_EVER))
     running = command("up", file, **separate())
     running.read_until("a .*0")
     running.popen.stdout.close()
-    # Everything that is told is told before.
+    # The last message comes before the end of standard error.
     err = running.popen.stderr.read()
     assert running.popen.wait() == 141
     assert [line for line in err.splitlines() if "started with pid" not in line] == []
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
-def test_a_full_disk_is_told(command: Start, procfile: Write) -> None:
-    """And stops all."""
+def test_full_device_stops_all_with_a_message(command: Start, procfile: Write) -> None:
+    """The exit code is 1."""
     with open("/dev/full", "w", encoding="utf-8") as full:
         running = command("up", procfile(a=child(FOR_EVER)), stdout=full, stderr=subprocess.PIPE)
         code, _, err = running.finish()
@@ -227,8 +227,8 @@ def test_a_full_disk_is_told(command: Start, procfile: Write) -> None:
     assert f"cannot be written: {os.strerror(errno.ENOSPC)}; stopping all services" in err
 
 
-def test_closed_standard_streams_are_nobody_elses(command: Start, procfile: Write) -> None:
-    """A descriptor that was closed before us may be something of ours: nothing is written to it."""
+def test_nothing_is_written_to_a_descriptor_closed_at_our_start(command: Start, procfile: Write) -> None:
+    """Its number may belong to another file of this process."""
     file = procfile(a=child("print('unseen')"))
     code, _, err = command("up", file, stdout=None, preexec_fn=lambda: os.close(1), **separate()).finish()
     assert code == 0
@@ -236,13 +236,13 @@ def test_closed_standard_streams_are_nobody_elses(command: Start, procfile: Writ
 
 
 def on_terminal(command: Start, file: str, **options: Any) -> str:
-    """What the command shows on a terminal."""
+    """Return the output of the command on a terminal."""
     master, slave = os.openpty()
     try:
         running = command("up", file, stdout=slave, stderr=subprocess.PIPE, **options)
         os.close(slave)
         shown = b""
-        with contextlib.suppress(OSError):  # EIO: nobody has it open any more
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
             while chunk := os.read(master, 4096):
                 shown += chunk
         assert running.finish()[0] == 0
@@ -252,7 +252,7 @@ def on_terminal(command: Start, file: str, **options: Any) -> str:
 
 
 def test_colours_are_for_terminals(command: Start, procfile: Write) -> None:
-    """One for each name, the same each time; none where NO_COLOR is set."""
+    """Each name has its colour, the same in each run; NO_COLOR switches colours off."""
     file = procfile(a=child("print(1)"), b=child("print(2)"))
     shown = sorted(on_terminal(command, file).splitlines())
     colours = dict(re.findall(r"\x1b\[0;(\d+)m([ab]) +\| \x1b\[0m[12]", "\n".join(shown)))
@@ -261,15 +261,15 @@ def test_colours_are_for_terminals(command: Start, procfile: Write) -> None:
     assert "\x1b" not in on_terminal(command, file, env={"NO_COLOR": "1"})
 
 
-def test_services_read_nothing(command: Start, procfile: Write) -> None:
-    """Their standard input is the null device, whatever ours is."""
+def test_services_read_the_null_device(command: Start, procfile: Write) -> None:
+    """Our own standard input is a pipe."""
     running = command("up", procfile(a=child("import sys; print(repr(sys.stdin.read()))")), stdin=subprocess.PIPE)
     running.read_until("a .*''")
     assert running.finish()[0] == 0
 
 
 def test_services_run_in_the_folder_of_the_file(command: Start, procfile: Write, tmp_path: Path) -> None:
-    """And the file of this folder is found without a name."""
+    """The Procfile of the current folder is found without an argument."""
     procfile(a=child("import os; print(os.getcwd())"))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -280,7 +280,7 @@ def test_services_run_in_the_folder_of_the_file(command: Start, procfile: Write,
 
 
 def test_variables_come_from_the_environment(command: Start, tmp_path: Path) -> None:
-    """A value with blanks is one argument."""
+    """A value with blanks stays one argument."""
     file = tmp_path / "Procfile"
     file.write_text("a: printf '[%s]' ${THIS_ONE} ${NOT_THAT:-default}\n", encoding="utf-8")
     _, out, _ = command("up", str(file), env={"THIS_ONE": "one two"}, **separate()).finish()
@@ -288,7 +288,7 @@ def test_variables_come_from_the_environment(command: Start, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, r"there is no .*/Procfile: write one, a line 'name: command' for each service"),
         ("a folder", r"Procfile is a folder: name the file in it: aioverseer up .*/Procfile/Procfile"),
@@ -297,10 +297,10 @@ def test_variables_come_from_the_environment(command: Start, tmp_path: Path) -> 
         (b"\na: x | y\n", r"Procfile:2: a: 'x \| y' holds '\|', and there is no shell here"),
     ],
 )
-def test_a_file_that_cannot_be_read(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes | str | None, told: str
+def test_unreadable_file_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes | str | None, message: str
 ) -> None:
-    """One line that says what to do, and exit code 2."""
+    """One line says what to do; the exit code is 2."""
     file = tmp_path / "Procfile"
     if isinstance(content, bytes):
         file.write_bytes(content)
@@ -309,12 +309,12 @@ def test_a_file_that_cannot_be_read(
     assert main(["up", str(file)]) == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert re.fullmatch(rf"aioverseer: .*{told}.*\n", err)
+    assert re.fullmatch(rf"aioverseer: .*{message}.*\n", err)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The same."""
+def test_file_without_permission_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The message has the error of the system."""
     file = tmp_path / "Procfile"
     file.touch(mode=0)
     assert main(["up", str(file)]) == 2
@@ -322,7 +322,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, capfd: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "up|run"),
         (["down"], "invalid choice: 'down'"),
@@ -332,41 +332,41 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, capfd: pytest.CaptureFixtur
         (["up", "--rest", "never"], "not understood: --rest"),
     ],
 )
-def test_a_command_line_that_is_wrong(capfd: pytest.CaptureFixture[str], words: list[str], told: str) -> None:
-    """Usage, what is wrong, and exit code 2."""
+def test_wrong_command_line_is_refused(capfd: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    """The usage, the mistake, and exit code 2."""
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2
     err = capfd.readouterr().err
     assert err.startswith("usage: aioverseer")
-    assert told in err
+    assert message in err
 
 
 def test_version_and_help(capfd: pytest.CaptureFixture[str]) -> None:
-    """They go to standard output, and are a success."""
-    for words, told in ((["--version"], f"aioverseer {__version__}\n"), (["up", "--help"], "PYTHONUNBUFFERED")):
+    """Both go to standard output with exit code 0."""
+    for words, message in ((["--version"], f"aioverseer {__version__}\n"), (["up", "--help"], "PYTHONUNBUFFERED")):
         with pytest.raises(SystemExit) as caught:
             main(words)
         assert caught.value.code == 0
-        assert told in capfd.readouterr().out
+        assert message in capfd.readouterr().out
 
 
 def free_port() -> int:
-    """A port that nobody uses at the moment."""
+    """Return a port that is unused at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def test_the_example_crashes_recovers_and_ends_well(command: Start, tmp_path: Path) -> None:
-    """By itself, with shorter waits than a reader of it has; the client still outlasts the worker by seconds."""
+def test_example_crashes_recovers_and_ends_well(command: Start, tmp_path: Path) -> None:
+    """Waits are shortened; the client still lives seconds longer than the worker."""
     for name, seconds in {"Procfile": 1, "server.py": 1, "worker.py": 0.1, "client.py": 0.5}.items():
         text = (EXAMPLES / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(text.replace("time.sleep(1)", f"time.sleep({seconds})"), encoding="utf-8")
     running = command("up", "Procfile", cwd=tmp_path, env={"PORT": str(free_port())})
     code, out, _ = running.finish()
     assert code == 0, out
-    for told in (
+    for message in (
         r"server     \| serves http://127\.0\.0\.1:\d+\n",
         r"worker     \| job 1 has crashed me\n(?s:.*)aioverseer \| worker: exited with code 1; restarts in",
         r"worker     \| job 2 has crashed me\n(?s:.*)aioverseer \| worker: exited with code 1; restarts in",
@@ -375,18 +375,18 @@ def test_the_example_crashes_recovers_and_ends_well(command: Start, tmp_path: Pa
         r"client     \| told it to quit: it says 'good bye'\n(?s:.*)client: exited with code 0",
         r"server     \| has served enough\n(?s:.*)server: exited with code 0",
     ):
-        assert re.search(told, out), f"{told}\n{out}"
+        assert re.search(message, out), f"{message}\n{out}"
 
 
-def test_the_example_says_what_to_do_when_its_port_is_taken(command: Start) -> None:
-    """And ends in a bounded time."""
+def test_example_says_what_to_do_if_its_port_is_taken(command: Start) -> None:
+    """The example ends by itself."""
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen: the others are refused at once
+        taken.bind(("127.0.0.1", 0))  # without listening: connections are refused at once
         port = taken.getsockname()[1]
         file = str(EXAMPLES / "Procfile")
         code, out, _ = command("up", "--max-restarts", "1", file, env={"PORT": str(port)}).finish()
     assert code == 1
-    told = f"server     | port {port} is taken: choose another one, for example PORT={port + 1} aioverseer up ...\n"
-    assert out.count(told) == 2
+    message = f"server     | port {port} is taken: choose another one, for example PORT={port + 1} aioverseer up ...\n"
+    assert out.count(message) == 2
     for name in ("server", "worker", "client"):
         assert f"{name} failed: gave up: exited with code 1" in out

@@ -1,4 +1,4 @@
-"""The Procfile: every rule of its format, and every refusal."""
+"""The Procfile: each rule of its format, and each refusal."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ ENVIRON = {"PORT": "80", "BLANKS": "a  b", "EMPTY": "", "DOLLAR": "${PORT}", "QU
 
 
 def read(text: str, path: str = "folder/Procfile") -> list[Spec]:
-    """The services of a text."""
+    """Return the services of a text."""
     return read_procfile(text, path=path, environ=ENVIRON)
 
 
 def argv(command: str) -> tuple[str, ...]:
-    """The words of one command."""
+    """Return the words of one command."""
     (spec,) = read(f"a: {command}\n")
     return spec.argv
 
 
-def test_a_file() -> None:
-    """Names, comments, empty lines, line ends of Windows, a byte order mark; nothing else is set."""
+def test_file_with_comments_and_blank_lines() -> None:
+    """Line ends of Windows and a byte order mark are accepted; only id, argv and cwd are set."""
     text = "\ufeff# a comment\n\nweb: python3 app.py\r\n  # another\nworker-1.a_B:sleep 1\n   \nlast : true"
     assert read(text) == [
         Spec(id="web", argv=("python3", "app.py"), cwd="folder"),
@@ -36,8 +36,8 @@ def test_a_file() -> None:
     ]
 
 
-def test_a_file_of_this_folder() -> None:
-    """Is run in this folder."""
+def test_file_of_the_current_folder_sets_no_cwd() -> None:
+    """The path has no folder."""
     assert read("a: b", path="Procfile")[0].cwd is None
 
 
@@ -64,13 +64,13 @@ def test_a_file_of_this_folder() -> None:
         ("sh -c 'echo $(date)'", ("sh", "-c", "echo $(date)")),
     ],
 )
-def test_the_words_of_a_command(command: str, words: tuple[str, ...]) -> None:
-    """Split as a shell does; then braces, and nothing but braces, are expanded."""
+def test_words_of_a_command(command: str, words: tuple[str, ...]) -> None:
+    """Words are split as in a shell; then braces, and only braces, are expanded."""
     assert argv(command) == words
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("web", "'web' has no colon: write 'name: command'"),
         ("my web: x", "'my web' is no name for a service: use letters, digits, '_', '-' and '.'"),
@@ -99,29 +99,29 @@ def test_the_words_of_a_command(command: str, words: tuple[str, ...]) -> None:
         ("web: a\0b", "web: service 'web': argv[0]='a\\x00b' holds a NUL"),
     ],
 )
-def test_what_is_refused(line: str, told: str) -> None:
-    """With path and line in front, the name, what is wrong and what to do."""
+def test_invalid_line_is_refused(line: str, message: str) -> None:
+    """The message begins with path and line, then has the name, the mistake and a remedy."""
     with pytest.raises(SpecError) as caught:
         read(f"# first\n{line}\n")
     assert str(caught.value).startswith("folder/Procfile:2: ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_name_that_is_there_twice() -> None:
-    """Both lines are named."""
+def test_duplicate_name_is_refused_with_both_lines() -> None:
+    """The second line is refused, and the message names the first."""
     with pytest.raises(SpecError, match=re.escape("Procfile:3: a: line 1 has this name already: give every")):
         read("a: b\n\na: c\n")
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# a: b\n"])
-def test_a_file_without_a_service(text: str) -> None:
-    """Says how to write one."""
+def test_file_without_services_is_refused(text: str) -> None:
+    """The message shows how to write one."""
     with pytest.raises(SpecError, match=re.escape("there is no service in it: write a line such as 'web: ")):
         read(text)
 
 
-def test_no_value_of_the_environment_is_in_a_message() -> None:
-    """It may be a secret."""
+def test_messages_hold_no_values_of_variables() -> None:
+    """A value may be a secret."""
     with pytest.raises(SpecError) as caught:
         read_procfile("a: b ${SECRET} ${NONE}", path="p", environ={"SECRET": "hunter2"})
     assert "hunter2" not in str(caught.value)
@@ -136,21 +136,21 @@ WORDS = st.lists(st.text(st.characters(exclude_characters="\0\n", exclude_catego
 
 
 @given(WORDS)
-def test_any_words_come_back(words: list[str]) -> None:
-    """Whatever they hold, once they are quoted and each dollar sign is doubled."""
+def test_quoted_words_come_back_unchanged(words: list[str]) -> None:
+    """Each dollar sign is doubled."""
     assert list(argv(shlex.join(words).replace("$", "$$"))) == words
 
 
 @given(st.text(), st.text())
-def test_any_value_is_one_argument(value: str, default: str) -> None:
+def test_any_value_stays_one_argument(value: str, default: str) -> None:
     """A variable can neither add words nor be expanded again."""
     (spec,) = read_procfile("a: b ${X:-d} c", path="p", environ={"X": value.replace("\0", "")})
     assert spec.argv == ("b", value.replace("\0", "") or "d", "c")
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """With nothing but a SpecError."""
+def test_any_text_is_read_or_refused_with_spec_error(text: str) -> None:
+    """No other error is raised."""
     try:
         specs = read(text)
     except SpecError:

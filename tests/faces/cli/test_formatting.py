@@ -1,4 +1,4 @@
-"""What the command line says about events."""
+"""Sentences of the command about events."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Literal
 import pytest
 
 from aioverseer import Event, State, Status
-from aioverseer.cli.formatting import sentence
+from aioverseer.cli.formatting import describe
 
 
 @pytest.mark.parametrize("kind", ["log", "leftovers", "health"])
 @pytest.mark.parametrize("state", [State.RUNNING, State.FINISHED, State.STOPPING])
-def test_news_of_a_log_are_shown_as_they_are(state: State, kind: Literal["log", "leftovers", "health"]) -> None:
-    """They are no start and no end, whatever state the service is in."""
+def test_events_that_are_no_transition_show_their_reason(
+    state: State, kind: Literal["log", "leftovers", "health"]
+) -> None:
+    """The state of the service does not make them a start or an end."""
     event = Event(
         seq=1,
         time=datetime.now(UTC),
@@ -25,4 +27,4 @@ def test_news_of_a_log_are_shown_as_they_are(state: State, kind: Literal["log", 
         status=Status(id="web", argv=("web",), state=state),
         kind=kind,
     )
-    assert "web: its log file x cannot be written: No space left on device" == sentence(event, terse=True)
+    assert "web: its log file x cannot be written: No space left on device" == describe(event, terse=True)
