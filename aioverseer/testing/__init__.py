@@ -1,8 +1,7 @@
-"""What tests of your own need: time that they own, children that follow a script, assertions about events.
+"""Helpers for tests: a clock that the test moves, children that follow a script, assertions about events.
 
-The public names; each lives in the file beside that is named for it. They keep the protocols of ``core/clock.py`` and
-``_system/protocols.py``, and pass the same contract tests as the real ones. Nothing in here spawns or signals, and nothing
-of the library imports it but the plugin for pytest.
+The clock and the scripted children pass the same contract tests as the real ones. Of the library only the pytest plugin
+imports this package.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""The scripted child at work: performs the steps of its script on a clock, and takes signals as the kernel would.
+"""RunningChild: performs the steps of a script on a clock, and takes signals as a real process does.
 
-Keeps the ``Child`` protocol of ``_system/protocols.py``. What a script says is made in ``script.py``; which script comes
-next, and for whom, is decided in ``launcher.py``.
+It implements the ``Child`` protocol of ``_system/protocols.py``.
 """
 
 from __future__ import annotations
@@ -22,82 +21,82 @@ from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, as_signal
 from aioverseer.core.typing import HasDescriptor, PathLike
-from aioverseer.testing.pipes import ScriptedSink, ScriptedSource
+from aioverseer.testing.pipes import ScriptedReadStream, ScriptedWriteStream
 from aioverseer.testing.script import (
-    Answer,
-    Close,
-    End,
+    AnswerStep,
+    CloseStep,
+    EndStep,
     FakeChild,
-    Leave,
-    Notify,
-    Print,
-    Read,
-    Repeat,
-    Step,
+    LeaveStep,
+    NotifyStep,
+    PrintStep,
+    ReadStep,
+    RepeatStep,
+    ScriptStep,
     StreamName,
-    Wait,
-    WriteReady,
+    WaitStep,
+    WriteReadyStep,
 )
 
-__all__ = ["Family", "RunningChild"]
+__all__ = ["LaunchedChildren", "RunningChild"]
 
 _HARMLESS = frozenset({signals.SIGCONT, signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG})
 _STOPPING = frozenset({signals.SIGSTOP, signals.SIGTSTP, signals.SIGTTIN, signals.SIGTTOU})
 
 
 @dataclass(slots=True)
-class _Relative:
-    """A process that a child has started."""
+class _StartedProcess:
+    """A process that a child has started and left behind."""
 
     pid: int
-    leave: Leave
+    leave: LeaveStep
     alive: bool = True
 
 
-class Family:
-    """The children of one launcher, with what they have left behind; the numbers of all of them."""
+class LaunchedChildren:
+    """The children of one launcher, and the source of process ids for them and for processes they start."""
 
     def __init__(self) -> None:
         self.children: list[RunningChild] = []
         self.parents: list[RunningChild] = []
-        """Those of them that have started something."""
+        """The children that have started processes."""
         self.pids = itertools.count(1001)
 
     @property
     def strays(self) -> list[Survivor]:
-        """What ended children have left behind that is not to be kept."""
-        return [survivor for child in self._ended() for survivor in child.relatives()]
+        """Live processes of ended children, without children whose leftovers are kept."""
+        return [survivor for child in self._ended_parents() for survivor in child.relatives()]
 
     def sweep(self) -> tuple[Survivor, ...]:
-        """Kill it, and return what is still there."""
-        for child in self._ended():
+        """Kill the strays, and return the ones that are still there."""
+        for child in self._ended_parents():
             child.end_relatives()
         return tuple(self.strays)
 
-    def _ended(self) -> list[RunningChild]:
+    def _ended_parents(self) -> list[RunningChild]:
         return [child for child in self.parents if child.has_ended and child.spec.leftovers == "kill"]
 
 
 class _Track:
-    """The script of a child, or of its reaction to a signal, and how far it has come."""
+    """A script that is being performed: that of the child, or of its reaction to a signal."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[ScriptStep]) -> None:
         self.timer: Timer | None = None
         self._steps = _flat(steps)
-        self._first: list[Step] = []
+        self._put_back: list[ScriptStep] = []
 
-    def next(self) -> Step | None:
-        """Return the next step; None behind the last."""
-        return self._first.pop() if self._first else next(self._steps, None)
+    def next(self) -> ScriptStep | None:
+        """Return the next step; None after the last one."""
+        return self._put_back.pop() if self._put_back else next(self._steps, None)
 
-    def put_back(self, step: Step) -> None:
-        """Have a step done before all others."""
-        self._first.append(step)
+    def put_back(self, step: ScriptStep) -> None:
+        """Let ``next`` return this step before all others."""
+        self._put_back.append(step)
 
 
-def _flat(steps: Sequence[Step]) -> Iterator[Step]:
+def _flat(steps: Sequence[ScriptStep]) -> Iterator[ScriptStep]:
     for step in steps:
-        if isinstance(step, Repeat):
+        if isinstance(step, RepeatStep):
             for _ in itertools.repeat(None) if step.times is None else itertools.repeat(None, step.times):
                 yield from _flat(step.steps)
         else:
@@ -106,14 +105,14 @@ def _flat(steps: Sequence[Step]) -> Iterator[Step]:
 
 @exported_from("aioverseer.testing")
 class RunningChild:
-    """A scripted child at work; a test may also have it do something by hand: ``print``, ``notify``, ``end``.
+    """A scripted child that runs. A test can also direct it by hand: ``print``, ``notify``, ``end``.
 
     Attributes:
-        pid: A made-up number.
-        spec: What was launched.
-        signals: The signals that it got, in order, without SIGCONT.
-        swept: Whether what it left in its group was killed after its end.
-        closed: Whether its descriptors were let go of.
+        pid: A made-up process id.
+        spec: The Spec of the launch.
+        signals: The signals that it received, in order, without SIGCONT.
+        swept: Whether the rest of its process group was killed after its end.
+        closed: Whether its pipes were closed.
         window_size: Columns and rows of its terminal.
     """
 
@@ -122,53 +121,70 @@ class RunningChild:
         spec: Spec,
         script: FakeChild,
         clock: Clock,
-        family: Family,
+        launched: LaunchedChildren,
         *,
         capture: bool,
         preparation: ReadinessChannels | None = None,
     ) -> None:
-        """Made by a ``ScriptedLauncher``; the first steps are done at once."""
-        self.pid = next(family.pids)
+        """Perform the first steps at once. For ``ScriptedLauncher``, which makes children.
+
+        Args:
+            spec: The Spec of the launch.
+            script: The script to perform.
+            clock: The clock of the script.
+            launched: The children of the launcher.
+            capture: Whether output is read through pipes.
+            preparation: Receivers of readiness messages.
+        """
+        self.pid = next(launched.pids)
         self._preparation = preparation
         self.spec = spec
         self.signals: list[int] = []
         self.swept = False
         self.closed = False
         self.window_size = spec.window_size
-        feeds = spec.pty or not (
+        has_stdin_pipe = spec.pty or not (
             spec.stdin is None or spec.stdin == "inherit" or isinstance(spec.stdin, PathLike | HasDescriptor)
         )
-        self.stdin = ScriptedSink(terminal=spec.pty) if feeds else None
-        self.stdout = ScriptedSource() if capture else None
-        self.stderr = ScriptedSource() if capture and not (spec.merge_stderr or spec.pty) else None
+        self.stdin = ScriptedWriteStream(terminal=spec.pty) if has_stdin_pipe else None
+        self.stdout = ScriptedReadStream() if capture else None
+        self.stderr = ScriptedReadStream() if capture and not (spec.merge_stderr or spec.pty) else None
         self._script = script
         self._clock = clock
-        self._family = family
+        self._launched = launched
         self._tracks: set[_Track] = set()
         self._stopped = False
         self._pending: list[int] = []
-        self._late: list[_Track] = []
-        """Tracks whose time has come while it was stopped."""
+        self._overdue: list[_Track] = []
+        """Tracks whose timers fired while the child was stopped by SIGSTOP."""
         self._open: set[StreamName] = {"stdout", "stderr"}
-        """What it has not closed itself."""
-        self._relatives: list[_Relative] = []
+        """The output streams that the child has not closed."""
+        self._relatives: list[_StartedProcess] = []
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._begin(script.steps)
 
     def __repr__(self) -> str:
-        """Return id, pid and how it ended."""
+        """Return id, pid, and the exit or whether it runs."""
         end = f"{self._exit.result()}" if self.has_ended else "is stopped" if self._stopped else "runs"
         return f"<RunningChild {self.spec.id!r} pid {self.pid} {end}>"
 
-    # --- what the library does with it
+    # --- for the library: the protocol ``aioverseer.abc.Child``
 
     @property
     def has_ended(self) -> bool:
-        """Whether its leader has ended."""
+        """Whether the child itself has ended. Processes that it started may live on."""
         return self._exit.done()
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
-        """Take a signal; see ``seam.Child``."""
+        """Receive a signal.
+
+        Args:
+            number: The number of the signal.
+            leader_only: Whether other processes of its group do not receive the signal.
+
+        Raises:
+            ProcessLookupError: If the child has ended.
+        """
         if self.has_ended:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
         if number != signals.SIGCONT:
@@ -178,64 +194,64 @@ class RunningChild:
         self._take(number)
 
     async def wait(self) -> Exit:
-        """Wait for the end; see ``seam.Child``."""
+        """Wait for the end and return the exit. Safe to cancel."""
         return await asyncio.shield(self._exit)
 
     def resize(self, window_size: tuple[int, int]) -> None:
-        """Set the size of its terminal, and tell it when that changes; see ``seam.Child``."""
+        """Set columns and rows of its terminal. A change sends SIGWINCH."""
         changed, self.window_size = window_size != self.window_size, window_size
         if changed and not self.has_ended:
             self._take(signals.SIGWINCH)
 
     def sweep(self) -> None:
-        """Kill what the ended leader left in its group; see ``seam.Child``."""
+        """Kill the rest of its process group after its end."""
         self.swept = True
         self._end_group()
 
     def left_nothing(self) -> bool:
-        """Return False: what there is, ``sweep`` finds; see ``seam.Child``."""
+        """Return False, so that the library always calls ``sweep``."""
         return False
 
     def may_have_left(self) -> bool:
-        """Return whether there is anything; see ``seam.Child``."""
-        return bool(self._family.strays)
+        """Return whether ended children of the launcher have left processes to kill."""
+        return bool(self._launched.strays)
 
     async def sweep_all(self) -> tuple[Survivor, ...]:
-        """Kill what all ended children have left behind; see ``seam.Child``."""
-        return self._family.sweep()
+        """Kill the leftovers of all ended children of the launcher, and return the ones that are still there."""
+        return self._launched.sweep()
 
     def left(self) -> tuple[Survivor, ...]:
-        """Return what it has left behind, where that is not to be killed; see ``seam.Child``."""
+        """Return its leftovers if its Spec keeps leftovers; else nothing."""
         return () if self.spec.leftovers == "kill" else tuple(self.relatives())
 
     def close(self) -> None:
-        """Let go of its pipes; see ``seam.Child``."""
+        """Close its pipes."""
         self.closed = True
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
 
-    # --- what a test does with it
+    # --- for tests
 
     def print(self, text: str, *, stream: StreamName = "stdout") -> None:
-        """Write text, now; what finds no room in a pipe is lost."""
+        """Write text now. Text beyond the free room of the pipe is lost."""
         source = self._source(stream)
         if source is not None:
             source.feed(text.encode())
 
     def notify(self, datagram: bytes) -> None:
-        """Send a notice, now."""
+        """Send a message of sd_notify(3) now, for example ``b"READY=1"``."""
         if self._preparation is not None and self._preparation.hear is not None:
             self._preparation.hear(datagram)
 
     def write_ready(self, number: int = 3) -> None:
-        """Write a newline to a descriptor, now."""
-        prepared = self._preparation
-        if prepared is not None and prepared.take is not None and number in prepared.descriptors:
-            prepared.take(number, b"\n")
+        """Write a newline to an inherited descriptor now."""
+        channels = self._preparation
+        if channels is not None and channels.take is not None and number in channels.descriptors:
+            channels.take(number, b"\n")
 
     def end(self, exit: Exit) -> None:
-        """End now; its pipes end with it, unless what it has left behind holds them."""
+        """End now. Its pipes end as well, unless processes that it started hold them open."""
         if self.has_ended:
             return
         self._exit.set_result(exit)
@@ -248,14 +264,14 @@ class RunningChild:
         for stream in tuple(self._open):
             self._close_output(stream)
 
-    # --- what it has started
+    # --- processes that it started
 
     def relatives(self) -> list[Survivor]:
-        """Return what it has started and lives."""
+        """Return the live processes that it started."""
         return [Survivor(pid=it.pid, command=it.leave.command) for it in self._relatives if it.alive]
 
     def end_relatives(self) -> None:
-        """End all that it has started."""
+        """End the processes that it started, except immortal ones."""
         for relative in self._relatives:
             self._end_relative(relative)
 
@@ -264,7 +280,7 @@ class RunningChild:
             if not relative.leave.daemon:
                 self._end_relative(relative)
 
-    def _end_relative(self, relative: _Relative) -> None:
+    def _end_relative(self, relative: _StartedProcess) -> None:
         if relative.alive and not relative.leave.immortal:
             relative.alive = False
             if not relative.leave.daemon:
@@ -272,16 +288,16 @@ class RunningChild:
                     if source is not None:
                         source.drop_writer()
 
-    def _leave(self, leave: Leave) -> None:
+    def _leave(self, leave: LeaveStep) -> None:
         if not self._relatives:
-            self._family.parents.append(self)
-        self._relatives.append(_Relative(next(self._family.pids), leave))
+            self._launched.parents.append(self)
+        self._relatives.append(_StartedProcess(next(self._launched.pids), leave))
         if not leave.daemon:
             for source in (self.stdout, self.stderr):
                 if source is not None:
                     source.add_writer()
 
-    # --- how it takes signals
+    # --- signals
 
     def _take(self, number: int) -> None:
         if number == signals.SIGKILL and number not in self._script.ignored:
@@ -289,7 +305,7 @@ class RunningChild:
         elif number == signals.SIGCONT:
             self._continue()
         elif self._stopped:
-            # It is pending, as a stopped program handles nothing.
+            # A stopped process handles no signals: they stay pending until SIGCONT.
             self._pending.append(number)
         elif number == signals.SIGSTOP:
             self._stopped = True
@@ -305,56 +321,56 @@ class RunningChild:
     def _continue(self) -> None:
         self._stopped = False
         pending, self._pending = self._pending, []
-        late, self._late = self._late, []
+        overdue, self._overdue = self._overdue, []
         if (reaction := self._script.reactions.get(signals.SIGCONT)) is not None:
             self._begin(reaction.steps)
-        # As the kernel does: a signal is handled before the program goes on.
+        # As in the kernel, pending signals are handled before the program itself continues.
         for number in pending:
             if number not in _STOPPING and not self.has_ended:
                 self._take(number)
-        for track in late:
+        for track in overdue:
             self._go_on(track)
 
-    # --- how it does its steps
+    # --- steps
 
-    def _begin(self, steps: Sequence[Step]) -> None:
+    def _begin(self, steps: Sequence[ScriptStep]) -> None:
         track = _Track(steps)
         self._tracks.add(track)
         self._go_on(track)
 
     def _go_on(self, track: _Track) -> None:
-        """Do what comes next until something has to be waited for."""
+        """Perform the next steps, up to a step that has to wait."""
         track.timer = None
         if self._stopped:
-            self._late.append(track)
+            self._overdue.append(track)
             return
         while not self.has_ended and (step := track.next()) is not None:
-            if self._waits_for(track, step):
+            if self._perform(track, step):
                 return
         self._tracks.discard(track)
 
-    def _waits_for(self, track: _Track, step: Step) -> bool:
-        """Do a step; return whether the track goes on later."""
+    def _perform(self, track: _Track, step: ScriptStep) -> bool:
+        """Perform a step; return whether the track has to wait."""
         match step:
-            case Print():
+            case PrintStep():
                 return self._write(track, step)
-            case Wait():
+            case WaitStep():
                 return self._pass_time(track, step.seconds)
-            case Read():
+            case ReadStep():
                 return self._read(track, step)
-            case Answer():
+            case AnswerStep():
                 return self._answer(track, step)
-            case End():
+            case EndStep():
                 self.end(step.exit)
-            case Notify():
+            case NotifyStep():
                 self.notify(step.datagram)
-            case WriteReady():
+            case WriteReadyStep():
                 self.write_ready(step.number)
-            case Close():
+            case CloseStep():
                 self._close_stream(step.stream)
-            case Leave():
+            case LeaveStep():
                 self._leave(step)
-            case Repeat():
+            case RepeatStep():
                 raise AssertionError("a track is flat")
             case _:
                 assert_never(step)
@@ -365,30 +381,30 @@ class RunningChild:
             track.timer = self._clock.call_at(self._clock.now() + seconds, functools.partial(self._go_on, track))
         return seconds > 0
 
-    def _write(self, track: _Track, step: Print) -> bool:
+    def _write(self, track: _Track, step: PrintStep) -> bool:
         source = self._source(step.stream)
         if source is None or (taken := source.feed(step.data)) == len(step.data):
             return False
-        track.put_back(Print(step.data[taken:], step.stream))
+        track.put_back(PrintStep(step.data[taken:], step.stream))
         source.when_room(functools.partial(self._go_on, track))
         return True
 
-    def _read(self, track: _Track, step: Read) -> bool:
+    def _read(self, track: _Track, step: ReadStep) -> bool:
         while (line := self._read_line(track, step)) is not None:
             if not line or (step.pattern is not None and step.pattern.search(_as_text(line))):
                 return False
         return True
 
-    def _answer(self, track: _Track, step: Answer) -> bool:
+    def _answer(self, track: _Track, step: AnswerStep) -> bool:
         line = self._read_line(track, step)
         if line:
             track.put_back(step)
             if (answer := step.reply(_as_text(line))) is not None:
-                track.put_back(Print(f"{answer}\n".encode(), "stdout"))
+                track.put_back(PrintStep(f"{answer}\n".encode(), "stdout"))
         return line is None
 
-    def _read_line(self, track: _Track, step: Step) -> bytes | None:
-        """Take a line, b"" at the end of the input; None when the step is done again once there is more."""
+    def _read_line(self, track: _Track, step: ScriptStep) -> bytes | None:
+        """Return a line, or b"" at the end of the input. None means that the step is repeated after more input."""
         if self.stdin is None or self.stdin.broken:
             return b""
         if (line := self.stdin.read_line()) is None:
@@ -396,8 +412,8 @@ class RunningChild:
             self.stdin.when_input(functools.partial(self._go_on, track))
         return line
 
-    def _source(self, stream: StreamName) -> ScriptedSource | None:
-        """Return where a stream goes; None when nobody reads it, or it was closed."""
+    def _source(self, stream: StreamName) -> ScriptedReadStream | None:
+        """Return the pipe of a stream; None if the stream is not captured, or closed."""
         if stream not in self._open:
             return None
         return self.stderr if stream == "stderr" and self.stderr is not None else self.stdout
@@ -411,7 +427,7 @@ class RunningChild:
     def _close_output(self, stream: StreamName) -> None:
         source = self._source(stream)
         self._open.discard(stream)
-        # Where both go into one pipe, it is open as long as one of them is.
+        # A pipe that both streams share ends after the second one is closed.
         if source is not None and all(self._source(other) is not source for other in self._open):
             source.drop_writer()
 

@@ -1,7 +1,7 @@
-"""A keeper: a process that several others share. The first who needs it starts it, each holds a connection to it.
+"""Keeper: one client's hold on a process that several processes share.
 
-Who is killed hangs up like any other, so nobody counts. What it keeps, and what is said on the connections, is decided
-elsewhere.
+The first client starts the process, called keeper, and each client holds a connection to it. The keeper lives as long
+as connections are open. The kernel closes the connection of a killed client, so no count can go wrong.
 """
 
 from __future__ import annotations
@@ -20,35 +20,36 @@ from aioverseer.core.export import exported_from
 __all__ = ["LISTENING", "Keeper"]
 
 LISTENING = b"listening\n"
-"""What a keeper says when it can be connected to; anything else says why it cannot."""
+"""Output of a keeper that accepts connections. Any other output is the reason why it does not."""
 
-_LONGEST = 64
-"""Bytes of the folder of sockets: the whole path of one has some hundred at most, 32 of which are its name."""
+_MAX_FOLDER_BYTES = 64
+"""The path of a UNIX socket has at most 108 bytes, see unix(7); the file's name has 32."""
 
 
 @exported_from("aioverseer.testing")
 class Keeper:
-    """What one of those who share it holds of it.
+    """A client's hold on a shared process.
 
     Attributes:
-        connection: Its end is the end of what is kept.
+        connection: The socket to the process. Its end of file is the end of the process.
     """
 
     def __init__(self, name: str, argv: Sequence[str], data: bytes, *, folder: Path | None = None) -> None:
-        """Find the keeper of this name, or start it. Blocks until it listens.
+        """Connect to the keeper of this name, or start it. Blocks until it listens.
 
         Args:
-            name: What those who share it have in common, of any length.
-            argv: The command that starts it; the path of its socket is put behind. It says ``LISTENING`` when it does.
-            data: What it reads from its standard input, which stays open until ``let_go``.
-            folder: Where its socket is; by default one for each user among the temporary files.
+            name: The name that all clients share, of any length.
+            argv: The command that starts the keeper. The path of its socket is appended. The keeper prints
+                ``LISTENING`` once it listens.
+            data: The input of the keeper. Its standard input stays open until ``let_go``.
+            folder: The folder of its socket. Default: a folder of the user among the temporary files.
 
         Raises:
-            OSError: When it cannot be started, with what it has said of that.
+            OSError: If the keeper cannot be started; with its output as the reason.
         """
-        folder = folder or private_folder("shared", longest=_LONGEST)
+        folder = folder or private_folder("shared", longest=_MAX_FOLDER_BYTES)
         make_private(folder)
-        # The whole name counts, however long it is.
+        # A digest of the whole name, as the name may be longer than a file's name can be.
         self._path = folder / hashlib.sha256(name.encode()).hexdigest()[:32]
         self._lock = self._path.with_suffix(".lock")
         self._name = name
@@ -58,16 +59,16 @@ class Keeper:
             if connection is None:
                 connection = self._start(argv, data)
             self._socket: os.stat_result | None = None
-            with contextlib.suppress(FileNotFoundError):  # one that is about to end may have removed it
+            with contextlib.suppress(FileNotFoundError):  # a keeper that is ending may have removed it
                 self._socket = self._path.stat()
         self.connection = connection
 
     def _start(self, argv: Sequence[str], data: bytes) -> socket.socket:
-        self._path.unlink(missing_ok=True)  # of one that was killed
+        self._path.unlink(missing_ok=True)  # of a keeper that was killed
         self._hold, stdin = socket.socketpair()
-        # In a session of its own: a Ctrl-C is for those who share it, and it ends with the last of them. The shell has
-        # ended by then, so it is nobody's child, and nobody has to wait for it who leaves before the others.
-        # (What a shell starts beside itself reads from nowhere, unless it is told otherwise.)
+        # A session of its own keeps the Ctrl-C of the clients away from the keeper, which ends with the last client.
+        # The shell exits at once, so the keeper is adopted by init, and a client that leaves early has no child to
+        # wait for. A shell gives a background command /dev/null as input, hence the redirection by descriptor 3.
         command = ["/bin/sh", "-c", 'exec 3<&0; "$@" <&3 3<&- &', "sh", *argv, str(self._path)]
         try:
             with stdin:
@@ -76,10 +77,10 @@ class Keeper:
                 )
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._hold.sendall(data)
-            said = process.communicate()[0]
-            connection = _connected(self._path) if said == LISTENING else None
+            output = process.communicate()[0]
+            connection = _connected(self._path) if output == LISTENING else None
             if connection is None:
-                why = said.decode(errors="replace").strip() or "see what it said on standard error"
+                why = output.decode(errors="replace").strip() or "see what it said on standard error"
                 raise OSError(f"the keeper of {self._name!r} has not begun: {why}")
         except BaseException:
             self.let_go()
@@ -87,15 +88,15 @@ class Keeper:
         return connection
 
     def let_go(self) -> None:
-        """Close what holds the keeper for the one who has started it, beside its connection. Idempotent."""
+        """Close the keeper's standard input, if this client has started it. The connection stays open. Idempotent."""
         if self._hold is not None:
             self._hold.close()
 
     def leave(self, *, has_ended: bool) -> None:
-        """Hang up, once the other side has.
+        """Close the connection, after the other side has closed it.
 
         Args:
-            has_ended: Whether the keeper has: then its files are removed, unless they are those of another one by now.
+            has_ended: Whether the keeper has ended. Then its files are removed, unless another keeper owns them by now.
         """
         self.let_go()
         self.connection.close()

@@ -1,7 +1,4 @@
-"""Pipes without descriptors: what a scripted child writes and reads, as full and as slow as real ones.
-
-Bytes and their flow only. What a child writes and when is known in ``child.py``; nothing in here has a clock.
-"""
+"""Pipes of scripted children: without descriptors, but with the capacity and the blocking of real pipes."""
 
 from __future__ import annotations
 
@@ -9,14 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["ScriptedSink", "ScriptedSource"]
+__all__ = ["ScriptedReadStream", "ScriptedWriteStream"]
 
 _CAPACITY = 64 * 1024
-"""Bytes that a pipe of Linux holds by default."""
+"""Default capacity of a pipe in Linux, in bytes; see pipe(7)."""
 
 
-class ScriptedSource:
-    """The end of a pipe that the host reads; see ``seam.Source``."""
+class ScriptedReadStream:
+    """The end of a pipe that the host reads; implements ``ReadStream`` of ``_system/protocols.py``."""
 
     def __init__(self) -> None:
         self._held: deque[bytes] = deque()
@@ -29,36 +26,42 @@ class ScriptedSource:
         self._flowing = False
         self._waiting: list[Callable[[], None]] = []
 
-    # --- what the host does
+    # --- for the host
 
     def attach(
         self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
     ) -> None:
-        """Begin to read; see ``seam.Source``."""
+        """Begin to read.
+
+        Args:
+            on_data: Called with each chunk.
+            on_end: Called once, at the end of the pipe.
+            blocked: Asked before each chunk; True pauses the flow until ``resume``.
+        """
         self._on_data, self._on_end, self._blocked = on_data, on_end, blocked
         self._flow()
 
     def resume(self) -> None:
-        """Read on; see ``seam.Source``."""
+        """Continue after a pause."""
         self._flow()
 
     def drain(self) -> None:
-        """Deliver all that is there, whether the reader is blocked or not; see ``seam.Source``."""
+        """Deliver the contents of the pipe, even during a pause."""
         self._flow(drained=True)
 
     def close(self) -> None:
-        """Let go of it; see ``seam.Source``."""
+        """Discard the contents and deliver nothing more. Idempotent."""
         self._on_data = self._on_end = None
         self._closed = True
         self._held.clear()
         self._size = 0
-        self._wake()
+        self._notify_child()
 
-    # --- what the child does
+    # --- for the child
 
     def feed(self, data: bytes) -> int:
-        """Take as many bytes as there is room for, and return their number."""
-        if self._closed:  # a real program would get SIGPIPE; nobody looks at what it does any more
+        """Write as many bytes as there is room for, and return their number."""
+        if self._closed:  # bytes are discarded; a real program would get SIGPIPE
             return len(data)
         taken = 0
         while taken < len(data) and (room := _CAPACITY - self._size) > 0:
@@ -74,23 +77,23 @@ class ScriptedSource:
         self._waiting.append(call)
 
     def add_writer(self) -> None:
-        """Take note of another process that holds the other end."""
+        """Add a process that holds the write end."""
         self._writers += 1
 
     def drop_writer(self) -> None:
-        """Take note that one of them has let go of it: after the last one nothing more comes."""
+        """Remove a process that held the write end. The pipe ends with the last one."""
         self._writers -= 1
         self._flow()
 
     def _flow(self, *, drained: bool = False) -> None:
-        if self._flowing:  # a reader that looks again from within: the loop below goes on
+        if self._flowing:  # called by on_data: the loop below continues by itself
             return
         self._flowing = True
         try:
             while self._held and self._on_data is not None and (drained or not self._blocked()):
                 data = self._held.popleft()
                 self._size -= len(data)
-                self._wake()
+                self._notify_child()
                 self._on_data(data)
         finally:
             self._flowing = False
@@ -99,37 +102,45 @@ class ScriptedSource:
             self.close()
             on_end()
 
-    def _wake(self) -> None:
+    def _notify_child(self) -> None:
         waiting, self._waiting = self._waiting, []
         _call_soon(waiting)
 
 
-class ScriptedSink:
-    """The end of a pipe that the host writes; see ``seam.Sink``.
+class ScriptedWriteStream:
+    """The end of a pipe that the host writes; implements ``WriteStream`` of ``_system/protocols.py``.
 
     Attributes:
-        received: All that was written to it.
-        closed: Whether the host has let go of it.
-        broken: Whether the child has.
+        received: All bytes that were written to it.
+        closed: Whether the host has closed it.
+        broken: Whether the child has closed it.
     """
 
     def __init__(self, *, terminal: bool = False) -> None:
-        """Open it; on a terminal an end of file is a character, and more may follow."""
+        """Open the pipe.
+
+        Args:
+            terminal: Whether it is a terminal, where the end of file is a character and more input may follow.
+        """
         self.received = b""
         self.closed = False
         self.broken = False
         self._terminal = terminal
         self._at_end = False
         self._unread = bytearray()
-        self._turn = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
         self._room: asyncio.Future[None] | None = None
         self._waiting: list[Callable[[], None]] = []
 
-    # --- what the host does
+    # --- for the host
 
     async def write(self, data: bytes) -> None:
-        """Write all of it, waiting while the pipe is full; see ``seam.Sink``."""
-        async with self._turn:
+        """Write all bytes, waiting while the pipe is full.
+
+        Raises:
+            BrokenPipeError: If either side has closed the pipe.
+        """
+        async with self._write_lock:
             view = memoryview(data)
             while view:
                 if self.closed or self.broken:
@@ -139,25 +150,25 @@ class ScriptedSink:
                     self._unread += view[:room]
                     self.received += bytes(view[:room])
                     view = view[room:]
-                    self._tell()
+                    self._notify_child()
                 else:
                     await self._wait_for_room()
 
     async def write_eof(self) -> None:
-        """End the input behind all that is being written; see ``seam.Sink``."""
-        async with self._turn:
+        """End the input after all writes that are under way."""
+        async with self._write_lock:
             if self._terminal and not self.closed:
                 self._at_end = True
-                self._tell()
+                self._notify_child()
             else:
                 self.close()
 
     def close(self) -> None:
-        """Let go of it; see ``seam.Sink``."""
+        """Close the write end: the child reads the rest, then the end. Idempotent."""
         if not self.closed:
             self.closed = self._at_end = True
             self._make_room()
-            self._tell()
+            self._notify_child()
 
     async def _wait_for_room(self) -> None:
         room = self._room = asyncio.get_running_loop().create_future()
@@ -166,26 +177,30 @@ class ScriptedSink:
         finally:
             self._room = None
 
-    # --- what the child does
+    # --- for the child
 
     def when_input(self, call: Callable[[], None]) -> None:
-        """Call back once there is more to read, or the end."""
+        """Call back once there is more input, or its end."""
         self._waiting.append(call)
 
     def read_line(self) -> bytes | None:
-        """Take a line with its newline, the rest at the end, b"" behind it; None when there is no whole one yet."""
+        """Take a line with its newline from the pipe.
+
+        Returns:
+            The line. At the end of the input, the rest without a newline, and then b"". None if no line is complete.
+        """
         place = self._unread.find(b"\n") + 1
         if place == 0 and not self._at_end and len(self._unread) < _CAPACITY:
             return None
         line = bytes(self._unread[: place or None])
         del self._unread[: len(line)]
         if not line and self._terminal:
-            self._at_end = self.closed  # typed once, it is read once
+            self._at_end = self.closed  # an end of file that was typed is read once
         self._make_room()
         return line
 
     def break_off(self) -> None:
-        """Read no more, ever."""
+        """Close the read end."""
         self.broken = True
         self._make_room()
 
@@ -193,12 +208,12 @@ class ScriptedSink:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    def _tell(self) -> None:
+    def _notify_child(self) -> None:
         waiting, self._waiting = self._waiting, []
         _call_soon(waiting)
 
 
 def _call_soon(waiting: list[Callable[[], None]]) -> None:
-    """Call back, but not from within: as with real pipes, who has read or written goes on first."""
+    """Call back in the next loop iteration: as with real pipes, the reader or writer itself continues first."""
     for call in waiting:
         asyncio.get_running_loop().call_soon(call)

@@ -1,8 +1,8 @@
-"""Ports of the loopback for tests: reserved, so that no two of them ever get the same.
+"""Ports: reserves ports of the loopback interface, so that no two tests get the same port.
 
-A file for each port is locked by who has reserved it; the kernel unlocks it when its process is gone, however it ended.
-The ports lie outside of the range from which the system serves those who ask for any, and go round: one that was given
-back comes last. Nobody binds them here.
+A reserved port is a locked file; the kernel unlocks it when the process ends in any way. The ports lie below the range
+from which the kernel assigns ports by itself. They are handed out in a cycle, so a released port comes last. Ports are
+reserved without being bound.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = ["Ports"]
 
 _LOWEST = 20_000
 _HIGHEST = 32_767
-"""The last before the range that Linux gives away by itself, unless it was told otherwise."""
+"""The last port before the default range from which Linux assigns ports by itself (32768 to 60999, see ip(7))."""
 _ENOUGH = 1000
-_NOTE = ".name"
-"""How the files end that say which port a name has."""
+_NAME_FILE_SUFFIX = ".name"
+"""Suffix of files that hold the port of a name."""
 
 
 @exported_from("aioverseer.testing")
 class Ports:
-    """The ports that one process has reserved."""
+    """The reserved ports of one process."""
 
     def __init__(self, run: str | None = None, folder: Path | None = None) -> None:
-        """Reserve nothing yet.
+        """Begin without ports.
 
         Args:
-            run: What the workers of one run have in common: they share ports with names. None is nothing.
-            folder: Where the locks are; by default one for each user among the temporary files.
+            run: The id of the test run. Processes with the same id share named ports. None shares nothing.
+            folder: The folder of the locks. Default: a folder of the user among the temporary files.
         """
         self._run = run
         self._folder = folder or private_folder("ports")
@@ -47,17 +47,18 @@ class Ports:
         self._range = _range()
 
     def reserve(self, name: str | None = None) -> int:
-        """Return a port that is free, and reserved until ``release`` or the end of this process.
+        """Return a free port, reserved until ``release`` or the end of this process.
 
-        May block for some milliseconds while another process does the same.
+        May block for some milliseconds while another process reserves a port.
 
         Args:
-            name: All processes of one run get the same port for the same name, as long as one of them holds it.
+            name: A name for sharing. All processes of one run get the same port for the same name, as long as one of
+                them holds it.
 
         Raises:
-            OSError: When there is none, or the temporary folder cannot be used.
+            OSError: If no port is free, or the folder cannot be used.
         """
-        with self._alone() as last:
+        with self._exclusive() as last:
             if name is None:
                 return self._take_next(last)
             if name not in self._named:
@@ -65,8 +66,8 @@ class Ports:
             return self._named[name]
 
     def release(self, *ports: int) -> None:
-        """Give these ports back, or all; idempotent. One that others share stays theirs."""
-        with self._alone():
+        """Release these ports, or all. Other processes keep their share of a named port. Idempotent."""
+        with self._exclusive():
             for port in ports or tuple(self._held):
                 descriptor = self._held.pop(port, None)
                 if descriptor is None:
@@ -75,15 +76,15 @@ class Ports:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     for name in names:
-                        self._note(name).unlink(missing_ok=True)
+                        self._name_file(name).unlink(missing_ok=True)
                     self._path(port).unlink(missing_ok=True)
                 for name in names:
                     del self._named[name]
                 os.close(descriptor)
 
     @contextlib.contextmanager
-    def _alone(self) -> Generator[int]:
-        """Keep all others out meanwhile; gives the descriptor of the file that says which port was the last one."""
+    def _exclusive(self) -> Generator[int]:
+        """Lock out other processes; yield the descriptor of the file that holds the port handed out last."""
         make_private(self._folder)
         with alone(self._folder / "lock") as last:
             yield last
@@ -91,21 +92,22 @@ class Ports:
     def _shared(self, name: str, last: int) -> int:
         if self._run is None:
             return self._take_next(last)
-        note = self._note(name)
-        port = _noted(note)
+        name_file = self._name_file(name)
+        port = _port_in(name_file)
         if port is not None and self._lock(port, shared=True):
             return port
-        self._forget_notes_of_the_dead()
+        self._remove_stale_name_files()
         port = self._take_next(last)
-        # Others wait outside meanwhile, so nobody comes between when one lock becomes the other.
+        # flock(2) converts a lock in two steps. The lock of the folder keeps other processes out in between.
         fcntl.flock(self._held[port], fcntl.LOCK_SH)
-        note.write_text(str(port), encoding="ascii")
+        name_file.write_text(str(port), encoding="ascii")
         return port
 
     def _take_next(self, last: int) -> int:
         first, count = self._range
         before = os.pread(last, 10, 0).decode("ascii", "replace")
-        # Behind that which anybody has got last, so that what was just given back, and may still be in use, comes last.
+        # Begin after the port handed out last, by any process. A port that was just released, and whose server may
+        # still be ending, comes last.
         begin = int(before) + 1 - first if before.isdecimal() else os.getpid() * 97
         for step in range(count):
             port = first + (begin + step) % count
@@ -125,52 +127,52 @@ class Ports:
         self._held[port] = descriptor
         return True
 
-    def _forget_notes_of_the_dead(self) -> None:
-        """Remove the notes of runs that were killed: nobody holds their ports."""
-        for note in self._folder.glob(f"*{_NOTE}"):
-            path = self._path(_noted(note) or 0)
+    def _remove_stale_name_files(self) -> None:
+        """Remove the files of killed runs, whose ports are not locked."""
+        for name_file in self._folder.glob(f"*{_NAME_FILE_SUFFIX}"):
+            path = self._path(_port_in(name_file) or 0)
             descriptor = take(path, wait=False)
             if descriptor is not None:
-                note.unlink(missing_ok=True)
+                name_file.unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
                 os.close(descriptor)
 
     def _path(self, port: int) -> Path:
         return self._folder / str(port)
 
-    def _note(self, name: str) -> Path:
-        # Of any length, with any letters, and never that of another run.
-        return self._folder / (hashlib.sha256(f"{self._run}\0{name}".encode()).hexdigest()[:32] + _NOTE)
+    def _name_file(self, name: str) -> Path:
+        # A digest: the name may have any length and any characters, and other runs may use the same name.
+        return self._folder / (hashlib.sha256(f"{self._run}\0{name}".encode()).hexdigest()[:32] + _NAME_FILE_SUFFIX)
 
 
-def _noted(note: Path) -> int | None:
+def _port_in(name_file: Path) -> int | None:
     try:
-        return int(note.read_text(encoding="ascii"))
-    except (FileNotFoundError, ValueError):  # there is none, or who wrote it was killed meanwhile
+        return int(name_file.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):  # no such file, or its writer was killed while writing
         return None
 
 
 def _range() -> tuple[int, int]:
-    """Return the first port and how many there are, outside of what the system gives away by itself."""
+    """Return the first port and the number of ports below the range from which the kernel assigns ports by itself."""
     highest = _HIGHEST
     with contextlib.suppress(OSError, ValueError, IndexError):
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
         highest = int(text.split()[0]) - 1
-    if highest - _LOWEST < _ENOUGH:  # the system's range begins low here: then it has nearly all there are
+    if highest - _LOWEST < _ENOUGH:  # the kernel's range begins so low that it must be shared
         return _LOWEST, 65_535 - _LOWEST
     return _LOWEST, highest - _LOWEST + 1
 
 
 def _is_free(port: int) -> bool:
-    """Return whether any server can have it now, also one that minds connections that are still being closed."""
-    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104  # nobody listens
+    """Return whether a server can bind the port, even without SO_REUSEADDR."""
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104  # bound, no listening
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 if family == socket.AF_INET6:
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.bind((address, port))
         except OSError as error:
-            if family == socket.AF_INET6 and error.errno != errno.EADDRINUSE:  # no IPv6 here
+            if family == socket.AF_INET6 and error.errno != errno.EADDRINUSE:  # no IPv6 on this machine
                 continue
             return False
     return True

@@ -1,4 +1,4 @@
-"""The manual clock: it moves when it is told to, and runs what lives by it."""
+"""The manual clock: it moves only by its methods, and runs coroutines to their end."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from tests.support.programs import limit
 HOUR = 3600.0
 
 
-async def test_it_calls_in_order_each_at_its_own_time() -> None:
-    """Timers made on the way included, cancelled ones not; what they lead to is done by then."""
+async def test_advance_fires_timers_in_order_each_at_its_own_time() -> None:
+    """Timers made by other timers fire too; cancelled ones do not."""
     clock = ManualClock()
     calls: list[tuple[str, float]] = []
 
-    def note(name: str) -> Callable[[], None]:
+    def record(name: str) -> Callable[[], None]:
         return lambda: calls.append((name, clock.now()))
 
-    clock.call_at(2, note("b"))
+    clock.call_at(2, record("b"))
 
-    def on_the_way() -> None:
-        clock.call_at(1.5, note("made on the way"))
+    def make_timer() -> None:
+        clock.call_at(1.5, record("made by a timer"))
 
-    clock.call_at(1, on_the_way)
-    clock.call_at(1, note("a"))
-    clock.call_at(-5, note("past"))
-    clock.call_at(1, note("cancelled")).cancel()
+    clock.call_at(1, make_timer)
+    clock.call_at(1, record("a"))
+    clock.call_at(-5, record("past"))
+    clock.call_at(1, record("cancelled")).cancel()
     began = clock.wall()
     await clock.advance(2)
-    assert [("past", 0), ("a", 1), ("made on the way", 1.5), ("b", 2)] == calls
+    assert [("past", 0), ("a", 1), ("made by a timer", 1.5), ("b", 2)] == calls
     assert (2.0, None, 2.0) == (clock.now(), clock.next_timer(), (clock.wall() - began).total_seconds())
 
 
-async def test_it_waits_for_long_chains_before_it_moves() -> None:
-    """As long as somebody asks for the time, not everything is done."""
+async def test_settle_waits_for_long_chains() -> None:
+    """A chain goes on as long as some task uses the clock."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().prints("up").runs(5).exits(0))
     async with Overseer(clock=clock, launcher=launcher) as overseer:
@@ -54,8 +54,8 @@ async def test_it_waits_for_long_chains_before_it_moves() -> None:
         await starting
 
 
-async def test_a_backoff_of_an_hour_takes_a_moment() -> None:
-    """Nobody has to know how far the clock is to be moved."""
+async def test_run_jumps_over_backoffs_of_an_hour() -> None:
+    """The test does not say how far to move the clock."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().runs(1).exits(1))
 
@@ -72,8 +72,8 @@ async def test_a_backoff_of_an_hour_takes_a_moment() -> None:
     assert time.process_time() - begin < 1
 
 
-async def test_it_returns_what_the_coroutine_returns_and_raises_what_it_raises() -> None:
-    """Futures will do as well."""
+async def test_run_passes_on_results_and_errors() -> None:
+    """A future works as well as a coroutine."""
     clock = ManualClock()
 
     async def slow(value: int) -> int:
@@ -87,8 +87,8 @@ async def test_it_returns_what_the_coroutine_returns_and_raises_what_it_raises()
     assert 3 * HOUR == clock.now()
 
 
-async def test_what_waits_for_nothing_is_told_so() -> None:
-    """With what it has waited for; what it holds is left, and that may take time on the clock."""
+async def test_wait_without_a_timer_is_a_stall() -> None:
+    """The error names the event that was awaited; the clean-up has its time on the clock."""
     clock = ManualClock()
     left: list[float] = []
 
@@ -112,8 +112,8 @@ async def test_what_waits_for_nothing_is_told_so() -> None:
     assert HOUR + 5 == clock.now()
 
 
-async def test_what_goes_on_for_ever_is_ended() -> None:
-    """By its bound."""
+async def test_run_ends_at_its_limit() -> None:
+    """The limit is ``within``, in seconds of the clock."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().runs(1).exits(1))
 
@@ -127,10 +127,10 @@ async def test_what_goes_on_for_ever_is_ended() -> None:
     assert 10 <= len(launcher.children) <= 11
 
 
-async def test_what_takes_timer_after_timer_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And so is what asks for the time without end."""
-    monkeypatch.setattr("aioverseer.testing.clock._MOST_TIMERS", 50)
-    monkeypatch.setattr("aioverseer.testing.clock._MOST_TURNS", 500)
+async def test_endless_timers_and_endless_use_are_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits are lowered for the test."""
+    monkeypatch.setattr("aioverseer.testing.clock._MAX_TIMERS", 50)
+    monkeypatch.setattr("aioverseer.testing.clock._MAX_ITERATIONS", 500)
     clock = ManualClock()
 
     async def ticks() -> None:
@@ -149,8 +149,8 @@ async def test_what_takes_timer_after_timer_is_ended_too(monkeypatch: pytest.Mon
     await asyncio.sleep(0)
 
 
-async def test_what_does_not_end_when_it_is_cancelled_is_told_too() -> None:
-    """It is left alone then."""
+async def test_coroutine_that_resists_cancellation_is_a_stall() -> None:
+    """The coroutine is left running."""
     clock = ManualClock()
     gate = asyncio.Event()
 
@@ -168,8 +168,8 @@ async def test_what_does_not_end_when_it_is_cancelled_is_told_too() -> None:
     await task
 
 
-async def test_it_waits_for_what_does_not_live_by_it() -> None:
-    """A thread has the time that it needs, within the patience that was given."""
+async def test_run_waits_for_threads() -> None:
+    """A thread has ``patience`` seconds of real time."""
     clock = ManualClock()
 
     async def scenario() -> float:
@@ -184,8 +184,8 @@ async def test_it_waits_for_what_does_not_live_by_it() -> None:
 
 
 @pytest.mark.parametrize("by", ["task", "scope", "timeout"])
-async def test_a_cancelled_run_ends_what_it_runs(by: str) -> None:
-    """Whose clean-up still has its time on the clock."""
+async def test_cancelled_run_cancels_its_coroutine(by: str) -> None:
+    """The clean-up has its time on the clock."""
     clock = ManualClock()
     ended: list[float] = []
 
@@ -217,8 +217,8 @@ async def test_a_cancelled_run_ends_what_it_runs(by: str) -> None:
     assert [HOUR] == ended
 
 
-async def test_a_timer_that_raises_ends_the_run() -> None:
-    """With that error; nothing is left running."""
+async def test_error_of_a_timer_ends_the_run() -> None:
+    """The error is raised by ``run``, and no task is left."""
     clock = ManualClock()
 
     def bug() -> None:
@@ -230,8 +230,8 @@ async def test_a_timer_that_raises_ends_the_run() -> None:
     await asyncio.sleep(0)
 
 
-async def test_a_sleep_can_be_cancelled() -> None:
-    """Its timer is gone then."""
+async def test_cancelled_sleep_removes_its_timer() -> None:
+    """No timer is left on the clock."""
     clock = ManualClock()
     sleeping = asyncio.ensure_future(clock.sleep(10))
     await clock.settle()

@@ -1,4 +1,4 @@
-"""The event recorder: assertions that show what happened, and waiting that ends when there is no hope."""
+"""The event recorder: assertions that show the events, and waits that end once the event cannot come."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.support.programs import limit
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Time that the test owns."""
+    """A clock that the test moves."""
     return ManualClock()
 
 
 @pytest.fixture
 async def overseer(clock: ManualClock) -> AsyncIterator[Overseer]:
-    """``web`` lives; ``job`` ends badly after two seconds."""
+    """``web`` lives; ``job`` fails after two seconds."""
     launcher = ScriptedLauncher(clock, FakeChild(), by_id={"job": FakeChild().runs(2).exits(3)})
     async with Overseer(clock=clock, launcher=launcher) as overseer:
         overseer.add("job", "job", restart=Restart("never"))
@@ -28,8 +28,8 @@ async def overseer(clock: ManualClock) -> AsyncIterator[Overseer]:
         yield overseer
 
 
-async def test_assertions_show_the_events_when_they_fail(clock: ManualClock) -> None:
-    """States of one service, and the order of several."""
+async def test_failed_assertions_show_the_events(clock: ManualClock) -> None:
+    """Assertions about the states of one service, and about the order of several."""
     launcher = ScriptedLauncher(clock, FakeChild(), by_id={"job": FakeChild().runs(2).exits(3)})
     async with Overseer(clock=clock, launcher=launcher) as overseer:
         seen = EventRecorder(overseer.events())
@@ -43,7 +43,7 @@ async def test_assertions_show_the_events_when_they_fail(clock: ManualClock) -> 
     with pytest.raises(AssertionError, match="job has been starting running finished, not starting fatal") as caught:
         seen.assert_states("job", "starting fatal")
     assert "+2.000 s  job  finished     exited with code 3" in str(caught.value)
-    with pytest.raises(AssertionError, match="'web starting' did not come behind 'job finished'"):
+    with pytest.raises(AssertionError, match="'web starting' did not come after 'job finished'"):
         seen.assert_order("job finished", "web starting")
     with pytest.raises(AssertionError, match="nobody has been nowhere, not running"):
         seen.assert_states("nobody", "running")
@@ -53,7 +53,7 @@ async def test_assertions_show_the_events_when_they_fail(clock: ManualClock) -> 
 
 
 async def test_times_are_those_of_the_clock(clock: ManualClock) -> None:
-    """Each time that it came."""
+    """Each occurrence of the event has its time."""
     launcher = ScriptedLauncher(clock, FakeChild().exits(1))
     async with Overseer(clock=clock, launcher=launcher) as overseer:
         seen = EventRecorder(overseer.events())
@@ -70,23 +70,23 @@ async def test_times_are_those_of_the_clock(clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("name", ["running", "web runing", "web", ""])
-def test_what_is_no_event_is_refused(name: str) -> None:
-    """A slip would make an assertion that cannot fail."""
-    seen = EventRecorder(iter_of_nothing())
+def test_invalid_event_name_is_refused(name: str) -> None:
+    """A misspelt name would make an assertion that cannot fail."""
+    seen = EventRecorder(NoEvents())
     for check in (seen.assert_never, seen.assert_order, seen.assert_times):
         with pytest.raises(SpecError, match="is no event: pass an id and a state"):
             check(name)
 
 
-class iter_of_nothing:  # noqa: N801  # reads as a function
-    """No events."""
+class NoEvents:
+    """A stream without events."""
 
     def get_nowait(self) -> None:
-        """There is none."""
+        """Return None."""
 
 
-async def test_until_tells_a_story(clock: ManualClock, overseer: Overseer) -> None:
-    """What has come already counts, once; functions will do as well."""
+async def test_until_finds_later_events_only(clock: ManualClock, overseer: Overseer) -> None:
+    """Events that have come already count once; a function works as well as a name."""
     seen = EventRecorder(overseer.events())
     await overseer.start_all()
     assert "is ready" == (await seen.until("job running")).reason
@@ -99,8 +99,8 @@ async def test_until_tells_a_story(clock: ManualClock, overseer: Overseer) -> No
     seen.assert_states("job", "starting running finished starting running")
 
 
-async def test_until_waits_and_may_be_cancelled(clock: ManualClock, overseer: Overseer) -> None:
-    """The event is not lost, also when somebody else has looked at it."""
+async def test_cancelled_until_loses_no_event(clock: ManualClock, overseer: Overseer) -> None:
+    """The event is found even if the events were read meanwhile."""
     seen = EventRecorder(overseer.events())
     waiting = asyncio.ensure_future(seen.until("job finished"))
     cancelled = asyncio.ensure_future(seen.until("job finished"))
@@ -115,22 +115,22 @@ async def test_until_waits_and_may_be_cancelled(clock: ManualClock, overseer: Ov
     assert 3 == (await waiting).status.exit_code
 
 
-async def test_until_raises_at_once_when_a_service_has_ended_otherwise(clock: ManualClock, overseer: Overseer) -> None:
-    """With the timeline."""
+async def test_until_raises_at_once_after_another_final_state(clock: ManualClock, overseer: Overseer) -> None:
+    """The error shows the events."""
     seen = EventRecorder(overseer.events())
     await overseer.start_all()
     await clock.advance(2)
     with pytest.raises(AssertionError, match="'job fatal' cannot come any more: job is finished, exited with code 3"):
         await seen.until("job fatal")
     await seen.until("job finished")
-    # That was the end of that chapter: whoever starts it again is waited for.
+    # The final state was found, so a later run can bring the next event.
     starting = asyncio.ensure_future(overseer["job"].start())
     await seen.until("job running")
     await starting
 
 
-async def test_until_raises_at_once_when_all_has_ended(clock: ManualClock) -> None:
-    """Whatever was waited for; those who wait already are told too."""
+async def test_until_raises_at_once_after_the_end_of_the_overseer(clock: ManualClock) -> None:
+    """A wait under way ends too, for any event."""
     async with Overseer(clock=clock, launcher=ScriptedLauncher(clock)) as overseer:
         seen = EventRecorder(overseer.events())
         await overseer.add("web", "web").start()
@@ -144,12 +144,12 @@ async def test_until_raises_at_once_when_all_has_ended(clock: ManualClock) -> No
 
 
 def never_comes(event: Event) -> bool:
-    """Nothing is wanted."""
+    """Return False."""
     return False
 
 
 async def test_until_has_a_limit(overseer: Overseer) -> None:
-    """In real seconds; a limit of the caller's own passes through."""
+    """The limit is in real seconds; a timeout of the caller passes through."""
     seen = EventRecorder(overseer.events())
     await overseer.start_all()
     with pytest.raises(AssertionError, match=r"'web fatal' did not come within 0.01 s\n[^\0]*web  running"):
@@ -159,16 +159,16 @@ async def test_until_has_a_limit(overseer: Overseer) -> None:
             await seen.until("web fatal")
 
 
-async def test_until_moves_with_the_clock_that_runs_it(clock: ManualClock, overseer: Overseer) -> None:
-    """Time jumps to the event."""
+async def test_until_in_a_manual_clock_run_takes_no_time(clock: ManualClock, overseer: Overseer) -> None:
+    """The clock jumps to the event."""
     seen = EventRecorder(overseer.events())
     await overseer.start_all()
     await clock.run(seen.until("job finished"))
     assert 2 == clock.now()
 
 
-def test_threads_wait_until_too() -> None:
-    """For a ThreadedOverseer there is no await; each says which one to take."""
+def test_wait_until_is_for_threaded_overseers() -> None:
+    """Each of the two methods names the other one in its error."""
     with ThreadedOverseer() as overseer:
         seen = EventRecorder(overseer.events())
         overseer.add("job", "sh", "-c", "exit 3", restart=Restart("never")).start()
@@ -184,8 +184,8 @@ def test_threads_wait_until_too() -> None:
         seen.wait_until("db running")
 
 
-async def test_who_has_a_loop_awaits(overseer: Overseer) -> None:
-    """The calling thread must not be held up."""
+async def test_wait_until_refuses_events_of_an_overseer(overseer: Overseer) -> None:
+    """It would block the event loop."""
     async with limit():
         with pytest.raises(SpecError, match="await until"):
             EventRecorder(overseer.events()).wait_until("web running")

@@ -1,4 +1,4 @@
-"""What tests need costs nobody else anything."""
+"""``aioverseer.testing`` is not loaded unless it is imported by name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 import aioverseer.testing
 
 
-def test_the_library_does_not_import_it() -> None:
-    """Not even once all of its names were asked for."""
+def test_library_does_not_import_testing() -> None:
+    """All public names of the library are loaded first."""
     code = (
         "import sys, aioverseer\n"
         "for name in aioverseer.__all__: getattr(aioverseer, name)\n"
@@ -19,8 +19,8 @@ def test_the_library_does_not_import_it() -> None:
     assert (0, "\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
-def test_every_public_name_is_there() -> None:
-    """Sorted, as they are read."""
+def test_public_names_exist_and_are_sorted() -> None:
+    """``__all__`` is what the reference page shows."""
     names = aioverseer.testing.__all__
     assert sorted(names) == names
     assert all(hasattr(aioverseer.testing, name) for name in names)

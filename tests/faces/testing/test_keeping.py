@@ -1,4 +1,4 @@
-"""Keepers: one for all who give the same name, and gone with the last of them."""
+"""Keepers: one for all clients with the same name, until the last client has left."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ while held:
     for key, _ in waiting.select():
         if key.fileobj is listening:
             other, _ = listening.accept()
-            with contextlib.suppress(OSError):  # who only looks whether this is there
+            with contextlib.suppress(OSError):  # a client that only tests the connection
                 other.sendall(b"%d\\n" % os.getpid())
             held.add(other)
             waiting.register(other, selectors.EVENT_READ)
@@ -43,39 +43,39 @@ while held:
             waiting.unregister(key.fileobj)
             held.remove(key.fileobj)
             gone |= {key.fileobj} - {0}
-            while gone and held - {0}:  # the last ones are told by the end of this
+            while gone and held - {0}:  # the last clients see the end of this process
                 left = gone.pop()
                 with contextlib.suppress(OSError):
                     left.sendall(b"stays")
                 left.close()
-os._exit(0)  # so that the end of its connections is that of the process
+os._exit(0)  # connections end at the same moment as the process
 """
 
 
 @contextmanager
 def keeper(name: str, folder: Path, program: str = PROGRAM) -> Generator[int]:
-    """The process id of the keeper of that name."""
+    """Connect to the keeper of this name, and yield its process id."""
     has_ended = True
     found = Keeper(name, [sys.executable, "-S", "-c", program], b"hello", folder=folder)
     try:
-        with found.connection.makefile() as said:
-            yield int(said.readline())
+        with found.connection.makefile() as answers:
+            yield int(answers.readline())
             found.let_go()
             found.connection.shutdown(socket.SHUT_WR)
-            has_ended = said.read() != "stays"
+            has_ended = answers.read() != "stays"
     finally:
         found.leave(has_ended=has_ended)
 
 
-def test_those_who_give_the_same_name_have_the_same(tmp_path: Path) -> None:
-    """Of any length; and with another name, another one, in whichever letter it differs."""
+def test_clients_with_the_same_name_share_a_keeper(tmp_path: Path) -> None:
+    """A name may have any length, and each character counts."""
     for same, other in (("x" * 300, "y" + "x" * 299), ("a/b", "a_b")):
         with keeper(same, tmp_path) as first, keeper(same, tmp_path) as second, keeper(other, tmp_path) as third:
             assert first == second != third
 
 
-def test_who_has_started_it_may_leave_before_the_others(tmp_path: Path) -> None:
-    """It is nobody's child, so there is nothing to wait for."""
+def test_client_that_started_the_keeper_may_leave_first(tmp_path: Path) -> None:
+    """The keeper is no child of that client, so there is no zombie to reap."""
     starter = keeper("name", tmp_path)
     pid = starter.__enter__()
     with keeper("name", tmp_path) as other:
@@ -85,8 +85,8 @@ def test_who_has_started_it_may_leave_before_the_others(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-def test_keeper_that_cannot_begin_says_why(tmp_path: Path) -> None:
-    """In the error of who wanted it."""
+def test_failed_start_has_the_output_of_the_keeper(tmp_path: Path) -> None:
+    """The error is raised for the client that started it."""
     with (
         pytest.raises(OSError, match="the keeper of 'name' has not begun: out of cheese"),
         keeper("name", tmp_path, "print('out of cheese')"),
@@ -94,8 +94,8 @@ def test_keeper_that_cannot_begin_says_why(tmp_path: Path) -> None:
         pass
 
 
-def test_one_whose_socket_is_gone_is_left_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is about to end, so the files of that name may be those of the next one already."""
+def test_missing_socket_file_does_not_disturb_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keeper is about to end; files of that name may belong to the next keeper already."""
     with keeper("name", tmp_path) as first:
         real = Path.stat
 

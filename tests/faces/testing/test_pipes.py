@@ -1,4 +1,4 @@
-"""Scripted pipes lose nothing, whatever the sizes of what is written and whenever there is room."""
+"""Scripted pipes lose nothing, for any sizes of writes and any times of free room."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from tests.support.programs import limit
 
 ASCII = st.text(st.characters(max_codepoint=127), max_size=5).map(str.encode)
 LINES = (b"y" * 99 + b"\n") * 800
-"""More than a pipe holds; line by line would be a million lines in all."""
+"""More than the capacity of a pipe, in one write: line by line, the examples would need a million writes."""
 SIZES = st.one_of(st.integers(0, 20), st.sampled_from([65_535, 65_536, 65_537, 200_000]))
 
 
 @settings(max_examples=60, deadline=None)
 @given(sizes=st.lists(SIZES, max_size=8), room=st.lists(st.booleans(), max_size=30))
-async def test_what_is_printed_comes_once_and_in_order(sizes: list[int], room: list[bool]) -> None:
-    """While the reader has room and while it has none; and then the end, once."""
-    written = [bytes([65 + place]) * size for place, size in enumerate(sizes)]
+async def test_output_comes_once_and_in_order(sizes: list[int], room: list[bool]) -> None:
+    """The reader pauses and resumes at random; the end comes once, after the output."""
+    written = [bytes([65 + index]) * size for index, size in enumerate(sizes)]
     script = FakeChild()
     for data in written:
         script = script.writes(data)
     launcher = ScriptedLauncher(ManualClock(), script.exits(0))
     child = await launcher.launch(Spec(id="x", argv=("x",)), capture=True)
-    source = child.stdout
-    assert source is not None
+    stream = child.stdout
+    assert stream is not None
     read: list[bytes] = []
     ended = asyncio.Event()
     answers = iter(room)
-    source.attach(read.append, ended.set, blocked=lambda: next(answers, False))
+    stream.attach(read.append, ended.set, blocked=lambda: next(answers, False))
     async with limit(10, "the output"):
         while not ended.is_set():
             held = sum(map(len, written)) - sum(map(len, read))
             assert held >= 0
-            source.resume()
+            stream.resume()
             await asyncio.sleep(0)
         assert 0 == (await child.wait()).code
     assert b"".join(written) == b"".join(read)
@@ -45,8 +45,8 @@ async def test_what_is_printed_comes_once_and_in_order(sizes: list[int], room: l
 
 @settings(max_examples=60, deadline=None)
 @given(pieces=st.lists(st.one_of(ASCII, st.sampled_from([b"\n", b"x" * 70_000, LINES]))))
-async def test_what_is_written_is_read_line_by_line(pieces: list[bytes]) -> None:
-    """However it was cut; the rest without a newline too. Only a line longer than the pipe is read in parts."""
+async def test_input_is_read_line_by_line(pieces: list[bytes]) -> None:
+    """Writes end anywhere, the last line needs no newline, and only a line longer than the pipe is read in parts."""
     lines: list[str] = []
 
     def take(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Ports of the loopback: reserved once, and given back."""
+"""Ports of the loopback interface: reserved once, and released."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from aioverseer.testing import Ports
 
 
-def test_ports_of_two_that_reserve_beside_each_other_differ(tmp_path: Path) -> None:
-    """In one process or in two."""
+def test_ports_reserved_at_the_same_time_differ(tmp_path: Path) -> None:
+    """In one process and in two."""
     one, two = Ports(folder=tmp_path), Ports(folder=tmp_path)
     found = [ports.reserve() for _ in range(20) for ports in (one, two)]
     code = f"""
@@ -29,8 +29,8 @@ print(*(ports.reserve() for _ in range(20)))
     two.release()
 
 
-def test_port_in_use_is_passed_over(tmp_path: Path) -> None:
-    """Somebody who has not asked here listens on it."""
+def test_port_in_use_is_skipped(tmp_path: Path) -> None:
+    """A server listens on the port without having reserved it."""
     ports = Ports(folder=tmp_path)
     port = ports.reserve()
     ports.release(port)
@@ -40,7 +40,7 @@ def test_port_in_use_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_released_port_comes_last(tmp_path: Path) -> None:
-    """Whoever asks next gets another one, in whichever process: a server of the test before may still be ending."""
+    """Other processes get other ports first, as the server of the last test may still be ending."""
     one, two = Ports(folder=tmp_path), Ports(folder=tmp_path)
     port = one.reserve()
     one.release()
@@ -51,14 +51,14 @@ def test_released_port_comes_last(tmp_path: Path) -> None:
     two.release()
 
 
-def test_port_whose_connections_are_still_being_closed_is_not_free(tmp_path: Path) -> None:
-    """A server that does not set SO_REUSEADDR could not have it."""
+def test_port_in_time_wait_is_not_free(tmp_path: Path) -> None:
+    """A server without SO_REUSEADDR could not bind it."""
     ports = Ports(folder=tmp_path)
     port = ports.reserve()
     ports.release()
     with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(("127.0.0.1", port)) as client:
         accepted, _ = server.accept()
-        accepted.close()  # the side that closes first keeps the port for a minute
+        accepted.close()  # the side that closes first keeps the port in TIME_WAIT for a minute
         assert client.recv(1) == b""
     ports._range = (port, 2)
     assert port + 1 == ports.reserve()
@@ -67,8 +67,8 @@ def test_port_whose_connections_are_still_being_closed_is_not_free(tmp_path: Pat
     ports.release()
 
 
-def test_nothing_is_left_of_ports_that_were_given_back(tmp_path: Path) -> None:
-    """Neither files but the one lock, nor descriptors."""
+def test_release_leaves_no_files_and_no_descriptors(tmp_path: Path) -> None:
+    """Only the one lock file stays."""
     ports = Ports("run", folder=tmp_path)
     before = os.listdir("/proc/self/fd") if sys.platform == "linux" else []
     port, named = ports.reserve(), ports.reserve("name")
@@ -82,8 +82,8 @@ def test_nothing_is_left_of_ports_that_were_given_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", [("a/b", "a_b"), ("x" * 300 + "1", "x" * 300 + "2"), ("[a]*", "ä\0")])
-def test_names_of_ports_may_be_any(tmp_path: Path, names: tuple[str, str]) -> None:
-    """And two names are two ports."""
+def test_port_names_may_be_any_text(tmp_path: Path, names: tuple[str, str]) -> None:
+    """Two names have two ports."""
     ports = Ports("run/*", folder=tmp_path)
     first, second = map(ports.reserve, names)
     assert first != second
@@ -93,16 +93,16 @@ def test_names_of_ports_may_be_any(tmp_path: Path, names: tuple[str, str]) -> No
     ports.release()
 
 
-def test_port_of_a_name_whose_holder_was_killed_is_not_given_twice(tmp_path: Path) -> None:
-    """It may have been given to somebody else meanwhile, in this process too; and the notes of the dead are removed."""
+def test_named_port_of_a_killed_process_is_not_handed_out_twice(tmp_path: Path) -> None:
+    """Another holder may have reserved the port meanwhile; files of killed runs are removed."""
 
-    def dead(run: str) -> int:
+    def kill(run: str) -> int:
         killed = Ports(run, folder=tmp_path)
         port = killed.reserve("redis")
-        os.close(killed._held[port])  # as the kernel does it
+        os.close(killed._held[port])  # as the kernel does when the process is killed
         return port
 
-    port = dead("run")
+    port = kill("run")
     ports = Ports("run", folder=tmp_path)
     ports._range = (port, 2)
     assert {port, port + 1} == {ports.reserve(), ports.reserve()}
@@ -111,14 +111,14 @@ def test_port_of_a_name_whose_holder_was_killed_is_not_given_twice(tmp_path: Pat
     ports.release()
     assert ["lock"] == os.listdir(tmp_path)
 
-    dead("run of the dead")
+    kill("killed run")
     assert ports.reserve("other")
     assert 1 == len(list(tmp_path.glob("*.name")))
     ports.release()
 
 
-def test_named_port_is_that_of_the_run_and_stays_while_one_of_it_needs_it(tmp_path: Path) -> None:
-    """Another run gets another one."""
+def test_named_port_is_shared_in_its_run_while_a_process_holds_it(tmp_path: Path) -> None:
+    """Another run gets another port."""
     first, second, other, third = (Ports(run, tmp_path) for run in ("run", "run", "other", "run"))
     port = first.reserve("redis")
     assert (port, True) == (second.reserve("redis"), port != other.reserve("redis"))
@@ -129,8 +129,8 @@ def test_named_port_is_that_of_the_run_and_stays_while_one_of_it_needs_it(tmp_pa
         ports.release()
 
 
-def test_no_free_port_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the range that was looked at."""
+def test_no_free_port_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the range."""
     monkeypatch.setattr("aioverseer.testing.ports._is_free", lambda port: False)
     with pytest.raises(OSError, match=r"no port between \d+ and \d+ is free"):
         Ports(folder=tmp_path).reserve()

@@ -1,4 +1,4 @@
-"""Scripts of children: values that say what is done, and when, on the clock of a test."""
+"""Scripts of children: values that say what a child does, and when, on the clock of a test."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLau
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Time that the test owns."""
+    """A clock that the test moves."""
     return ManualClock()
 
 
 def run_of(clock: ManualClock, script: FakeChild, **options: Any) -> tuple[Process, ScriptedLauncher]:
-    """A Process whose program follows a script."""
+    """Return a Process that follows a script, and its launcher."""
     launcher = ScriptedLauncher(clock, script)
     return Process("prog", clock=clock, launcher=launcher, **options), launcher
 
 
-def test_a_script_is_a_value() -> None:
-    """What is made from one changes it not, so they can be shared."""
+def test_script_is_a_value() -> None:
+    """Methods return new scripts, so a script can be shared."""
     base = FakeChild().prints("up")
     assert base.exits(1) != base.exits(2)
     assert base == FakeChild().prints("up")
@@ -46,26 +46,26 @@ def test_a_script_is_a_value() -> None:
         (lambda: FakeChild().writes_ready(2), "pass a descriptor from 3 to 9"),
         (lambda: FakeChild().prints("x", stream="out"), 'pass "stdout" or "stderr"'),  # type: ignore[arg-type]  # on purpose
         (lambda: FakeChild().closes("out"), 'pass "stdin", "stdout" or "stderr"'),  # type: ignore[arg-type]  # on purpose
-        (lambda: FakeChild().exits(0).prints("x"), "nothing can come behind the end of a program"),
+        (lambda: FakeChild().exits(0).prints("x"), "nothing can come after the end of a program"),
         (lambda: FakeChild().repeats(FakeChild().prints("x")), "it takes no time, so it would never end"),
         (lambda: FakeChild().repeats(FakeChild().runs(1), times=-1), "times=-1 cannot be"),
     ],
 )
-def test_what_cannot_be_is_refused(make: Callable[[], FakeChild], message: str) -> None:
-    """Where it is written, naming it."""
+def test_invalid_step_is_refused(make: Callable[[], FakeChild], message: str) -> None:
+    """The error is raised where the step is added, and names the value."""
     with pytest.raises(SpecError, match=message):
         make()
 
 
 async def test_steps_take_their_time(clock: ManualClock) -> None:
-    """Output, then a life of three seconds, then an end."""
+    """Output, then three seconds of life, then an end."""
     process, _ = run_of(clock, FakeChild().prints("ready").runs(3).prints("bye", stream="stderr").exits(1))
     status = await clock.run(process.wait())
     assert (1, ["ready"], ["bye"], 3.0) == (status.exit_code, status.stdout, status.stderr, clock.now())
 
 
-async def test_a_spawn_takes_its_time_and_what_nobody_wants_any_more_is_killed(clock: ManualClock) -> None:
-    """As long as a slow file system takes."""
+async def test_spawn_takes_its_time_and_a_cancelled_start_is_killed(clock: ManualClock) -> None:
+    """Spawning on a slow file system takes as long."""
     process, launcher = run_of(clock, FakeChild().spawns_in(60).exits(0))
     assert 0 == (await clock.run(process.wait())).exit_code
     assert 60 == clock.now()
@@ -81,8 +81,8 @@ async def test_a_spawn_takes_its_time_and_what_nobody_wants_any_more_is_killed(c
     assert ([signal.SIGKILL], True, State.INTERRUPT) == (child.signals, child.has_ended, process.state)
 
 
-async def test_it_ends_some_time_after_a_signal(clock: ManualClock) -> None:
-    """Within its ladder; one that takes longer is killed."""
+async def test_child_ends_some_time_after_a_signal(clock: ManualClock) -> None:
+    """A child that takes longer than its ladder is killed."""
     script = FakeChild().ends_on(signal.SIGTERM, after=4, code=3)
     for timeout, expected in ((5, Exit(code=3)), (3, Exit(signal=signal.SIGKILL))):
         process, _ = run_of(clock, script, stop=Stop(timeout=timeout))
@@ -92,8 +92,8 @@ async def test_it_ends_some_time_after_a_signal(clock: ManualClock) -> None:
     assert 7 == clock.now()
 
 
-async def test_it_repeats_itself(clock: ManualClock) -> None:
-    """So often, or for ever; a watchdog is fed."""
+async def test_child_repeats_steps(clock: ManualClock) -> None:
+    """Three times, or for ever; the steps feed a watchdog."""
     beat = FakeChild().runs(4).notifies("WATCHDOG=1")
     launcher = ScriptedLauncher(clock, FakeChild().repeats(beat, times=3), FakeChild().repeats(beat))
     async with Overseer(clock=clock, launcher=launcher) as overseer:
@@ -104,8 +104,8 @@ async def test_it_repeats_itself(clock: ManualClock) -> None:
         assert (1, State.RUNNING) == (web.restarts, web.state)
 
 
-async def test_it_talks_with_who_writes_to_it(clock: ManualClock) -> None:
-    """It waits for a line, answers others, and goes on at the end."""
+async def test_child_reads_and_answers_lines(clock: ManualClock) -> None:
+    """The child waits for a line, answers the next ones, and continues at the end of the input."""
     script = FakeChild().reads("^go").prints("going").answers(str.upper).prints("done").exits(0)
     process, launcher = run_of(clock, script, stdin="pipe", streaming=True)
     await process.start()
@@ -121,15 +121,15 @@ async def test_it_talks_with_who_writes_to_it(clock: ManualClock) -> None:
     assert b"not yet\ngo on\na\nb" == child.stdin.received
 
 
-async def test_an_answer_may_be_none(clock: ManualClock) -> None:
-    """Then nothing is written."""
+async def test_answer_may_be_none(clock: ManualClock) -> None:
+    """Nothing is written then."""
     answers = {"a": "1"}
     process, _ = run_of(clock, FakeChild().answers(answers.get).exits(0), stdin="b\na\n")
     assert ["1"] == (await process).stdout
 
 
-async def test_on_a_terminal_the_end_of_input_is_typed(clock: ManualClock) -> None:
-    """More can be written behind it; a new size is told."""
+async def test_terminal_input_continues_after_an_end_of_file(clock: ManualClock) -> None:
+    """A new size of the terminal sends SIGWINCH."""
     script = FakeChild().reads_all().prints("first").reads_all().prints("second").exits(0)
     script = script.on(signal.SIGWINCH, FakeChild().prints("resized"))
     process, _ = run_of(clock, script, pty=True, streaming=True)
@@ -147,8 +147,8 @@ async def test_on_a_terminal_the_end_of_input_is_typed(clock: ManualClock) -> No
     assert 0 == (await process).exit_code
 
 
-async def test_while_it_is_stopped_no_step_is_done(clock: ManualClock) -> None:
-    """They are late then, and what it was sent comes first."""
+async def test_stopped_child_performs_no_steps(clock: ManualClock) -> None:
+    """After SIGCONT, pending signals come before the overdue steps."""
     script = FakeChild().on(signal.SIGCONT, FakeChild().prints("continued")).on(15, FakeChild().prints("asked"))
     process, _ = run_of(clock, script.runs(5).prints("late").exits(0))
     await process.start()
@@ -161,8 +161,8 @@ async def test_while_it_is_stopped_no_step_is_done(clock: ManualClock) -> None:
     assert ["continued", "asked", "late"] == (await clock.run(process.wait())).stdout
 
 
-async def test_an_unstoppable_program_is_reported(clock: ManualClock) -> None:
-    """By the one that has left it, and by whoever sweeps."""
+async def test_immortal_leftover_is_reported(clock: ManualClock) -> None:
+    """By an event of the service that has left it, and by each sweep."""
     launcher = ScriptedLauncher(clock, FakeChild().leaves("stuck on nfs", immortal=True).leaves("helper").exits(0))
     overseer = Overseer(clock=clock, launcher=launcher)
     events = overseer.events()
@@ -176,8 +176,8 @@ async def test_an_unstoppable_program_is_reported(clock: ManualClock) -> None:
     assert ["stuck on nfs"] == [survivor.command for survivor in await launcher.close()]
 
 
-async def test_it_notes_what_was_done_to_it(clock: ManualClock) -> None:
-    """Signals without SIGCONT, the sweep, and that its descriptors were let go of."""
+async def test_child_records_what_happens_to_it(clock: ManualClock) -> None:
+    """Signals without SIGCONT, the sweep, and the closing of its pipes."""
     process, launcher = run_of(clock, FakeChild().ignores(signal.SIGTERM), stop=Stop(timeout=3), stdin="pipe")
     await process.start()
     (running,) = launcher.children
@@ -195,8 +195,8 @@ async def test_it_notes_what_was_done_to_it(clock: ManualClock) -> None:
     await stopping
 
 
-async def test_a_test_may_do_it_by_hand(clock: ManualClock) -> None:
-    """Output, readiness and an end, when the test says so."""
+async def test_test_directs_a_child_by_hand(clock: ManualClock) -> None:
+    """Output, readiness and the end come when the test says so."""
     launcher = ScriptedLauncher(clock)
     async with Overseer(clock=clock, launcher=launcher) as overseer:
         web = overseer.add("web", "web", ready=ready.fd() & ready.notify(), restart=Restart("never"))
@@ -205,7 +205,7 @@ async def test_a_test_may_do_it_by_hand(clock: ManualClock) -> None:
         child = launcher.of("web")[-1]
         child.print("hello\n")
         child.print("oops\n", stream="stderr")
-        child.write_ready(4)  # nobody listens there
+        child.write_ready(4)  # the service does not wait for this one
         child.write_ready()
         assert State.STARTING is web.state
         child.notify(b"READY=1")
@@ -216,8 +216,8 @@ async def test_a_test_may_do_it_by_hand(clock: ManualClock) -> None:
         assert 4 == (await web.wait()).exit_code
 
 
-async def test_scripts_are_taken_in_order_by_id_and_the_last_one_again(clock: ManualClock) -> None:
-    """A service with scripts of its own does not use up those of the others."""
+async def test_scripts_are_used_in_order_and_the_last_one_is_repeated(clock: ManualClock) -> None:
+    """A service with scripts of its own does not use up the common ones."""
     own = [FakeChild().exits(7), FakeChild().exits(8)]
     launcher = ScriptedLauncher(
         clock, FakeChild().exits(1), FakeChild().exits(2), by_id={"own": own, "one": FakeChild().exits(9)}

@@ -1,4 +1,4 @@
-"""``simulate`` says what a Service does, and takes no time for it."""
+"""``simulate`` predicts what a Service does, and takes no time for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RUNS = st.lists(
     min_size=1,
     max_size=8,
 )
-"""How it ends, how long it lives, and after how long it is ready."""
+"""Exit, seconds of life, and seconds until readiness, for each run."""
 POLICIES = st.builds(
     Restart,
     st.sampled_from(["always", "on-failure", "on-abnormal", "never"]),
@@ -48,7 +48,7 @@ POLICIES = st.builds(
 
 
 def scripted(end: int | signal.Signals | None, lives: float, ready_after: float | None) -> FakeChild:
-    """A child that becomes ready, lives and ends like this."""
+    """Return a child with this end, life and time of readiness."""
     if end is None:
         return FakeChild().cannot_start("cannot be started")
     child = FakeChild()
@@ -66,10 +66,10 @@ def scripted(end: int | signal.Signals | None, lives: float, ready_after: float 
     seed=0,
 )
 @given(policy=POLICIES, runs=RUNS, seed=st.integers(0, 3))
-async def test_it_says_what_an_overseer_does(
+async def test_simulation_agrees_with_an_overseer(
     policy: Restart, runs: list[tuple[int | signal.Signals | None, float, float | None]], seed: int
 ) -> None:
-    """Each state and sentence, at the same time, and the times of readiness, whatever the policy and the ends."""
+    """States, sentences, times and readiness are the same, for any policy and any ends."""
     timeline = simulate(policy, runs, rng=random.Random(seed))
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, *(scripted(*run) for run in runs), FakeChild())
@@ -78,7 +78,7 @@ async def test_it_says_what_an_overseer_does(
         events = overseer.events()
         waiting = asyncio.ensure_future(overseer.supervise("svc"))
         begin = clock.wall()
-        await clock.advance(timeline.seconds + 1e-9)  # the sums of the two need not be the same to the last bit
+        await clock.advance(timeline.seconds + 1e-9)  # sums of floats differ in the last bit
         seen = list(iter(events.get_nowait, None))
         await service.stop()
         await waiting
@@ -91,8 +91,8 @@ async def test_it_says_what_an_overseer_does(
     assert ready_at == pytest.approx(readied, abs=1e-5)
 
 
-def test_it_takes_no_time_and_ends_with_the_policy() -> None:
-    """What comes behind the end is not looked at; the longest delay is taken without a source of chance."""
+def test_simulation_takes_no_time_and_ends_with_the_policy() -> None:
+    """Later exits are ignored, and without a random source each delay has its maximum."""
     begin = time.perf_counter()
     policy = Restart(max_restarts=3, within=None, backoff=Backoff(min=600, max=3600, factor=2, jitter=True))
     timeline = simulate(policy, [1] * 100)
@@ -103,21 +103,21 @@ def test_it_takes_no_time_and_ends_with_the_policy() -> None:
     assert [3 - n - 1 for n in range(3)] + [0] == [run.left for run in timeline]
 
 
-def test_a_run_that_was_ready_for_long_begins_anew() -> None:
-    """One that has taken all its life to become ready does not."""
+def test_long_readiness_resets_the_backoff() -> None:
+    """A run that was not ready for long does not."""
     policy = Restart(max_restarts=None, backoff=Backoff(min=1, max=60, jitter=False), reset_after=10)
     runs: list[Any] = [1, 1, (1, 3600), 1]
     assert (1.0, 2.0, 1.0, 2.0) == simulate(policy, runs).delays
     assert (1.0, 2.0, 4.0, 8.0) == simulate(policy, runs, ready_after=3600).delays
-    # What counts is the time from its readiness on, and a run may say its own.
+    # Seconds after readiness count. The third value of a run overrides ready_after.
     assert (1.0, 2.0, 4.0, 8.0) == simulate(policy, [1, 1, (1, 3600, 3591), 1]).delays
     assert (1.0, 2.0, 1.0, 2.0) == simulate(policy, [1, 1, (1, 3600, 3590), 1]).delays
     assert (1.0, 2.0, 4.0, 8.0) == simulate(policy, [1, 1, (1, 3600, None), 1]).delays
     assert [0, None, 2.5, None] == [run.ready for run in simulate(policy, [1, (1, 9, None), (1, 9, 2.5), None])]
 
 
-def test_it_is_told_as_a_table() -> None:
-    """One line for each run."""
+def test_timeline_prints_as_a_table() -> None:
+    """Each run has a line."""
     policy = Restart(max_restarts=2, backoff=Backoff(min=5, max=60, jitter=False))
     expected = """
 run    starts at ready after      lasts  what follows
@@ -142,17 +142,17 @@ run    starts at ready after      lasts  what follows
         ([(1,)], r"\(1,\) is no run: pass an end, or a tuple"),
     ],
 )
-def test_what_cannot_be_is_refused(exits: list[int], message: str) -> None:
-    """Naming it."""
+def test_invalid_exits_are_refused(exits: list[int], message: str) -> None:
+    """The message names the value."""
     with pytest.raises(SpecError, match=message):
         simulate(Restart(), exits)
 
 
 @pytest.mark.timeout(150)  # most of it is the start of pytest
-def test_a_suite_with_days_of_simulated_time_takes_less_than_a_second(tmp_path: Path) -> None:
-    """The twenty tests of the docs, in a pytest of their own: what pytest itself says of how long they took.
+def test_suite_with_days_of_simulated_time_takes_less_than_a_second(tmp_path: Path) -> None:
+    """The twenty tests of the docs run in a pytest of their own, whose report has their times.
 
-    The quickest of three: others on the machine take from the time too.
+    The fastest of three runs counts, as other processes of the machine take time too.
     """
     assert any(_seconds_of_the_policies(tmp_path) < 1 for _ in range(3))
 
@@ -171,7 +171,7 @@ def _seconds_of_the_policies(folder: Path) -> float:
         check=False,
     )
     assert 0 == done.returncode, done.stdout + done.stderr
-    # With set-up and tear-down of each; what pytest needs to start is not its tests'.
+    # Set-up and tear-down of the tests are included, the start of pytest is not.
     seconds = [float(case.attrib["time"]) for case in ElementTree.parse(report).findall(".//testcase")]
     assert 20 == len(seconds)
     return sum(seconds)
