@@ -105,7 +105,9 @@ def behind_the_mark(owner: type) -> set[str]:
     """Return the members below the comment that says so: they are for parts of this library, and not promised."""
     if not inspect.isfunction(owner.__init__) or owner.__init__.__module__ not in sys.modules:
         return set()
-    _, mark, below = inspect.getsource(sys.modules[owner.__init__.__module__]).partition("    # What follows is for the ")
+    _, mark, below = inspect.getsource(sys.modules[owner.__init__.__module__]).partition(
+        "    # What follows is for the "
+    )
     return set(re.findall(r"^    (?:async )?def (\w+)", below, re.MULTILINE)) if mark else set()
 
 
