@@ -1,4 +1,4 @@
-"""A client: talks to the server for some seconds, then tells it to quit."""
+"""A client. It sends requests to the server for some seconds, then asks it to quit."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ REQUESTS = 6
 
 
 def get(port: str, path: str) -> str:
-    """Ask the server."""
+    """Return the answer of the server."""
     try:
         with urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
             return str(answer.read().strip(), "utf-8")
     except OSError as error:
-        # No loop, no waiting: the supervisor starts it again, a little later each time.
+        # No retry loop is needed: the supervisor restarts this program, a little later each time.
         sys.exit(f"the server does not answer: {error}")
 
 

@@ -1,4 +1,4 @@
-"""A small web server: hands out the numbers of jobs, and ends when it is asked to, or after a while."""
+"""A small web server. It hands out the numbers of jobs, and ends on request or after some seconds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LONGEST = 12.0
-"""Seconds after which it ends by itself, should nobody ask it to."""
+"""Seconds after which it ends without a request."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """The handler of one request."""
 
     jobs = itertools.count(1)
 
@@ -25,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, str(next(self.jobs)))
         elif self.path == "/quit":
             self.answer(200, "good bye")
-            # shutdown() waits for the loop that is running this very request.
+            # shutdown() waits for the loop that handles this request, so it needs another thread.
             threading.Thread(target=self.server.shutdown).start()
         else:
             self.answer(404, "there is nothing here")

@@ -1,6 +1,7 @@
-"""Twenty tests of restart policies, with days of simulated time: ``pytest docs/examples/test_policies.py``.
+"""Twenty tests of restart policies, with days of simulated time.
 
-Half of them ask the policy alone, by ``simulate``; the others run a whole overseer on a clock that they own.
+Half of them test only the policy, with ``simulate``. The others run a whole overseer on a manual clock; they need
+pytest-asyncio: ``pytest -o asyncio_mode=auto docs/examples/test_policies.py``.
 """
 
 import asyncio
@@ -25,35 +26,35 @@ def test_it_gives_up_after_five_restarts():
     assert (timeline.restarts, timeline.state) == (5, State.FATAL)
 
 
-def test_a_crash_every_hour_is_no_storm():
+def test_a_crash_every_hour_is_within_the_budget():
     assert simulate(Restart(max_restarts=3, within=HOUR), [(1, 1.5 * HOUR)] * 50).state is State.BACKOFF
 
 
-def test_a_crash_every_ten_minutes_is_one():
+def test_a_crash_every_ten_minutes_spends_the_budget():
     assert simulate(Restart(max_restarts=3, within=HOUR), [(1, 600)] * 50).state is State.FATAL
 
 
-def test_a_good_exit_is_the_end():
+def test_success_is_not_restarted_on_failure():
     assert simulate(PATIENT, [1, 1, 0]).state is State.FINISHED
 
 
-def test_a_good_exit_is_no_end_for_a_server():
+def test_success_is_restarted_always():
     assert simulate(EAGER, [0] * 10).state is State.BACKOFF
 
 
-def test_long_service_forgives():
+def test_a_long_run_resets_the_delay():
     assert simulate(EAGER, [1, 1, 1, (1, HOUR), 1]).delays == (1, 2, 4, 1, 2)
 
 
-def test_a_wrong_configuration_is_not_tried_again():
+def test_a_prevented_exit_code_is_not_restarted():
     assert len(simulate(Restart("always", prevent_codes={78}), [78, 0])) == 1
 
 
-def test_a_crash_by_a_signal_is_a_failure():
+def test_only_the_signal_is_restarted_on_abnormal():
     assert simulate(Restart("on-abnormal"), [signal.SIGSEGV, 1]).state is State.FINISHED
 
 
-def test_a_missing_program_is_a_failure_too():
+def test_a_failed_start_is_a_failure():
     assert simulate(PATIENT, [None] * 9).reason.startswith("gave up: cannot be started")
 
 
@@ -75,7 +76,7 @@ async def test_it_is_restarted_after_an_hour(clock):
         assert web.state is State.RUNNING
 
 
-async def test_a_stop_in_the_backoff_is_at_once(clock):
+async def test_a_stop_during_the_backoff_is_immediate(clock):
     async with overseer_of(clock, FakeChild().exits(1)) as overseer:
         web = await overseer.add("web", "web", restart=Restart(backoff=Backoff(min=HOUR, max=HOUR))).start()
         await web.stop()
@@ -96,7 +97,7 @@ async def test_a_crash_each_day_of_a_month(clock):
         assert (web.state, web.restarts) == (State.RUNNING, 30)
 
 
-async def test_the_ladder_takes_its_time(clock):
+async def test_sigkill_follows_after_the_timeout(clock):
     async with overseer_of(clock, FakeChild().ignores(signal.SIGTERM)) as overseer:
         web = await overseer.add("web", "web", stop=Stop(timeout=HOUR)).start()
         stopping = asyncio.create_task(web.stop())
@@ -107,7 +108,7 @@ async def test_the_ladder_takes_its_time(clock):
         assert web.status().signal == signal.SIGKILL
 
 
-async def test_readiness_has_half_an_hour(clock):
+async def test_readiness_may_take_half_an_hour(clock):
     slow = FakeChild().runs(1700).prints("up")
     async with overseer_of(clock, slow) as overseer:
         db = overseer.add("db", "db", ready=ready.line("up"), ready_timeout=1800)
@@ -119,7 +120,7 @@ async def test_readiness_has_half_an_hour(clock):
         assert db.state is State.RUNNING
 
 
-async def test_what_is_not_ready_in_time_is_tried_again(clock):
+async def test_a_program_that_is_not_ready_in_time_restarts(clock):
     async with overseer_of(clock, FakeChild().runs(1e9), FakeChild().prints("up")) as overseer:
         policy = Restart(backoff=Backoff(min=60, max=60))
         db = overseer.add("db", "db", ready=ready.line("up"), ready_timeout=1800, restart=policy)
@@ -127,7 +128,7 @@ async def test_what_is_not_ready_in_time_is_tried_again(clock):
         assert (db.state, db.restarts, clock.now()) == (State.RUNNING, 1, 1860)
 
 
-async def test_a_web_waits_for_its_database(clock):
+async def test_web_waits_for_its_database(clock):
     launcher = ScriptedLauncher(clock, FakeChild(), by_id={"db": [FakeChild().runs(600).prints("up")]})
     async with Overseer(clock=clock, launcher=launcher) as overseer:
         overseer.add("db", "db", ready=ready.line("up"), ready_timeout=HOUR)

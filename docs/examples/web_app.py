@@ -1,6 +1,6 @@
-"""A web application whose lifespan holds an overseer: redis behind it, started, watched and stopped with it.
+"""A web application that runs redis: an overseer in its lifespan starts, restarts and stops the server.
 
-``uvicorn --app-dir docs/examples web_app:app``, then ``curl localhost:8000`` and ``curl localhost:8000/services``.
+Run ``uvicorn --app-dir docs/examples web_app:app``. Then open ``localhost:8000`` and ``localhost:8000/services``.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A worker with bad luck: its first two jobs end it, and it is restarted. The third one goes well."""
+"""A worker with bad luck. Its first two jobs crash it, and the supervisor restarts it. The third job succeeds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ JOBS = 4
 
 
 def next_job(port: str) -> int:
-    """Ask the server for the number of a job."""
+    """Return the number of a job from the server."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/work", timeout=2) as answer:
             return int(answer.read())
     except (OSError, ValueError) as error:
-        # No loop, no waiting: the supervisor starts it again, a little later each time.
+        # No retry loop is needed: the supervisor restarts this program, a little later each time.
         sys.exit(f"no job from the server: {error}")
 
 

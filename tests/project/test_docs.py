@@ -1,15 +1,15 @@
-"""Every snippet of README.md and docs/ runs, and its output is the one that is printed below it.
+"""Snippets of README.md and docs/: each one runs, and prints the output that the page shows.
 
-A Markdown comment alone on its line says what the fenced block after it is:
+A Markdown comment alone on its line says how the fenced block after it is used:
 
-- a ``python`` block needs no comment: it runs as a script of its own, in a copy of docs/examples;
+- no comment: a ``python`` block runs as a script of its own, in a copy of docs/examples;
 - ``<!-- continues -->``: this ``python`` block is the next part of the script before it;
 - ``<!-- not run: reason -->``: the block is skipped, and the report shows the reason;
-- ``<!-- tests -->``: this ``python`` block is a file of tests, which pass; ``<!-- tests: needs nginx -->`` only where
-  these programs are installed;
-- ``<!-- run -->``: this ``sh`` block runs, in a folder that holds docs/examples, ``aioverseer`` on its PATH;
-- ``<!-- output -->``: this ``text`` block is what the script before it prints. ``...`` is anything within a
-  line, a line that is nothing but ``...`` is any number of lines. Pids and durations are to be written so.
+- ``<!-- tests -->``: this ``python`` block is a file of tests, and they pass; ``<!-- tests: needs nginx -->`` skips it
+  where these programs are not installed;
+- ``<!-- run -->``: this ``sh`` block runs in a folder with docs/examples, with ``aioverseer`` on its PATH;
+- ``<!-- output -->``: the script before prints this ``text`` block. ``...`` stands for any part of a line, and a line
+  with only ``...`` for any number of lines. Write pids and durations this way.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 30.0
-"""Seconds for one snippet."""
+"""Seconds that one snippet may take."""
 PROGRAMS = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
-"""Where the programs are looked for that a page needs."""
+"""Search path for the programs that a page needs."""
 LOOPS = ("-o", "asyncio_default_fixture_loop_scope=function")
-"""What some versions of pytest-asyncio warn of when it is not said."""
+"""Some versions of pytest-asyncio warn when this option is not set."""
 
 FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+-]*)[^`]*$")
 COMMENT = re.compile(r"^\s*<!--\s*(?P<text>.*?)\s*-->\s*$")
@@ -44,12 +44,12 @@ COMPLAINTS = (
     "never retrieved",
     "Task was destroyed",
 )
-"""What Python says on stderr, without a failing exit, when something was left behind."""
+"""Messages of Python on stderr about something left behind; they do not change the exit code."""
 
 
 @dataclass
 class Block:
-    """One fenced block, and the comment before it."""
+    """A fenced block, and the comment before it."""
 
     line: int
     language: str
@@ -59,7 +59,7 @@ class Block:
 
 @dataclass
 class Snippet:
-    """A script, one block or several, and what it is to print."""
+    """A script of one or several blocks, and its expected output."""
 
     name: str
     line: int
@@ -69,12 +69,12 @@ class Snippet:
     output: list[str] = field(default_factory=list)
 
     def append(self, block: Block) -> None:
-        """Add a part, at its own line number, so that a traceback points into the page."""
+        """Add a part at its own line number, so that a traceback points into the page."""
         self.code += "\n" * (block.line - 1 - self.code.count("\n")) + block.text
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """The fenced blocks of a page; ``line`` is that of the first line inside."""
+    """Yield the fenced blocks of a page; ``line`` is the number of the first line inside."""
     comment = ""
     lines = enumerate(text.splitlines(keepends=True), 1)
     for _, line in lines:
@@ -96,7 +96,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def snippets(name: str, text: str) -> list[Snippet]:
-    """What a page wants to be run."""
+    """Return the scripts of a page."""
     found: list[Snippet] = []
     for block in blocks(text):
         word, _, reason = block.comment.partition(":")
@@ -107,7 +107,7 @@ def snippets(name: str, text: str) -> list[Snippet]:
                 found[-1].append(block)
             case ("output", "text"):
                 if not found:
-                    raise ValueError(f"{name}:{block.line}: there is nothing that could print this")
+                    raise ValueError(f"{name}:{block.line}: there is no script before this output")
                 found[-1].output.append(block.text)
             case ("tests", "python"):
                 found.append(Snippet(name, block.line, "pytest", skip=_missing(reason)))
@@ -126,19 +126,19 @@ def snippets(name: str, text: str) -> list[Snippet]:
 
 
 def _missing(reason: str) -> str:
-    """Why a block with ``needs ...`` cannot run on this machine; empty when it can."""
+    """Return why a block with ``needs ...`` cannot run on this machine; empty when it can."""
     programs = reason.split()[1:]
     missing = [program for program in programs if shutil.which(program, path=PROGRAMS) is None]
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
 def pages() -> list[Path]:
-    """README.md and every page under docs/."""
+    """Return README.md and every page in docs/."""
     return [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if page.is_file()]
 
 
 def parameters() -> list[object]:
-    """One test for each snippet, named by page and line."""
+    """Return one test for each snippet, named by page and line."""
     return [
         pytest.param(
             snippet,
@@ -151,7 +151,7 @@ def parameters() -> list[object]:
 
 
 def pattern(expected: str) -> re.Pattern[str]:
-    """The expected text, with ``...`` for what differs from run to run; spaces at line ends do not count."""
+    """Return a pattern for the expected text, with ``...`` as a wildcard and without spaces at the ends of lines."""
     lines = [
         r"(?:[^\n]*\n)*?" if line.strip() == "..." else re.escape(line.rstrip()).replace(r"\.\.\.", r"[^\n]*") + r"\n"
         for line in expected.rstrip().splitlines()
@@ -160,13 +160,13 @@ def pattern(expected: str) -> re.Pattern[str]:
 
 
 def matches(expected: str, printed: str) -> bool:
-    """Whether the printed text is the expected one."""
+    """Return whether the printed text is the expected one."""
     lines = "".join(f"{line.rstrip()}\n" for line in printed.rstrip().splitlines())
     return pattern(expected).fullmatch(lines) is not None
 
 
 def run(snippet: Snippet, folder: Path) -> None:
-    """Run it in the folder and compare what it prints."""
+    """Run a script in the folder and compare its output."""
     examples = folder / "docs" / "examples"
     if (ROOT / "docs" / "examples").is_dir():
         shutil.copytree(ROOT / "docs" / "examples", examples)
@@ -185,11 +185,11 @@ def run(snippet: Snippet, folder: Path) -> None:
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        # Compiled once: else what is imported late would be compiled in a step of the loop, which asyncio tells of.
+        # With bytecode: a late import that compiles would block the event loop, and asyncio's debug mode reports that.
         env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTEST_ADDOPTS": "-p no:hypothesispytest",  # half of the time to begin, and no page uses it
+            "PYTEST_ADDOPTS": "-p no:hypothesispytest",  # no page uses it, and it doubles the time of the start
             "PYTHONDEVMODE": "1",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
@@ -224,7 +224,7 @@ def _told(snippet: Snippet, printed: str, errors: str) -> str:
 @pytest.mark.timeout(LIMIT + 15)
 @pytest.mark.parametrize("snippet", parameters())
 def test_snippet(snippet: Snippet, tmp_path: Path) -> None:
-    """It ends well within its limit, prints what the page says and leaves nothing."""
+    """The snippet ends in time, prints the output of the page, and leaves nothing behind."""
     run(snippet, tmp_path)
 
 
@@ -281,7 +281,7 @@ from python
 
 
 def test_a_page_is_read_as_documented(tmp_path: Path) -> None:
-    """Each kind of block, with its line, its parts, its output and its reason to be skipped."""
+    """Each kind of block has its line, its parts, its output and its reason to be skipped."""
     found = snippets("page.md", PAGE)
     assert [
         ("python", 7),
@@ -311,14 +311,14 @@ def test_a_page_is_read_as_documented(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_snippet_fails(tmp_path: Path, code: str, told: str) -> None:
-    """Exit, exception, warning, leak and other output are all failures, at the line of the page."""
+    """An exit code, an exception, a warning, a leak and other output are failures."""
     (snippet,) = snippets("page.md", f"```python\n{code}\n```\n<!-- output -->\n```text\na\n```\n")
     with pytest.raises(pytest.fail.Exception, match=re.escape(told)):
         run(snippet, tmp_path)
 
 
-def test_a_snippet_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all that it started."""
+def test_a_snippet_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its children are killed as well."""
     monkeypatch.setitem(globals(), "LIMIT", 0.5)
     (snippet,) = snippets("page.md", "<!-- run -->\n```sh\nsleep 60 & sleep 60\n```\n")
     with pytest.raises(pytest.fail.Exception, match=r"still running after 0\.5 s"):
@@ -328,15 +328,15 @@ def test_a_snippet_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("<!-- output -->\n```text\na\n```\n", "page.md:3: there is nothing that could print this"),
+        ("<!-- output -->\n```text\na\n```\n", "page.md:3: there is no script before this output"),
         ("<!-- continues -->\n```python\na\n```\n", "page.md:3: there is nothing to continue"),
         ("<!-- not run -->\n```python\na\n```\n", "page.md:3: 'not run' needs a reason"),
         ("<!-- run -->\n```bash\na\n```\n", "page.md:3: 'run' does not go with a block of 'bash'"),
         ("```python\na\n", "line 2: the fenced block is never closed"),
     ],
 )
-def test_a_comment_that_means_nothing_is_refused(text: str, told: str) -> None:
-    """A slip in a comment must not leave a snippet unproved."""
+def test_a_comment_without_meaning_is_refused(text: str, told: str) -> None:
+    """A mistake in a comment must not leave a snippet untested."""
     with pytest.raises(ValueError, match=re.escape(told)):
         snippets("page.md", text)
 
@@ -355,5 +355,5 @@ def test_a_comment_that_means_nothing_is_refused(text: str, told: str) -> None:
     ],
 )
 def test_output_is_compared_by_lines(expected: str, printed: str, same: bool) -> None:
-    """Dots stand for a part of one line, a line of dots for lines, and all else for itself."""
+    """Dots stand for a part of one line, and a line of dots for any lines."""
     assert same == matches(expected, printed)

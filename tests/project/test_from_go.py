@@ -1,4 +1,4 @@
-"""The page for those who come from the Go library: every row names a test that exists, and no row is missing."""
+"""The page for users of the Go library: each row names a test that exists, and no row is missing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows() -> list[list[str]]:
 
 
 def test_every_row_is_backed_by_a_test_that_exists() -> None:
-    """A test that was renamed or taken away is noticed here."""
+    """A renamed or removed test must be changed on the page, too."""
     missing: list[str] = []
     known: dict[str, set[str]] = {}
     for cells in rows():
@@ -52,12 +52,12 @@ def test_every_row_is_backed_by_a_test_that_exists() -> None:
 
 
 def test_every_name_of_the_go_library_has_its_row() -> None:
-    """No feature was forgotten."""
+    """The page covers each feature."""
     first = " ".join(cells[0] for cells in rows())
     assert [] == [name for name in SEED_NAMES if not re.search(rf"\b{re.escape(name)}\b", first)]
 
 
 def test_every_flaw_has_its_row_once() -> None:
-    """All fifty-five, in order."""
+    """The fifty-five flaws are listed in order."""
     numbers = [int(match.group(1)) for cells in rows() if (match := re.match(r"B(\d\d) ", cells[0]))]
     assert list(range(1, 56)) == numbers
