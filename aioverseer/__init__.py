@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from aioverseer.core.options.alive import Alive
     from aioverseer.core.options.backoff import Backoff
     from aioverseer.core.options.containment import Containment, Survivor
-    from aioverseer.core.options.group import Group, GroupStatus
+    from aioverseer.core.options.group import Group
     from aioverseer.core.options.keywords import SpecOptions
     from aioverseer.core.options.log import LogBridge, LogFile
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.spec import Spec
     from aioverseer.core.options.stop import Step, Stop
     from aioverseer.core.report.events import Event, StopOutcome, StopReport
+    from aioverseer.core.report.group import GroupStatus
     from aioverseer.core.report.status import (
         CriticalServiceEnded,
         GaveUp,
@@ -143,7 +144,7 @@ _HOMES = {
     "Exit": "aioverseer.core.state",
     "GaveUp": "aioverseer.core.report.status",
     "Group": "aioverseer.core.options.group",
-    "GroupStatus": "aioverseer.core.options.group",
+    "GroupStatus": "aioverseer.core.report.group",
     "Line": "aioverseer.core.text.lines",
     "LineQueue": "aioverseer._engine.output.line_queue",
     "LogBridge": "aioverseer.core.options.log",

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, cast
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.options.probes import Check, Command, Fd, File, Http, Notify, OutputLine, Probe, Tcp, Unix
+from aioverseer.core.options.composition import Probe
+from aioverseer.core.options.probes import Check, Command, Fd, File, Http, Notify, OutputLine, Tcp, Unix
 from aioverseer.core.typing import PathLike
 
 __all__ = ["Probe", "check", "command", "fd", "file", "http", "line", "notify", "tcp", "unix"]

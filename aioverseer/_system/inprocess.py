@@ -16,8 +16,9 @@ from typing import Any, cast
 from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.alive import Alive
+from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import Containment, Survivor
-from aioverseer.core.options.probes import Command, Entered, Fd, Notify, OutputLine, Probe, leaves
+from aioverseer.core.options.probes import Command, Entered, Fd, Notify, OutputLine
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, as_signal
 

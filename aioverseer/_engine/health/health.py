@@ -12,7 +12,8 @@ from aioverseer._engine.health.liveness import LivenessCheck
 from aioverseer._engine.health.readiness import LineWatch, ReadinessCheck
 from aioverseer._system.protocols import Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock
-from aioverseer.core.options.probes import Notify, leaves
+from aioverseer.core.options.composition import leaves
+from aioverseer.core.options.probes import Notify
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.sd_notify import Notice
 

@@ -19,7 +19,8 @@ from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.machine.health import LivenessJudge, is_late
 from aioverseer.core.options.alive import Alive
-from aioverseer.core.options.probes import AllOf, AnyOf, File, Notify, Probe, leaves
+from aioverseer.core.options.composition import AllOf, AnyOf, Probe, leaves
+from aioverseer.core.options.probes import File, Notify
 from aioverseer.core.options.spec import Spec
 
 __all__ = ["LivenessCheck"]

@@ -20,19 +20,8 @@ from aioverseer._system.probes.ready_fd import ReadyPipe
 from aioverseer._system.protocols import Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
-from aioverseer.core.options.probes import (
-    Entered,
-    Fd,
-    File,
-    Notify,
-    OutputLine,
-    Probe,
-    describe,
-    is_fulfilled,
-    leaves,
-    pause_before_next,
-    pending,
-)
+from aioverseer.core.options.composition import Probe, is_fulfilled, leaves, pending
+from aioverseer.core.options.probes import Entered, Fd, File, Notify, OutputLine, describe, pause_before_next
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.sd_notify import Notice, read_notice
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from aioverseer._engine.service.service import Service
-from aioverseer.core.options.group import OnGiveUp
+from aioverseer.core.options.give_up import OnGiveUp
 from aioverseer.core.report.status import GaveUp
 
 __all__ = ["GiveUpActions", "GiveUpOwner"]

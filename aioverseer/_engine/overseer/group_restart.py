@@ -18,7 +18,8 @@ from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.errors import SpecError
 from aioverseer.core.machine.dependencies import MustWait
 from aioverseer.core.machine.inputs import HeldByGroup, ReleasedByGroup, StoppedByGroup
-from aioverseer.core.machine.strategies import AlreadyRestarting, EndGroup, Groups, RestartTogether, in_order
+from aioverseer.core.machine.membership import AlreadyRestarting, EndGroup, RestartTogether
+from aioverseer.core.machine.strategies import Groups, in_order
 from aioverseer.core.options.after import After
 from aioverseer.core.state import State
 

@@ -18,11 +18,14 @@ from aioverseer._engine.service.service import Service
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import UnknownService
 from aioverseer.core.machine.inputs import StopRequested
-from aioverseer.core.machine.strategies import AlreadyRestarting, EndGroup, Groups, RestartTogether
+from aioverseer.core.machine.membership import AlreadyRestarting, EndGroup, RestartTogether
+from aioverseer.core.machine.strategies import Groups
 from aioverseer.core.machine.table import Transition
-from aioverseer.core.options.group import Group, GroupStatus, Phase, consequences
+from aioverseer.core.options.give_up import consequences
+from aioverseer.core.options.group import Group
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import Kind
+from aioverseer.core.report.group import GroupStatus, Phase
 from aioverseer.core.report.status import GaveUp, last_lines
 from aioverseer.core.state import State
 

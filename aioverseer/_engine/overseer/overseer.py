@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from aioverseer._engine.events.journal import EventStream
     from aioverseer._engine.events.recorder import Recorder
     from aioverseer._engine.overseer.critical import Body
-    from aioverseer.core.options.group import AutoShutdown, Group, GroupStatus, OnGiveUp, Strategy
+    from aioverseer.core.options.give_up import OnGiveUp
+    from aioverseer.core.options.group import AutoShutdown, Group, Strategy
+    from aioverseer.core.report.group import GroupStatus
     from aioverseer.core.report.why import Why
 
 __all__ = ["Overseer"]

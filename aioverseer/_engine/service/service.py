@@ -18,7 +18,8 @@ from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._engine.service.waiters import Waiters
 from aioverseer.core.errors import ProcessNotRunning
 from aioverseer.core.export import exported_from
-from aioverseer.core.machine.inputs import GroupMembership, RestartRequested, StartRequested, StopRequested
+from aioverseer.core.machine.inputs import RestartRequested, StartRequested, StopRequested
+from aioverseer.core.machine.membership import GroupMembership
 from aioverseer.core.machine.table import Input
 from aioverseer.core.options.restart import is_success
 from aioverseer.core.options.spec import Spec

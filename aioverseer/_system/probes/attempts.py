@@ -22,7 +22,8 @@ from aioverseer._aio.timers import resolve
 from aioverseer._system.probes.answer import Hangs, NotYet
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
-from aioverseer.core.options.probes import Check, Command, File, Http, Probe, Tcp, Unix
+from aioverseer.core.options.composition import Probe
+from aioverseer.core.options.probes import Check, Command, File, Http, Tcp, Unix
 from aioverseer.core.options.spec import Spec
 
 __all__ = ["GRACE", "ProbeAttempts", "Stamp", "T", "within"]

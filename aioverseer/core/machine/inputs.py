@@ -1,15 +1,9 @@
-"""Inputs of the two state machines, and the protocol of a group that judges the ends of its members."""
+"""Inputs of the two state machines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from aioverseer.core.machine.table import Input
 from aioverseer.core.state import Exit
-
-if TYPE_CHECKING:  # few hosts have groups
-    from aioverseer.core.machine.strategies import AlreadyRestarting, EndGroup, RestartTogether
-
 
 __all__ = [
     "Admitted",
@@ -18,7 +12,6 @@ __all__ = [
     "Exited",
     "Extend",
     "Failed",
-    "GroupMembership",
     "HeldByGroup",
     "InternalError",
     "ProcessEnded",
@@ -134,24 +127,6 @@ class Admitted(Input):
     """The throttle allows the restart."""
 
     __slots__ = ()
-
-
-class GroupMembership(Protocol):
-    """Membership of a service in a group. The group judges the ends of the service by its own shared budget."""
-
-    def judge(
-        self, what: str, *, now: float, ready_for: float | None
-    ) -> RestartTogether | AlreadyRestarting | EndGroup:
-        """Decide what follows an end for which the service would be restarted."""
-        ...
-
-    def left(self, now: float) -> int | None:
-        """Return the number of restarts that are allowed now; None is no limit."""
-        ...
-
-    def refills_in(self, now: float) -> float | None:
-        """Return the seconds until one more restart is allowed, or None if that never happens."""
-        ...
 
 
 class StartRequested(Input):

@@ -22,7 +22,6 @@ from aioverseer.core.machine.inputs import (
     DependenciesMet,
     DependencyFailed,
     Failed,
-    GroupMembership,
     HeldByGroup,
     ProcessEnded,
     ProcessUnhealthy,
@@ -38,6 +37,7 @@ from aioverseer.core.machine.inputs import (
     Throttled,
     TimerFired,
 )
+from aioverseer.core.machine.membership import AlreadyRestarting, GroupMembership, RestartTogether
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
 from aioverseer.core.options.restart import Restart, wants_restart
 from aioverseer.core.state import Exit, State
@@ -492,11 +492,6 @@ class ServiceMachine(Machine[ServiceAction]):
     def _judge_in_group(
         self, membership: GroupMembership, exit: Exit | None, what: str, ready_for: float | None
     ) -> list[ServiceAction]:
-        from aioverseer.core.machine.strategies import (  # noqa: PLC0415  # few hosts have groups
-            AlreadyRestarting,
-            RestartTogether,
-        )
-
         verdict = membership.judge(what, now=self.now, ready_for=ready_for)
         if isinstance(verdict, AlreadyRestarting):
             self.held_by_group = True

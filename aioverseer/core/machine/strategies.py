@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpecError
 from aioverseer.core.machine.budget import Budget, Spent
-from aioverseer.core.options.group import Group, Strategy
+from aioverseer.core.machine.membership import EndGroup, RestartTogether
+from aioverseer.core.options.group import Group
 from aioverseer.core.options.restart import When
 
-__all__ = ["AlreadyRestarting", "EndGroup", "Groups", "RestartTogether", "in_order"]
+__all__ = ["Groups", "in_order"]
 
 
 def in_order(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[str]:
@@ -42,53 +43,6 @@ def in_order(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[s
                 stack.append((name, True))
                 stack.extend((need, False) for need in reversed(list(needs.get(name, ()))))
     return list(placed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartTogether:
-    """Verdict: these are stopped in reverse order, and after a delay started again in order.
-
-    Attributes:
-        group: The group whose strategy that is.
-        strategy: Its strategy.
-        members: All of them, the one that has failed included, in order.
-        anew: Those of them that are started again; the others end for good.
-        delay: Seconds until the first of them is started.
-        left: Restarts that the budget still allows; None is no limit.
-        why: What has failed, and how; one sentence.
-    """
-
-    group: str
-    strategy: Strategy
-    members: tuple[str, ...]
-    anew: frozenset[str]
-    delay: float
-    left: int | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlreadyRestarting:
-    """Verdict: a restart of the group is on its way already; it comes back with the others, at no cost."""
-
-    group: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndGroup:
-    """Verdict: a group ends, and these with it, in reverse order.
-
-    Attributes:
-        group: The group.
-        members: All of them, in order.
-        gave_up: Whether its budget is spent; else a significant member has ended.
-        why: One sentence.
-    """
-
-    group: str
-    members: tuple[str, ...]
-    gave_up: bool
-    why: str
 
 
 @dataclass(slots=True)

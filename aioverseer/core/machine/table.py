@@ -11,10 +11,22 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from aioverseer.core.state import State
 
-__all__ = ["Action", "Arm", "Disarm", "Guards", "IllegalInput", "Input", "Machine", "Rules", "Transition", "rows"]
+__all__ = [
+    "Action",
+    "Arm",
+    "Disarm",
+    "Guards",
+    "IllegalInput",
+    "Input",
+    "Machine",
+    "Rules",
+    "Transition",
+    "Value",
+    "rows",
+]
 
 
-class _Value:
+class Value:
     """Base of inputs and actions. Two values are equal if their types and fields are equal.
 
     Plain classes instead of frozen dataclasses, for speed: each restart makes a dozen values, and two dozen dataclasses
@@ -24,7 +36,7 @@ class _Value:
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Value) and type(self) is type(other) and self._fields() == other._fields()
+        return isinstance(other, Value) and type(self) is type(other) and self._fields() == other._fields()
 
     def __hash__(self) -> int:
         return hash(type(self))
@@ -38,13 +50,13 @@ class _Value:
         return {name: getattr(self, name) for name in names}
 
 
-class Input(_Value):
+class Input(Value):
     """Base of the values that a machine is fed with."""
 
     __slots__ = ()
 
 
-class Action(_Value):
+class Action(Value):
     """Base of the values that a machine returns to be performed."""
 
     __slots__ = ()

@@ -11,7 +11,7 @@ from typing import Literal
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
-from aioverseer.core.options.probes import Fd, OutputLine, Probe, leaves
+from aioverseer.core.options.composition import Probe, leaves
 
 __all__ = ["Alive"]
 
@@ -60,7 +60,7 @@ class Alive:
         if not isinstance(probe, Probe):
             raise _refused("probe", probe, "is no probe: pass for example ready.tcp(8000)")
         for leaf in leaves(probe):
-            if isinstance(leaf, OutputLine | Fd):
+            if leaf.comes_once:
                 raise _refused("probe", str(leaf), "comes once: it tells that a program is ready, not that it lives")
         for name, value, least in (("every", every, 0.001), ("timeout", timeout, 0.001), ("grace", grace, 0.0)):
             number = isinstance(value, int | float) and not isinstance(value, bool)

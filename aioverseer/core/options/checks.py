@@ -1,28 +1,30 @@
-"""The checks of a Spec's options: which values are refused, with which words, and what is kept of the others.
+"""Checks of the options of a Spec. A check raises a SpecError, or returns the value in its final form.
 
-Each option has its row in ``_CHECKS``; what is asked of several together has one in ``_TOGETHER``. The system is never
-asked in here: whether a program, a user or a folder exists is found out when it is launched.
+``_CHECKS`` has a row for each option, ``_TOGETHER`` for options that depend on others. No check asks the operating
+system: whether a program, a user or a folder exists is found out at the launch.
 """
 
 from __future__ import annotations
 
 import codecs
+import difflib
 import re
 import sys
-from collections.abc import AsyncIterable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import Any, cast, get_args
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.options.after import as_after
+from aioverseer.core.options.alive import Alive
+from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import check_asked
+from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions
 from aioverseer.core.options.log import as_logs
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import HasDescriptor, PathLike
-
-if TYPE_CHECKING:
-    from aioverseer.core.options.spec import Spec
 
 __all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_services"]
 
@@ -30,67 +32,75 @@ _NICE = range(-20, 20)
 _UMASK = range(0o1000)
 _WINDOW = range(1, 1 << 16)
 _CPUS = (0.01, 10_000)
-"""The kernel gives no less than a hundredth of a processor."""
+"""Least and most value of ``cpu_max``; the kernel refuses less than a hundredth of a processor."""
 _RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
-"""The resources that prlimit(1) knows by these names."""
+"""Names of resources that prlimit(1) knows."""
 
 _OF_ASCII = re.compile(r"utf-(7|16|32).*|iso2022.*|hz")
-"""Names of codecs for which bytes below 128 can be broken ones."""
+"""Names of codecs that can refuse bytes below 128."""
 
 OPTIONS = frozenset(SpecOptions.__annotations__)
 
 
 def check_names(id: str, options: Mapping[str, Any]) -> None:
-    """Refuse what is no option.
+    """Check the names of options.
+
+    Args:
+        id: Id of the service, for the message.
+        options: Options as keywords.
 
     Raises:
-        SpecError: With the name that was perhaps meant.
+        SpecError: For an unknown name, with the most similar name that exists.
     """
     for name in options:
         if name not in OPTIONS:
-            import difflib  # noqa: PLC0415  # for a message only: most programs import it for nothing
-
             near = difflib.get_close_matches(name, OPTIONS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(OPTIONS))}"
             raise SpecError(f"service {id!r}: there is no option {name!r}{hint}", option=name, value=options[name])
 
 
-def check_options(spec: Spec, given: Collection[str]) -> None:
-    """Check a Spec that is being made, and set what is to be kept of its values.
+def check_options(
+    id: str, argv: object, given: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Iterator[tuple[str, object]]:
+    """Check the options of a Spec, and yield each name with its value in its final form.
 
     Args:
-        spec: Its id and its arguments are checked in any case.
-        given: The options that are not at their defaults.
+        id: Id of the service.
+        argv: Program and its arguments.
+        given: Values of the options that are not at their defaults.
+        defaults: Default values of all options.
 
     Raises:
         SpecError: Naming the service, the option and the value.
     """
-    if not isinstance(spec.id, str) or not spec.id or "\0" in spec.id or spec.id != spec.id.strip():
+    if not isinstance(id, str) or not id or "\0" in id or id != id.strip():
         raise SpecError(
-            f"id={spec.id!r} is no name for a service: pass a non-empty str without blanks at its ends",
+            f"id={id!r} is no name for a service: pass a non-empty str without blanks at its ends",
             option="id",
-            value=spec.id,
+            value=id,
         )
-    check = _Checker(spec.id)
-    keep = object.__setattr__  # the one way to normalise a frozen dataclass while it is made
-    keep(spec, "argv", check.argv(spec.argv))
-    for name in given:
-        keep(spec, name, _CHECKS[name](check, getattr(spec, name)))
-    for name in given:
-        if name in _TOGETHER:
-            _TOGETHER[name](check, spec)
+    check = _Checker(id)
+    yield "argv", check.argv(argv)
+    checked = {name: _CHECKS[name](check, value) for name, value in given.items()}
+    together = _TOGETHER.keys() & checked.keys()
+    if together:
+        values = {**defaults, **checked}
+        for name in checked:
+            if name in together:
+                _TOGETHER[name](check, values)
+    yield from checked.items()
 
 
 _OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
 
 
 def refuse_options_of_services(options: SpecOptions) -> None:
-    """Refuse what makes no sense for a lone Process.
+    """Refuse options that make no sense for a lone Process.
 
     Raises:
-        SpecError: With what to use instead.
+        SpecError: Naming an alternative.
     """
     if _OF_SERVICES.isdisjoint(options):
         return
@@ -109,7 +119,7 @@ def refuse_options_of_services(options: SpecOptions) -> None:
 
 
 class _Checker:
-    """Checks the options of one service, so that each message can name it."""
+    """Checks of the options of one service, whose id is part of each message."""
 
     def __init__(self, id: str) -> None:
         self._id = id
@@ -120,7 +130,7 @@ class _Checker:
     def argv(self, argv: object) -> tuple[str, ...]:
         if isinstance(argv, str | bytes):
             raise self.refuse("argv", argv, "is one text: pass the program and each argument on its own")
-        # To ask a protocol takes ten times as long as to ask for a type.
+        # Check the common types first: isinstance() with a protocol is about ten times as slow.
         if not isinstance(argv, tuple | list) and not isinstance(argv, Iterable):
             raise self.refuse("argv", argv, "is no list: pass the program and each argument on its own")
         items = tuple(cast("Iterable[object]", argv))
@@ -150,7 +160,7 @@ class _Checker:
             raise self.refuse(option, type(value).__name__, "is no mapping: pass a dict of names to texts")
         items = cast("Mapping[object, object]", value)
         for name, text in items.items():
-            # The value itself is never part of a message: it may be a secret, also when it stands in the name.
+            # A value is never part of a message, as it may be a secret, even if it was written into the name.
             if not isinstance(name, str) or not name or "=" in name or "\0" in name:
                 shown = f"{name.partition('=')[0]}=..." if isinstance(name, str) and "=" in name else name
                 raise self.refuse(option, shown, "is no name of a variable")
@@ -163,7 +173,7 @@ class _Checker:
         return MappingProxyType(dict(cast("Mapping[str, str]", value)))
 
     def stdin(self, value: Any) -> object:
-        # Like an environment's value, what is fed to a program is never part of a message.
+        # The input of a program may be a secret, so it is never part of a message.
         if isinstance(value, PathLike):
             self.path("stdin", value)
         elif not (callable(value) or isinstance(value, str | bytes | HasDescriptor | AsyncIterable)):
@@ -174,8 +184,8 @@ class _Checker:
             )
         return cast("object", value)
 
-    def fed(self, spec: Spec) -> None:
-        value, encoding = spec.stdin, spec.encoding or "utf-8"
+    def fed(self, values: Mapping[str, Any]) -> None:
+        value, encoding = values["stdin"], values["encoding"] or "utf-8"
         if isinstance(value, str):
             try:
                 value.encode(encoding)
@@ -183,50 +193,43 @@ class _Checker:
                 raise SpecError(
                     f"service {self._id!r}: stdin cannot be encoded as {encoding}: pass bytes", option="stdin"
                 ) from None
-        if spec.pty and (value == "inherit" or isinstance(value, PathLike | HasDescriptor)):
+        if values["pty"] and (value == "inherit" or isinstance(value, PathLike | HasDescriptor)):
             raise SpecError(
                 f"service {self._id!r}: with pty=True its input is the terminal: pass stdin None, "
                 '"pipe", text, bytes or an async iterable',
                 option="stdin",
             )
 
-    def unread(self, spec: Spec) -> None:
-        if spec.output == "read":
+    def unread(self, values: Mapping[str, Any]) -> None:
+        output = values["output"]
+        if output == "read":
             return
         for name in ("buffered", "streaming", "pty"):
-            if getattr(spec, name):
-                raise self.refuse("output", spec.output, f"cannot go with {name}=True, which reads it: leave one out")
-        if spec.ready is not None:
-            from aioverseer.core.options.probes import (  # noqa: PLC0415
-                OutputLine,  # few programs have probes
-                leaves,  # few programs have probes
-            )
-
-            for leaf in leaves(spec.ready):
-                if isinstance(leaf, OutputLine):
-                    raise self.refuse("ready", str(leaf), f"needs lines, and output={spec.output!r} gives none")
-        if spec.log:
-            raise self.refuse("log", spec.log, f"needs lines, and output={spec.output!r} gives none: leave one out")
+            if values[name]:
+                raise self.refuse("output", output, f"cannot go with {name}=True, which reads it: leave one out")
+        if values["ready"] is not None:
+            for leaf in leaves(values["ready"]):
+                if leaf.reads_lines:
+                    raise self.refuse("ready", str(leaf), f"needs lines, and output={output!r} gives none")
+        if values["log"]:
+            raise self.refuse("log", values["log"], f"needs lines, and output={output!r} gives none: leave one out")
 
     def readiness(self, value: object) -> object:
-        from aioverseer.core.options.probes import Probe  # noqa: PLC0415  # few programs have probes
-
         if not isinstance(value, Probe):
             hint = ": wrap it in ready.check(...)" if callable(value) else ": pass for example ready.tcp(8000)"
             raise SpecError(f"service {self._id!r}: ready={value!r} is no probe{hint}", option="ready", value=value)
         return value
 
     def liveness(self, value: object) -> object:
-        from aioverseer.core.options.alive import Alive  # noqa: PLC0415  # few programs are asked whether they are alive
-
         return self.kind("alive", value, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
 
-    def significance(self, spec: Spec) -> None:
-        if not spec.group:
-            raise self.refuse("significant", spec.significant, "counts for a group, and it is in none: pass group=")
-        if spec.restart.when == "always":
+    def significance(self, values: Mapping[str, Any]) -> None:
+        significant = values["significant"]
+        if not values["group"]:
+            raise self.refuse("significant", significant, "counts for a group, and it is in none: pass group=")
+        if values["restart"].when == "always":
             raise self.refuse(
-                "significant", spec.significant, 'cannot go with Restart("always"): it would never end by itself'
+                "significant", significant, 'cannot go with Restart("always"): it would never end by itself'
             )
 
     def window(self, option: str, value: object) -> object:
@@ -267,8 +270,8 @@ class _Checker:
     def encoding(self, encoding: object) -> object:
         if encoding is not None:
             try:
-                # Python also knows what makes no text of bytes, such as "hex", and what raises for a wrong byte
-                # whatever ``errors`` says, such as "idna"; it finds out only when there is a byte to decode.
+                # Some codecs do not make text of bytes, such as "hex"; others raise for a wrong byte whatever
+                # ``errors`` is, such as "idna". Only a byte to decode shows it.
                 b"\xff".decode(cast("str", encoding), "replace")
                 "".encode(cast("str", encoding))
             except (LookupError, TypeError, ValueError):
@@ -277,7 +280,7 @@ class _Checker:
 
     def errors(self, errors: object) -> object:
         try:
-            # Whatever raises here would end the reading in the middle of the output.
+            # A handler that raises would end the reading in the middle of the output.
             b"\xff".decode("ascii", cast("str", errors))
         except Exception:  # noqa: BLE001  # an error handler of the user's own may raise anything
             raise self.refuse(
@@ -288,14 +291,15 @@ class _Checker:
             ) from None
         return errors
 
-    def replacing(self, spec: Spec) -> None:
-        if spec.errors != "surrogateescape" or spec.encoding is None:
+    def replacing(self, values: Mapping[str, Any]) -> None:
+        errors, encoding = values["errors"], values["encoding"]
+        if errors != "surrogateescape" or encoding is None:
             return
-        if _OF_ASCII.fullmatch(codecs.lookup(spec.encoding).name):
+        if _OF_ASCII.fullmatch(codecs.lookup(encoding).name):
             raise self.refuse(
                 "errors",
-                spec.errors,
-                f"raises for broken bytes of encoding={spec.encoding!r}: pass 'replace', 'ignore' or "
+                errors,
+                f"raises for broken bytes of encoding={encoding!r}: pass 'replace', 'ignore' or "
                 "'backslashreplace', or encoding=None for bytes",
             )
 
@@ -328,12 +332,9 @@ class _Checker:
         return value
 
     def order(self, value: Any) -> object:
-        from aioverseer.core.options.after import as_after  # noqa: PLC0415  # few have an order
-
         return as_after(value, owner=self._id)
 
     def giving_up(self, value: Any) -> object:
-        from aioverseer.core.options.group import check_on_give_up  # noqa: PLC0415  # few hosts have groups
 
         check_on_give_up(value, f"service {self._id!r}")
         return value
@@ -371,7 +372,7 @@ def _is_limits(pair: tuple[object, ...]) -> bool:
 
 
 def _is_group_name(item: object) -> bool:
-    # A comma separates the names where they are handed on.
+    # setpriv takes the names as a list separated by commas.
     return isinstance(item, str) and bool(item) and not {",", "\0"} & set(item)
 
 
@@ -414,11 +415,11 @@ _CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
     "significant": lambda check, value: check.flag("significant", value),
     "log": _Checker.logs,
 }
-"""Each returns the value as it is to be kept."""
-_TOGETHER: dict[str, Callable[[_Checker, Spec], None]] = {
+"""Check of each option; it returns the value in its final form."""
+_TOGETHER: dict[str, Callable[[_Checker, Mapping[str, Any]], None]] = {
     "stdin": _Checker.fed,
     "errors": _Checker.replacing,
     "output": _Checker.unread,
     "significant": _Checker.significance,
 }
-"""What is asked of an option and others together, once each of them is good."""
+"""Checks of an option together with others, made once each option alone is valid."""

@@ -5,27 +5,20 @@ Values only. Whom a failure concerns is decided in ``groups.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.give_up import OnGiveUp, check_on_give_up
 from aioverseer.core.options.restart import Restart
 
-__all__ = ["AutoShutdown", "Group", "GroupStatus", "OnGiveUp", "Phase", "Strategy", "check_on_give_up", "consequences"]
+__all__ = ["AutoShutdown", "Group", "Strategy"]
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 """Who is restarted with a member that is restarted; see ``Group``."""
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
 """When a group ends because members of it have; see ``Group``."""
-OnGiveUp = Literal["leave", "stop", "end"] | Callable[[Any], object]
-"""What follows when a service, or a group that nobody restarts, has given up.
-
-``"leave"``: nothing more. ``"stop"``: what it belongs to is stopped: the other members of its group; of a service
-without one, or of a group, all services of the overseer. ``"end"``: the overseer ends with ``CriticalServiceEnded``.
-A function, also an async one, is called with the ``GaveUp``.
-"""
 
 
 @exported_from("aioverseer")
@@ -87,69 +80,3 @@ class Group:
         """Return the error for one of its options."""
         value = getattr(self, option)
         return SpecError(f"group {self.name!r}: {option}={value!r} {why}", option=option, value=value)
-
-
-def check_on_give_up(value: object, owner: str) -> None:
-    """Refuse what cannot follow.
-
-    Raises:
-        SpecError: Naming the owner and the value.
-    """
-    if not callable(value) and value not in ("leave", "stop", "end"):
-        raise SpecError(
-            f"{owner}: on_give_up={value!r} is unknown: pass 'leave', 'stop', 'end' or a function",
-            option="on_give_up",
-            value=value,
-        )
-
-
-def consequences(*, critical: bool, on_give_up: OnGiveUp, gave_up: bool) -> tuple[OnGiveUp, ...]:
-    """Return what follows when a service has ended for good by itself, in order.
-
-    A critical one ends everything however it ended; a function that is said for giving up is called before that.
-    """
-    said = on_give_up if gave_up else "leave"
-    if not critical:
-        return () if said == "leave" else (said,)
-    return (said, "end") if callable(said) else ("end",)
-
-
-Phase = Literal["down", "up", "restarting", "ending"]
-"""Where a group is; see ``GroupStatus``."""
-
-
-@exported_from("aioverseer")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupStatus:
-    """What there is to know of a group at one moment; from ``Overseer.group_status``.
-
-    Attributes:
-        name: Its name.
-        phase: ``"up"``: a member is live. ``"down"``: none is. ``"restarting"``: members are being stopped and started
-            again by its strategy, or by that of a group around it. ``"ending"``: all of them are being stopped for
-            good.
-        reason: What has happened to it last, one sentence; empty before anything has.
-        gave_up: Whether it has ended because its budget was spent, and was not started since.
-        members: Ids of the services in it and in the groups within it, in the order of their start.
-        restarts_left: Restarts that its budget allows at this moment; None is no limit.
-        refills_in: Seconds until it allows one more; None when it does not.
-    """
-
-    name: str
-    phase: Phase
-    reason: str
-    gave_up: bool
-    members: tuple[str, ...]
-    restarts_left: int | None
-    refills_in: float | None
-
-    def __str__(self) -> str:
-        """Return all of it as one sentence."""
-        text = f"group {self.name!r} is {self.phase}"
-        if self.reason:
-            text += f": {self.reason}"
-        if self.restarts_left is not None:
-            text += f"; {self.restarts_left} restarts left"
-            if self.refills_in is not None:
-                text += f", one more in {self.refills_in:.1f} s"
-        return text

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 if TYPE_CHECKING:  # names of types: nothing has to be imported for them
     from aioverseer.core.options.after import After, Until
     from aioverseer.core.options.alive import Alive
+    from aioverseer.core.options.composition import Probe
     from aioverseer.core.options.containment import AskedContainment
-    from aioverseer.core.options.group import OnGiveUp
+    from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.log import Log
-    from aioverseer.core.options.probes import Probe
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.stop import Stop
 from aioverseer.core.export import exported_from

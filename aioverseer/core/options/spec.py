@@ -13,22 +13,20 @@ from dataclasses import MISSING, dataclass, field
 from itertools import compress
 from operator import attrgetter, is_not
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import Any, Self, Unpack, cast
 
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.after import After
+from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.checks import OPTIONS, check_names, check_options, refuse_options_of_services
+from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.containment import AskedContainment
+from aioverseer.core.options.give_up import OnGiveUp
 from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions, Stdin
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE, PathLike
-
-if TYPE_CHECKING:  # few programs have any of these, and most hosts need not import what they are made of
-    from aioverseer.core.options.after import After
-    from aioverseer.core.options.alive import Alive
-    from aioverseer.core.options.group import OnGiveUp
-    from aioverseer.core.options.probes import Probe
 
 __all__ = ["Spec", "describe"]
 
@@ -183,7 +181,11 @@ class Spec:
         Raises:
             SpecError: Naming the service, the option and the value.
         """
-        check_options(self, tuple(compress(_NAMES, map(is_not, _values_of(self), _DEFAULTS))))
+        values = _values_of(self)
+        given = dict(compress(zip(_NAMES, values, strict=True), map(is_not, values, _DEFAULTS.values())))
+        keep = object.__setattr__  # the only way to set a field of a frozen dataclass
+        for name, value in check_options(self.id, self.argv, given, _DEFAULTS):
+            keep(self, name, value)
 
 
 def _unpickled(given: dict[str, Any]) -> Spec:
@@ -195,13 +197,13 @@ def _as_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     return dict(options)
 
 
-# What is left at its default is not looked at: a Process is made for each program that is run once.
-_NAMES: tuple[str, ...] = tuple(each.name for each in dataclasses.fields(Spec) if each.name in OPTIONS)
-_DEFAULTS: tuple[object, ...] = tuple(
-    each.default if each.default_factory is MISSING else each.default_factory()
+# Options at their defaults are not checked, for speed: each Process makes a Spec.
+_DEFAULTS: dict[str, object] = {
+    each.name: each.default if each.default_factory is MISSING else each.default_factory()
     for each in dataclasses.fields(Spec)
     if each.name in OPTIONS
-)
+}
+_NAMES: tuple[str, ...] = tuple(_DEFAULTS)
 _values_of: Callable[[Spec], tuple[object, ...]] = attrgetter(*_NAMES)
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer import SpecError, ready
-from aioverseer.core.options.probes import AllOf, AnyOf, Probe, is_fulfilled, leaves, pause_before_next, pending
+from aioverseer.core.options.composition import AllOf, AnyOf, Probe, is_fulfilled, leaves, pending
+from aioverseer.core.options.probes import pause_before_next
 
 LEAVES = [ready.tcp(port) for port in range(1, 6)]
 PROBES = st.recursive(

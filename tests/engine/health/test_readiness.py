@@ -35,7 +35,7 @@ from aioverseer import (
 )
 from aioverseer._system.probes import notify_socket
 from aioverseer.core.options.containment import Survivor
-from aioverseer.core.options.probes import Probe
+from aioverseer.core.options.composition import Probe
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from tests.support.programs import child, limit, opened
 
