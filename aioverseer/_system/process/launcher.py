@@ -7,11 +7,13 @@ with ``PIPE``, ``Process.wait()`` waits for whoever still holds the pipe (CPytho
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
+import signal
 from collections.abc import Mapping
 
-from aioverseer._system.containment.scope import ContainmentLevel, sweep_strays
+from aioverseer._system.containment.scope import ContainmentLevel, RunScope, sweep_strays
 from aioverseer._system.host.path_lookup import locate
 from aioverseer._system.process.child import SystemChild
 from aioverseer._system.process.cpython import environment_of_host
@@ -31,6 +33,9 @@ __all__ = ["SystemLauncher"]
 
 _SPAWNERS: tuple[Spawner, ...] = (PidfdSpawner(), AsyncioSpawner())
 """All spawners, best first."""
+
+_PASSES = 3
+"""Searches for processes of a cancelled spawn: a process may fork while the first search is under way."""
 
 
 class SystemLauncher:
@@ -162,6 +167,9 @@ class SystemLauncher:
                 )
                 try:
                     watcher = await spawner.spawn(request, resources)
+                except asyncio.CancelledError:
+                    _kill_unknown(scope)
+                    raise
                 except (OSError, ValueError) as error:
                     raise explained(spec, words, error) from error
                 scope.adopt(watcher.pid)
@@ -172,6 +180,17 @@ class SystemLauncher:
                 watcher.release()
             resources.release()
             raise
+
+
+def _kill_unknown(scope: RunScope) -> None:
+    """Kill all processes of a cancelled spawn, whose process ids are not known: the marker of the run tells them."""
+    for _ in range(_PASSES):
+        survivors = scope.left()
+        if not survivors:
+            return
+        for survivor in survivors:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(survivor.pid, signal.SIGKILL)
 
 
 def _command_line(spec: Spec, *, wrapped: bool) -> list[str]:

@@ -121,6 +121,7 @@ class Spawner(Protocol):
             OSError: When the program cannot be started. No child is left then.
             ValueError: When the system cannot express a word, such as one with a null character.
             CancelledError: When the caller was cancelled. The leader has been killed and reaped, within about a second.
+                Other members of its group may be left where all tasks of the event loop were cancelled.
         """
         ...
 

@@ -11,7 +11,7 @@ import os
 import signal
 
 from aioverseer._aio.shield import settle
-from aioverseer._system.process.child import pidfd_of, refuse_what_is_ours, sweep_group
+from aioverseer._system.process.child import pidfd_of
 from aioverseer._system.process.exit_status import exit_of, listen, unlisten
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.spawn import SpawnRequest
@@ -38,42 +38,16 @@ class AsyncioSpawner:
         A cancellation inside ``create_subprocess_exec`` kills the leader alone, and may hang for ever when all tasks of
         the loop are cancelled at once (gh-125502, gh-133536). So the call has its own task, which a cancellation of the
         caller does not reach, and every step of the roll-back has a time limit.
+
+        When all tasks of the loop are cancelled, this task is cancelled too. asyncio then kills the leader and keeps
+        its process id to itself, so the caller must look for the rest of the group.
         """
-        task = resources.loop.create_task(_call(request), name=f"aioverseer spawn {request.name}")
+        task = resources.loop.create_task(request.call_asyncio(), name=f"aioverseer spawn {request.name}")
         try:
             return AsyncioExitWatcher(await asyncio.shield(task))
         except asyncio.CancelledError:
             await _roll_back(task)
             raise
-
-
-async def _call(request: SpawnRequest) -> asyncio.subprocess.Process:
-    try:
-        return await request.call_asyncio()
-    except asyncio.CancelledError as error:
-        # All tasks of the loop are cancelled, this one too. asyncio has killed the leader; only it knew the pid.
-        _end_group_of_cancelled(error)
-        raise
-
-
-def _end_group_of_cancelled(error: asyncio.CancelledError) -> None:
-    """End what a leader has started whose spawn was cancelled in the turn in which it was forked.
-
-    The transport is nowhere to be had but in the frames through which the cancellation came. Where it is not (uvloop),
-    or where there was no fork yet, nothing is done.
-    """
-    trace = error.__traceback__
-    while trace is not None:
-        for value in trace.tb_frame.f_locals.values():
-            if isinstance(value, asyncio.SubprocessTransport):
-                with contextlib.suppress(OSError):
-                    if value.get_returncode() is None:
-                        refuse_what_is_ours(value.get_pid())
-                        os.killpg(value.get_pid(), signal.SIGKILL)
-                    else:
-                        sweep_group(value.get_pid())
-                return
-        trace = trace.tb_next
 
 
 async def _roll_back(task: asyncio.Task[asyncio.subprocess.Process]) -> None:

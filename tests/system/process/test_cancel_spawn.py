@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from aioverseer import Process, Spec, State, Stop
-from aioverseer._system.process import spawn_asyncio
+from aioverseer._system.process import launcher, spawn_asyncio
 from aioverseer._system.process.child import SystemChild
 from aioverseer._system.process.launcher import SystemLauncher
 from tests.support.programs import child, limit
@@ -270,10 +270,10 @@ async def test_a_spawn_that_never_ends_is_given_up_within_a_bound(monkeypatch: p
 
 async def test_one_cancelled_spawn_lets_the_next_one_have_its_turn() -> None:
     """Those that wait for their turn are neither lost nor started when they are cancelled."""
-    launcher = SystemLauncher()
+    one = SystemLauncher()
     spec = Spec(id="family", argv=FAMILY)
     for victim in range(5):
-        tasks = [asyncio.create_task(launcher.launch(spec, capture=True)) for _ in range(5)]
+        tasks = [asyncio.create_task(one.launch(spec, capture=True)) for _ in range(5)]
         await turns(3)
         tasks[victim].cancel()
         async with limit(10, "the others"):
@@ -319,6 +319,51 @@ async def test_all_tasks_cancelled_in_the_same_turn_end(call: Call) -> None:
         if not task.cancelled() and task.exception() is None:
             await task.result()()
         assert [] == children()
+
+
+async def test_all_tasks_cancelled_after_a_slow_iteration_leave_no_grandchild(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio kills the leader alone, and nobody else knows its process id: the marker of the run finds the rest."""
+    monkeypatch.setattr(launcher, "_SPAWNERS", (spawn_asyncio.AsyncioSpawner(),))
+    path = tmp_path / "up"
+    os.mkfifo(path)
+    fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    spec = Spec(id="family", argv=("sh", "-c", 'sleep 100 & echo $! >"$0"; wait', str(path)))
+    found = 0
+    try:
+        for count in TURNS:
+            before = asyncio.all_tasks()
+            task = asyncio.create_task(SystemLauncher().launch(spec, capture=True))
+            await turns(count)
+            # Blocks the loop until the grandchild is there. In the first iterations there is no child yet.
+            grandchild = 0
+            if select.select([fifo], [], [], 0.05 if count < 4 else 1)[0]:
+                grandchild = int(os.read(fifo, 100))
+            begun = asyncio.all_tasks() - before
+            for one in begun:
+                one.cancel()
+            async with limit(5, f"the end of all tasks cancelled in iteration {count}"):
+                await asyncio.wait({task, *begun})
+            if not task.cancelled():
+                await ending(task.result())()
+            elif grandchild:
+                found += 1
+                await gone(grandchild)
+            assert [] == children()
+    finally:
+        os.close(fifo)
+    assert found
+
+
+async def gone(pid: int) -> None:
+    """Wait for the end of a process that has been killed."""
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            assert select.select([pidfd], [], [], 1)[0], "it has not been killed"
+        finally:
+            os.close(pidfd)
 
 
 HOST = """
