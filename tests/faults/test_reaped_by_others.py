@@ -12,6 +12,7 @@ import pytest
 
 from aioverseer import Exit, Overseer, Process, Restart, State, Status
 from aioverseer._system.process import exit_status, spawn_pidfd
+from aioverseer._system.process.spawn import VARIABLE
 from aioverseer.core.options.restart import wants_restart
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import limit
@@ -62,7 +63,9 @@ async def test_ignored_sigchld(
 
 @pytest.mark.parametrize(("script", "code", "number"), CASES)
 async def test_waitpid_of_somebody_else(script: str, code: int | None, number: int | None, old_kernel: bool) -> None:
-    """In the same turn in which it ends, so that asyncio comes too late where it has no thread for it."""
+    """In the same iteration in which it ends, so that asyncio comes too late where it has no thread for it."""
+    if old_kernel and os.environ.get(VARIABLE) == "asyncio":
+        pytest.skip("before Linux 6.15, nothing but a line in asyncio's log tells a lost status from an exit code 255")
     async with limit():
         process = await Process("sh", "-c", f"read line; {script}", stdin="pipe").start()
         assert process.pid is not None
@@ -93,12 +96,3 @@ async def test_lost_status_is_judged_as_a_failure() -> None:
         await clock.advance(100)
         status = await supervising
     assert (State.FATAL, 2, None, None) == (status.state, status.restarts, status.exit_code, status.signal)
-
-
-async def test_nothing_listens_to_the_log_of_asyncio_once_all_have_ended() -> None:
-    """The host's logging is as it was."""
-    import logging
-
-    async with limit():
-        await Process("true")
-    assert [] == logging.getLogger("asyncio").filters

@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ def host(code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
 async def test_fork_that_fails_is_judged_and_passes(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that restarts gets over it; nothing is left of the failed starts."""
-    real, left = cpython._fork_exec, 5
-    assert real is not None
+    real: Any = subprocess._fork_exec  # type: ignore[attr-defined]  # private
+    left = 5
     open_before = len(os.listdir("/proc/self/fd"))
 
     def fail(*words: object) -> int:
@@ -39,9 +40,11 @@ async def test_fork_that_fails_is_judged_and_passes(number: int, monkeypatch: py
         if left:
             left -= 1
             raise OSError(number, os.strerror(number))
-        return real(*words)
+        return int(real(*words))
 
-    monkeypatch.setattr(cpython, "_fork_exec", fail)
+    monkeypatch.setattr(subprocess, "_fork_exec", fail)
+    if cpython._fork_exec is not None:
+        monkeypatch.setattr(cpython, "_fork_exec", fail)
     async with limit(), Overseer(containment="basic") as overseer:  # a guardian would be one of those that fail
         with pytest.raises(SpawnError, match="no room for another process"):
             await Process("true").start()

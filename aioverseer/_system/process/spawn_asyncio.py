@@ -12,7 +12,7 @@ import signal
 
 from aioverseer._aio.shield import settle
 from aioverseer._system.process.child import pidfd_of
-from aioverseer._system.process.exit_status import exit_of, listen, unlisten
+from aioverseer._system.process.exit_status import exit_of
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.spawn import SpawnRequest
 from aioverseer.core.state import Exit
@@ -77,14 +77,16 @@ class AsyncioExitWatcher:
         self._process = process
         self._exit: Exit | None = None
         self.pid = process.pid
+        # Opened at once, as its memory of the exit is needed where other code in the host reaps the child.
         self.pidfd: int | None = None
-        listen(self)
+        with contextlib.suppress(ProcessLookupError):
+            self.pidfd = pidfd_of(process.pid)
 
     @property
     def exit(self) -> Exit | None:
         """The exit, once asyncio knows it; None before."""
         if self._exit is None and self._process.returncode is not None:
-            self._exit = exit_of(self._process.returncode, self.pid, self.pidfd)
+            self._exit = exit_of(self._process.returncode, self.pidfd)
         return self._exit
 
     async def wait(self) -> Exit:
@@ -93,7 +95,7 @@ class AsyncioExitWatcher:
         return self.exit or Exit.from_returncode(returncode)
 
     def handle(self) -> int | None:
-        """Return a pidfd, opened for the first signal; None where the system has none.
+        """Return the pidfd; None where the system has none.
 
         Raises:
             ProcessLookupError: When the child has been reaped, although ``exit`` is not known yet.
@@ -104,7 +106,6 @@ class AsyncioExitWatcher:
 
     def release(self) -> None:
         """Close the pidfd. Idempotent."""
-        unlisten(self)
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None

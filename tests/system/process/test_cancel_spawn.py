@@ -324,7 +324,7 @@ async def test_all_tasks_cancelled_in_the_same_turn_end(call: Call) -> None:
 async def test_all_tasks_cancelled_after_a_slow_iteration_leave_no_grandchild(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """asyncio kills the leader alone, and nobody else knows its process id: the marker of the run finds the rest."""
+    """Only asyncio knows the process id, and it kills the leader alone. The marker of the run finds the rest."""
     monkeypatch.setattr(launcher, "_SPAWNERS", (spawn_asyncio.AsyncioSpawner(),))
     path = tmp_path / "up"
     os.mkfifo(path)

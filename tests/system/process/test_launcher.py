@@ -24,11 +24,10 @@ from aioverseer._system.containment import sweep
 from aioverseer._system.process import child as launched
 from aioverseer._system.process import loop_resources, spawn_pidfd
 from aioverseer._system.process.child import SystemChild
-from aioverseer._system.process.cpython import start_program
 from aioverseer._system.process.launcher import SystemLauncher
-from aioverseer._system.process.spawn import SpawnRequest
 from aioverseer._system.process.wrappers import prefix_for
 from tests.support.programs import child, limit
+from tests.support.spawners import pidfd_only, watch_spawns
 
 ROOT = str(pathlib.Path(__file__).parents[3])
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
@@ -427,10 +426,6 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
     turn = 0
     at: list[int] = []
 
-    def spy(request: SpawnRequest) -> int:
-        at.append(turn)
-        return start_program(request)
-
     async def count() -> None:
         nonlocal turn
         while True:
@@ -438,7 +433,7 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
             await asyncio.sleep(0)
 
     counter = asyncio.create_task(count())
-    monkeypatch.setattr(spawn_pidfd, "start_program", spy)
+    watch_spawns(monkeypatch, before=lambda: at.append(turn))
     shared = SystemLauncher()
     ends = await asyncio.gather(
         *(Process("true", launcher=shared).wait() for _ in range(20)), *(Process("true").wait() for _ in range(20))
@@ -451,6 +446,7 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
     assert not loop_resources._all
 
 
+@pidfd_only  # the other one takes some iterations, in which the next program is looked for
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_a_program_may_be_moved_while_others_have_their_turns(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
@@ -463,29 +459,23 @@ async def test_a_program_may_be_moved_while_others_have_their_turns(
     monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:{tmp_path / 'second'}:{os.environ['PATH']}")
     spawned = 0
 
-    def spy(request: SpawnRequest) -> int:
+    def move() -> None:
         nonlocal spawned
         spawned += 1
-        pid = start_program(request)
-        if spawned == 2:  # all others wait behind this one
+        if spawned == 2:  # all others are still in the queue
             (tmp_path / "first" / "moved").unlink()
-        return pid
 
-    monkeypatch.setattr(spawn_pidfd, "start_program", spy)
+    watch_spawns(monkeypatch, after=move)
     async with limit(20):
         ended = await asyncio.gather(*(Process("moved") for _ in range(4)))
     assert [0, 0, 1, 1] == [status.exit_code for status in ended]
 
 
+@pidfd_only  # with the other one, several are in the middle of a spawn
 async def test_those_that_wait_for_their_turn_have_nothing_open_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each spawn finds the descriptors of those before it, and not of those behind it."""
     found: list[int] = []
-
-    def spy(request: SpawnRequest) -> int:
-        found.append(len(os.listdir("/proc/self/fd")))
-        return start_program(request)
-
-    monkeypatch.setattr(spawn_pidfd, "start_program", spy)
+    watch_spawns(monkeypatch, before=lambda: found.append(len(os.listdir("/proc/self/fd"))))
     processes = [Process(*SLEEPER, stdin="pipe") for _ in range(30)]
     await asyncio.gather(*(process.start() for process in processes))
     # Four for each that lives, its pidfd among them; three more in the middle of a spawn, the ends for the child; and
