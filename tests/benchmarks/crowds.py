@@ -1,4 +1,4 @@
-"""Crowds: a thousand programs that start, live and stop; memory, threads and wakeups of their host."""
+"""A thousand programs that start, live and stop; memory, threads and wakeups of their host."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 from aioverseer import Overseer, Process
-from aioverseer.core.options.keywords import Output
-from tests.benchmarks.measure import BASE, OURS, Measure
+from tests.benchmarks.measure import BASE, OURS, Measure, Output
 
 SLEEPER = ("sleep", "1000")
 QUIET = 10.0
-"""Seconds in which nothing is to happen."""
+"""Seconds in which nothing must happen."""
 
 
 async def _bare_start(count: int, output: int | None) -> float:
@@ -37,12 +36,12 @@ async def _bare_start(count: int, output: int | None) -> float:
 
 
 async def bare_start(count: int) -> float:
-    """All at once, with the pipes that a service has."""
+    """Start all at once with asyncio, with the pipes that a service has."""
     return await _bare_start(count, asyncio.subprocess.PIPE)
 
 
 async def bare_start_without_output(count: int) -> float:
-    """The same where the programs write where the host does."""
+    """Start all at once with asyncio; the programs write to the output of the host."""
     return await _bare_start(count, None)
 
 
@@ -57,17 +56,17 @@ async def _start(count: int, output: Output) -> float:
 
 
 async def start(count: int) -> float:
-    """start_all()."""
+    """Start services by ``start_all()``."""
     return await _start(count, "read")
 
 
 async def start_without_output(count: int) -> float:
-    """The same by services that read nothing."""
+    """Start services that read nothing by ``start_all()``."""
     return await _start(count, "inherit")
 
 
 async def stop(count: int) -> float:
-    """stop_all() of programs that obey; seconds for all of them."""
+    """Stop obedient programs by ``stop_all()``; return the seconds for all of them."""
     async with Overseer() as overseer:
         _add(overseer, count)
         await overseer.start_all()
@@ -77,13 +76,13 @@ async def stop(count: int) -> float:
 
 
 async def idle_cpu(count: int) -> float:
-    """Milliseconds of processor that the host takes while nothing happens, without those of the measure itself."""
+    """Return the milliseconds of CPU time that the host needs while nothing happens, without the measure itself."""
     async with Overseer() as overseer:
         _add(overseer, count)
         await overseer.start_all()
         gc.collect()
         await asyncio.sleep(1)
-        # A short wait in the same state takes what the measure takes: its timer, with cold caches.
+        # A short wait in the same state costs as much as the measure itself: one timer, with cold caches.
         taken = [await _cpu_of(seconds) for seconds in (0.1, QUIET if count > 100 else 0.5)]
         await overseer.stop_all(kill=True)
     return round(max(0, taken[1] - taken[0]) * 1000)
@@ -96,7 +95,7 @@ async def _cpu_of(seconds: float) -> float:
 
 
 async def wakeups(count: int) -> float:
-    """How often the host has slept and woken meanwhile, without the one that ends the measure."""
+    """Return how often the host wakes up while nothing happens, without the wakeup that ends the measure."""
     async with Overseer() as overseer:
         _add(overseer, count)
         await overseer.start_all()
@@ -110,7 +109,7 @@ async def wakeups(count: int) -> float:
 
 
 async def threads(count: int) -> float:
-    """Threads of the host."""
+    """Return the number of threads of the host."""
     async with Overseer() as overseer:
         _add(overseer, count)
         await overseer.start_all()
@@ -120,7 +119,7 @@ async def threads(count: int) -> float:
 
 
 async def memory_without_pipes(count: int) -> float:
-    """KB for each running Process."""
+    """Return the kB of memory for each running Process."""
     processes = [Process(*SLEEPER, buffered=False) for _ in range(count // 10)]
     await asyncio.gather(*(process.start() for process in processes))
     before = _resident()
@@ -133,7 +132,7 @@ async def memory_without_pipes(count: int) -> float:
 
 
 async def memory_with_pipes(count: int) -> float:
-    """KB for each running service."""
+    """Return the kB of memory for each running service."""
     async with Overseer() as overseer:
         _add(overseer, count // 10)
         await overseer.start_all()
@@ -158,7 +157,10 @@ for _ in range({0}):
 
 
 async def memory_of_a_stall(count: int) -> float:
-    """MB that the host grows by while 100 MB are written for a reader that does not read, and for nobody."""
+    """Return the MB by which the host grows while programs write 100 MB to stalled readers.
+
+    One reader subscribes to a service, the other one reads a streaming Process; neither reads a line.
+    """
     flood = sys.executable, "-I", "-S", "-c", FLOOD.format(count)
     async with Overseer() as overseer:
         await overseer.add("first", *flood[:-1], FLOOD.format(10)).start()
@@ -177,12 +179,12 @@ async def memory_of_a_stall(count: int) -> float:
 
 
 async def import_time(count: int) -> float:
-    """Milliseconds on top of ``import asyncio``, in fresh interpreters that find compiled files."""
+    """Return the milliseconds on top of ``import asyncio``, in fresh interpreters that find compiled files."""
     return _import_time(count, "import aioverseer")
 
 
 async def import_time_of_overseer(count: int) -> float:
-    """The same with what is imported when the first name is asked for."""
+    """Return the same for ``Overseer``: most of the package is imported when the first name is used."""
     return _import_time(count, "from aioverseer import Overseer")
 
 
@@ -198,7 +200,7 @@ def _import_time(count: int, statement: str) -> float:
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with_it = f"import asyncio; {statement}"
     taken(with_it)
-    # In turn: a machine is not as fast at all times.
+    # In turn, as the speed of a machine changes with its load.
     times = [(taken(with_it), taken("import asyncio")) for _ in range(count)]
     return (min(ours for ours, _ in times) - min(alone for _, alone in times)) * 1000
 
@@ -224,7 +226,7 @@ def _resident() -> float:
 
 def _row(key: str, title: str, unit: str, must: float, aim: float, ours: object, **more: object) -> Measure:
     options = {"size": 1000, "quick": 5, "rounds": 3, "contenders": {OURS: ours}, **more}
-    return Measure(key=key, title=title, unit=unit, must=must, aim=aim, more_is_better=False, **options)  # type: ignore[arg-type]  # a table of rows that differ little
+    return Measure(key=key, title=title, unit=unit, must=must, aim=aim, more_is_better=False, **options)  # type: ignore[arg-type]  # rows of a table: few of the options differ
 
 
 MEMORY = [

@@ -1,4 +1,4 @@
-"""Lines: how many a second come through, as ``str``, and whether each of them arrived as it was written."""
+"""How many lines a second arrive as ``str``, and whether each of them arrives as it was written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aioverseer import Line, LineQueue, Overseer, Process, QueueShutDown
 from tests.benchmarks.measure import BASE, OURS, Measure
 
 BLOCK = 1000
-"""Lines that are written at once; each begins with its place among them."""
+"""The number of lines in one write; each begins with its index."""
 WRITER = f"""
 import os, sys
 block = b"".join(b"%03d" % n + b"x" * 96 + b"\\n" for n in range({BLOCK}))
@@ -38,7 +38,7 @@ def _each(taken: float, lines: int, count: int) -> float:
 
 
 async def bare(count: int) -> float:
-    """readline() and decode()."""
+    """Read with asyncio: ``readline()`` and ``decode()``."""
     process = await asyncio.create_subprocess_exec(
         *_command(count), stdout=asyncio.subprocess.PIPE, start_new_session=True
     )
@@ -56,7 +56,7 @@ async def bare(count: int) -> float:
 
 
 async def with_anyio(count: int) -> float:
-    """Anyio's buffered stream: receive_until()."""
+    """Read with anyio: ``receive_until()`` of its buffered stream."""
     lines = 0
     async with await anyio.open_process(_command(count), stderr=None, start_new_session=True) as process:
         assert process.stdout is not None
@@ -82,7 +82,7 @@ async def _streamed(count: int, reader: Reader) -> float:
 
 
 async def batches(count: int) -> float:
-    """get_batch()."""
+    """Read by ``get_batch()``."""
 
     async def read(queue: LineQueue[str]) -> int:
         lines = 0
@@ -96,7 +96,7 @@ async def batches(count: int) -> float:
 
 
 async def iterated(count: int) -> float:
-    """``async for``, one by one."""
+    """Read one by one, by ``async for``."""
 
     async def read(queue: LineQueue[str]) -> int:
         lines = 0
@@ -108,7 +108,7 @@ async def iterated(count: int) -> float:
 
 
 async def got(count: int) -> float:
-    """get(), one by one."""
+    """Read one by one, by ``get()``."""
 
     async def read(queue: LineQueue[str]) -> int:
         lines = 0
@@ -123,7 +123,7 @@ async def got(count: int) -> float:
 
 
 async def of_a_service(count: int) -> float:
-    """``async for`` over Service.lines(), lossless, with stream, time and run on each line."""
+    """Read ``Service.lines()`` by ``async for``, lossless, with stream, time and run on each line."""
     async with Overseer() as overseer:
         service = overseer.add("writer", *_command(count))
         queue = service.lines("stdout", overflow="block")
@@ -138,7 +138,7 @@ async def of_a_service(count: int) -> float:
 
 
 async def lost(count: int) -> float:
-    """Lines that do not come as they were written: in batches, one by one, slowly, and through a Service."""
+    """Return the number of lines that do not arrive as written: in batches, one by one, slowly, and of a service."""
     wrong = 0
     for size in (10, 1000):
         async with Process(*_command(count), buffered=False, streaming=True, queue_size=size) as process:

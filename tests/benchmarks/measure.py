@@ -1,18 +1,22 @@
-"""What is measured, and what came of it: values and their arithmetic, no clock and no program."""
+"""Measures and their results: values and arithmetic, without a clock or a program."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["BASE", "OURS", "Contender", "Measure", "Result"]
+__all__ = ["BASE", "OURS", "Contender", "Measure", "Output", "Result"]
 
 BASE = "asyncio"
 OURS = "aioverseer"
 
 Contender = Callable[[int], Awaitable[float]]
-"""Does a job of a given size, and returns the seconds for one piece of it, or what else is measured."""
+"""A function that does a job of a given size. It returns the seconds for one piece of the job, or another value."""
+
+Output = Literal["read", "inherit"]
+"""The option ``output`` of services. The name of the package is not used: ``--against`` runs older trees too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,17 +24,17 @@ class Measure:
     """One row of the goals.
 
     Attributes:
-        key: A word for ``--only``.
-        title: What the row says.
+        key: The word for ``--only``.
+        title: The text of the row.
         unit: ``"x"`` for a ratio to bare asyncio, else the unit of the value.
-        must: The value that is required.
-        aim: The value that is aimed for.
-        more_is_better: Whether a higher value is better; a ratio is then that of the speeds, else that of the times.
-        size: Pieces of the job.
-        quick: The same for a short look.
-        contenders: Each by its name; ``OURS`` is there, and ``BASE`` when the unit is ``"x"``.
-        rounds: How often at most; None is as often as is asked for.
-        times: Rounds for each that is asked for: the shorter a job, the more it swings with the machine.
+        must: The required value.
+        aim: The desired value.
+        more_is_better: Whether a higher value is better. If so, a ratio compares speeds, else times.
+        size: The number of pieces of the job.
+        quick: The size of the small job, for ``--quick``.
+        contenders: The contenders by name, always with ``OURS``, and with ``BASE`` when the unit is ``"x"``.
+        rounds: The largest number of rounds; None for no limit.
+        times: A factor for the number of rounds. A short job needs more of them, as the machine disturbs it more.
     """
 
     key: str
@@ -46,7 +50,7 @@ class Measure:
     times: int = 1
 
     def result(self, values: Mapping[str, Sequence[float]]) -> Result:
-        """Return what came of the rounds: the median of each contender, and ours seen beside bare asyncio."""
+        """Return the median of each contender, and the ratios to bare asyncio."""
         medians = {name: statistics.median(several) for name, several in values.items()}
         ratios: dict[str, float] = {}
         if self.unit == "x":
@@ -69,13 +73,13 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of one measure.
+    """The result of one measure.
 
     Attributes:
-        key: Of the measure.
-        value: To be held against the goals.
-        medians: Of each contender, as it returned them.
-        ratios: Of each but bare asyncio, where the measure is a ratio.
+        key: The key of the measure.
+        value: The value that is compared with the goals.
+        medians: The median of each contender, in seconds or in the unit of the measure.
+        ratios: The ratio to bare asyncio of each other contender; empty when the measure is no ratio.
     """
 
     key: str

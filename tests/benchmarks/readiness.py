@@ -1,4 +1,4 @@
-"""Readiness: how long from the moment at which a program can do its work until ``start()`` returns."""
+"""The time from the moment at which a program can do its work until ``start()`` returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.benchmarks.measure import OURS, Measure
 
 _HEAD = "import os, socket, sys, time\n"
 _BEGIN = 0.02
-"""Seconds that each program takes for its own start: more than the first looks of a probe."""
+"""Seconds of start-up of each program: longer than the first attempts of a probe take."""
 _LINE = f"{_HEAD}time.sleep({_BEGIN}); print(time.monotonic(), flush=True); time.sleep(100)"
 _TCP = f"""{_HEAD}
 time.sleep({_BEGIN})

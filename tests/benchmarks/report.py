@@ -1,4 +1,4 @@
-"""What is shown of the figures: a line for each, a table and a plot for the docs. Nothing is measured in here."""
+"""The figures as text: a line for each, and a table and a plot for the docs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Figures = Mapping[str, Mapping[str, float]]
 
 
 def sentence(measure: Measure, result: Result) -> str:
-    """Return what came of a measure, as a line for a terminal."""
+    """Return the result of a measure as a line for a terminal."""
     others = ", ".join(f"{name} {ratio:.2f}" for name, ratio in result.ratios.items() if name != OURS)
     beside = f"   ({others})" if others else ""
     goals = f"must {measure.must:g}, aim {measure.aim:g}"
@@ -27,7 +27,7 @@ def sentence(measure: Measure, result: Result) -> str:
 
 
 def save(folder: Path, results: Sequence[Result]) -> None:
-    """Keep the values under the version of this Python; those of other measures stay."""
+    """Write the values to the file of this version of Python; values of other measures stay."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{'.'.join(platform.python_version_tuple()[:2])}.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -36,13 +36,13 @@ def save(folder: Path, results: Sequence[Result]) -> None:
 
 
 def figures(folder: Path) -> Figures:
-    """Return what was kept, by version."""
+    """Return all saved values, by version."""
     paths = sorted(folder.glob("*.json"), key=lambda path: [int(part) for part in path.stem.split(".")])
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def table(measures: Sequence[Measure], known: Figures) -> str:
-    """Return the figures as a table in Markdown; what reaches the aim is bold, what misses its must is marked."""
+    """Return the figures as a table in Markdown. Figures that reach the aim are bold, missed ones are marked."""
     rows = [
         f"| measure | must | aim | {' | '.join(f'Python {version}' for version in known)} |",
         "|---|---|---|" + "---|" * len(known),
@@ -70,7 +70,7 @@ _WIDTH, _ROW, _LEFT = 900, 22, 430
 def plot(measures: Sequence[Measure], known: Figures) -> str:
     """Return the ratios as an SVG, with a bar for each version.
 
-    Its length is the speed beside bare asyncio; the line across is what must be reached.
+    The length of a bar is the speed relative to bare asyncio; the line across it is the required value.
     """
     measures = [measure for measure in measures if measure.unit == "x"]
     speeds = {
@@ -116,7 +116,7 @@ def _speed(measure: Measure, value: float) -> float:
 
 
 def write_docs(docs: Path, measures: Sequence[Measure]) -> None:
-    """Put the table between its marks in performance.md, and the plot beside it."""
+    """Write the table between its marks in performance.md, and the plot to its file."""
     known = figures(docs / "performance")
     (docs / "performance" / "ratios.svg").write_text(plot(measures, known), encoding="utf-8")
     page = docs / "performance.md"

@@ -1,4 +1,4 @@
-"""Restarts and spawns: how long from an end to the next run, one by one, many at once, and in a crash loop."""
+"""The time from the end of a run to the next run: one by one, many at once, and in a crash loop."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from collections.abc import Callable
 import anyio
 
 from aioverseer import Backoff, Overseer, Process, Restart, State, Status
-from aioverseer.core.options.keywords import Output
-from tests.benchmarks.measure import BASE, OURS, Contender, Measure
+from tests.benchmarks.measure import BASE, OURS, Contender, Measure, Output
 
 SLEEPER = ("sleep", "1000")
 SETTLED = 0.004
-"""Seconds that a new program has for its own start before it is killed: that is not what is measured."""
+"""Seconds before a new program is killed. Its own start-up is over by then and is not measured."""
 AT_ONCE = Restart("always", max_restarts=None, backoff=Backoff(min=0, max=0))
 CROWD = 32
 
@@ -38,17 +37,17 @@ async def _bare(count: int, output: int | None) -> float:
 
 
 async def bare_with_pipes(count: int) -> float:
-    """Both outputs are read."""
+    """Restart with asyncio; both outputs are read."""
     return await _bare(count, asyncio.subprocess.PIPE)
 
 
 async def bare_without_output(count: int) -> float:
-    """The program writes where the host does."""
+    """Restart with asyncio; the program writes to the output of the host."""
     return await _bare(count, None)
 
 
 async def with_anyio(count: int) -> float:
-    """anyio's, with its pipes."""
+    """Restart with anyio, with its pipes."""
     times: list[float] = []
     process = await anyio.open_process(SLEEPER, start_new_session=True)
     for _ in range(count):
@@ -78,12 +77,12 @@ async def _restarts(count: int, output: Output) -> float:
 
 
 async def restarts(count: int) -> float:
-    """A service that is killed, until the next run is RUNNING."""
+    """Kill a service and wait until its next run is RUNNING."""
     return await _restarts(count, "read")
 
 
 async def restarts_without_output(count: int) -> float:
-    """The same where the program writes where the host does."""
+    """Kill a service whose program writes to the output of the host."""
     return await _restarts(count, "inherit")
 
 
@@ -92,7 +91,7 @@ def _is_back(number: int) -> Callable[[Status], bool]:
 
 
 async def bare_crowd(count: int) -> float:
-    """So many crowds of programs that end at once."""
+    """Start crowds of programs that end at once, with asyncio."""
 
     async def one() -> None:
         process = await asyncio.create_subprocess_exec("true", start_new_session=True)
@@ -105,7 +104,7 @@ async def bare_crowd(count: int) -> float:
 
 
 async def crowd(count: int) -> float:
-    """The same by Processes without output."""
+    """Start such crowds as Processes without output."""
     begin = time.perf_counter()
     for _ in range(count):
         await asyncio.gather(*(Process("true", buffered=False).wait() for _ in range(CROWD)))
@@ -130,12 +129,12 @@ async def _bare_crash_loop(count: int, output: int | None) -> float:
 
 
 async def bare_crash_loop(count: int) -> float:
-    """Programs that end at once, each started again by a task of its own; both outputs are read."""
+    """Restart programs that end at once with asyncio, each by a task of its own; both outputs are read."""
     return await _bare_crash_loop(count, asyncio.subprocess.PIPE)
 
 
 async def bare_crash_loop_without_output(count: int) -> float:
-    """The same where the programs write where the host does."""
+    """Restart programs that end at once with asyncio; they write to the output of the host."""
     return await _bare_crash_loop(count, None)
 
 
@@ -148,17 +147,17 @@ async def _crash_loop(count: int, output: Output) -> float:
 
 
 async def crash_loop(count: int) -> float:
-    """The same by services."""
+    """Restart services that end at once; both outputs are read."""
     return await _crash_loop(count, "read")
 
 
 async def crash_loop_without_output(count: int) -> float:
-    """The same by services that read nothing."""
+    """Restart services that end at once and read nothing."""
     return await _crash_loop(count, "inherit")
 
 
 async def crash_loop_lag(count: int) -> float:
-    """Milliseconds by which a task of the host comes late beside it, the 99th of a hundred."""
+    """Return the milliseconds by which a task of the host is late during a crash loop: the 99th percentile."""
     lags: list[float] = []
     over = False
 
@@ -191,7 +190,7 @@ def _beside(key: str, title: str, size: int, quick: int, base: Contender, ours: 
         size=size,
         quick=quick,
         contenders={BASE: base, OURS: ours},
-        **more,  # type: ignore[arg-type]  # a table of rows that differ little
+        **more,  # type: ignore[arg-type]  # rows of a table: few of the options differ
     )
 
 

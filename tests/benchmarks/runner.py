@@ -1,25 +1,25 @@
-"""The runner: interleaves the contenders of each measure, prints what came of it, and keeps it for the docs.
-
-What is measured stands in the other files of this folder, one for each subject; how it is shown, in ``report.py``.
-"""
+"""The command: runs the contenders of each measure in turn, prints the results, and keeps them for the docs."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import gc
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks import crowds, lines, readiness, restarts
+from tests.benchmarks.against import Tree, compare, rows, sample
 from tests.benchmarks.measure import Measure, Result
 from tests.benchmarks.report import save, sentence, write_docs
 
-__all__ = ["MEASURES", "main", "run"]
+__all__ = ["MEASURES", "main", "run", "work"]
 
 MEASURES: list[Measure] = [*crowds.MEMORY, *restarts.MEASURES, *readiness.MEASURES, *lines.MEASURES, *crowds.MEASURES]
-"""Memory first: what earlier jobs have freed would be used again and not be seen."""
+"""All measures. Memory comes first: memory freed by earlier jobs would be used again, and growth not be seen."""
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
 
@@ -27,9 +27,9 @@ def run(measure: Measure, *, rounds: int, quick: bool) -> Result:
     """Run each contender once in each round, in turn; the first round is a warm-up and does not count.
 
     Args:
-        measure: What to run.
-        rounds: How many rounds count.
-        quick: Whether a small job will do.
+        measure: The measure to run.
+        rounds: The number of rounds that count.
+        quick: Whether to run the small job.
     """
     rounds = min(rounds, measure.rounds or rounds) * (1 if quick else measure.times)
     values: dict[str, list[float]] = {name: [] for name in measure.contenders}
@@ -42,32 +42,59 @@ def run(measure: Measure, *, rounds: int, quick: bool) -> Result:
     return measure.result(values)
 
 
+def work(key: str, *, quick: bool) -> None:
+    """Print one sample of one measure as JSON: the job of a process of ``--against``.
+
+    Args:
+        key: The word for the measure.
+        quick: Whether to run the small job.
+    """
+    crowds.raise_limit()
+    measure = next(measure for measure in MEASURES if measure.key == key)
+    print(json.dumps(dataclasses.asdict(sample(measure, quick=quick))))  # noqa: T201  # it is a command
+
+
 async def _as_coroutine(awaitable: object) -> float:
-    return float(await awaitable)  # type: ignore[misc]  # a Contender gives what can be awaited
+    return float(await awaitable)  # type: ignore[misc]  # a Contender returns an awaitable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the measures that are asked for; return 1 when ``--check`` finds one that misses what it must reach."""
+    """Run the chosen measures; return 1 when ``--check`` finds one that misses its required value."""
     parser = argparse.ArgumentParser(prog="python tests/benchmarks", description=__doc__)
     parser.add_argument("--only", help="measures, separated by commas: " + ", ".join(m.key for m in MEASURES))
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
     parser.add_argument("--quick", action="store_true", help="small jobs: whether it works, not how fast it is")
     parser.add_argument("--check", action="store_true", help="fail when a goal that must be reached is missed")
     parser.add_argument("--write", action="store_true", help="keep the figures of this Python for docs/performance.md")
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH", help="compare with the package in another checkout, interleaved"
+    )
+    parser.add_argument(
+        "--spawners", action="store_true", help="a column for AIOVERSEER_SPAWNER=asyncio too; for --against"
+    )
     options = parser.parse_args(arguments)
     wanted = options.only.split(",") if options.only else [measure.key for measure in MEASURES]
     unknown = set(wanted) - {measure.key for measure in MEASURES}
     if unknown:
         parser.error(f"there is no measure {', '.join(sorted(unknown))}")
+    chosen = [measure for measure in MEASURES if measure.key in wanted]
+    if options.against is not None:
+        if not (options.against / "aioverseer" / "__init__.py").is_file():
+            parser.error(f"there is no package aioverseer in {options.against}")
+        trees = [Tree("old", options.against), Tree("new", DOCS.parent)]
+        if options.spawners:
+            trees.append(Tree("new, asyncio", DOCS.parent, {"AIOVERSEER_SPAWNER": "asyncio"}))
+        for row in rows(trees, compare(trees, chosen, rounds=options.rounds, quick=options.quick)):
+            print(row, flush=True)  # noqa: T201  # it is a command
+        return 0
     crowds.raise_limit()
     missed = 0
     results: list[Result] = []
-    for measure in MEASURES:
-        if measure.key in wanted:
-            result = run(measure, rounds=options.rounds, quick=options.quick)
-            results.append(result)
-            missed += measure.verdict(result.value) == "missed"
-            print(sentence(measure, result), flush=True)  # noqa: T201  # it is a command
+    for measure in chosen:
+        result = run(measure, rounds=options.rounds, quick=options.quick)
+        results.append(result)
+        missed += measure.verdict(result.value) == "missed"
+        print(sentence(measure, result), flush=True)  # noqa: T201  # it is a command
     if options.write:
         save(DOCS / "performance", results)
         write_docs(DOCS, MEASURES)

@@ -1,7 +1,7 @@
 """``python tests/benchmarks/servers.py``: how much longer a test waits for a ready redis than redis itself takes.
 
-Side by side with mirakuru and pytest-xprocess, where they are installed; in turn, round after round. redis itself is
-what somebody measures who tries to connect without a pause.
+The contenders run in turn: aioverseer, and mirakuru and pytest-xprocess where they are installed. The time of redis
+itself is measured by connecting again and again without a pause.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 ROUNDS = 15
 
 Way = Callable[[list[str], int], float]
-"""Starts a server that is to listen on a port, and returns the seconds until it is known to; it is gone afterwards."""
+"""A function that starts a server on a port, returns the seconds until it is known to listen, and ends it."""
 
 
 def alone(words: list[str], port: int) -> float:
-    """As soon as can be."""
+    """Connect without a pause until redis answers."""
     begin = time.perf_counter()
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
         while True:
@@ -41,7 +41,7 @@ def alone(words: list[str], port: int) -> float:
 
 
 def ours(words: list[str], port: int) -> float:
-    """As the fixtures do it."""
+    """Wait as the fixtures of the plugin do."""
     from aioverseer import ThreadedOverseer, ready
 
     with ThreadedOverseer() as overseer:
@@ -53,7 +53,7 @@ def ours(words: list[str], port: int) -> float:
 
 
 def mirakuru(words: list[str], port: int) -> float:
-    """By its executor for a port."""
+    """Wait by mirakuru's executor for a port."""
     module: Any = importlib.import_module("mirakuru")
     executor = module.TCPExecutor(words, host="127.0.0.1", port=port)
     begin = time.perf_counter()
@@ -80,7 +80,7 @@ def test_it(xprocess):
 
 
 def xprocess(words: list[str], port: int) -> float:
-    """In a run of pytest, which it needs; only the time of ``ensure`` counts."""
+    """Wait by pytest-xprocess, which needs a run of pytest; only the time of ``ensure`` counts."""
     del port
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "test_it.py").write_text(XPROCESS.format(words=words))
@@ -97,7 +97,7 @@ WAYS: dict[str, tuple[str, Way]] = {
 
 
 def main() -> int:
-    """Measure and tell; fail when ours takes more than 20 ms over redis itself."""
+    """Measure and print; return 1 when aioverseer needs more than 20 ms over redis itself."""
     from aioverseer.testing import Ports
 
     if shutil.which("redis-server") is None:

@@ -27,26 +27,26 @@ AT_ONCE = Restart("always", backoff=Backoff(min=0.01, max=0.1), max_restarts=20)
 
 
 def needs(*programs: str | Path) -> pytest.MarkDecorator:
-    """Skip where a program is not installed."""
+    """Return a mark that skips a test where a program is not installed."""
     missing = [str(program) for program in programs if shutil.which(program) is None]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
 @dataclass
 class Servers:
-    """Specs of servers in a folder of their own, each on a port of its own."""
+    """Specs of servers, all in one temporary folder, each on a free port."""
 
     folder: Path
     port: Callable[[], int]
 
     def redis(self) -> Spec:
-        """Keeps nothing."""
+        """Return a redis that saves nothing."""
         port = self.port()
         words = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
         return Spec.of("redis", words, ready=ready.tcp(port), restart=AT_ONCE)
 
     async def postgres(self) -> Spec:
-        """A cluster of its own, made anew."""
+        """Return a PostgreSQL with a new cluster."""
         data, port = self.folder / "data", self.port()
         data.mkdir()
         if NOBODY is not None:
@@ -60,13 +60,13 @@ class Servers:
             user=NOBODY,
             cwd="/",
             ready=ready.line("ready to accept connections"),
-            # Fast shutdown: it ends its sessions and writes everything; SIGTERM would wait for clients to leave.
+            # SIGINT is the fast shutdown: it ends all sessions. SIGTERM would wait for clients to leave.
             stop=Stop(signal=signal.SIGINT, timeout=20),
             restart=AT_ONCE,
         )
 
     def nginx(self) -> Spec:
-        """Two workers that answer by themselves."""
+        """Return an nginx with two workers and a fixed answer."""
         port = self.port()
         folder = self.folder / "nginx"
         folder.mkdir()
@@ -81,13 +81,13 @@ class Servers:
             """
         )
         words = ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
-        # SIGQUIT: it serves the requests that it has, then ends.
+        # SIGQUIT is the graceful shutdown: nginx serves open requests, then ends.
         return Spec.of("nginx", words, ready=ready.tcp(port), stop=Stop(signal=signal.SIGQUIT), restart=AT_ONCE)
 
 
 @pytest.fixture
 def servers() -> Iterator[Servers]:
-    """In a folder that another user may enter; those of pytest are closed to all others."""
+    """Use a folder that other users may enter: PostgreSQL does not run as root. Folders of pytest are private."""
     ports = Ports()
     with tempfile.TemporaryDirectory(prefix="servers-") as folder:
         os.chmod(folder, 0o755)
@@ -97,7 +97,7 @@ def servers() -> Iterator[Servers]:
 
 @pytest_asyncio.fixture
 async def overseer() -> AsyncIterator[Overseer]:
-    """What is left is the conftest's business."""
+    """Leave the search for leftovers to conftest.py."""
     async with Overseer() as entered:
         yield entered
 
@@ -112,8 +112,8 @@ time.sleep(1000)
 
 
 @needs("redis-server", "nginx", POSTGRES / "postgres")
-async def test_an_application_and_its_servers(servers: Servers, overseer: Overseer) -> None:
-    """Up in order, the right ones come back when one is killed, down in the opposite order, nothing is left."""
+async def test_application_and_its_servers(servers: Servers, overseer: Overseer) -> None:
+    """They start in order; a killed server comes back with its dependents; they stop in reverse order."""
     specs = [servers.redis(), await servers.postgres(), servers.nginx()]
     ports = [str(getattr(spec.ready, "port", None) or spec.argv[spec.argv.index("-p") + 1]) for spec in specs]
     for spec in specs:
@@ -151,22 +151,22 @@ async def test_an_application_and_its_servers(servers: Servers, overseer: Overse
 
 
 @needs("redis-server", POSTGRES / "postgres", POSTGRES / "psql")
-async def test_a_killed_database_takes_its_pool_and_its_users_along(servers: Servers, overseer: Overseer) -> None:
-    """A group: who was added after it comes back with it, in order, tasks and resources too; nobody else does."""
-    told: list[str] = []
+async def test_killed_database_restarts_its_pool_and_its_users(servers: Servers, overseer: Overseer) -> None:
+    """A rest_for_one group restarts the members added after the database, in order, tasks and resources too."""
+    calls: list[str] = []
     database = await servers.postgres()
     port = database.argv[database.argv.index("-p") + 1]
 
     @asynccontextmanager
     async def pool() -> AsyncGenerator[str]:
         words = [str(POSTGRES / "psql"), "-h", "127.0.0.1", "-p", str(port), "-U", "me", "-Atc", "select 1", "postgres"]
-        (await Process(*words)).check()  # the database answers, or it cannot be entered
-        told.append("open")
+        (await Process(*words)).check()  # fails unless the database answers
+        calls.append("open")
         yield "pool"
-        told.append("closed")
+        calls.append("closed")
 
     async def worker() -> None:
-        told.append(f"works with the {overseer['pool'].resource}")
+        calls.append(f"works with the {overseer['pool'].resource}")
         await asyncio.Event().wait()
 
     soon = Restart("always", backoff=Backoff(min=0.01, max=0.1), max_restarts=5)
@@ -187,15 +187,15 @@ async def test_a_killed_database_takes_its_pool_and_its_users_along(servers: Ser
     assert (redis, 0) == (overseer["redis"].pid, overseer["redis"].restarts)
     assert [1, 1, 1] == [overseer[id].restarts for id in ("postgres", "pool", "worker")]
     await asyncio.sleep(0)
-    assert ["open", "works with the pool", "closed", "open", "works with the pool"] == told
+    assert ["open", "works with the pool", "closed", "open", "works with the pool"] == calls
     async with limit(60, "the stop"):
         report = await overseer.stop_all()
     assert (True, (signal.SIGINT,)) == (report.ok, tuple(report.outcomes["postgres"].signals))
 
 
 @needs(POSTGRES / "postgres", POSTGRES / "psql")
-async def test_a_killed_database_keeps_what_was_written(servers: Servers, overseer: Overseer) -> None:
-    """Its server is killed with all of its processes in the middle of a session; it recovers in the next run."""
+async def test_killed_database_keeps_its_data(servers: Servers, overseer: Overseer) -> None:
+    """The server and all its processes are killed in the middle of a session; the next run recovers."""
     database = overseer.add(await servers.postgres())
     port = database.spec.argv[database.spec.argv.index("-p") + 1]
 
@@ -219,8 +219,7 @@ async def test_a_killed_database_keeps_what_was_written(servers: Servers, overse
 
 
 @needs("nginx")
-async def test_a_graceful_stop_of_nginx_serves_what_it_has(servers: Servers, overseer: Overseer) -> None:
-    """And its workers end with it."""
+async def test_graceful_stop_of_nginx(servers: Servers, overseer: Overseer) -> None:
     spec = servers.nginx()
     port = getattr(spec.ready, "port", 0)
     async with limit(30):
@@ -235,8 +234,8 @@ async def test_a_graceful_stop_of_nginx_serves_what_it_has(servers: Servers, ove
 
 
 @needs("nats-server")
-async def test_a_broker_with_streams(servers: Servers, overseer: Overseer) -> None:
-    """It says INFO to who connects, and keeps its streams in the folder."""
+async def test_broker_with_streams(servers: Servers, overseer: Overseer) -> None:
+    """The broker sends INFO to a new connection, with its streams enabled."""
     port = servers.port()
     words = ["nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(servers.folder)]
     async with limit(30):
@@ -249,8 +248,7 @@ async def test_a_broker_with_streams(servers: Servers, overseer: Overseer) -> No
 
 
 @needs("node")
-async def test_a_node_server(servers: Servers, overseer: Overseer) -> None:
-    """Ready when it says so."""
+async def test_node_server(servers: Servers, overseer: Overseer) -> None:
     port = servers.port()
     code = "require('http').createServer((q, a) => a.end('node')).listen(+process.argv[1], () => console.log('up'))"
     async with limit(30):

@@ -1,4 +1,4 @@
-"""The example of an application whose lifespan holds the overseer, served by uvicorn."""
+"""The example application in the docs: its lifespan holds the overseer, uvicorn serves it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no
 
 
 async def get(port: int, path: str) -> Any:
-    """Ask for a page."""
+    """Return the JSON of a page."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -34,7 +34,7 @@ async def get(port: int, path: str) -> Any:
 
 
 async def test_redis_lives_as_long_as_the_application() -> None:
-    """It is there before the first request, comes back when it is killed, and goes with the application."""
+    """Redis runs before the first request, comes back when killed, and ends with the application."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("starlette")
     ports = Ports()
@@ -49,7 +49,7 @@ async def test_redis_lives_as_long_as_the_application() -> None:
         assert "running" == status["state"]
 
         os.kill(status["PID"], signal.SIGKILL)
-        # Each request is an event: its answer is what the application knows by then.
+        # Each request is a chance to look: the answer shows the state at that moment.
         while not (status["restarts"] and status["state"] == "running"):
             status = (await get(web, "/services"))["redis"]
         assert {"visits": 1} == await get(web, "/")

@@ -1,7 +1,8 @@
-"""What takes long.
+"""Long tests, as commands.
 
-``python tests/soak [--minutes N] [--restarts N]``: restarts without end, and nothing grows; see ``play.py``.
-``python tests/soak torture [--rounds N]``: a tree that does not want to end, under each way to end and each level.
+``python tests/soak [--minutes N] [--restarts N]``: restarts without end; nothing grows.
+``python tests/soak torture [--rounds N]``: hosts end in each way, on each level of containment; nothing is left of a
+process tree that ignores signals.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from tests.soak.play import soak  # noqa: E402  # found by the line above
+from tests.soak.play import soak  # noqa: E402  # the line above puts it on the path
 from tests.support.host_tree import MECHANISMS, WAYS, round_of  # noqa: E402  # as above
 
 
 def main() -> int:
-    """Play, print each sample, and say what has grown."""
+    """Run the soak, print each sample and everything that has grown."""
     if sys.argv[1:2] == ["torture"]:
         return torture(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python tests/soak", description="Restarts without end: nothing grows.")
@@ -29,7 +30,7 @@ def main() -> int:
         soak(
             restarts=given.restarts if given.minutes is None else None,
             seconds=None if given.minutes is None else 60 * given.minutes,
-            told=lambda sample: print(sample, flush=True),  # noqa: T201  # it is a command
+            on_sample=lambda sample: print(sample, flush=True),  # noqa: T201  # it is a command
         )
     )
     result = "\n".join(f"GROWN: {line}" for line in grown) or "nothing has grown, no event was missed"
@@ -38,14 +39,14 @@ def main() -> int:
 
 
 def torture(words: list[str]) -> int:
-    """Let hosts end, many times in each way and on each level, and say what they have left alive."""
+    """End hosts many times in each way and on each level, and print how many left something alive."""
     parser = argparse.ArgumentParser(
         prog="python tests/soak torture", description="However a host ends, nothing is left."
     )
     parser.add_argument("--rounds", type=int, default=100, help="rounds of each (default: 100)")
     parser.add_argument("--levels", default=",".join(MECHANISMS), help="mechanisms, with commas between")
     parser.add_argument("--loop", default="asyncio", choices=["asyncio", "uvloop"])
-    parser.add_argument("--user", default=None, help="who the hosts are; needs root")
+    parser.add_argument("--user", default=None, help="the user of the hosts; needs root")
     given = parser.parse_args(words)
     bad = 0
     for level in given.levels.split(","):

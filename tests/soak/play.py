@@ -1,6 +1,6 @@
-"""The play of the soak: four services that end at once and are restarted at once, watched by readers of all kinds.
+"""The soak: four services end at once and are restarted at once, while readers follow their events and lines.
 
-What is counted must agree exactly; what is measured must be flat. How long, and what becomes of it, is said elsewhere.
+Counts must agree exactly. Memory, descriptors, threads and tasks must stay flat.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ PROGRAMS = {
 }
 SAMPLES = 10
 MORE_MEMORY = 4 * 1024
-"""KiB between the first sample that counts and the last."""
+"""Allowed growth in KiB between the first sample that counts and the last one."""
 MORE_OBJECTS = 3000
-"""The same for what the garbage collector knows."""
+"""Allowed growth of the number of objects that the garbage collector knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What the host holds at one moment."""
+    """The resources of the host at one moment."""
 
     restarts: int
     events: int
@@ -51,7 +51,7 @@ class Sample:
 
 
 def sample(restarts: int, events: int) -> Sample:
-    """Look at this process."""
+    """Return the resources of this process."""
     gc.collect()
     with open("/proc/self/status") as file:
         memory = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
@@ -67,30 +67,30 @@ def sample(restarts: int, events: int) -> Sample:
 
 
 JOURNAL = 500
-"""Events that the journal keeps here: it is full soon, and what kinds of them it holds makes little difference."""
+"""The size of the journal during the soak. A small journal is full soon, so its memory stays flat from then on."""
 
 
 async def soak(
-    *, restarts: int | None, seconds: float | None, told: Callable[[Sample], None] = lambda _sample: None
+    *, restarts: int | None, seconds: float | None, on_sample: Callable[[Sample], None] = lambda _sample: None
 ) -> list[str]:
-    """Play until so many restarts or seconds are over; return what has grown.
+    """Run until the restarts or seconds are over; return a line for each resource that has grown.
 
     Args:
-        restarts: How many, over all services.
-        seconds: Or for how long.
-        told: Hears each sample.
+        restarts: The number of restarts of all services together; None to run for ``seconds``.
+        seconds: The duration, when ``restarts`` is None.
+        on_sample: A function that is called with each sample.
 
     Raises:
         AssertionError: When an event was missed or a count is wrong.
     """
     kept, journal.JOURNAL_SIZE = journal.JOURNAL_SIZE, JOURNAL
     try:
-        return await _play(restarts=restarts, seconds=seconds, told=told)
+        return await _play(restarts=restarts, seconds=seconds, on_sample=on_sample)
     finally:
         journal.JOURNAL_SIZE = kept
 
 
-async def _play(*, restarts: int | None, seconds: float | None, told: Callable[[Sample], None]) -> list[str]:
+async def _play(*, restarts: int | None, seconds: float | None, on_sample: Callable[[Sample], None]) -> list[str]:
     before = sample(0, 0)
     until = None if seconds is None else time.monotonic() + seconds
     samples: list[Sample] = []
@@ -122,7 +122,7 @@ async def _play(*, restarts: int | None, seconds: float | None, told: Callable[[
                 total += 1
             if (total if until is None else time.monotonic()) >= next_at and len(samples) < SAMPLES:
                 samples.append(sample(total, seq))
-                told(samples[-1])
+                on_sample(samples[-1])
                 next_at = next_at + (batch if until is None else (seconds or 0) / SAMPLES)
             if len(samples) == SAMPLES and not supervising.done():
                 break
@@ -142,7 +142,7 @@ async def _play(*, restarts: int | None, seconds: float | None, told: Callable[[
         for what in ("descriptors", "threads", "tasks")
         if getattr(after, what) > getattr(before, what)
     ]
-    # Before, the journal is being filled: it keeps so many events, whatever their age.
+    # The journal fills up first. It keeps a number of events, whatever their age.
     full = [one for one in samples if one.events > 2 * JOURNAL]
     for what, most in (("memory", MORE_MEMORY), ("objects", MORE_OBJECTS)) if len(full) > 1 else ():
         first, last = getattr(full[0], what), getattr(full[-1], what)

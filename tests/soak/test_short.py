@@ -1,4 +1,4 @@
-"""The short form of the soak, and crowds: nothing grows with restarts, and a thousand services are nothing special."""
+"""The short form of the soak, and a thousand services in one overseer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ LONG = bool(os.environ.get("AIOVERSEER_LONG"))
 
 
 async def test_nothing_grows_with_restarts() -> None:
-    """Events without a gap, counts that agree, lines in order; memory, descriptors and threads flat."""
     assert [] == await soak(restarts=1000, seconds=None)
 
 
 async def test_thousand_scripted_services() -> None:
-    """Start, idle, crash in a loop, stop: states and events are exact, and idle is idle."""
+    """They start, crash in a loop and stop with the exact states and events; idle ones hold no timer."""
     clock = ManualClock()
     crashing = [FakeChild().runs(1).exits(1)]
     launcher = ScriptedLauncher(clock, FakeChild(), by_id={f"c{n}": list(crashing) for n in range(500)})
@@ -59,13 +58,13 @@ async def test_thousand_scripted_services() -> None:
 @pytest.mark.skipif(not LONG, reason="a minute: set AIOVERSEER_LONG=1")
 @pytest.mark.timeout(300)
 async def test_thousand_real_services() -> None:
-    """Started, idle without using the processor, killed and restarted, stopped."""
+    """They start, need no CPU time while idle, are killed and restarted, and stop."""
     async with limit(200), Overseer(raise_fd_limit=True) as overseer:
         for number in range(1000):
             overseer.add(f"s{number}", "sleep", "1000", restart=Restart("always", backoff=Backoff(0, 0)))
         await overseer.start_all()
         began = time.process_time()
-        await asyncio.sleep(2)  # nothing is waited for: that nothing happens is what is looked at
+        await asyncio.sleep(2)  # the test is that nothing happens meanwhile
         assert time.process_time() - began < 0.05, "an idle overseer uses the processor"
         for id in overseer:
             overseer.signal(id, 9)
