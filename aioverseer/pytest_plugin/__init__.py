@@ -1,8 +1,7 @@
-"""The pytest plugin: its options and hooks, and the fixtures that tests ask for.
+"""The pytest plugin: options, hooks and fixtures.
 
-How overseers are watched and reports written stands in the files beside. Public names of the library only. pytest
-imports this in every environment that has the library installed, so nothing is done for a test that asks for nothing:
-what runs services is imported when a fixture is first used.
+pytest imports this package in every environment that has the library installed. The modules that run services are
+therefore imported by ``deferred.py`` when a fixture is first used.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aioverseer.pytest_plugin import async_plugins, usage
+from aioverseer.pytest_plugin import async_plugins, deferred, usage
 from aioverseer.pytest_plugin.user_fixtures import overseer_fixture, service_fixture
-from aioverseer.pytest_plugin.xdist import run_of
+from aioverseer.pytest_plugin.xdist import run_id
 
 if TYPE_CHECKING:
     from aioverseer import Overseer, ThreadedOverseer, ThreadedService
@@ -30,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("aioverseer", "services for tests").addoption(
         "--aioverseer-logs",
         metavar="DIR",
-        help="keep all that services write in DIR: a folder for each test, a file for each service",
+        help="write the output of all services to DIR: a folder for each test, a file for each service",
     )
     parser.addini(
         "aioverseer_left_running",
@@ -41,10 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the marker, and the fixtures for the async plugins that are there.
+    """Add the marker, and fixtures for the async plugins in use.
 
     Raises:
-        pytest.UsageError: For a value of an option that cannot be.
+        pytest.UsageError: If ``aioverseer_left_running`` has an unknown value.
     """
     if (found := config.getini("aioverseer_left_running")) not in _LEFT_RUNNING:
         raise pytest.UsageError(f"aioverseer_left_running={found!r} is unknown: use {', '.join(_LEFT_RUNNING)}")
@@ -58,13 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Fail a test at once when a service ends that it relies on."""
-    used = usage.watched_by(item)
+    """Fail a test at once when a service that it relies on ends."""
+    used = usage.used_by(item)
     if not used:
         return (yield)
-    from aioverseer.pytest_plugin.overseers import inside  # noqa: PLC0415  # see the module
-
-    with inside(item, used):
+    with deferred.overseers.fail_early(item, used):
         return (yield)
 
 
@@ -72,20 +69,20 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put a section for each service into the report of a test that has failed."""
+    """Add a section for each service to the report of a failed test."""
     report = yield
     if report.failed:
-        for watched in usage.watched_by(item):
-            report.sections.extend(watched.sections())
-        usage.note_failure(item)
+        for services in usage.used_by(item):
+            report.sections.extend(services.sections())
+        usage.record_failure(item)
     if call.when == "teardown":
-        usage.forget_ended(item)
+        usage.forget_closed(item)
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the marker ``service`` bring its fixture along."""
+    """Add the fixture ``services`` to tests with the marker ``service``."""
     for item in items:
         names: list[str] = getattr(item, "fixturenames", [])
         if item.get_closest_marker("service") is not None and "services" not in names:
@@ -94,10 +91,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def overseer(request: pytest.FixtureRequest) -> Overseer:
-    """An Overseer on the event loop of the test: that of pytest-asyncio, in each loop scope, or of anyio's plugin.
+    """An Overseer on the event loop of the test, run by pytest-asyncio in any loop scope, or by anyio's plugin.
 
-    When the test is over, however it went, all that it runs is stopped. A service with ``critical=True`` fails the
-    test at once when it ends for good.
+    All its services are stopped after the test. A service with ``critical=True`` fails the test at once when it ends
+    for good.
     """
     found: Overseer = request.getfixturevalue(async_plugins.fixture_for(request))
     return found
@@ -105,10 +102,12 @@ def overseer(request: pytest.FixtureRequest) -> Overseer:
 
 @pytest.fixture
 def threaded_overseer(request: pytest.FixtureRequest) -> Generator[ThreadedOverseer]:
-    """A ThreadedOverseer: the same in a thread of its own, for plain tests, and for async ones that want it."""
-    from aioverseer.pytest_plugin.overseers import threaded  # noqa: PLC0415  # see the module
+    """A ThreadedOverseer, for plain tests and for async tests that want one.
 
-    with threaded(request) as found:
+    All its services are stopped after the test. A service with ``critical=True`` fails the test at once when it ends
+    for good.
+    """
+    with deferred.overseers.threaded(request) as found:
         yield found
 
 
@@ -116,66 +115,42 @@ def threaded_overseer(request: pytest.FixtureRequest) -> Generator[ThreadedOvers
 def service_factory(request: pytest.FixtureRequest) -> Generator[Callable[..., ThreadedService]]:
     """Start a service and wait until it is ready: ``service_factory("web", *argv, ready=ready.tcp(free_port))``.
 
-    The arguments are those of ``Overseer.add``. It is stopped behind the test, and fails it at once when it ends
-    before; it is restarted only when ``restart`` says so. It is looked after in a thread of its own.
+    The arguments are those of ``Overseer.add``. The service is stopped after the test, and fails the test at once when
+    it ends before. It is restarted only with the option ``restart``. It runs in a thread of its own.
     """
-    from aioverseer import Spec  # noqa: PLC0415  # see the module
-    from aioverseer.pytest_plugin.overseers import (  # noqa: PLC0415
-        relied_on,  # see the module
-        threaded,  # see the module
-    )
-
-    with threaded(request, own=True) as found:
-
-        def start(id: str, *argv: str, **options: Any) -> ThreadedService:
-            return found.add(relied_on(Spec.of(id, argv, **options))).start()
-
+    with deferred.overseers.service_starter(request) as start:
         yield start
 
 
 @pytest.fixture
 def services(request: pytest.FixtureRequest) -> Generator[dict[str, ThreadedService]]:
-    """The services that the markers ``@pytest.mark.service(...)`` of a test ask for, by id; all are ready."""
-    from aioverseer import Spec  # noqa: PLC0415  # see the module
-    from aioverseer.pytest_plugin.overseers import (  # noqa: PLC0415
-        relied_on,  # see the module
-        threaded,  # see the module
-    )
-
-    # The outermost first: what a class asks for may be needed by what its test asks for.
-    markers = list(request.node.iter_markers("service"))[::-1]
-    with threaded(request, own=True) as found:
-        for marker in markers:
-            id, *argv = marker.args or ("",)
-            found.add(relied_on(Spec.of(id, argv, **marker.kwargs)))
-        found.start_all()
-        yield {id: found[id] for id in found}
+    """The services of the markers ``@pytest.mark.service(...)`` on a test, by their ids. All are ready."""
+    with deferred.overseers.marked_services(request) as found:
+        yield found
 
 
 @pytest.fixture(scope="session", name="_aioverseer_ports")
 def _ports(request: pytest.FixtureRequest) -> Generator[Ports]:
-    from aioverseer.testing import Ports  # noqa: PLC0415  # see the module
-
-    # One for all tests of this process, so that what one of them has given back is not given to the next.
-    ports = Ports(run_of(request.config))
+    # One Ports for the whole session: a port that one test has released comes last for the next tests.
+    ports = deferred.testing.Ports(run_id(request.config))
     yield ports
     ports.release()
 
 
 @pytest.fixture(scope="session")
 def free_port_factory(_aioverseer_ports: Ports) -> Callable[..., int]:
-    """Reserve ports of the loopback for the session: ``free_port_factory()``.
+    """Reserve ports of the loopback interface for the session: ``free_port_factory()``.
 
-    ``free_port_factory("redis")`` is the same port in all workers of pytest-xdist, while one of them needs it. No other
-    process that asks in this way gets it, and it lies outside of the range of those that the system gives to who asks
-    for any.
+    ``free_port_factory("redis")`` is the same port in all workers of pytest-xdist, as long as one of them needs it. No
+    other process gets a reserved port from this plugin, and the kernel does not assign it, as it lies outside of the
+    kernel's range.
     """
     return _aioverseer_ports.reserve
 
 
 @pytest.fixture
 def free_port(_aioverseer_ports: Ports) -> Generator[int]:
-    """A port of the loopback that nobody else gets while the test runs; see ``free_port_factory``."""
+    """A port of the loopback interface, reserved for the test; see ``free_port_factory``."""
     port = _aioverseer_ports.reserve()
     yield port
     _aioverseer_ports.release(port)

@@ -1,8 +1,7 @@
-"""The kinds of async tests: which plugin runs a test, and on which event loop, so that its Overseer lives on that one.
+"""The fixture ``overseer`` for pytest-asyncio and for the plugin of anyio: an Overseer on the event loop of the test.
 
-pytest-asyncio gives its fixtures a loop scope when they are made, so there is one for each; anyio's plugin takes any
-async fixture of a test that is marked for it. Both are asked for by name; neither is imported unless it is in use,
-and nothing of the library before a test has asked.
+In pytest-asyncio a fixture gets its loop scope when it is made, so there is a fixture for each loop scope. The plugin
+of anyio runs any async fixture of a test that is marked for it. Neither plugin is imported unless it is in use.
 """
 
 from __future__ import annotations
@@ -14,36 +13,41 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aioverseer.pytest_plugin import deferred
+
 if TYPE_CHECKING:
     from aioverseer import Overseer
 
 __all__ = ["fixture_for", "register"]
 
+_MODULE = "aioverseer.pytest_plugin.made"
+"""The name under which the fixtures are registered."""
+
 _SCOPES = ("function", "class", "module", "package", "session")
 
 
 def register(config: pytest.Config) -> None:
-    """Add a fixture for each kind of async tests that there can be in this run."""
-    made = ModuleType("aioverseer.pytest_plugin.made")
+    """Register a fixture for each loop scope of pytest-asyncio, and one for anyio, if these plugins are in use."""
+    module = ModuleType(_MODULE)
     if config.pluginmanager.hasplugin("asyncio"):
-        import pytest_asyncio  # noqa: PLC0415  # only where it is in use
+        import pytest_asyncio  # noqa: PLC0415  # an extra, imported only if it is in use
 
-        scoped = "loop_scope" in inspect.signature(pytest_asyncio.fixture).parameters
-        for scope in _SCOPES if scoped else ("function",):
-            options = {"loop_scope": scope} if scoped else {}
-            # A function of its own for each: pytest-asyncio writes the loop scope on it.
+        has_loop_scope = "loop_scope" in inspect.signature(pytest_asyncio.fixture).parameters
+        for scope in _SCOPES if has_loop_scope else ("function",):
+            options = {"loop_scope": scope} if has_loop_scope else {}
+            # A new function for each scope, as pytest-asyncio stores the loop scope on the function.
             make: Any = pytest_asyncio.fixture
-            setattr(made, _name(scope), make(name=_name(scope), **options)(_supervised()))
+            setattr(module, _name(scope), make(name=_name(scope), **options)(_supervised()))
     if config.pluginmanager.hasplugin("anyio"):
-        setattr(made, _name("anyio"), pytest.fixture(name=_name("anyio"))(_supervised()))
-    config.pluginmanager.register(made, made.__name__)
+        setattr(module, _name("anyio"), pytest.fixture(name=_name("anyio"))(_supervised()))
+    config.pluginmanager.register(module, _MODULE)
 
 
 def fixture_for(request: pytest.FixtureRequest) -> str:
-    """Return the name of the fixture that makes an Overseer on the event loop of the test.
+    """Return the name of the fixture whose Overseer is on the event loop of the test.
 
     Raises:
-        pytest.UsageError: When the test is not async, or its plugin cannot do it.
+        pytest.UsageError: If the test is not async, or its plugin has no such fixture.
     """
     item: pytest.Item = request.node
     config = request.config
@@ -60,7 +64,7 @@ def fixture_for(request: pytest.FixtureRequest) -> str:
         )
     scope = marker.kwargs.get("loop_scope") or marker.kwargs.get("scope") or _default_scope(config)
     name = _name(scope)
-    if not hasattr(config.pluginmanager.get_plugin("aioverseer.pytest_plugin.made"), name):
+    if not hasattr(config.pluginmanager.get_plugin(_MODULE), name):
         raise pytest.UsageError(
             f"{item.nodeid}: the fixture overseer needs pytest-asyncio 0.24 or later for loop scope {scope!r}; "
             "or use threaded_overseer, which has a loop of its own"
@@ -71,19 +75,17 @@ def fixture_for(request: pytest.FixtureRequest) -> str:
 def _default_scope(config: pytest.Config) -> str:
     try:
         return str(config.getini("asyncio_default_test_loop_scope") or "function")
-    except ValueError:  # a pytest-asyncio that does not know it yet
+    except ValueError:  # an old pytest-asyncio without this option
         return "function"
 
 
-def _name(kind: str) -> str:
-    return f"_aioverseer_on_{kind}"
+def _name(loop: str) -> str:
+    return f"_aioverseer_on_{loop}"
 
 
 def _supervised() -> Callable[..., AsyncGenerator[Overseer]]:
     async def run(request: pytest.FixtureRequest) -> AsyncGenerator[Overseer]:
-        from aioverseer.pytest_plugin.overseers import supervised  # noqa: PLC0415  # see the module
-
-        async with supervised(request) as overseer:
+        async with deferred.overseers.supervised(request) as overseer:
             yield overseer
 
     return run

@@ -1,10 +1,9 @@
-"""The keeper: a process that runs one service for several processes, for as long as one of them is connected.
+"""The keeper: a process that runs one service for several clients, as long as one of them is connected.
 
-``python -m aioverseer.pytest_plugin.keeper SOCKET`` reads from its standard input what to run. Who connects is told,
-in a line of JSON each, that it is kept, when it is ready and when it has ended; and what there is to report of it, at
-each of its transitions and to who asks. Who hangs up is gone, and with the last of them the service is stopped. The
-kernel hangs up for a process that was killed, so there is nothing to count and nothing to clean. What the others do is
-in ``shared.py``.
+``python -m aioverseer.pytest_plugin.keeper SOCKET`` reads the description of the service from its standard input. It
+sends each client messages, each a line of JSON: a greeting, an outcome once the service is ready or has ended, and a
+report after each transition and on request. The service is stopped when the last client has disconnected. The kernel
+closes the connections of a killed client, so no count can go wrong. ``shared.py`` is the client.
 """
 
 from __future__ import annotations
@@ -20,148 +19,157 @@ from collections.abc import Mapping
 from typing import Any
 
 from aioverseer import EventStream, Overseer, OverseerError, Service, Spec
-from aioverseer.pytest_plugin.reports import Story
+from aioverseer.pytest_plugin.reports import ServiceReports
 
-__all__ = ["main", "packed"]
+__all__ = ["main", "pickled"]
 
 
-def packed(spec: Spec, options: Mapping[str, Any]) -> bytes:
-    """Return what a keeper reads: how to run a service, and where what that needs is imported from.
+def pickled(spec: Spec, options: Mapping[str, Any]) -> bytes:
+    """Return the input of a keeper: the service, the options of its overseer, and the import path to unpickle them.
 
     Raises:
-        Exception: When something of it cannot be passed to another process.
+        Exception: If a part cannot be pickled.
     """
     return pickle.dumps((sys.path, pickle.dumps((spec, dict(options)))))
 
 
-class _Keeper:
-    """Tells all who are connected the same, and each what he asks."""
+class _KeeperServer:
+    """Sends messages about the service to all clients, and answers requests for reports.
+
+    Attributes:
+        unused: Set when the last client has left.
+    """
 
     def __init__(self, spec: Spec, overseer: Overseer) -> None:
-        self._story, self._id = Story(overseer), spec.id
-        self._told: dict[str, Any] = {}
+        self._reports, self._id = ServiceReports(overseer), spec.id
+        self._outcome: dict[str, Any] = {}
         self._writers: set[asyncio.StreamWriter] = set()
         self._leaving: list[asyncio.StreamWriter] = []
         self._has_starter = True
-        self.over = asyncio.Event()
-        """Set when nobody needs it any more."""
+        self.unused = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hold one connection until the other side hangs up."""
+        """Serve one client until it disconnects."""
         self._writers.add(writer)
-        # Who comes when it is being stopped already hears nothing, and that it has ended when it has.
-        if not self.over.is_set():
-            _send(writer, {"keeper": os.getpid(), "report": self._report(), **self._told})
+        # A client that connects during the stop gets no greeting, only the end of the connection.
+        if not self.unused.is_set():
+            _send(writer, {"keeper": os.getpid(), "report": self._report(), **self._outcome})
         with contextlib.suppress(OSError):
             while line := await reader.readline():
                 _send(writer, {"report": self._report(), "asked": int(line)})
         self._writers.discard(writer)
         self._leaving.append(writer)
-        self._look()
+        self._reconsider()
 
-    async def hold_for(self, starter: asyncio.StreamReader) -> None:
-        """Hold out for the one who has started this, who connects next, until he lets go."""
+    async def wait_for_starter(self, stdin: asyncio.StreamReader) -> None:
+        """Count the starter of this process as a client until it closes our standard input: it connects a bit later."""
         with contextlib.suppress(OSError):
-            await starter.read()
+            await stdin.read()
         self._has_starter = False
-        self._look()
+        self._reconsider()
 
-    def _look(self) -> None:
-        """Let go of those who have left, when somebody else stays; the last ones are told by the end of all."""
+    def _reconsider(self) -> None:
+        """Release the clients that have left, if others stay. The last ones wait for the end of this process."""
         if self._writers:
             while self._leaving:
                 writer = self._leaving.pop()
                 _send(writer, {"stays": True})
                 writer.close()
         elif not self._has_starter:
-            self.over.set()
+            self.unused.set()
 
     async def follow(self, events: EventStream) -> None:
-        """Tell all at each transition how it is: should this be killed, they still know."""
+        """Send a report after each transition. If this process is killed, the clients still have the last report."""
         async for _ in events:
-            self._tell({"report": self._report()})
+            self._broadcast({"report": self._report()})
 
-    def tell(self, **news: Any) -> None:
-        """Tell all how it has come out, and those who connect later; of two reasons for its end, the first."""
-        if "ended" in self._told:
+    def publish_outcome(self, **outcome: Any) -> None:
+        """Send the outcome to all clients, and keep it for later ones. After an end, later outcomes are ignored."""
+        if "ended" in self._outcome:
             return
-        self._told = news
-        self._tell({"report": self._report(), **news})
+        self._outcome = outcome
+        self._broadcast({"report": self._report(), **outcome})
 
-    def hang_up(self) -> None:
-        """Let go of all, with the end of this process: who has left last may look for what is left of it."""
+    def close_at_exit(self) -> None:
+        """Let the connections end with this process: the last client may then look for leftovers.
+
+        A duplicate of each descriptor stays open until the process is gone.
+        """
         for writer in (*self._writers, *self._leaving):
             with contextlib.suppress(OSError):  # closed already
                 os.dup(writer.get_extra_info("socket").fileno())
             writer.close()
 
     def _report(self) -> str:
-        return self._story.of(self._id)
+        return self._reports.report(self._id)
 
-    def _tell(self, news: dict[str, Any]) -> None:
+    def _broadcast(self, message: dict[str, Any]) -> None:
         for writer in self._writers:
-            _send(writer, news)
+            _send(writer, message)
 
 
-def _send(writer: asyncio.StreamWriter, news: dict[str, Any]) -> None:
+def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
-        writer.write(json.dumps(news).encode() + b"\n")
+        writer.write(json.dumps(message).encode() + b"\n")
 
 
 async def _keep(path: str, spec: Spec, options: dict[str, Any]) -> None:
     overseer = Overseer(**options)
     service = overseer.add(spec)
-    keeper = _Keeper(spec, overseer)
+    keeper = _KeeperServer(spec, overseer)
     server = await asyncio.start_unix_server(keeper.serve, path)
-    starter = asyncio.StreamReader()
+    stdin = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(starter), sys.stdin.buffer)
-    _say("listening")
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin.buffer)
+    _answer_starter("listening")
 
-    helpers = [asyncio.create_task(keeper.hold_for(starter)), asyncio.create_task(keeper.follow(overseer.events()))]
+    helpers = [
+        asyncio.create_task(keeper.wait_for_starter(stdin)),
+        asyncio.create_task(keeper.follow(overseer.events())),
+    ]
     try:
         async with overseer:
             running = asyncio.create_task(_run(service, keeper))
-            await keeper.over.wait()
+            await keeper.unused.wait()
             running.cancel()
             await asyncio.wait([running])
     except OverseerError as error:
-        keeper.tell(ended=str(error))
-        await keeper.over.wait()
+        keeper.publish_outcome(ended=str(error))
+        await keeper.unused.wait()
     finally:
         for helper in helpers:
             helper.cancel()
         server.close()
-        keeper.hang_up()
+        keeper.close_at_exit()
 
 
-async def _run(service: Service, keeper: _Keeper) -> None:
+async def _run(service: Service, keeper: _KeeperServer) -> None:
     try:
         await service.start()
     except OverseerError as error:
-        keeper.tell(ended=str(error))
+        keeper.publish_outcome(ended=str(error))
     else:
-        keeper.tell(pid=service.pid)
+        keeper.publish_outcome(pid=service.pid)
 
 
-def _say(word: str) -> None:
-    """Tell the starter, who waits for one answer."""
-    sys.stdout.write(f"{word}\n")
+def _answer_starter(answer: str) -> None:
+    """Write the one answer that the starter waits for, and close standard output, which ends the answer."""
+    sys.stdout.write(f"{answer}\n")
     sys.stdout.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)  # the end of the pipe is the end of the answer
-    os.close(nowhere)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.close(devnull)
 
 
 def main() -> None:
-    """Run a keeper; see the module."""
+    """Run a keeper."""
     (path,) = sys.argv[1:]
-    # From the process that has started this one.
     try:
+        # The input comes from the process that has started this one, so it is trusted.
         sys.path[:], data = pickle.load(sys.stdin.buffer)  # noqa: S301  # as above
         spec, options = pickle.loads(data)  # noqa: S301  # as above
-    except Exception as error:  # noqa: BLE001  # whatever the import of a module of the tests raises; it is told
-        _say("".join(traceback.format_exception_only(error)))
+    except Exception as error:  # noqa: BLE001  # unpickling imports modules of the tests, which may raise anything
+        _answer_starter("".join(traceback.format_exception_only(error)))
         sys.exit(1)
     asyncio.run(_keep(path, spec, options))
 

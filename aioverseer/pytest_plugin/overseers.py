@@ -1,7 +1,4 @@
-"""How tests rely on services: which overseer runs them, which test is told of an end, and when.
-
-Imported once a test uses any. No hook of pytest and no fixture in here.
-"""
+"""Runs the overseers of fixtures, and lets a test fail at once when a service that it relies on ends."""
 
 from __future__ import annotations
 
@@ -10,111 +7,148 @@ import dataclasses
 import functools
 import inspect
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
 import pytest
 
-from aioverseer import CriticalServiceEnded, Overseer, OverseerError, Restart, Spec, ThreadedOverseer
+from aioverseer import (
+    CriticalServiceEnded,
+    Overseer,
+    OverseerError,
+    Restart,
+    Spec,
+    ThreadedOverseer,
+    ThreadedService,
+)
 from aioverseer.pytest_plugin.log_dirs import log_for
-from aioverseer.pytest_plugin.reports import AnyOverseer, Story
-from aioverseer.pytest_plugin.usage import Section, Watched, note
+from aioverseer.pytest_plugin.reports import AnyOverseer, ServiceReports
+from aioverseer.pytest_plugin.usage import Section, UsedServices, record
 
-__all__ = ["inside", "relied_on", "supervised", "threaded", "watching"]
+__all__ = [
+    "as_critical",
+    "checked_spec",
+    "fail_early",
+    "marked_services",
+    "one_service",
+    "recorded",
+    "service_starter",
+    "supervised",
+    "threaded",
+]
 
 
 @contextlib.contextmanager
-def watching(
+def recorded(
     request: pytest.FixtureRequest,
     body: Callable[[], contextlib.AbstractContextManager[object]],
     sections: Callable[[], Iterable[Section]],
 ) -> Generator[None]:
-    """Note what a fixture runs, for its scope; what a test was told already is not raised once more."""
-    watched = Watched(fixture=request.fixturename or "", body=body, sections=sections)
-    note(request.node, watched)
+    """Record the services of a fixture for its scope.
+
+    The end of a critical service is raised at the end of the scope, unless a test has failed because of it already.
+    """
+    services = UsedServices(fixture=request.fixturename or "", body=body, sections=sections)
+    record(request.node, services)
     try:
         yield
     except CriticalServiceEnded as error:
-        if not watched.is_told:
+        if not services.is_reported:
             cause = error.__cause__
-            raise _failed(cause if isinstance(cause, OverseerError) else error) from None
+            raise _failure(cause if isinstance(cause, OverseerError) else error) from None
     finally:
-        watched.has_ended = True
+        services.is_closed = True
 
 
-# --- while a test runs
+# --- during a test
 
 
 @contextlib.contextmanager
-def inside(item: pytest.Item, used: list[Watched]) -> Generator[None]:
-    """Run a test as a body of what it uses: it fails at once when a service that it relies on ends."""
+def fail_early(item: pytest.Item, used: list[UsedServices]) -> Generator[None]:
+    """Run a test inside ``Overseer.body()`` of the services that it uses, so that it fails at once when one ends."""
     __tracebackhide__ = True
     function: Callable[..., Any] | None = getattr(item, "obj", None)
     if function is None:
         yield
     elif inspect.iscoroutinefunction(function):
-        item.obj = _with_bodies(function, used)  # type: ignore[attr-defined]  # of a Function, as was looked at
+        item.obj = _inside_blocks(function, used)  # type: ignore[attr-defined]  # a Function, as it has an `obj`
         try:
             yield
         finally:
             item.obj = function  # type: ignore[attr-defined]  # as above
     else:
-        with _bodies(used):
+        with _blocks(used):
             yield
 
 
-def _with_bodies(function: Callable[..., Awaitable[object]], used: list[Watched]) -> Callable[..., Awaitable[object]]:
+def _inside_blocks(
+    function: Callable[..., Awaitable[object]], used: list[UsedServices]
+) -> Callable[..., Awaitable[object]]:
     @functools.wraps(function)
     async def run(*args: Any, **kwargs: Any) -> object:
         __tracebackhide__ = True
-        with _bodies(used):
+        with _blocks(used):
             return await function(*args, **kwargs)
 
     return run
 
 
 @contextlib.contextmanager
-def _bodies(used: list[Watched]) -> Generator[None]:
+def _blocks(used: list[UsedServices]) -> Generator[None]:
     __tracebackhide__ = True
     with contextlib.ExitStack() as stack:
-        for watched in used:
-            stack.enter_context(_body(watched))
+        for services in used:
+            stack.enter_context(_block(services))
         yield
 
 
 @contextlib.contextmanager
-def _body(watched: Watched) -> Generator[None]:
+def _block(services: UsedServices) -> Generator[None]:
     __tracebackhide__ = True
     where: TracebackType | None = None
     try:
-        with watched.body():
+        with services.body():
             try:
                 yield
             except BaseException as error:
                 where = error.__traceback__
                 raise
     except CriticalServiceEnded as error:
-        watched.is_told = True
+        services.is_reported = True
         if where is None:
-            raise _failed(error) from None
-        # Not where the block ended but where the test was when it was told.
+            raise _failure(error) from None
+        # Show the line of the test that was interrupted, and not the end of this block.
         raise error.with_traceback(where) from error.__cause__
 
 
-def _failed(error: BaseException) -> BaseException:
-    """Return the failure of a test by what it says alone: where the plugin was is of no use to a reader."""
-    failed: BaseException = pytest.fail.Exception(str(error), pytrace=False)
-    return failed
+def _failure(error: BaseException) -> BaseException:
+    """Return a test failure with the text of an error, and without a traceback, which would show the plugin only."""
+    failure: BaseException = pytest.fail.Exception(str(error), pytrace=False)
+    return failure
 
 
-# --- the life of an overseer
+# --- the fixtures
 
 
-def relied_on(spec: Spec) -> Spec:
-    """Return it as a service that tests rely on: its first end fails them, unless it asks for restarts."""
+def as_critical(spec: Spec) -> Spec:
+    """Return the Spec of a service that tests rely on: its first end fails them, unless it has restart options."""
     restart = Restart("never", max_restarts=0) if spec.restart == Restart() else spec.restart
     return dataclasses.replace(spec, critical=True, restart=restart)
+
+
+def checked_spec(fixture: str, spec: object) -> Spec:
+    """Return the result of a service fixture's function.
+
+    Raises:
+        pytest.UsageError: If the result is no Spec.
+    """
+    if not isinstance(spec, Spec):
+        raise pytest.UsageError(
+            f"the service fixture {fixture!r} has returned {spec!r}: return a Spec, for example "
+            'Spec.of("web", ["nginx"], ready=ready.tcp(8000))'
+        )
+    return spec
 
 
 @contextlib.contextmanager
@@ -122,20 +156,20 @@ def threaded(request: pytest.FixtureRequest, *, own: bool = False, **options: An
     """Run a ThreadedOverseer for the scope of a fixture.
 
     Args:
-        request: Of that fixture.
-        own: Whether the plugin itself starts what it runs: then nobody has left anything running.
-        **options: As for ``ThreadedOverseer``.
+        request: The request of the fixture.
+        own: Whether the plugin itself starts the services. They do not count as left running by the test.
+        **options: Options of ``ThreadedOverseer``.
     """
     __tracebackhide__ = True
     options.setdefault("log", log_for(request))
     options.setdefault("name", request.node.name or "session")
     overseer = ThreadedOverseer(**options)
     left: list[str] = []
-    with watching(request, overseer.body, Story(overseer).sections):
+    with recorded(request, overseer.body, ServiceReports(overseer).sections):
         with overseer:
             yield overseer
             left = [] if own else _running(overseer)
-        _tell_left(request, left)
+        _report_left_running(request, left)
 
 
 @contextlib.asynccontextmanager
@@ -143,25 +177,56 @@ async def supervised(request: pytest.FixtureRequest) -> AsyncGenerator[Overseer]
     """Run an Overseer on the running event loop for the scope of a fixture."""
     overseer = Overseer(name=request.node.name, log=log_for(request))
     left: list[str] = []
-    with watching(request, overseer.body, Story(overseer).sections):
-        # The two ends of this block may run in different tasks, as they do in pytest-asyncio.
+    with recorded(request, overseer.body, ServiceReports(overseer).sections):
+        # pytest-asyncio may run the two ends of this block in different tasks.
         async with overseer:
             yield overseer
             left = _running(overseer)
-        _tell_left(request, left)
+        _report_left_running(request, left)
+
+
+@contextlib.contextmanager
+def one_service(request: pytest.FixtureRequest, spec: Spec, options: Mapping[str, Any]) -> Generator[ThreadedService]:
+    """Run one service for the scope of a fixture; yield it once it is ready."""
+    with threaded(request, own=True, **options) as overseer:
+        yield overseer.add(as_critical(spec)).start()
+
+
+@contextlib.contextmanager
+def service_starter(request: pytest.FixtureRequest) -> Generator[Callable[..., ThreadedService]]:
+    """Yield a function that adds and starts a service for the scope of a fixture."""
+    with threaded(request, own=True) as overseer:
+
+        def start(id: str, *argv: str, **options: Any) -> ThreadedService:
+            return overseer.add(as_critical(Spec.of(id, argv, **options))).start()
+
+        yield start
+
+
+@contextlib.contextmanager
+def marked_services(request: pytest.FixtureRequest) -> Generator[dict[str, ThreadedService]]:
+    """Run the services of the markers ``service`` on a test; yield them by their ids once all are ready."""
+    # Outermost first: services of a test may need services of its class.
+    markers = list(request.node.iter_markers("service"))[::-1]
+    with threaded(request, own=True) as overseer:
+        for marker in markers:
+            id, *argv = marker.args or ("",)
+            overseer.add(as_critical(Spec.of(id, argv, **marker.kwargs)))
+        overseer.start_all()
+        yield {id: overseer[id] for id in overseer}
 
 
 def _running(overseer: AnyOverseer) -> list[str]:
-    """Return the ids of the services that are live."""
+    """Return the ids of the live services."""
     return [id for id in overseer.list_all() if overseer.status(id).state.is_live]
 
 
-def _tell_left(request: pytest.FixtureRequest, left: list[str]) -> None:
-    """Tell, as the option says, what a test has left running; it has been stopped by now."""
-    what: str = request.config.getini("aioverseer_left_running")
-    if not left or what == "stop" or request.scope != "function":
+def _report_left_running(request: pytest.FixtureRequest, left: list[str]) -> None:
+    """Warn or fail, as the option says, about services that a test has left running. They have been stopped already."""
+    action: str = request.config.getini("aioverseer_left_running")
+    if not left or action == "stop" or request.scope != "function":
         return
     text = f"{request.node.nodeid} has left running: {', '.join(left)}"
-    if what == "fail":
+    if action == "fail":
         pytest.fail(f"{text}; stop it in the test, or set aioverseer_left_running", pytrace=False)
     warnings.warn(pytest.PytestWarning(text), stacklevel=2)

@@ -1,8 +1,4 @@
-"""What a report says of a service: its state and why, its last exit, its last lines, and what has happened to it.
-
-The same for a service of the test, and for one that a keeper runs for several workers. Text only; who shows it is
-decided elsewhere.
-"""
+"""The text about a service in the report of a failed test: state and reason, last exit, last lines, events."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from typing import TypeAlias
 
 from aioverseer import Event, Overseer, ThreadedOverseer
 
-__all__ = ["AnyOverseer", "Story"]
+__all__ = ["AnyOverseer", "ServiceReports"]
 
 AnyOverseer: TypeAlias = Overseer | ThreadedOverseer
 
@@ -23,11 +19,11 @@ _EVENTS = 30
 """Last events of each service in a report."""
 
 
-class Story:
-    """What there is to tell of the services of one overseer."""
+class ServiceReports:
+    """Reports about the services of one overseer."""
 
     def __init__(self, overseer: AnyOverseer) -> None:
-        """Listen to what happens from now on; read when it is asked for, whether or not an event loop runs."""
+        """Subscribe to the events of an overseer. They are read for each report, which needs no event loop."""
         self._overseer = overseer
         self._stream = overseer.events()
         self._events: list[Event] = []
@@ -35,15 +31,15 @@ class Story:
     def sections(self) -> Iterator[tuple[str, str]]:
         """Yield a title and a text for each service."""
         for id in self._overseer.list_all():
-            yield f"service {id}", self.of(id)
+            yield f"service {id}", self.report(id)
 
-    def of(self, id: str) -> str:
-        """Return all of one service."""
+    def report(self, id: str) -> str:
+        """Return the report about one service."""
         self._events.extend(iter(self._stream.get_nowait, None))
-        return "\n".join(_about(self._overseer, id, [event for event in self._events if event.id == id]))
+        return "\n".join(_report_lines(self._overseer, id, [event for event in self._events if event.id == id]))
 
 
-def _about(overseer: AnyOverseer, id: str, events: list[Event]) -> Iterator[str]:
+def _report_lines(overseer: AnyOverseer, id: str, events: list[Event]) -> Iterator[str]:
     status, service = overseer.status(id), overseer[id]
     yield str(service.why())
     if status.exit_code is not None or status.signal is not None:

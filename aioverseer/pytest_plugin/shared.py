@@ -1,7 +1,7 @@
-"""A service that all workers of one run of pytest share: started by the first, stopped by the last who leaves.
+"""SharedService: a service that all workers of one run of pytest share.
 
-It belongs to a process of its own, the keeper (``keeper.py``). A worker that is killed hangs up like any other. In
-here is the workers' side: find the keeper or start one, hold on to it, hear how the service is.
+The service belongs to a process of its own, the keeper (``keeper.py``). The first worker starts the keeper, and it ends
+with the last worker. This module is the worker's side of the connection.
 """
 
 from __future__ import annotations
@@ -17,36 +17,40 @@ from typing import Any
 import pytest
 
 from aioverseer import Body, CriticalServiceEnded, OverseerError, Spec, ThreadedOverseer
-from aioverseer.pytest_plugin.keeper import packed
+from aioverseer.pytest_plugin.keeper import pickled
 from aioverseer.pytest_plugin.log_dirs import log_for_all_workers
-from aioverseer.pytest_plugin.overseers import relied_on, watching
+from aioverseer.pytest_plugin.overseers import as_critical, recorded
 from aioverseer.pytest_plugin.usage import Section
-from aioverseer.pytest_plugin.xdist import run_of
+from aioverseer.pytest_plugin.xdist import run_id
 from aioverseer.testing import Keeper
 
 __all__ = ["SharedService", "shared_service"]
 
-_PATIENCE = 5.0
-"""Seconds for the keeper to say how its service is: a report is not to wait for one that stands still."""
+_REPORT_TIMEOUT = 5.0
+"""Seconds that a report waits for the answer of the keeper, which may hang."""
 
-_TRIES = 10
-"""How often a keeper may be found when it is just about to end, because the last who needed it has left."""
+_MAX_ATTEMPTS = 10
+"""Attempts to connect. An attempt fails if the keeper is just ending, because its last client has left."""
 
 
 class SharedService:
     """A service that is shared with other workers.
 
     Attributes:
-        spec: What it runs, as this worker has described it; the first one's was started.
-        pid: Its process id when it became ready.
-        stays: Whether others need it still, when this worker has left.
+        spec: The Spec of this worker. The service itself was started with the Spec of the first worker.
+        pid: The process id at the time when the service became ready.
+        stays: Whether other workers still need the service after this worker has left.
     """
 
     def __init__(self, spec: Spec, keeper: Keeper) -> None:
-        """Made by a service fixture with ``shared=True``.
+        """Connect to the service. For service fixtures with ``shared=True``.
+
+        Args:
+            spec: The Spec of this worker.
+            keeper: The connection to the keeper.
 
         Raises:
-            _Ends: When the keeper is about to end.
+            _KeeperEnding: If the keeper is about to end.
         """
         self.spec = spec
         self.pid = 0
@@ -56,94 +60,97 @@ class SharedService:
         self._ended: CriticalServiceEnded | None = None
         self._report = ""
         self._asked = self._answered = 0
-        self._news = threading.Condition()
-        self._is_over = self._is_left = False
+        self._changed = threading.Condition()
+        self._is_disconnected = self._has_left = False
         self.stays = False
-        first = self._hear()
-        if not first:
+        greeting = self._receive()
+        if not greeting:
             self._file.close()
-            raise _Ends
-        self._kept_by = first["keeper"]
-        self._take(first)
-        self._listening = threading.Thread(target=self._listen, name=f"aioverseer shared {spec.id}", daemon=True)
-        self._listening.start()
+            raise _KeeperEnding
+        self._kept_by = greeting["keeper"]
+        self._apply(greeting)
+        self._receiver = threading.Thread(target=self._receive_all, name=f"aioverseer shared {spec.id}", daemon=True)
+        self._receiver.start()
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """The name of the service."""
         return self.spec.id
 
     def ready(self) -> None:
-        """Wait until it is ready.
+        """Wait until the service is ready.
 
         Raises:
-            OverseerError: When it has ended before.
+            OverseerError: If it has ended before.
         """
-        with self._news:
-            self._news.wait_for(lambda: self.pid or self._ended)
+        with self._changed:
+            self._changed.wait_for(lambda: self.pid or self._ended)
             if not self.pid:
                 raise OverseerError(str(self._ended))
 
     def body(self) -> Body:
-        """Return a context manager for a block that ends with it; see ``Overseer.body``."""
+        """Return a context manager for a block that ends with the service; see ``Overseer.body``."""
         return Body(self._bodies, lambda: self._ended)
 
     def report(self) -> str:
-        """Return its state and why, its last exit, its last lines, and what has happened to it."""
-        with self._news:
+        """Return a text about the service: state and reason, last exit, last lines, events."""
+        with self._changed:
             self._asked += 1
             number = self._asked
             with contextlib.suppress(OSError):
                 self._keeper.connection.sendall(b"%d\n" % number)
-            is_fresh = self._news.wait_for(lambda: self._answered >= number or self._is_over, _PATIENCE)
+            is_fresh = self._changed.wait_for(
+                lambda: self._answered >= number or self._is_disconnected, _REPORT_TIMEOUT
+            )
             text = f"{self._report}\nshared by the workers of this run, kept by process {self._kept_by}"
-            if self._is_left or (is_fresh and self._answered >= number):
+            if self._has_left or (is_fresh and self._answered >= number):
                 return text
-            return f"{text}, which {'has gone' if self._is_over else 'does not answer'}: this is what it told last"
+            why = "has gone" if self._is_disconnected else "does not answer"
+            return f"{text}, which {why}: this is what it told last"
 
     def sections(self) -> Iterator[Section]:
-        """Yield what is to be said of it in the report of a test."""
+        """Yield the section about the service for the report of a test."""
         yield f"service {self.id}", self.report()
 
     def leave(self) -> None:
-        """Need it no more; returns once it has been stopped when nobody else does."""
-        self._is_left = True
+        """Disconnect from the service. If this was the last worker, return after the service has been stopped."""
+        self._has_left = True
         self._keeper.let_go()
         with contextlib.suppress(OSError):
             self._keeper.connection.shutdown(socket.SHUT_WR)
-        self._listening.join()
+        self._receiver.join()
         self._file.close()
 
-    def _listen(self) -> None:
-        while news := self._hear():
-            self._take(news)
-        with self._news:
-            self._is_over = True
-            if not self._is_left and self._ended is None:
+    def _receive_all(self) -> None:
+        while message := self._receive():
+            self._apply(message)
+        with self._changed:
+            self._is_disconnected = True
+            if not self._has_left and self._ended is None:
                 self._end(
                     f"shared service {self.id!r} is lost: process {self._kept_by}, which kept it for all workers, has "
                     "gone before them; was it killed? The service has been ended too"
                 )
-            self._news.notify_all()
+            self._changed.notify_all()
 
-    def _hear(self) -> dict[str, Any]:
+    def _receive(self) -> dict[str, Any]:
         try:
             line = self._file.readline()
         except OSError:
             return {}
-        # Half a line is what is left of one that was killed.
-        found: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
-        return found
+        # A keeper that was killed may leave a part of a line.
+        message: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
+        return message
 
-    def _take(self, news: Mapping[str, Any]) -> None:
-        with self._news:
-            self._report = news.get("report", self._report)
-            self._answered = news.get("asked", self._answered)
-            self.pid = news.get("pid", self.pid)
-            self.stays = news.get("stays", False)
-            if "ended" in news:
-                self._end(news["ended"])
-            self._news.notify_all()
+    def _apply(self, message: Mapping[str, Any]) -> None:
+        with self._changed:
+            self._report = message.get("report", self._report)
+            self._answered = message.get("asked", self._answered)
+            self.pid = message.get("pid", self.pid)
+            self.stays = message.get("stays", False)
+            if "ended" in message:
+                self._end(message["ended"])
+            self._changed.notify_all()
 
     def _end(self, why: str) -> None:
         self._ended = CriticalServiceEnded(why, id=self.id)
@@ -153,30 +160,30 @@ class SharedService:
 
 @contextlib.contextmanager
 def shared_service(request: pytest.FixtureRequest, spec: Spec, options: Mapping[str, Any]) -> Generator[SharedService]:
-    """Share a service with all who ask for one of the same id in the same run, for the scope of a fixture.
+    """Share a service with the other workers of the run for the scope of a fixture. Its id is its identity.
 
     Raises:
-        pytest.UsageError: When it cannot be passed to the process that keeps it.
-        OverseerError: When it has ended, or cannot become ready.
+        pytest.UsageError: If the service cannot be sent to the keeper.
+        OverseerError: If the service has ended, or does not become ready.
     """
     options = {"name": f"shared {spec.id}", "log": log_for_all_workers(request.config), **options}
-    ThreadedOverseer(**options)  # refuses what cannot be, before another process is started for it
+    ThreadedOverseer(**options)  # raises SpecError for invalid options, before a process is started for them
     try:
-        data = packed(relied_on(spec), options)
-    except Exception as error:  # whatever pickling raises
+        data = pickled(as_critical(spec), options)
+    except Exception as error:  # pickling may raise anything
         raise pytest.UsageError(
             f"service {spec.id!r} cannot be shared, as another process is to run it: {error}; functions that it needs "
             "must stand at the top of a module, and options be plain values"
         ) from error
-    with _kept(spec, run_of(request.config), data) as service, watching(request, service.body, service.sections):
+    with _connected(spec, run_id(request.config), data) as service, recorded(request, service.body, service.sections):
         service.ready()
         yield service
 
 
 @contextlib.contextmanager
-def _kept(spec: Spec, run: str, data: bytes) -> Generator[SharedService]:
+def _connected(spec: Spec, run: str, data: bytes) -> Generator[SharedService]:
     command = [sys.executable, "-m", "aioverseer.pytest_plugin.keeper"]
-    for _ in range(_TRIES):
+    for _ in range(_MAX_ATTEMPTS):
         keeper = Keeper(f"{run}-{spec.id}", command, data)
         has_ended = True
         try:
@@ -186,8 +193,8 @@ def _kept(spec: Spec, run: str, data: bytes) -> Generator[SharedService]:
             finally:
                 service.leave()
                 has_ended = not service.stays
-        except _Ends:
-            # The last who needed it has left at this very moment. By now it has been stopped.
+        except _KeeperEnding:
+            # The last client left at the same moment. The end of the connection means that the keeper has ended.
             continue
         finally:
             keeper.leave(has_ended=has_ended)
@@ -195,5 +202,5 @@ def _kept(spec: Spec, run: str, data: bytes) -> Generator[SharedService]:
     raise OverseerError(f"the keeper of {spec.id!r} ends each time it is started: see what it said on standard error")
 
 
-class _Ends(Exception):
+class _KeeperEnding(Exception):
     """The keeper is about to end."""

@@ -1,7 +1,6 @@
-"""What the plugin has noted: who is in use, at the node of its scope: the test, its module, the session.
+"""Records which services are in use, at the pytest node of their scope: a test, its module, the session.
 
-It is looked at for every test of every suite that has the plugin installed, so nothing of the library is imported in
-here. No hook of pytest and no fixture either.
+The hooks read these records for every test, so this module imports nothing of the library.
 """
 
 from __future__ import annotations
@@ -12,59 +11,59 @@ from dataclasses import dataclass
 
 import pytest
 
-__all__ = ["Section", "Watched", "forget_ended", "note", "note_failure", "watched_by"]
+__all__ = ["Section", "UsedServices", "forget_closed", "record", "record_failure", "used_by"]
 
 Section = tuple[str, str]
-"""A title and a text, in the report of a test that has failed."""
+"""Title and text of a section in the report of a failed test."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Watched:
-    """One overseer of the plugin, or one service that several workers share.
+class UsedServices:
+    """The services of one fixture: those of an overseer, or one service that several workers share.
 
     Attributes:
-        fixture: The fixture that has made it.
-        body: Makes the block that ends with what tests rely on; see ``Overseer.body``.
-        sections: Says what is to be said of each service in a report.
-        is_told: Whether a test has failed of it: its end need not be told again.
-        has_ended: Whether it has been left.
+        fixture: The name of the fixture.
+        body: Makes the context manager that ends with a critical service; see ``Overseer.body``.
+        sections: Makes the sections of a report, one for each service.
+        is_reported: Whether a test has failed because of a service. The fixture then raises no second error.
+        is_closed: Whether the scope of the fixture is over.
     """
 
     fixture: str
     body: Callable[[], contextlib.AbstractContextManager[object]]
     sections: Callable[[], Iterable[Section]]
-    is_told: bool = False
-    has_ended: bool = False
+    is_reported: bool = False
+    is_closed: bool = False
 
 
-_watched = pytest.StashKey[list[Watched]]()
-_NONE: list[Watched] = []
+_used = pytest.StashKey[list[UsedServices]]()
+_NONE: list[UsedServices] = []
 
 
-def note(node: pytest.Item | pytest.Collector, watched: Watched) -> None:
-    """Note it for all tests below a node."""
-    node.stash.setdefault(_watched, []).append(watched)
+def record(node: pytest.Item | pytest.Collector, services: UsedServices) -> None:
+    """Record services for all tests below a node."""
+    node.stash.setdefault(_used, []).append(services)
 
 
-def watched_by(item: pytest.Item) -> list[Watched]:
-    """Return those that a test uses."""
-    noted = [(node is item, watched) for node in item.listchain() for watched in node.stash.get(_watched, _NONE)]
-    if not noted:
+def used_by(item: pytest.Item) -> list[UsedServices]:
+    """Return the services that a test uses."""
+    found = [(node is item, services) for node in item.listchain() for services in node.stash.get(_used, _NONE)]
+    if not found:
         return []
-    # The request knows those too that were asked for by `getfixturevalue`; an item that is no function has none.
+    # Unlike the item, its request also knows fixtures from `getfixturevalue`. Items of other kinds have no request.
     request = getattr(item, "_request", item)
     names: list[str] = getattr(request, "fixturenames", [])
-    return [watched for is_own, watched in noted if is_own or watched.fixture in names]
+    return [services for is_own, services in found if is_own or services.fixture in names]
 
 
-def note_failure(item: pytest.Item) -> None:
-    """Take note that a test has failed: what ends of what it uses alone needs no second error."""
-    for watched in item.stash.get(_watched, _NONE):
-        watched.is_told = True
+def record_failure(item: pytest.Item) -> None:
+    """Record that a test has failed: the end of services of its own raises no second error."""
+    for services in item.stash.get(_used, _NONE):
+        services.is_reported = True
 
 
-def forget_ended(item: pytest.Item) -> None:
-    """Let go of those that have been left: pytest keeps every test until its end."""
+def forget_closed(item: pytest.Item) -> None:
+    """Remove services whose scope is over, as pytest keeps all tests in memory until the end of the run."""
     for node in item.listchain():
-        if _watched in node.stash:
-            node.stash[_watched] = [watched for watched in node.stash[_watched] if not watched.has_ended]
+        if _used in node.stash:
+            node.stash[_used] = [services for services in node.stash[_used] if not services.is_closed]

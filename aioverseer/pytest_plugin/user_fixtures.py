@@ -1,8 +1,7 @@
-"""Fixtures that users make in a line or two: a server for a test, a module or a whole session, or an overseer.
+"""Makers of fixtures for users: a server for a test, a module or a whole session, or an overseer.
 
-All of them run in a thread of their own, because the loop of async tests stands still between them, and a server that
-writes to a pipe meanwhile must not wait. They are made when a ``conftest.py`` is imported, so nothing in here imports
-the library before a test asks for one.
+Each fixture runs its services in a thread of its own. The event loop of async tests stands still between tests, and a
+server that writes to a full pipe meanwhile would be blocked.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+
+from aioverseer.pytest_plugin import deferred
 
 if TYPE_CHECKING:
     from aioverseer import Spec, ThreadedOverseer, ThreadedService
@@ -25,45 +26,36 @@ Scope = Literal["function", "class", "module", "package", "session"]
 def service_fixture(
     *, scope: Scope = "function", shared: bool = False, name: str | None = None, autouse: bool = False, **options: Any
 ) -> Any:
-    """Make a fixture that runs a service, of a function that returns its Spec; the function may ask for fixtures.
+    """Make a fixture that runs a service, from a function that returns its Spec. The function may use fixtures.
 
-    The fixture's value is a ``ThreadedService`` that is ready. The tests that use it fail at once when it ends. When
-    the scope is over it is stopped, and nothing of it is left.
+    The value of the fixture is a ``ThreadedService`` that is ready. Tests that use it fail at once when the service
+    ends. At the end of the scope the service and its leftovers are stopped.
 
     Args:
-        scope: How long it runs.
-        shared: Whether all workers of pytest-xdist share one, which the first starts and the last to leave stops; the
-            fixture's value is a ``SharedService`` then. Use ports with names: ``free_port_factory("redis")``.
-        name: The name of the fixture; by default that of the function.
-        autouse: Whether all tests use it.
-        **options: As for ``ThreadedOverseer``. Those of a shared one go to another process, which can import what
-            stands at the top of a module, and nothing else.
+        scope: The scope of the fixture.
+        shared: Whether all workers of pytest-xdist share one service. The first worker starts it, the last one to leave
+            stops it, and the value of the fixture is a ``SharedService``. Use named ports for shared services:
+            ``free_port_factory("redis")``.
+        name: The name of the fixture. Default: the name of the function.
+        autouse: Whether all tests use the fixture.
+        **options: Options of ``ThreadedOverseer``. For a shared service they must be plain values or names at the top
+            of a module, as they are sent to another process.
     """
 
     def decorate(function: Callable[..., Spec]) -> Any:
-        def serve(request: pytest.FixtureRequest, **given: Any) -> Generator[ThreadedService | SharedService]:
-            if asks:
-                given["request"] = request
-            spec = _checked(function.__name__, function(**given))
-            if shared:
-                from aioverseer.pytest_plugin.shared import shared_service  # noqa: PLC0415  # see the module
-
-                with shared_service(request, spec, options) as service:
-                    yield service
-                return
-            from aioverseer.pytest_plugin.overseers import (  # noqa: PLC0415
-                relied_on,  # see the module
-                threaded,  # see the module
-            )
-
-            with threaded(request, own=True, **options) as overseer:
-                yield overseer.add(relied_on(spec)).start()
+        def serve(request: pytest.FixtureRequest, **fixtures: Any) -> Generator[ThreadedService | SharedService]:
+            if takes_request:
+                fixtures["request"] = request
+            spec = deferred.overseers.checked_spec(function.__name__, function(**fixtures))
+            run = deferred.shared.shared_service if shared else deferred.overseers.one_service
+            with run(request, spec, options) as service:
+                yield service
 
         signature = inspect.signature(function)
-        asks = "request" in signature.parameters
+        takes_request = "request" in signature.parameters
         own = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         others = [parameter for parameter in signature.parameters.values() if parameter.name != "request"]
-        serve.__signature__ = inspect.Signature([own, *others])  # type: ignore[attr-defined]  # what pytest reads
+        serve.__signature__ = inspect.Signature([own, *others])  # type: ignore[attr-defined]  # read by pytest
         serve.__name__, serve.__doc__, serve.__module__ = function.__name__, function.__doc__, function.__module__
         return pytest.fixture(scope=scope, name=name, autouse=autouse)(serve)
 
@@ -73,30 +65,17 @@ def service_fixture(
 def overseer_fixture(*, scope: Scope = "function", name: str | None = None, **options: Any) -> Any:
     """Make a fixture whose value is a ThreadedOverseer.
 
-    ``databases = overseer_fixture(scope="module")`` is all that it takes.
+    Example: ``databases = overseer_fixture(scope="module")``.
 
     Args:
-        scope: How long it is in use; what it runs is stopped then.
-        name: The name of the fixture; by default that of the variable.
-        **options: As for ``ThreadedOverseer``.
+        scope: The scope of the fixture. All services are stopped at its end.
+        name: The name of the fixture. Default: the name of the variable.
+        **options: Options of ``ThreadedOverseer``.
     """
 
     def run(request: pytest.FixtureRequest) -> Generator[ThreadedOverseer]:
         """Run an overseer in a thread of its own."""
-        from aioverseer.pytest_plugin.overseers import threaded  # noqa: PLC0415  # see the module
-
-        with threaded(request, **options) as overseer:
+        with deferred.overseers.threaded(request, **options) as overseer:
             yield overseer
 
     return pytest.fixture(scope=scope, name=name)(run)
-
-
-def _checked(name: str, spec: object) -> Spec:
-    from aioverseer import Spec  # noqa: PLC0415  # see the module
-
-    if not isinstance(spec, Spec):
-        raise pytest.UsageError(
-            f"the service fixture {name!r} has returned {spec!r}: return a Spec, for example "
-            'Spec.of("web", ["nginx"], ready=ready.tcp(8000))'
-        )
-    return spec

@@ -1,6 +1,7 @@
-"""Which run of pytest this is, and which of its workers: what those of pytest-xdist have in common, and what not.
+"""The identity of a run of pytest, and of a worker of pytest-xdist.
 
-It is asked of pytest and not of the environment, which a pytest within a test of another one inherits.
+Both come from pytest's configuration. The environment variables of pytest-xdist would be inherited by a pytest that a
+test starts.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ import os
 
 import pytest
 
-__all__ = ["run_of", "worker_of"]
+__all__ = ["run_id", "worker_id"]
 
-_run = pytest.StashKey[str]()
+_run_id = pytest.StashKey[str]()
 
 
-def run_of(config: pytest.Config) -> str:
-    """Return what all workers of this run have in common, and no other run has."""
+def run_id(config: pytest.Config) -> str:
+    """Return the id that all workers of this run share, and no other run has."""
     if worker := _workerinput(config):
         return worker["testrunuid"]
-    if _run not in config.stash:
-        config.stash[_run] = os.urandom(16).hex()
-    return config.stash[_run]
+    if _run_id not in config.stash:
+        config.stash[_run_id] = os.urandom(16).hex()
+    return config.stash[_run_id]
 
 
-def worker_of(config: pytest.Config) -> str | None:
+def worker_id(config: pytest.Config) -> str | None:
     """Return the name of this worker; None without pytest-xdist."""
     return _workerinput(config).get("workerid")
 

@@ -1,6 +1,6 @@
 """RunningChild: performs the steps of a script on a clock, and takes signals as a real process does.
 
-It implements the ``Child`` protocol of ``_system/protocols.py``.
+It implements the protocol ``aioverseer.abc.Child``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from aioverseer._system.protocols import ReadinessChannels
-from aioverseer.core.clock import Clock, Timer
+from aioverseer.abc import Clock, ReadinessChannels, Timer
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.spec import Spec

@@ -1,6 +1,6 @@
 """ScriptedLauncher: chooses the script of each launch, and keeps all launched children.
 
-It implements the ``Launcher`` protocol of ``_system/protocols.py``.
+It implements the protocol ``aioverseer.abc.Launcher``.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from aioverseer._aio.timers import sleep_until
-from aioverseer._system.protocols import ReadinessChannels
-from aioverseer.core.clock import Clock
+from aioverseer.abc import Clock, ReadinessChannels
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Containment, Survivor

@@ -13,7 +13,7 @@ _CAPACITY = 64 * 1024
 
 
 class ScriptedReadStream:
-    """The end of a pipe that the host reads; implements ``ReadStream`` of ``_system/protocols.py``."""
+    """The end of a pipe that the host reads; implements ``aioverseer.abc.ReadStream``."""
 
     def __init__(self) -> None:
         self._held: deque[bytes] = deque()
@@ -108,7 +108,7 @@ class ScriptedReadStream:
 
 
 class ScriptedWriteStream:
-    """The end of a pipe that the host writes; implements ``WriteStream`` of ``_system/protocols.py``.
+    """The end of a pipe that the host writes; implements ``aioverseer.abc.WriteStream``.
 
     Attributes:
         received: All bytes that were written to it.

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-OWN = {"", ".async_plugins", ".usage", ".xdist", ".user_fixtures"}
+OWN = {"", ".async_plugins", ".deferred", ".usage", ".xdist", ".user_fixtures"}
 """The modules that make options, hooks and fixtures."""
 
 
