@@ -1,6 +1,7 @@
-"""Coroutines at the seam: a launcher whose child is an asyncio task, so that a Service supervises it like a program.
+"""Members: a launcher whose children are asyncio tasks, so that a Service supervises a coroutine like a program.
 
-Functions and context managers of the application live in here while they run; policies and names of services never.
+A member is a function of the application that runs in a task, or an async context manager (a resource) that a task
+keeps entered.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import errno
 import functools
 import signal as signals
+import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
@@ -40,12 +42,12 @@ _ALLOWED = frozenset(
     }
 )
 _OF_PROGRAMS = (OutputLine, Command, Notify, Fd)
-"""Probes that need a program: its output, its environment, its descriptors."""
+"""Probes that need a real program: its output, its environment or its descriptors."""
 _HARMLESS = frozenset({signals.SIGCONT, signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG})
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """Return the qualified name of what was given, which stands where a program has its arguments."""
+    """Return the qualified name of a function or class. Status shows it in place of a program's arguments."""
     while isinstance(function, functools.partial):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
@@ -53,7 +55,7 @@ def name_of(function: Callable[..., object]) -> str:
 
 
 def check_member(id: str, function: object, options: Mapping[str, object]) -> None:
-    """Refuse what is no function, and the options that only a program has.
+    """Check that the function is callable and that no option is for programs only.
 
     Raises:
         SpecError: Naming the option.
@@ -64,7 +66,7 @@ def check_member(id: str, function: object, options: Mapping[str, object]) -> No
 
 
 def check_options(id: str, options: Mapping[str, object]) -> None:
-    """Refuse the options that only a program has.
+    """Check that no option is for programs only.
 
     Raises:
         SpecError: Naming the option.
@@ -88,10 +90,10 @@ def check_options(id: str, options: Mapping[str, object]) -> None:
 
 
 class _LastWords:
-    """What a member has to say at its end; keeps the ``Source`` protocol, without a pipe."""
+    """Standard error of a member: the traceback at its end. A ``ReadStream`` without a pipe."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._data = b""
         self._ended = False
         self._on_data: Callable[[bytes], None] | None = None
         self._on_end: Callable[[], None] | None = None
@@ -103,8 +105,8 @@ class _LastWords:
         self._on_data, self._on_end, self._blocked = on_data, on_end, blocked
         self.resume()
 
-    def say(self, text: str) -> None:
-        self._held, self._ended = text.encode("utf-8", "backslashreplace"), True
+    def end(self, text: str) -> None:
+        self._data, self._ended = text.encode("utf-8", "backslashreplace"), True
         self.resume()
 
     def resume(self) -> None:
@@ -112,9 +114,9 @@ class _LastWords:
             self.drain()
 
     def drain(self) -> None:
-        held, self._held = self._held, b""
-        if held and self._on_data is not None:
-            self._on_data(held)
+        data, self._data = self._data, b""
+        if data and self._on_data is not None:
+            self._on_data(data)
         if self._ended and self._on_end is not None:
             on_end = self._on_end
             self.close()
@@ -125,17 +127,15 @@ class _LastWords:
 
 
 def _traceback_of(error: BaseException) -> str:
-    """Return what a program would write for it, from the first frame that is the application's own."""
-    import traceback  # noqa: PLC0415  # only for what fails
-
+    """Return the traceback as a program would print it, from the first frame outside of this file."""
     frame = error.__traceback__
     while frame is not None and frame.tb_frame.f_code.co_filename == __file__:
         frame = frame.tb_next
     return "".join(traceback.format_exception(type(error), error, frame))
 
 
-def _let_go(error: BaseException) -> None:
-    """Take the frames off an error and off those that it comes from: it is kept, and what they hold is not to be."""
+def _drop_frames(error: BaseException) -> None:
+    """Remove the frames of an error and its causes. The error is kept, and frames keep their variables alive."""
     left, seen = [error], set[int]()
     while left:
         each = left.pop()
@@ -149,67 +149,67 @@ def _let_go(error: BaseException) -> None:
 
 
 class MemberChild:
-    """One run of a coroutine; keeps the ``Child`` protocol."""
+    """One run of a member, as a ``Child``."""
 
     pid = 0
-    """There is no process."""
+    """A member has no process."""
     stdin = stdout = None
 
     def __init__(
-        self, launcher: MemberLauncher, spec: Spec, hear: Callable[[bytes], None] | None, *, capture: bool
+        self, launcher: MemberLauncher, spec: Spec, on_notify: Callable[[bytes], None] | None, *, capture: bool
     ) -> None:
         loop = asyncio.get_running_loop()
         self._launcher = launcher
-        self._hear = hear
+        self._on_notify = on_notify
         self.stderr = _LastWords() if capture else None
         self._signal = 0
         self._exit: asyncio.Future[Exit] = loop.create_future()
         self._leave: asyncio.Future[None] | None = None
-        """What a resource that is in use waits for."""
+        """Resolved to make the task leave a resource that is in use."""
         self._task = loop.create_task(self._run(), name=f"aioverseer member {spec.id}")
         self._task.add_done_callback(self._on_end)
 
     async def _run(self) -> int:
         try:
             if self._launcher.is_resource:
-                await self._hold()
+                await self._use_resource()
             else:
                 await self._launcher.call()
-        except SystemExit as error:  # it ends the member, as it ends a program; out of a task it would end the loop
+        except SystemExit as error:  # ends the member as it ends a program; raised from a task it would end the loop
             return error.code if isinstance(error.code, int) else int(error.code is not None)
         return 0
 
-    async def _hold(self) -> None:
-        # Entered and left in one task, as cancel scopes have to be.
+    async def _use_resource(self) -> None:
+        # Entered and left in one task, as cancel scopes require.
         async with self._launcher.make() as value:
             self._leave = asyncio.get_running_loop().create_future()
             self._launcher.value = value
-            if self._hear is not None:
-                self._hear(b"READY=1")
+            if self._on_notify is not None:
+                self._on_notify(b"READY=1")
             try:
                 await self._leave
             finally:
                 self._launcher.value = None
 
     def _on_end(self, task: asyncio.Task[int]) -> None:
-        # In a callback, as a task that is cancelled before its first step runs none of its own code.
+        # In a callback, because a task that is cancelled before its first step runs no code of its own.
         self._leave = None
         last_words = ""
         if task.cancelled():
             exit = Exit(signal=as_signal(self._signal or signals.SIGKILL))
         elif (error := task.exception()) is not None:
             last_words = _traceback_of(error)
-            _let_go(error)
+            _drop_frames(error)
             self._launcher.error = error
             exit = Exit(code=1)
         else:
             exit = Exit(code=task.result())
         if self.stderr is not None:
-            self.stderr.say(last_words)
+            self.stderr.end(last_words)
         self._exit.set_result(exit)
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
-        """Ask a resource in use to leave; else, and for each further signal, cancel. See ``seam.Child``."""
+        """Leave a resource in use at the first signal; otherwise, and at each further signal, cancel the task."""
         del leader_only
         if self._exit.done() or self._task.done():
             raise ProcessLookupError(errno.ESRCH, "the task has ended")
@@ -222,43 +222,43 @@ class MemberChild:
             self._task.cancel()
 
     async def wait(self) -> Exit:
-        """Wait for the end; see ``seam.Child``."""
+        """Wait for the end of the task. A cancellation has no effect on it."""
         return await asyncio.shield(self._exit)
 
     def resize(self, window_size: tuple[int, int]) -> None:
-        """Do nothing: there is no terminal."""
+        """Do nothing: a member has no terminal."""
 
     def sweep(self) -> None:
-        """Do nothing: it leads no group."""
+        """Do nothing: a member has no process group."""
 
     def left_nothing(self) -> bool:
-        """Return False: to look costs nothing here."""
+        """Return False: ``sweep`` and ``sweep_all`` cost nothing here."""
         return False
 
     def may_have_left(self) -> bool:
-        """Return False: it leads no group."""
+        """Return False: a member has no process group."""
         return False
 
     async def sweep_all(self) -> tuple[Survivor, ...]:
-        """Do nothing; see ``seam.Child``."""
+        """Return nothing: a member leaves no process."""
         return ()
 
     def left(self) -> tuple[Survivor, ...]:
-        """Return nothing; see ``seam.Child``."""
+        """Return nothing: a member leaves no process."""
         return ()
 
     def close(self) -> None:
-        """Be heard no more; it has no descriptors."""
+        """Deliver no more output. A member has no descriptors."""
         if self.stderr is not None:
             self.stderr.close()
 
 
 class MemberLauncher:
-    """Starts one function, or enters one context manager, again and again; keeps the ``Launcher`` protocol.
+    """Runs one function, or enters one context manager, again and again; a ``Launcher``.
 
     Attributes:
-        value: What ``__aenter__`` returned, while the resource is in use; else None.
-        error: What the last run raised, without its frames.
+        value: Result of ``__aenter__`` while the resource is in use; else None.
+        error: Exception of the last run, without frames; None when it raised none.
     """
 
     def __init__(
@@ -267,7 +267,12 @@ class MemberLauncher:
         function: Callable[[], Coroutine[Any, Any, object]] | None = None,
         manager: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
     ) -> None:
-        """Keep what to run: one of both."""
+        """Create a launcher of either a function or a manager.
+
+        Args:
+            function: Function to run.
+            manager: Factory of the context manager to enter.
+        """
         self._function = function
         self._manager = manager
         self.value: Any = None
@@ -275,44 +280,44 @@ class MemberLauncher:
 
     @property
     def is_resource(self) -> bool:
-        """Whether it is a context manager."""
+        """Whether the member is a context manager."""
         return self._manager is not None
 
     def adapt(self, spec: Spec) -> Spec:
-        """Return a Spec whose ``ready`` waits for a resource to be entered, too."""
+        """Return a Spec whose ``ready`` also waits until a resource is entered."""
         if not self.is_resource or (spec.ready is not None and Entered() in leaves(spec.ready)):
             return spec
         return spec.updated(ready=Entered() if spec.ready is None else Entered() & spec.ready)
 
     async def call(self) -> None:
-        """Run the function."""
+        """Call the function and wait for it."""
         assert self._function is not None  # noqa: S101  # for the type checkers
         await self._function()
 
     def make(self) -> AbstractAsyncContextManager[Any]:
-        """Make a fresh manager."""
+        """Return a new context manager."""
         assert self._manager is not None  # noqa: S101  # for the type checkers
         return self._manager()
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> MemberChild:
-        """Start the task; see ``seam.Launcher``."""
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> MemberChild:
+        """Start the task of one run."""
         self.error = None
-        return MemberChild(self, spec, None if preparation is None else preparation.hear, capture=capture)
+        return MemberChild(self, spec, None if channels is None else channels.on_notify, capture=capture)
 
     @property
     def containment(self) -> Containment:
-        """Return that there is none: it is part of the host."""
+        """Level ``"none"``: a member is part of the host."""
         return Containment(level="none", mechanism="event loop", asked="auto", reason="it is a task of the host")
 
     def containment_of(self, spec: Spec) -> Containment:
-        """Return that there is none, whatever was asked for; see ``seam.Launcher``."""
+        """Return level ``"none"``, whatever the Spec asks for."""
         del spec
         return self.containment
 
     async def sweep(self) -> tuple[Survivor, ...]:
-        """Do nothing; see ``seam.Launcher``."""
+        """Return nothing: a member leaves no process."""
         return ()
 
     async def close(self) -> tuple[Survivor, ...]:
-        """Do nothing; see ``seam.Launcher``."""
+        """Return nothing: a member leaves no process."""
         return ()

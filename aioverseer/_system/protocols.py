@@ -1,7 +1,7 @@
-"""The seam to the operating system: small protocols that the real launcher and the scripted one both keep.
+"""Protocols between the engine and the operating system, public as ``aioverseer.abc``.
 
-Protocols only. ``launch`` and ``pipes.py`` keep them with real children, ``aioverseer.testing`` with scripted
-ones; everything above speaks to these names alone.
+``_system/process`` implements them with real children, ``_system/inprocess.py`` with tasks, ``aioverseer.testing`` with
+scripts.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ __all__ = ["Child", "Launcher", "ReadStream", "ReadinessChannels", "WriteStream"
 @exported_from("aioverseer.abc")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessChannels:
-    """What a program is given beyond its Spec, so that it can tell that it is ready.
+    """Channels that a program gets in addition to its Spec, so that it can report that it is ready.
 
     Attributes:
-        env: Variables, on top of all others.
-        descriptors: Its descriptors 3 to 9, and ours of which they are copies; whoever opened ours closes them.
-        hear: How a child without a real process sends what others send to ``NOTIFY_SOCKET``; None where nobody listens.
-        take: How it writes what others write to one of these descriptors, by its number; None where nobody listens.
+        env: Environment variables. They override all others.
+        descriptors: The child's descriptors 3 to 9, each with the descriptor of the host to copy. The caller of
+            ``launch`` closes the host's descriptors.
+        on_notify: For a child without a real process: called with a datagram for ``NOTIFY_SOCKET``; None without
+            readiness by notice.
+        on_write: For a child without a real process: called with the number of one of the descriptors and the bytes
+            written to it; None without readiness by descriptor.
     """
 
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     descriptors: Mapping[int, int] = field(default_factory=dict[int, int])
-    hear: Callable[[bytes], None] | None = None
-    take: Callable[[int, bytes], None] | None = None
+    on_notify: Callable[[bytes], None] | None = None
+    on_write: Callable[[int, bytes], None] | None = None
 
 
 @exported_from("aioverseer.abc")
@@ -43,23 +46,26 @@ class ReadStream(Protocol):
     def attach(
         self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
     ) -> None:
-        """Begin to read: ``on_data`` for each chunk, then ``on_end`` once, at the end of the pipe.
+        """Begin to read.
 
-        Before each chunk ``blocked`` is asked whether to pause instead, until ``resume``, so that the writer is slowed
-        down; ``drain`` does not ask.
+        Args:
+            on_data: Called with each chunk.
+            on_end: Called once at the end of the pipe.
+            blocked: Called before each chunk. If it returns True, reading pauses until ``resume``, and the full pipe
+                slows the program down. ``drain`` does not call it.
         """
         ...
 
     def resume(self) -> None:
-        """Read on. Idempotent."""
+        """Continue to read. Idempotent."""
         ...
 
     def drain(self) -> None:
-        """Deliver at once what the pipe holds at this moment, paused or not; at most one pipe's capacity."""
+        """Deliver the current content of the pipe at once, even while paused. That is one pipe's capacity at most."""
         ...
 
     def close(self) -> None:
-        """Let go of the pipe; nothing is delivered any more, not even ``on_end``. Idempotent."""
+        """Close the pipe. Neither ``on_data`` nor ``on_end`` is called any more. Idempotent."""
         ...
 
 
@@ -68,25 +74,25 @@ class WriteStream(Protocol):
     """The end of a pipe that the host writes."""
 
     async def write(self, data: bytes) -> None:
-        """Write all of it, waiting while the pipe is full.
+        """Write all bytes, waiting while the pipe is full.
 
         Raises:
-            BrokenPipeError: When nobody reads any more, or the sink was closed.
+            BrokenPipeError: When the program has closed its end, or the stream is closed.
         """
         ...
 
     async def write_eof(self) -> None:
-        """End the input behind all that is being written, waiting for it; nothing is raised where nobody reads."""
+        """Close the pipe after all earlier writes are done. Raises nothing when the program has closed its end."""
         ...
 
     def close(self) -> None:
-        """Let go of it: the reader of a pipe sees its end. Idempotent."""
+        """Close the pipe at once; the program reads end of file. Idempotent."""
         ...
 
 
 @exported_from("aioverseer.abc")
 class Child(Protocol):
-    """One program that the operating system has started, as leader of a session of its own."""
+    """A program that was started, as the leader of its own session."""
 
     @property
     def pid(self) -> int:
@@ -95,64 +101,64 @@ class Child(Protocol):
 
     @property
     def stdin(self) -> WriteStream | None:
-        """Where to write what it reads; None unless asked for."""
+        """Standard input; None unless the Spec asks for a pipe."""
         ...
 
     @property
     def stdout(self) -> ReadStream | None:
-        """What it writes; None unless captured."""
+        """Standard output; None unless captured."""
         ...
 
     @property
     def stderr(self) -> ReadStream | None:
-        """What it writes to standard error; None unless captured, or when merged."""
+        """Standard error; None unless captured, or when merged into standard output."""
         ...
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
         """Send a signal to the whole group, or to the leader alone.
 
         Raises:
-            ProcessLookupError: When it has ended.
+            ProcessLookupError: When the leader has ended.
             PermissionError: When the system refuses.
         """
         ...
 
     async def wait(self) -> Exit:
-        """Wait for the end of the leader, whatever its pipes do. Safe to cancel; changes nothing then."""
+        """Wait for the end of the leader, even if its pipes stay open. A cancellation has no effect on the child."""
         ...
 
     def resize(self, window_size: tuple[int, int]) -> None:
-        """Set columns and rows of its terminal; only for a child that has one."""
+        """Set the columns and rows of the terminal, for a child that has one."""
         ...
 
     def sweep(self) -> None:
-        """Kill what the ended leader left in its group. Never raises for what is gone."""
+        """Kill the processes that the ended leader has left in its group. Does nothing when there are none."""
         ...
 
     def left_nothing(self) -> bool:
-        """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; True is certain, and costs a look."""
+        """Return whether ``sweep`` and ``sweep_all`` would certainly find nothing. The call is cheap."""
         ...
 
     def may_have_left(self) -> bool:
-        """Return whether ``sweep_all`` could find anything; False is certain, and mostly known by few looks."""
+        """Return whether ``sweep_all`` could find anything. False is certain. The call checks few processes."""
         ...
 
     async def sweep_all(self) -> tuple[Survivor, ...]:
-        """Kill all that the ended runs of this host have left behind, outside of their groups too.
+        """Kill all processes that ended runs of this host have left, in any group.
 
-        It looks at every process of the machine, so it is not for each restart. Bounded; safe to cancel.
+        The call reads every process of the machine, so avoid it on each restart. It is bounded, and safe to cancel.
 
         Returns:
-            What is still there.
+            The survivors.
         """
         ...
 
     def left(self) -> tuple[Survivor, ...]:
-        """Return what the ended leader has left behind, where that is not to be killed."""
+        """Return the processes that the ended leader has left, if leftovers are kept."""
         ...
 
     def close(self) -> None:
-        """Let go of every descriptor kept for this child. Idempotent."""
+        """Close every descriptor of this child. Idempotent."""
         ...
 
 
@@ -160,38 +166,38 @@ class Child(Protocol):
 class Launcher(Protocol):
     """Starts programs."""
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> Child:
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> Child:
         """Start the program that the Spec describes.
 
         Args:
-            spec: What to start; the policies in it are not looked at.
-            capture: Whether its output comes through pipes; else it goes where the Spec says, or to the null device.
-            preparation: What it is given beyond its Spec; None is nothing.
+            spec: Program to start. Policies in it have no effect here.
+            capture: Whether its output comes through pipes. If not, it goes where the Spec says, or to the null device.
+            channels: Channels for readiness; None when the program needs none.
 
         Raises:
-            SpawnError: When it cannot be started; nothing is left behind then.
+            SpawnError: When it cannot be started. Nothing is left behind.
         """
         ...
 
     @property
     def containment(self) -> Containment:
-        """Which level of containment is in force."""
+        """Level of containment in force."""
         ...
 
     def containment_of(self, spec: Spec) -> Containment:
-        """Return which level is in force for a program, which may have asked for its own."""
+        """Return the level in force for a program, whose Spec may ask for another one."""
         ...
 
     async def sweep(self) -> tuple[Survivor, ...]:
-        """Kill what the ended runs of this host have left behind; returns what is still there. Bounded."""
+        """Kill the processes that ended runs of this host have left; return the survivors. Bounded."""
         ...
 
     async def close(self) -> tuple[Survivor, ...]:
-        """End what its ended programs have left behind, and let go of what contained them; it can be used again.
+        """Kill the leftovers of its ended programs and release their containment. The launcher can be used again.
 
-        Bounded; goes on through cancellations.
+        The call is bounded. A cancellation is raised after the work is done.
 
         Returns:
-            What is still there.
+            The survivors.
         """
         ...

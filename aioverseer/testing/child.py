@@ -123,7 +123,7 @@ class RunningChild:
         launched: LaunchedChildren,
         *,
         capture: bool,
-        preparation: ReadinessChannels | None = None,
+        channels: ReadinessChannels | None = None,
     ) -> None:
         """Perform the first steps at once. For ``ScriptedLauncher``, which makes children.
 
@@ -133,10 +133,10 @@ class RunningChild:
             clock: The clock of the script.
             launched: The children of the launcher.
             capture: Whether output is read through pipes.
-            preparation: Receivers of readiness messages.
+            channels: Channels for readiness.
         """
         self.pid = next(launched.pids)
-        self._preparation = preparation
+        self._channels = channels
         self.spec = spec
         self.signals: list[int] = []
         self.swept = False
@@ -240,14 +240,14 @@ class RunningChild:
 
     def notify(self, datagram: bytes) -> None:
         """Send a message of sd_notify(3) now, for example ``b"READY=1"``."""
-        if self._preparation is not None and self._preparation.hear is not None:
-            self._preparation.hear(datagram)
+        if self._channels is not None and self._channels.on_notify is not None:
+            self._channels.on_notify(datagram)
 
     def write_ready(self, number: int = 3) -> None:
         """Write a newline to an inherited descriptor now."""
-        channels = self._preparation
-        if channels is not None and channels.take is not None and number in channels.descriptors:
-            channels.take(number, b"\n")
+        channels = self._channels
+        if channels is not None and channels.on_write is not None and number in channels.descriptors:
+            channels.on_write(number, b"\n")
 
     def end(self, exit: Exit) -> None:
         """End now. Its pipes end as well, unless processes that it started hold them open."""

@@ -60,13 +60,13 @@ class ScriptedLauncher:
         """Set the scripts of the next launches of a service. The last one is used for all later launches."""
         self._scripts[id] = list(scripts) or [FakeChild()]
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> RunningChild:
         """Start a child with the next script. After a cancellation no child was started.
 
         Args:
             spec: The Spec of the child.
             capture: Whether its output is read through pipes.
-            preparation: Receivers of its readiness messages.
+            channels: Channels for readiness.
 
         Raises:
             SpawnError: If the script says so; see ``FakeChild.cannot_start``.
@@ -79,7 +79,7 @@ class ScriptedLauncher:
         if script.error is not None:
             # Raise a new error each time, as an error collects tracebacks.
             raise SpawnError(str(script.error), errno=script.error.errno, filename=spec.argv[0])
-        child = RunningChild(spec, script, self._clock, self._launched, capture=capture, preparation=preparation)
+        child = RunningChild(spec, script, self._clock, self._launched, capture=capture, channels=channels)
         self.children.append(child)
         return child
 

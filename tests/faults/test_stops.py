@@ -27,7 +27,7 @@ class NeverThere(ScriptedLauncher):
         super().__init__(clock)
         self.cancelled = 0
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> RunningChild:
         """Wait to be cancelled."""
         try:
             await asyncio.get_running_loop().create_future()

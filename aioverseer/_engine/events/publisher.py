@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, cast
 
 from aioverseer._engine.events.journal import EventStream, Journal
-from aioverseer._engine.output.log_routing import LogRouting
+from aioverseer._engine.output.log_routing import LogRouting, OpenLogBackend
 from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer._engine.service.service import Service
 from aioverseer.core.clock import Clock
@@ -39,7 +39,13 @@ class EventPublisher:
     """
 
     def __init__(
-        self, name: str, services: Mapping[str, Service], *, clock: Clock, log: Log | Iterable[Log] | None
+        self,
+        name: str,
+        services: Mapping[str, Service],
+        *,
+        clock: Clock,
+        log: Log | Iterable[Log] | None,
+        open_log_backend: OpenLogBackend,
     ) -> None:
         """Begin with no events and no readers.
 
@@ -48,6 +54,7 @@ class EventPublisher:
             services: All services by their names; the registry changes it.
             clock: What events take their times from.
             log: Where the lines go of services that have no ``log`` of their own.
+            open_log_backend: Constructor of the log backend, called for the first service with a log.
 
         Raises:
             SpecError: When ``log`` is no log.
@@ -57,7 +64,10 @@ class EventPublisher:
         self._clock = clock
         self.subscribers = Subscribers()
         self.log_files = LogRouting(
-            as_logs(log, owner=f"overseer {name!r}") or (), name=name, on_news=self._on_log_news
+            as_logs(log, owner=f"overseer {name!r}") or (),
+            name=name,
+            open_backend=open_log_backend,
+            on_trouble=self._on_log_trouble,
         )
         self._waiting: set[Subscription] = set()
         self._journal = Journal()
@@ -83,7 +93,7 @@ class EventPublisher:
             _log.info("%s: %s", id, reason)
             self._note(service, reason, kind)
 
-    def _on_log_news(self, id: str, reason: str) -> None:
+    def _on_log_trouble(self, id: str, reason: str) -> None:
         _log.warning("%s: %s", id or self._name, reason)
         service = self._services.get(id)
         if service is not None:

@@ -1,1 +1,4 @@
-"""Is it ready, is it alive."""
+"""Readiness and liveness of one run.
+
+The folder imports ``_system``, ``_aio`` and ``core``.
+"""

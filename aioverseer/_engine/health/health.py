@@ -1,7 +1,4 @@
-"""The care of one run: its readiness first, then its liveness, and what it says of itself meanwhile.
-
-Ties the prober and the monitor to the Process; whatever follows from their answers is decided in ``core/machine/process.py``.
-"""
+"""The health of one run: its readiness first, then its liveness, and the notices in which it reports its state."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ __all__ = ["Health"]
 
 
 class Health:
-    """Looks after one run; made by its Process, and used on its event loop."""
+    """Readiness and liveness of one run. It is used on the event loop of the run."""
 
     def __init__(
         self,
@@ -33,139 +30,141 @@ class Health:
         on_ready: Callable[[], None],
         on_extend: Callable[[float], None],
         on_unhealthy: Callable[[str], None],
-        on_news: Callable[[str], None],
+        publish: Callable[[str], None],
     ) -> None:
-        """Tie it to a Process; nothing is opened.
+        """Create the checks of a run. Nothing is opened.
 
         Args:
-            spec: What runs; has ``ready``, or ``alive``, or both.
-            clock: What times are measured by.
-            launcher: What starts the commands of probes.
-            process: What functions of the user are given.
-            on_ready: Called once, when it is ready.
-            on_extend: Called when it asks for so many seconds.
-            on_unhealthy: Called with the reason when it is to be ended, as it is not alive.
-            on_news: Called with a sentence that is worth an event.
+            spec: Spec of the program, with ``ready``, ``alive`` or both.
+            clock: Measures all times.
+            launcher: Starts the commands of probes.
+            process: Argument for functions of the user.
+            on_ready: Called once, when the program is ready.
+            on_extend: Called with the seconds that the program asks for.
+            on_unhealthy: Called with the reason when the program is not alive and must be ended.
+            publish: Called with a sentence for an event.
         """
-        watchdog = spec.alive is not None and Notify() in leaves(spec.alive.probe)
+        has_watchdog = spec.alive is not None and Notify() in leaves(spec.alive.probe)
         self._alive = spec.alive
         self._awaits_ready = spec.ready is not None
-        self._prober = ReadinessCheck(
-            spec.ready, spec=spec, clock=clock, launcher=launcher, process=process, notices=watchdog
+        self._readiness = ReadinessCheck(
+            spec.ready, spec=spec, clock=clock, launcher=launcher, process=process, notices=has_watchdog
         )
-        self._monitor: LivenessCheck | None = None
+        self._liveness: LivenessCheck | None = None
         if spec.alive is not None:
-            self._monitor = LivenessCheck(
+            self._liveness = LivenessCheck(
                 spec.alive,
                 spec=spec,
                 clock=clock,
                 launcher=launcher,
                 process=process,
-                drain=self._prober.drain,
-                tell=self._on_health,
-                excuse=on_news,
+                drain=self._readiness.drain,
+                on_change=self._on_liveness,
+                on_excused=publish,
             )
-        self._watchdog = watchdog
+        self._has_watchdog = has_watchdog
         self._on_ready = on_ready
         self._on_extend = on_extend
         self._on_unhealthy = on_unhealthy
-        self._on_news = on_news
-        self._unhealthy_why = ""
-        self._says = ""
-        self._status = ""
+        self._publish = publish
+        self._reason = ""
+        self._notified_state = ""
+        self._notified_status = ""
         self._begun = False
-        self._over = False
+        self._stopped = False
 
     @property
-    def readiness(self) -> str:
-        """What it waits for to be ready, as words behind "waits for"; empty when it does not."""
-        return str(self._prober.probe) if self._begun and not (self._prober.ready or self._over) else ""
+    def blocker(self) -> str:
+        """Probe that readiness waits for, as words to follow "waits for"; empty when there is none."""
+        return str(self._readiness.probe) if self._begun and not (self._readiness.ready or self._stopped) else ""
 
     @property
-    def news(self) -> str:
-        """What it waits for, whether it is alive, and what it says of itself, as the end of a sentence."""
+    def summary(self) -> str:
+        """Readiness, liveness and notices of the program, as the end of a sentence."""
         parts: list[str] = []
-        if readiness := self.readiness:
-            error = self._prober.error
-            parts.append(f"waits for {readiness}" + (f"; {error}" if error else ""))
-        if self._unhealthy_why:
-            parts.append(f"not alive: {self._unhealthy_why}")
-        if self._says or self._status:
-            parts.append(f"says: {', '.join(filter(None, (self._says, self._status)))}")
+        if blocker := self.blocker:
+            error = self._readiness.error
+            parts.append(f"waits for {blocker}" + (f"; {error}" if error else ""))
+        if self._reason:
+            parts.append(f"not alive: {self._reason}")
+        if self._notified_state or self._notified_status:
+            parts.append(f"says: {', '.join(filter(None, (self._notified_state, self._notified_status)))}")
         return "; ".join(parts)
 
     @property
     def reads_lines(self) -> bool:
-        """Whether it has to see the output of the program."""
-        return self._prober.reads_lines
+        """Whether a probe needs the output of the program."""
+        return self._readiness.reads_lines
 
     def prepare(self) -> ReadinessChannels | None:
-        """Open what the program is to be given; see ``Prober.prepare``."""
-        preparation = self._prober.prepare()
-        if preparation is None or not self._watchdog or self._alive is None:
-            return preparation
-        # Without WATCHDOG_PID, so that whichever process of the program may send it (sd_watchdog_enabled(3)).
-        every = {"WATCHDOG_USEC": str(round(self._alive.every * 1e6))}
+        """Open the channels for the program; see ``ReadinessCheck.prepare``."""
+        channels = self._readiness.prepare()
+        if channels is None or not self._has_watchdog or self._alive is None:
+            return channels
+        # WATCHDOG_PID is left out, so that any process of the program may send (sd_watchdog_enabled(3)).
+        watchdog = {"WATCHDOG_USEC": str(round(self._alive.every * 1e6))}
         return ReadinessChannels(
-            env={**preparation.env, **every}, descriptors=preparation.descriptors, hear=preparation.hear
+            env={**channels.env, **watchdog}, descriptors=channels.descriptors, on_notify=channels.on_notify
         )
 
     def watch(self, stream: str) -> LineWatch | None:
-        """Return an outlet for one stream; see ``Prober.watch``."""
-        return self._prober.watch(stream)
+        """Return a sink for one stream; see ``ReadinessCheck.watch``."""
+        return self._readiness.watch(stream)
 
     def begin(self, pid: int) -> None:
-        """Begin: the program has been started."""
+        """Begin to check readiness, after the spawn."""
         self._begun = True
-        self._prober.begin(pid, self._on_ready, self._hear)
-        if self._monitor is not None and not self._awaits_ready:
-            self._monitor.begin()
+        self._readiness.begin(pid, self._on_ready, self._on_notice)
+        if self._liveness is not None and not self._awaits_ready:
+            self._liveness.begin()
 
-    def note_ready(self) -> None:
-        """Take note that it is ready: from now on it has to be alive."""
-        if self._monitor is not None and self._begun:
-            self._monitor.begin()
+    def begin_liveness(self) -> None:
+        """Begin to check liveness, because the program is ready."""
+        if self._liveness is not None and self._begun:
+            self._liveness.begin()
 
     def stop(self) -> None:
-        """Ask no more: it is being ended, or has ended. Idempotent."""
-        self._over = True
-        self._prober.stop()
-        if self._monitor is not None:
-            self._monitor.stop()
+        """Stop all checks, because the program has ended or is being ended. Idempotent."""
+        self._stopped = True
+        self._readiness.stop()
+        if self._liveness is not None:
+            self._liveness.stop()
 
     def drain(self) -> None:
-        """Take what the program said before it ended."""
-        self._prober.drain()
+        """Read everything that the program sent before its end."""
+        self._readiness.drain()
 
     async def close(self) -> asyncio.CancelledError | None:
-        """Let go of everything. Idempotent."""
-        if self._monitor is not None:
-            cancelled = await self._monitor.close()
-            return await self._prober.close() or cancelled
-        return await self._prober.close()
+        """Close everything; return the cancellation that came meanwhile, for the caller to raise. Idempotent."""
+        if self._liveness is not None:
+            cancelled = await self._liveness.close()
+            return await self._readiness.close() or cancelled
+        return await self._readiness.close()
 
-    def _on_health(self, *, alive: bool, why: str) -> None:
+    def _on_liveness(self, *, alive: bool, why: str) -> None:
         if alive or self._alive is None:
-            self._unhealthy_why = ""
-            self._on_news(f"is alive again: {why}")
+            self._reason = ""
+            self._publish(f"is alive again: {why}")
             return
-        self._unhealthy_why = why
+        self._reason = why
         if self._alive.action == "restart":
             self._on_unhealthy(why)
         else:
-            self._on_news(f"is not alive: {why}")
+            self._publish(f"is not alive: {why}")
 
-    def _hear(self, notice: Notice) -> None:
+    def _on_notice(self, notice: Notice) -> None:
         if notice.status is not None:
-            self._status = notice.status
-        said = "is stopping" if notice.stopping else "reloads" if notice.reloading else "" if notice.ready else None
-        if said is not None and said != self._says:
-            before, self._says = self._says, said
-            self._on_news(f"says that it {said}" if said else f"says that it is ready again, after it said {before!r}")
+            self._notified_status = notice.status
+        state = "is stopping" if notice.stopping else "reloads" if notice.reloading else "" if notice.ready else None
+        if state is not None and state != self._notified_state:
+            before, self._notified_state = self._notified_state, state
+            self._publish(
+                f"says that it {state}" if state else f"says that it is ready again, after it said {before!r}"
+            )
         if notice.extend is not None:
             self._on_extend(notice.extend)
-        if self._monitor is not None and self._watchdog:
+        if self._liveness is not None and self._has_watchdog:
             if notice.watchdog:
-                self._monitor.bark()
+                self._liveness.heartbeat()
             if notice.trouble:
-                self._monitor.trigger()
+                self._liveness.trigger()

@@ -1,8 +1,4 @@
-"""The monitor: asks a program that is ready, again and again, whether it is alive.
-
-One timer between checks and one task during a check. What the answers mean is decided in ``core/options/alive.py``; ending a
-program that is not alive is for its Process.
-"""
+"""Repeated checks whether a ready program is alive: one timer between checks, one task during a check."""
 
 from __future__ import annotations
 
@@ -25,20 +21,20 @@ from aioverseer.core.options.spec import Spec
 
 __all__ = ["LivenessCheck"]
 
-_END = 2.0
-"""Seconds for what was cancelled to come to its end."""
+_END_TIMEOUT = 2.0
+"""Seconds for a cancelled check to end."""
 
 
-class Tell(Protocol):
-    """Called when what a program is taken for changes."""
+class LivenessListener(Protocol):
+    """Callback for a change of liveness."""
 
     def __call__(self, *, alive: bool, why: str) -> None:
-        """Take note."""
+        """Receive the change and its reason."""
         ...
 
 
 class LivenessCheck:
-    """Watches over one run, from the moment it is ready to its end."""
+    """Checks one run, from the moment when it is ready to its end."""
 
     def __init__(
         self,
@@ -49,103 +45,103 @@ class LivenessCheck:
         launcher: Launcher,
         process: object,
         drain: Callable[[], None],
-        tell: Tell,
-        excuse: Callable[[str], None],
+        on_change: LivenessListener,
+        on_excused: Callable[[str], None],
     ) -> None:
-        """Make a monitor; nothing is asked before ``begin``.
+        """Create a check that does nothing before ``begin``.
 
         Args:
-            policy: The rules.
-            spec: What runs.
-            clock: What times are measured by.
-            launcher: What starts the commands of probes.
-            process: What functions of the user are given.
-            drain: Reads the notices that have come and were not read yet.
-            tell: Called with whether it is alive, and why, when that changes.
-            excuse: Called with a sentence when a check that failed was not counted, because the host was busy.
+            policy: Probe and limits.
+            spec: Spec of the program.
+            clock: Measures all times.
+            launcher: Starts the commands of probes.
+            process: Argument for functions of the user.
+            drain: Reads notices that have arrived and were not read yet.
+            on_change: Called when the program is no longer taken for alive, or is again.
+            on_excused: Called with a sentence when a failed check does not count, because the host was blocked.
         """
         self._policy = policy
         self._clock = clock
-        self._asker = ProbeAttempts(spec=spec, launcher=launcher, process=process)
+        self._attempts = ProbeAttempts(spec=spec, launcher=launcher, process=process)
         for leaf in leaves(policy.probe):
             if isinstance(leaf, File):
-                self._asker.before[leaf] = None  # whether it is there, however old it is
+                self._attempts.before[leaf] = None  # liveness asks whether the file exists, not whether it is new
         self._drain = drain
-        self._tell = tell
-        self._excuse = excuse
-        self._health: LivenessJudge | None = None
+        self._on_change = on_change
+        self._on_excused = on_excused
+        self._judge: LivenessJudge | None = None
         self._timer = OneShotTimer(clock)
         self._task: asyncio.Task[None] | None = None
         self._hung: asyncio.Future[Any] | None = None
-        """A check that goes on although it was cancelled: there is no other one beside it."""
-        self._barked = False
+        """A check that goes on in spite of its cancellation. No other check starts before it ends."""
+        self._heartbeat_seen = False
 
     def begin(self) -> None:
-        """Begin: it is ready. The first check comes ``every`` seconds from now."""
+        """Begin when the program is ready. The first check comes ``every`` seconds from now."""
         now = self._clock.now()
-        self._health = LivenessJudge(self._policy, since=now)
+        self._judge = LivenessJudge(self._policy, since=now)
         self._timer.arm(now + self._policy.every, self._on_due)
 
-    def bark(self) -> None:
-        """Take note of a ``WATCHDOG=1``."""
-        self._barked = True
+    def heartbeat(self) -> None:
+        """Record a ``WATCHDOG=1`` of the program."""
+        self._heartbeat_seen = True
 
     def trigger(self) -> None:
-        """Take note of a ``WATCHDOG=trigger``: it asks to be treated as not alive."""
-        if self._health is not None and self._health.trigger("it sent WATCHDOG=trigger"):
-            self._tell(alive=False, why=self._health.error)
+        """Handle a ``WATCHDOG=trigger``, by which the program asks to be treated as not alive."""
+        if self._judge is not None and self._judge.trigger("it sent WATCHDOG=trigger"):
+            self._on_change(alive=False, why=self._judge.error)
 
     def stop(self) -> None:
-        """Ask no more. Idempotent."""
-        self._health = None
+        """Stop checking. Idempotent."""
+        self._judge = None
         self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
 
     async def close(self) -> asyncio.CancelledError | None:
-        """Wait for the end of a check that is under way; return the cancellation that came meanwhile. Idempotent."""
+        """Wait for the end of the current check; return the cancellation that came meanwhile. Idempotent."""
         self.stop()
         task, self._task = self._task, None
-        return None if task is None else await settle(task, within=_END)
+        return None if task is None else await settle(task, within=_END_TIMEOUT)
 
     def _on_due(self) -> None:
-        self._task = asyncio.create_task(self._check(), name=f"aioverseer alive {self._asker.spec.id}")
+        self._task = asyncio.create_task(self._check(), name=f"aioverseer alive {self._attempts.spec.id}")
 
     async def _check(self) -> None:
-        """Make one check, and arm the timer for the next; nothing but a cancellation comes out of it."""
+        """Make one check and arm the timer for the next. Raises nothing but a cancellation."""
         began = self._clock.now()
-        late = is_late(self._timer.due, began)  # a program that may not speak while nobody listens is not silent
+        late = is_late(self._timer.due, began)  # if the host was blocked, notices of the program were not read in time
         allowed = self._policy.timeout
         error = ""
         try:
             if self._hung is not None and not self._hung.done():
-                raise NotYet("an earlier check goes on although it was cancelled")  # as any other no
+                raise NotYet("an earlier check goes on although it was cancelled")  # counts as a failure
             await within(self._clock, self._policy.timeout, self._ask(self._policy.probe))
-        except Exception as raised:  # noqa: BLE001  # of a function of the user: it is the answer, and is reported
+        except Exception as raised:  # noqa: BLE001  # a function of the user may raise anything; it is reported as the reason
             error = reason_of(raised)
             if isinstance(raised, Hangs):
                 self._hung = raised.task
                 allowed += GRACE
         now = self._clock.now()
         late = late or is_late(began + allowed, now)
-        self._barked = False
+        self._heartbeat_seen = False
         self._task = None
-        health = self._health
-        if health is None:  # its end came meanwhile
+        judge = self._judge
+        if judge is None:  # the run has ended meanwhile
             return
-        # From when it was due, so that checks do not drift; from now where the host has missed some.
+        # Counted from the due time, so that checks do not drift. If the host has missed some, the next one comes now.
         self._timer.arm(max(self._timer.due + self._policy.every, now), self._on_due)
         if not error:
-            if health.passed():
-                self._tell(alive=True, why="it answers again")
+            if judge.passed():
+                self._on_change(alive=True, why="it answers again")
         elif late:
-            self._excuse(f"a failed check ({error}) does not count: the event loop of the host was blocked")
-        elif health.failed_at(now, error):
-            times = f"{health.failed} checks in a row have failed" if health.failed > 1 else "a check has failed"
-            self._tell(alive=False, why=f"{times}: {error}")
+            self._on_excused(f"a failed check ({error}) does not count: the event loop of the host was blocked")
+        elif judge.failed_at(now, error):
+            times = f"{judge.failed} checks in a row have failed" if judge.failed > 1 else "a check has failed"
+            self._on_change(alive=False, why=f"{times}: {error}")
 
     async def _ask(self, probe: Probe) -> None:
-        """Ask all that a probe is made of, one after the other, as far as it matters."""
+        """Ask the parts of a probe one after the other, until the result is known."""
         match probe:
             case AllOf(probes=parts):
                 for part in parts:
@@ -161,9 +157,9 @@ class LivenessCheck:
                         return
                 raise NotYet("; ".join(errors))
             case Notify():
-                # While the host was busy they have waited in the socket.
+                # Notices may still wait in the socket if the host was blocked.
                 self._drain()
-                if not self._barked:
+                if not self._heartbeat_seen:
                     raise NotYet(f"no WATCHDOG=1 within {self._policy.every:g} s")
             case _:
-                await self._asker.ask(probe)
+                await self._attempts.ask(probe)

@@ -1,7 +1,7 @@
-"""The prober: runs the probes of one run of a program until the answer is known.
+"""The readiness probes of one run.
 
-Those that are told (a line, a notice, a newline) cost nothing until then; those that have to ask do so in tasks, at
-growing intervals. What follows from the answer, and how long to wait for it, is decided in ``core/machine/process.py``.
+Probes for a line, a notice or a newline wait for the program and cost nothing until then. Other probes ask again and
+again, each in a task, at growing intervals.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from aioverseer.core.text.sd_notify import Notice, read_notice
 __all__ = ["ATTEMPT", "LineWatch", "ReadinessCheck", "reason_of"]
 
 ATTEMPT = 5.0
-"""Seconds that one attempt may take before it is cancelled and made again, once it has ended."""
+"""Seconds for one attempt. After that it is cancelled, and repeated once it has ended."""
 
-_END = 2.0
-"""Seconds for what was cancelled to come to its end."""
+_END_TIMEOUT = 2.0
+"""Seconds for a cancelled attempt to end."""
 
 
 class ReadinessCheck:
     """Finds out when one run is ready.
 
-    ``prepare`` before the spawn, ``begin`` behind it, ``close`` at the end whatever happened; all on one event loop.
+    Call ``prepare`` before the spawn, ``begin`` after it, and always ``close`` at the end, on one event loop.
 
     Attributes:
-        probe: What is to be fulfilled.
-        ready: Whether it has been.
+        probe: Probe to fulfil; None when there is none.
+        ready: Whether the probe is fulfilled.
     """
 
     def __init__(
@@ -54,21 +54,21 @@ class ReadinessCheck:
         process: object,
         notices: bool = False,
     ) -> None:
-        """Make a prober; nothing is opened.
+        """Create a check. Nothing is opened.
 
         Args:
-            probe: What is to be fulfilled; None is nothing, and is so at once.
-            spec: What runs.
-            clock: What intervals and limits are measured by.
-            launcher: What starts the commands of probes.
-            process: What functions of the user are given.
-            notices: Whether notices are listened to whatever the probe is.
+            probe: Probe to fulfil; None counts as fulfilled.
+            spec: Spec of the program.
+            clock: Measures intervals and limits.
+            launcher: Starts the commands of probes.
+            process: Argument for functions of the user.
+            notices: Whether to receive notices even if the probe needs none.
         """
         self.probe = probe
         self.ready = probe is None
         self._leaves = () if probe is None else leaves(probe)
         self._clock = clock
-        self._asker = ProbeAttempts(spec=spec, launcher=launcher, process=process)
+        self._attempts = ProbeAttempts(spec=spec, launcher=launcher, process=process)
         self._id = spec.id
         self._done: set[Probe] = set()
         self._errors: dict[Probe, str] = {}
@@ -84,7 +84,7 @@ class ReadinessCheck:
 
     @property
     def error(self) -> str:
-        """What the probes that are not fulfilled yet have said last; empty when nothing."""
+        """Last errors of the probes that are still needed, as text; empty when there are none."""
         left = frozenset[Probe]() if self.probe is None else pending(self.probe, self._done)
         return describe({leaf: error for leaf, error in self._errors.items() if leaf in left})
 
@@ -94,14 +94,14 @@ class ReadinessCheck:
         return any(isinstance(leaf, OutputLine) for leaf in self._leaves)
 
     def prepare(self) -> ReadinessChannels | None:
-        """Open what the program is to be given, and return it; None when that is nothing.
+        """Open the channels for the program and return them; None when it needs none.
 
         Raises:
-            SpawnError: When the system has no descriptors left.
+            SpawnError: When no descriptor is left.
         """
         for leaf in self._leaves:
             if isinstance(leaf, File):
-                self._asker.remember(leaf)
+                self._attempts.remember(leaf)
         descriptors: dict[int, int] = {}
         try:
             if self._needs_socket:
@@ -111,108 +111,108 @@ class ReadinessCheck:
                     pipe = self._pipes[leaf] = ReadyPipe()
                     descriptors[leaf.number] = pipe.theirs
         except OSError as error:
-            self._let_go()
+            self._close_channels()
             raise SpawnError(
                 f"service {self._id!r} cannot be started with ready={self.probe}: {error.strerror}", errno=error.errno
             ) from error
-        take = self._take if descriptors else None
+        on_write = self._on_write if descriptors else None
         if self._socket is None:
-            hear = self._hear_datagram if Entered() in self._leaves else None
-            if hear is None and not descriptors:
+            on_notify = self._on_datagram if Entered() in self._leaves else None
+            if on_notify is None and not descriptors:
                 return None
-            return ReadinessChannels(descriptors=descriptors, hear=hear, take=take)
+            return ReadinessChannels(descriptors=descriptors, on_notify=on_notify, on_write=on_write)
         return ReadinessChannels(
-            env=self._socket.environment, descriptors=descriptors, hear=self._hear_datagram, take=take
+            env=self._socket.environment, descriptors=descriptors, on_notify=self._on_datagram, on_write=on_write
         )
 
     def watch(self, stream: str) -> LineWatch | None:
-        """Return an outlet for one stream of the program; None when no probe waits for a line of it."""
+        """Return a sink for one stream of the program; None when no probe waits for a line of that stream."""
         wanted = [leaf for leaf in self._leaves if isinstance(leaf, OutputLine) and leaf.stream in (None, stream)]
         return LineWatch(wanted, self._fulfil) if wanted else None
 
     def begin(self, pid: int, on_ready: Callable[[], None], on_notice: Callable[[Notice], None] | None = None) -> None:
-        """Begin to listen and to ask: the program has been started.
+        """Begin to listen and to ask, after the spawn.
 
         Args:
-            pid: Its process id.
-            on_ready: Called once, when the probe is fulfilled, from here when it is already.
-            on_notice: Called for each notice that it sends.
+            pid: Process id of the program.
+            on_ready: Called once, when the probe is fulfilled. If it is fulfilled already, this method calls it.
+            on_notice: Called for each notice of the program.
         """
         self._on_ready = on_ready
         self._on_notice = on_notice
         if self._socket is not None:
-            self._socket.listen(pid, self._hear)
+            self._socket.listen(pid, self._receive)
         for leaf, pipe in self._pipes.items():
             pipe.listen(functools.partial(self._fulfil, leaf))
         early, self._early = self._early, []
         for datagram in early:
-            self._hear(read_notice(datagram))
-        if self._look():
+            self._receive(read_notice(datagram))
+        if self._check():
             return
-        for asked in self._leaves:
-            if asked not in self._done and not isinstance(asked, OutputLine | Notify | Entered | Fd):
-                # Named, and kept: asyncio itself holds tasks weakly.
-                self._tasks[asked] = asyncio.create_task(self._poll(asked), name=f"aioverseer probe {self._id}")
+        for probe in self._leaves:
+            if probe not in self._done and not isinstance(probe, OutputLine | Notify | Entered | Fd):
+                # Kept, because asyncio has only weak references to tasks.
+                self._tasks[probe] = asyncio.create_task(self._poll(probe), name=f"aioverseer probe {self._id}")
 
     def drain(self) -> None:
-        """Take what the program said before it ended."""
+        """Read everything that the program sent before its end."""
         if self._socket is not None:
             self._socket.drain()
         for pipe in list(self._pipes.values()):
             pipe.drain()
 
     def stop(self) -> None:
-        """Ask no more. Idempotent. Notices are still heard: a program goes on to say what it does."""
+        """Stop asking. Notices are still received, as a ready program goes on to report its state. Idempotent."""
         for task in self._tasks.values():
             task.cancel()
         for pipe in self._pipes.values():
             pipe.close()
 
     async def close(self) -> asyncio.CancelledError | None:
-        """Let go of everything; return the cancellation that came meanwhile, for the caller to raise. Idempotent."""
+        """Close everything; return the cancellation that came meanwhile, for the caller to raise. Idempotent."""
         self._closed = True
         self.stop()
-        self._let_go()
+        self._close_channels()
         cancelled: asyncio.CancelledError | None = None
         for task in self._tasks.values():
-            cancelled = await settle(task, within=_END) or cancelled
+            cancelled = await settle(task, within=_END_TIMEOUT) or cancelled
         self._tasks.clear()
         return cancelled
 
-    def _let_go(self) -> None:
+    def _close_channels(self) -> None:
         if self._socket is not None:
             self._socket.close()
         for pipe in self._pipes.values():
             pipe.close()
 
-    def _hear_datagram(self, datagram: bytes) -> None:
+    def _on_datagram(self, datagram: bytes) -> None:
         if self._on_ready is None:
             self._early.append(datagram)
         else:
-            self._hear(read_notice(datagram))
+            self._receive(read_notice(datagram))
 
-    def _take(self, number: int, data: bytes) -> None:
+    def _on_write(self, number: int, data: bytes) -> None:
         if b"\n" in data:
             self._fulfil(Fd(number=number))
 
-    def _hear(self, notice: Notice) -> None:
+    def _receive(self, notice: Notice) -> None:
         if self._closed:
             return
-        # First what changes a limit or a text, then what ends the waiting.
+        # The callback comes first: it may extend a limit or change a text, while fulfilling a probe ends the wait.
         if self._on_notice is not None:
             self._on_notice(notice)
-        for said in (Notify(), Entered()):
-            if notice.ready and said in self._leaves:
-                self._fulfil(said)
+        for leaf in (Notify(), Entered()):
+            if notice.ready and leaf in self._leaves:
+                self._fulfil(leaf)
 
     def _fulfil(self, leaf: Probe) -> None:
         if leaf not in self._done:
             self._done.add(leaf)
-            self._look()
+            self._check()
 
-    def _look(self) -> bool:
-        """Tell when the whole is fulfilled, and stop asking what does not matter any more."""
-        if self._on_ready is None or self.ready or self._closed:  # before the spawn is over there is nobody to tell
+    def _check(self) -> bool:
+        """Report when the probe is fulfilled, and stop attempts that cannot matter any more; return whether it is."""
+        if self._on_ready is None or self.ready or self._closed:  # _on_ready is None before the spawn is over
             return self.ready
         if self.probe is not None and not is_fulfilled(self.probe, self._done):
             left = pending(self.probe, self._done)
@@ -226,27 +226,27 @@ class ReadinessCheck:
         return True
 
     async def _poll(self, leaf: Probe) -> None:
-        """Ask until the answer is yes; nothing but a cancellation comes out of it."""
+        """Make attempts until one succeeds. Raises nothing but a cancellation."""
         began = self._clock.now()
         while True:
             asked = self._clock.now()
             try:
-                await within(self._clock, ATTEMPT, self._asker.ask(leaf))
-            except Exception as error:  # noqa: BLE001  # of a function of the user: it is the answer, and is reported
+                await within(self._clock, ATTEMPT, self._attempts.ask(leaf))
+            except Exception as error:  # noqa: BLE001  # a function of the user may raise anything; it is reported as the reason
                 self._errors[leaf] = reason_of(error)
                 if isinstance(error, Hangs):
-                    self._hung[leaf] = error.task  # kept: asyncio itself holds tasks weakly
+                    self._hung[leaf] = error.task  # kept, because asyncio has only weak references to tasks
                     await asyncio.wait({error.task})
                 now = self._clock.now()
                 await sleep_until(self._clock, now + pause_before_next(waited=now - began, took=now - asked))
             else:
                 break
-        # Not from within: what follows cancels the tasks, and this is one of them.
+        # Called later, because the next step cancels all tasks of the probes, this one included.
         asyncio.get_running_loop().call_soon(self._fulfil, leaf)
 
 
 class LineWatch:
-    """An outlet that looks for lines; see ``output.Outlet``."""
+    """A ``LineSink`` that searches lines for patterns."""
 
     def __init__(self, wanted: Sequence[OutputLine], fulfil: Callable[[Probe], None]) -> None:
         self.on_room: Callable[[], None] | None = None
@@ -255,18 +255,18 @@ class LineWatch:
 
     @property
     def blocked(self) -> bool:
-        """Never."""
+        """False: a search never blocks the pipe."""
         return False
 
     def deliver(self, batch: Sequence[str | bytes]) -> None:
-        """Look through a batch, as long as something is wanted."""
+        """Search a batch of lines for the patterns that were not found yet."""
         for probe in list(self._wanted):
             if any(probe.pattern.search(_as_text(line)) for line in batch):
                 self._wanted.remove(probe)
                 self._fulfil(probe)
 
     def end(self) -> None:
-        """Nothing to do: the end of a program is told elsewhere."""
+        """Do nothing: the end of a stream fulfils no probe."""
 
 
 def _as_text(line: str | bytes) -> str:
@@ -274,7 +274,7 @@ def _as_text(line: str | bytes) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an attempt had to say, as the end of a sentence."""
+    """Return the reason why an attempt has failed, as the end of a sentence."""
     if isinstance(error, NotYet):
         return str(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aioverseer._engine.output.log_routing import LogSink
+from aioverseer._engine.output.log_sink import LogSink
 from aioverseer._engine.output.pump import LineSink, tell
 from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer._engine.output.tail import TAIL_LINES, Tail

@@ -1,289 +1,242 @@
-"""Logs: which files and loggers the lines of each service go to, and the sinks that take them there.
+"""The logs of one overseer: which files and loggers get the lines of each service.
 
-Files are opened, written and rotated in ``system/``, in a thread. What becomes of news about them is decided in
-``_engine/events/publisher.py``.
+A thread of ``_system/logfile`` opens, writes and rotates the files.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aioverseer._aio.shield import settle
+from aioverseer._engine.output.log_sink import LogSink
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.log import Log, LogBridge, LogFile
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.text.lines import LINE_COST, Line
 
-if TYPE_CHECKING:
-    from aioverseer._system.logfile.writer import Backlog, LogWriter
-    from aioverseer.core.text.log_format import Entry, Gap
+if TYPE_CHECKING:  # loaded by the overseer's assembly when a service has a log
+    from aioverseer._system.logfile.backend import LogBackend
+    from aioverseer._system.logfile.writer import Backlog
 
-# What writes is imported when there is something to write: most programs have no log, and it takes a sixth of the time
-# that the import of this library takes.
-
-__all__ = ["LogRouting", "LogSink"]
+__all__ = ["LogRouting", "OpenLogBackend"]
 
 _log = logging.getLogger("aioverseer")
 
-_END = 10.0
-"""Seconds that leaving waits for the thread; only a disk that does not answer takes longer."""
-
-_TOO_SLOW = "they could not be written in time"
+_END_TIMEOUT = 10.0
+"""Seconds to wait for the thread at the end. Only a disk or a handler that does not answer takes longer."""
 
 
-class LogSink:
-    """Takes the lines of one service to one log."""
+class OpenLogBackend(Protocol):
+    """The constructor of ``LogBackend``."""
 
-    def __init__(self, id: str, streams: frozenset[str], backlog: Backlog, on_lost: Callable[[str, int], None]) -> None:
-        """Connect a service to a log.
-
-        Args:
-            id: The service's id.
-            streams: The streams whose lines it takes.
-            backlog: The log's.
-            on_lost: Called with the id and the number of lines that the log had no room for.
-        """
-        self._id = id
-        self._streams = streams
-        self._backlog = backlog
-        self._on_lost = on_lost
-        self._dropped = 0
-        self._dropped_at: datetime | None = None
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the pipes are to be left alone until the log has caught up."""
-        return self._backlog.blocked
-
-    def takes(self, id: str, stream: str) -> bool:
-        """Whether lines of this service and stream are for this log."""
-        return stream in self._streams and id == self._id
-
-    def deliver(self, batch: Sequence[Line]) -> None:
-        """Hand lines over to the thread, or count them where it is too far behind."""
-        size = sum(map(len, [line.text for line in batch])) + LINE_COST * len(batch)
-        entries: Sequence[Entry] = batch
-        if self._dropped:
-            entries = [self._mark(batch[0].time), *batch]
-        if self._backlog.add(entries, size):
-            self._dropped = 0
-            return
-        self._dropped += len(batch)
-        self._dropped_at = batch[-1].time
-        self._on_lost(self._id, len(batch))
-
-    def shutdown(self) -> None:
-        """Mark what was dropped at the end, and close the file until there is another line."""
-        if self._dropped and self._dropped_at is not None:
-            self._backlog.add([self._mark(self._dropped_at)], 0, force=True)
-            self._dropped = 0
-        self._backlog.close()
-
-    def _mark(self, time: datetime) -> Gap:
-        from aioverseer.core.text.log_format import Gap  # noqa: PLC0415  # see above
-
-        return Gap(id=self._id, n=self._dropped, time=time, reason=_TOO_SLOW)
+    def __call__(
+        self, name: str, *, on_lost: Callable[[str, int], None], on_trouble: Callable[[str, str], None]
+    ) -> LogBackend:
+        """Return a backend, whose thread has this name."""
+        ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where lines of one service go: one file, or one logger."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Destination:
+    """A file or a logger for lines of one service."""
 
     log: Log
     name: str
     streams: frozenset[str]
     is_own: bool
-    """Whether the service itself has asked for it, and not its overseer."""
+    """Whether it comes from the options of the service, not of the overseer."""
 
 
 class LogRouting:
-    """The logs of one overseer. All of it belongs to the event loop but what is said otherwise."""
+    """The logs of one overseer. Its methods belong to the event loop, except ``lost``."""
 
-    def __init__(self, default: tuple[Log, ...], *, name: str, on_news: Callable[[str, str], None]) -> None:
-        """Make the logs of an overseer without services; nothing is opened.
+    def __init__(
+        self,
+        default: tuple[Log, ...],
+        *,
+        name: str,
+        open_backend: OpenLogBackend,
+        on_trouble: Callable[[str, str], None],
+    ) -> None:
+        """Create the logs of an overseer without services. Nothing is opened.
 
         Args:
-            default: Logs of the services that name none themselves.
-            name: Of the overseer.
-            on_news: Called with a service's id and what has happened to its log.
+            default: Logs of the services that have none of their own.
+            name: Name of the overseer.
+            open_backend: Called for the first service with a log.
+            on_trouble: Called with a service's id and a sentence about its log.
         """
         self._default = default
         self._name = name
-        self._on_news = on_news
-        self._places: dict[str, dict[str, _Place]] = {}
-        self._used: dict[str, dict[str, _Place]] = {}
-        self._shared: dict[str, dict[str, _Place]] = {}
+        self._open_backend = open_backend
+        self._on_trouble = on_trouble
+        self._destinations: dict[str, dict[str, _Destination]] = {}
+        self._used: dict[str, dict[str, _Destination]] = {}
+        self._shared: dict[str, dict[str, _Destination]] = {}
         self._sinks: dict[str, tuple[LogSink, ...]] = {}
         self._backlogs: dict[str, Backlog] = {}
-        self._rooms: dict[str, dict[str, Callable[[], None]]] = {}
-        self._writer: LogWriter | None = None
+        self._on_room: dict[str, dict[str, Callable[[], None]]] = {}
+        self._backend: LogBackend | None = None
         self._lost: Counter[str] = Counter()
 
     def register(self, spec: Spec) -> None:
-        """Take note of what a service wants of its next run on.
+        """Set the logs of a service, from its next run on.
 
         Raises:
             SpecError: When its logs contradict each other, or those of another service.
         """
-        places = self._places_of(spec)
-        for key, place in places.items():
+        destinations = self._destinations_of(spec)
+        for key, destination in destinations.items():
             for other, known in self._shared.get(key, {}).items():
                 if other != spec.id:
-                    _check_agreement(spec.id, place, known, f"service {other!r}")
+                    _check_agreement(spec.id, destination, known, f"service {other!r}")
         self._unshare(spec.id)
-        self._places[spec.id] = places
-        for key, place in places.items():
-            self._shared.setdefault(key, {})[spec.id] = place
-            self._name_lines(key)
+        self._destinations[spec.id] = destinations
+        for key, destination in destinations.items():
+            self._shared.setdefault(key, {})[spec.id] = destination
+            self._show_ids(key)
 
     def forget(self, id: str) -> None:
-        """Close the logs that only this service has used: it was removed."""
+        """Remove a service, and close the logs that no other service uses."""
         self._unshare(id)
-        self._places.pop(id, None)
+        self._destinations.pop(id, None)
         self._release(id, self._used.pop(id, {}))
         self._sinks.pop(id, None)
         self._lost.pop(id, None)
 
-    def sinks(self, id: str, room: Callable[[], None]) -> tuple[LogSink, ...]:
-        """Return what takes the lines of the next run of a service: the same as before, unless its logs have changed.
+    def sinks(self, id: str, on_room: Callable[[], None]) -> tuple[LogSink, ...]:
+        """Return the sinks for the next run of a service. They stay the same until its logs change.
 
         Args:
-            id: The service's id.
-            room: Called when a sink that was blocked is not any more.
+            id: Id of the service.
+            on_room: Called when a sink is no longer blocked.
         """
-        places = self._places.get(id, {})
+        destinations = self._destinations.get(id, {})
         before = self._used.get(id, {})
-        if places is before:
+        if destinations is before:
             return self._sinks.get(id, ())
         for sink in self._sinks.pop(id, ()):
             sink.shutdown()
-        self._used[id] = places
-        self._release(id, {key: place for key, place in before.items() if not _is_kept(place, places.get(key))})
-        if places and self._writer is None:
-            from aioverseer._system.logfile.writer import LogWriter  # noqa: PLC0415  # see above
-
-            self._writer = LogWriter(f"aioverseer {self._name} logs", on_lost=self._count, on_news=self._on_news)
+        self._used[id] = destinations
+        self._release(id, [key for key, old in before.items() if not _is_kept(old, destinations.get(key))])
+        if destinations and self._backend is None:
+            self._backend = self._open_backend(
+                f"aioverseer {self._name} logs", on_lost=self._count, on_trouble=self._on_trouble
+            )
         sinks: list[LogSink] = []
-        for key, place in places.items():
+        for key, destination in destinations.items():
             backlog = self._backlogs.get(key)
-            if backlog is None and self._writer is not None:
-                backlog = self._backlogs[key] = self._backlog(place, self._writer)
-                self._name_lines(key)
+            if backlog is None and self._backend is not None:
+                backlog = self._backlogs[key] = self._backend.open(destination.log, destination.name)
+                self._show_ids(key)
             if backlog is not None:
-                rooms = self._rooms.setdefault(key, {})
-                rooms[id] = room
-                backlog.on_room = partial(_call_all, rooms)
-                sinks.append(LogSink(id, place.streams, backlog, self._count))
+                callbacks = self._on_room.setdefault(key, {})
+                callbacks[id] = on_room
+                backlog.on_room = partial(_call_all, callbacks)
+                sinks.append(LogSink(id, destination.streams, backlog, self._count))
         self._sinks[id] = tuple(sinks)
         return self._sinks[id]
 
     def lost(self, id: str) -> int:
-        """Return how many lines the logs of a service have lost; may be asked from any thread."""
+        """Return the number of lines that the logs of a service have lost. Thread-safe."""
         return self._lost[id]
 
     def reopen(self, id: str | None = None) -> None:
-        """Have the files of a service, or of all, closed and opened by name for the next line."""
+        """Close the log files of one service or of all; the next line opens them by name again."""
         for key in list(self._backlogs) if id is None else self._used.get(id, {}):
             self._backlogs[key].reopen()
 
     async def flush(self) -> None:
-        """Wait until all lines that were delivered so far are written or counted as lost. Safe to cancel."""
-        if self._writer is not None:
-            await self._writer.flushed()
+        """Wait until all earlier lines are written or counted as lost. Safe to cancel."""
+        if self._backend is not None:
+            await self._backend.writer.flushed()
 
     async def close(self) -> asyncio.CancelledError | None:
-        """Write what waits, close the files and end the thread, through any cancellation; return the last one."""
-        writer, self._writer = self._writer, None
+        """Write all waiting lines, close the files and end the thread.
+
+        Returns:
+            The last cancellation that came meanwhile, for the caller to raise; None when there was none.
+        """
+        backend, self._backend = self._backend, None
         self._backlogs.clear()
-        self._rooms.clear()
+        self._on_room.clear()
         self._used.clear()
         self._sinks.clear()
-        if writer is None:
+        if backend is None:
             return None
-        ended = writer.end()
-        cancelled = await settle(ended, within=_END)
+        ended = backend.writer.end()
+        cancelled = await settle(ended, within=_END_TIMEOUT)
         if ended.done():
-            writer.join()
+            backend.writer.join()
         else:
             _log.error("%s: its logs cannot be written to the end: a disk or a handler does not answer", self._name)
         return cancelled
 
-    def _places_of(self, spec: Spec) -> dict[str, _Place]:
-        """Return the places of a service, by what tells them apart."""
-        places: dict[str, _Place] = {}
+    def _destinations_of(self, spec: Spec) -> dict[str, _Destination]:
+        """Return the destinations of a service, by a key that identifies each."""
+        destinations: dict[str, _Destination] = {}
         for log in self._default if spec.log is None else spec.log:
             for stream in ("stdout", "stderr"):
                 if isinstance(log, LogBridge):
                     name = log.logger_of(id=spec.id, group=spec.group)
                     key = f"logger {name}"
                 elif stream in log.streams:
-                    # Where the host works when it adds the service; it may go elsewhere before the first line.
+                    # Relative to the folder of the host now; it may change its folder before the first line.
                     name = os.path.abspath(log.path_of(id=spec.id, stream=stream, group=spec.group))
                     key = f"file {name}"
                 else:
                     continue
-                place = _Place(log=log, name=name, streams=frozenset({stream}), is_own=spec.log is not None)
-                known = places.get(key)
+                destination = _Destination(log=log, name=name, streams=frozenset({stream}), is_own=spec.log is not None)
+                known = destinations.get(key)
                 if known is not None:
-                    _check_agreement(spec.id, place, known, "another log of the same service")
-                    if place.streams <= known.streams:
+                    _check_agreement(spec.id, destination, known, "another log of the same service")
+                    if destination.streams <= known.streams:
                         raise SpecError(
                             f"service {spec.id!r}: log={log!r} would write each line of {stream} to {name} twice: "
                             "name it once",
                             option="log",
                             value=log,
                         )
-                    place = _Place(log=log, name=name, streams=known.streams | place.streams, is_own=place.is_own)
-                places[key] = place
-        return places
+                    destination = dataclasses.replace(destination, streams=known.streams | destination.streams)
+                destinations[key] = destination
+        return destinations
 
-    def _backlog(self, place: _Place, writer: LogWriter) -> Backlog:
-        from aioverseer._system.logfile.bridge import LoggedLines  # noqa: PLC0415  # see above
-        from aioverseer._system.logfile.file import AppendedFile  # noqa: PLC0415  # see above
-        from aioverseer._system.logfile.writer import Backlog  # noqa: PLC0415  # see above
-
-        if isinstance(place.log, LogBridge):
-            return Backlog(LoggedLines(place.name, place.log, news=writer), writer, blocks=True)
-        return Backlog(AppendedFile(place.name, place.log, news=writer), writer, blocks=place.log.overflow == "block")
-
-    def _name_lines(self, key: str) -> None:
-        """Say whether the lines of a log must tell whose they are."""
-        backlog, places = self._backlogs.get(key), self._shared.get(key, {})
+    def _show_ids(self, key: str) -> None:
+        """Set whether the lines of a log begin with the id of their service."""
+        backlog, destinations = self._backlogs.get(key), self._shared.get(key, {})
         if backlog is not None:
-            backlog.target.named = len(places) > 1 or any(
-                not place.is_own and isinstance(place.log, LogFile) and not place.log.tells_ids
-                for place in places.values()
+            backlog.target.shows_ids = len(destinations) > 1 or any(
+                not destination.is_own and isinstance(destination.log, LogFile) and not destination.log.tells_ids
+                for destination in destinations.values()
             )
 
     def _unshare(self, id: str) -> None:
-        for key in self._places.get(id, {}):
-            sharing = self._shared[key]
-            del sharing[id]
-            self._name_lines(key)
-            if not sharing:
+        for key in self._destinations.get(id, {}):
+            users = self._shared[key]
+            del users[id]
+            self._show_ids(key)
+            if not users:
                 del self._shared[key]
 
-    def _release(self, id: str, places: Iterable[str]) -> None:
-        """Close logs that a service does not use any more, unless another one does."""
-        for key in places:
-            self._rooms.get(key, {}).pop(id, None)
-            if key in self._backlogs and not self._rooms.get(key):
+    def _release(self, id: str, keys: Iterable[str]) -> None:
+        """Close logs that no service uses any more."""
+        for key in keys:
+            self._on_room.get(key, {}).pop(id, None)
+            if key in self._backlogs and not self._on_room.get(key):
                 self._backlogs.pop(key).drop()
 
     def _count(self, id: str, n: int) -> None:
         self._lost[id] += n
 
 
-def _is_kept(before: _Place, now: _Place | None) -> bool:
-    """Whether a service goes on with a log; one with other rules is another one."""
+def _is_kept(before: _Destination, now: _Destination | None) -> bool:
+    """Return whether a service keeps a log. A log with other rules is another log."""
     return now is not None and _rules(before.log) == _rules(now.log)
 
 
@@ -291,13 +244,13 @@ def _rules(log: Log) -> object:
     return log.rules() if isinstance(log, LogFile) else log
 
 
-def _check_agreement(id: str, place: _Place, known: _Place, whose: str) -> None:
-    if _rules(place.log) != _rules(known.log):
+def _check_agreement(id: str, destination: _Destination, known: _Destination, owner: str) -> None:
+    if _rules(destination.log) != _rules(known.log):
         raise SpecError(
-            f"service {id!r}: log={place.log!r} has other rules for {place.name} than {whose}, {known.log!r}: "
-            "write to two files, or give both the same rules",
+            f"service {id!r}: log={destination.log!r} has other rules for {destination.name} than {owner}, "
+            f"{known.log!r}: write to two files, or give both the same rules",
             option="log",
-            value=place.log,
+            value=destination.log,
         )
 
 

@@ -33,6 +33,7 @@ from aioverseer.core.state import State
 if TYPE_CHECKING:
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.service.owner import Throttle
+    from aioverseer._system.logfile.backend import LogBackend
     from aioverseer.core.report.why import Awaited
 
 __all__ = ["Assembly"]
@@ -93,7 +94,9 @@ class Assembly:
         self.received_signal: signals.Signals | None = None
         self.registry = registry = Registry(self)
         self._ordering = registry.ordering
-        self.news = news = EventPublisher(name, registry.services, clock=clock, log=log)
+        self.news = news = EventPublisher(
+            name, registry.services, clock=clock, log=log, open_log_backend=_open_log_backend
+        )
         self.subscribers = news.subscribers
         self.log_files = news.log_files
         self.stopping = stopping = Shutdown(
@@ -212,3 +215,11 @@ class Assembly:
 
     def _on_signal(self, number: signals.Signals) -> None:
         self.received_signal = number
+
+
+def _open_log_backend(
+    name: str, *, on_lost: Callable[[str, int], None], on_trouble: Callable[[str, str], None]
+) -> LogBackend:
+    from aioverseer._system.logfile.backend import LogBackend  # noqa: PLC0415  # few services have a log
+
+    return LogBackend(name, on_lost=on_lost, on_trouble=on_trouble)

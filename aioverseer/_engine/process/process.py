@@ -395,7 +395,7 @@ class Process:
     @property
     def readiness(self) -> str:
         """What tells that it is ready, and what was said of that last, as words behind "waits for"."""
-        return "" if self._driver.care is None else self._driver.care.readiness
+        return "" if self._driver.care is None else self._driver.care.blocker
 
     @property
     def ending(self) -> tuple[str, float | None]:

@@ -167,11 +167,11 @@ class RunTask:
         """
         capture = self._streams.captured
         try:
-            preparation = None if self._care is None else self._care.prepare()
-            if preparation is None:
+            channels = None if self._care is None else self._care.prepare()
+            if channels is None:
                 child = await self._launcher.launch(self._spec, capture=capture)
             else:
-                child = await self._launcher.launch(self._spec, capture=capture, preparation=preparation)
+                child = await self._launcher.launch(self._spec, capture=capture, channels=channels)
         except asyncio.CancelledError:
             if self._care is not None:
                 await self._care.close()

@@ -117,7 +117,7 @@ class ProcessRunner:
                     if action.state is State.RUNNING:
                         self.readied = True
                         if self.care is not None:
-                            self.care.note_ready()
+                            self.care.begin_liveness()
                     elif self.care is not None and action.previous is not State.INITIAL:
                         self.care.stop()
                     if self._on_report is not None:
@@ -200,7 +200,7 @@ class ProcessRunner:
     @property
     def news(self) -> str:
         """What it waits for to be ready, whether it is alive, and what it says of itself; empty when nothing."""
-        return "" if self.care is None else self.care.news
+        return "" if self.care is None else self.care.summary
 
     def _on_due(self) -> None:
         self._timer = None
@@ -222,7 +222,7 @@ class ProcessRunner:
             on_ready=lambda: self.post(Ready()),
             on_extend=lambda seconds: self.post(Extend(seconds=seconds)),
             on_unhealthy=self._end_unhealthy,
-            on_news=self._on_news,
+            publish=self._on_news,
         )
 
     def _on_news(self, text: str) -> None:

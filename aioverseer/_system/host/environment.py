@@ -1,4 +1,4 @@
-"""The environment of this host, and what of it a child gets. Nothing in here changes it."""
+"""The environment of a child, inherited from the host or given. The host's own is never changed."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ class Environment:
     """The environment of a child.
 
     Attributes:
-        variables: As a mapping, for whoever wants one: a dict and nothing derived of it, as uvloop takes no other.
-        entries: The same as the system wants it: each variable as ``name=value``.
+        variables: Environment as a mapping. It is a plain dict, because uvloop accepts no other mapping.
+        entries: Environment as the system needs it: each variable as ``name=value``.
     """
 
     __slots__ = ("entries", "variables")
 
     def __init__(self, variables: dict[bytes, bytes] | dict[str, str], entries: list[bytes]) -> None:
-        """Take both, which say the same."""
+        """Store both forms of the same environment."""
         self.variables = variables
         self.entries = entries
 
 
 def given_environment(variables: dict[str, str]) -> Environment:
-    """Return the environment that somebody has given."""
+    """Return an environment with given variables."""
     return Environment(variables, [os.fsencode(f"{name}={value}") for name, value in variables.items()])
 
 
-class _Seen:
-    """What the environment of this host was when somebody looked last, and its entries."""
+class _Cache:
+    """The host's environment at the last call, and its entries."""
 
     def __init__(self) -> None:
         self.copy: dict[bytes, bytes] = {}
         self.entries: list[bytes] = []
 
 
-_seen = _Seen()
+_cache = _Cache()
 
 
 def inherited(own: Mapping[bytes, bytes], name: bytes, more: bytes, *, longest: int) -> Environment:
-    """Return the environment of this host with more behind the value of a variable, made where there is none.
+    """Return the host's environment with text appended to one variable, which is created if needed.
 
-    To encode forty variables takes as long as a twentieth of a spawn, and to see that they are the same a microsecond.
+    Entries are cached: encoding forty variables takes a twentieth of a spawn, a comparison takes a microsecond.
 
     Args:
-        own: The environment of this host.
-        name: The variable.
-        more: What is put behind its value.
-        longest: Bytes of its value that are kept, the last ones.
+        own: Environment of the host.
+        name: Name of the variable.
+        more: Text to append.
+        longest: Number of bytes to keep of its value, from the end.
     """
-    if own != _seen.copy:
-        _seen.copy = copy = dict(own)
-        _seen.entries = [b"%b=%b" % item for item in copy.items()]
-    entries, value = _seen.entries, more
+    if own != _cache.copy:
+        _cache.copy = copy = dict(own)
+        _cache.entries = [b"%b=%b" % item for item in copy.items()]
+    entries, value = _cache.entries, more
     if name in own:
         value = own[name][-longest:] + more
         prefix = name + b"="

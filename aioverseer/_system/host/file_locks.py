@@ -1,7 +1,7 @@
-"""Locks on files, which the kernel lets go of with the process, and the folders of one user that they lie in.
+"""File locks, which the kernel releases with the process, and the private folders of the locked files.
 
-Who removes a file does so while nobody else can hold it, and who has got a lock looks whether the file is still there:
-so a name never has two owners. What is locked, and why, is decided elsewhere.
+A process removes a locked file only while it holds the lock. A process that gets a lock checks that the file still
+exists. So a name never has two owners.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ __all__ = ["alone", "make_private", "private_folder", "take"]
 
 
 def private_folder(name: str, *, longest: int | None = None) -> Path:
-    """Return where this user's files of a kind lie, among the temporary files.
+    """Return the folder of this user for files of one kind, below the folder for temporary files.
 
     Args:
-        name: Of the kind.
-        longest: How many bytes its path may have; where it has more, it lies in ``/tmp``.
+        name: Name of the kind.
+        longest: Limit for its path in bytes; a longer path is replaced by one in ``/tmp``.
     """
     name = f"aioverseer-{name}-{os.getuid()}"
     folder = Path(tempfile.gettempdir()) / name
-    return folder if longest is None or len(os.fsencode(folder)) <= longest else Path("/tmp") / name  # noqa: S108  # what is there is looked at by make_private
+    return folder if longest is None or len(os.fsencode(folder)) <= longest else Path("/tmp") / name  # noqa: S108  # make_private checks the folder
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that nobody else can write to, or see that it is one.
+    """Make a folder that only this user can write to, or check an existing one.
 
     Raises:
-        OSError: When it is somebody else's, or cannot be made.
+        OSError: When it belongs to another user, or cannot be made.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
@@ -42,15 +42,15 @@ def make_private(folder: Path) -> None:
 
 
 def take(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
-    """Lock a file, making it where it is missing; it is unlocked when the descriptor is closed, by the kernel too.
+    """Lock a file, creating it if needed. Closing the descriptor unlocks it, and so does the end of the process.
 
     Args:
-        path: The file.
-        shared: Whether others may share it.
-        wait: Whether to block while somebody else has it.
+        path: Path of the file.
+        shared: Whether others may share the lock.
+        wait: Whether to block while another process has the lock.
 
     Returns:
-        The descriptor that holds it; None when somebody else does, without ``wait``.
+        Descriptor that holds the lock; None when another process has it and ``wait`` is False.
 
     Raises:
         OSError: When it cannot be opened.
@@ -66,14 +66,14 @@ def take(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
         except BaseException:
             os.close(descriptor)
             raise
-        if _is_there(descriptor, path):
+        if _still_exists(descriptor, path):
             return descriptor
-        os.close(descriptor)  # it was removed meanwhile: whoever comes next makes another one
+        os.close(descriptor)  # the file was removed meanwhile: try again with a new one
 
 
 @contextlib.contextmanager
 def alone(path: Path) -> Generator[int]:
-    """Hold the lock of a file, whose descriptor this gives; blocks while somebody else does."""
+    """Hold the lock of a file and yield its descriptor. Blocks while another process has the lock."""
     descriptor = take(path)
     if descriptor is None:
         raise AssertionError("a lock that was waited for is held")
@@ -83,7 +83,7 @@ def alone(path: Path) -> Generator[int]:
         os.close(descriptor)
 
 
-def _is_there(descriptor: int, path: Path) -> bool:
+def _still_exists(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:

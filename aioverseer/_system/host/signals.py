@@ -1,7 +1,4 @@
-"""SIGINT and SIGTERM of the host, while somebody has asked for them; the host's own handlers are put back afterwards.
-
-The only place that touches the signal handlers of the host. What a signal leads to is decided by the caller.
-"""
+"""Handlers for the host's SIGINT and SIGTERM. The host's own handlers are restored afterwards."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 
 class HostSignals:
-    """Takes the signals of the host over, and gives them back."""
+    """Installs a handler for both signals, and restores the previous handlers."""
 
     def __init__(self, on_signal: Callable[[signal.Signals], None]) -> None:
-        """Prepare; nothing is taken over before ``install``.
+        """Change nothing before ``install``.
 
         Args:
             on_signal: Called on the event loop for each signal.
@@ -32,7 +29,7 @@ class HostSignals:
         self._of_loop: dict[signal.Signals, Any] = {}
 
     def install(self) -> None:
-        """Take SIGINT and SIGTERM over.
+        """Handle SIGINT and SIGTERM.
 
         Raises:
             OverseerError: Outside of the main thread, where Python has no signal handlers.
@@ -42,7 +39,7 @@ class HostSignals:
                 "handle_signals=True works in the main thread only: leave it out, and stop the overseer from there"
             )
         loop = asyncio.get_running_loop()
-        # What the host gave to its event loop can be read there only; a loop without this dict (uvloop) forgets it.
+        # A handler of loop.add_signal_handler can only be read from this private dict. uvloop has none and loses it.
         handles: dict[int, Any] = getattr(loop, "_signal_handlers", {})
         for number in _WATCHED:
             if number in handles:
@@ -51,13 +48,13 @@ class HostSignals:
             loop.add_signal_handler(number, self._on_signal, number)
 
     def restore(self) -> None:
-        """Put back what was there. Idempotent."""
+        """Restore the previous handlers. Idempotent."""
         loop = asyncio.get_running_loop()
         while self._before:
             number, handler = self._before.popitem()
             loop.remove_signal_handler(number)
             handle = self._of_loop.pop(number, None)
             if handle is not None:
-                loop.add_signal_handler(number, handle._callback, *handle._args)  # noqa: SLF001  # there is no public way
-            elif handler is not None:  # None: it was not set from Python, and cannot be put back from here
+                loop.add_signal_handler(number, handle._callback, *handle._args)  # noqa: SLF001  # no public API has them
+            elif handler is not None:  # None: it was not set from Python, so Python cannot restore it
                 signal.signal(number, handler)

@@ -1,1 +1,4 @@
-"""The thread that writes log files."""
+"""The thread that writes logs: files, their rotation and compression, and loggers.
+
+The folder imports ``core`` alone.
+"""

@@ -1,7 +1,4 @@
-"""Appending whole lines to a file: all of a line is in it, or nothing.
-
-May wait for the disk, so it belongs into a thread. What the lines are is decided by whoever calls.
-"""
+"""Append whole lines to a file: it gets all of a line or nothing. Call it in a thread, as it may block on the disk."""
 
 from __future__ import annotations
 
@@ -17,18 +14,18 @@ __all__ = ["append_lines"]
 
 
 def append_lines(path: str, lines: Sequence[bytes], disk: Disk | None = None) -> tuple[int, OSError | None]:
-    """Append lines, as far as that is possible.
+    """Append as many lines as possible.
 
-    The file is opened each time: who has moved it away finds the next lines in a new one. What a killed host has begun
-    is ended with a newline first; what the system takes only a part of is cut off again.
+    The file is opened by name each time, so it may be moved away at any time. An unfinished line of a killed host is
+    ended with a newline first. A line that is written in part is cut off again.
 
     Args:
-        path: The file; it is made when it is not there.
-        lines: Each with its newline.
-        disk: What system calls go through.
+        path: Path of the file, which is created if needed.
+        lines: Lines, each with its newline.
+        disk: System calls to use; the real ones by default.
 
     Returns:
-        How many of them are in the file; and why not all, or None.
+        Number of lines in the file, and the error that has stopped the others or None.
     """
     disk = disk or Disk()
     try:
@@ -54,7 +51,7 @@ def append_lines(path: str, lines: Sequence[bytes], disk: Disk | None = None) ->
             while kept + len(lines[count]) <= written:
                 kept += len(lines[count])
                 count += 1
-            # Where that fails, or somebody else has appended too, the line is ended when it is next opened.
+            # If that fails, or another process has appended too, the next call ends the line.
             with contextlib.suppress(OSError):
                 if regular and written > kept and disk.stat(fd).st_size == before + written:
                     disk.truncate(fd, before + kept)

@@ -1,7 +1,6 @@
 """The bridge to ``logging``: lines become records of a logger.
 
-It runs in the thread of ``log_writer.py``, so a handler that waits does not hold up the event loop. The host's logging
-is used as it is; nothing in here configures it.
+It runs in the thread of ``writer.py``, so a slow handler does not block the event loop. It never configures logging.
 """
 
 from __future__ import annotations
@@ -18,31 +17,31 @@ __all__ = ["LoggedLines"]
 
 
 class LoggedLines:
-    """One logger, fed with lines.
+    """One logger as the target of lines.
 
     Attributes:
-        named: Has no meaning here: the logger's name tells the service.
+        shows_ids: Unused: the name of the logger identifies the service.
     """
 
-    def __init__(self, logger: str, log: LogBridge, *, news: TroubleReport) -> None:
+    def __init__(self, logger: str, log: LogBridge, *, report: TroubleReport) -> None:
         """Describe a bridge.
 
         Args:
             logger: Name of the logger.
-            log: The levels.
-            news: Hears of lines that a handler did not take.
+            log: Levels of the two streams.
+            report: Receiver of the lines that a handler has failed to take.
         """
-        self.named = False
+        self.shows_ids = False
         self._logger = logging.getLogger(logger)
         self._levels = {"stdout": log.stdout, "stderr": log.stderr}
-        self._trouble = Trouble(f"its logger {logger} has failed", f"its logger {logger} works again", news)
+        self._trouble = Trouble(f"its logger {logger} has failed", f"its logger {logger} works again", report)
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Give a record for each entry to the logger; a handler that raises costs that line."""
+        """Log a record for each entry. If a handler raises, that line is lost and the others go on."""
         for entry in entries:
             try:
                 self._emit(entry)
-            except BaseException as error:  # noqa: BLE001  # whatever a handler does, the other lines go on
+            except BaseException as error:  # noqa: BLE001  # a handler may raise anything
                 self._trouble.lose([entry], error)
             else:
                 self._trouble.over(entry.id)
@@ -53,23 +52,23 @@ class LoggedLines:
         if not logger.isEnabledFor(level):
             return
         record = logger.makeRecord(logger.name, level, "", 0, "%s", (_text(entry),), None, None, _extra(entry))
-        # The label of the line, not the moment at which this thread came to it.
+        # The time of the line, not the time at which this thread handles it.
         record.created = entry.time.timestamp()
         record.msecs = int(record.created % 1 * 1000) + 0.0
         logger.handle(record)
 
     def reopen(self) -> None:
-        """Nothing to do: handlers belong to the host."""
+        """Do nothing: handlers belong to the host."""
 
     def close(self) -> None:
-        """Nothing to do: handlers belong to the host."""
+        """Do nothing: handlers belong to the host."""
 
     def work(self) -> bool:
-        """Nothing to do."""
+        """Return False: there is no background work."""
         return False
 
     def stop_work(self) -> None:
-        """Nothing to do."""
+        """Do nothing: there is no background work."""
 
 
 def _text(entry: Entry) -> str:

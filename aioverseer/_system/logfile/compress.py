@@ -1,8 +1,7 @@
-"""Compressing a rotated log file, by pieces, so that lines are written in between.
+"""Compression of a rotated log file, in small pieces, so that lines are written in between.
 
-The copy gets its final name when it is complete and on the disk, and only then is the file removed; a host that is
-killed at any moment leaves the file, a copy that is not complete, or both of them complete. Which file is compressed,
-and when, is said in ``log_file.py``.
+The copy gets its final name when it is complete and on the disk. Only then is the file removed. So a host that is
+killed at any moment leaves the whole file, a whole copy, or both, perhaps with an unfinished copy.
 """
 
 from __future__ import annotations
@@ -14,29 +13,29 @@ import zlib
 from aioverseer._system.logfile.disk import Disk
 from aioverseer.core.text.rotation import PACKED, UNFINISHED
 
-__all__ = ["Packing", "holds_the_same"]
+__all__ = ["Compression", "holds_the_same"]
 
 _PIECE = 64 * 1024
 _GZIP = 31
-"""The window bits with which zlib reads and writes the format of gzip."""
+"""Value of ``wbits`` that makes zlib read and write the gzip format."""
 
 
-class Packing:
+class Compression:
     """The compression of one file."""
 
     def __init__(self, path: str, disk: Disk) -> None:
         """Open the file and its copy.
 
         Args:
-            path: The file.
-            disk: What system calls go through.
+            path: File to compress.
+            disk: System calls to use.
 
         Raises:
             OSError: When one of them cannot be opened.
         """
         self._path = path
         self._disk = disk
-        self._packer = zlib.compressobj(wbits=_GZIP)
+        self._compressor = zlib.compressobj(wbits=_GZIP)
         self._source = disk.open_to_read(path)
         self._copy = -1
         try:
@@ -48,21 +47,21 @@ class Packing:
             raise
 
     def step(self) -> bool:
-        """Compress the next piece; return whether it was the last.
+        """Compress the next piece; return whether the file is done.
 
         Raises:
-            OSError: When the file cannot be read or the copy not written.
+            OSError: When the file cannot be read or the copy cannot be written.
         """
         piece = self._disk.read(self._source, _PIECE)
-        self._write(self._packer.compress(piece) if piece else self._packer.flush())
+        self._write(self._compressor.compress(piece) if piece else self._compressor.flush())
         if piece:
             return False
         disk, known = self._disk, self._known
         disk.set_times(self._copy, (known.st_atime_ns, known.st_mtime_ns))
         disk.sync(self._copy)
         self._close()
-        # Somebody else may have renamed it, or written to it: a copy beside it would have its lines twice, and what
-        # bears its name now was not compressed.
+        # Another process may have renamed or extended the file. Then the copy is incomplete or would repeat its lines,
+        # and the file that has its name now is not compressed.
         if not self._is_unchanged():
             self.abandon()
             return True
@@ -80,9 +79,9 @@ class Packing:
         return (found.st_dev, found.st_ino, found.st_size) == (known.st_dev, known.st_ino, known.st_size)
 
     def abandon(self) -> None:
-        """Leave the file as it is, and remove the copy that was begun."""
+        """Keep the file, and remove the unfinished copy."""
         self._close()
-        # Where that fails, the next host that opens the log file does it.
+        # If that fails, the next host that opens the log file removes it.
         with contextlib.suppress(OSError):
             self._disk.remove(self._path + UNFINISHED)
 
@@ -99,7 +98,7 @@ class Packing:
 
 
 def holds_the_same(path: str, disk: Disk) -> bool:
-    """Return whether the compressed copy of a file is complete, and of that very file."""
+    """Return whether the compressed copy of a file is complete and has the same content."""
     file = disk.open_to_read(path)
     try:
         copy = disk.open_to_read(path + PACKED)
@@ -114,13 +113,13 @@ def holds_the_same(path: str, disk: Disk) -> bool:
 
 
 def _equal(file: int, copy: int, disk: Disk) -> bool:
-    unpacker = zlib.decompressobj(wbits=_GZIP)
+    decompressor = zlib.decompressobj(wbits=_GZIP)
     ahead = b""
     while piece := disk.read(copy, _PIECE):
-        data = unpacker.decompress(piece)
+        data = decompressor.decompress(piece)
         while len(ahead) < len(data) and (more := disk.read(file, _PIECE)):
             ahead += more
         if not ahead.startswith(data):
             return False
         ahead = ahead[len(data) :]
-    return unpacker.eof and not unpacker.unused_data and not ahead and not disk.read(file, 1)
+    return decompressor.eof and not decompressor.unused_data and not ahead and not disk.read(file, 1)

@@ -1,8 +1,7 @@
-"""A log file: entries in, whole lines on the disk, rotated and compressed.
+"""One log file: it appends entries as whole lines, and is rotated and compressed.
 
-It runs in the thread of ``log_writer.py`` and may wait for the disk. It never raises for what a disk or a folder does:
-lines that cannot be written are counted and told. The order of the steps of a rotation is that of
-``core/text/rotation.py``.
+It runs in the thread of ``writer.py`` and may block on the disk. Errors of the disk are never raised: the lost lines
+are counted and reported. ``core/text/rotation.py`` defines the steps of a rotation.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from aioverseer._system.logfile.compress import Packing, holds_the_same
+from aioverseer._system.logfile.compress import Compression, holds_the_same
 from aioverseer._system.logfile.disk import Disk
 from aioverseer._system.logfile.trouble import Trouble, TroubleReport
 from aioverseer.core.options.log import LogFile
@@ -22,27 +21,27 @@ from aioverseer.core.text.rotation import Rename, Step, is_due, leftovers, pairs
 
 __all__ = ["AppendedFile"]
 
-_SLICE = 500
-"""Entries that are made bytes of at once where the file may have to be rotated before one of them."""
+_CHUNK = 500
+"""Entries encoded at once when a rotation may be due before one of them."""
 
 
 class AppendedFile:
     """One log file, written by one thread of one host.
 
     Attributes:
-        named: Whether lines of text begin with the id of their service.
+        shows_ids: Whether lines of text begin with the id of their service.
     """
 
-    def __init__(self, path: str, log: LogFile, *, news: TroubleReport, disk: Disk | None = None) -> None:
-        """Describe a file; it is opened for the first line.
+    def __init__(self, path: str, log: LogFile, *, report: TroubleReport, disk: Disk | None = None) -> None:
+        """Describe a file. The first line opens it.
 
         Args:
-            path: Where it is, absolute.
-            log: The rules.
-            news: Hears of lost lines and of what happens to the file.
-            disk: What system calls go through.
+            path: Absolute path.
+            log: Rules for the file.
+            report: Receiver of lost lines and of trouble with the file.
+            disk: System calls to use; the real ones by default.
         """
-        self.named = False
+        self.shows_ids = False
         self._path = path
         self._folder, self._name = os.path.split(path)
         self._log = log
@@ -51,40 +50,40 @@ class AppendedFile:
         self._fd = -1
         self._opened: os.stat_result | None = None
         self._is_regular = False
-        self._is_ours = False
+        self._is_locked = False
         self._is_recovered = False
-        self._held = -1
-        """A file that was let go of and keeps others from rotating as long as compressing goes on."""
+        self._lock_fd = -1
+        """A closed file's descriptor, kept while compression continues: its lock keeps others from rotating."""
         self._size = 0
         self._begun = 0
-        """Bytes of the line in whose middle it ends, where it does."""
+        """Bytes of an unfinished line at the end of the file."""
         self._last = 0.0
-        self._packing: Packing | None = None
-        self._packs = False
+        self._compression: Compression | None = None
+        self._compresses = False
         self._id = ""
         what = f"its log file {path}"
-        self._unwritten = Trouble(f"{what} cannot be written", f"{what} is written again", news)
-        self._unrotated = Trouble(f"{what} cannot be rotated", f"{what} is rotated again", news)
-        self._shared = Trouble(f"{what} is not rotated by this host", f"{what} is rotated by this host now", news)
-        self._unpacked = Trouble(f"{what} cannot be compressed", f"{what} is compressed again", news)
+        self._unwritten = Trouble(f"{what} cannot be written", f"{what} is written again", report)
+        self._unrotated = Trouble(f"{what} cannot be rotated", f"{what} is rotated again", report)
+        self._shared = Trouble(f"{what} is not rotated by this host", f"{what} is rotated by this host now", report)
+        self._uncompressed = Trouble(f"{what} cannot be compressed", f"{what} is compressed again", report)
 
     # Writing.
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Append entries, as far as that is possible; the others are counted as lost."""
+        """Append entries. Entries that cannot be written count as lost."""
         todo = list(entries)
         self._id = todo[0].id
         missing = self._unwritten.gap(todo[0].time)
         if missing is not None:
             todo.insert(0, missing)
         try:
-            self._look()
+            self._ensure_open()
             self._append(todo)
         except OSError as error:
-            # How it ends is looked at when it is opened again.
+            # Whether the file ends with a whole line is checked when it is opened again.
             self._format.reset()
-            self._let_go()
-            # What was written has been taken from the list.
+            self._close()
+            # Written entries were removed from the list.
             if missing is not None and todo and todo[0] is missing:
                 del todo[0]
             elif missing is not None:
@@ -96,12 +95,12 @@ class AppendedFile:
             self._unwritten.over(self._id)
 
     def _append(self, todo: list[Entry]) -> None:
-        """Write entries and take them from the list, whole lines at a time."""
+        """Write entries as whole lines, removing them from the list."""
         rotates = self._rotates()
         while todo:
-            # Where a rotation may fall due, the entries before it are still written many at a time.
-            some = todo[:_SLICE] if rotates else todo
-            data = self._format.encode_all(some, named=self.named)
+            # Only the chunk in which a rotation may be due is written entry by entry.
+            some = todo[:_CHUNK] if rotates else todo
+            data = self._format.encode_all(some, named=self.shows_ids)
             if data is not None and not (rotates and self._may_be_due(some, len(data))):
                 self._last = max(self._last, some[-1].time.timestamp())
                 self._flush(data, todo, len(some))
@@ -109,7 +108,7 @@ class AppendedFile:
                 rotates = self._append_singly(todo, len(some), rotates=rotates)
 
     def _may_be_due(self, entries: Sequence[Entry], adding: int) -> bool:
-        """Whether a rotation can fall due before one of these entries, or an empty file grow too long by them."""
+        """Return whether a rotation may be due before one of these entries, or they may overfill an empty file."""
         times = {entry.time for entry in entries}
         return any(
             is_due(self._log, size=max(self._size, 1), adding=adding, last=self._last, now=time.timestamp())
@@ -117,13 +116,13 @@ class AppendedFile:
         )
 
     def _append_singly(self, todo: list[Entry], n: int, *, rotates: bool) -> bool:
-        """Write the first ``n`` entries, rotating where that is due; return whether to go on rotating."""
+        """Write the first ``n`` entries, rotating where due; return whether this host still rotates the file."""
         pieces: list[bytes] = []
         size = self._size
         for entry in todo[:n]:
             torn = self._format.unfinished
             begun = self._begun if self._format.continues(entry) else 0
-            piece = self._format.encode(entry, named=self.named)
+            piece = self._format.encode(entry, named=self.shows_ids)
             if rotates:
                 now = entry.time.timestamp()
                 if is_due(self._log, size=size, begun=begun, adding=len(piece), last=self._last, now=now):
@@ -131,7 +130,7 @@ class AppendedFile:
                     pieces.clear()
                     if self._rotate(torn=torn):
                         begun = 0
-                        piece = self._format.encode(entry, named=self.named)
+                        piece = self._format.encode(entry, named=self.shows_ids)
                         rotates = self._rotates()
                     else:
                         rotates = False
@@ -144,13 +143,13 @@ class AppendedFile:
         return rotates
 
     def _flush(self, data: bytes, todo: list[Entry], n: int, pieces: Sequence[bytes] | None = None) -> None:
-        """Write the bytes of the first ``n`` entries, and take as many from the list as are wholly written.
+        """Write the first ``n`` entries, and remove those that are written whole from the list.
 
         Args:
-            data: The bytes.
-            todo: The entries.
-            n: How many of them these are.
-            pieces: The bytes of each; None where all of them were made at once.
+            data: Encoded entries.
+            todo: Entries to be written.
+            n: Number of entries in ``data``.
+            pieces: Encoded entries one by one; None when they were encoded at once.
         """
         view = memoryview(data)
         written = 0
@@ -162,7 +161,7 @@ class AppendedFile:
                 written += now
         except OSError:
             if pieces is None:
-                pieces = [self._format.encode(entry, named=self.named) for entry in todo[:n]]
+                pieces = [self._format.encode(entry, named=self.shows_ids) for entry in todo[:n]]
             kept = kept_bytes = 0
             while kept < n and kept_bytes + len(pieces[kept]) <= written:
                 kept_bytes += len(pieces[kept])
@@ -174,24 +173,24 @@ class AppendedFile:
         del todo[:n]
 
     def _cut_off(self, kept: int, written: int) -> None:
-        """Remove the beginning of a line whose rest could not be written."""
-        # Where that fails, or somebody else has changed the file too, its last line is ended when it is next opened.
+        """Remove the part of a line that could be written."""
+        # If that fails, or another process has changed the file too, the next open ends the line.
         with contextlib.suppress(OSError):
             if written > kept and self._is_regular and self._disk.stat(self._fd).st_size == self._size + written:
                 self._disk.truncate(self._fd, self._size + kept)
 
     # The file.
 
-    def _look(self) -> None:
-        """Have the file open that bears the name now."""
+    def _ensure_open(self) -> None:
+        """Open the file that has the name now, unless it is open."""
         if self._fd >= 0:
-            if self._bears_the_name():
+            if self._has_the_name():
                 return
-            self._let_go()
+            self._close()
         self._open()
 
-    def _bears_the_name(self) -> bool:
-        """Whether the open file is the one of that name; if so, take note of its size."""
+    def _has_the_name(self) -> bool:
+        """Return whether the open file still has its name; if so, remember its size."""
         try:
             found = self._disk.stat(self._path)
         except FileNotFoundError:
@@ -214,7 +213,7 @@ class AppendedFile:
                 raise OSError(errno.EINVAL, "it is neither a file nor a device")
             self._size = found.st_size if self._is_regular else 0
             if self._size > 0 and not self._ends_whole(self._size):
-                # The host that wrote it was killed in the middle of a line.
+                # The file ends with part of a line: a host was killed while it wrote.
                 self._size += self._disk.write(fd, memoryview(b"\n"))
         except BaseException:
             self._disk.close(fd)
@@ -227,27 +226,27 @@ class AppendedFile:
         try:
             fd = self._disk.open_to_read(self._path)
         except (PermissionError, FileNotFoundError):
-            return True  # it can be written and not read, or was renamed just now: nothing is known of its end
+            return True  # its end is unknown: it is write-only, or was renamed just now
         try:
             return self._disk.last_byte(fd, size) in (b"\n", b"")
         finally:
             self._disk.close(fd)
 
-    def _let_go(self) -> None:
-        """Close the file; one that ends in the middle of a line gets its end."""
+    def _close(self) -> None:
+        """Close the file, ending an unfinished line. While compression continues, keep the lock."""
         if self._fd < 0:
             return
         if self._format.unfinished:
             self._end_line()
         self._format.reset()
-        self._release()
-        self._held, self._fd = self._fd, -1
-        if not (self._is_ours and self._packs):
-            self._release()
-        self._is_ours = False
+        self._unlock()
+        self._lock_fd, self._fd = self._fd, -1
+        if not (self._is_locked and self._compresses):
+            self._unlock()
+        self._is_locked = False
 
-    def _release(self) -> None:
-        fd, self._held = self._held, -1
+    def _unlock(self) -> None:
+        fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             with contextlib.suppress(OSError):
                 self._disk.close(fd)
@@ -257,22 +256,22 @@ class AppendedFile:
             self._disk.write(self._fd, memoryview(b"\n"))
 
     def reopen(self) -> None:
-        """Close the file; the next line opens what bears its name then."""
-        self._let_go()
+        """Close the file; the next line opens it by name again."""
+        self._close()
 
     def close(self) -> None:
         """Close the file; a later line opens it again."""
-        self._let_go()
+        self._close()
 
     # Rotation.
 
     def _rotates(self) -> bool:
-        """Whether the file is rotated, and by this host: of several that write to it, one at most may do that."""
+        """Return whether this host rotates the file: of several hosts that write to it, at most one may."""
         if not (self._log.rotates and self._is_regular):
             return False
-        if self._is_ours:
+        if self._is_locked:
             return True
-        self._release()
+        self._unlock()
         try:
             self._disk.lock(self._fd)
         except BlockingIOError:
@@ -280,11 +279,11 @@ class AppendedFile:
             self._shared.met(self._id, OSError(errno.EBUSY, "another host or overseer writes it too"))
             return False
         except OSError:
-            pass  # a file system that has no locks: nothing can be known of others
-        if not self._bears_the_name():
-            # Who has rotated it was quicker, and has let go of it: the next batch goes to the new one.
+            pass  # the file system has no locks, so other hosts are unknown
+        if not self._has_the_name():
+            # Another host has rotated the file and released its lock. The next batch goes to the new file.
             return False
-        self._is_ours = True
+        self._is_locked = True
         self._shared.over(self._id)
         if not self._is_recovered:
             self._is_recovered = True
@@ -292,35 +291,35 @@ class AppendedFile:
         return True
 
     def _rotate(self, *, torn: bool) -> bool:
-        """Begin a new file, or go on with the old one where it cannot be renamed; return whether it was.
+        """Begin a new file, or keep the old one if it cannot be renamed; return whether there is a new one.
 
         Args:
-            torn: Whether the old one ends in the middle of a line.
+            torn: Whether the old file ends with an unfinished line.
         """
         try:
-            self._finish_packing()
+            self._finish_compression()
             for step in rotation(self._names(), self._log.keep):
                 self._perform(step)
         except OSError as error:
             self._unrotated.met(self._id, error)
             return False
-        # What the next entry has left in it was for the old file.
+        # The next entry was already encoded once, for the old file.
         self._format.reset()
         if torn:
             self._end_line()
-        self._let_go()
-        # What only its owner may read stays so.
+        self._close()
+        # The new file keeps the permissions, so that a private log stays private.
         mode = 0o666 if self._opened is None else stat.S_IMODE(self._opened.st_mode)
         self._open(mode)
         with contextlib.suppress(OSError):
             self._disk.set_mode(self._fd, mode)
             self._opened = self._disk.stat(self._fd)
-        self._packs = self._log.compress
+        self._compresses = self._log.compress
         self._unrotated.over(self._id)
         return True
 
     def _perform(self, step: Step) -> None:
-        # What is gone needs no step.
+        # A file that is already gone needs no step.
         with contextlib.suppress(FileNotFoundError):
             if isinstance(step, Rename):
                 self._disk.rename(self._path + step.source, self._path + step.target)
@@ -328,64 +327,64 @@ class AppendedFile:
                 self._disk.remove(self._path + step.name)
 
     def _names(self) -> list[str]:
-        """Return what follows the file's own name in the names beside it."""
+        """Return the suffixes of the files in its folder whose names begin with its name."""
         start = len(self._name)
         return [name[start:] for name in self._disk.names(self._folder) if name.startswith(self._name)]
 
     def _recover(self) -> None:
-        """Put right what a host left that was killed in the middle of a rotation or a compression."""
+        """Clean up after a host that was killed during a rotation or a compression."""
         try:
             names = self._names()
             for name in leftovers(names):
                 self._disk.remove(self._path + name)
             for name in pairs(names):
-                # One that is somebody else's, or is just being made, is none of our business.
+                # Any other copy may be someone else's file, or is being written at this moment.
                 if holds_the_same(self._path + name, self._disk):
                     self._disk.remove(self._path + name)
         except OSError as error:
             self._unrotated.met(self._id, error)
-        self._packs = self._log.compress
+        self._compresses = self._log.compress
 
     # Compression.
 
     def work(self) -> bool:
-        """Compress a piece of what was rotated; return whether there is more to do."""
+        """Compress a piece of a rotated file; return whether there is more to do."""
         try:
-            return self._packs and self._pack()
+            return self._compresses and self._compress()
         except OSError as error:
-            self._give_up_packing(error)
+            self._give_up_compression(error)
             return False
 
-    def _pack(self) -> bool:
-        if self._packing is None:
+    def _compress(self) -> bool:
+        if self._compression is None:
             waiting = to_pack(self._names())
             if not waiting:
-                self._packs = False
-                self._release()
+                self._compresses = False
+                self._unlock()
                 return False
-            self._packing = Packing(self._path + waiting[0], self._disk)
-        if self._packing.step():
-            self._packing = None
-            self._unpacked.over(self._id)
+            self._compression = Compression(self._path + waiting[0], self._disk)
+        if self._compression.step():
+            self._compression = None
+            self._uncompressed.over(self._id)
         return True
 
-    def _finish_packing(self) -> None:
-        """Compress what was begun: a rotation is about to rename it."""
+    def _finish_compression(self) -> None:
+        """Finish the file that is being compressed, because a rotation is about to rename it."""
         try:
-            while self._packing is not None:
-                self._pack()
+            while self._compression is not None:
+                self._compress()
         except OSError as error:
-            self._give_up_packing(error)
+            self._give_up_compression(error)
 
-    def _give_up_packing(self, error: OSError) -> None:
-        # Tried again after the next rotation.
+    def _give_up_compression(self, error: OSError) -> None:
+        # It is tried again after the next rotation.
         self.stop_work()
-        self._unpacked.met(self._id, error)
+        self._uncompressed.met(self._id, error)
 
     def stop_work(self) -> None:
-        """Leave what is not compressed as it is; who opens the file next compresses it."""
-        self._packs = False
-        if self._packing is not None:
-            self._packing.abandon()
-            self._packing = None
-        self._release()
+        """Stop compression. The next host that opens the file compresses the rest."""
+        self._compresses = False
+        if self._compression is not None:
+            self._compression.abandon()
+            self._compression = None
+        self._unlock()

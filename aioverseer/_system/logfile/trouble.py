@@ -1,7 +1,4 @@
-"""Trouble of a log file: told when it begins and when it is over, and what was lost in between.
-
-What is tried, and when it is tried again, never lives here.
-"""
+"""Trouble with a log: reported when it begins and when it ends, with the number of lost lines."""
 
 from __future__ import annotations
 
@@ -16,78 +13,78 @@ __all__ = ["Trouble", "TroubleReport"]
 
 
 class TroubleReport(Protocol):
-    """Hears what happens in the thread that writes."""
+    """Receiver of reports from the thread that writes logs."""
 
     def lost(self, lines: Counter[str]) -> None:
-        """Count lines that are lost, by the id of their service."""
+        """Report lost lines, counted by the id of their service."""
         ...
 
-    def tell(self, id: str, reason: str) -> None:
-        """Tell of a change, in one sentence; the id may be empty when no service is concerned more than another."""
+    def publish(self, id: str, reason: str) -> None:
+        """Report in one sentence that trouble has begun or ended; the id is empty if it concerns no single service."""
         ...
 
 
 class Trouble:
-    """Something that does not work at the moment, or does."""
+    """One kind of failure, which is under way or not."""
 
-    def __init__(self, begin: str, end: str, news: TroubleReport) -> None:
-        """Make a trouble that has not begun.
+    def __init__(self, begin: str, end: str, report: TroubleReport) -> None:
+        """Create trouble that has not begun.
 
         Args:
-            begin: What is told, with the reason, when it begins.
-            end: What is told when it is over.
-            news: Who is told.
+            begin: Sentence to report, with the reason, when it begins.
+            end: Sentence to report when it ends.
+            report: Receiver of both.
         """
         self._begin = begin
         self._end = end
-        self._news = news
+        self._report = report
         self._reason: str | None = None
         self._lost = 0
         self._unmarked = 0
 
     def met(self, id: str, error: BaseException) -> None:
-        """Take note that it did not work; told once until it is over.
+        """Record a failure. It is reported once until the trouble ends.
 
         Args:
-            id: Id of the service whose lines met it.
-            error: What happened.
+            id: Id of the service whose lines have met it.
+            error: Error that was raised.
         """
         begun = self._reason is not None
         self._reason = _words(error)
         if not begun:
-            self._news.tell(id, f"{self._begin}: {self._reason}")
+            self._report.publish(id, f"{self._begin}: {self._reason}")
 
     def lose(self, entries: Sequence[Entry], error: BaseException) -> None:
-        """Take note that it did not work, and of the entries that are lost by it."""
+        """Record a failure and the entries that it has cost."""
         lines = Counter(entry.id for entry in entries if not isinstance(entry, Gap))
         self._lost += lines.total()
-        # Lines whose mark is lost were counted when they were dropped.
+        # A lost gap stands for lines that were counted when they were dropped, so they are not counted as lost again.
         self._unmarked += lines.total() + sum(entry.n for entry in entries if isinstance(entry, Gap))
-        self._news.lost(lines)
+        self._report.lost(lines)
         self.met(next((entry.id for entry in entries if entry.id), ""), error)
 
     def gap(self, time: datetime) -> Gap | None:
-        """Return the mark for lines that were lost and have none yet; None when there are none."""
+        """Return the gap for lost lines that the log does not show yet; None when there are none."""
         if not self._unmarked:
             return None
         return Gap(id="", n=self._unmarked, time=time, reason=self._reason or "")
 
     def marked(self) -> None:
-        """Take note that the mark was written."""
+        """Record that the gap was written."""
         self._unmarked = 0
 
     def over(self, id: str) -> None:
-        """Take note that it works; told when it did not before.
+        """Record a success. It is reported if trouble was under way.
 
         Args:
-            id: Id of the service whose lines found out.
+            id: Id of the service whose lines were written.
         """
         if self._reason is None:
             return
         lost, self._lost = self._lost, 0
         self._reason = None
         amount = {0: "", 1: "; 1 line was lost"}.get(lost, f"; {lost} lines were lost")
-        self._news.tell(id, f"{self._end}{amount}")
+        self._report.publish(id, f"{self._end}{amount}")
 
 
 def _words(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Answers of a probe attempt that did not succeed."""
+"""Exceptions of a probe attempt that has not succeeded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["Hangs", "NotYet"]
 
 
 class NotYet(Exception):
-    """The answer is no, for the reason in its text."""
+    """The attempt has failed, for the reason in its text."""
 
 
 class Hangs(NotYet):
-    """There is no answer, and the attempt goes on although it was cancelled; there must be no other one beside it.
+    """The attempt has timed out and goes on in spite of its cancellation. No other attempt may start before it ends.
 
     Attributes:
-        task: The attempt.
+        task: Task of the attempt.
     """
 
     def __init__(self, text: str, task: asyncio.Future[Any]) -> None:

@@ -1,7 +1,7 @@
-"""One attempt of each probe that has to ask: connect, look, run a command, call a function.
+"""One attempt of each probe that must ask: connect, check a file, run a command, call a function.
 
-An attempt returns when the answer is yes, and raises ``NotYet``, or anything else, when it is no. Each leaves nothing
-behind, also when it is cancelled. When and how often to ask is decided elsewhere.
+An attempt returns on success. On failure it raises ``NotYet`` or any other exception. It leaves nothing behind, even
+when it is cancelled.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ __all__ = ["GRACE", "ProbeAttempts", "Stamp", "T", "within"]
 T = TypeVar("T")
 
 GRACE = 1.0
-"""Seconds for an attempt that was cancelled to come to its end."""
+"""Seconds for a cancelled attempt to end."""
 _TAIL = 2000
-"""Bytes of a command's output that are kept for its error."""
+"""Bytes of a command's output that are kept for the error message."""
 
 Stamp = tuple[int, int, int, int] | None
+"""Device, inode, modification time and size of a file; None when there is no file."""
 
 
 async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
-    """Do something with a time limit on the clock; what takes longer is cancelled.
+    """Wait for work with a time limit on a clock, and cancel it after that.
 
-    When this is cancelled, so is the work, and its end is waited for, within a second.
+    When the caller is cancelled, the work is cancelled too, and gets a second to end.
 
     Raises:
-        NotYet: When the time is over.
-        Hangs: When it is, and the work has not ended a second after it was cancelled.
+        NotYet: When the time limit is over.
+        Hangs: When the work has also not ended a second after its cancellation.
     """
     task = asyncio.ensure_future(work)
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -64,28 +65,28 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
     finally:
         timer.cancel()
     if not task.done():
-        task.add_done_callback(_take)
+        task.add_done_callback(_retrieve)
         raise Hangs(f"no answer within {seconds:g} s, and it goes on although it was cancelled", task)
     if task.cancelled():
         raise NotYet(f"no answer within {seconds:g} s" if over.done() else "it was cancelled from within")
     return task.result()
 
 
-def _take(task: asyncio.Future[Any]) -> None:
-    """Look at what came of an attempt that nobody waits for any more: else asyncio complains that nobody has."""
+def _retrieve(task: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of an abandoned attempt, or asyncio logs that nobody has."""
     if not task.cancelled():
         task.exception()
 
 
 @dataclass(slots=True)
 class ProbeAttempts:
-    """What attempts need to know of the program.
+    """Makes attempts of the probes of one program.
 
     Attributes:
-        spec: What it is, for the folder, environment and user of commands.
-        launcher: What starts commands.
-        process: Given to functions.
-        before: What files there were before the start.
+        spec: Spec of the program, for the folder, environment and user of commands.
+        launcher: Starts commands.
+        process: Argument for functions.
+        before: Stamps of files before the start.
     """
 
     spec: Spec
@@ -94,15 +95,15 @@ class ProbeAttempts:
     before: dict[File, Stamp] = field(default_factory=dict[File, "Stamp"])
 
     def remember(self, probe: File) -> None:
-        """Note what a file is like before the start."""
+        """Record the stamp of a file before the start."""
         self.before[probe] = _stamp(self._path(probe.path)) if probe.fresh else None
 
     async def ask(self, probe: Probe) -> None:
         """Make one attempt. Safe to cancel.
 
         Raises:
-            NotYet: When the answer is no.
-            Exception: Whatever a function, or the system, had to say: the answer is no as well.
+            NotYet: When it fails.
+            Exception: When a function or the system raises it, which is a failure too.
         """
         match probe:
             case Tcp(host=host, port=port):
@@ -110,11 +111,11 @@ class ProbeAttempts:
             case Unix(path=path):
                 await _connect_unix(path if path.startswith("@") else self._path(path))
             case File(path=path):
-                self._look(probe)
+                self._check(probe)
             case Command(argv=argv):
                 await self._run(argv)
             case Http():
-                from aioverseer._system.probes.http import get  # noqa: PLC0415  # httpx is an extra, and takes long to import
+                from aioverseer._system.probes.http import get  # noqa: PLC0415  # httpx is an extra
 
                 await get(probe)
             case Check(function=function, takes_process=takes_process):
@@ -125,7 +126,7 @@ class ProbeAttempts:
     def _path(self, path: str) -> str:
         return os.path.join(self.spec.cwd or "", path)
 
-    def _look(self, probe: File) -> None:
+    def _check(self, probe: File) -> None:
         stamp = _stamp(self._path(probe.path))
         if stamp is None:
             raise NotYet("there is no such file")
@@ -147,11 +148,11 @@ class ProbeAttempts:
             ),
             capture=True,
         )
-        said = bytearray()
+        output = bytearray()
 
         def keep(chunk: bytes) -> None:
-            said.extend(chunk)
-            del said[:-_TAIL]
+            output.extend(chunk)
+            del output[:-_TAIL]
 
         try:
             if child.stdout is not None:
@@ -170,12 +171,12 @@ class ProbeAttempts:
         finally:
             child.close()
         if exit.code != 0:
-            last = said.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+            last = output.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
             raise NotYet(f"{exit}{f': {last}' if last else ''}")
 
 
 def _nothing() -> None:
-    """The output has ended."""
+    """Do nothing at the end of the output."""
 
 
 def _never() -> bool:
@@ -196,8 +197,8 @@ def _stamp(path: str) -> Stamp:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _said(error: OSError) -> str:
-    """Return what the system said, without what asyncio adds: the address is known."""
+def _reason(error: OSError) -> str:
+    """Return the message of the system without the address, which asyncio adds and the reader knows."""
     number = error.errno
     return str(error) if number is None or number < 0 else os.strerror(number).lower()
 
@@ -209,18 +210,18 @@ async def _connect_tcp(host: str, port: int) -> None:
             with socket.socket(family, socket.SOCK_STREAM) as connection:
                 connection.settimeout(0)
                 await asyncio.get_running_loop().sock_connect(connection, address)
-                # To a port from which the system may also take the near end, where nobody listens, a connection can be
-                # made with itself: TCP's simultaneous open (RFC 9293, 3.5).
+                # If nobody listens, the system may pick the same port for the near end. Then the connection is made
+                # with itself, by TCP's simultaneous open (RFC 9293, 3.5).
                 if connection.getsockname() == connection.getpeername():
                     raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")
                 return
         except OSError as error:
             failure = error
-    raise NotYet(_said(failure))
+    raise NotYet(_reason(failure))
 
 
 async def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
-    # Without a thread of the resolver for what needs none; `localhost` is the loopback (RFC 6761, 6.3).
+    # Addresses need no resolver, which would be a thread. `localhost` is the loopback (RFC 6761, 6.3).
     names = ["127.0.0.1", "::1"] if host == "localhost" else [host]
     try:
         return [
@@ -229,7 +230,7 @@ async def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
         ]
     except ValueError:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]  # of any family
+        return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]  # any family
 
 
 async def _connect_unix(path: str) -> None:
@@ -239,4 +240,4 @@ async def _connect_unix(path: str) -> None:
         try:
             await asyncio.get_running_loop().sock_connect(connection, address)
         except OSError as error:
-            raise NotYet(_said(error)) from None
+            raise NotYet(_reason(error)) from None

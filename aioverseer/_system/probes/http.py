@@ -1,7 +1,4 @@
-"""The one place that speaks HTTP: a GET, by httpx, which is an extra.
-
-Imported when it is first needed. What is right or wrong about an answer is said by the probe.
-"""
+"""One HTTP GET with httpx, which is an extra. Imported when a probe first needs it."""
 
 from __future__ import annotations
 
@@ -13,33 +10,33 @@ from aioverseer.core.options.probes import Http
 
 __all__ = ["get"]
 
-httpx: Any = importlib.import_module("httpx")  # by name, so that types are checked without the extra too
+httpx: Any = importlib.import_module("httpx")  # by name, so that types can be checked without the extra
 
-_LARGEST = 64 * 1024
-"""Bytes of a body in which the pattern is looked for."""
+_MAX_BODY = 64 * 1024
+"""Bytes of a body that are searched for the pattern."""
 
 
 async def get(probe: Http) -> None:
-    """Get what a probe asks for. Safe to cancel; how long it may take is for the caller to say.
+    """Get the URL of a probe. Safe to cancel; the caller sets a time limit.
 
     Raises:
-        NotYet: When the answer is not the right one, or there is none.
+        NotYet: When there is no response, or the wrong one.
     """
-    # Without the proxies of the environment: a program of this host is meant, not one on the other side.
+    # trust_env=False: the program runs on this host, so proxies from the environment must not be used.
     async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # the caller has a time limit
         try:
-            async with client.stream("GET", probe.url) as answer:
-                if answer.status_code not in probe.status:
-                    raise NotYet(f"status {answer.status_code}")
+            async with client.stream("GET", probe.url) as response:
+                if response.status_code not in probe.status:
+                    raise NotYet(f"status {response.status_code}")
                 if probe.body is None:
                     return
                 found = bytearray()
-                async for chunk in answer.aiter_bytes():
+                async for chunk in response.aiter_bytes():
                     found += chunk
-                    if len(found) >= _LARGEST:
+                    if len(found) >= _MAX_BODY:
                         break
         except httpx.HTTPError as error:
             raise NotYet(str(error) or type(error).__name__) from None
-    text = found[:_LARGEST].decode(answer.encoding or "utf-8", "replace")
+    text = found[:_MAX_BODY].decode(response.encoding or "utf-8", "replace")
     if probe.body.search(text) is None:
         raise NotYet(f"{probe.body.pattern!r} is not in its body")

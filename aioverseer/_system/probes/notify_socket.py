@@ -1,7 +1,4 @@
-"""The socket in ``NOTIFY_SOCKET``: a datagram socket for each run, whose senders are checked.
-
-Receiving only. What a datagram means is read in ``core/text/sd_notify.py``; what follows from it is decided elsewhere.
-"""
+"""The socket in ``NOTIFY_SOCKET``: a datagram socket for each run, which checks the senders of notices."""
 
 from __future__ import annotations
 
@@ -22,28 +19,31 @@ from aioverseer.core.text.sd_notify import Notice, read_notice
 
 __all__ = ["NotifySocket"]
 
-_LARGEST = 16 * 1024
+_MAX_DATAGRAM = 16 * 1024
 """Bytes of a datagram that are read: sd_notify(3) sends a few lines."""
-_MOST_AT_ONCE = 100
-"""Datagrams read in one turn of the loop, so that a program that sends without end does not hold it up."""
-_MOST_DESCRIPTORS = 253
-"""What Linux passes in one message (SCM_MAX_FD)."""
+_MAX_PER_ITERATION = 100
+"""Datagrams read in one iteration of the event loop, so that a program which floods the socket does not block it."""
+_MAX_DESCRIPTORS = 253
+"""Descriptors that Linux passes in one message (SCM_MAX_FD)."""
 _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 _LINUX = sys.platform == "linux"
 
 
 class NotifySocket:
-    """Receives what one run says.
+    """Receives the notices of one run.
 
-    On Linux it is in the abstract namespace: no file is left, and the kernel tells who sent a message. Elsewhere it is
-    a file in a folder that only this user may enter, and whoever knows the name may send.
+    On Linux it is in the abstract namespace: it leaves no file, and the kernel identifies each sender. Elsewhere it is
+    a file in a folder of this user, and any process that may enter the folder may send.
+
+    Attributes:
+        name: Value of ``NOTIFY_SOCKET``.
     """
 
     def __init__(self) -> None:
-        """Open it; nothing is received before ``listen``.
+        """Open the socket. Nothing is received before ``listen``.
 
         Raises:
-            OSError: When the system has no descriptor left.
+            OSError: When no descriptor is left.
         """
         self._pid = 0
         self._on_notice: Callable[[Notice], None] = _ignore
@@ -53,7 +53,7 @@ class NotifySocket:
         self._socket.settimeout(0)
         try:
             if _LINUX:
-                # Before the name is known to anybody, so that no message comes without its sender.
+                # Before the socket has a name, so that no message comes without its sender.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
                 self.name = f"@aioverseer-{secrets.token_hex(8)}"
                 self._socket.bind("\0" + self.name[1:])
@@ -67,15 +67,15 @@ class NotifySocket:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the program needs to find it."""
+        """Variables for the program."""
         return {"NOTIFY_SOCKET": self.name}
 
     def listen(self, pid: int, on_notice: Callable[[Notice], None]) -> None:
         """Begin to receive, on the running event loop.
 
         Args:
-            pid: The leader of the session that may send.
-            on_notice: Called for each message.
+            pid: Leader of the session that may send.
+            on_notice: Called for each notice.
         """
         self._pid = pid
         self._on_notice = on_notice
@@ -83,13 +83,13 @@ class NotifySocket:
         self._loop.add_reader(self._socket.fileno(), self.drain)
 
     def drain(self) -> None:
-        """Take what has come."""
-        for _ in range(_MOST_AT_ONCE):
-            if self._socket.fileno() < 0 or not self._receive():  # a message can lead to its closing
+        """Read the datagrams that have arrived."""
+        for _ in range(_MAX_PER_ITERATION):
+            if self._socket.fileno() < 0 or not self._receive():  # a notice can cause a call of close()
                 return
 
     def close(self) -> None:
-        """Let go of it. Idempotent."""
+        """Close the socket. Idempotent."""
         descriptor = self._socket.fileno()
         if descriptor >= 0:
             if self._loop is not None and not self._loop.is_closed():
@@ -100,9 +100,9 @@ class NotifySocket:
             self._folder = None
 
     def _receive(self) -> bool:
-        room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
+        space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_MAX_DESCRIPTORS * 4)
         try:
-            data, extras, _flags, _ = self._socket.recvmsg(_LARGEST, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+            data, extras, _flags, _ = self._socket.recvmsg(_MAX_DATAGRAM, space, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
         except (BlockingIOError, InterruptedError):
             return False
         sender: tuple[int, int] | None = None
@@ -118,23 +118,23 @@ class NotifySocket:
             if not _LINUX or (sender is not None and self._is_ours(*sender)):
                 self._on_notice(read_notice(data))
         finally:
-            # Whatever was passed, it is ours now and of no use; to close it is what a sender with BARRIER=1 waits for.
+            # Passed descriptors are of no use. A sender of BARRIER=1 waits until its descriptor is closed.
             for descriptor in passed:
                 os.close(descriptor)
         return True
 
     def _is_ours(self, pid: int, uid: int) -> bool:
-        """Whether a sender belongs to the program: its session, or one that it has made."""
-        if pid == 0:  # in a namespace that we cannot see
+        """Return whether a sender belongs to the program: to its session, or to its descendants."""
+        if pid == 0:  # in a pid namespace that is not visible from here
             return uid in (0, os.geteuid())
-        # Looked at again behind its parents: it may end in between, and has none then.
         if self._is_in_session(pid) or self._is_descendant(pid):
             return True
-        if _is_there(pid):
+        # Checked after the search of its parents: if the sender ended meanwhile, that search has found nothing.
+        if _exists(pid):
             return False
-        # It has ended already, as `systemd-notify` of old does: nobody can tell any more what it belonged to. One
-        # of our own user could do to us whatever it likes anyhow, so it is a mistake that is to be kept out, and
-        # mistakes are made by what lives on.
+        # The sender has ended already, as old versions of `systemd-notify` do, so its session is unknown. The check is
+        # against mistakes, not against attacks, as processes of the same user could do worse. A mistaken sender lives
+        # on.
         return uid in (0, os.geteuid(), self._owner())
 
     def _is_in_session(self, pid: int) -> bool:
@@ -158,7 +158,7 @@ class NotifySocket:
         return os.geteuid()
 
 
-def _is_there(pid: int) -> bool:
+def _exists(pid: int) -> bool:
     try:
         os.getsid(pid)
     except ProcessLookupError:
@@ -171,7 +171,7 @@ def _is_there(pid: int) -> bool:
 def _parent(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name, in parentheses, may hold anything.
+            # The name in parentheses may contain brackets and blanks.
             return int(file.read().rpartition(b")")[2].split()[1])
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH, errno.EACCES):
@@ -180,4 +180,4 @@ def _parent(pid: int) -> int:
 
 
 def _ignore(_notice: Notice) -> None:
-    """Nobody listens yet."""
+    """Do nothing before ``listen``."""

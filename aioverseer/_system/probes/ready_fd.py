@@ -1,7 +1,4 @@
-"""The pipe on which a program says with a newline that it is ready, as services of s6 do.
-
-One descriptor of ours, one that is passed on. What follows from the newline is decided elsewhere.
-"""
+"""The pipe to which a program writes a newline when it is ready, as services of s6 do."""
 
 from __future__ import annotations
 
@@ -12,26 +9,26 @@ from collections.abc import Callable
 
 __all__ = ["ReadyPipe"]
 
-_LEAST = 10
-"""Above all numbers that a program asks for, so that moving one to its place never overwrites another."""
+_MIN_FD = 10
+"""Higher than any number that ``ready.fd`` accepts: so moving a descriptor to its number overwrites no other one."""
 
 
 class ReadyPipe:
     """Waits for a newline.
 
     Attributes:
-        theirs: The end for the program, -1 once it was let go of.
+        theirs: Descriptor for the program; -1 once it is closed.
     """
 
     def __init__(self) -> None:
-        """Open it.
+        """Open the pipe.
 
         Raises:
-            OSError: When the system has no descriptor left.
+            OSError: When no descriptor is left.
         """
         self._ours, low = os.pipe()
         try:
-            self.theirs = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _LEAST)
+            self.theirs = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _MIN_FD)
         except OSError:
             os.close(self._ours)
             raise
@@ -42,7 +39,7 @@ class ReadyPipe:
         self._on_ready: Callable[[], None] = _ignore
 
     def spawned(self) -> None:
-        """Let go of the program's end: it has its own by now, or never will."""
+        """Close the program's end after the spawn or its failure."""
         if self.theirs >= 0:
             os.close(self.theirs)
             self.theirs = -1
@@ -59,7 +56,7 @@ class ReadyPipe:
         self._loop.add_reader(self._ours, self.drain)
 
     def drain(self) -> None:
-        """Take what has come."""
+        """Read the bytes that have arrived."""
         if self._ours < 0:
             return
         try:
@@ -69,11 +66,11 @@ class ReadyPipe:
         if b"\n" in chunk:
             self.close()
             self._on_ready()
-        elif not chunk:  # nobody holds it any more: nothing comes
+        elif not chunk:  # every writer has closed the pipe
             self.close()
 
     def close(self) -> None:
-        """Let go of both ends. Idempotent."""
+        """Close both ends. Idempotent."""
         self.spawned()
         if self._ours >= 0:
             if self._loop is not None and not self._loop.is_closed():
@@ -83,4 +80,4 @@ class ReadyPipe:
 
 
 def _ignore() -> None:
-    """Nobody listens yet."""
+    """Do nothing before ``listen``."""

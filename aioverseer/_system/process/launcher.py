@@ -106,7 +106,7 @@ class SystemLauncher:
             left = await cages.close()
         return left
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> SystemChild:
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> SystemChild:
         """Start a program.
 
         Completes even when its caller is cancelled: the child, if there is one, is then killed with its group
@@ -115,12 +115,12 @@ class SystemLauncher:
         Args:
             spec: What to start.
             capture: Whether its output comes through pipes.
-            preparation: What it is given beyond its Spec; None is nothing.
+            channels: What it is given beyond its Spec; None is nothing.
 
         Raises:
             SpawnError: When it cannot be started; the message names the service, the value and what to do.
         """
-        descriptors: Mapping[int, int] = {} if preparation is None else preparation.descriptors
+        descriptors: Mapping[int, int] = {} if channels is None else channels.descriptors
         words = [*passing(descriptors), *_command_line(spec, wrapped=bool(descriptors))]
         loop = asyncio.get_running_loop()
         resources = self._kept
@@ -136,8 +136,8 @@ class SystemLauncher:
             given = asked_environment(spec)
             own = environment_of_host()
             path = own.get(b"PATH") if given is None else given.get("PATH", os.defpath)
-            if preparation is not None and preparation.env:
-                given = {**(os.environ if given is None else given), **preparation.env}
+            if channels is not None and channels.env:
+                given = {**(os.environ if given is None else given), **channels.env}
             environment = scope.environment(given, own)
             shim = scope.shim
             if prefix := scope.prefix:

@@ -177,7 +177,7 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
     """One that a crashed run has left would make the next one ready before it is."""
     from aioverseer._system.probes.attempts import ProbeAttempts
 
-    look, looked = ProbeAttempts._look, asyncio.Event()
+    look, looked = ProbeAttempts._check, asyncio.Event()
 
     def look_and_tell(asker: ProbeAttempts, probe: Any) -> None:
         try:
@@ -185,7 +185,7 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
         finally:
             looked.set()
 
-    monkeypatch.setattr(ProbeAttempts, "_look", look_and_tell)
+    monkeypatch.setattr(ProbeAttempts, "_check", look_and_tell)
     (tmp_path / "up").write_text("old")
     code = "import sys\nsys.stdin.readline()\nopen('up', 'w').write('new')\n" + SLEEP
     process = Process(*child(code), cwd=tmp_path, stdin="pipe", ready=ready.file("up", fresh=fresh))

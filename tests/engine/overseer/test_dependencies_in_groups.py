@@ -83,10 +83,10 @@ class Launcher(ScriptedLauncher):
 
     world: World
 
-    async def launch(self, spec: Any, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
+    async def launch(self, spec: Any, *, capture: bool, channels: ReadinessChannels | None = None) -> RunningChild:
         """Start the next script."""
         self.world.on_launch(spec.id)
-        child = await super().launch(spec, capture=capture, preparation=preparation)
+        child = await super().launch(spec, capture=capture, channels=channels)
         living = [one for one in self.children if one.spec.id == spec.id and not one.has_ended]
         assert len(living) <= 1, f"{spec.id} runs twice"
         return child

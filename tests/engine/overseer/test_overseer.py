@@ -1030,10 +1030,10 @@ async def test_unread_logs_of_an_earlier_use_block_nobody() -> None:
 
 
 class _Broken(ScriptedLauncher):
-    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> RunningChild:
         if spec.id == "broken":
             raise RuntimeError("a bug in the launcher")
-        return await super().launch(spec, capture=capture, preparation=preparation)
+        return await super().launch(spec, capture=capture, channels=channels)
 
 
 async def test_bug_of_one_service_ends_no_other_and_leaves_nobody_waiting() -> None:

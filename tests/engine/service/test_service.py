@@ -59,11 +59,11 @@ class Launcher(ScriptedLauncher):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def launch(self, spec: Spec, *, capture: bool, preparation: ReadinessChannels | None = None) -> RunningChild:
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> RunningChild:
         """Note the time, wait for the gate, launch."""
         self.times.append(self.clock.now())
         await self.gate.wait()
-        return await super().launch(spec, capture=capture, preparation=preparation)
+        return await super().launch(spec, capture=capture, channels=channels)
 
 
 @dataclass

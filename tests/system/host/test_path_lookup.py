@@ -13,7 +13,7 @@ from aioverseer._system.host.path_lookup import locate
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests have found is not known here."""
-    monkeypatch.setattr(path_lookup, "_known", {})
+    monkeypatch.setattr(path_lookup, "_cache", {})
 
 
 def program(folder: Path, name: str = "tool") -> str:
@@ -46,12 +46,12 @@ def test_another_path_is_another_question(tmp_path: Path) -> None:
 
 def test_what_is_known_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for ever new programs fills no memory."""
-    monkeypatch.setattr(path_lookup, "_MOST_KNOWN", 3)
+    monkeypatch.setattr(path_lookup, "_CACHE_SIZE", 3)
     for number in range(10):
         assert locate(f"tool{number}", str(tmp_path)) is None
         program(tmp_path, f"tool{number}")
         assert locate(f"tool{number}", str(tmp_path)) is not None
-        assert len(path_lookup._known) <= 3
+        assert len(path_lookup._cache) <= 3
 
 
 def test_a_folder_that_may_be_another_one_elsewhere_ends_the_search(tmp_path: Path) -> None:

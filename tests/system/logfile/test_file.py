@@ -31,20 +31,20 @@ NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 CALLS = [name for name in vars(Disk) if not name.startswith("_")]
 
 
-class News:
+class Reports:
     """Keeps what it hears."""
 
     def __init__(self) -> None:
         self.lines: Counter[str] = Counter()
-        self.told: list[str] = []
+        self.sentences: list[str] = []
 
     def lost(self, lines: Counter[str]) -> None:
         """Count them."""
         self.lines += lines
 
-    def tell(self, id: str, reason: str) -> None:
+    def publish(self, id: str, reason: str) -> None:
         """Keep the sentence."""
-        self.told.append(f"{id}: {reason}")
+        self.sentences.append(f"{id}: {reason}")
 
 
 class Stopped(BaseException):
@@ -96,7 +96,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "web.log"
-        self.news = News()
+        self.reports = Reports()
         self.disk = TestDisk()
         self.next = 1
         self.time = NOW
@@ -105,7 +105,7 @@ class World:
     def open(self, **options: Any) -> AppendedFile:
         """A host begins to write; the one before has ended, or was killed."""
         self.disk.close_all()
-        self.file = AppendedFile(str(self.path), LogFile(self.path, **options), news=self.news, disk=self.disk)
+        self.file = AppendedFile(str(self.path), LogFile(self.path, **options), report=self.reports, disk=self.disk)
         return self.file
 
     def write(self, n: int) -> None:
@@ -183,7 +183,7 @@ def test_files_are_as_long_as_whole_lines_allow(world: World) -> None:
     world.write(9)
     assert [".3", ".2", ".1", ""] == world.names()
     assert numbers(3, 9) == world.lines()  # two of seven bytes in each file
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 def test_it_does_not_matter_how_lines_are_batched(world: World) -> None:
@@ -229,7 +229,7 @@ def test_a_line_that_never_ends_does_not_fill_the_disk(world: World, batch: int,
     assert {"y" * (60 if timestamps else 90)} == set(parts)
     assert last.endswith("end")
     assert "1" == one
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 def test_lines_of_two_that_never_end_do_not_fill_the_disk_either(world: World) -> None:
@@ -290,7 +290,7 @@ def test_rotated_files_are_compressed(world: World) -> None:
     oldest = os.stat(f"{world.path}.3.gz")
     assert (0o660, 5) == (stat.S_IMODE(oldest.st_mode), oldest.st_mtime)
     assert 0o660 == stat.S_IMODE(world.path.stat().st_mode)
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 def test_lines_are_written_while_a_file_is_being_compressed(world: World) -> None:
@@ -329,7 +329,7 @@ def test_a_copy_of_what_somebody_else_has_changed_meanwhile_is_thrown_away(world
     if change == "written to":
         # It was compressed anew.
         assert numbers(0, 3) == world.lines()
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 def test_what_a_former_host_did_not_compress_is_compressed(world: World) -> None:
@@ -363,7 +363,7 @@ def test_a_copy_that_is_not_of_its_file_is_kept_beside_it(world: World, made: by
     assert [".2", ".2.gz", ".1.gz", ""] == world.names()
     assert b"line 1\nline 2\n" == Path(f"{world.path}.2").read_bytes()
     assert made == Path(f"{world.path}.2.gz").read_bytes()
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 def test_a_copy_that_is_complete_takes_the_place_of_its_file(world: World) -> None:
@@ -402,7 +402,7 @@ def test_a_removed_file_is_made_anew(world: World) -> None:
     world.path.unlink()
     world.write(2)
     assert numbers(3, 4) == world.path.read_text().splitlines()
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 def test_a_file_that_was_cut_off_goes_on(world: World) -> None:
@@ -442,8 +442,8 @@ def test_missing_folders_are_made_for_the_first_line_only(tmp_path: Path) -> Non
     assert [
         f"{what} cannot be written: No such file or directory",
         f"{what} is written again; 5 lines were lost",
-    ] == world.news.told
-    assert {"web": 5} == world.news.lines
+    ] == world.reports.sentences
+    assert {"web": 5} == world.reports.lines
     mark = "[aioverseer: 5 lines are missing here: No such file or directory]"
     assert [mark, "line 7", "line 8"] == world.path.read_text().splitlines()
 
@@ -457,17 +457,17 @@ def test_what_is_no_file_is_not_waited_for(world: World, kind: str) -> None:
         world.path.mkdir()
     world.open()
     world.write(2)
-    assert {"web": 2} == world.news.lines
-    assert 1 == len(world.news.told)
+    assert {"web": 2} == world.reports.lines
+    assert 1 == len(world.reports.sentences)
 
 
 def test_of_two_hosts_that_write_to_one_file_one_rotates_it(world: World) -> None:
     """Both write every line, one after the other; the second is told, and takes over when the first has ended."""
     first = world.open(max_bytes=70, keep=99, compress=True)
     world.write(1)
-    other = News()
+    other = Reports()
     second = AppendedFile(
-        str(world.path), LogFile(world.path, max_bytes=70, keep=99, compress=True), news=other, disk=TestDisk()
+        str(world.path), LogFile(world.path, max_bytes=70, keep=99, compress=True), report=other, disk=TestDisk()
     )
 
     def both(times: int) -> None:
@@ -480,8 +480,8 @@ def test_of_two_hosts_that_write_to_one_file_one_rotates_it(world: World) -> Non
     both(20)
     assert numbers(1, 101) == world.lines()
     what = f"web: its log file {world.path}"
-    assert [] == world.news.told
-    assert [f"{what} is not rotated by this host: another host or overseer writes it too"] == other.told
+    assert [] == world.reports.sentences
+    assert [f"{what} is not rotated by this host: another host or overseer writes it too"] == other.sentences
     world.file = first
     world.work()
     assert not second.work()
@@ -491,10 +491,10 @@ def test_of_two_hosts_that_write_to_one_file_one_rotates_it(world: World) -> Non
     world.file = second
     world.write(100)
     world.work()
-    assert f"{what} is rotated by this host now" == other.told[-1]
+    assert f"{what} is rotated by this host now" == other.sentences[-1]
     assert numbers(1, 201) == world.lines()
     assert len(world.names()) >= names + 10
-    assert not world.news.lines | other.lines
+    assert not world.reports.lines | other.lines
 
 
 def test_who_still_compresses_keeps_the_others_from_rotating(world: World) -> None:
@@ -504,7 +504,7 @@ def test_who_still_compresses_keeps_the_others_from_rotating(world: World) -> No
     assert first.work()
     first.close()
     log = LogFile(world.path, max_bytes=14, keep=99, compress=True)
-    world.file = AppendedFile(str(world.path), log, news=world.news, disk=TestDisk())
+    world.file = AppendedFile(str(world.path), log, report=world.reports, disk=TestDisk())
     world.write(5)
     assert [".1", ".1.gz.tmp", ""] == world.names()
     while first.work():
@@ -533,7 +533,7 @@ def test_who_loses_a_file_to_another_host_while_it_rotates_leaves_the_rest_to_th
     world.work()
     assert [".1", ""] == world.names()
     assert numbers(1, 9) == world.lines()
-    assert 1 == len(world.news.told)
+    assert 1 == len(world.reports.sentences)
 
 
 def test_who_locks_a_file_that_another_host_has_just_rotated_does_not_rotate_the_new_one(world: World) -> None:
@@ -558,7 +558,7 @@ def test_who_locks_a_file_that_another_host_has_just_rotated_does_not_rotate_the
     world.write(3)
     assert [".2", ".1", ""] == world.names()
     assert numbers(1, 7) == world.lines()
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 def test_a_file_that_is_renamed_while_it_is_opened_takes_the_lines(world: World) -> None:
@@ -578,7 +578,7 @@ def test_a_file_that_is_renamed_while_it_is_opened_takes_the_lines(world: World)
     world.write(1)
     assert [".1", ""] == world.names()
     assert numbers(1, 3) == world.lines()
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 @pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
@@ -588,7 +588,7 @@ def test_a_file_system_without_locks_is_rotated_too(world: World, error: int) ->
     world.open(max_bytes=14)
     world.write(7)
     assert [".3", ".2", ".1", ""] == world.names()
-    assert [] == world.news.told
+    assert [] == world.reports.sentences
 
 
 def test_several_hosts_lose_no_line_of_a_file_that_they_share(tmp_path: Path) -> None:
@@ -638,7 +638,7 @@ def test_lines_that_find_no_room_are_counted(full_disk: Path) -> None:
     world.write(1000)
     world.write(1000)
     world.write(1)
-    lost = world.news.lines["web"]
+    lost = world.reports.lines["web"]
     kept = len(world.lines())
     assert numbers(1, kept) == world.lines()
     assert 3001 == kept + lost
@@ -649,7 +649,7 @@ def test_lines_that_find_no_room_are_counted(full_disk: Path) -> None:
     assert [
         f"{what} cannot be written: No space left on device",
         f"{what} is written again; {lost} lines were lost",
-    ] == world.news.told
+    ] == world.reports.sentences
     mark = f"[aioverseer: {lost} lines are missing here: No space left on device]"
     assert [mark, *numbers(3002, 3003)] == world.lines()
 
@@ -666,13 +666,13 @@ def test_a_limit_of_the_system_on_the_size_of_files_is_no_end_of_the_host(world:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     kept = len(world.lines())
-    lost = world.news.lines["web"]
+    lost = world.reports.lines["web"]
     assert 1002 == kept + lost
     assert 991 < world.path.stat().st_size <= 1000
     world.write(1)
     mark = f"[aioverseer: {lost} lines are missing here: File too large]"
     assert [*numbers(1, kept), mark, "line 1003"] == world.lines()
-    assert 2 == len(world.news.told)
+    assert 2 == len(world.reports.sentences)
 
 
 def test_a_disk_without_room_for_a_compressed_copy(full_disk: Path) -> None:
@@ -685,8 +685,8 @@ def test_a_disk_without_room_for_a_compressed_copy(full_disk: Path) -> None:
     world.work()
     (full_disk / "ballast").unlink()
     assert names == world.names()
-    assert [f"web: its log file {world.path} cannot be compressed: No space left on device"] == world.news.told
-    assert numbers(1, 1200 - world.news.lines["web"]) == world.lines()
+    assert [f"web: its log file {world.path} cannot be compressed: No space left on device"] == world.reports.sentences
+    assert numbers(1, 1200 - world.reports.lines["web"]) == world.lines()
     world.end()
 
 
@@ -737,7 +737,7 @@ def test_a_write_that_stops_halfway_leaves_whole_lines(world: World, breaks: boo
     world.write(1)
     mark = "[aioverseer: 2 lines are missing here: No space left on device]"
     assert ["line 1", "line 2", *torn, mark, "line 5"] == world.lines()
-    assert {"web": 2} == world.news.lines
+    assert {"web": 2} == world.reports.lines
 
 
 @pytest.mark.parametrize("call", ["open", "stat", "write", "make_folders"])
@@ -750,9 +750,9 @@ def test_a_failure_is_told_once_and_costs_only_lines(world: World, call: str) ->
     world.disk.before = None
     world.write(2)
     world.write(2)
-    assert {"web": 4} == world.news.lines
+    assert {"web": 4} == world.reports.lines
     assert ["[aioverseer: 4 lines are missing here: Input/output error]", *numbers(5, 8)] == world.lines()
-    assert 2 == len(world.news.told)
+    assert 2 == len(world.reports.sentences)
 
 
 @pytest.mark.parametrize("call", ["rename", "names"])
@@ -769,8 +769,8 @@ def test_a_file_that_cannot_be_rotated_goes_on(world: World, call: str) -> None:
     assert [".1", ""] == world.names()
     assert numbers(1, 7) == world.lines()
     what = f"web: its log file {world.path}"
-    assert [f"{what} cannot be rotated: Permission denied", f"{what} is rotated again"] == world.news.told
-    assert not world.news.lines
+    assert [f"{what} cannot be rotated: Permission denied", f"{what} is rotated again"] == world.reports.sentences
+    assert not world.reports.lines
 
 
 def test_a_mark_that_is_lost_is_made_good_and_not_counted_twice(world: World) -> None:
@@ -780,7 +780,7 @@ def test_a_mark_that_is_lost_is_made_good_and_not_counted_twice(world: World) ->
     file.write([Gap(id="web", n=3, time=NOW, reason="too many"), Line("web", "stdout", "a", NOW, 1)])
     world.disk.before = None
     world.write(1)
-    assert {"web": 1} == world.news.lines
+    assert {"web": 1} == world.reports.lines
     assert ["[aioverseer: 4 lines are missing here: Input/output error]", "line 1"] == world.lines()
 
 
@@ -880,13 +880,13 @@ SHARER = """
     from aioverseer import Line, LogFile
     from aioverseer._system.logfile.file import AppendedFile
 
-    class News:
+    class Reports:
         def lost(self, lines): print("lost", lines)
-        def tell(self, id, reason):
+        def publish(self, id, reason):
             if "rotated by this host" not in reason: print(reason)
 
     path, name = sys.argv[1:]
-    file = AppendedFile(path, LogFile(path, max_bytes=1000, keep=999), news=News())
+    file = AppendedFile(path, LogFile(path, max_bytes=1000, keep=999), report=Reports())
     for n in range(0, 800, 5):
         now = datetime.now(UTC)
         file.write([Line(name, "stdout", f"{name} {n + i}", now, 1) for i in range(5)])
@@ -903,13 +903,13 @@ HOST = """
     from aioverseer import Line, LogFile
     from aioverseer._system.logfile.file import AppendedFile
 
-    class News:
+    class Reports:
         def lost(self, lines): print("lost", lines)
-        def tell(self, id, reason): print("told", reason)
+        def publish(self, id, reason): print("told", reason)
 
     path, first = sys.argv[1], int(sys.argv[2])
     log = LogFile(path, max_bytes=3000, keep=999, compress=True)
-    file = AppendedFile(path, log, news=News())
+    file = AppendedFile(path, log, report=Reports())
     now = datetime.now(UTC)
     for start in range(first, first + 100_000, 40):
         file.write([Line("web", "stdout", f"line {n} end", now, 1) for n in range(start, start + 40)])

@@ -21,7 +21,7 @@ STEP = 512 * 1024
 class Paper:
     """A target that counts."""
 
-    named = False
+    shows_ids = False
 
     def __init__(self) -> None:
         self.written = 0
@@ -48,22 +48,22 @@ class Slow(LogWriter):
     """Does what it was ordered when a test says so, and not in a thread."""
 
     def __init__(self) -> None:
-        super().__init__("slow", on_lost=lambda _id, _n: None, on_news=lambda _id, _reason: None)
-        self.ordered: list[Callable[[], None]] = []
+        super().__init__("slow", on_lost=lambda _id, _n: None, on_trouble=lambda _id, _reason: None)
+        self.submitted: list[Callable[[], None]] = []
 
     def start(self) -> bool:
         """There is nothing to start."""
         return True
 
-    def order(self, work: Callable[[], None], target: Target | None = None) -> None:
+    def submit(self, job: Callable[[], None], target: Target | None = None) -> None:
         """Keep it."""
-        self.ordered.append(work)
+        self.submitted.append(job)
 
     def catch_up(self) -> None:
         """Do all of it."""
-        ordered, self.ordered = self.ordered, []
-        for work in ordered:
-            work()
+        submitted, self.submitted = self.submitted, []
+        for job in submitted:
+            job()
 
 
 def filled(backlog: Backlog) -> int:
