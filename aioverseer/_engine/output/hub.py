@@ -1,7 +1,4 @@
-"""The hub: a Service's output, from the pipes of its runs to its subscribers and its memory of the last lines.
-
-What a subscriber does with lines that it has no room for never lives here.
-"""
+"""The hub: it passes the lines of a Service, across its runs, to subscribers, logs and the tail."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aioverseer._engine.output.log_sink import LogSink
-from aioverseer._engine.output.pump import LineSink, tell
+from aioverseer._engine.output.pump import LineSink, report_error
 from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer._engine.output.tail import TAIL_LINES, Tail
 from aioverseer.core.clock import Clock
@@ -20,18 +17,18 @@ __all__ = ["Hub"]
 
 
 class Hub:
-    """A Service's output: its last lines, and its subscribers.
+    """The output of a Service: its last lines, its subscribers and its logs.
 
-    A subscriber that nobody holds any more is forgotten.
+    Subscribers are referenced weakly, so a subscription that the user drops disappears.
     """
 
     def __init__(self, id: str, *, clock: Clock, shared: Subscribers) -> None:
-        """Make a hub without subscribers.
+        """Create a hub without subscribers.
 
         Args:
-            id: The service's id, for its lines.
-            clock: Labels the lines.
-            shared: Subscribers of the whole overseer; the overseer adds to it.
+            id: Id of the service.
+            clock: Source of the time of each line.
+            shared: Subscribers of the whole overseer, which the overseer adds.
         """
         self._id = id
         self._clock = clock
@@ -39,36 +36,36 @@ class Hub:
         self._own = Subscribers()
         self._waiting: set[Subscription] = set()
         self._tail = Tail()
-        self._inlets: set[_HubSink] = set()
+        self._sinks: set[HubSink] = set()
         self._ending = False
         self._logs: Sequence[LogSink] = ()
 
-    def inlet(self, stream: str, run: int) -> LineSink:
-        """Return the outlet for one pipe of one run."""
-        inlet = _HubSink(self, stream, run)
-        self._inlets.add(inlet)
-        return inlet
+    def sink(self, stream: str, run: int) -> LineSink:
+        """Return a new sink for one pipe of one run."""
+        sink = HubSink(self, stream, run)
+        self._sinks.add(sink)
+        return sink
 
-    def close_inlet(self, inlet: _HubSink) -> None:
-        """Take note that a pipe has ended."""
-        self._inlets.discard(inlet)
-        if self._ending and not self._inlets:
+    def on_sink_end(self, sink: HubSink) -> None:
+        """Remove a sink, because its pipe has ended."""
+        self._sinks.discard(sink)
+        if self._ending and not self._sinks:
             self.end()
 
     def log_to(self, logs: Sequence[LogSink]) -> None:
-        """Give the lines from now on to these logs, and to no others."""
+        """Set the logs for lines from now on."""
         self._logs = logs
 
     def begin(self) -> None:
-        """Open the subscriptions: the service has been started."""
+        """Open the subscriptions, because the service was started."""
         self._ending = False
         for subscription in self._own.all():
             subscription.reopen()
 
     def end(self) -> None:
-        """End the subscriptions and logs of this service, once no pipe is left: it is in a final state."""
+        """End subscriptions and logs of a service in a final state, as soon as no pipe is left."""
         self._ending = True
-        if self._inlets:
+        if self._sinks:
             return
         for subscription in self._own.all():
             subscription.end()
@@ -78,32 +75,39 @@ class Hub:
     def subscribe(
         self, *, stream: str | None, history: int, size: int, overflow: Overflow, ended: bool
     ) -> Subscription:
-        """Add a subscriber, beginning with up to ``history`` remembered lines.
+        """Add a subscriber.
+
+        Args:
+            stream: ``"stdout"``, ``"stderr"``, or None for both.
+            history: Number of remembered lines that it gets first.
+            size: Number of lines that it holds.
+            overflow: Treatment of lines that it has no room for.
+            ended: Whether the service is in a final state.
 
         Raises:
-            SpecError: For a value that cannot be.
+            SpecError: When a value is invalid.
         """
         if not isinstance(history, int) or isinstance(history, bool) or history < 0:
             raise SpecError(f"history={history!r} is no number of lines, 0 or more", option="history", value=history)
         subscription = Subscription(stream=stream, size=size, overflow=overflow)
-        subscription.on_room = self.room
+        subscription.on_room = self.resume_reading
         subscription.hold_while_waiting(self._waiting)
         if history > 0:
             past = [line for line in self.tail(TAIL_LINES) if subscription.takes(self._id, line.stream)]
             if past:
                 subscription.deliver(past[-history:])
-        if ended and not self._inlets:
+        if ended and not self._sinks:
             subscription.end()
         self._own.add(subscription)
-        release_when_forgotten(subscription, self.room)
+        release_when_forgotten(subscription, self.resume_reading)
         return subscription
 
     def tail(self, most: int) -> list[Line]:
-        """Return the last lines from memory, oldest first."""
+        """Return up to ``most`` of the last lines, oldest first."""
         return self._tail.lines(self._id, most)
 
     def publish(self, stream: str, run: int, batch: Sequence[str | bytes]) -> None:
-        """Give a batch to the subscribers and the tail."""
+        """Pass a batch to subscribers, logs and the tail."""
         now = self._clock.wall()
         self._tail.remember(stream, run, now, batch)
         takers = [
@@ -120,19 +124,19 @@ class Hub:
             for subscription in takers:
                 try:
                     subscription.deliver_last(lines, skipped)
-                except Exception as error:  # noqa: BLE001  # told below; its trouble is no other reader's
+                except Exception as error:  # noqa: BLE001  # reported below; it must not stop other readers
                     subscription.fail(error)
-                    tell("a subscriber of a service's lines failed and gets no more", error)
+                    report_error("a subscriber of a service's lines failed and gets no more", error)
             for log in logs:
                 try:
                     log.deliver(lines)
-                except Exception as error:  # noqa: BLE001  # told below; its trouble is no other reader's
+                except Exception as error:  # noqa: BLE001  # reported below; it must not stop other readers
                     self._logs = [other for other in self._logs if other is not log]
-                    tell("a log of a service's lines failed and gets no more of this run", error)
+                    report_error("a log of a service's lines failed and gets no more of this run", error)
                     log.shutdown()
 
     def blocked(self, stream: str) -> bool:
-        """Whether a lossless subscriber of this stream, or a log, has no room."""
+        """Return whether a lossless subscriber of a stream, or a log, has no room."""
         for log in self._logs:
             if log.blocked and log.takes(self._id, stream):
                 return True
@@ -142,15 +146,15 @@ class Hub:
                     return True
         return False
 
-    def room(self) -> None:
-        """Let the pipes be read again for which nobody is blocked any more."""
-        for inlet in list(self._inlets):
-            if inlet.on_room is not None:
-                inlet.on_room()
+    def resume_reading(self) -> None:
+        """Resume the pipes that no subscriber or log blocks any more."""
+        for sink in list(self._sinks):
+            if sink.on_room is not None:
+                sink.on_room()
 
 
-class _HubSink:
-    """The outlet of one pipe's pump into a hub."""
+class HubSink:
+    """A ``LineSink`` that passes the lines of one pipe to the hub."""
 
     def __init__(self, hub: Hub, stream: str, run: int) -> None:
         self.on_room: Callable[[], None] | None = None
@@ -160,10 +164,13 @@ class _HubSink:
 
     @property
     def blocked(self) -> bool:
+        """Whether a lossless subscriber or a log has no room."""
         return self._hub.blocked(self._stream)
 
     def deliver(self, batch: Sequence[Any]) -> None:
+        """Pass a batch to the hub."""
         self._hub.publish(self._stream, self._run, batch)
 
     def end(self) -> None:
-        self._hub.close_inlet(self)
+        """Leave the hub."""
+        self._hub.on_sink_end(self)

@@ -1,6 +1,6 @@
-"""LineQueue: the queue of one reader, filled by the batch.
+"""LineQueue: the queue of one reader, filled in batches.
 
-Who fills it, and what becomes of lines for which it has no room, never lives here.
+Its contract is that of ``asyncio.Queue``, so this file alone uses private names of that class.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if sys.version_info >= (3, 13):
 else:
 
     @exported_from("aioverseer")
-    class QueueShutDown(Exception):  # the name that asyncio gives it from 3.13 on
-        """The queue is at its end: everything was delivered, and nothing more comes."""
+    class QueueShutDown(Exception):  # named as asyncio's own, which exists from Python 3.13
+        """The queue has ended: all lines were delivered, and none follows."""
 
 
 __all__ = ["LineQueue", "QueueShutDown"]
@@ -29,36 +29,36 @@ T = TypeVar("T")
 
 @exported_from("aioverseer")
 class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
-    """An ``asyncio.Queue`` that is filled by the batch and knows its end.
+    """An ``asyncio.Queue`` of lines that has an end.
 
-    ``get``, ``get_nowait``, ``qsize``, ``empty``, ``full``, ``task_done`` and ``join`` mean what they mean for
-    ``asyncio.Queue``, and do not touch the event loop while lines are left. ``async for`` ends at the end;
-    ``get`` and ``get_nowait`` raise QueueShutDown there.
+    ``get``, ``get_nowait``, ``qsize``, ``empty``, ``full``, ``task_done`` and ``join`` work as in ``asyncio.Queue``.
+    They do not use the event loop while lines are left. At the end, ``async for`` stops, and ``get`` and ``get_nowait``
+    raise QueueShutDown.
 
-    A batch is always taken whole, so the queue may exceed ``maxsize`` by one chunk of the pipe. While it is full the
-    pipe is not read, until half of it is free: the program waits in its ``write``.
+    The queue always accepts a whole batch, so it may exceed ``maxsize`` by one chunk of the pipe. While it is full, the
+    pipe is not read until half of the queue is free. The program then blocks when it writes.
     """
 
     def __init__(self, maxsize: int = 0) -> None:
-        """Make an empty queue.
+        """Create an empty queue.
 
         Args:
-            maxsize: Lines that it holds before the pipe is left alone; 0 is no limit.
+            maxsize: Number of lines at which the pipe is no longer read; 0 is no limit.
         """
         super().__init__(maxsize)
         self.on_room: Callable[[], None] | None = None
         self._shut = False
         self._blocked = False
         self._low = maxsize // 2
-        self._queue: deque[T]  # made by asyncio.Queue; subclasses may use it (its own doc says so)
+        self._queue: deque[T]  # made by asyncio.Queue, whose documentation allows subclasses to use it
 
     @property
     def blocked(self) -> bool:
-        """Whether the pipe is left alone until half of the queue is free."""
+        """Whether the pipe is not read until half of the queue is free."""
         return self._blocked
 
     async def get(self) -> T:
-        """Return the next line, waiting for one. Safe to cancel: no line is lost then.
+        """Return the next line, waiting for one if needed. Safe to cancel: no line is lost.
 
         Raises:
             QueueShutDown: At the end.
@@ -75,7 +75,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """Return the next line.
 
         Raises:
-            asyncio.QueueEmpty: When there is none at the moment.
+            asyncio.QueueEmpty: When there is no line at the moment.
             QueueShutDown: At the end.
         """
         queue = self._queue
@@ -89,7 +89,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         return item
 
     async def get_batch(self) -> list[T]:
-        """Return all lines that are there, waiting until there is at least one. Safe to cancel.
+        """Return all waiting lines, at least one. Safe to cancel.
 
         Raises:
             QueueShutDown: At the end.
@@ -103,12 +103,12 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         return batch
 
     def __aiter__(self) -> Self:
-        """Iterate over the lines as they come."""
+        """Iterate over the lines as they arrive."""
         return self
 
     async def __anext__(self) -> T:
         """Return the next line, or stop at the end."""
-        # The same as get(), written out: a call more for each line is a fifth of its time.
+        # Repeats get(), because one more call for each line takes a fifth of the time.
         queue = self._queue
         while not queue:
             try:
@@ -121,7 +121,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         return item
 
     async def put(self, item: T) -> None:
-        """Add a line of one's own, waiting while the queue is full. Safe to cancel: it is not added then.
+        """Add a line of your own, waiting while the queue is full. Safe to cancel: the line is not added then.
 
         Raises:
             QueueShutDown: Once the queue takes no more.
@@ -136,13 +136,13 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
                 if putter in self._putters:
                     self._putters.remove(putter)
                 elif not putter.cancelled() and not self.full():
-                    # It was woken for room that it does not take any more: the next one takes it.
+                    # This waiter was woken for room that it does not use, so wake the next one.
                     _wake(self._putters, 1)
                 raise
         self.put_nowait(item)
 
     def put_nowait(self, item: T) -> None:
-        """Add a line of one's own.
+        """Add a line of your own.
 
         Raises:
             asyncio.QueueFull: When there is no room.
@@ -156,7 +156,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         self._settle(len(self._queue) - 1)
 
     def deliver(self, batch: Sequence[T]) -> None:
-        """Take a batch, whatever its size, and wake those who wait for lines; after the end it is thrown away."""
+        """Add a batch of any size, and wake waiting readers. After the end the batch is discarded."""
         if self._shut:
             return
         before = len(self._queue)
@@ -166,14 +166,14 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             self._blocked = True
 
     def end(self) -> None:
-        """Take note that nothing more comes; what is there is still delivered."""
+        """End the queue. Lines that are in it are still delivered."""
         self._finish(immediate=False)
 
     def shutdown(self, immediate: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of asyncio.Queue
         """End the queue, as ``asyncio.Queue.shutdown`` does from Python 3.13 on.
 
         Args:
-            immediate: Whether what is still there is thrown away.
+            immediate: Whether to discard the lines that are still in it.
         """
         self._finish(immediate=immediate)
 
@@ -184,7 +184,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             self._queue.clear()
             self._settle(before)
         if self._blocked:
-            self._make_room(0)  # those who put are all woken below
+            self._make_room(0)  # all putters are woken below
         _wake(self._getters, len(self._getters))
         _wake(self._putters, len(self._putters))
 
@@ -197,7 +197,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             await getter
         except BaseException:
             if getter.done() and not getter.cancelled() and self._queue:
-                # It was woken for a line that it does not take any more: the next one takes it.
+                # This waiter was woken for a line that it does not take, so wake the next one.
                 _wake(self._getters, 1)
             else:
                 getter.cancel()
@@ -209,7 +209,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         return QueueShutDown()
 
     def _settle(self, before: int) -> None:
-        """Count what came and went for ``join``, and wake as many getters as there are new lines."""
+        """Update the count of ``join`` after a change, and wake a getter for each new line."""
         change = len(self._queue) - before
         self._unfinished_tasks = max(0, self._unfinished_tasks + change)
         if self._unfinished_tasks:
@@ -217,11 +217,12 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         else:
             self._finished.set()
         if self._getters:
-            # Not as many as there are lines: who is woken for a line that another was woken for loses its turn.
+            # For new lines only: older lines already have a woken getter. A second one would find none and lose its
+            # place.
             _wake(self._getters, change)
 
     def _watch_room(self) -> None:
-        """Have whoever takes the next line make room: somebody waits in ``put``."""
+        """Make the next reader call ``_make_room``, because a putter waits."""
         self._blocked = True
         self._low = self.maxsize - 1
 
@@ -229,7 +230,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         self._blocked = False
         self._low = self.maxsize // 2
         if self._putters:
-            # For new room only: room that was there before has been given to others, who may not have run yet.
+            # For new room only: older room was given to putters that were woken and may not have run yet.
             room = self.maxsize - len(self._queue)
             _wake(self._putters, room - max(0, room - taken))
             if self._putters:
@@ -237,7 +238,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         if self.on_room is not None:
             self.on_room()
 
-    # asyncio's own names, which typeshed leaves out of the public class.
+    # Private names of asyncio.Queue that typeshed leaves out.
     _getters: deque[asyncio.Future[None]]
     _putters: deque[asyncio.Future[None]]
     _unfinished_tasks: int

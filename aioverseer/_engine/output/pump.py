@@ -1,7 +1,4 @@
-"""The pump: one pipe's bytes become lines and go to its outlets.
-
-Who the outlets are is said by ``streams.py``; queues and subscribers never live here.
-"""
+"""The pump: it reads one pipe, splits the bytes into lines, and passes each batch of lines to its sinks."""
 
 from __future__ import annotations
 
@@ -12,40 +9,40 @@ from typing import Any, Protocol
 from aioverseer._system.protocols import ReadStream
 from aioverseer.core.text.lines import LineSplitter
 
-__all__ = ["LineList", "LineSink", "Pump", "tell"]
+__all__ = ["LineList", "LineSink", "Pump", "report_error"]
 
 _LAST_BYTES = 128 * 1024
-"""Bytes that are still read without regard to a slow reader once a program has ended: what it left behind is being
-killed, and may fill its pipe once more before the end of the pipe comes."""
+"""Bytes that are read after the end of a program even if a sink is blocked. Processes that it left are being killed,
+and may fill the pipe once more before its end."""
 
 
 class LineSink(Protocol):
-    """Where a pump puts its batches."""
+    """Receiver of batches of lines."""
 
     on_room: Callable[[], None] | None
-    """Called when it is no longer blocked."""
+    """Called when the sink is no longer blocked."""
 
     @property
     def blocked(self) -> bool:
-        """Whether the pipe is to be left alone until there is room."""
+        """Whether the pipe must not be read until there is room."""
         ...
 
     def deliver(self, batch: Sequence[Any]) -> None:
-        """Take a batch, whatever its size; the list is shared and must not be kept."""
+        """Accept a batch of any size. Other sinks get the same list, so it must not be kept."""
         ...
 
     def end(self) -> None:
-        """Take note that nothing more comes."""
+        """End the sink: no batch follows."""
         ...
 
 
-def tell(message: str, error: Exception) -> None:
-    """Give an error that stopped one reader to the event loop's exception handler."""
+def report_error(message: str, error: Exception) -> None:
+    """Pass the error of a sink to the exception handler of the event loop."""
     asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
 
 class LineList:
-    """Keeps all lines of a stream, for ``buffered`` output."""
+    """A sink that keeps all lines of a stream, for ``buffered`` output."""
 
     def __init__(self) -> None:
         self.on_room: Callable[[], None] | None = None
@@ -53,59 +50,63 @@ class LineList:
 
     @property
     def blocked(self) -> bool:
-        """Never: it grows."""
+        """False: the list grows without limit."""
         return False
 
     def deliver(self, batch: Sequence[Any]) -> None:
-        """Keep them."""
+        """Keep the lines of a batch."""
         self.lines.extend(batch)
 
     def end(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class Pump:
-    """Moves one pipe's lines to its outlets, and leaves the pipe alone while one of them is blocked."""
+    """Passes the lines of one pipe to its sinks. It does not read the pipe while one of them is blocked.
+
+    Attributes:
+        ended: Whether the pipe has ended and all lines are delivered.
+    """
 
     def __init__(
         self,
         source: ReadStream,
         splitter: Callable[[], LineSplitter],
-        outlets: Sequence[LineSink],
+        sinks: Sequence[LineSink],
         *,
         on_end: Callable[[], None],
     ) -> None:
-        """Connect a pipe; nothing is read before ``start``.
+        """Connect a pipe. Nothing is read before ``start``.
 
         Args:
             source: The pipe.
-            splitter: Makes what makes lines of bytes, for the first of them: many a program writes nothing.
-            outlets: Who gets the lines.
-            on_end: Called once, when the pipe has ended and everything was delivered.
+            splitter: Factory of the line splitter, called for the first bytes, as many programs write nothing.
+            sinks: Receivers of the lines.
+            on_end: Called once, when the pipe has ended and all lines are delivered.
         """
         self.ended = False
         self._source = source
         self._make_splitter = splitter
         self._splitter: LineSplitter | None = None
-        self._outlets = outlets
+        self._sinks = sinks
         self._on_end = on_end
         self._spare = 0
-        for outlet in outlets:
-            outlet.on_room = self._room
+        for sink in sinks:
+            sink.on_room = self._on_room
 
     def start(self) -> None:
         """Begin to read."""
         self._source.attach(self._data, self._end, blocked=self._is_blocked)
 
     def drain(self) -> None:
-        """Deliver what the pipe holds now, whether anybody is blocked or not, and look out for its end."""
+        """Deliver the current content of the pipe even if a sink is blocked, and read on to its end."""
         self._source.drain()
         if not self.ended:
             self._spare = _LAST_BYTES
             self._source.resume()
 
     def close(self) -> None:
-        """Let go of the pipe, and deliver the line that was begun."""
+        """Close the pipe, and deliver an unfinished line."""
         self._source.close()
         self._end()
 
@@ -118,7 +119,7 @@ class Pump:
             self._deliver(batch)
 
     def _is_blocked(self) -> bool:
-        return self._spare <= 0 and any(outlet.blocked for outlet in self._outlets)
+        return self._spare <= 0 and any(sink.blocked for sink in self._sinks)
 
     def _end(self) -> None:
         if self.ended:
@@ -126,34 +127,34 @@ class Pump:
         self.ended = True
         if self._splitter is not None and (batch := self._splitter.finish()):
             self._deliver(batch)
-        for outlet in self._outlets:
-            outlet.on_room = None
-            _end(outlet)
-        # Nothing is left that holds the Process, which holds this: such rings are not freed at once.
-        self._outlets, self._make_splitter = (), LineSplitter
+        for sink in self._sinks:
+            sink.on_room = None
+            _end(sink)
+        # Drop the references that lead back to the Process: only the garbage collector frees a reference cycle.
+        self._sinks, self._make_splitter = (), LineSplitter
         on_end, self._on_end = self._on_end, _nothing
         on_end()
 
     def _deliver(self, batch: Sequence[Any]) -> None:
-        for outlet in self._outlets:
+        for sink in self._sinks:
             try:
-                outlet.deliver(batch)
-            except Exception as error:  # noqa: BLE001  # told below; its trouble is neither the run's nor another's
-                self._outlets = [other for other in self._outlets if other is not outlet]
-                tell("an outlet of a program's lines failed and gets no more", error)
-                _end(outlet)
+                sink.deliver(batch)
+            except Exception as error:  # noqa: BLE001  # reported below; it must stop neither the run nor other sinks
+                self._sinks = [other for other in self._sinks if other is not sink]
+                report_error("a sink of a program's lines failed and gets no more", error)
+                _end(sink)
 
-    def _room(self) -> None:
+    def _on_room(self) -> None:
         if not self.ended and not self._is_blocked():
             self._source.resume()
 
 
-def _end(outlet: LineSink) -> None:
+def _end(sink: LineSink) -> None:
     try:
-        outlet.end()
-    except Exception as error:  # noqa: BLE001  # told here; its trouble is neither the run's nor another's
-        tell("an outlet of a program's lines failed at its end", error)
+        sink.end()
+    except Exception as error:  # noqa: BLE001  # reported here; it must stop neither the run nor other sinks
+        report_error("a sink of a program's lines failed at its end", error)
 
 
 def _nothing() -> None:
-    """Nothing to do: the pipe has ended."""
+    """Do nothing: the pipe has ended."""

@@ -1,7 +1,4 @@
-"""The output of one run: both its streams, from the pipes of its child to whoever takes the lines.
-
-When a run begins and ends is said by others; what the lines of a Service are for never lives here.
-"""
+"""The output of one run: both streams, from the pipes of the child to the sinks of their lines."""
 
 from __future__ import annotations
 
@@ -24,19 +21,19 @@ class OutputStreams:
     """Standard output and standard error of one run.
 
     Attributes:
-        stdout: The queue of its lines, when ``streaming``; else None.
-        stderr: The same for standard error; None also where that comes with standard output.
-        captured: Whether what the program writes is to come to us.
-        left: The ended child whose pipes are still held by what it has left behind, and listened to.
+        stdout: Queue of the lines of standard output, when ``streaming``; else None.
+        stderr: Queue of the lines of standard error; None also when that is merged into standard output.
+        captured: Whether the program's output comes through pipes.
+        ended_child: The child after its end, as long as survivors hold its pipes and these are read; else None.
     """
 
     def __init__(self, spec: Spec, *, clock: Clock, listeners: Sequence[Callable[[str], LineSink | None]]) -> None:
-        """Make the queues; nothing is read before ``begin``.
+        """Create the queues. Nothing is read before ``begin``.
 
         Args:
-            spec: Says what is kept and streamed.
-            clock: Whose seconds ``drain_timeout`` counts.
-            listeners: Each gives an outlet for a stream by its name, or None.
+            spec: Spec with the options for output.
+            clock: Measures ``drain_timeout``.
+            listeners: Functions that return a sink for the stream of a name, or None.
         """
         self._spec = spec
         self._clock = clock
@@ -46,14 +43,14 @@ class OutputStreams:
         self.stdout: LineQueue[Any] | None = None
         self.stderr: LineQueue[Any] | None = None
         if spec.buffered or spec.streaming:
-            self._make_outlets(merged=spec.merge_stderr or spec.pty)
-        # A terminal is always read: a program on one that nobody reads would wait in its first write.
+            self._make_sinks(merged=spec.merge_stderr or spec.pty)
+        # A terminal is always read, or the program would block in its first write.
         self.captured = spec.output == "read" and (spec.buffered or spec.streaming or spec.pty or bool(listeners))
         self._pumps: list[Pump] = []
         self._drained: asyncio.Future[None] | None = None
-        self.left: Child | None = None
+        self.ended_child: Child | None = None
 
-    def _make_outlets(self, *, merged: bool) -> None:
+    def _make_sinks(self, *, merged: bool) -> None:
         spec = self._spec
         if spec.buffered:
             self._kept_stdout = LineList()
@@ -63,12 +60,12 @@ class OutputStreams:
             self.stderr = None if merged else LineQueue(spec.queue_size)
 
     def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
-        """Return the lines so far, when buffered; else None."""
+        """Return the lines so far of both streams; None when not buffered."""
         stdout, stderr = self._kept_stdout, self._kept_stderr
         return None if stdout is None else list(stdout.lines), None if stderr is None else list(stderr.lines)
 
     def begin(self, child: Child) -> None:
-        """Read: the program has been started."""
+        """Begin to read, after the spawn."""
         if not self.captured:
             return
         for stream, source, kept, queue in (
@@ -81,18 +78,20 @@ class OutputStreams:
             pump.start()
 
     def _pump(self, stream: str, source: ReadStream, kept: LineList | None, queue: LineQueue[Any] | None) -> Pump:
-        outlets: list[LineSink] = [outlet for outlet in (kept, queue) if outlet is not None]
-        outlets += [outlet for listener in self._listeners if (outlet := listener(stream)) is not None]
-        return Pump(source, self._splitter, outlets, on_end=self._on_pump_end)
+        sinks: list[LineSink] = [sink for sink in (kept, queue) if sink is not None]
+        sinks += [sink for listener in self._listeners if (sink := listener(stream)) is not None]
+        return Pump(source, self._splitter, sinks, on_end=self._on_pump_end)
 
     def _splitter(self) -> LineSplitter:
         spec = self._spec
         return LineSplitter(encoding=spec.encoding, errors=spec.errors, line_limit=spec.line_limit)
 
     async def drain(self, *, patient: bool) -> None:
-        """Deliver what the program wrote before its end; wait a little for whoever still holds its pipe, if patient.
+        """Deliver the output that the program wrote before its end.
 
-        What is kept may hold it as long as it likes: that is not waited for.
+        Args:
+            patient: Whether to wait up to ``drain_timeout`` for survivors that still hold a pipe. Kept leftovers are
+                not waited for, because they may hold it forever.
         """
         for pump in self._pumps:
             pump.drain()
@@ -106,13 +105,13 @@ class OutputStreams:
             timer.cancel()
 
     def end(self, child: Child, *, listen: bool) -> None:
-        """Take over the pipes and descriptors of the program, which has ended.
+        """Take over the pipes and descriptors of an ended child.
 
         Args:
-            child: It.
-            listen: Whether what it has left behind is listened to as long as it holds a pipe.
+            child: The child.
+            listen: Whether to read on while survivors hold a pipe.
         """
-        self.left = child
+        self.ended_child = child
         if not listen or all(pump.ended for pump in self._pumps):
             self.release()
 
@@ -121,21 +120,21 @@ class OutputStreams:
             return
         if self._drained is not None:
             resolve(self._drained)
-        if self.left is not None:
+        if self.ended_child is not None:
             self.release()
 
     def release(self) -> None:
-        """Let go of the pipes and descriptors of the ended program. Idempotent."""
+        """Close the pipes and descriptors of the ended child. Idempotent."""
         for pump in self._pumps:
             if not pump.ended:
                 pump.close()
-        if self.left is not None:
-            self.left.close()
-            self.left = None
+        if self.ended_child is not None:
+            self.ended_child.close()
+            self.ended_child = None
 
     def end_queues(self) -> None:
-        """End the queues of a run that never had a program; otherwise the pumps have done it, or are about to."""
-        if self.captured and self.left is None:
+        """End the queues of a run without a child. After a spawn the pumps end them."""
+        if self.captured and self.ended_child is None:
             for queue in (self.stdout, self.stderr):
                 if queue is not None:
                     queue.end()

@@ -1,7 +1,4 @@
-"""Subscription: the queue of one of many readers, with its own size and its rule for lines that it has no room for.
-
-And Subscribers: those that somebody still holds. Who gives them lines never lives here.
-"""
+"""Subscription: the queue of one of many readers, with its own size and overflow rule. Subscribers: a weak set."""
 
 from __future__ import annotations
 
@@ -18,33 +15,33 @@ from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST, Dropped, Line
 __all__ = ["Overflow", "Subscribers", "Subscription", "release_when_forgotten"]
 
 Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
-"""What becomes of lines that a subscriber has no room for."""
+"""Treatment of lines that a subscriber has no room for."""
 
 _OVERFLOWS = ("drop_oldest", "drop_newest", "block", "error")
 
 
 @exported_from("aioverseer")
 class Subscription(LineQueue[Line | Dropped]):
-    """One subscriber's lines of a Service, or of all services of an Overseer.
+    """A subscriber's queue of lines, of one Service or of all services of an Overseer.
 
     Attributes:
         stream: ``"stdout"``, ``"stderr"``, or None for both.
-        dropped: Lines that this subscriber has lost so far; each loss is also a ``Dropped`` in its place.
+        dropped: Number of lines that this subscriber has lost. A ``Dropped`` marks each loss in its place.
     """
 
     def __init__(
         self, *, stream: str | None, size: int, overflow: Overflow, wants: Callable[[str], bool] | None = None
     ) -> None:
-        """Begin empty.
+        """Create an empty subscription.
 
         Args:
-            stream: One stream, or None for both.
-            size: Lines that it holds.
-            overflow: What becomes of lines beyond that.
-            wants: Says of a service's id whether its lines are for this subscriber; None is all.
+            stream: ``"stdout"``, ``"stderr"``, or None for both.
+            size: Number of lines that it holds.
+            overflow: Treatment of lines beyond that.
+            wants: Returns whether lines of the service with an id are for this subscriber; None is all services.
 
         Raises:
-            SpecError: For a value that cannot be.
+            SpecError: When a value is invalid.
         """
         if stream not in (None, "stdout", "stderr"):
             raise SpecError(
@@ -72,34 +69,34 @@ class Subscription(LineQueue[Line | Dropped]):
 
     @property
     def lossless(self) -> bool:
-        """Whether it slows the program rather than lose a line."""
+        """Whether a full queue slows the program down instead of losing lines."""
         return self._overflow == "block"
 
     @property
     def blocked(self) -> bool:
-        """Whether it has no room and nothing may be dropped for it."""
+        """Whether the queue is full and must not lose lines."""
         return self._blocked and self._overflow == "block"
 
     def close(self) -> None:
-        """Take no more lines and end; what is there is thrown away. Idempotent."""
+        """End for good and discard all lines. Idempotent."""
         self.shutdown(immediate=True)
 
     def shutdown(self, immediate: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of asyncio.Queue
-        """Take no more lines and end, for good: no later run opens it again.
+        """End for good: a later run of the service does not open the subscription again.
 
         Args:
-            immediate: Whether what is still there is thrown away.
+            immediate: Whether to discard the lines that are still in it.
         """
         self._closed = True
         super().shutdown(immediate)
 
     def fail(self, error: Exception) -> None:
-        """End for good; who reads gets what is there, and then the error."""
+        """End for good. Readers get the remaining lines, then the error."""
         self._failure = error
         self.shutdown()
 
     def hold_while_waiting(self, holders: set[Subscription]) -> None:
-        """Be held by this set while somebody waits for a line: nobody else may hold the one who waits."""
+        """Use this set for a strong reference while a reader waits, as there may be no other reference."""
         self._holders = holders
 
     async def _wait_for_line(self) -> None:
@@ -110,12 +107,12 @@ class Subscription(LineQueue[Line | Dropped]):
         try:
             await super()._wait_for_line()
         finally:
-            # A getter that was woken and has not run yet is held by its event loop.
+            # The event loop keeps a getter alive that was woken and has not run yet.
             if not self._getters:
                 holders.discard(self)
 
     def takes(self, id: str, stream: str) -> bool:
-        """Whether lines of this service and stream are for this subscriber."""
+        """Return whether lines of a service and stream are for this subscriber."""
         return (
             not self._closed
             and (self.stream is None or self.stream == stream)
@@ -123,16 +120,16 @@ class Subscription(LineQueue[Line | Dropped]):
         )
 
     def reopen(self) -> None:
-        """Take lines again: the service has been started anew."""
+        """Accept lines again, because the service was started again."""
         if not self._closed:
             self._shut = False
 
     def deliver(self, batch: Sequence[Line | Dropped]) -> None:
-        """Take what there is room for; what becomes of the rest is said by ``overflow``."""
+        """Add the lines that there is room for, and treat the others by the overflow rule."""
         if self._shut:
             return
         if self._overflow == "block":
-            if self._blocked and not self._is_bearable(batch):
+            if self._blocked and not self._accepts_excess(batch):
                 self._drop_newest(batch)
             else:
                 super().deliver(batch)
@@ -151,30 +148,36 @@ class Subscription(LineQueue[Line | Dropped]):
                 self._fail(batch)
 
     def surplus(self, count: int) -> int:
-        """Return how many of so many new lines it would drop at once, from the first: they need not be made."""
+        """Return how many of ``count`` new lines, from the first, would be dropped at once and need not be made."""
         return max(0, count - self.maxsize) if self._overflow == "drop_oldest" else 0
 
     def deliver_last(self, batch: Sequence[Line], skipped: int) -> None:
-        """Take the last lines of a batch; ``skipped``, of its ``surplus``, were never made. They count as dropped."""
+        """Add the last lines of a batch.
+
+        Args:
+            batch: The lines.
+            skipped: Number of lines before them that were not made, of the ``surplus``. They count as dropped.
+        """
         if skipped == 0:
             self.deliver(batch)
         elif not self._shut:
             self._drop_oldest(batch, skipped)
 
-    def _is_bearable(self, batch: Sequence[Line | Dropped]) -> bool:
-        # No pipe is read while this is blocked, but that of a program which has ended is emptied: its end is not to
-        # wait for a reader that may never come. In a crash loop that is a pipe full for each run. Whatever one run
-        # leaves is taken: a pipe of newlines alone counts for more than the bound.
-        is_bearable = self._excess < EXCESS_BYTES
+    def _accepts_excess(self, batch: Sequence[Line | Dropped]) -> bool:
+        # A blocked subscriber stops the reading of pipes, except the pipe of a program that has ended: that end must
+        # not wait for a reader that may never come. So a crash loop adds one pipe's content for each run, up to this
+        # bound. The content of one pipe is always accepted, even if it alone exceeds the bound, as one full of newlines
+        # does.
+        accepts = self._excess < EXCESS_BYTES
         self._excess += sum(LINE_COST + len(line.text) for line in batch if isinstance(line, Line))
-        return is_bearable
+        return accepts
 
     def _make_room(self, taken: int) -> None:
         self._excess = 0
         super()._make_room(taken)
 
     def _drop_oldest(self, batch: Sequence[Line | Dropped], skipped: int = 0) -> None:
-        # The mark of what is lost stands first and takes no line's place.
+        # The Dropped comes first and does not count as a line.
         queue = self._queue
         before = len(queue)
         first = queue[0] if queue else None
@@ -222,26 +225,26 @@ class Subscription(LineQueue[Line | Dropped]):
 
 
 class Subscribers:
-    """Subscriptions that somebody else holds; one that nobody holds any more is forgotten.
+    """A weak set of subscriptions, in the order in which they were added.
 
-    A WeakSet takes thirty times as long to find out that it is empty, which most are, several times in each restart.
+    Most are empty, and a restart checks that several times. A WeakSet takes thirty times as long for it.
     """
 
     def __init__(self) -> None:
-        """Begin without any."""
-        # Changed by single operations only: the collector may run in any thread.
+        """Create an empty set."""
+        # Changed by single operations only, as the garbage collector may run in any thread.
         self._refs: dict[ref[Subscription], None] = {}
 
     def add(self, subscription: Subscription) -> None:
-        """Add one."""
+        """Add a subscription."""
         self._refs[ref(subscription, self._forget)] = None
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all subscriptions."""
         self._refs.clear()
 
     def all(self) -> Sequence[Subscription]:
-        """Return those that are held, in the order in which they came."""
+        """Return the subscriptions that are still referenced, in order."""
         if not self._refs:
             return ()
         return [subscription for known in list(self._refs) if (subscription := known()) is not None]
@@ -250,11 +253,11 @@ class Subscribers:
         self._refs.pop(known, None)
 
 
-def release_when_forgotten(subscription: Subscription, room: Callable[[], None]) -> None:
-    """Let the pipes be read again when a lossless subscriber is dropped without ``close()``."""
+def release_when_forgotten(subscription: Subscription, resume_reading: Callable[[], None]) -> None:
+    """Resume the reading of pipes when a lossless subscription is garbage-collected without ``close()``."""
     if subscription.lossless:
-        # The collector may run in any thread, and the event loop may be gone by then.
-        finalize(subscription, _call_soon, asyncio.get_running_loop(), room).atexit = False
+        # The garbage collector may run in any thread, and the event loop may be closed by then.
+        finalize(subscription, _call_soon, asyncio.get_running_loop(), resume_reading).atexit = False
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

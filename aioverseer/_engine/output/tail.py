@@ -1,7 +1,7 @@
-"""The tail: a Service's memory of its last words, what errors and failing tests show.
+"""The tail: the last lines of a Service, which errors and failing tests show.
 
-It is bounded in lines and bytes, and costs a chatty program next to nothing: batches are kept as they came, and lines
-are made of them when somebody asks.
+It is bounded in lines and bytes. Batches are kept as they arrive. ``Line`` objects are made on request, so a program
+that writes much costs little.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from aioverseer.core.text.lines import Line, make_lines
 __all__ = ["TAIL_BYTES", "TAIL_LINES", "Tail"]
 
 TAIL_LINES = 200
-"""Last lines that a Service remembers: what errors and failing tests show."""
+"""Number of lines that a Service remembers."""
 TAIL_BYTES = 64 * 1024
-"""Bytes, or characters of text, that these lines may have together; the last line is kept whatever its size."""
+"""Limit for all of them together, in bytes or characters. The last line is kept even if it is longer."""
 
 
 class _Batch(NamedTuple):
@@ -30,7 +30,7 @@ class _Batch(NamedTuple):
 
 
 class Tail:
-    """The last lines of a service, over all its runs."""
+    """The last lines of a service, across its runs."""
 
     def __init__(self) -> None:
         self._batches: deque[_Batch] = deque()
@@ -38,14 +38,14 @@ class Tail:
         self._size = 0
 
     def remember(self, stream: str, run: int, time: datetime, batch: Sequence[str | bytes]) -> None:
-        """Take a batch, and forget what lies too far back."""
+        """Add a batch, and drop old batches."""
         texts = batch[-TAIL_LINES:]
         size = sum(map(len, texts))
         batches = self._batches
         batches.append(_Batch(stream, run, time, texts, size))
         self._lines += len(texts)
         self._size += size
-        # Whole batches only: the rest of the oldest one is left out when somebody asks.
+        # Only whole batches are dropped. lines() leaves out surplus lines of the oldest one.
         while len(batches) > 1:
             first = batches[0]
             if self._lines - len(first.texts) < TAIL_LINES and self._size - first.size < TAIL_BYTES:

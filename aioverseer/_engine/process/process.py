@@ -425,7 +425,7 @@ class Process:
     @property
     def is_heard(self) -> bool:
         """Whether it has ended, and what it left behind is still listened to."""
-        return self._streams.left is not None
+        return self._streams.ended_child is not None
 
     def facts(self, *, lines: bool = True) -> StatusSnapshot:
         """Return what a Status is made of."""

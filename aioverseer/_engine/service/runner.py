@@ -258,7 +258,7 @@ class ServiceRunner:
         self.hub.begin()
         if self._heard or (self.process is not None and self.process.is_heard):
             self._heard = [run for run in (*self._heard, self.process) if run is not None and run.is_heard]
-        self.hub.log_to(self._host.log_files.sinks(self.spec.id, self.hub.room))
+        self.hub.log_to(self._host.log_files.sinks(self.spec.id, self.hub.resume_reading))
         self.process = Process.from_spec(
             self.spec.updated(delay_start=action.delay) if action.delay != self.spec.delay_start else self.spec,
             clock=self._host.clock,
@@ -303,7 +303,7 @@ class ServiceRunner:
     # What the current run reports, and what is told of it.
 
     def _outlet(self, stream: str) -> LineSink:
-        return self.hub.inlet(stream, self._run)
+        return self.hub.sink(stream, self._run)
 
     def _on_report(self, process: Process, report: Transition) -> None:
         """Hear a transition of the current run."""

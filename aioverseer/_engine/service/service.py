@@ -372,7 +372,7 @@ class Service:
 
     def room(self) -> None:
         """Read the pipes again for which no lossless subscriber is blocked any more."""
-        self._runs.hub.room()
+        self._runs.hub.resume_reading()
 
     def post(self, given: Input) -> None:
         """Feed the table and perform what it asks for.

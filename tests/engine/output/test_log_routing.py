@@ -27,7 +27,7 @@ from aioverseer import (
     State,
     ThreadedOverseer,
 )
-from aioverseer._engine.output import log_routing as output_logs
+from aioverseer._engine.output import log_routing
 from aioverseer._system.logfile.file import AppendedFile
 from aioverseer._system.logfile.writer import BACKLOG_BYTES
 from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST
@@ -433,7 +433,7 @@ async def test_a_disk_that_never_answers_does_not_keep_the_overseer(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is left after a bounded time, and says so; the thread ends by itself if the disk comes back."""
-    monkeypatch.setattr(output_logs, "_END", 0.05)
+    monkeypatch.setattr(log_routing, "_END_TIMEOUT", 0.05)
     async with Overseer(name="o", log=LogFile(tmp_path / "log")) as overseer:
         overseer.add("web", "echo", "hello")
         async with limit():

@@ -537,11 +537,11 @@ class Room:
 
 
 def hub_of() -> tuple[Hub, Any, Room]:
-    """A hub, its inlet for stdout, and what the inlet calls."""
+    """A hub, its sink for stdout, and what the sink calls."""
     hub = Hub("id", clock=ManualClock(), shared=Subscribers())
-    inlet, room = hub.inlet("stdout", 1), Room()
-    inlet.on_room = room
-    return hub, inlet, room
+    sink, room = hub.sink("stdout", 1), Room()
+    sink.on_room = room
+    return hub, sink, room
 
 
 def texts(lines: Sequence[Line | Dropped]) -> list[Any]:
@@ -552,21 +552,21 @@ def texts(lines: Sequence[Line | Dropped]) -> list[Any]:
 async def test_the_tail_is_bounded_by_lines_and_by_bytes() -> None:
     """With and without subscribers, in small and large batches; the last line is kept whatever its size."""
     for subscribed in (False, True):
-        hub, inlet, _room = hub_of()
+        hub, sink, _room = hub_of()
         queue = (
             hub.subscribe(stream=None, history=0, size=10, overflow="drop_oldest", ended=False) if subscribed else None
         )
-        inlet.deliver([str(n) for n in range(5000)])
+        sink.deliver([str(n) for n in range(5000)])
         assert [str(n) for n in range(5000 - TAIL_LINES, 5000)] == texts(hub.tail(10**6))
         assert ["4998", "4999"] == texts(hub.tail(2))
         assert [] == hub.tail(0)
         for letter in "abcd":
-            inlet.deliver([letter * (TAIL_BYTES // 2)])
+            sink.deliver([letter * (TAIL_BYTES // 2)])
         assert ["c", "d"] == [str(text)[0] for text in texts(hub.tail(10))]
-        inlet.deliver(["e" * TAIL_BYTES * 2])
+        sink.deliver(["e" * TAIL_BYTES * 2])
         assert ["e"] == [str(text)[0] for text in texts(hub.tail(10))]
         # Within one batch, too.
-        inlet.deliver([f"{n:01000}" for n in range(100)])
+        sink.deliver([f"{n:01000}" for n in range(100)])
         assert list(range(100 - TAIL_BYTES // 1000, 100)) == [int(text) for text in texts(hub.tail(10**6))]
         del queue
 
@@ -579,10 +579,10 @@ class Text(str):
 
 def test_no_more_of_a_large_batch_is_remembered_than_can_be_asked_for() -> None:
     """A chunk of newlines is sixty thousand lines; the list itself belongs to the pump."""
-    hub, inlet, _room = hub_of()
+    hub, sink, _room = hub_of()
     batch = [Text(n) for n in range(5000)]
     known = [weakref.ref(text) for text in batch]
-    inlet.deliver(batch)
+    sink.deliver(batch)
     batch.clear()
     gc.collect()
     assert TAIL_LINES == sum(text() is not None for text in known)
@@ -591,12 +591,12 @@ def test_no_more_of_a_large_batch_is_remembered_than_can_be_asked_for() -> None:
 
 async def test_history_comes_first_and_only_from_its_stream() -> None:
     """As much as is asked for, counted like any line when there is no room."""
-    hub, inlet, _room = hub_of()
-    errors = hub.inlet("stderr", 1)
-    inlet.deliver(["a", "b"])
+    hub, sink, _room = hub_of()
+    errors = hub.sink("stderr", 1)
+    sink.deliver(["a", "b"])
     errors.deliver(["e"])
-    inlet.deliver(["c"])
-    inlet.end()
+    sink.deliver(["c"])
+    sink.end()
     errors.end()
     for stream, history, expected in (
         (None, 2, ["e", "c"]),
@@ -614,38 +614,38 @@ async def test_history_comes_first_and_only_from_its_stream() -> None:
 
 async def test_a_lossless_subscriber_pauses_only_its_stream_until_it_has_read() -> None:
     """The others go on; room is told when the slowest one has it."""
-    hub, inlet, room = hub_of()
-    errors = hub.inlet("stderr", 1)
+    hub, sink, room = hub_of()
+    errors = hub.sink("stderr", 1)
     slow = hub.subscribe(stream="stdout", history=0, size=2, overflow="block", ended=False)
     quick = hub.subscribe(stream=None, history=0, size=2, overflow="drop_oldest", ended=False)
-    inlet.deliver(["1", "2", "3"])
-    assert (True, False, 0) == (is_blocked(inlet), errors.blocked, room.times)
+    sink.deliver(["1", "2", "3"])
+    assert (True, False, 0) == (is_blocked(sink), errors.blocked, room.times)
     await slow.get_batch()
-    assert (False, 1) == (is_blocked(inlet), room.times)
-    inlet.deliver(["4", "5"])
-    assert is_blocked(inlet)
+    assert (False, 1) == (is_blocked(sink), room.times)
+    sink.deliver(["4", "5"])
+    assert is_blocked(sink)
     slow.close()
-    assert (False, 2) == (is_blocked(inlet), room.times)
+    assert (False, 2) == (is_blocked(sink), room.times)
     assert [] == await _all_of(slow)
     assert [Dropped(3), "4", "5"] == texts(await quick.get_batch())
 
 
 async def test_a_forgotten_lossless_subscriber_lets_the_pipe_go() -> None:
     """Dropped without close(): once it is collected the pipe is read again."""
-    hub, inlet, room = hub_of()
+    hub, sink, room = hub_of()
     forgotten = hub.subscribe(stream=None, history=0, size=1, overflow="block", ended=False)
-    inlet.deliver(["1", "2"])
-    assert is_blocked(inlet)
+    sink.deliver(["1", "2"])
+    assert is_blocked(sink)
     del forgotten
     gc.collect()
     await turns(2)
-    assert (False, True) == (is_blocked(inlet), room.times > 0)
+    assert (False, True) == (is_blocked(sink), room.times > 0)
 
 
 async def test_subscriptions_end_with_the_service_and_begin_again_with_it() -> None:
     """Not one that was closed; and not while somebody still holds a pipe."""
-    hub, inlet, _room = hub_of()
-    inlet.end()
+    hub, sink, _room = hub_of()
+    sink.end()
     kept = hub.subscribe(stream=None, history=0, size=9, overflow="block", ended=True)
     closed = hub.subscribe(stream=None, history=0, size=9, overflow="block", ended=True)
     closed.close()
@@ -655,11 +655,11 @@ async def test_subscriptions_end_with_the_service_and_begin_again_with_it() -> N
         kept.get_nowait()
     with pytest.raises(QueueShutDown):
         closed.get_nowait()
-    inlet = hub.inlet("stdout", 2)
-    inlet.deliver(["a"])
+    sink = hub.sink("stdout", 2)
+    sink.deliver(["a"])
     hub.end()
-    inlet.deliver(["late"])
-    inlet.end()
+    sink.deliver(["late"])
+    sink.end()
     assert ["a", "late"] == texts(await _all_of(kept))
     assert [] == await _all_of(closed)
 
