@@ -1,6 +1,6 @@
-"""The process supervisor that lives inside an asyncio program.
+"""A process supervisor that lives inside an asyncio program.
 
-This is the public face: names are re-exported here, and made elsewhere.
+This module exports the public names. It imports each one when it is first used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if sys.platform == "win32":
     raise ImportError("aioverseer needs sessions, process groups and POSIX signals: use WSL on Windows")
 
 if TYPE_CHECKING:
+    from aioverseer import abc as abc
     from aioverseer import ready as ready
     from aioverseer._engine.events.journal import EventStream
     from aioverseer._engine.events.recorder import Recorder
@@ -181,13 +182,13 @@ _HOMES = {
     "UnknownService": "aioverseer.core.errors",
     "Why": "aioverseer.core.report.why",
 }
-"""Where each name is made. It is imported when it is first asked for: pytest imports a plugin of ours in every run."""
+"""The module that defines each name. It is imported late: pytest imports this package in every run, for its plugin."""
 
 
 def __getattr__(name: str) -> object:
-    """Import a name when it is first asked for."""
-    if name == "ready":
-        return importlib.import_module("aioverseer.ready")
+    """Return a public name, and import it on its first use."""
+    if name in {"abc", "ready"}:
+        return importlib.import_module(f"aioverseer.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(_HOMES[name]), name)
@@ -196,5 +197,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Return what there is, imported or not."""
+    """Return all names, whether they were imported yet or not."""
     return sorted({*globals(), *__all__})

@@ -1,6 +1,7 @@
-"""What tells that a program can do its work: ``ready=ready.tcp(5432)``, and the same for ``Alive``.
+"""Probes, which find out whether a program can do its work: ``ready=ready.tcp(5432)``.
 
-Probes are values, made and checked here; ``&`` and ``|`` put them together. Nothing in here connects or waits.
+``Alive`` takes the same probes. ``a & b`` needs both, ``a | b`` needs one of them. A probe is a value: the functions
+here check their arguments, and the overseer connects and waits.
 """
 
 from __future__ import annotations
@@ -20,22 +21,23 @@ __all__ = ["Probe", "check", "command", "fd", "file", "http", "line", "notify", 
 
 _PORTS = range(1, 1 << 16)
 _DESCRIPTORS = range(3, 10)
-"""One digit: the shell that moves it there need not know more (POSIX)."""
+"""A POSIX shell need not accept descriptors of more than one digit in a redirection."""
 _SUCCESS = range(200, 300)
 _STATUSES = range(100, 600)
 
 
 def tcp(port: int, host: str = "127.0.0.1") -> Probe:
-    """Return a probe: something accepts TCP connections there. It connects, and closes the connection at once.
+    """Return a probe: a TCP port accepts connections. The probe connects, and closes the connection at once.
 
-    It cannot tell whose port it is: while another program listens there, yours cannot, and has to say so by ending.
+    The probe cannot see which program listens. When another program has the port, your program has to end with an
+    error, as it cannot listen there itself.
 
     Args:
-        port: 1 to 65535.
-        host: A name or an address.
+        port: Number of the port, 1 to 65535.
+        host: Name or address of the host.
 
     Raises:
-        SpecError: When that cannot be.
+        SpecError: When ``port`` or ``host`` has a wrong type or value.
     """
     if not isinstance(port, int) or isinstance(port, bool) or port not in _PORTS:
         raise _refused("tcp", "port", port, "is no port: pass 1 to 65535")
@@ -43,27 +45,30 @@ def tcp(port: int, host: str = "127.0.0.1") -> Probe:
 
 
 def unix(path: str | PathLike) -> Probe:
-    """Return a probe: something accepts connections on the UNIX socket of this path.
+    """Return a probe: a UNIX socket accepts connections. The probe connects, and closes the connection at once.
 
     Args:
-        path: Taken from the folder in which the program runs. A leading ``@`` is Linux's abstract namespace.
+        path: Path of the socket; a relative path begins at the folder in which the program runs. A leading ``@``
+            means Linux's abstract namespace.
 
     Raises:
-        SpecError: When that is no path.
+        SpecError: When ``path`` is empty or not text.
     """
     return Unix(path=_path("unix", path))
 
 
 def http(url: str, *, status: int | Iterable[int] | None = None, body: str | re.Pattern[str] | None = None) -> Probe:
-    """Return a probe: a GET is answered; redirects are not followed. Needs ``pip install 'aioverseer[http]'``.
+    """Return a probe: a GET request gets the right answer. Redirects are not followed.
+
+    The probe needs httpx: ``pip install 'aioverseer[http]'``.
 
     Args:
-        url: With scheme and host, for example ``"http://127.0.0.1:8000/health"``.
-        status: The statuses that are right; None is any from 200 to 299.
-        body: A regular expression that has to be found in the first 64 KiB of the answer.
+        url: Address with scheme and host, for example ``"http://127.0.0.1:8000/health"``.
+        status: One status code or several that are right; None accepts 200 to 299.
+        body: Regular expression that must match somewhere in the first 64 KiB of the answer; None accepts any answer.
 
     Raises:
-        SpecError: When that cannot be, or httpx is not installed.
+        SpecError: When an argument has a wrong value, or httpx is not installed.
     """
     if not isinstance(url, str) or not re.match(r"https?://[^/\s]", url):
         raise _refused("http", "url", url, "is no URL: begin it with http:// or https:// and a host")
@@ -77,14 +82,14 @@ def http(url: str, *, status: int | Iterable[int] | None = None, body: str | re.
 
 
 def line(pattern: str | re.Pattern[str], stream: Literal["stdout", "stderr"] | None = None) -> Probe:
-    """Return a probe: the program writes a line in which a regular expression is found.
+    """Return a probe: the program writes a line that matches a regular expression.
 
     Args:
-        pattern: As for ``re.search``.
-        stream: One stream, or None for both.
+        pattern: Regular expression, which may match anywhere in the line, as with ``re.search``.
+        stream: Stream to read, ``"stdout"`` or ``"stderr"``; None reads both.
 
     Raises:
-        SpecError: When that is no regular expression, or no stream.
+        SpecError: When ``pattern`` is no regular expression, or ``stream`` is unknown.
     """
     if stream not in (None, "stdout", "stderr"):
         raise _refused("line", "stream", stream, 'is unknown: pass "stdout", "stderr" or None')
@@ -92,15 +97,15 @@ def line(pattern: str | re.Pattern[str], stream: Literal["stdout", "stderr"] | N
 
 
 def file(path: str | PathLike, *, fresh: bool = True) -> Probe:
-    """Return a probe: there is a file, or a folder, of this path.
+    """Return a probe: a file or a folder exists.
 
     Args:
-        path: Taken from the folder in which the program runs.
-        fresh: Whether one that was there before the start, as an earlier run has left it, counts only once it has been
-            written to or replaced.
+        path: Path of the file; a relative path begins at the folder in which the program runs.
+        fresh: Whether a file that existed before the start must be written to or replaced before it counts. An earlier
+            run may have left it.
 
     Raises:
-        SpecError: When that is no path.
+        SpecError: When ``path`` is empty or not text.
     """
     return File(path=_path("file", path), fresh=bool(fresh))
 
@@ -108,13 +113,13 @@ def file(path: str | PathLike, *, fresh: bool = True) -> Probe:
 def command(*argv: str | PathLike) -> Probe:
     """Return a probe: a command exits with code 0, for example ``ready.command("pg_isready", "-q")``.
 
-    It runs in the folder, with the environment and as the user of the program.
+    The command runs in the folder of the program, with its environment and as its user.
 
     Args:
-        *argv: The command and its arguments, taken literally: no shell.
+        *argv: Command and arguments, taken literally: no shell reads them.
 
     Raises:
-        SpecError: When that is no command.
+        SpecError: When there is no command, or an argument is not text.
     """
     if not argv:
         raise _refused("command", "argv", argv, "is empty: name the command to run")
@@ -122,10 +127,10 @@ def command(*argv: str | PathLike) -> Probe:
 
 
 def notify() -> Probe:
-    """Return a probe: the program sends ``READY=1`` to ``NOTIFY_SOCKET``, as services of systemd do.
+    """Return a probe: the program sends ``READY=1`` to the socket in ``NOTIFY_SOCKET``, as sd_notify(3) describes.
 
-    Its ``STATUS=`` is shown, ``EXTEND_TIMEOUT_USEC=`` lengthens ``ready_timeout``, and messages of programs that it has
-    not started are left out. See sd_notify(3). In ``Alive`` it is the watchdog: ``WATCHDOG=1``.
+    Other messages count too: ``STATUS=`` is shown, and ``EXTEND_TIMEOUT_USEC=`` lengthens ``ready_timeout``. Only the
+    program and the programs that it starts are listened to. In ``Alive`` the probe is the watchdog: ``WATCHDOG=1``.
     """
     return Notify()
 
@@ -134,10 +139,10 @@ def fd(number: int = 3) -> Probe:
     """Return a probe: the program writes a newline to a descriptor, as services of s6 do.
 
     Args:
-        number: The descriptor in the program, 3 to 9.
+        number: Descriptor in the program, 3 to 9.
 
     Raises:
-        SpecError: When it is none of these.
+        SpecError: When ``number`` is outside of that range.
     """
     if not isinstance(number, int) or isinstance(number, bool) or number not in _DESCRIPTORS:
         raise _refused("fd", "number", number, "cannot be passed: pass 3 to 9")
@@ -145,21 +150,21 @@ def fd(number: int = 3) -> Probe:
 
 
 def check(function: Callable[[], Awaitable[object]] | Callable[[Any], Awaitable[object]]) -> Probe:
-    """Return a probe of your own: it is fulfilled when an async function neither raises nor returns False.
+    """Return a probe of your own: an async function neither raises nor returns False.
 
-    It is called again and again until then, never twice at a time, each call is cancelled after 5 seconds.
+    The function is called repeatedly until it succeeds, one call at a time. A call is cancelled after 5 seconds.
 
     Args:
-        function: Takes nothing, or the ``Process``, for its pid, its output and its input.
+        function: Async function. It takes no argument, or one: the ``Process``, with its pid, output and input.
 
     Raises:
-        SpecError: When it cannot be called so.
+        SpecError: When ``function`` cannot be called with no argument or one.
     """
     if not callable(function):
         raise _refused("check", "function", function, "cannot be called: pass an async function")
     try:
         parameters = list(inspect.signature(function).parameters.values())
-    except ValueError:  # some built-in ones have none
+    except ValueError:  # some built-in functions have no signature
         parameters = []
     needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(needed) > 1:

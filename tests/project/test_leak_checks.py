@@ -1,4 +1,4 @@
-"""The checks in conftest.py find what they are for, name it, and let clean tests pass."""
+"""The checks of conftest.py find leaks, name them, and let clean tests pass."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Run = Callable[[str], pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a file of tests with a copy of our conftest, in a process of its own."""
+    """A function that runs a file of tests with a copy of our conftest, in its own process."""
     (pytester.path / "tests" / "support").mkdir(parents=True)
     (pytester.path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     for name in ("programs.py",):
@@ -56,7 +56,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_clean_tests_pass(run: Run) -> None:
-    """What is closed, awaited and reaped is no leak, in plain and async tests and in fixtures."""
+    """Tests and fixtures, plain or async, that close, await and reap everything have no leak."""
     run(
         """
 @pytest.fixture
@@ -96,8 +96,8 @@ def test_plain(wide):
     ).assert_outcomes(passed=4)
 
 
-def test_a_task_that_is_left_is_named(run: Run) -> None:
-    """The task is told by name, and the next test is not hurt."""
+def test_leaked_task_is_named(run: Run) -> None:
+    """The report names the task, and the next test passes."""
     result = run(
         """
 async def test_leaks():
@@ -111,7 +111,7 @@ async def test_next():
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_leaks*", "*left 1 asyncio task*", "*forgotten*wait*"])
 
 
-def test_a_thread_that_is_left_is_named(run: Run) -> None:
+def test_leaked_thread_is_named(run: Run) -> None:
     """A daemon thread is a leak as well."""
     result = run(
         """
@@ -127,8 +127,8 @@ def test_next():
 
 
 @linux
-def test_a_descriptor_that_is_left_is_named(run: Run) -> None:
-    """Pipes, sockets and pidfds are told by what they are."""
+def test_leaked_descriptor_is_named(run: Run) -> None:
+    """The report says whether a descriptor is a pipe, a socket or a pidfd."""
     result = run(
         """
 def test_pipe():
@@ -161,8 +161,8 @@ def test_next():
 
 
 @linux
-def test_a_child_that_is_left_is_named_and_ended(run: Run, tmp_path: Path) -> None:
-    """It is killed and reaped: the next test sees no child."""
+def test_leaked_child_is_named_and_killed(run: Run, tmp_path: Path) -> None:
+    """The child is killed and reaped, so the next test sees none."""
     result = run(
         f"""
 def test_leaks():
@@ -180,8 +180,8 @@ def test_next():
 
 
 @linux
-def test_a_zombie_that_is_left_is_named_and_reaped(run: Run) -> None:
-    """A child that has ended and was never waited for is a leak."""
+def test_leaked_zombie_is_named_and_reaped(run: Run) -> None:
+    """A child that has ended is a leak until its parent waits for it."""
     result = run(
         """
 def test_leaks():
@@ -198,8 +198,8 @@ def test_next():
 
 
 @linux
-def test_a_daemon_that_left_its_parents_is_found_and_ended(run: Run, tmp_path: Path) -> None:
-    """A grandchild in a session of its own whose parent is gone is known by the mark in its environment."""
+def test_leaked_daemon_is_found_and_killed(run: Run, tmp_path: Path) -> None:
+    """The mark in its environment identifies a grandchild in its own session, after its parent has ended."""
     result = run(
         f"""
 def test_leaks():
@@ -220,7 +220,7 @@ def test_next():
 
 
 @linux
-def test_a_process_that_is_just_being_killed_is_no_leak(run: Run) -> None:
+def test_process_with_a_pending_sigkill_is_no_leak(run: Run) -> None:
     """A descendant with a pending SIGKILL is waited for, not reported."""
     run(
         """
@@ -238,10 +238,10 @@ def test_kills(n):
     ).assert_outcomes(passed=10)
 
 
-async def test_limit_names_what_it_waited_for() -> None:
-    """The helper fails with words, and lets a TimeoutError of the block itself pass."""
-    with pytest.raises(AssertionError, match=r"the news did not end within 0\.01 s"):
-        async with limit(0.01, "the news"):
+async def test_limit_names_its_purpose() -> None:
+    """The helper fails with a message, and passes on a TimeoutError of the block itself."""
+    with pytest.raises(AssertionError, match=r"the wait did not end within 0\.01 s"):
+        async with limit(0.01, "the wait"):
             await asyncio.Event().wait()
     with pytest.raises(TimeoutError, match="own"):
         async with limit():
@@ -249,7 +249,7 @@ async def test_limit_names_what_it_waited_for() -> None:
 
 
 def _is_live(pid: int) -> bool:
-    """Whether the process still runs, after waiting for one that is ending."""
+    """Return whether the process still runs one second later, as it may be ending."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
