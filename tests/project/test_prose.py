@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 SWITCHED_ON = [
+    "CHANGELOG.md",
     "README.md",
     "aioverseer/__init__.py",
     "aioverseer/__main__.py",
@@ -28,6 +29,10 @@ SWITCHED_ON = [
     "aioverseer/ready.py",
     "aioverseer/testing",
     "docs/contributing",
+    "docs/examples",
+    "docs/how-to",
+    "docs/index.md",
+    "docs/performance.md",
     "docs/tutorial",
     "tests/cancel",
     "tests/contract",
@@ -39,6 +44,9 @@ SWITCHED_ON = [
     "tests/faces/config",
     "tests/faces/testing",
     "tests/faults",
+    "tests/project/test_docs.py",
+    "tests/project/test_docs_links.py",
+    "tests/project/test_from_go.py",
 ]
 """Files and folders that are read. Folders join when they have no finding any more."""
 
