@@ -1,5 +1,5 @@
-"""Decisions: states, rules and values, with no input or output.
+"""Decisions: values in, values out. Nothing here waits, reads a clock or imports asyncio.
 
-What lives in this package is pure: the same arguments give the same answer. Nothing in here may
-import asyncio, os, time, random, logging, subprocess, socket or anyio; time and chance are passed in.
+Time and random numbers are passed in. No module of this package may import os, time, random, logging, subprocess,
+socket or anyio. Layers, from the top: machine and report; text; options; errors, state, clock and typing.
 """

@@ -1,8 +1,4 @@
-"""What decisions ask of time and chance, as protocols.
-
-Only the shapes live here. Whoever reads a clock, sets a timer or draws a number lives elsewhere (``system/``,
-the application, ``testing``) and is passed in; nothing in the core may reach for them itself.
-"""
+"""Protocols for time and random numbers, which callers pass in."""
 
 from __future__ import annotations
 
@@ -17,37 +13,37 @@ __all__ = ["Clock", "Rng", "Timer"]
 
 @exported_from("aioverseer.abc")
 class Timer(Protocol):
-    """A call that will be made later, unless it is cancelled."""
+    """A scheduled call that can be cancelled."""
 
     def cancel(self) -> None:
-        """Do not make the call; does nothing when it was made or cancelled already."""
+        """Cancel the call; do nothing if it was made or cancelled already."""
 
 
 @exported_from("aioverseer.abc")
 class Clock(Protocol):
-    """Time as the library sees it; every decision is made by ``now()`` alone."""
+    """Source of time for the library. All decisions use ``now()`` alone."""
 
     def now(self) -> float:
-        """Return monotonic seconds, comparable with other answers of the same clock only."""
+        """Return monotonic seconds; only times of the same clock can be compared."""
         ...
 
     def call_at(self, when: float, callback: Callable[[], None], /) -> Timer:
-        """Call back once, at a monotonic time in seconds; soon, but never from within, when it is past."""
+        """Call ``callback`` once at a monotonic time in seconds; soon, but not during this call, if it is past."""
         ...
 
     def wall(self) -> datetime:
-        """Return the wall-clock time, aware and in UTC: a label, never part of a decision."""
+        """Return the wall-clock time, aware and in UTC. It is a label and never part of a decision."""
         ...
 
 
 @exported_from("aioverseer.abc")
 class Rng(Protocol):
-    """A source of chance; a ``random.Random`` is one."""
+    """Source of random numbers; a ``random.Random`` is one."""
 
     def random(self) -> float:
-        """Return a number in [0, 1)."""
+        """Return a random number in [0, 1)."""
         ...
 
     def uniform(self, a: float, b: float, /) -> float:
-        """Return a number between ``a`` and ``b``."""
+        """Return a random number between ``a`` and ``b``."""
         ...

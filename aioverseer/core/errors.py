@@ -1,4 +1,4 @@
-"""Every error that aioverseer raises, as one tree.
+"""The errors of aioverseer that are not about one program, and the tree of all errors.
 
 ```
 OverseerError
@@ -8,19 +8,19 @@ OverseerError
 ├── DuplicateService                      the id is taken
 ├── ServiceIsLive                         not while it runs, starts, stops or waits to restart
 ├── ProcessNotRunning (also ProcessLookupError)
-├── ContainmentError                      the level of containment asked for cannot be had
+├── ContainmentError                      the system does not offer this level of containment
 ├── SpawnError (also OSError)             the program could not be started; errno is kept
 └── ProgramError                          about a program; carries id, status and last lines
     ├── ProcessFailed                     it did not end well
-    ├── NotReady                          it will not become what was waited for
+    ├── NotReady                          it cannot reach the awaited state any more
     │   └── NotReadyInTime (also TimeoutError)
     ├── GaveUp                            the restart budget is spent
-    ├── CriticalServiceEnded              a service that all depend on is gone
+    ├── CriticalServiceEnded              a critical service has ended for good
     └── StopFailed                        it is still there after the whole ladder
 ```
 
-Only the words live here; who raises what is decided elsewhere. A program's end is data, not an
-exception, until the application asks for one (``Status.check()``, ``ready()``, ``wait_for()``).
+ProgramError and the errors below it are in ``report/status.py``, as they carry a Status. The end of a program is data
+and becomes an exception only if the application asks for one (``Status.check()``, ``ready()``, ``wait_for()``).
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ __all__ = [
 
 @exported_from("aioverseer")
 class OverseerError(Exception):
-    """Base of every error of this library; also raised itself for wrong use of an overseer."""
+    """Base of every error of this library; raised itself for wrong use of an overseer."""
 
 
 @exported_from("aioverseer")
 class SpecError(OverseerError, ValueError):
-    """A description of what to run is wrong.
+    """A description of a program is wrong.
 
     Attributes:
-        option: Name of the option at fault, or None when it is the whole.
-        value: The value that was refused.
+        option: Name of the wrong option; None if the description as a whole is wrong.
+        value: Value that was refused.
     """
 
     def __init__(self, message: str, *, option: str | None = None, value: object = None) -> None:
@@ -65,7 +65,7 @@ class SpecError(OverseerError, ValueError):
 
 @exported_from("aioverseer")
 class ContainmentError(OverseerError):
-    """The level of containment that was asked for cannot be had here; the message says why, and what to do."""
+    """The system does not offer the level of containment; the message says why, and what to do."""
 
 
 @exported_from("aioverseer")
@@ -98,8 +98,8 @@ class SpawnError(OverseerError, OSError):
     """The program could not be started; ``errno`` and ``filename`` are those of the system."""
 
     def __init__(self, message: str, *, errno: int | None = None, filename: str | None = None) -> None:
-        # OSError fills errno and filename itself only when it is given two or more arguments, and then
-        # prints them in its own way; the sentence is what a reader needs.
+        # OSError fills errno and filename itself only if it gets two or more arguments, and then prints them in its
+        # own way. A reader needs the sentence.
         super().__init__(message)
         self.errno = errno
         self.filename = filename
@@ -109,5 +109,5 @@ class SpawnError(OverseerError, OSError):
         return partial(type(self), errno=self.errno, filename=self.filename), self.args, vars(self)
 
     def __str__(self) -> str:
-        """Return the sentence alone: OSError would print errno and filename in its place."""
+        """Return the sentence; OSError would print errno and filename instead."""
         return str(self.args[0])

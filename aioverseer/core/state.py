@@ -1,7 +1,6 @@
-"""The states of a Process and of a Service, and the fact that a program ended.
+"""State of a Process or a Service, and Exit, the way a program ended.
 
-Numbers and texts are those of the Go library overseer. Which state follows which is decided in
-``run.py`` and ``supervision.py``, never here.
+Numbers and texts are those of the Go library overseer.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["Exit", "State", "as_signal", "signal_name"]
 
 @exported_from("aioverseer")
 class State(enum.IntEnum):
-    """Where a Process or a Service is; ``str(state)`` is its text."""
+    """State of a Process or a Service; ``str(state)`` is its text."""
 
     INITIAL = 0
     STARTING = 10
@@ -30,18 +29,18 @@ class State(enum.IntEnum):
     FATAL = 60
     UNKNOWN = 99
 
-    # That of the number, in C: a state is looked up in a table with each step, and that of Enum is a call in Python.
+    # Hash of the number, in C. Each input looks its state up in a table, and the hash of Enum is a call in Python.
     __hash__ = int.__hash__
 
     def __str__(self) -> str:
         """Return the text of the state, as the Go library writes it."""
         return _TEXTS[self]
 
-    # Attributes and no properties: they are asked for a dozen times in each restart.
+    # Attributes instead of properties, for speed: each restart reads them a dozen times.
     is_final: bool
-    """Whether nothing more happens by itself from here."""
+    """Whether nothing more happens by itself in this state."""
     is_live: bool
-    """Whether something is running, is about to, or is being stopped."""
+    """Whether a program is running, is about to run, or is being stopped."""
 
 
 _TEXTS = {
@@ -64,7 +63,7 @@ for _state in State:
 
 @functools.cache
 def as_signal(number: int) -> signal.Signals | int:
-    """Return the named signal of a number, or the number where Python has no name (real-time signals)."""
+    """Return the named signal of a number, or the number if Python has no name for it (real-time signals)."""
     try:
         return signal.Signals(number)
     except ValueError:
@@ -73,7 +72,7 @@ def as_signal(number: int) -> signal.Signals | int:
 
 @functools.cache
 def signal_name(number: int) -> str:
-    """Return the name of a signal for a sentence: ``SIGTERM``, or ``signal 35`` where it has none."""
+    """Return the name of a signal for a sentence: ``SIGTERM``, or ``signal 35`` if it has none."""
     named = as_signal(number)
     return named.name if isinstance(named, signal.Signals) else f"signal {number}"
 
@@ -81,10 +80,10 @@ def signal_name(number: int) -> str:
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """The fact that a program ended: by a code or by a signal, never both.
+    """End of a program: by an exit code or by a signal, never both.
 
-    Both are None when the status is lost: somebody else in the host reaped the child. ``cause`` is what the system says
-    beyond that, for example ``"out of memory"``; None when it says nothing.
+    Both are None if the status is lost because another part of the host reaped the child. ``cause`` is a cause that the
+    system reports in addition, for example ``"out of memory"``; None if it reports none.
     """
 
     code: int | None = None
@@ -92,18 +91,18 @@ class Exit:
     cause: str | None = None
 
     @staticmethod
-    @functools.cache  # there are three hundred at most, and one never changes
+    @functools.cache  # at most about three hundred values, which never change
     def from_returncode(returncode: int) -> Exit:
-        """Read the convention of ``subprocess``: negative is the signal that ended it."""
+        """Convert a return code of ``subprocess``: a negative one is the number of the signal that killed it."""
         if returncode < 0:
             return Exit(signal=as_signal(-returncode))
         return Exit(code=returncode)
 
     def __str__(self) -> str:
-        """Return the fact as the end of a sentence, for example ``exited with code 1``."""
-        behind = "" if self.cause is None else f" ({self.cause})"
+        """Return the end as words of a sentence, for example ``exited with code 1``."""
+        cause = "" if self.cause is None else f" ({self.cause})"
         if self.signal is not None:
-            return f"was killed by {signal_name(self.signal)}{behind}"
+            return f"was killed by {signal_name(self.signal)}{cause}"
         if self.code is not None:
-            return f"exited with code {self.code}{behind}"
+            return f"exited with code {self.code}{cause}"
         return "ended with a status that is lost (something else in the host reaped it)"

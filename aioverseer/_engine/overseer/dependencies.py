@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aioverseer._engine.service.service import Service
 from aioverseer.core.errors import SpecError
-from aioverseer.core.machine.dependencies import CannotStart, DependencyGraph, MayStart, MustWait, Verdict, decide
+from aioverseer.core.machine.dependencies import CannotStart, DependencyGraph, MayStart, MustWait, StartVerdict, decide
 from aioverseer.core.machine.inputs import (
     DependenciesMet,
     RestartRequested,
@@ -77,7 +77,7 @@ class DependencyTracker:
         edges = verdict.edges if isinstance(verdict, MustWait) else ()
         return [Awaited(kind="service", name=edge.name, text=str(edge)) for edge in edges]
 
-    def verdict(self, id: str) -> Verdict:
+    def verdict(self, id: str) -> StartVerdict:
         """Return whether a service could be started now, if a set were."""
         edges = self._edges.get(id, ())
         return decide(

@@ -391,7 +391,7 @@ class Service:
         return DependencyState(
             state=machine.state,
             started=machine.spawned,
-            readied=machine.was_ready,
+            was_ready=machine.was_ready,
             success=machine.state is State.FINISHED and is_success(machine.policy, exit),
             unstoppable=self.is_unstoppable,
         )

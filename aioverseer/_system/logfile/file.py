@@ -17,7 +17,7 @@ from aioverseer._system.logfile.disk import Disk
 from aioverseer._system.logfile.trouble import Trouble, TroubleReport
 from aioverseer.core.options.log import LogFile
 from aioverseer.core.text.log_format import Entry, LogFormat
-from aioverseer.core.text.rotation import Rename, Step, is_due, leftovers, pairs, rotation, to_pack
+from aioverseer.core.text.rotation import Rename, RotationStep, is_due, leftovers, pairs, rotation, to_pack
 
 __all__ = ["AppendedFile"]
 
@@ -318,7 +318,7 @@ class AppendedFile:
         self._unrotated.over(self._id)
         return True
 
-    def _perform(self, step: Step) -> None:
+    def _perform(self, step: RotationStep) -> None:
         # A file that is already gone needs no step.
         with contextlib.suppress(FileNotFoundError):
             if isinstance(step, Rename):

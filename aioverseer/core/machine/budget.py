@@ -1,4 +1,4 @@
-"""The restart budget: what follows the end of a run, and what one supervision has used of its policy."""
+"""The restart budget of a service or a group: a verdict on each end of a run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections import deque
 from dataclasses import dataclass
 
 from aioverseer.core.clock import Rng
-from aioverseer.core.options.restart import Ending, Restart, wants_restart
+from aioverseer.core.options.restart import Restart, RunEnd, wants_restart
 
-__all__ = ["Budget", "Done", "RestartIn", "Spent", "Verdict"]
+__all__ = ["Budget", "Done", "EndVerdict", "RestartIn", "Spent"]
 
 
 @dataclass(slots=True, kw_only=True)
 class RestartIn:
-    """Verdict: run it again.
+    """Verdict: run the program again.
 
     Attributes:
-        delay: Seconds to wait before.
-        attempt: How many restarts came before this one without a run that was ready for ``reset_after``.
-        left: Restarts that the budget still allows at this moment, this one counted; None is no limit.
+        delay: Seconds to wait before the restart.
+        attempt: Number of restarts before this one since a run was ready for ``reset_after``.
+        left: Number of restarts that the budget allows after this one; None is no limit.
     """
 
     delay: float
@@ -28,15 +28,15 @@ class RestartIn:
 
 @dataclass(slots=True, kw_only=True)
 class Done:
-    """Verdict: it has ended for good, as the policy wants it."""
+    """Verdict: the policy wants no restart."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Spent:
-    """Verdict: the policy wants another run, and the budget does not allow it.
+    """Verdict: the policy wants a restart, but the budget is spent.
 
     Attributes:
-        max_restarts: The limit that was reached.
+        max_restarts: Limit that was reached.
         within: Seconds of its window; None is for ever.
     """
 
@@ -44,14 +44,14 @@ class Spent:
     within: float | None
 
 
-Verdict = RestartIn | Done | Spent
-"""What follows the end of a run."""
+EndVerdict = RestartIn | Done | Spent
+"""Verdict on the end of a run."""
 
 
 class Budget:
-    """What one supervision has used of its policy: the attempt counter and the times of its restarts.
+    """Restarts that a service or a group has used of its policy: their times, and the attempt counter.
 
-    A restart counts from the moment at which it was judged. Memory is bounded by ``max_restarts``.
+    A restart counts from the moment of its verdict. Memory is bounded by ``max_restarts``.
     """
 
     __slots__ = ("_attempt", "_policy", "_previous", "_times")
@@ -62,24 +62,24 @@ class Budget:
         self._previous: float | None = None
         self._times: deque[float] = deque()
 
-    def judge(self, exit: Ending, *, now: float, ready_for: float | None, rng: Rng | None) -> Verdict:
-        """Judge the end of a run, and count the restart when there is to be one.
+    def judge(self, exit: RunEnd, *, now: float, ready_for: float | None, rng: Rng | None) -> EndVerdict:
+        """Judge the end of a run, and count the restart if there will be one.
 
         Args:
-            exit: How it ended; None when it could not be started.
-            now: Monotonic seconds, never less than in the call before.
-            ready_for: Seconds for which the run had been ready; None when it never was.
-            rng: Source of chance for the jitter of the backoff; None when that has its own, or no jitter.
+            exit: End of the run; None if the program could not be started.
+            now: Monotonic seconds, never less than in the previous call.
+            ready_for: Seconds for which the run was ready; None if it never was.
+            rng: Source of random numbers for the jitter of the backoff; None if the backoff has its own, or no jitter.
 
         Raises:
-            SpecError: When the backoff has jitter and there is no source of chance.
+            SpecError: If the backoff has jitter and no source of random numbers.
         """
         if not wants_restart(self._policy, exit):
             return Done()
         return self.spend(now=now, ready_for=ready_for, rng=rng)
 
     def spend(self, *, now: float, ready_for: float | None, rng: Rng | None) -> RestartIn | Spent:
-        """Count a restart that is wanted, if it is allowed.
+        """Count a restart that the policy wants, if the budget allows it.
 
         Args:
             now: As in ``judge``.
@@ -107,13 +107,13 @@ class Budget:
         return RestartIn(delay=delay, attempt=attempt, left=self.left(now))
 
     def left(self, now: float) -> int | None:
-        """Return how many restarts are allowed at this moment.
+        """Return the number of restarts that are allowed now.
 
         Args:
             now: Monotonic seconds.
 
         Returns:
-            The number, or None when there is no limit.
+            Number of restarts, or None for no limit.
         """
         most = self._policy.max_restarts
         if most is None:
@@ -122,13 +122,13 @@ class Budget:
         return most - len(self._times)
 
     def refills_in(self, now: float) -> float | None:
-        """Return the time until one more restart is allowed than at this moment.
+        """Return the time until one more restart is allowed than now.
 
         Args:
             now: Monotonic seconds.
 
         Returns:
-            Seconds, or None when none is in use, when none comes back, or when there is no limit.
+            Seconds; None if no restart is counted, if the window is endless, or if there is no limit.
         """
         within = self._policy.within
         self._forget(now)

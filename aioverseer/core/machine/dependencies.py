@@ -1,7 +1,4 @@
-"""The order of services: who waits for whom, for what, and who may start now.
-
-Values and pure decisions. ``_engine/overseer/dependencies.py`` asks and acts.
-"""
+"""The dependency graph of services, and the decision whether a service may start."""
 
 from __future__ import annotations
 
@@ -13,54 +10,54 @@ from aioverseer.core.errors import DependencyCycle, SpecError
 from aioverseer.core.options.after import After, Until
 from aioverseer.core.state import State
 
-__all__ = ["CannotStart", "DependencyGraph", "DependencyState", "MayStart", "MustWait", "Verdict", "decide"]
+__all__ = ["CannotStart", "DependencyGraph", "DependencyState", "MayStart", "MustWait", "StartVerdict", "decide"]
 
 
 @dataclass(slots=True, kw_only=True)
 class DependencyState:
-    """What there is to know of a service that others wait for.
+    """State of a service as far as its dependants need it.
 
     Attributes:
-        state: Where it is.
-        started: Whether a program of it has been started since it was last started.
-        readied: Whether it has been ready since then.
+        state: State of the service.
+        started: Whether its program has been started since the last start of the service.
+        was_ready: Whether it has been ready since then.
         success: Whether it has finished by itself, as a success.
-        unstoppable: Whether its program is still there after its whole ladder, so that nothing is to be expected of it.
+        unstoppable: Whether its program is still there after its whole ladder, so that its state will not change.
     """
 
     state: State
     started: bool = False
-    readied: bool = False
+    was_ready: bool = False
     success: bool = False
     unstoppable: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class MayStart:
-    """It may be started now."""
+    """Verdict: the service may be started now."""
 
 
 @dataclass(slots=True, kw_only=True)
 class MustWait:
-    """It has to wait for these."""
+    """Verdict: the service must wait for these dependencies."""
 
     edges: tuple[After, ...]
 
     def __str__(self) -> str:
-        """Return the reason of a state."""
+        """Return the verdict as the reason of a state."""
         return f"waits for {', '.join(map(str, self.edges))}"
 
 
 @dataclass(slots=True, kw_only=True)
 class CannotStart:
-    """It can never be started, as these cannot come true any more."""
+    """Verdict: the service cannot be started, as these hard dependencies can no longer be met."""
 
     edges: tuple[After, ...]
     states: tuple[State, ...]
     unstoppable: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        """Return the reason of a state."""
+        """Return the verdict as the reason of a state."""
         why = (
             f"{edge}, which {'does not die' if edge.name in self.unstoppable else f'is {state}'}"
             for edge, state in zip(self.edges, self.states, strict=True)
@@ -68,26 +65,27 @@ class CannotStart:
         return f"cannot be started: it waited for {', and for '.join(why)}"
 
 
-Verdict = MayStart | MustWait | CannotStart
+StartVerdict = MayStart | MustWait | CannotStart
+"""Verdict on the start of a service."""
 
 
 class DependencyGraph:
-    """Who waits for whom; made when a set is started, of what is registered then.
+    """Dependencies between the services that are registered when a set is started.
 
     Attributes:
-        levels: The names by levels: each waits for names of earlier levels only; sorted within a level.
-        stop_levels: The names by levels, for a stop: whoever is needed ends in a later level than those that need it.
+        levels: Ids by levels: a service depends on services of earlier levels only. Sorted inside a level.
+        stop_levels: Ids by levels for a stop: a service stops in a later level than the services that depend on it.
     """
 
     def __init__(self, needs: Mapping[str, Iterable[After]]) -> None:
-        """Check and sort.
+        """Check the dependencies and sort the services.
 
         Args:
-            needs: What each service waits for.
+            needs: Dependencies of each service.
 
         Raises:
-            SpecError: When a service needs one that there is not.
-            DependencyCycle: When services wait for each other in a circle; the message writes it out.
+            SpecError: If a hard dependency names a service that is not registered.
+            DependencyCycle: If services wait for each other in a cycle; the message names the path.
         """
         known: dict[str, tuple[After, ...]] = {}
         for id, edges in needs.items():
@@ -101,15 +99,15 @@ class DependencyGraph:
                     )
             known[id] = tuple(edge for edge in edges if edge.name in needs)
         before = {id: [edge.name for edge in edges] for id, edges in known.items()}
-        behind: dict[str, list[str]] = {id: [] for id in known}
+        after: dict[str, list[str]] = {id: [] for id in known}
         for id, names in before.items():
             for name in names:
-                behind[name].append(id)
-        self.levels = self._sorted(before, behind)
-        self.stop_levels = self._sorted(behind, before)
+                after[name].append(id)
+        self.levels = self._sorted(before, after)
+        self.stop_levels = self._sorted(after, before)
 
-    def _sorted(self, before: Mapping[str, list[str]], behind: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ...]:
-        """Sort by the longest chain that leads to each."""
+    def _sorted(self, before: Mapping[str, list[str]], after: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ...]:
+        """Sort ids by the length of the longest chain that leads to each."""
         left = {id: len(names) for id, names in before.items()}
         level = [id for id, count in left.items() if count == 0]
         levels: list[tuple[str, ...]] = []
@@ -118,13 +116,13 @@ class DependencyGraph:
             following: list[str] = []
             for id in level:
                 del left[id]
-                for name in behind[id]:
+                for name in after[id]:
                     left[name] -= 1
                     if left[name] == 0:
                         following.append(name)
             level = following
         if left:
-            path = _circle({id: [name for name in before[id] if name in left] for id in left})
+            path = _cycle({id: [name for name in before[id] if name in left] for id in left})
             raise DependencyCycle(
                 f"services wait for each other in a circle: {' -> '.join(path)}: take one after= away",
                 option="after",
@@ -133,47 +131,47 @@ class DependencyGraph:
         return tuple(levels)
 
 
-def decide(edges: Iterable[After], facts: Mapping[str, DependencyState]) -> Verdict:
-    """Return whether a service may be started now.
+def decide(edges: Iterable[After], states: Mapping[str, DependencyState]) -> StartVerdict:
+    """Decide whether a service may be started now.
 
     Args:
-        edges: What it waits for.
-        facts: Of all services that it waits for; one that is not registered is left out.
+        edges: Dependencies of the service.
+        states: States of the services that it depends on; those that are not registered are absent.
     """
     waits: list[After] = []
-    bars: list[After] = []
+    unmet: list[After] = []
     for edge in edges:
-        came = _came_true(edge.until, facts[edge.name]) if edge.name in facts else False
-        if came is None:
+        met = _is_met(edge.until, states[edge.name]) if edge.name in states else False
+        if met is None:
             waits.append(edge)
-        elif not came and edge.hard:
-            bars.append(edge)
-    if bars:
-        nowhere = DependencyState(state=State.UNKNOWN)
-        known = [facts.get(edge.name, nowhere) for edge in bars]
-        unstoppable = frozenset(edge.name for edge, fact in zip(bars, known, strict=True) if fact.unstoppable)
-        return CannotStart(edges=tuple(bars), states=tuple(fact.state for fact in known), unstoppable=unstoppable)
+        elif not met and edge.hard:
+            unmet.append(edge)
+    if unmet:
+        missing = DependencyState(state=State.UNKNOWN)
+        known = [states.get(edge.name, missing) for edge in unmet]
+        unstoppable = frozenset(edge.name for edge, state in zip(unmet, known, strict=True) if state.unstoppable)
+        return CannotStart(edges=tuple(unmet), states=tuple(each.state for each in known), unstoppable=unstoppable)
     return MustWait(edges=tuple(waits)) if waits else MayStart()
 
 
-def _came_true(until: Until, fact: DependencyState) -> bool | None:
-    """Return True when it has, False when it cannot any more, and None while it may."""
+def _is_met(until: Until, dependency: DependencyState) -> bool | None:
+    """Return True if the condition is met, False if it no longer can be, and None while it still can."""
     match until:
         case "started":
-            came = fact.started
+            met = dependency.started
         case "ready":
-            came = fact.state is State.RUNNING or (fact.readied and fact.state is State.FINISHED)
+            met = dependency.state is State.RUNNING or (dependency.was_ready and dependency.state is State.FINISHED)
         case "finished":
-            came = fact.state.is_final and fact.started
+            met = dependency.state.is_final and dependency.started
         case "success":
-            came = fact.success
-    if came:
+            met = dependency.success
+    if met:
         return True
-    return False if fact.state.is_final or fact.unstoppable else None
+    return False if dependency.state.is_final or dependency.unstoppable else None
 
 
-def _circle(before: Mapping[str, list[str]]) -> list[str]:
-    """Return a shortest circle, closed, from its first name; there is one."""
+def _cycle(before: Mapping[str, list[str]]) -> list[str]:
+    """Return a shortest cycle as a closed path from its first name; the graph has a cycle."""
     best: list[str] = []
     for start in sorted(before):
         found = _shortest_way_back(start, before)

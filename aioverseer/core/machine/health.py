@@ -1,4 +1,4 @@
-"""Liveness judgement: whether a program that is ready still does its work."""
+"""The judgement of liveness checks: whether a program that was ready still does its work."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from aioverseer.core.options.alive import Alive
 __all__ = ["LivenessJudge", "is_late"]
 
 _LATE = 0.25
-"""Seconds behind its time at which a timer shows that the host itself was busy: far above the delays of a host that is
-well (some milliseconds), far below what a time limit is."""
+"""Delay of a timer in seconds that shows that the host was busy: far above the delays of an idle host (some
+milliseconds), far below any time limit."""
 
 
 def is_late(due: float, now: float) -> bool:
-    """Return whether a timer came so late that the host was busy, and nobody else can be blamed."""
+    """Return whether a timer fired so late that the host was busy and its checks prove nothing."""
     return now - due > _LATE
 
 
 class LivenessJudge:
-    """What the checks of one run have shown so far.
+    """Judge of the liveness checks of one run.
 
     Attributes:
-        well: Whether it is taken for alive.
-        failed: Checks in a row that have failed.
-        error: What the last failed check had to say.
+        well: Whether the program counts as alive.
+        failed: Number of checks in a row that have failed.
+        error: Message of the last failed check.
     """
 
     def __init__(self, policy: Alive, *, since: float) -> None:
-        """Begin with a program that is well.
+        """Begin with a program that is alive.
 
         Args:
-            policy: The rules.
-            since: Monotonic time at which it became ready.
+            policy: Rules of the checks.
+            since: Monotonic time at which the program became ready.
         """
         self.well = True
         self.failed = 0
@@ -40,7 +40,7 @@ class LivenessJudge:
         self._passed = 0
 
     def passed(self) -> bool:
-        """Take note of a check that succeeded; return whether that changes what it is taken for."""
+        """Record a successful check; return whether ``well`` changes."""
         self.failed = 0
         self._passed += 1
         if self.well or self._passed < self._policy.successes:
@@ -49,7 +49,7 @@ class LivenessJudge:
         return True
 
     def failed_at(self, now: float, error: str) -> bool:
-        """Take note of a check that failed; return whether that changes what it is taken for."""
+        """Record a failed check; return whether ``well`` changes."""
         self.error = error
         self._passed = 0
         if now < self._counts_from:
@@ -58,7 +58,7 @@ class LivenessJudge:
         return self._judge()
 
     def trigger(self, error: str) -> bool:
-        """Take note that it asks to be treated as not alive; return whether that changes anything."""
+        """Record that the program asks to be treated as not alive; return whether ``well`` changes."""
         self.error = error
         self._passed = 0
         self.failed = max(self.failed, self._policy.failures)

@@ -1,7 +1,6 @@
-"""Simulation: what a restart policy does with a row of ends, without running anything.
+"""Simulation of a restart policy: the decisions for a row of ends, without running a program or a clock.
 
-The very table that a Service asks is asked here, so both say the same. No clock and no child: time is a number that
-is added up.
+The state machine of a real Service decides here too, so both say the same.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ from aioverseer.core.state import Exit, State, as_signal
 __all__ = ["Ending", "SimulatedRun", "Timeline", "simulate"]
 
 Ending: TypeAlias = "int | signal.Signals | None"
-"""How a run ends: an exit code, a signal (``signal.SIGKILL``), or None when it cannot be started."""
+"""End of a simulated run: an exit code, a signal (``signal.SIGKILL``), or None if it cannot be started."""
 
 
 @exported_from("aioverseer.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedRun:
-    """One run and what followed it.
+    """One simulated run and the decision after it.
 
     Attributes:
-        number: Which run it is, from 1.
-        started: Seconds from the first start.
-        lasted: Seconds that it lived.
-        exit: How it ended; None when it could not be started.
-        ready: Seconds from its start until it was ready; None when it never was.
-        state: Where the service was then: BACKOFF, or a final state.
-        reason: Why, one sentence; the one that a Service gives.
-        delay: Seconds until the next run; None when there is none.
-        left: Restarts that the budget allowed afterwards; None is no limit.
+        number: Number of the run, from 1.
+        started: Seconds from the first start to the start of this run.
+        lasted: Seconds for which the run lived.
+        exit: End of the run; None if it could not be started.
+        ready: Seconds from its start until it was ready; None if it never was.
+        state: State of the service after the run: BACKOFF, or a final state.
+        reason: Reason for the state, one sentence, as a Service gives it.
+        delay: Seconds until the next run; None if there is none.
+        left: Number of restarts that the budget allowed after the run; None is no limit.
     """
 
     number: int
@@ -57,27 +56,27 @@ class SimulatedRun:
 @exported_from("aioverseer.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """What came of a simulation; ``print`` it.
+    """Result of a simulation; ``print`` shows it as a table.
 
     Attributes:
-        runs: The runs in order.
+        runs: Runs in order.
     """
 
     runs: tuple[SimulatedRun, ...]
 
     @property
     def state(self) -> State:
-        """Where the service is at the end: BACKOFF when it would go on."""
+        """State of the service at the end; BACKOFF if it would go on."""
         return self.runs[-1].state
 
     @property
     def reason(self) -> str:
-        """Why, one sentence."""
+        """Reason for that state, one sentence."""
         return self.runs[-1].reason
 
     @property
     def restarts(self) -> int:
-        """How many runs followed the first."""
+        """Number of runs after the first one."""
         return len(self.runs) - 1
 
     @property
@@ -112,18 +111,18 @@ def simulate(
     rng: Rng | None = None,
     ready_after: float = 0.0,
 ) -> Timeline:
-    """Return what a Service under this policy does when its runs end like this. Takes no time.
+    """Return the decisions of a Service under this policy for a row of ends. Takes no time.
 
     Args:
-        policy: The ``restart`` of the service.
-        exits: How each run ends: an exit code, a signal, or None when it cannot be started; or a pair of that and the
-            seconds that the run lives, 0 otherwise; or with a third value, the seconds that it takes to become ready,
-            None for one that never is. What comes behind the final end is not looked at.
-        rng: Source of chance for the jitter of the backoff; None takes the longest delay that chance allows.
-        ready_after: Seconds to become ready, for the runs that do not say it; one that lives no longer never is.
+        policy: Option ``restart`` of the service.
+        exits: End of each run: an exit code, a signal, or None if it cannot be started. A pair adds the seconds for
+            which the run lives, otherwise 0. A third value is the seconds until it is ready, or None for never. Values
+            after the final end are ignored.
+        rng: Source of random numbers for the jitter of the backoff; None uses the longest possible delay.
+        ready_after: Seconds until a run without a third value is ready; a run that lives no longer is never ready.
 
     Raises:
-        SpecError: For an end that cannot be, a time that is none, or no ends at all.
+        SpecError: For a value that is no end or no time, or for an empty row.
     """
     machine = ServiceMachine(policy=policy, rng=_Longest() if rng is None else rng, delay=0.0)
     runs: list[SimulatedRun] = []
@@ -165,7 +164,7 @@ def simulate(
 
 
 def _as_run(given: Any, ready_after: float) -> tuple[object, float, float | None]:
-    """Return how a run ends, how long it lives, and after how long it is ready, None for never."""
+    """Return the end of a run, the seconds for which it lives, and the seconds until it is ready, None for never."""
     whole: object = given
     match given:
         case (ending, lasted, ready):
@@ -188,7 +187,7 @@ def _as_run(given: Any, ready_after: float) -> tuple[object, float, float | None
 
 
 class _Longest:
-    """Chance that always decides for the longest."""
+    """Random numbers that give the longest delay."""
 
     def random(self) -> float:
         return math.nextafter(1.0, 0.0)
@@ -233,7 +232,7 @@ def _line(run: SimulatedRun) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Return days, hours, minutes and seconds, as far as there are any."""
+    """Return a time as seconds, or as days, hours, minutes and seconds."""
     if seconds < _MINUTE:
         return f"{seconds:.3f} s"
     minutes, rest = divmod(round(seconds), _MINUTE)

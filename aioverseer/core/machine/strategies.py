@@ -1,8 +1,6 @@
-"""Groups of services that share a restart budget and a strategy, as in the supervisors of Erlang/OTP.
+"""Groups of services with a shared restart budget and a strategy, as in the supervisors of Erlang/OTP.
 
-Pure decisions: whom a failure concerns, whether the budget allows it, and who is asked when it does not. The rules are
-those of OTP's supervisor documentation. What the user says of a group is in ``group.py``; ``_engine/overseer/group_restart.py`` stops and
-starts.
+The rules are those of OTP's supervisor documentation.
 """
 
 from __future__ import annotations
@@ -21,17 +19,17 @@ __all__ = ["Groups", "in_order"]
 
 
 def in_order(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return names so that each comes behind those that it needs, and else in the order in which they were.
+    """Return names sorted so that each comes after the names it needs, and otherwise in their given order.
 
     Args:
-        names: Those to sort.
-        needs: Whom each needs, those between two of them included; without a circle.
+        names: Names to sort.
+        needs: Names that each name needs, including names between two of those to sort; without a cycle.
     """
     wanted = dict.fromkeys(names)
     placed: dict[str, None] = {}
     seen: set[str] = set()
     for first in wanted:
-        # Without recursion, as chains may be long: a name is placed when it is met for the second time.
+        # No recursion, as chains may be long: a name is placed when it is taken from the stack for the second time.
         stack = [(first, False)]
         while stack:
             name, is_done = stack.pop()
@@ -47,7 +45,7 @@ def in_order(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> list[s
 
 @dataclass(slots=True)
 class _Member:
-    """A child of a group: a service, or a group within it."""
+    """Member of a group: a service, or a group inside it."""
 
     name: str
     is_group: bool
@@ -57,7 +55,7 @@ class _Member:
 
 
 class _Node:
-    """A group and what it has used of its budget."""
+    """Group with its budget and its members."""
 
     __slots__ = ("budget", "children", "group", "place")
 
@@ -72,7 +70,7 @@ class _Node:
 
 
 class Groups:
-    """All groups of an overseer, who is in which, and what each has used of its budget; decides, and does nothing."""
+    """All groups of an overseer, with their members and budgets. Returns verdicts and performs nothing."""
 
     def __init__(self) -> None:
         """Begin without groups."""
@@ -84,22 +82,22 @@ class Groups:
         return name in self._nodes
 
     def __bool__(self) -> bool:
-        """Return whether there is any."""
+        """Return whether there is any group."""
         return bool(self._nodes)
 
     def get(self, name: str) -> Group:
-        """Return a group."""
+        """Return the group of this name."""
         return self._nodes[name].group
 
     def add(self, group: Group, place: int) -> None:
-        """Add a group, whose parent is there already: so there are no circles.
+        """Add a group. Its parent must exist already, so there can be no cycle.
 
         Args:
-            group: The group.
-            place: Where it stands among its siblings; a higher number is later.
+            group: Group to add.
+            place: Place among its siblings; a higher number is later.
 
         Raises:
-            SpecError: When there is one of this name, or none of the name of its parent.
+            SpecError: If the name is taken, or the parent does not exist.
         """
         if group.name in self._nodes:
             raise group.refuse("name", "is taken: there is such a group already")
@@ -116,10 +114,10 @@ class Groups:
         self._nodes[group.name] = _Node(group, place)
 
     def check(self, id: str, group: str, *, significant: bool) -> None:
-        """Refuse a member that is significant where that means nothing.
+        """Check that ``significant`` has a meaning in the group of a service.
 
         Raises:
-            SpecError: Naming the service.
+            SpecError: Naming the service, if it has none.
         """
         node = self._nodes.get(group)
         if significant and node is not None and node.group.auto_shutdown == "never":
@@ -130,7 +128,7 @@ class Groups:
             )
 
     def join(self, id: str, group: str, *, place: int, when: When, significant: bool) -> None:
-        """Let a service be in this group, and in no other; in none when there is no such group."""
+        """Move a service into this group; into none if there is no such group."""
         self.leave(id)
         if group in self._nodes:
             self._homes[id] = group
@@ -139,23 +137,23 @@ class Groups:
             )
 
     def leave(self, id: str) -> None:
-        """Let a service be in no group."""
+        """Remove a service from its group."""
         home = self._homes.pop(id, None)
         if home is not None:
             del self._nodes[home].children[False, id]
 
     def home(self, id: str) -> str | None:
-        """Return the group that a service is in."""
+        """Return the name of the group of a service."""
         return self._homes.get(id)
 
     def top(self, name: str) -> str:
-        """Return the outermost group around a group."""
+        """Return the name of the outermost group around a group."""
         while parent := self._nodes[name].group.parent:
             name = parent
         return name
 
     def members(self, name: str) -> tuple[str, ...]:
-        """Return the services in a group and in those within it, in order."""
+        """Return the services in a group and in the groups inside it, in order."""
         found: list[str] = []
         stack = list(reversed(self._nodes[name].in_place()))
         while stack:
@@ -167,7 +165,7 @@ class Groups:
         return tuple(found)
 
     def each(self, name: str) -> Iterator[str]:
-        """Yield the services in a group and in those within it, in any order: for questions that one may answer."""
+        """Yield the services in a group and in the groups inside it, in any order, for ``any()``."""
         stack = [name]
         while stack:
             for member in self._nodes[stack.pop()].children.values():
@@ -181,15 +179,15 @@ class Groups:
         return sorted(self._nodes)
 
     def left(self, name: str, now: float) -> int | None:
-        """Return how many restarts a group is allowed at this moment; None is no limit."""
+        """Return the number of restarts that a group is allowed now; None is no limit."""
         return self._nodes[name].budget.left(now)
 
     def refills_in(self, name: str, now: float) -> float | None:
-        """Return the seconds until a group is allowed one more restart, or None when that never happens."""
+        """Return the seconds until a group is allowed one more restart, or None if that never happens."""
         return self._nodes[name].budget.refills_in(now)
 
     def refresh(self, name: str) -> list[str]:
-        """Give a group, and those within it, fresh budgets; return their names."""
+        """Give a group and the groups inside it fresh budgets; return their names."""
         stack, names = [name], list[str]()
         while stack:
             names.append(stack.pop())
@@ -201,16 +199,16 @@ class Groups:
     def fail(
         self, id: str, what: str, *, now: float, ready_for: float | None, rng: Rng | None
     ) -> RestartTogether | EndGroup:
-        """Decide on a service that has ended and is to be restarted, and count the restart.
+        """Decide on a service that has ended and will be restarted, and count the restart.
 
-        A group whose budget is spent asks its parent, for which it is one member that has failed.
+        A group with a spent budget is a failed member of its parent, whose budget and strategy then decide.
 
         Args:
-            id: The service; it is in a group.
-            what: How it ended.
+            id: Id of a service in a group.
+            what: Description of its end.
             now: Monotonic seconds.
-            ready_for: Seconds for which it had been ready; None when it never was.
-            rng: Source of chance for the backoff.
+            ready_for: Seconds for which the run was ready; None if it never was.
+            rng: Source of random numbers for the backoff.
         """
         node = self._nodes[self._homes[id]]
         return self._climb(node, node.children[False, id], f"{id!r} {what}", now=now, ready_for=ready_for, rng=rng)
@@ -247,7 +245,7 @@ class Groups:
                 self.refresh(member.name)
             names = self.members(member.name) if member.is_group else (member.name,)
             members += names
-            # A temporary one is not started again, but one that has to be (force_codes) is.
+            # A member with when="never" is not started again, unless its own end forces it (force_codes).
             if member.when != "never" or member is child:
                 anew += names
         return RestartTogether(
@@ -266,15 +264,15 @@ class Groups:
         """Decide on a member that has ended by itself and is not restarted.
 
         Args:
-            name: The member.
-            what: How it ended.
-            is_group: Whether it is a group.
-            live: Tells of a service whether it is live.
+            name: Name of the member.
+            what: Description of its end.
+            is_group: Whether the member is a group.
+            live: Returns whether a service is live.
             now: Monotonic seconds.
-            rng: Source of chance for the backoff.
+            rng: Source of random numbers for the backoff.
 
         Returns:
-            What follows for the group that it is in, or for one around that; None when nothing does.
+            Verdict for its group, or for a group around that; None if nothing follows.
         """
         home = self._nodes[name].group.parent if is_group else self._homes.get(name, "")
         if not home:

@@ -1,8 +1,4 @@
-"""The throttle for restart storms: so many restarts a second for a whole overseer, and a queue for the rest.
-
-A token bucket, and whose turn is next; pure. ``_engine/overseer/throttle.py`` has the timer, and tells the services. When a single service
-is restarted, and how often, is decided in ``restart.py``.
-"""
+"""The throttle for restart storms: a token bucket for the restarts of one overseer, and a queue."""
 
 from __future__ import annotations
 
@@ -16,8 +12,11 @@ __all__ = ["TokenBucket", "check_rate"]
 def check_rate(value: object) -> float:
     """Check the option ``restart_rate``.
 
+    Args:
+        value: Restarts a second.
+
     Raises:
-        SpecError: When it is no number of restarts a second.
+        SpecError: If the value is no rate.
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
         raise SpecError(
@@ -29,14 +28,14 @@ def check_rate(value: object) -> float:
 
 
 class TokenBucket:
-    """What one overseer has used of its restarts, and who waits for one.
+    """Token bucket for restarts, with a queue of services that wait for one.
 
-    First come, first served. A service stands in the queue once, and behind all others again after each restart, so the
-    turns go round: one that is always in a crash loop does not keep the others waiting for longer than a round.
+    First come, first served. A service is in the queue once, and at its end again after each restart. So a service in a
+    crash loop delays each other service by one restart at most.
 
     Attributes:
         rate: Restarts a second.
-        burst: Restarts that may come at once, after a time without any: those of a second, and one at least.
+        burst: Restarts that may come at once after a time without any: those of one second, and at least one.
     """
 
     __slots__ = ("_queue", "_since", "_taken", "burst", "rate")
@@ -46,30 +45,30 @@ class TokenBucket:
 
         Args:
             rate: Restarts a second, more than 0.
-            burst: Restarts that may come at once; None for those of a second.
+            burst: Restarts that may come at once; None for those of one second.
         """
         self.rate = rate
         self.burst = max(1, int(rate)) if burst is None else burst
-        # When the bucket was full for the last time, and what was taken since: that needs not be brought up to date,
-        # and no rounding adds up.
+        # Time when the bucket was last full, and the tokens taken since. Unlike a level of tokens, they need no
+        # update as time passes, and rounding errors do not add up.
         self._since = -math.inf
         self._taken = 0
         self._queue: dict[str, None] = {}
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return the number of services in the queue."""
         return len(self._queue)
 
     def __contains__(self, id: object) -> bool:
-        """Return whether a service waits."""
+        """Return whether a service is in the queue."""
         return id in self._queue
 
     def ask(self, id: str, now: float) -> bool:
-        """Ask for a restart; return whether it may be now, and is counted. Else the service waits for its turn.
+        """Return whether a service may restart now, and count the restart; else add the service to the queue.
 
         Args:
-            id: The service.
-            now: Monotonic seconds, never less than in the call before.
+            id: Id of the service.
+            now: Monotonic seconds, never less than in the previous call.
         """
         if not self._queue and now >= self._next_at():
             self._take(now)
@@ -78,21 +77,21 @@ class TokenBucket:
         return False
 
     def leave(self, id: str) -> None:
-        """Let a service wait no more."""
+        """Remove a service from the queue."""
         self._queue.pop(id, None)
 
     def next_due(self) -> float | None:
-        """Return the monotonic time of the next turn; None when nobody waits."""
+        """Return the monotonic time of the next restart; None if the queue is empty."""
         return self._next_at() if self._queue else None
 
     def admit(self, now: float) -> str | None:
-        """Take the first out of the queue, and count its restart, if it is time.
+        """Take the first service out of the queue and count its restart, if one is due.
 
         Args:
-            now: Monotonic seconds; at the time that ``next_due`` has told, it is time.
+            now: Monotonic seconds; a restart is due at the time that ``next_due`` returns.
 
         Returns:
-            The service whose turn it is; None when it is nobody's.
+            Id of the service, or None if no restart is due.
         """
         if not self._queue or now < self._next_at():
             return None
@@ -102,11 +101,11 @@ class TokenBucket:
         return id
 
     def due(self, id: str) -> float:
-        """Return the monotonic time at which it is the turn of a service that waits, if nobody leaves before."""
+        """Return the monotonic time of the restart of a service in the queue, if none before it leaves."""
         return self._next_at() + self.ahead(id) / self.rate
 
     def ahead(self, id: str) -> int:
-        """Return how many wait in front of a service that waits."""
+        """Return the number of services in the queue before this one."""
         return list(self._queue).index(id)
 
     def _next_at(self) -> float:

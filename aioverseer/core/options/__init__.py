@@ -1,1 +1,1 @@
-"""What the user asks for. Frozen; a value that exists is valid."""
+"""The options that a user sets. Frozen; a value that exists is valid."""

@@ -1,4 +1,4 @@
-"""The option ``after``: the services that a service waits for, and what it waits for."""
+"""After: the option for dependencies on other services."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from aioverseer.core.export import exported_from
 __all__ = ["After", "Until", "as_after"]
 
 Until = Literal["started", "ready", "finished", "success"]
-"""What is waited for: see ``After``."""
+"""Condition that a dependency must meet; see ``After``."""
 
 
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class After:
-    """That a service is started after another one, and what the other's later fate means for it.
+    """A dependency: the other service must come first, and later changes of it may affect this one.
 
     Attributes:
-        name: The other service.
-        until: ``"started"``: its program has been started. ``"ready"``: it is ready, or has been and has then finished.
-            ``"finished"``: it has ended for good, however. ``"success"``: it has finished by itself, as a success.
-        hard: Whether it is needed. When what is waited for cannot come true any more, a service that needs it is not
-            started and ends FATAL; one that does not is started then. What is not needed need not be registered either.
-        on_restart: What a new run of the other does to this one, once it is ready: nothing, or a restart.
-        on_end: What the end of the other for good, or its stop, does to this one: nothing, or a stop. An end that was
-            waited for (``"finished"``, ``"success"``) does nothing.
+        name: Id of the other service.
+        until: Condition to wait for. ``"started"``: the program of the other service has been started. ``"ready"``:
+            the other service is ready, or was ready and has finished. ``"finished"``: it has ended for good,
+            whatever its end. ``"success"``: it has finished by itself, as a success.
+        hard: Whether this service needs the other one. If the condition can no longer be met, a service with a hard
+            dependency is not started and ends FATAL; otherwise it is started then. The service of a dependency that
+            is not hard need not be registered.
+        on_restart: Reaction to a new run of the other service, once that is ready: ``"ignore"``, or ``"restart"``
+            this service.
+        on_end: Reaction to the end for good, or the stop, of the other service: ``"ignore"``, or ``"stop"`` this
+            service. An end that this service waits for (``"finished"``, ``"success"``) has no such effect.
     """
 
     name: str
@@ -46,10 +49,10 @@ class After:
         on_restart: Literal["ignore", "restart"] = "ignore",
         on_end: Literal["ignore", "stop"] = "ignore",
     ) -> None:
-        """Make the value.
+        """Check and store the options.
 
         Raises:
-            SpecError: Naming the argument and the value that cannot be.
+            SpecError: Naming the option and the value.
         """
         if not isinstance(name, str) or not name:
             raise SpecError(f"After: name={name!r} is no name of a service", option="after", value=name)
@@ -65,7 +68,7 @@ class After:
                     option="after",
                     value=value,
                 )
-        settle = object.__setattr__
+        settle = object.__setattr__  # the only way to set a field of a frozen dataclass
         settle(self, "name", name)
         settle(self, "until", until)
         settle(self, "hard", bool(hard))
@@ -73,7 +76,7 @@ class After:
         settle(self, "on_end", on_end)
 
     def __str__(self) -> str:
-        """Return what is waited for, as words of a sentence."""
+        """Return the dependency as words that follow "waits for"."""
         return f"{self.name!r} {_WORDS[self.until]}"
 
 
@@ -86,14 +89,15 @@ _WORDS = {
 
 
 def as_after(value: Any, *, owner: str) -> tuple[After, ...]:
-    """Read the option ``after``: a name, an After, a list of them, or a dict of names to what is waited for.
+    """Convert the option ``after``: a name, an After, a list of them, or a dict of names to conditions.
 
     Args:
-        value: What was given.
+        value: Value of the option.
         owner: Id of the service.
 
     Raises:
-        SpecError: When that is none of these, or names one twice, or the service itself.
+        SpecError: For any other value, or one that names a service twice.
+        DependencyCycle: For one that names the service itself.
     """
     shown: object = value
     items: list[After] = []

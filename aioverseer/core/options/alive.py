@@ -1,7 +1,4 @@
-"""Liveness: whether a program that is ready still does its work, and when it is to be treated as one that does not.
-
-The policy is a value and the judgement is pure. Who asks, and what follows, lives elsewhere.
-"""
+"""Alive: the option for liveness checks of a program that is ready."""
 
 from __future__ import annotations
 
@@ -19,18 +16,18 @@ __all__ = ["Alive"]
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class Alive:
-    """The policy: how a program that is ready is asked whether it is well, and what is done when it is not.
+    """Rules of the liveness checks of a program that is ready.
 
     Attributes:
-        probe: What is asked, see ``aioverseer.ready``. ``ready.notify()`` is the watchdog of sd_notify(3): the program
-            is told ``every`` in ``WATCHDOG_USEC``, and has to send ``WATCHDOG=1`` within each such time.
+        probe: Probe to repeat; see ``aioverseer.ready``. ``ready.notify()`` is the watchdog of sd_notify(3): the
+            program gets ``every`` in ``WATCHDOG_USEC`` and must send ``WATCHDOG=1`` within each such time.
         every: Seconds from one check to the next.
-        timeout: Seconds that a check may take.
-        failures: Checks in a row that have to fail.
-        successes: Checks in a row that have to succeed for one that was not well to be well again.
-        grace: Seconds after it became ready in which a failed check does not count.
-        action: ``"restart"`` ends the run by its ladder, and the Restart policy judges that as a failure; ``"mark"``
-            only tells of it, by an event and in ``why()``.
+        timeout: Seconds that one check may take.
+        failures: Number of failed checks in a row that make the program unhealthy.
+        successes: Number of successful checks in a row that make an unhealthy program healthy again.
+        grace: Seconds after the program became ready in which failed checks do not count.
+        action: ``"restart"`` stops the run by its ladder, and the Restart policy judges it as a failure. ``"mark"``
+            only reports it, by an event and in ``why()``.
     """
 
     probe: Probe
@@ -52,10 +49,10 @@ class Alive:
         grace: float = 0.0,
         action: Literal["restart", "mark"] = "restart",
     ) -> None:
-        """Make the policy.
+        """Check and store the options.
 
         Raises:
-            SpecError: Naming the argument and the value that cannot be.
+            SpecError: Naming the option and the value.
         """
         if not isinstance(probe, Probe):
             raise _refused("probe", probe, "is no probe: pass for example ready.tcp(8000)")
@@ -71,7 +68,7 @@ class Alive:
                 raise _refused(name, count, "is no number of checks: pass 1 or more")
         if action not in ("restart", "mark"):
             raise _refused("action", action, 'is unknown: pass "restart" or "mark"')
-        settle = object.__setattr__
+        settle = object.__setattr__  # the only way to set a field of a frozen dataclass
         settle(self, "probe", probe)
         settle(self, "every", float(every))
         settle(self, "timeout", float(timeout))

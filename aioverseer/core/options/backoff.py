@@ -1,8 +1,4 @@
-"""Backoff: how many seconds to wait before an attempt.
-
-Formulas only: chance comes in as an ``Rng``, and nothing here waits or knows what is attempted. How often
-something may be attempted at all is decided in ``restart.py``.
-"""
+"""Backoff: the delays before repeated attempts."""
 
 from __future__ import annotations
 
@@ -17,25 +13,25 @@ from aioverseer.core.export import exported_from
 __all__ = ["Backoff", "Jitter"]
 
 Jitter = bool | Literal["full", "decorrelated"]
-"""How chance spreads the delays; see ``Backoff``."""
+"""Random spread of the delays; see ``Backoff``."""
 
 
 @exported_from("aioverseer")
 class Backoff:
-    """A delay that grows with each attempt, up to a cap.
+    """Delay that grows with each attempt, up to a limit.
 
-    The delay of attempt ``n`` (the first is 0) is ``min * factor**n`` seconds, at most ``max``, called ``d``
-    here. ``jitter`` spreads it, so that many who failed together do not come back together:
+    The delay ``d`` of attempt ``n`` (the first is 0) is ``min * factor**n`` seconds, at most ``max``. ``jitter``
+    spreads the delays at random, so that programs that failed together do not restart together:
 
     - ``False``: exactly ``d``.
     - ``True``: between ``min`` and ``d``; the first attempt is not spread.
     - ``"full"``: between 0 and ``d``.
-    - ``"decorrelated"``: between ``min`` and three times the delay before, at most ``max``; ``n`` does not
-      count. It grows from ``min``, so with ``min=0`` it never waits.
+    - ``"decorrelated"``: between ``min`` and three times the previous delay, at most ``max``; ``n`` does not count.
+      The delay grows from ``min``, so with ``min=0`` it is always 0.
 
-    ``for_attempt()`` is pure. ``duration()`` counts attempts by itself; that counter belongs to whoever calls
-    it: a restart policy takes a Backoff as a value and never uses it. Two are equal when their options are,
-    whatever they have counted.
+    ``for_attempt()`` neither reads nor changes the counter. ``duration()`` counts attempts; that counter belongs to its
+    caller, as a restart policy uses a Backoff as a value. Two are equal if their options are equal, whatever their
+    counters.
     """
 
     __slots__ = ("_attempt", "_factor", "_jitter", "_max", "_min", "_previous", "_rng")
@@ -49,16 +45,15 @@ class Backoff:
         *,
         rng: Rng | None = None,
     ) -> None:
-        """Check the options.
+        """Check and store the options.
 
         Args:
             min: Seconds before the first attempt, 0 or more.
-            max: Seconds that no delay exceeds, 0 or more; with ``min >= max`` every delay is ``max``.
-            factor: How many times longer each delay is than the one before, more than 0; below 1 every
-                delay is ``min``.
+            max: Longest delay in seconds, 0 or more; with ``min >= max`` every delay is ``max``.
+            factor: Ratio of each delay to the one before, more than 0; below 1 every delay is ``min``.
             jitter: ``False``, ``True``, ``"full"`` or ``"decorrelated"``.
-            rng: Source of chance for jitter, for example ``random.Random()``; needed when it is not given to
-                ``for_attempt()``.
+            rng: Source of random numbers for jitter, for example ``random.Random()``; needed unless
+                ``for_attempt()`` gets one.
 
         Raises:
             SpecError: Naming the option and the value.
@@ -90,36 +85,36 @@ class Backoff:
 
     @property
     def max(self) -> float:
-        """Seconds that no delay exceeds."""
+        """Longest delay in seconds."""
         return self._max
 
     @property
     def factor(self) -> float:
-        """How many times longer each delay is than the one before."""
+        """Ratio of each delay to the one before."""
         return self._factor
 
     @property
     def jitter(self) -> Jitter:
-        """How chance spreads the delays."""
+        """Random spread of the delays."""
         return self._jitter
 
     @property
     def attempt(self) -> int:
-        """How often ``duration()`` was called since the last ``reset()``."""
+        """Number of calls of ``duration()`` since the last ``reset()``."""
         return self._attempt
 
     def for_attempt(self, n: float, rng: Rng | None = None, previous: float | None = None) -> float:
-        """Return the seconds to wait before attempt ``n``; no counter is read or changed.
+        """Return the seconds to wait before attempt ``n``, without reading or changing the counter.
 
         Args:
-            n: Number of the attempt, from 0; as large as you like.
-            rng: Source of chance; the one of the constructor when None. Not read without jitter.
-            previous: Seconds of the delay before, for ``jitter="decorrelated"``; None is ``min``.
+            n: Number of the attempt, from 0, without an upper limit.
+            rng: Source of random numbers; None uses that of the constructor. Without jitter it is not used.
+            previous: Previous delay in seconds, for ``jitter="decorrelated"``; None is ``min``.
 
         Raises:
-            SpecError: For a negative ``n``, or when there is jitter and no source of chance.
+            SpecError: For a negative ``n``, or for jitter without a source of random numbers.
         """
-        # Also refuses nan, which compares false with everything.
+        # This form of the comparison also refuses nan.
         if not n >= 0:
             raise SpecError(f"n={n!r} is no attempt: the first is 0", option="n", value=n)
         if self._jitter is False:
@@ -134,19 +129,19 @@ class Backoff:
             return self._max
         if self._jitter == "decorrelated":
             last = self._min if previous is None else previous
-            # Infinity times a chance of 0 would be no number.
+            # Without the limit, infinity times a random 0 would be nan.
             high = min(3.0 * last, sys.float_info.max)
             return min(rng.uniform(self._min, max(self._min, high)), self._max)
         d = self._grown(n)
         low = 0.0 if self._jitter == "full" else self._min
-        # uniform() may round to a hair above d.
+        # uniform() may round to slightly more than d.
         return min(rng.uniform(low, d), d) if low < d else d
 
     def duration(self) -> float:
         """Return the seconds to wait before the next attempt, and count it.
 
         Raises:
-            SpecError: When there is jitter and the constructor was given no ``rng``.
+            SpecError: For jitter without an ``rng`` of the constructor.
         """
         delay = self.for_attempt(self._attempt, previous=self._previous)
         self._attempt += 1
@@ -154,7 +149,7 @@ class Backoff:
         return delay
 
     def reset(self) -> None:
-        """Begin again: the next ``duration()`` is that of the first attempt."""
+        """Reset the counter: the next ``duration()`` is that of the first attempt."""
         self._attempt = 0
         self._previous = None
 

@@ -1,7 +1,4 @@
-"""The levels of containment: which one is in force, and why.
-
-Values and one decision. What the system offers is found out in ``system/containment``; nothing is asked of it here.
-"""
+"""Levels of containment, and the choice of the level for what the system offers."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ from aioverseer.core.export import exported_from
 __all__ = ["AskedContainment", "Containment", "Facilities", "Level", "Mechanism", "Survivor", "check_asked", "decide"]
 
 Level = Literal["none", "basic", "guarded", "strict"]
-"""How far the promise reaches that nothing is left behind."""
+"""Level of the promise that no process is left behind."""
 AskedContainment = Literal["auto", "basic", "guarded", "strict", "pidns"]
-"""What can be asked for: a level, or ``"pidns"``, which is ``"strict"`` kept by pid namespaces."""
+"""Value of the option: a level, or ``"pidns"``, which is ``"strict"`` by means of pid namespaces."""
 Mechanism = Literal["scripted", "event loop", "groups", "marker", "guardian", "shim", "cgroup", "pidns"]
-"""What keeps the promise."""
+"""Mechanism that keeps the promise."""
 
 _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
 _DAEMON = "a daemon that has left its session and emptied its environment"
@@ -33,14 +30,14 @@ _OTHER_USER = "a program that has changed its user, where the host is not root"
 
 @dataclass(slots=True, kw_only=True)
 class Facilities:
-    """What the system offers.
+    """Facilities of the system for containment.
 
     Attributes:
-        proc: Whether ``/proc`` tells of processes and their environments.
-        guardian: Why a guardian cannot be had; None when it can.
-        shim: Why a shim cannot be had; None when it can.
-        cgroup: Why a cgroup for each program cannot be had; None when it can.
-        pidns: Why a pid namespace for each program cannot be had; None when it can.
+        proc: Whether ``/proc`` shows processes and their environments.
+        guardian: Reason why there can be no guardian; None if there can.
+        shim: Reason why there can be no shim; None if there can.
+        cgroup: Reason why a program can have no cgroup of its own; None if it can.
+        pidns: Reason why a program can have no pid namespace of its own; None if it can.
     """
 
     proc: bool = True
@@ -56,29 +53,29 @@ class Survivor:
     """A process that a program has left behind.
 
     Attributes:
-        pid: Its number.
-        command: Its command line, shortened.
+        pid: Process id.
+        command: Command line, shortened.
     """
 
     pid: int
     command: str
 
     def __str__(self) -> str:
-        """Return both."""
+        """Return the pid and the command."""
         return f"pid {self.pid} ({self.command})"
 
 
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Containment:
-    """Which level of containment is in force, and why.
+    """Level of containment in force, and the reason for it.
 
     Attributes:
-        level: The level: ``"basic"``, ``"guarded"`` or ``"strict"``; ``"none"`` for scripted children.
-        mechanism: What keeps the promise at this level.
-        asked: What was asked for.
-        reason: Why it is this level, one sentence.
-        escapes: What can still escape, one phrase each; empty when nothing can.
+        level: Level in force: ``"basic"``, ``"guarded"`` or ``"strict"``; ``"none"`` for scripted children.
+        mechanism: Mechanism that keeps the promise of this level.
+        asked: Value of the option ``containment``.
+        reason: Reason for this level, one sentence.
+        escapes: Processes that can still escape, one phrase each; empty if none can.
     """
 
     level: Level
@@ -88,20 +85,20 @@ class Containment:
     escapes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return all of it as one sentence."""
+        """Return the level and the rest as one sentence."""
         escapes = "; ".join(self.escapes) or "nothing"
         return f"{self.level} (by {self.mechanism}): {self.reason}; what can still escape: {escapes}"
 
 
 def check_asked(value: object, owner: str) -> AskedContainment:
-    """Return what was asked for, when it is a level.
+    """Check the option ``containment`` and return its value.
 
     Args:
-        value: The value of the option.
-        owner: Who has the option, for the message.
+        value: Value of the option.
+        owner: Owner of the option, for the message.
 
     Raises:
-        SpecError: When it is none.
+        SpecError: For an unknown value.
     """
     if value in get_args(AskedContainment):
         return cast("AskedContainment", value)
@@ -112,14 +109,14 @@ def check_asked(value: object, owner: str) -> AskedContainment:
 
 
 def decide(asked: AskedContainment, found: Facilities) -> Containment:
-    """Decide which level is in force.
+    """Choose the level of containment.
 
     Args:
-        asked: What was asked for.
-        found: What the system offers.
+        asked: Value of the option.
+        found: Facilities of the system.
 
     Raises:
-        ContainmentError: When ``"strict"`` or ``"pidns"`` is asked for and cannot be had.
+        ContainmentError: If ``"strict"`` or ``"pidns"`` is asked for and the system does not offer it.
     """
     if asked == "pidns":
         if found.pidns is not None:
@@ -133,7 +130,7 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
             reason="each program runs in a pid namespace of its own, which the kernel ends as one",
         )
     if asked == "strict":
-        # Only a guardian ends a cgroup whose host was killed; a shim sees that itself.
+        # Only a guardian kills a cgroup after the death of the host. A shim notices that death itself.
         no_cgroup = found.cgroup or found.guardian
         if no_cgroup is None:
             return Containment(

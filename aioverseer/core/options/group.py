@@ -1,7 +1,4 @@
-"""Group: what the user says of services that share a fate, what becomes of it, and what follows a giving up.
-
-Values only. Whom a failure concerns is decided in ``groups.py``.
-"""
+"""Group: the options of a group of services with a common restart strategy."""
 
 from __future__ import annotations
 
@@ -16,27 +13,28 @@ from aioverseer.core.options.restart import Restart
 __all__ = ["AutoShutdown", "Group", "Strategy"]
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
-"""Who is restarted with a member that is restarted; see ``Group``."""
+"""Choice of members that are restarted together; see ``Group``."""
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
-"""When a group ends because members of it have; see ``Group``."""
+"""Condition for the end of a group after the end of members; see ``Group``."""
 
 
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Services that share a fate; made by ``Overseer.group``.
+    """Services with a common restart strategy and budget; made by ``Overseer.group``.
 
     Attributes:
-        name: Its name; services join it by their option ``group``.
+        name: Name of the group; services join it by their option ``group``.
         strategy: ``"one_for_one"``: a member that fails is restarted alone. ``"one_for_all"``: all members are stopped,
-            in reverse order, and started again in order. ``"rest_for_one"``: the same for it and those added after it.
-        restart: The one budget and backoff of all members, and what this group is to its parent: restarted when it has
-            ended (``"always"``), when it has given up (``"on-failure"``), or not (``"never"``).
-        parent: The group that it is a member of; empty for none.
-        auto_shutdown: Whether the group ends once a significant member has ended by itself without being restarted
-            (``"any_significant"``), or once the last one has (``"all_significant"``).
-        on_give_up: What follows when it has given up, and is not restarted by its parent; see ``OnGiveUp``.
-        significant: Whether its end counts for ``auto_shutdown`` of its parent.
+            in reverse order, and started again in order. ``"rest_for_one"``: the same for the failed member and
+            those added after it.
+        restart: One budget and backoff for all members. ``when`` decides whether the parent restarts this group:
+            after each end (``"always"``), after it has given up (``"on-failure"``), or not at all (``"never"``).
+        parent: Name of the group that this one is a member of; empty for none.
+        auto_shutdown: Condition for the end of the group. ``"any_significant"``: a significant member has ended by
+            itself without being restarted. ``"all_significant"``: the last significant member has.
+        on_give_up: Consequence when the group has given up and its parent does not restart it; see ``OnGiveUp``.
+        significant: Whether the end of this group counts for ``auto_shutdown`` of its parent.
     """
 
     name: str
@@ -77,6 +75,6 @@ class Group:
             raise self.refuse("significant", 'cannot go with restart "always": it would never end by itself')
 
     def refuse(self, option: str, why: str) -> SpecError:
-        """Return the error for one of its options."""
+        """Return the error for one option of the group."""
         value = getattr(self, option)
         return SpecError(f"group {self.name!r}: {option}={value!r} {why}", option=option, value=value)

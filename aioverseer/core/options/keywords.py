@@ -1,14 +1,11 @@
-"""The options of a Spec: their names, and the types of their values.
-
-Types only. Their words and defaults are in ``spec.py``; which values are refused is in ``option_checks.py``.
-"""
+"""Names of the options of a Spec as keywords, and the types of their values."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-if TYPE_CHECKING:  # names of types: nothing has to be imported for them
+if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.after import After, Until
     from aioverseer.core.options.alive import Alive
     from aioverseer.core.options.composition import Probe
@@ -24,22 +21,22 @@ __all__ = ["Feed", "Leftovers", "Output", "Rlimit", "SpecOptions", "Stdin"]
 
 
 Rlimit = int | tuple[int, int]
-"""A limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
+"""Resource limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
 Output = Literal["read", "inherit", "null"]
-"""Where a program writes: see ``Spec.output``."""
+"""Destination of the output of a program; see ``Spec.output``."""
 Leftovers = Literal["kill", "keep", "report"]
-"""What becomes of what a program leaves behind: see ``Spec.leftovers``."""
+"""Treatment of processes that a program leaves at its end; see ``Spec.leftovers``."""
 
 
 Feed = AsyncIterable[str | bytes]
-"""What gives a program its input bit by bit."""
+"""Source of input in pieces."""
 Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | None
-"""What a program reads: see ``Spec.stdin``."""
+"""Input of a program; see ``Spec.stdin``."""
 
 
 @exported_from("aioverseer")
 class SpecOptions(TypedDict, total=False):
-    """The options of a Spec as keywords, for ``Process(...)``, ``Overseer.add(...)`` and ``update(...)``."""
+    """Options of a Spec as keywords, for ``Process(...)``, ``Overseer.add(...)`` and ``update(...)``."""
 
     cwd: str | PathLike | None
     env: Mapping[str, str] | None

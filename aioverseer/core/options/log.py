@@ -1,8 +1,4 @@
-"""Log files and bridges as values: where the lines of a service are kept, and under which rules.
-
-What is refused is refused here, once. Whether a folder is there or a disk has room is seen when lines are written, in
-``_system/logfile/file.py``; nothing in here opens or names a file that exists.
-"""
+"""LogFile and LogBridge: the options for keeping the lines of services in files or in ``logging``."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ from aioverseer.core.typing import PathLike
 __all__ = ["MOST_KEPT", "Log", "LogBridge", "LogFile", "as_logs"]
 
 MOST_KEPT = 999
-"""The highest number of a rotated file: those with more digits are taken for dates, which are not ours to remove."""
+"""Highest number of a rotated file. A name with more digits may be a date, and such a file is never removed."""
 
 _IN_PATH = ("id", "stream", "group")
 _IN_LOGGER = ("id", "group")
@@ -28,26 +24,27 @@ _IN_LOGGER = ("id", "group")
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class LogFile:
-    """A file that all lines of a service, or of all services, are appended to.
+    """A file to which the lines of a service, or of all services, are appended.
 
-    It is written by a thread, never by the event loop. When it grows beyond ``max_bytes``, or a line comes in another
-    period of ``every`` seconds than the last, it is renamed to ``path.1``, what was ``path.1`` to ``path.2``, and a
-    new one is begun. A file that somebody else has renamed or removed is opened anew before the next line.
+    A thread writes the file, never the event loop. The file is rotated when it would grow beyond ``max_bytes``, or when
+    a line belongs to a later period of ``every`` seconds than the last one: it is renamed to ``path.1``, the former
+    ``path.1`` to ``path.2``, and a new file is begun. If another program has renamed or removed the file, it is opened
+    again before the next line.
 
     Attributes:
-        path: The file. ``{id}``, ``{group}`` and ``{stream}`` stand for those of the line.
-        max_bytes: Rotate before a line with which the file would be longer. A line that is longer by itself is cut
-            between the pieces in which it was read, never within one. None is no limit.
-        keep: How many rotated files are kept, 1 to 999; the oldest is removed.
-        every: Rotate with the first line of each period of so many seconds; periods begin at 1970-01-01 in UTC, so
-            86400 is a day. None is never.
+        path: Path of the file. ``{id}``, ``{group}`` and ``{stream}`` are replaced by those of the line.
+        max_bytes: Size in bytes that the file must not exceed: it is rotated before a line that would. A line that is
+            longer by itself is cut between the pieces in which it was read, never inside one. None is no limit.
+        keep: Number of rotated files to keep, from 1 to 999; the oldest is removed.
+        every: Seconds of a period; the first line of each period rotates the file. Periods begin at 1970-01-01 in UTC,
+            so 86400 is a day. None is never.
         compress: Whether rotated files become ``path.1.gz`` and so on.
-        format: ``"text"`` writes the lines as they are, ``"json"`` an object for each, with ``time``, ``id``,
-            ``stream``, ``run`` and ``text``.
+        format: ``"text"`` writes the lines as they are. ``"json"`` writes an object for each line, with ``time``,
+            ``id``, ``stream``, ``run`` and ``text``.
         timestamps: Whether each line of text begins with the time at which it was read.
-        overflow: What becomes of lines while more than 2 MiB waits to be written: ``"block"`` slows the program,
-            ``"drop_newest"`` counts them, and a mark in the file says how many are missing.
-        stream: Only ``"stdout"`` or ``"stderr"``; None is both.
+        overflow: Reaction while more than 2 MiB wait to be written. ``"block"`` slows the program. ``"drop_newest"``
+            drops new lines, and a mark in the file says how many are missing.
+        stream: Stream to keep, ``"stdout"`` or ``"stderr"``; None is both.
     """
 
     path: str
@@ -73,7 +70,7 @@ class LogFile:
         overflow: Literal["block", "drop_newest"] = "block",
         stream: Literal["stdout", "stderr"] | None = None,
     ) -> None:
-        """Describe a file; nothing is opened.
+        """Check and store the options, without opening the file.
 
         Raises:
             SpecError: Naming the option and the value.
@@ -99,7 +96,7 @@ class LogFile:
         _check_choice("overflow", overflow, ("block", "drop_newest"))
         if stream is not None:
             _check_choice("stream", stream, ("stdout", "stderr"))
-        settle = object.__setattr__  # the one way to fill a frozen dataclass
+        settle = object.__setattr__  # the only way to set a field of a frozen dataclass
         settle(self, "path", text)
         settle(self, "max_bytes", max_bytes)
         settle(self, "keep", keep)
@@ -111,7 +108,7 @@ class LogFile:
         settle(self, "stream", stream)
 
     def __repr__(self) -> str:
-        """Return the path and what differs from the defaults."""
+        """Return the path and the options that differ from their defaults."""
         plain = LogFile(self.path)
         options = [
             f", {name}={getattr(self, name)!r}"
@@ -122,35 +119,35 @@ class LogFile:
 
     @property
     def rotates(self) -> bool:
-        """Whether it is ever renamed."""
+        """Whether the file is ever rotated."""
         return self.max_bytes is not None or self.every is not None
 
     @property
     def tells_ids(self) -> bool:
-        """Whether its name has the service's id."""
+        """Whether the path contains the id of the service."""
         return "id" in _placeholders(self.path)
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams that it takes."""
+        """Streams that the file keeps."""
         return ("stdout", "stderr") if self.stream is None else (self.stream,)
 
     def path_of(self, *, id: str, stream: str, group: str) -> str:
-        """Return the path for lines of one stream of one service."""
+        """Return the path for the lines of one stream of one service."""
         return self.path.format(id=_as_name(id), stream=stream, group=_as_name(group))
 
     def rules(self) -> tuple[object, ...]:
-        """Return what all who write to one file must agree on."""
+        """Return the options on which all writers of one file must agree."""
         return (self.max_bytes, self.keep, self.every, self.compress, self.format, self.timestamps, self.overflow)
 
 
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True)
 class LogBridge:
-    """Hands the lines of a service to ``logging``, from a thread of the overseer.
+    """Bridge of the lines of a service to ``logging``, in a thread of the overseer.
 
     Attributes:
-        logger: Name of the logger; ``{id}`` and ``{group}`` stand for those of the service.
+        logger: Name of the logger; ``{id}`` and ``{group}`` are replaced by those of the service.
         stdout: Level of the lines of standard output; 20 is ``logging.INFO``.
         stderr: Level of the lines of standard error; 30 is ``logging.WARNING``.
     """
@@ -160,7 +157,7 @@ class LogBridge:
     stderr: int = 30
 
     def __post_init__(self) -> None:
-        """Check each option once.
+        """Check every option.
 
         Raises:
             SpecError: Naming the option and the value.
@@ -173,23 +170,23 @@ class LogBridge:
                 raise _refusal(option, level, "is no level: pass a number, for example logging.INFO", kind="LogBridge")
 
     def logger_of(self, *, id: str, group: str) -> str:
-        """Return the logger's name for one service."""
+        """Return the name of the logger for one service."""
         return self.logger.format(id=id, group=group)
 
 
 Log = LogFile | LogBridge
-"""Where lines are kept."""
+"""Destination of kept lines."""
 
 
 def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
-    """Check the option ``log``: one or several, or None where nothing was said.
+    """Check the option ``log``: a LogFile, a LogBridge, several of them, or None.
 
     Args:
-        value: What was given.
-        owner: Whose option it is, for the message.
+        value: Value of the option.
+        owner: Owner of the option, for the message.
 
     Raises:
-        SpecError: When it is something else, or names one file twice.
+        SpecError: For any other value, or one that names a file twice.
     """
     if value is None:
         return None
@@ -226,9 +223,9 @@ def _places(log: Log) -> list[tuple[str, str]]:
 
 
 def _as_name(text: str) -> str:
-    """Return an id or a group as one part of a path, whatever it holds; no two ids become the same name."""
+    """Return an id or a group as one part of a path. Different ids give different names."""
     name = text.replace("%", "%25").replace("/", "%2F")
-    # Nothing but dots would be this folder or the one above it, and a group without a name no folder at all.
+    # A name of dots alone would be this folder or its parent, and an empty group would be no folder at all.
     return (name if name.strip(".") else name.replace(".", "%2E")) or "-"
 
 

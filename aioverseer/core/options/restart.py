@@ -1,8 +1,4 @@
-"""Restart: whether the end of a run is followed by another, when, and how often.
-
-The policy is a value, the judgement is pure, and ``Budget`` holds what one supervision has used. Which states
-follow from a verdict is decided in ``supervision.py``; nothing here waits, reads a clock or starts anything.
-"""
+"""Restart: the policy that says after which ends a program is run again, how soon, and how often."""
 
 from __future__ import annotations
 
@@ -17,39 +13,39 @@ from aioverseer.core.options.backoff import Backoff
 from aioverseer.core.options.stop import as_signal_number
 from aioverseer.core.state import Exit
 
-__all__ = ["Ending", "Restart", "When", "is_success", "wants_restart"]
+__all__ = ["Restart", "RunEnd", "When", "is_success", "wants_restart"]
 
 When = Literal["on-failure", "always", "never", "on-abnormal"]
-"""After which ends a program is run again; see ``Restart``."""
+"""Ends after which a program is run again; see ``Restart``."""
 
-Ending = Exit | None
-"""What is judged: how a run ended, or None when the program could not be started."""
+RunEnd = Exit | None
+"""End of a run, or None if the program could not be started."""
 
 _CODES = range(256)
-"""What a program can exit with: one byte."""
+"""Exit codes of a program: one byte."""
 
 
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class Restart:
-    """The policy: after which ends a program is run again, how soon, and how often.
+    """Restart policy: after which ends a program is run again, how soon, and how often.
 
-    A success is an exit with one of ``success_codes``, or a death by one of ``success_signals``. All else
-    is a failure: any other code or signal, a status that was lost, and a program that could not be started.
+    A success is an exit with one of ``success_codes``, or a death by one of ``success_signals``. Any other end is a
+    failure: another code or signal, a status that was lost, and a program that could not be started.
 
     Attributes:
-        when: ``"on-failure"`` restarts after each failure; ``"always"`` after every end; ``"never"`` after
-            none; ``"on-abnormal"`` after each failure that is no exit code.
-        max_restarts: Restarts allowed within the window (not runs: with 3 there are 4 runs); 0 is none, None
-            is no limit.
+        when: ``"on-failure"`` restarts after each failure, ``"always"`` after every end, ``"never"`` after none, and
+            ``"on-abnormal"`` after each failure without an exit code.
+        max_restarts: Number of restarts allowed within the window; 3 restarts are 4 runs. 0 allows none, None any
+            number.
         within: Seconds of the sliding window; None counts all restarts since the start.
-        backoff: Seconds before each restart, as a value; its own counter is not used.
-        reset_after: Seconds that a run must have been ready, for the next delay to be the first again.
-        success_codes: Exit codes that are a success: the whole set, it replaces ``{0}``.
-        success_signals: Signals a death by which is a success.
-        prevent_codes: Exit codes after which it is never restarted, whatever ``when`` says.
-        force_codes: Exit codes after which it is always restarted, whatever ``when`` says; the budget still
-            counts.
+        backoff: Delays before the restarts. The Backoff is used as a value, without its own counter.
+        reset_after: Seconds that a run must be ready for the next delay to be the first one again.
+        success_codes: Exit codes that are a success. This is the whole set: it replaces ``{0}``.
+        success_signals: Signals that are a success if the program dies by them.
+        prevent_codes: Exit codes after which the program is never restarted, whatever ``when`` says.
+        force_codes: Exit codes after which the program is always restarted, whatever ``when`` says, as long as the
+            budget allows it.
     """
 
     when: When
@@ -75,16 +71,16 @@ class Restart:
         prevent_codes: Iterable[int] = frozenset(),
         force_codes: Iterable[int] = frozenset(),
     ) -> None:
-        """Check the options; the sets may be any iterables.
+        """Check and store the options; each set may be any iterable.
 
         Args:
             when: ``"on-failure"``, ``"always"``, ``"never"`` or ``"on-abnormal"``.
-            max_restarts: A number of restarts, 0 or more, or None.
+            max_restarts: Number of restarts, 0 or more, or None.
             within: Seconds, more than 0, or None.
             backoff: A Backoff; None is ``Backoff(min=0.1, max=30.0, factor=2.0, jitter=True)``.
             reset_after: Seconds, 0 or more.
             success_codes: Exit codes, 0 to 255.
-            success_signals: Each a ``signal.Signals``, or a number from 1 to 64.
+            success_signals: Values of ``signal.Signals``, or numbers from 1 to 64.
             prevent_codes: Exit codes, 0 to 255; none of them in ``force_codes``.
             force_codes: Exit codes, 0 to 255.
 
@@ -102,7 +98,7 @@ class Restart:
         _check_backoff(backoff)
         if not _is_seconds(reset_after):
             raise _refuse("reset_after", reset_after, "is no time: pass seconds, 0 or more")
-        settle = object.__setattr__  # the one way to fill a frozen dataclass
+        settle = object.__setattr__  # the only way to set a field of a frozen dataclass
         settle(self, "when", when)
         settle(self, "max_restarts", max_restarts)
         settle(self, "within", None if within is None else float(within))
@@ -117,12 +113,12 @@ class Restart:
             raise _refuse("force_codes", both, "is in prevent_codes too: a code can force a restart or prevent it")
 
 
-def is_success(policy: Restart, exit: Ending) -> bool:
-    """Whether a run ended well, by the policy's idea of well.
+def is_success(policy: Restart, exit: RunEnd) -> bool:
+    """Return whether the policy counts the end of a run as a success.
 
     Args:
-        policy: Has the codes and signals that are a success.
-        exit: How it ended; None when it could not be started.
+        policy: Policy with the codes and signals of a success.
+        exit: End of the run; None if the program could not be started.
     """
     if exit is None:
         return False
@@ -131,12 +127,12 @@ def is_success(policy: Restart, exit: Ending) -> bool:
     return exit.code in policy.success_codes
 
 
-def wants_restart(policy: Restart, exit: Ending) -> bool:
-    """Whether the policy wants another run after this end, the budget left aside.
+def wants_restart(policy: Restart, exit: RunEnd) -> bool:
+    """Return whether the policy wants another run after this end, whatever the budget.
 
     Args:
-        policy: The policy.
-        exit: How it ended; None when it could not be started.
+        policy: Policy that judges.
+        exit: End of the run; None if the program could not be started.
     """
     code = None if exit is None else exit.code
     if code is not None:

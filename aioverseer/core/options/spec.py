@@ -1,7 +1,6 @@
-"""Spec: the frozen description of what to run and under which rules; and that of a lone Process.
+"""Spec: the frozen description of a program and the rules for running it.
 
-A Spec is valid by construction: everything that can be refused without asking the operating system is refused here,
-once, with the name of the service, of the option and the value. What is refused is said in ``option_checks.py``.
+A Spec that exists is valid: its constructor refuses everything that can be refused without asking the operating system.
 """
 
 from __future__ import annotations
@@ -36,68 +35,69 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What to run, and under which rules.
+    """A program to run, and the rules for running it.
 
     Attributes:
-        id: Name of the service; shown in every message, event and line.
-        argv: The program and its arguments, taken literally: no shell, no globbing, no ``~``.
-        cwd: Folder to run in; None is the host's.
-        env: The whole environment, as in ``subprocess``; None inherits the host's.
-        extra_env: Variables added to ``env`` or to the inherited ones.
-        stdin: What the program reads: None for the null device, ``"pipe"`` for ``write()``, ``"inherit"``
-            for the host's, any other text or bytes to feed them, a ``pathlib.Path`` to read a file, an open file, or
-            an async iterable of text or bytes. An iterator feeds one run; a function that returns one feeds each run.
-        pty: Whether it runs on a terminal of its own: its input, output and errors are one, and the errors come with
-            the output. ``stdin`` is then None or ``"pipe"`` for ``write()``, or what is to be fed.
+        id: Name of the service, shown in every message, event and line.
+        argv: Program and its arguments, taken literally: no shell, no globbing, no ``~``.
+        cwd: Working directory; None is that of the host.
+        env: Whole environment, as in ``subprocess``; None inherits that of the host.
+        extra_env: Variables added to ``env`` or to the inherited environment.
+        stdin: Input of the program. None is the null device, ``"pipe"`` is for ``write()``, ``"inherit"`` is the input
+            of the host. Any other text, or bytes, is fed to the program. A ``pathlib.Path`` is a file to read, and an
+            open file is passed on. An async iterable of text or bytes is fed as it comes: an iterator feeds one run, a
+            function that returns one feeds each run.
+        pty: Whether the program runs on a terminal of its own. Standard output and standard error are then one stream.
+            ``stdin`` must then be None or ``"pipe"`` for ``write()``, or the text, bytes or iterable to feed.
         window_size: Columns and rows of that terminal.
-        output: Where standard output and standard error go: ``"read"`` through pipes to the lines of this library,
-            ``"inherit"`` to where those of the host go, ``"null"`` to the null device. A Process that is neither
-            buffered nor streaming reads nothing and uses the null device too.
+        output: Destination of standard output and standard error. ``"read"``: pipes that this library reads.
+            ``"inherit"``: the streams of the host. ``"null"``: the null device. A Process that is neither buffered nor
+            streaming reads nothing, so it uses the null device too.
         buffered: Whether all lines are kept for ``Status.stdout`` and ``Status.stderr``.
-        streaming: Whether lines are delivered through ``Process.stdout`` and ``Process.stderr``; lossless, so
-            a slow reader slows the program.
-        merge_stderr: Whether standard error is written into standard output, in order.
-        encoding: How bytes become text; None delivers bytes.
-        errors: What becomes of bytes that the encoding does not know, as in ``bytes.decode``. Where a handler of your
-            own raises, they are replaced.
-        line_limit: Bytes; a longer line arrives in pieces of this size.
-        queue_size: Lines that a stream holds before the program is slowed down.
-        drain_timeout: Seconds to wait for the end of the output once the program has ended, when something
-            else still holds its pipe.
-        leftovers: What becomes of what the program has started and left behind at its end: ``"kill"`` kills what is
-            left in its group, and once nothing follows also what has left that; ``"keep"`` lets it live and goes on
-            reading its output, until the overseer, or the block of the Process, is left; ``"report"`` is the same, and
-            tells who it is: ``Process.survivors`` and a warning in the log.
-        containment: How far the promise reaches that nothing of it is left behind, where that differs from its
-            overseer's: ``"basic"``, ``"guarded"``, ``"strict"``, ``"pidns"`` or ``"auto"``; see ``Containment``.
-        memory_max: Bytes that it and all that it starts may have together; beyond, the kernel ends them all, and the
-            reason says ``out of memory``. Like the next two it needs cgroup v2 with that controller.
-        pids_max: Processes and threads that it and all that it starts may be together.
-        cpu_max: Processors that they may use together, for example 0.5.
+        streaming: Whether lines are delivered through ``Process.stdout`` and ``Process.stderr``. No line is lost: a
+            slow reader slows the program.
+        merge_stderr: Whether standard error goes into standard output, in order.
+        encoding: Encoding of the output; None delivers bytes.
+        errors: Handling of bytes that the encoding does not know, as in ``bytes.decode``. If an error handler of your
+            own raises, the bytes are replaced.
+        line_limit: Longest line in bytes; a longer line arrives in pieces of this size.
+        queue_size: Number of lines that a stream holds before the program is slowed down.
+        drain_timeout: Seconds to wait for the end of the output after the program has ended, if another process still
+            holds its pipe.
+        leftovers: Treatment of processes that the program leaves at its end. ``"kill"`` kills those in its group, and
+            after the last run also those that have left the group. ``"keep"`` lets them live and goes on reading their
+            output until the block of the overseer, or of the Process, ends. ``"report"`` does the same and reports
+            them: in ``Process.survivors`` and as a warning in the log.
+        containment: Level of containment, if it differs from that of the overseer: ``"basic"``, ``"guarded"``,
+            ``"strict"``, ``"pidns"`` or ``"auto"``; see ``Containment``.
+        memory_max: Bytes that the program and everything it starts may use together. Above it the kernel kills them
+            all, and the reason says ``out of memory``. Like the next two, it needs cgroup v2 with that controller.
+        pids_max: Number of processes and threads that the program and everything it starts may be together.
+        cpu_max: Number of processors that they may use together, for example 0.5.
         user: Name or number of the user to run as, also ``"name:group"``; needs ``setpriv``.
-        extra_groups: Names or numbers of further groups; needs ``setpriv``.
+        extra_groups: Names or numbers of supplementary groups; needs ``setpriv``.
         umask: Mode bits that new files of the program do not get.
-        nice: Scheduling priority, -20 (first) to 19 (last).
+        nice: Scheduling priority, from -20 (first) to 19 (last).
         rlimits: Resource limits by their names in prlimit(1), for example ``{"nofile": (1024, 4096)}``; -1 is
             no limit.
-        delay_start: Seconds before the first start.
-        stop: The ladder that ends it.
-        restart: The policy; only a Service restarts.
-        ready: What tells that it can do its work, see ``aioverseer.ready``; None is ready once it has been started.
-        ready_timeout: Seconds from its start within which it has to be ready; else it is ended by its ladder, and that
-            is a failure. None is no limit.
-        alive: How it is asked, once it is ready, whether it still does its work.
-        after: The services that it waits for when a set is started: a name, a list of names or ``After``, or a dict
+        delay_start: Seconds to wait before the first start.
+        stop: Ladder of signals that stops the program.
+        restart: Restart policy; only a Service restarts.
+        ready: Probe that shows that the program can do its work; see ``aioverseer.ready``. With None the program is
+            ready as soon as it has been started.
+        ready_timeout: Seconds from the start within which the program must be ready. Otherwise it is stopped by its
+            ladder, and the run counts as a failure. None is no limit.
+        alive: Liveness check of a program that is ready.
+        after: Services that must come first when a set is started: a name, a list of names or ``After``, or a dict
             such as ``{"migrate": "success"}``. Only services have an order.
-        critical: Whether the overseer stops everything when it ends for good by itself.
-        on_give_up: What follows when its restart budget is spent: ``"leave"`` is nothing more, ``"stop"`` stops its
-            group (without one, everything), ``"end"`` ends the overseer as ``critical`` does, and a function is
-            called with the ``GaveUp``. In a group with a strategy, it is the group that gives up: see
-            ``Overseer.group``.
-        group: A label for ``list_group()``; the name of a group that was made by ``Overseer.group`` joins that.
-        significant: Whether its end by itself counts for ``auto_shutdown`` of its group.
-        log: A LogFile, a LogBridge, or several of them, in place of those of the overseer; None leaves it to the
-            overseer, and an empty list is none at all. Only a Service keeps logs.
+        critical: Whether the overseer stops everything when this service ends for good by itself.
+        on_give_up: Consequence when the restart budget is spent. ``"leave"``: nothing more. ``"stop"``: stop the group;
+            without a group, everything. ``"end"``: end the overseer, as ``critical`` does. A function is called with
+            the ``GaveUp``. In a group with a strategy the group gives up instead: see ``Overseer.group``.
+        group: Label for ``list_group()``. If a group of this name was made by ``Overseer.group``, the service joins it.
+        significant: Whether an end of the service by itself counts for ``auto_shutdown`` of its group.
+        log: A LogFile, a LogBridge, or a list of them, instead of the logs of the overseer. None uses those of the
+            overseer; an empty list is no log at all. Only a Service keeps logs.
     """
 
     id: str
@@ -142,32 +142,32 @@ class Spec:
 
     @classmethod
     def of(cls, id: str, argv: Iterable[object], **options: Unpack[SpecOptions]) -> Self:
-        """Make a Spec from an id, arguments and options, refusing what is no option.
+        """Make a Spec from an id, arguments and options.
 
         Args:
             id: Name of the service.
-            argv: The program and its arguments.
-            **options: See the attributes of this class.
+            argv: Program and its arguments.
+            **options: Attributes of this class, by name.
 
         Raises:
-            SpecError: For an option that does not exist, or a value that an option does not take.
+            SpecError: For an unknown option, or a value that an option does not take.
         """
         check_names(id, options)
         return cls(id=id, argv=cast("tuple[str, ...]", argv), **_as_fields(options))
 
     def updated(self, **options: Unpack[SpecOptions]) -> Self:
-        """Return a Spec that differs in these options.
+        """Return a copy with these options changed.
 
         Raises:
-            SpecError: For an option that does not exist, or a value that an option does not take.
+            SpecError: For an unknown option, or a value that an option does not take.
         """
         check_names(self.id, options)
         return dataclasses.replace(self, **_as_fields(options))
 
     def __reduce__(self) -> tuple[Callable[..., Spec], tuple[dict[str, Any]]]:
-        """Pickle it by its options; those that are functions, such as ``ready.check``, must be importable."""
+        """Pickle the Spec by its options; functions among them, as in ``ready.check``, must be importable."""
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        # A read-only view cannot be pickled; what it shows is made read-only again.
+        # A read-only view cannot be pickled. The constructor makes one of the plain dict again.
         plain = {
             name: dict(cast("Mapping[str, Any]", value))
             for name, value in given.items()
@@ -176,7 +176,7 @@ class Spec:
         return _unpickled, ({**given, **plain},)
 
     def __post_init__(self) -> None:
-        """Check every option that was given, once, and freeze what can change.
+        """Check every option that was given, and store it in its final, immutable form.
 
         Raises:
             SpecError: Naming the service, the option and the value.
@@ -208,10 +208,10 @@ _values_of: Callable[[Spec], tuple[object, ...]] = attrgetter(*_NAMES)
 
 
 def describe(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> Spec:
-    """Make the Spec of a Process that no Service owns: by default with its output kept, and the program's own name.
+    """Make the Spec of a Process without a Service: named after its program, and buffered by default.
 
     Raises:
-        SpecError: For an option that does not exist, or is for a Service, or a value that cannot be.
+        SpecError: For an option that is unknown or only for a Service, or a value that is refused.
     """
     return (_described if _is_lasting(id, argv, options) else _describe)(id, argv, **options)
 
@@ -223,24 +223,24 @@ def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpac
 
 
 _described: Callable[..., Spec] = functools.lru_cache(maxsize=256, typed=True)(_describe)
-"""The same, remembered: who runs a command again and again need not have it checked each time. A Spec never changes."""
+"""Cached form of ``_describe``: a command that runs again and again is checked once, as a Spec never changes."""
 
 _LASTING = frozenset({str, int, float, bool, type(None), Stop})
-"""What may be remembered: it never changes and holds nothing open. With all else a Spec is made each time."""
+"""Types of values that may be cached: immutable, and without open resources."""
 
 _SHORT = 1000
-"""Letters of a command line that is remembered, as a script may be large."""
+"""Longest command line, in characters, that is cached: a script may be large."""
 
 
 def _is_lasting(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> bool:
-    """Return whether a description may be remembered; what is fed to a program is held by nobody but its Process."""
+    """Return whether a description may be cached; never with ``stdin``, which only its Process may keep alive."""
     if "stdin" in options or not _LASTING.issuperset(map(type, (id, *options.values()))):
         return False
     return {str}.issuperset(map(type, argv)) and sum(map(len, cast("tuple[str, ...]", argv))) <= _SHORT
 
 
 def _name_of(argv: tuple[str | PathLike, ...]) -> str:
-    """Return the program's own name, for a process that was given none."""
+    """Return the name of the program, for a process without an id."""
     first = argv[0] if argv else ""
     text = first if isinstance(first, str) or not isinstance(first, PathLike) else first.__fspath__()
     name = text.rsplit("/", 1)[-1].strip() if isinstance(text, str) else ""

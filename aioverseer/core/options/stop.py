@@ -1,7 +1,4 @@
-"""The steps that enforce a stop, as a value.
-
-Which step is taken when is decided in ``run.py``; sending the signals is the business of ``system/``.
-"""
+"""Stop: the ladder of signals that stops a program."""
 
 from __future__ import annotations
 
@@ -18,30 +15,29 @@ from aioverseer.core.state import as_signal, signal_name
 __all__ = ["FINAL_TIMEOUT", "Step", "Stop", "as_signal_number"]
 
 FINAL_TIMEOUT = 2.0
-"""Seconds to wait for the end after SIGKILL, before the program is reported as one that does not die."""
-
+"""Seconds to wait for the end after SIGKILL before the program is reported as unstoppable."""
 
 LEAST_FINAL_TIMEOUT = 1.0
-"""The least of that, whatever a ladder says."""
+"""Least number of these seconds, whatever a ladder says."""
 
 
 @exported_from("aioverseer")
 class Step(NamedTuple):
-    """One rung: send ``signal``, then wait up to ``timeout`` seconds for the end."""
+    """One step of a ladder: send ``signal``, then wait up to ``timeout`` seconds for the end."""
 
     signal: int
     timeout: float
 
 
 def as_signal_number(value: object, option: str) -> int:
-    """Check one signal at the border.
+    """Check a signal that a user has passed.
 
     Args:
         value: A ``signal.Signals`` or a number from 1 to 64.
-        option: The option's name, for the error.
+        option: Name of the option, for the error.
 
     Raises:
-        SpecError: When it is no signal.
+        SpecError: If the value is no signal.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 64:  # noqa: PLR2004  # Linux knows 64
         raise SpecError(
@@ -55,15 +51,15 @@ def as_signal_number(value: object, option: str) -> int:
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, init=False)
 class Stop:
-    """The ladder: how a program is asked to end, and what follows when it does not.
+    """Ladder that stops a program: signals, and the time that each step waits for the end.
 
-    SIGKILL is always the last step: it is added where it is missing. The default is that of systemd and
-    Docker: SIGTERM, ten seconds, SIGKILL.
+    SIGKILL is always the last step and is added if it is missing. The default is that of systemd and Docker: SIGTERM,
+    ten seconds, SIGKILL.
 
     Attributes:
-        steps: What is sent, and how many seconds each step waits.
-        scope: ``"tree"`` signals all that the program started and that can be reached; ``"leader"``
-            signals the program alone until the last step, which always takes all.
+        steps: Signals to send, each with the seconds to wait before the next step.
+        scope: ``"tree"`` signals everything that the program started and that can be reached. ``"leader"`` signals
+            the program alone, up to the last step, which always signals everything.
     """
 
     steps: tuple[Step, ...]
@@ -77,43 +73,43 @@ class Stop:
         steps: Iterable[Sequence[float]] | None = None,
         scope: Literal["tree", "leader"] = "tree",
     ) -> None:
-        """Make a ladder of one polite step, or of the steps given.
+        """Make a ladder of one signal and SIGKILL, or of the given steps.
 
         Args:
-            signal: What asks the program to end; ignored when ``steps`` is given.
-            timeout: Seconds before the next step; ignored when ``steps`` is given.
-            steps: Pairs of signal and seconds, for example ``[(SIGINT, 5), (SIGTERM, 5)]``. Behind SIGKILL at least
-                one second is waited before a program is reported as still there.
-            scope: Whom the steps before SIGKILL reach.
+            signal: Signal that asks the program to end; ignored with ``steps``.
+            timeout: Seconds before the next step; ignored with ``steps``.
+            steps: Pairs of signal and seconds, for example ``[(SIGINT, 5), (SIGTERM, 5)]``. The step of SIGKILL waits
+                at least one second before a program is reported as still there.
+            scope: Reach of the steps before SIGKILL: ``"tree"`` or ``"leader"``.
 
         Raises:
-            SpecError: For what is no signal, a negative time, no step at all, or an unknown scope.
+            SpecError: For a value that is no signal, a negative time, an empty ladder, or an unknown scope.
         """
         pairs = [(signal, timeout)] if steps is None else _as_pairs(steps)
-        rungs = [Step(as_signal_number(number, "stop.signal"), _as_seconds(seconds)) for number, seconds in pairs]
-        if not rungs:
+        ladder = [Step(as_signal_number(number, "stop.signal"), _as_seconds(seconds)) for number, seconds in pairs]
+        if not ladder:
             raise SpecError("stop.steps is empty: name at least one (signal, seconds)", option="stop.steps")
-        for rung in rungs[:-1]:
-            if rung.signal == signals.SIGKILL:
+        for step in ladder[:-1]:
+            if step.signal == signals.SIGKILL:
                 raise SpecError(
                     "stop.steps has a step after SIGKILL, which nothing survives: make SIGKILL the last",
                     option="stop.steps",
                     value=steps,
                 )
-        if rungs[-1].signal != signals.SIGKILL:
-            rungs.append(Step(signals.SIGKILL, FINAL_TIMEOUT))
-        # Even SIGKILL takes a moment: without one, each program would be reported as still there.
-        rungs[-1] = Step(signals.SIGKILL, max(rungs[-1].timeout, LEAST_FINAL_TIMEOUT))
+        if ladder[-1].signal != signals.SIGKILL:
+            ladder.append(Step(signals.SIGKILL, FINAL_TIMEOUT))
+        # Even SIGKILL takes a moment. Without a minimum every program would be reported as still there.
+        ladder[-1] = Step(signals.SIGKILL, max(ladder[-1].timeout, LEAST_FINAL_TIMEOUT))
         if scope not in ("tree", "leader"):
             raise SpecError(
                 f'stop.scope={scope!r} is unknown: pass "tree" or "leader"', option="stop.scope", value=scope
             )
-        object.__setattr__(self, "steps", tuple(rungs))
+        object.__setattr__(self, "steps", tuple(ladder))
         object.__setattr__(self, "scope", scope)
 
     @property
     def total(self) -> float:
-        """Seconds that the whole ladder may take."""
+        """Seconds that the whole ladder takes at most."""
         return sum(step.timeout for step in self.steps)
 
     def __str__(self) -> str:

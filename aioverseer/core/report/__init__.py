@@ -1,1 +1,1 @@
-"""What is known about a program, and the errors that carry it."""
+"""Reports about a program, and the errors that carry them."""

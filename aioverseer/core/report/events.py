@@ -1,7 +1,4 @@
-"""Event: news of one service, frozen at the moment when they happened; and what a stop had to do.
-
-Values only; who hears of them is decided in ``_engine/events/publisher.py``.
-"""
+"""Event: a transition or another occurrence of one service; StopReport: the outcome of a stop."""
 
 from __future__ import annotations
 
@@ -18,29 +15,29 @@ from aioverseer.core.state import State, signal_name
 __all__ = ["Event", "EventRecord", "Kind", "StopOutcome", "StopReport"]
 
 Kind = Literal["state", "log", "health", "leftovers", "throttle", "stop", "group"]
-"""What an event is about; see ``Event.kind``."""
+"""Subject of an event; see ``Event.kind``."""
 
 
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One transition of one service, or news of its log files.
+    """A transition of one service, or another occurrence.
 
     Attributes:
-        seq: Number of the event in its overseer, from 1, without holes.
+        seq: Number of the event in its overseer, from 1, without gaps.
         time: Wall-clock time, aware; a label.
         id: Id of the service.
-        previous: The state before.
-        state: The state since.
-        reason: Why, one sentence.
-        status: Everything known at the transition.
-        missed: How many events this subscriber has lost just before this one, because it was slower than the
-            log is long; 0 for one that keeps up.
-        kind: ``"state"`` for a transition; ``"log"`` for news of its log files, ``"health"`` for what it says of itself
-            and whether it is alive, ``"leftovers"`` for a process that a run has left behind and that lives on,
-            ``"throttle"`` when it begins to wait for its turn (``restart_rate``), ``"stop"`` for what holds a stop
-            up, and ``"group"`` for what its end means to a group: a restart of several, the end of that, a giving up,
-            an end; all with the same state before and since.
+        previous: State before the event.
+        state: State after the event. Only an event of kind ``"state"`` changes it.
+        reason: Reason for the state, or a description of the occurrence; one sentence.
+        status: Status at the moment of the event.
+        missed: Number of events that this subscriber has lost just before this one because it was too slow; 0 for
+            none.
+        kind: ``"state"``: a transition. ``"log"``: trouble with the log files of the service. ``"health"``: a message
+            of the program about itself, or a change of its liveness. ``"leftovers"``: a process that a run has left
+            behind and that lives on. ``"throttle"``: the service waits in the queue of ``restart_rate``. ``"stop"``: an
+            obstacle to a stop. ``"group"``: a consequence for its group: a restart of several members, its end, a give
+            up, or the end of the group.
     """
 
     seq: int
@@ -54,7 +51,7 @@ class Event:
     kind: Kind = "state"
 
     def to_json(self) -> dict[str, Any]:
-        """Return a flat dict of JSON values."""
+        """Return a dict of JSON values."""
         return {
             "seq": self.seq,
             "time": self.time.isoformat(),
@@ -69,26 +66,26 @@ class Event:
 
 
 class EventRecord(NamedTuple):
-    """What an Event is made of when somebody reads it; see ``StatusSnapshot``."""
+    """Data of an Event, which is made only when somebody reads it; see ``StatusSnapshot``."""
 
     seq: int
     time: datetime
     previous: State
     state: State
     reason: str
-    facts: StatusSnapshot
+    snapshot: StatusSnapshot
     kind: Kind
 
     def event(self, missed: int) -> Event:
-        """Make the Event for a reader who has lost so many just before."""
+        """Return the Event for a subscriber that has lost so many events just before."""
         return Event(
             seq=self.seq,
             time=self.time,
-            id=self.facts.spec.id,
+            id=self.snapshot.spec.id,
             previous=self.previous,
             state=self.state,
             reason=self.reason,
-            status=self.facts.status(),
+            status=self.snapshot.status(),
             missed=missed,
             kind=self.kind,
         )
@@ -97,16 +94,16 @@ class EventRecord(NamedTuple):
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopOutcome:
-    """What it took to stop one service.
+    """Outcome of the stop of one service.
 
     Attributes:
         id: Id of the service.
-        status: Its Status afterwards.
-        signals: The signals that were sent, in order; empty when it had nothing running.
-        seconds: How long it took.
-        survived: Whether it is still there after the whole ladder.
-        cut: Whether it was killed because its share of ``shutdown_timeout`` was over.
-        left: What its last run has left behind and is known to live on.
+        status: Status after the stop.
+        signals: Signals that were sent, in order; empty if nothing was running.
+        seconds: Duration of the stop in seconds.
+        survived: Whether the program is still there after the whole ladder.
+        cut: Whether the program was killed because its share of ``shutdown_timeout`` was over.
+        left: Processes that the last run has left behind and that are known to live on.
     """
 
     id: str
@@ -131,27 +128,27 @@ class StopOutcome:
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopReport:
-    """Who needed what in a stop of several services.
+    """Outcome of a stop of several services.
 
     Attributes:
-        outcomes: One StopOutcome for each service that was live, by id.
+        outcomes: StopOutcome of each service that was live, by id.
     """
 
     outcomes: Mapping[str, StopOutcome]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is left."""
+        """Whether every program has ended."""
         return not self.survivors
 
     @property
     def survivors(self) -> list[str]:
-        """Ids of the services whose program is still there, sorted."""
+        """Ids of the services with a program that is still there, sorted."""
         return sorted(id for id, outcome in self.outcomes.items() if outcome.survived)
 
     @property
     def left(self) -> dict[str, tuple[Survivor, ...]]:
-        """What programs have left behind and is known to live on, by the ids of their services."""
+        """Processes that programs have left behind and that are known to live on, by the ids of their services."""
         return {id: outcome.left for id, outcome in self.outcomes.items() if outcome.left}
 
     @property

@@ -1,6 +1,6 @@
-"""Status: everything known about a Process or a Service at one moment; its Facts, and the errors that tell of it.
+"""Status: a snapshot of a Process or a Service, and the errors that carry one.
 
-Frozen values only. No environment value is ever part of it, so it can be shown and logged as it is.
+No value of an environment variable is part of a Status, so it can be shown and logged.
 """
 
 from __future__ import annotations
@@ -10,17 +10,12 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from aioverseer.core.errors import ProcessNotRunning
+from aioverseer.core.errors import OverseerError, ProcessNotRunning
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, State, signal_name
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-from aioverseer.core.errors import OverseerError
 
 __all__ = [
     "CriticalServiceEnded",
@@ -49,25 +44,25 @@ class Status:
 
     Attributes:
         id: Id of the service, or of the process.
-        argv: The program and its arguments.
+        argv: Program and its arguments.
         pid: Process id of the current or last run; None before the first spawn.
-        state: Where it is.
-        exit_code: Code of the last end, or None while there is none or when it was a signal.
-        signal: Signal that ended it, or None.
-        error: Why it could not be started, or the GaveUp that ended a service; None otherwise.
-        started_at: Wall-clock time of the spawn, aware; a label, never used for a decision.
+        state: State at this moment.
+        exit_code: Exit code of the last run that ended; None if none has, or a signal killed it.
+        signal: Signal that killed the program; None if none did.
+        error: Reason why the program could not be started, or the GaveUp that ended a service; otherwise None.
+        started_at: Wall-clock time of the spawn, aware. It is a label and never part of a decision.
         stopped_at: Wall-clock time of the end, aware.
-        runtime: Seconds that the current or last run has lived, on the monotonic clock.
-        stdout: All lines so far, when buffered; else None.
-        stderr: The same for standard error.
-        restarts: How many runs followed the first since it was last started.
-        reason: Why it is in this state, one sentence.
-        cwd: Configured folder, or None for the host's.
+        runtime: Seconds for which the current or last run has lived, on the monotonic clock.
+        stdout: All lines of standard output so far if ``buffered``; else None.
+        stderr: All lines of standard error so far if ``buffered``; else None.
+        restarts: Number of runs after the first one since the last start.
+        reason: Reason for the state, one sentence.
+        cwd: Configured working directory; None for that of the host.
         delay_start: Configured seconds before the first start.
         max_restarts: Configured restart budget; None is no limit.
-        log_lost: Lines that its log files have lost since the service was added; see ``LogFile``.
+        log_lost: Number of lines that the log files of the service have lost since it was added; see ``LogFile``.
         containment: Level of containment in force: ``"basic"``, ``"guarded"``, ``"strict"``, or ``"none"`` for a
-            scripted one; empty where nobody has said.
+            scripted child; empty if it is not known yet.
     """
 
     id: str
@@ -92,22 +87,21 @@ class Status:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended by exit code 0, with no signal and no error."""
+        """Whether the program ended with exit code 0, without a signal or an error."""
         return self.exit_code == 0 and self.signal is None and self.error is None
 
     @property
     def exit(self) -> Exit | None:
-        """The end as one value, or None while there is none."""
+        """End of the program as one value, or None if it has not ended."""
         if self.exit_code is None and self.signal is None:
             return None
         return Exit(code=self.exit_code, signal=self.signal)
 
     def check(self) -> Status:
-        """Return this status when it is ``ok``.
+        """Return this status if it is ``ok``.
 
         Raises:
-            ProcessFailed: When the program has not ended, or not with exit code 0; with the last buffered
-                lines.
+            ProcessFailed: If the program has not ended with exit code 0; carries the last buffered lines.
         """
         if self.ok:
             return self
@@ -119,11 +113,11 @@ class Status:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dict of JSON values with the keys of the Go library, and ours.
+        """Return a dict of JSON values, with the keys of the Go library overseer and further ones.
 
-        The keys of the Go library keep their meaning: ``PID`` is 0 before the first spawn, ``exitCode`` is
-        -1 for none, ``runTime`` is in seconds, ``delayStart`` in milliseconds. Where it invented a value,
-        null stands: ``error``, ``startTime``; ``retryTimes`` is null for no limit.
+        The keys of the Go library keep their meaning: ``PID`` is 0 before the first spawn, ``exitCode`` is -1 for none,
+        ``runTime`` is in seconds, ``delayStart`` in milliseconds. ``error`` and ``startTime`` are null for none, where
+        the Go library makes a value up. ``retryTimes`` is null for no limit.
         """
         return {
             "cmd": shlex.join(self.argv),
@@ -148,9 +142,10 @@ class Status:
 
 
 class StatusSnapshot(NamedTuple):
-    """What a Status is made of when somebody asks for it.
+    """Data of a Status, which is made only when somebody reads it.
 
-    Three of these are taken in each restart, and mostly nobody looks: a frozen Status takes ten times as long to make.
+    Each restart takes three snapshots and mostly nobody reads them. A tuple is several times faster to make than a
+    frozen dataclass.
     """
 
     spec: Spec
@@ -170,7 +165,7 @@ class StatusSnapshot(NamedTuple):
     containment: str
 
     def status(self) -> Status:
-        """Make the Status."""
+        """Return the Status."""
         spec, exit = self.spec, self.exit
         return _status(
             spec.id,
@@ -201,9 +196,9 @@ _put: tuple[Callable[[Status, object], None], ...] = tuple(
 
 
 def _status(*values: object) -> Status:
-    """Make one of the values of its fields, in their order.
+    """Make a Status of the values of its fields, in their order.
 
-    The constructor of a frozen value looks each field up before it sets it: that takes more than twice as long.
+    Setting the slots directly is more than twice as fast as the constructor of a frozen dataclass.
     """
     status = object.__new__(Status)
     for put, value in zip(_put, values, strict=True):
@@ -212,43 +207,43 @@ def _status(*values: object) -> Status:
 
 
 def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:
-    """Return the last of the lines as text, for an error's message."""
+    """Return the last lines as text, for the message of an error."""
     tail = lines[-most:]
     return [line if isinstance(line, str) else line.decode("utf-8", "backslashreplace") for line in tail]
 
 
-# The errors of one run. They are made in here, with their words, and raised by others.
+# Constructors of the errors of one run, so that all their messages are in one place. Callers raise them.
 
 
 def not_running(status: Status) -> ProcessNotRunning:
-    """Return the error of a run that has no program to do something with."""
+    """Return the error for an action that needs a running program."""
     if status.pid is not None and not status.state.is_final:
-        # Its last output is being read; the state follows that.
+        # The program has ended, and the state changes once its last output has been read.
         return ProcessNotRunning(f"{status.id!r} (pid {status.pid}) has just ended")
     return ProcessNotRunning(f"{status.id!r} is not running: it is {status.state}, {status.reason}")
 
 
 def not_ready(status: Status, lines: Sequence[str]) -> NotReady:
-    """Return the error of a run that has ended, or is stopped, without having been ready."""
+    """Return the error of a run that has ended, or is being stopped, before it was ready."""
     return NotReady(
         f"{status.id!r} is not ready: it is {status.state}, {status.reason}", id=status.id, status=status, lines=lines
     )
 
 
-def not_ready_after(status: Status, seconds: float, news: str, lines: Sequence[str]) -> NotReadyInTime:
-    """Return the error for somebody who has waited so long; the run goes on."""
+def not_ready_after(status: Status, seconds: float, detail: str, lines: Sequence[str]) -> NotReadyInTime:
+    """Return the error of a waiter whose time is over; the run goes on."""
     return NotReadyInTime(
-        f"{status.id!r} is not ready after {seconds:g} s: it is {status.state}, {status.reason}{_in_brackets(news)}",
+        f"{status.id!r} is not ready after {seconds:g} s: it is {status.state}, {status.reason}{_in_brackets(detail)}",
         id=status.id,
         status=status,
         lines=lines,
     )
 
 
-def late(status: Status, seconds: float, news: str, lines: Sequence[str]) -> NotReadyInTime:
-    """Return the error of a run that is ended, as it was not ready within its own time."""
+def late(status: Status, seconds: float, detail: str, lines: Sequence[str]) -> NotReadyInTime:
+    """Return the error of a run that is stopped because it was not ready within ``ready_timeout``."""
     return NotReadyInTime(
-        f"{status.id!r} was not ready within {seconds:.3g} s{_in_brackets(news)}: see what it waits for, or give it "
+        f"{status.id!r} was not ready within {seconds:.3g} s{_in_brackets(detail)}: see what it waits for, or give it "
         "more ready_timeout",
         id=status.id,
         status=status,
@@ -257,12 +252,12 @@ def late(status: Status, seconds: float, news: str, lines: Sequence[str]) -> Not
 
 
 def unhealthy(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:
-    """Return the error of a run that is ended, as it is not alive although it runs."""
+    """Return the error of a run that is stopped because its liveness checks failed."""
     return ProcessFailed(f"{status.id!r} is not alive: {why}", id=status.id, status=status, lines=lines)
 
 
 def stop_failed(status: Status) -> StopFailed:
-    """Return the error of a run that is still there after its whole ladder."""
+    """Return the error of a program that is still there after its whole ladder."""
     return StopFailed(
         f"{status.id!r} does not die: {status.reason}; it may wait for a device or a file system, see its state in ps",
         id=status.id,
@@ -270,8 +265,8 @@ def stop_failed(status: Status) -> StopFailed:
     )
 
 
-def _in_brackets(news: str) -> str:
-    return f" ({news})" if news else ""
+def _in_brackets(detail: str) -> str:
+    return f" ({detail})" if detail else ""
 
 
 @exported_from("aioverseer")
@@ -280,8 +275,8 @@ class ProgramError(OverseerError):
 
     Attributes:
         id: Id of the service, or of the process.
-        status: Its Status when the error was made, or None when there is none.
-        lines: The last lines that it wrote, oldest first.
+        status: Status at the time of the error; None if there is none.
+        lines: Last lines that the program wrote, oldest first.
     """
 
     def __init__(
@@ -313,17 +308,17 @@ def _restored(kind: type[ProgramError], args: tuple[object, ...]) -> ProgramErro
 
 @exported_from("aioverseer")
 class ProcessFailed(ProgramError):
-    """The program did not end well: a code other than 0, a signal, or it could not be started."""
+    """The program failed: an exit code other than 0, a signal, or it could not be started."""
 
 
 @exported_from("aioverseer")
 class NotReady(ProgramError):
-    """What was waited for cannot come true any more."""
+    """The program cannot reach the awaited state any more."""
 
 
 @exported_from("aioverseer")
 class NotReadyInTime(NotReady, TimeoutError):
-    """What was waited for did not come true within the time allowed."""
+    """The program did not reach the awaited state in time."""
 
 
 @exported_from("aioverseer")

@@ -1,7 +1,4 @@
-"""Why: the answer to "why is it in this state, and what comes next", as data and as one sentence.
-
-Values only; ``_engine/service/explain.py`` and those who hold services back fill them in.
-"""
+"""Why: the reason for the state of a service and its next step, as data and as one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from aioverseer.core.state import State
 __all__ = ["Awaited", "AwaitedKind", "Why"]
 
 AwaitedKind = Literal["service", "group", "throttle", "readiness", "program", "stop"]
-"""What kind of thing is waited for; see ``Awaited``."""
+"""Kind of thing that a service waits for; see ``Awaited``."""
 
 
 @exported_from("aioverseer")
@@ -24,13 +21,13 @@ class Awaited:
     """One thing that a service waits for.
 
     Attributes:
-        kind: ``"service"``: another one, which is not where ``after`` wants it to be. ``"group"``: its group, which
-            starts it again. ``"throttle"``: its turn, see ``Overseer(restart_rate=...)``. ``"readiness"``: its program,
-            to be ready. ``"program"``: its program, to end. ``"stop"``: another one, which ends before this one is
-            stopped.
-        name: The service or the group, where it is one.
-        text: What that is, as words of a sentence behind "waits for".
-        due_in: Seconds until it comes at the latest, or until something is done about it; None when that is not known.
+        kind: ``"service"``: another service, which does not meet the condition of ``after`` yet. ``"group"``: its
+            group, which will start it again. ``"throttle"``: its place in the queue of ``Overseer(restart_rate=...)``.
+            ``"readiness"``: the program, which is not ready yet. ``"program"``: the program, which has not ended yet.
+            ``"stop"``: another service, which must end before this one is stopped.
+        name: Name of the service or group; empty for other kinds.
+        text: Description, as words that follow "waits for".
+        due_in: Seconds until it comes at the latest, or until the next action; None if that is not known.
     """
 
     kind: AwaitedKind
@@ -39,25 +36,25 @@ class Awaited:
     due_in: float | None = None
 
     def __str__(self) -> str:
-        """Return the text, with the time."""
+        """Return the text with the time."""
         return self.text if self.due_in is None else f"{self.text} (in {self.due_in:.1f} s)"
 
 
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """Why a service is in its state.
+    """Reason for the state of a service.
 
     Attributes:
         id: Id of the service.
-        state: Where it is.
-        reason: Why, one sentence; the same as in its Status.
-        since: Seconds that it has been there.
-        awaits: What it waits for, and who holds it up.
-        due: What happens next by itself, or None when nothing does.
-        due_in: Seconds until then, where that is known.
-        restarts_left: Restarts that the budget allows at this moment, its own or that of its group; None is no limit.
-        refills_in: Seconds until it allows one more; None when it does not.
+        state: State of the service.
+        reason: Reason for the state, one sentence; the same as in its Status.
+        since: Seconds since the service entered the state.
+        awaits: Things that the service waits for.
+        due: Next step that happens by itself, or None if there is none.
+        due_in: Seconds until that step; None if that is not known.
+        restarts_left: Number of restarts that the budget allows now, its own or that of its group; None is no limit.
+        refills_in: Seconds until the budget allows one more; None if it never does.
     """
 
     id: str
@@ -71,7 +68,7 @@ class Why:
     refills_in: float | None = None
 
     def __str__(self) -> str:
-        """Return all of it as one sentence."""
+        """Return the answer as one sentence."""
         text = f"{self.id} is {self.state} for {self.since:.1f} s: {self.reason}"
         awaits = [one for one in self.awaits if one.text not in self.reason]
         if awaits:
@@ -87,7 +84,7 @@ class Why:
         return text
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dict of JSON values, with the state by its name, and the sentence as ``text``."""
+        """Return a dict of JSON values, with the text of the state, and the sentence as ``text``."""
         return {
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             "state": str(self.state),

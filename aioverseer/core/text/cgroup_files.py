@@ -1,7 +1,6 @@
-"""What the files of cgroup v2 say, and what is to be written into them.
+"""Files of cgroup v2: reading their texts, and the texts to write for limits.
 
-Texts in, values out; nothing is read or written here. The formats are those of the kernel's
-``Documentation/admin-guide/cgroup-v2.rst`` and of proc(5).
+The formats are those of the kernel's ``Documentation/admin-guide/cgroup-v2.rst`` and of proc(5).
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ from dataclasses import dataclass
 __all__ = ["Limits", "counter", "home", "is_unit"]
 
 _PERIOD = 100_000
-"""Microseconds, the kernel's own default for cpu.max."""
+"""Period in microseconds, the default of the kernel for cpu.max."""
 _LEAST_QUOTA = 1_000
-"""Microseconds: the kernel refuses less."""
+"""Least quota in microseconds that the kernel accepts."""
 _FIELDS = 5
-"""Of mountinfo, up to the mount point."""
+"""Number of fields of mountinfo up to the mount point."""
 _UNITS = (".service", ".scope", ".slice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits of one program and all that it starts; None is no limit.
+    """Limits of one program and everything it starts; None is no limit.
 
     Attributes:
         memory: Bytes.
-        pids: Processes and threads.
-        cpu: Processors, as a fraction.
+        pids: Number of processes and threads.
+        cpu: Number of processors, also a fraction.
     """
 
     memory: int | None = None
@@ -37,16 +36,16 @@ class Limits:
 
     @property
     def controllers(self) -> tuple[str, ...]:
-        """The controllers that are needed, sorted by their names."""
+        """Names of the controllers that the limits need, sorted."""
         wanted = {"cpu": self.cpu, "memory": self.memory, "pids": self.pids}
         return tuple(name for name, value in wanted.items() if value is not None)
 
     def files(self) -> dict[str, str]:
-        """Return what to write into which file of the cgroup, in order."""
+        """Return the texts to write, by the names of files of the cgroup, in order."""
         texts: dict[str, str] = {}
         if self.memory is not None:
             texts["memory.max"] = str(self.memory)
-            # A service of which a part was killed works no more and does not end either.
+            # Kill all processes together: a service that has lost one of them neither works nor ends.
             texts["memory.oom.group"] = "1"
         if self.pids is not None:
             texts["pids.max"] = str(self.pids)
@@ -56,14 +55,14 @@ class Limits:
 
 
 def home(cgroups: str, mounts: str) -> tuple[str, str] | str:
-    """Find the cgroup of this process where it is mounted.
+    """Find the cgroup of this process below a mount point.
 
     Args:
-        cgroups: The text of /proc/self/cgroup.
-        mounts: The text of /proc/self/mountinfo.
+        cgroups: Text of /proc/self/cgroup.
+        mounts: Text of /proc/self/mountinfo.
 
     Returns:
-        The mount point and the path of the cgroup below it, ``""`` for the mount point itself; or why there is none.
+        Mount point and path of the cgroup below it, ``""`` for the mount point itself; or the reason why there is none.
     """
     path = next((line[3:] for line in cgroups.splitlines() if line.startswith("0::")), None)
     if path is None:
@@ -86,11 +85,11 @@ def _unescaped(text: str) -> str:
 
 
 def is_unit(name: str) -> bool:
-    """Whether a cgroup of this name is one that systemd has made for a unit."""
+    """Return whether systemd has made the cgroup of this name for a unit."""
     return name.endswith(_UNITS)
 
 
 def counter(text: str, name: str) -> int:
-    """Return one number of a flat keyed file, such as cgroup.events; 0 where it is not named."""
+    """Return one number of a flat keyed file, such as cgroup.events; 0 if the name is absent."""
     numbers: Mapping[str, str] = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
     return int(numbers.get(name, "0"))

@@ -1,7 +1,4 @@
-"""Decoders: from bytes to text, piece by piece, where those of ``codecs`` raise although errors are to be replaced.
-
-How text becomes lines lives in ``lines.py``, and never here.
-"""
+"""Incremental decoders that replace errors where those of ``codecs`` raise."""
 
 from __future__ import annotations
 
@@ -13,10 +10,10 @@ __all__ = ["Decoder", "decoder_for"]
 
 
 class Decoder(Protocol):
-    """What decodes one stream."""
+    """Decoder of one stream."""
 
     def decode(self, input: bytes, /, final: bool = ...) -> str:  # noqa: FBT001  # as codecs has it
-        """Return the text that is whole; with ``final`` all that is left."""
+        """Return the text of all complete characters; with ``final`` the rest too."""
         ...
 
 
@@ -24,8 +21,8 @@ def decoder_for(encoding: str, errors: str) -> Decoder:
     """Return a new decoder.
 
     Args:
-        encoding: The name of a codec.
-        errors: What becomes of broken bytes, by the name of an error handler.
+        encoding: Name of a codec.
+        errors: Name of the error handler for broken bytes.
     """
     name = codecs.lookup(encoding).name
     if name in ("utf-16", "utf-32"):
@@ -36,7 +33,7 @@ def decoder_for(encoding: str, errors: str) -> Decoder:
 
 
 class _MarkedDecoder:
-    """UTF-16 and UTF-32, with or without a byte order mark; where there is none, that of codecs raises."""
+    """Decoder of UTF-16 and UTF-32, with or without a byte order mark. That of ``codecs`` raises if there is none."""
 
     __slots__ = ("_begun", "_decoder", "_errors", "_name")
 
@@ -63,9 +60,10 @@ class _MarkedDecoder:
 
 
 class _EscapedDecoder:
-    """ISO-2022: that of codecs holds eight bytes, and raises as it waits for up to sixteen of a broken escape sequence.
+    """Decoder of ISO-2022 that survives broken escape sequences.
 
-    Such a sequence is given to it byte by byte; when it is too long, its first byte is the broken one.
+    The decoder of ``codecs`` waits for up to sixteen bytes of a sequence, but holds only eight and then raises. So
+    this one feeds it sequences byte by byte, and replaces the first byte of a sequence that is too long.
     """
 
     __slots__ = ("_decoder", "_errors", "_name")
@@ -89,7 +87,7 @@ class _EscapedDecoder:
             try:
                 text.append(self._decoder.decode(input[start:end]))
             except UnicodeError as error:
-                # Before Python 3.13 it says so by a plain UnicodeError; all else is of a handler that raises.
+                # The overflow is a plain UnicodeError before Python 3.13. Any other error comes from a handler.
                 if isinstance(error, UnicodeDecodeError) and error.reason != "pending buffer overflow":
                     raise
                 self._decoder.setstate((b"", shift))

@@ -1,9 +1,4 @@
-"""Lines: how the bytes of a pipe become lines, and the values that carry them.
-
-The splitter is pure: bytes in, lines out, whatever the size of the chunks. Who reads the pipe, who keeps the
-lines and who gets them lives elsewhere (``_system/process/pipes.py``, ``output/``); nothing here may wait or read
-anything.
-"""
+"""LineSplitter, which makes lines of the bytes of a pipe, and the values that carry lines."""
 
 from __future__ import annotations
 
@@ -32,26 +27,26 @@ __all__ = [
     "make_lines",
 ]
 LINE_COST = 150
-"""Bytes that a Line takes beside its text, about: without it a loop of empty lines would have no bound."""
+"""Approximate bytes that a Line takes in addition to its text. They bound the memory of many empty lines."""
 EXCESS_BYTES = 4 * 1024 * 1024
-"""Bytes, or characters of text, that programs which end may leave to a lossless subscriber or log without room; what
-comes on top is dropped, and counted, until there is room again."""
+"""Most bytes, or characters of text, that programs may leave at their end to a lossless subscriber or log without room.
+More lines are dropped and counted, until there is room again."""
 
 _LEAST_LIMIT = 4
-"""Bytes of the longest character of UTF-8: a piece must have room for one."""
+"""Least limit: a piece must have room for the longest character of UTF-8."""
 _CR = 0x0D
 
 
 @exported_from("aioverseer")
 class ContinuedLine(str):
-    """A piece of an over-long line: what follows it in the queue belongs to the same line."""
+    """A piece of an over-long line; the next item of the queue belongs to the same line."""
 
     __slots__ = ()
 
 
 @exported_from("aioverseer")
 class ContinuedBytes(bytes):
-    """A piece of an over-long line, where lines are delivered as bytes."""
+    """A piece of an over-long line delivered as bytes."""
 
     __slots__ = ()
 
@@ -60,17 +55,15 @@ class ContinuedBytes(bytes):
 class Line(NamedTuple):
     """One line of a service.
 
-    A tuple, because one is made for every line of every service: a frozen dataclass takes several times as
-    long.
+    A named tuple, for speed: one is made for every line, and a frozen dataclass takes several times as long.
 
     Attributes:
         id: Id of the service.
         stream: ``"stdout"`` or ``"stderr"``.
-        text: The line without its end; bytes when the service has no encoding.
-        time: When it was read: aware wall-clock time, a label.
-        run: Which run of the service wrote it, from 1.
-        continued: Whether the next line of this stream is the rest of this one, which was longer than the
-            limit.
+        text: Text without the end of the line; bytes if the service has no encoding.
+        time: Wall-clock time at which the line was read, aware; a label.
+        run: Number of the run of the service that wrote it, from 1.
+        continued: Whether the next line of this stream is the rest of this one, which was longer than the limit.
     """
 
     id: str
@@ -91,16 +84,16 @@ _NEVER: Iterable[bool] = repeat(False)  # noqa: FBT003  # repeat takes nothing b
 
 
 def make_lines(id: str, stream: str, texts: Sequence[str | bytes], time: datetime, run: int) -> list[Line]:
-    """Return a batch of texts as the lines of a service.
+    """Return a batch of texts as lines of a service.
 
     Args:
         id: Id of the service.
         stream: ``"stdout"`` or ``"stderr"``.
-        texts: What a splitter has made.
-        time: When they were read.
-        run: Which run of the service wrote them.
+        texts: Texts from a splitter.
+        time: Time at which they were read.
+        run: Number of the run that wrote them.
     """
-    # No step of the interpreter for a line: this is on the way of every line that anybody reads.
+    # The loop over the lines runs in C, for speed: every line that is read passes here.
     continued = _NEVER if set(map(type, texts)) in _WHOLE else (isinstance(text, _PIECES) for text in texts)
     return list(map(_as_line, zip(repeat(id), repeat(stream), texts, repeat(time), repeat(run), continued)))
 
@@ -108,10 +101,10 @@ def make_lines(id: str, stream: str, texts: Sequence[str | bytes], time: datetim
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Stands where a subscriber did not get lines.
+    """Mark for lines that a subscriber did not get.
 
     Attributes:
-        n: How many lines are missing here.
+        n: Number of lines that are missing here.
     """
 
     n: int
@@ -124,22 +117,20 @@ class _Splitter(Protocol):
 
 
 class LineSplitter:
-    r"""Makes lines of chunks of bytes.
+    r"""Splitter of the bytes of one stream into lines.
 
-    ``\n`` and ``\r\n`` end a line and are removed; a lone ``\r`` stays, and so does every other character
-    that some take for the end of a line. A line longer than the limit comes in pieces as long as the limit
-    allows without cutting a character in two: all but the last are a ``ContinuedLine``, or a
-    ``ContinuedBytes``. The same bytes give the same lines, however they are cut into chunks, and all pieces
-    together are the line. What is held between two chunks is about the limit, the time is linear in the
-    bytes.
+    ``\n`` and ``\r\n`` end a line and are removed. A lone ``\r`` stays, and so do the other characters that
+    ``str.splitlines()`` takes for an end of a line. A line longer than the limit comes in pieces, as long as the limit
+    allows without cutting a character. All pieces but the last are a ``ContinuedLine`` or ``ContinuedBytes``; together
+    they are the line. The same bytes give the same lines, however they are cut into chunks. Between two chunks the
+    splitter holds about one limit of bytes. Its time is linear in the bytes.
 
-    UTF-8 and the encodings of one byte per character are split as bytes, and the limit counts the bytes that
-    were read. Others (UTF-16, UTF-32, those of East Asia) are decoded first, and the limit counts the bytes
-    that the decoded text takes in the encoding, without a byte order mark.
+    UTF-8 and encodings of one byte per character are split as bytes, and the limit counts the bytes that were read.
+    Other encodings (UTF-16, UTF-32, those of East Asia) are decoded first, and the limit counts the bytes that the
+    decoded text takes in the encoding, without a byte order mark.
 
-    Bytes that the encoding does not know, a character that the end cuts in two among them, become what
-    ``errors`` says. ``errors="strict"`` would raise in the middle of the output and lose it; a Spec refuses
-    it, so it never comes here.
+    The error handler ``errors`` treats bytes that the encoding does not know, including a character that the end of the
+    stream cuts. ``errors="strict"`` would raise in the middle of the output and lose it, so a Spec refuses it.
     """
 
     __slots__ = ("_splitter",)
@@ -154,12 +145,12 @@ class LineSplitter:
         """Make a splitter for one stream.
 
         Args:
-            encoding: How bytes become text; None delivers bytes.
-            errors: What becomes of bytes that the encoding does not know, as in ``bytes.decode``.
-            line_limit: Bytes of a line, its end not counted; at least 4.
+            encoding: Encoding of the stream; None delivers bytes.
+            errors: Error handler, as in ``bytes.decode``.
+            line_limit: Longest line in bytes without its end; at least 4.
 
         Raises:
-            SpecError: For an unknown encoding, or one that is not for text, or too low a limit.
+            SpecError: For an encoding that is unknown or not for text, or a limit that is too low.
         """
         if line_limit < _LEAST_LIMIT:
             raise SpecError(
@@ -176,11 +167,11 @@ class LineSplitter:
             self._splitter = _ByteSplitter(encoding, errors, line_limit, _cut_utf8 if kind == "utf-8" else None)
 
     def feed(self, chunk: bytes) -> list[str] | list[bytes]:
-        """Take the next bytes of the stream, and return the lines and pieces that are now complete."""
+        """Take the next bytes of the stream; return the lines and pieces that are complete now."""
         return self._splitter.feed(chunk)
 
     def finish(self) -> list[str] | list[bytes]:
-        """Return what is left at the end of the stream: the last line, when no line's end followed it."""
+        """Return the rest at the end of the stream: the last line, if it has no end."""
         return self._splitter.finish()
 
 
@@ -188,7 +179,7 @@ _BUILT_IN = frozenset({"strict", "ignore", "replace", "backslashreplace", "surro
 
 
 def _guarded(errors: str) -> str:
-    """Return the name of an error handler that does what this one does, and "replace" where that is impossible."""
+    """Return the name of a handler that works like this one, or like "replace" if this one raises or cheats."""
     if errors in _BUILT_IN:
         return errors
     name = f"aioverseer-guarded-{errors}"
@@ -197,23 +188,23 @@ def _guarded(errors: str) -> str:
     def guard(error: UnicodeError) -> tuple[str | bytes, int]:
         try:
             text, position = handler(error)
-            # Not beyond the end, where the codec would raise, and forward, or it would go on for ever.
+            # A position after the end makes the codec raise; one that does not move forward makes it loop for ever.
             is_sound = (
                 isinstance(error, UnicodeDecodeError)
                 and isinstance(text, str)
                 and error.start < position <= len(error.object)
             )
-        except Exception:  # noqa: BLE001  # the application's own: what it cannot take is no reason to lose a line
+        except Exception:  # noqa: BLE001  # a handler of the application may raise anything, and no line must be lost
             return replace(error)
         return (text, position) if is_sound else replace(error)
 
-    # Made anew each time, as the application may register another one of that name.
+    # Register a guard each time, as the application may register another handler of that name.
     codecs.register_error(name, guard)
     return name
 
 
 class _ByteSplitter:
-    """Splits before it decodes: for bytes, and where the byte 0x0A is the line's end and nothing else."""
+    """Splitter that decodes after splitting: for bytes, and for encodings in which byte 0x0A is always a newline."""
 
     __slots__ = ("_cut", "_encoding", "_errors", "_limit", "_rest")
 
@@ -229,7 +220,7 @@ class _ByteSplitter:
         self._limit = limit
         self._cut = cut
         self._rest = bytearray()
-        """The line that was begun, without the pieces that are out: at most the limit and one more."""
+        """Unfinished line without the pieces already returned: at most the limit and one byte."""
 
     def feed(self, chunk: bytes) -> list[Any]:
         end = chunk.rfind(b"\n") + 1
@@ -240,7 +231,7 @@ class _ByteSplitter:
         if self._rest:
             data = b"".join((self._rest, data))
             self._rest.clear()
-        if b"\r" in data:  # replace() alone takes longer than all the rest
+        if b"\r" in data:  # replace() alone is slower than all the rest
             data = data.replace(b"\r\n", b"\n")
         lines = self._split_long(data) if self._has_long(data) else self._split(data)
         if end < len(chunk):
@@ -263,7 +254,7 @@ class _ByteSplitter:
         return lines
 
     def _has_long(self, data: bytes) -> bool:
-        # Jumps from line's end to line's end, a limit at a time: where none is found, there is a long line.
+        # Jump to the last newline within each limit. If there is none, the line is too long.
         step = self._limit + 1
         last = len(data) - 1
         start = 0
@@ -287,12 +278,12 @@ class _ByteSplitter:
         if len(rest) <= self._limit:
             return []
         pieces: list[Any] = []
-        # A carriage return at the end may be the first half of the line's end.
+        # A carriage return at the end may be the first half of "\r\n".
         del rest[: self._cut_pieces(rest, len(rest) - (rest[-1] == _CR), pieces)]
         return pieces
 
     def _cut_pieces(self, data: bytes | bytearray, size: int, pieces: list[Any]) -> int:
-        """Cut pieces off while more than the limit is left, and return where the rest begins."""
+        """Cut pieces off while more than the limit is left; return the start of the rest."""
         start = 0
         while size - start > self._limit:
             stop = start + self._limit
@@ -308,19 +299,19 @@ class _ByteSplitter:
 
 
 _CONTINUES = range(0x80, 0xC0)
-"""Bytes of UTF-8 that continue a character."""
+"""Bytes of UTF-8 inside a character."""
 _WIDTHS = {
     **dict.fromkeys(range(0xC2, 0xE0), 2),
     **dict.fromkeys(range(0xE0, 0xF0), 3),
     **dict.fromkeys(range(0xF0, 0xF5), 4),
 }
-"""Bytes of UTF-8 that begin a character of more than one byte, and how many it has."""
+"""First bytes of characters of UTF-8 that have several bytes, and their number."""
 
 
 def _cut_utf8(data: bytes | bytearray, stop: int) -> int:
-    """Return ``stop``, or where the character begins that it would cut in two."""
-    # Before a byte that begins a character every decoder stands at a border, so the pieces decode to the same
-    # as the whole, broken bytes included.
+    """Return ``stop``, or the start of the character that a cut at ``stop`` would divide."""
+    # A byte that begins a character is a boundary for every decoder. So the pieces decode to the same text as the
+    # whole, broken bytes included.
     if data[stop] in _CONTINUES:
         for back in (1, 2, 3):
             byte = data[stop - back]
@@ -330,12 +321,12 @@ def _cut_utf8(data: bytes | bytearray, stop: int) -> int:
 
 
 class _TextSplitter:
-    """Decodes before it splits: for every other encoding."""
+    """Splitter that decodes before splitting: for all other encodings."""
 
     __slots__ = ("_decoder", "_encoding", "_errors", "_limit", "_mark", "_rest", "_size")
 
     _WIDEST = 16
-    """More bytes than any encoding takes for one character, its shifts in and out included."""
+    """Upper bound of the bytes of one character in any encoding, shift sequences included."""
 
     def __init__(self, encoding: str, errors: str, limit: int) -> None:
         self._encoding = encoding
@@ -345,7 +336,7 @@ class _TextSplitter:
         self._decoder = decoder_for(encoding, errors)
         self._rest: list[str] = []
         self._size = 0
-        """Bytes of the rest, or somewhat more where the encoding has shifts."""
+        """Bytes of the rest, or slightly more if the encoding has shift sequences."""
 
     def feed(self, chunk: bytes) -> list[Any]:
         return self._take(self._decoder.decode(chunk))
@@ -389,9 +380,9 @@ class _TextSplitter:
         return pieces
 
     def _cut_pieces(self, text: str, size: int, pieces: list[Any]) -> int:
-        """Cut pieces off while more than the limit is left, and return where the rest begins."""
+        """Cut pieces off while more than the limit is left; return the start of the rest."""
         start = 0
-        # Every character takes a byte or more; a single one is never cut, however many it takes.
+        # Every character takes at least one byte. A single character is never cut, whatever it takes.
         while size - start > self._limit or (size - start > 1 and self._bytes(text[start:size]) > self._limit):
             low, high = start + 1, min(start + self._limit, size - 1)
             while low < high:
@@ -414,10 +405,10 @@ _ONE_BYTE = re.compile(r"ascii|iso8859-\d+|cp\d+|koi8-\w|mac-\w+|tis-620|kz1048|
 
 @functools.cache
 def _kind(encoding: str) -> Literal["utf-8", "one-byte", "other"]:
-    """Say how an encoding can be split.
+    """Return the way in which an encoding can be split.
 
     Raises:
-        SpecError: When there is no such encoding of text.
+        SpecError: If there is no such encoding of text.
     """
     try:
         name = codecs.lookup(encoding).name

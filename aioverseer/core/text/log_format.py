@@ -1,7 +1,4 @@
-"""What a line looks like in a log file.
-
-Bytes are made here and written in ``_system/logfile/file.py``; nothing in here knows of files.
-"""
+"""LogFormat: the bytes of lines in a log file."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ __all__ = ["Entry", "Gap", "LogFormat"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Stands where lines are missing in a log file.
+    """Mark for missing lines in a log file.
 
     Attributes:
-        id: Id of the service whose lines they are; empty for those of several.
-        n: How many are missing.
-        time: When the next one was read.
-        reason: Why they are missing.
+        id: Id of the service that wrote the lines; empty for lines of several services.
+        n: Number of missing lines.
+        time: Time at which the next line was read.
+        reason: Reason why the lines are missing.
     """
 
     id: str
@@ -41,13 +38,13 @@ _QUOTE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class LogFormat:
-    """Makes bytes of the entries of one file, in their order."""
+    """Encoder of the entries of one file, in their order."""
 
     def __init__(self, log: LogFile) -> None:
-        """Make a format for a file that ends with a whole line.
+        """Make an encoder for a file that ends with a complete line.
 
         Args:
-            log: The rules.
+            log: Options of the file.
         """
         self._is_json = log.format == "json"
         self._encode = self._json if self._is_json else self._text
@@ -57,26 +54,26 @@ class LogFormat:
 
     @property
     def unfinished(self) -> bool:
-        """Whether what was made so far ends in the middle of a line."""
+        """Whether the bytes so far end in the middle of a line."""
         return self._open is not None
 
     def continues(self, entry: Entry) -> bool:
-        """Whether an entry is the rest of the line in whose middle that ends."""
+        """Return whether an entry continues the unfinished line."""
         return isinstance(entry, Line) and self._open == (entry.id, entry.stream, entry.run)
 
     def reset(self) -> None:
-        """Take note that what comes next begins a line."""
+        """Begin a new line with the next entry."""
         self._open = None
 
     def encode_all(self, entries: Sequence[Entry], *, named: bool) -> bytes | None:
         """Return the bytes of the next entries at once, which is much faster than one by one.
 
         Args:
-            entries: The lines.
+            entries: Lines to encode.
             named: Whether lines of text begin with the id of their service.
 
         Returns:
-            None where they must be made one by one: marks, bytes, and pieces of over-long lines are among them.
+            Bytes, or None if the entries must be encoded one by one: marks, bytes, or pieces of over-long lines.
         """
         if self._open is not None or set(map(type, entries)) != {Line}:
             return None
@@ -90,7 +87,7 @@ class LogFormat:
             if self._timestamps or named:
                 texts = self._all_headed(lines, named=named)
             return ("\n".join(texts) + "\n").encode("utf-8", "surrogateescape")
-        except (TypeError, UnicodeEncodeError):  # bytes, or what has no UTF-8
+        except (TypeError, UnicodeEncodeError):  # bytes, or text that UTF-8 cannot encode
             return None
 
     def _all_headed(self, lines: Sequence[Line], *, named: bool) -> list[str]:
@@ -120,7 +117,7 @@ class LogFormat:
         """Return the bytes of the next entry.
 
         Args:
-            entry: The line, or the mark of missing ones.
+            entry: Line, or mark for missing lines.
             named: Whether lines of text begin with the id of their service.
         """
         return self._encode(entry, named)
@@ -131,15 +128,15 @@ class LogFormat:
             return _encoded(self._head(entry, named=named and bool(entry.id)) + words) + b"\n"
         source = (entry.id, entry.stream, entry.run)
         head = b"" if self._open == source else _encoded(self._head(entry, named=named))
-        body = _encoded(entry.text) if isinstance(entry.text, str) else entry.text
+        content = _encoded(entry.text) if isinstance(entry.text, str) else entry.text
         if entry.continued:
             self._open = source
-            return head + body
+            return head + content
         self._open = None
-        return head + body + b"\n"
+        return head + content + b"\n"
 
     def _head(self, entry: Entry, *, named: bool) -> str:
-        # A piece of somebody's over-long line is followed by something else: its rest will begin a line of its own.
+        # The entry follows a piece of another over-long line. End that line here; its rest will begin a new one.
         head = "\n" if self._open is not None else ""
         self._open = None
         if self._timestamps:
@@ -162,7 +159,7 @@ class LogFormat:
         return {"time": self._stamp(line.time), "id": line.id, "stream": line.stream, "run": line.run}
 
     def _stamp(self, time: datetime) -> str:
-        # All lines of a batch have the same time, so it is written out once.
+        # All lines of a batch have the same time object, so format it once.
         if time is not self._stamped[0]:
             self._stamped = (time, time.isoformat(timespec="milliseconds"))
         return self._stamped[1]
@@ -174,12 +171,12 @@ def _lines(n: int) -> str:
 
 def _encoded(text: str) -> bytes:
     try:
-        # What errors="surrogateescape" has made of a byte becomes that byte again.
+        # Bytes that were decoded with errors="surrogateescape" become the same bytes again.
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace")
 
 
 def _object(fields: dict[str, object]) -> bytes:
-    # A surrogate alone has no UTF-8; as backslashreplace writes it, it is the escape that JSON has for it.
+    # UTF-8 cannot encode a lone surrogate. backslashreplace writes it as the escape that JSON has for it.
     return _QUOTE(fields).encode("utf-8", "backslashreplace") + b"\n"

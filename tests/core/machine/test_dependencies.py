@@ -30,7 +30,7 @@ FACTS = st.builds(
     DependencyState,
     state=st.sampled_from([state for state in State if state is not State.UNKNOWN]),
     started=st.booleans(),
-    readied=st.booleans(),
+    was_ready=st.booleans(),
     success=st.booleans(),
 )
 
@@ -93,7 +93,7 @@ def test_decisions_are_those_of_the_naive_model(edges: list[After], facts: dict[
     """It waits for what may still come, and is barred by what it needs and cannot come any more."""
     came: dict[str, Callable[[DependencyState], bool]] = {
         "started": lambda fact: fact.started,
-        "ready": lambda fact: fact.state is State.RUNNING or (fact.state is State.FINISHED and fact.readied),
+        "ready": lambda fact: fact.state is State.RUNNING or (fact.state is State.FINISHED and fact.was_ready),
         "finished": lambda fact: fact.state in (State.FINISHED, State.INTERRUPT, State.FATAL) and fact.started,
         "success": lambda fact: fact.success,
     }
@@ -139,12 +139,12 @@ def test_a_start_ends_with_everybody_decided(graph: dict[str, list[After]], data
             facts[id] = (
                 DependencyState(state=State.FATAL) if dies else DependencyState(state=State.STARTING, started=True)
             )
-        elif not now.readied:
-            facts[id] = DependencyState(state=State.RUNNING, started=True, readied=True)
+        elif not now.was_ready:
+            facts[id] = DependencyState(state=State.RUNNING, started=True, was_ready=True)
         else:
             success = data.draw(st.booleans())
             state = State.FINISHED if success else data.draw(st.sampled_from([State.INTERRUPT, State.FINISHED]))
-            facts[id] = DependencyState(state=state, started=True, readied=True, success=success)
+            facts[id] = DependencyState(state=state, started=True, was_ready=True, success=success)
         if facts[id].state.is_final:
             live.discard(id)
     assert set() == open_ones

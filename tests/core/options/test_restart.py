@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.machine.budget import Budget, Done, RestartIn, Spent, Verdict
+from aioverseer.core.machine.budget import Budget, Done, RestartIn, Spent, EndVerdict
 from aioverseer.core.options.backoff import Backoff
 from aioverseer.core.options.restart import Restart, When, is_success, wants_restart
 from aioverseer.core.state import Exit
@@ -30,7 +30,7 @@ def policy(when: When = "always", **options: Any) -> Restart:
     return Restart(when, **options)
 
 
-def judge(budget: Budget, now: float, *, ready_for: float | None = None) -> Verdict:
+def judge(budget: Budget, now: float, *, ready_for: float | None = None) -> EndVerdict:
     """The verdict on an exit with code 1."""
     return budget.judge(FAILED, now=now, ready_for=ready_for, rng=None)
 

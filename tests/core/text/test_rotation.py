@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer.core.options.log import LogFile
-from aioverseer.core.text.rotation import Remove, Rename, Step, is_due, leftovers, pairs, rotation, to_pack
+from aioverseer.core.text.rotation import Remove, Rename, RotationStep, is_due, leftovers, pairs, rotation, to_pack
 
 DAY = 86400.0
 
 
-def perform(files: dict[str, list[int]], steps: tuple[Step, ...]) -> None:
+def perform(files: dict[str, list[int]], steps: tuple[RotationStep, ...]) -> None:
     """Do what the steps say with files that are a dict of names to contents."""
     for step in steps:
         if isinstance(step, Rename):
@@ -49,7 +49,7 @@ def content(files: dict[str, list[int]]) -> list[int]:
         (["", ".20300102", ".2030", ".bak", ".0", ".01", ".1.gz.tmp", ".1.bz2", "-1", ".x.1"], 1, [Rename("", ".1")]),
     ],
 )
-def test_the_steps_of_a_rotation(names: list[str], keep: int, steps: list[Step]) -> None:
+def test_the_steps_of_a_rotation(names: list[str], keep: int, steps: list[RotationStep]) -> None:
     """Up to the first hole, the oldest goes, the newest comes last."""
     assert tuple(steps) == rotation(names, keep)
 
