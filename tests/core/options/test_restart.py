@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.machine.budget import Budget, Done, RestartIn, Spent, EndVerdict
+from aioverseer.core.machine.budget import Budget, Done, EndVerdict, RestartIn, Spent
 from aioverseer.core.options.backoff import Backoff
 from aioverseer.core.options.restart import Restart, When, is_success, wants_restart
 from aioverseer.core.state import Exit
