@@ -1,7 +1,4 @@
-"""The clock of the running event loop.
-
-The only place that reads the time. Decisions get it through the ``Clock`` protocol of the core.
-"""
+"""Real time for the ``Clock`` protocol of the core, and the fallback from a clock that raises."""
 
 from __future__ import annotations
 
@@ -16,26 +13,26 @@ __all__ = ["LoopClock", "SteadyClock", "steady"]
 
 
 class LoopClock:
-    """Monotonic time, and timers on whatever event loop is running."""
+    """Monotonic time, and timers on the running event loop."""
 
     __slots__ = ()
 
     def now(self) -> float:
         """Return monotonic seconds."""
-        # Not loop.time(): uvloop gives the time at which its turn began, in whole milliseconds.
+        # Not ``loop.time()``: that of uvloop stands still within an iteration, and counts whole milliseconds.
         return time.monotonic()
 
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call back at a monotonic time; at once, on the next turn of the loop, when it is past."""
+        """Call back at a monotonic time; in the next iteration of the loop when the time is past."""
         return asyncio.get_running_loop().call_later(max(0.0, when - time.monotonic()), callback)
 
     def wall(self) -> datetime.datetime:
-        """Return the wall-clock time, aware, as a label."""
+        """Return the wall-clock time as an aware datetime."""
         return datetime.datetime.now(datetime.UTC)
 
 
 class _SteadyTimer:
-    """A timer that may move from one clock to another."""
+    """A timer that can move to another clock."""
 
     __slots__ = ("_armed", "callback", "timer", "when")
 
@@ -58,17 +55,21 @@ class _SteadyTimer:
 
 
 class SteadyClock:
-    """A clock that somebody has given, for as long as it works.
+    """A clock of the application, replaced by real time when it raises.
 
-    When it raises, that is told once to the event loop's exception handler, and real time goes on from where it was,
-    for the timers that are armed too: a ladder that has begun must come to its end. Time that runs backwards stands
-    still until it has caught up.
+    The event loop's exception handler is called once. Real time then continues from the last time of the clock, for
+    pending timers too, as a ladder that has begun must come to its end. A clock that runs backwards stands still until
+    it has caught up.
     """
 
     __slots__ = ("_ahead", "_armed", "_given", "_last", "_real")
 
     def __init__(self, given: Clock) -> None:
-        """Take what was given."""
+        """Wrap a clock.
+
+        Args:
+            given: The clock of the application.
+        """
         self._given: Clock | None = given
         self._real = LoopClock()
         self._armed: set[_SteadyTimer] = set()
@@ -79,16 +80,16 @@ class SteadyClock:
         """Return monotonic seconds."""
         if self._given is not None:
             try:
-                # Compared so that what is no number fails here, and not in a decision.
+                # The comparison makes a value that is no number fail here, and not in a state machine.
                 self._last = now if (now := self._given.now()) >= self._last else self._last
-            except Exception as error:  # noqa: BLE001  # somebody else's code
+            except Exception as error:  # noqa: BLE001  # code of the application
                 self._give_up(error)
             else:
                 return self._last
         return self._real.now() + self._ahead
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back at a time of this clock."""
+        """Call back at a monotonic time of this clock."""
         if self._given is not None:
             timer = _SteadyTimer(when, callback, self._armed)
             try:
@@ -99,7 +100,7 @@ class SteadyClock:
         return self._real.call_at(when - self._ahead, callback)
 
     def wall(self) -> datetime.datetime:
-        """Return the wall-clock time, aware, as a label."""
+        """Return the wall-clock time as an aware datetime."""
         if self._given is not None:
             try:
                 return self._given.wall()
@@ -119,7 +120,7 @@ class SteadyClock:
 
 
 def steady(given: Clock | None) -> Clock:
-    """Return the loop's clock, or what was given in a form that does not fail."""
+    """Return a clock that does not raise: the given one, or real time when it is None."""
     if given is None:
         return LoopClock()
     return given if isinstance(given, LoopClock | SteadyClock) else SteadyClock(given)

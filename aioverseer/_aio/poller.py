@@ -1,8 +1,8 @@
-"""Watches the pipes of many children for one event loop.
+"""One epoll for the descriptors of many children on an event loop.
 
-The loop watches this, and this the pipes: ``epoll`` itself can be watched. ``loop.add_reader`` and ``remove_reader``
-take ten times as long, for handles, selector keys and looks at its transports, and each restart needs four of them.
-What is read and why never lives here.
+The loop watches the epoll, and the epoll watches the descriptors: an epoll is a descriptor itself.
+``loop.add_reader`` and ``remove_reader`` cost ten times as much as epoll_ctl(2), for handles, selector keys and checks
+of transports, and each restart needs four of them.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ __all__ = ["Poller", "ReaderWatch", "poller_for"]
 
 
 class ReaderWatch(Protocol):
-    """What calls back while a descriptor can be read: an event loop, or a Poller."""
+    """The methods of an event loop that call back while a descriptor is readable."""
 
     def add_reader(self, descriptor: int, callback: Callable[[], None], /) -> object:
-        """Call back in each turn in which it can be read, or has ended."""
+        """Call back in each iteration in which the descriptor is readable or at its end."""
         ...
 
     def remove_reader(self, descriptor: int, /) -> object:
-        """Call back no more. To be done before the descriptor is closed."""
+        """Stop calling back. Call this before closing the descriptor."""
         ...
 
 
 class Poller:
-    """A ReaderWatch that costs the event loop one descriptor, whatever the number of pipes."""
+    """A ReaderWatch that the event loop sees as one descriptor."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin without pipes; ``close`` must follow.
+        """Create it without descriptors. ``close`` must follow.
 
         Args:
-            loop: The event loop to call back on.
+            loop: The event loop on which callbacks run.
         """
         self.loop = loop
         self._callbacks: dict[int, Callable[[], None]] = {}
@@ -42,7 +42,7 @@ class Poller:
         loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     def add_reader(self, descriptor: int, callback: Callable[[], None], /) -> None:
-        """Call back in each turn in which it can be read; see ``ReaderWatch``."""
+        """Call back in each iteration in which the descriptor is readable; see ``ReaderWatch``."""
         if self._epoll.closed:
             self.loop.add_reader(descriptor, callback)
             return
@@ -50,15 +50,18 @@ class Poller:
         self._callbacks[descriptor] = callback
 
     def remove_reader(self, descriptor: int, /) -> None:
-        """Call back no more; see ``ReaderWatch``."""
-        # Not left to the kernel: it forgets a descriptor once nobody holds the pipe, and a fork of the host may.
+        """Stop calling back; see ``ReaderWatch``."""
+        # The kernel forgets a closed descriptor only when no process holds the pipe, and a fork of the host may do so.
         if self._callbacks.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
         elif self._epoll.closed:
             self.loop.remove_reader(descriptor)
 
     def close(self) -> None:
-        """Leave to the loop itself what is still watched: a program that nothing could end so far. Idempotent."""
+        """Close the epoll. Idempotent.
+
+        The event loop itself watches the remaining descriptors, such as those of a program that does not die.
+        """
         if self._epoll.closed:
             return
         self.loop.remove_reader(self._epoll.fileno())
@@ -70,18 +73,19 @@ class Poller:
 
     def _on_ready(self) -> None:
         for descriptor, _ in self._epoll.poll(0):
-            # Whoever was called before may have removed it; a new pipe of the same number just finds nothing to read.
+            # A callback before this one may have removed the descriptor. A new pipe with the same number has nothing to
+            # read yet, and its callback copes with that.
             callback = self._callbacks.get(descriptor)
             if callback is None:
                 continue
             try:
                 callback()
-            except Exception as error:  # noqa: BLE001  # as in the loop itself: a bug there must not stop the others
+            except Exception as error:  # noqa: BLE001  # as in the event loop: a bug in one callback must not stop the others
                 self.loop.call_exception_handler({"message": "a reader of aioverseer has failed", "exception": error})
 
 
 def poller_for(loop: asyncio.AbstractEventLoop) -> Poller | None:
-    """Return a new Poller, or None where the system has no epoll, or no descriptor is left for one."""
+    """Return a new Poller; None where the system has no epoll, or no descriptors are left."""
     try:
         return Poller(loop) if hasattr(select, "epoll") else None
     except OSError:

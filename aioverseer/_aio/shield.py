@@ -1,7 +1,4 @@
-"""Waiting on the event loop: for the next change, and for clean-up although the waiter is being cancelled.
-
-Nothing in here knows what is being waited for, or what follows.
-"""
+"""Waiting for clean-up work although the waiter is being cancelled."""
 
 from __future__ import annotations
 
@@ -24,17 +21,17 @@ async def settle(
 ) -> asyncio.CancelledError | None:
     """Wait until a future is done, through any number of cancellations, at most ``within`` seconds.
 
-    The result of the future is not looked at. When the time is over the future goes on by itself.
+    The result of the future is not retrieved. When the time is over, the future continues without a waiter.
 
     Args:
-        waited: The task or future to wait for.
-        within: Seconds.
-        clock: Whose seconds they are; by default the event loop's, which bounds real effects, such as the end of a
-            child. What takes time by another clock, such as a ladder, is bounded by that one.
+        waited: The task or future.
+        within: Time limit in seconds.
+        clock: The clock of the time limit. The default is the event loop's own time, which suits real effects such as
+            the exit of a child. Work that takes time by another clock, such as a ladder, needs that clock.
 
     Returns:
-        The last cancellation that came in the meantime, for the caller to raise once it is done; None when
-        there was none.
+        The last cancellation that arrived during the wait, for the caller to raise once its work is done; None without
+        one.
     """
     if waited.done():
         return None
@@ -46,9 +43,9 @@ async def settle(
     else:
         timer = clock.call_at(clock.now() + within, lambda: resolve(over))
     cancelled: asyncio.CancelledError | None = None
-    # Two kinds of cancellation come here. anyio's is delivered again and again while its scope is cancelled:
-    # only a shield keeps it out, and without one this loop would spin. A native task.cancel() passes through
-    # that shield: it is remembered, and the wait goes on.
+    # Two kinds of cancellation arrive here. anyio delivers its own again and again while its scope is cancelled, and
+    # without a shield this loop would spin. A native ``task.cancel()`` passes through the shield: it is remembered, and
+    # the wait goes on.
     with anyio.CancelScope(shield=True):
         while not waited.done() and not over.done():
             try:
@@ -62,16 +59,16 @@ async def settle(
 async def settle_work(
     work: Callable[[], Coroutine[Any, Any, T]], *, within: float
 ) -> tuple[T | None, asyncio.CancelledError | None]:
-    """Do clean-up in a task of its own, through any number of cancellations, at most ``within`` seconds.
+    """Run clean-up work in its own task, through any number of cancellations, at most ``within`` seconds.
 
-    When that task is cancelled itself, as all are at the end of an event loop, it is done once more.
+    ``asyncio.run`` cancels all tasks at its end, this one included. The work is then started once more.
 
     Args:
-        work: What to do; may be begun twice.
-        within: Seconds.
+        work: The work. It must be safe to start twice.
+        within: Time limit in seconds for each start.
 
     Returns:
-        What came of it, None when the time was over; and the last cancellation that came in the meantime, or None.
+        The result, or None when the time was over; and the last cancellation that arrived during the wait, or None.
     """
     task = asyncio.ensure_future(work())
     cancelled = await settle(task, within=within)

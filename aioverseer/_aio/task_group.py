@@ -1,7 +1,7 @@
-"""The tasks of one overseer: those of the runs, and whatever else goes on until it is left.
+"""The tasks of one overseer: its runs, and other work that lasts as long as the overseer.
 
-No group of anyio, which is cancelled as a whole when one of its tasks is, and complains of a coroutine that was never
-awaited when that was before its first step. What the work is, and when it is to end, never lives here.
+A task group of anyio does not fit. It is cancelled as a whole when one of its tasks is cancelled, and a task that is
+cancelled before its first step leaves a warning about a coroutine that was never awaited.
 """
 
 from __future__ import annotations
@@ -17,33 +17,39 @@ _log = logging.getLogger("aioverseer")
 
 
 class SupervisorTaskGroup:
-    """Keeps tasks; what one of them raises ends no other."""
+    """A group of tasks in which an error of one task does not end the others."""
 
     def __init__(self, name: str, *, on_failure: Callable[[BaseException], None]) -> None:
-        """Begin without any.
+        """Create an empty group.
 
         Args:
-            name: The overseer's, for messages.
-            on_failure: Called with a KeyboardInterrupt or the like, which stops the event loop too: everything ends.
+            name: The name of the overseer, for messages.
+            on_failure: Called with an exception such as KeyboardInterrupt, which also stops the event loop.
         """
         self._name = name
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Run something in a task of its own."""
+        """Run work in a task of its own."""
         task = asyncio.create_task(self._guarded(work), name=f"aioverseer {self._name} run")
         self._tasks.add(task)
         task.add_done_callback(self._on_end)
         return task
 
     def cancel(self) -> None:
-        """Cancel all of them: each run kills and reaps its program."""
+        """Cancel all tasks. Each run then kills and reaps its program."""
         for task in list(self._tasks):
             task.cancel()
 
     async def end(self) -> asyncio.CancelledError | None:
-        """Wait until none is left; a cancellation in the meantime is theirs too, and is returned for afterwards."""
+        """Wait for the end of all tasks.
+
+        A cancellation during the wait cancels all of them.
+
+        Returns:
+            The last cancellation that arrived, for the caller to raise; None without one.
+        """
         cancelled: asyncio.CancelledError | None = None
         while self._tasks:
             try:
@@ -61,5 +67,5 @@ class SupervisorTaskGroup:
     async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await work()
-        except Exception:  # noqa: BLE001  # a bug of ours: it must not cancel the other services
+        except Exception:  # noqa: BLE001  # a bug of the library must not cancel the other services
             _log.exception("%s: a bug of aioverseer", self._name)

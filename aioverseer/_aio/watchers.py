@@ -12,40 +12,40 @@ __all__ = ["Watchers"]
 
 
 class Watchers(Generic[T]):
-    """Those who wait until something is true of a value that changes.
+    """The waiters for conditions on a value that changes.
 
-    Each change is shown to all of them at once, so that a state which lasts for less than a turn of the loop is not
-    missed.
+    Every change is shown to all waiters at once, so a state that lasts for less than an iteration of the event loop is
+    not missed.
     """
 
     def __init__(self) -> None:
         self._waiting: list[tuple[asyncio.Future[T], Callable[[T], bool | BaseException]]] = []
 
     def __bool__(self) -> bool:
-        """Return whether anybody waits."""
+        """Return whether there are waiters."""
         return bool(self._waiting)
 
     def watch(self, value: T, wanted: Callable[[T], bool | BaseException]) -> asyncio.Future[T]:
-        """Return a future for the first value that is wanted, the present one included.
+        """Return a future for the first value that satisfies a condition, the present one included.
 
         Args:
             value: The present value.
-            wanted: Says True for the value waited for, and gives an error when none can come any more.
+            wanted: The condition. It returns an error instead of a bool when no later value can satisfy it.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if not _judged(future, value, wanted):
-            # Those whose waiter was cancelled must not pile up while nothing changes.
+            # Drop the futures of cancelled waiters, so that they do not pile up while nothing changes.
             self._waiting = [entry for entry in self._waiting if not entry[0].done()]
             self._waiting.append((future, wanted))
         return future
 
-    def tell(self, value: T) -> None:
-        """Show a change to all who wait."""
+    def notify(self, value: T) -> None:
+        """Show a new value to all waiters."""
         if self._waiting:
             self._waiting = [
                 (future, wanted)
                 for future, wanted in self._waiting
-                # One that is done already was cancelled: nobody waits there any more.
+                # A future that is done here belongs to a cancelled waiter.
                 if not (future.done() or _judged(future, value, wanted))
             ]
 

@@ -200,7 +200,7 @@ async def test_each_one_gets_the_first_value_that_it_wants() -> None:
     watchers: Watchers[int] = Watchers()
     futures = [watchers.watch(0, functools.partial(operator.eq, wanted)) for wanted in (1, 2, 3)]
     for value in (1, 2, 4, 3, 1):
-        watchers.tell(value)
+        watchers.notify(value)
     assert [1, 2, 3] == await asyncio.gather(*futures)
     assert [] == watchers._waiting
 
@@ -210,11 +210,11 @@ async def test_an_error_is_for_the_one_whose_wish_cannot_come_true() -> None:
     watchers: Watchers[int] = Watchers()
     hopeless = watchers.watch(0, lambda value: LookupError(f"at {value}") if value else False)
     patient = watchers.watch(0, lambda value: value == 2)
-    watchers.tell(1)
+    watchers.notify(1)
     with pytest.raises(LookupError, match="at 1"):
         await hopeless
     assert not patient.done()
-    watchers.tell(2)
+    watchers.notify(2)
     assert 2 == await patient
 
 
@@ -228,7 +228,7 @@ async def test_those_who_left_are_forgotten() -> None:
     kept = watchers.watch(0, lambda value: value > 0)
     gone = watchers.watch(0, lambda value: value > 0)
     gone.cancel()
-    watchers.tell(1)
+    watchers.notify(1)
     assert (1, []) == (await kept, watchers._waiting)
 
 
@@ -243,5 +243,5 @@ async def test_a_wish_that_is_settled_while_it_is_judged_is_left_alone() -> None
         return value == 1
 
     own.append(watchers.watch(0, nested))
-    watchers.tell(1)
+    watchers.notify(1)
     assert (7, []) == (await own[0], watchers._waiting)

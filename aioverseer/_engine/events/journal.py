@@ -42,12 +42,12 @@ class Journal:
         """Add the next event, and wake the readers."""
         self.seq = note.seq
         self._notes.append(note)
-        self._watchers.tell(self)
+        self._watchers.notify(self)
 
     def end(self) -> None:
         """Tell the readers that nothing more comes, once they have read what is there."""
         self.ended = True
-        self._watchers.tell(self)
+        self._watchers.notify(self)
 
     def reopen(self) -> None:
         """Go on after an end; new readers begin behind what was there."""

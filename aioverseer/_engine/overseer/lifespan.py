@@ -133,7 +133,7 @@ class Lifespan:
         self._take_over()
         self._loop = asyncio.get_running_loop()
         if self._own_launcher is not None:
-            self._own_launcher.keep()
+            self._own_launcher.retain()
         self._closing = self._loop.create_future()
         self._bodies.reopen()
         self._news.reopen()
@@ -236,7 +236,7 @@ class Lifespan:
         for service in services.values():
             service.release()  # while their last lines still have a log to go to
         if self._own_launcher is not None:
-            self._own_launcher.let_go()
+            self._own_launcher.release()
         cancelled = await self._news.close() or cancelled
         for service in services.values():
             service.forsake()

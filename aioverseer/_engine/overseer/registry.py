@@ -156,4 +156,4 @@ class Registry:
 
     def tell(self) -> None:
         """Have those look who wait: something was added or removed, has ended, or is to end."""
-        self._watchers.tell(self.added)
+        self._watchers.notify(self.added)

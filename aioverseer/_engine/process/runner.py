@@ -124,9 +124,9 @@ class ProcessRunner:
                         self._on_report(action)
                         if action.state.is_final:
                             self._on_report = None  # a ring with the Process, which is not freed at once
-                    self._watchers.tell(self.run)
+                    self._watchers.notify(self.run)
                     if action.state.is_final:
-                        self._at_end.tell(self.run)
+                        self._at_end.notify(self.run)
                 case Launch():
                     self.lifetime.begin(self.post)
                 case SendSignal():
@@ -142,8 +142,8 @@ class ProcessRunner:
                     _log.error("%s %s", self._spec.id, self.run.reason)
                     if self._hooks is not None:
                         self._hooks.on_unstoppable()
-                    self._watchers.tell(self.run)
-                    self._at_end.tell(self.run)
+                    self._watchers.notify(self.run)
+                    self._at_end.notify(self.run)
                 case _:
                     assert_never(action)
 

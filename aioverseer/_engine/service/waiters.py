@@ -94,19 +94,19 @@ class Waiters:
     def hear(self, facts: StatusSnapshot) -> None:
         """Take note of a change; the facts are without lines."""
         if self._watchers:
-            self._watchers.tell(self._runs.facts() if facts.spec.buffered else facts)
+            self._watchers.notify(self._runs.facts() if facts.spec.buffered else facts)
         if self._stops:
             self._tell_stops()
 
     def close(self) -> None:
         """End the waits for good: the service was removed."""
         self._removed = True
-        self._watchers.tell(self._runs.facts())
+        self._watchers.notify(self._runs.facts())
 
     def forsake(self) -> None:
         """End the waits: the overseer has been left, so nothing comes any more. It may be entered again."""
         self._forsaken = True
-        self._watchers.tell(self._runs.facts())
+        self._watchers.notify(self._runs.facts())
         self._forsaken = False
 
     def stop_failed(self, status: Status) -> StopFailed:

@@ -1,1 +1,1 @@
-"""The launch of real programs, and what is known of them until they are gone. Nothing in here decides."""
+"""Start one program, watch it, signal it."""

@@ -1,7 +1,7 @@
-"""A child of this host: signals to it, its end, and what is let go of then.
+"""A child of this host: signals, exit, leftovers, and the descriptors that are closed at the end.
 
-Signals never go through ``Process.send_signal``, which on 3.12 can turn the true exit status into 255 (gh-87744).
-Nothing in here starts a program, or decides when it is to end.
+Signals never go through ``Process.send_signal`` of asyncio, which on Python 3.12 can turn the true exit status into 255
+(gh-87744).
 """
 
 from __future__ import annotations
@@ -14,114 +14,125 @@ from aioverseer._system.containment.scope import RunScope
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.pipes import ReadPipe, WritePipe
 from aioverseer._system.process.spawn import ExitWatcher
+from aioverseer._system.process.terminal import set_size
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.state import Exit
 
-__all__ = ["SystemChild", "pidfd_of", "refuse_what_is_ours", "sweep_group"]
+__all__ = ["SystemChild", "pidfd_of", "require_foreign", "sweep_group"]
 
-_PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9: to every member of the group that this pid leads
+_PIDFD_SIGNAL_PROCESS_GROUP = 4
+"""Flag of pidfd_send_signal(2), since Linux 6.9: signal every member of the group that the process leads."""
 
 
 class SystemChild:
-    """A real child; see ``seam.Child``."""
+    """A real child; see ``protocols.Child``."""
 
     def __init__(
         self,
-        end: ExitWatcher,
-        commons: LoopResources,
+        watcher: ExitWatcher,
+        resources: LoopResources,
         *,
-        cage: RunScope,
+        scope: RunScope,
         stdin: WritePipe | None,
         stdout: ReadPipe | None,
         stderr: ReadPipe | None,
     ) -> None:
-        self._end = end
-        self._commons: LoopResources | None = commons  # held for it
-        self._cage = cage
-        self.pid = end.pid
+        """Create it for a child that has been started.
+
+        Args:
+            watcher: Knows the exit.
+            resources: The resources of the event loop, which were held for this child. ``close`` releases them.
+            scope: Contains the run.
+            stdin: The pipe to its standard input; None without one.
+            stdout: The pipe from its standard output; None without one.
+            stderr: The pipe from its standard error; None without one.
+        """
+        self._watcher = watcher
+        self._resources: LoopResources | None = resources
+        self._scope = scope
+        self.pid = watcher.pid
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
-        """Send a signal to the group, or to the leader alone; see ``seam.Child``."""
-        if self._end.exit is not None:
+        """Send a signal to the group, or to the leader alone; see ``protocols.Child``."""
+        if self._watcher.exit is not None:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
-        shim = self._cage.shim
+        shim = self._scope.shim
         if shim is not None and shim.relay(number, leader_only=leader_only):
-            # One that was stopped could not do it.
+            # A shim stopped by SIGSTOP cannot relay the signal, so continue it first.
             number, leader_only = signal.SIGCONT, True
         if number == signal.SIGKILL and not leader_only:
-            # Beside the signal to the group: it may not have entered yet.
-            self._cage.kill()
-        pidfd = self._end.handle()
+            # In addition to the signal to the group: the child may not have entered its cgroup yet.
+            self._scope.kill()
+        pidfd = self._watcher.handle()
         if pidfd is None or not self._signal_by_pidfd(pidfd, number, leader_only=leader_only):
             self._signal_by_number(number, leader_only=leader_only)
 
     async def wait(self) -> Exit:
-        """Wait for the end of the leader; see ``seam.Child``."""
-        return await self._cage.ended(await self._end.wait())
+        """Wait for the exit of the leader; see ``protocols.Child``."""
+        return await self._scope.ended(await self._watcher.wait())
 
     def resize(self, window_size: tuple[int, int]) -> None:
-        """Set the size of its terminal; see ``seam.Child``."""
-        from aioverseer._system.process.terminal import set_size  # noqa: PLC0415  # as below
-
+        """Set the size of its terminal; see ``protocols.Child``."""
         if self.stdout is not None and (descriptor := self.stdout.fileno()) >= 0:
             set_size(descriptor, window_size)
 
     def sweep(self) -> None:
-        """Kill what is left in the group; see ``seam.Child``."""
-        pidfd = self._end.pidfd
+        """Kill the processes that are left in the group; see ``protocols.Child``."""
+        pidfd = self._watcher.pidfd
         try:
             if pidfd is None or not self._signal_by_pidfd(pidfd, signal.SIGKILL, leader_only=False):
                 sweep_group(self.pid)
-        except OSError:  # mostly: nothing is left
+        except OSError:  # usually because nothing is left
             return
 
     def left_nothing(self) -> bool:
-        """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; see ``seam.Child``."""
-        return self._cage.left_nothing()
+        """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; see ``protocols.Child``."""
+        return self._scope.left_nothing()
 
     def may_have_left(self) -> bool:
-        """Return whether ``sweep_all`` could find anything; see ``seam.Child``."""
-        return self._cage.may_have_left()
+        """Return whether ``sweep_all`` could find anything; see ``protocols.Child``."""
+        return self._scope.may_have_left()
 
     async def sweep_all(self) -> tuple[Survivor, ...]:
-        """Kill what has left the group too; see ``seam.Child``."""
-        return await self._cage.sweep()
+        """Kill the processes that have left the group, too; see ``protocols.Child``."""
+        return await self._scope.sweep()
 
     def left(self) -> tuple[Survivor, ...]:
-        """Return what it has left behind; see ``seam.Child``."""
-        return self._cage.left()
+        """Return the processes that the child has left behind; see ``protocols.Child``."""
+        return self._scope.left()
 
     def close(self) -> None:
-        """Let go of every descriptor; see ``seam.Child``."""
+        """Close every descriptor; see ``protocols.Child``."""
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
-        self._end.release()
-        if self._commons is not None:
-            self._commons.release()
-            self._commons = None
+        self._watcher.release()
+        if self._resources is not None:
+            self._resources.release()
+            self._resources = None
 
     def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
-        """Send it and return True, or return False where this kernel cannot."""
+        """Send a signal by the pidfd and return True, or return False where this kernel cannot."""
         flags = 0 if leader_only else _PIDFD_SIGNAL_PROCESS_GROUP
         try:
             signal.pidfd_send_signal(pidfd, number, None, flags)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOSYS):  # before Linux 6.9, or before 5.1
                 raise
-            if error.errno == errno.EINVAL and self._end.exit is None:
-                # A thread of asyncio reaps before it tells: raise now if the number is the child's no more.
+            if error.errno == errno.EINVAL and self._watcher.exit is None:
+                # A thread of asyncio reaps the child before ``exit`` is known. This raises where it has done so, as the
+                # process id may belong to another process by now.
                 signal.pidfd_send_signal(pidfd, 0)
             return False
         return True
 
     def _signal_by_number(self, number: int, *, leader_only: bool) -> None:
-        # The number is still the child's, or the kernel would say that we have no such child.
-        refuse_what_is_ours(self.pid)
-        _ask_whether_ours(os.P_PID, self.pid)
+        require_foreign(self.pid)
+        # As long as this host has such an unreaped child, the process id cannot belong to another process.
+        _require_unreaped(os.P_PID, self.pid)
         if leader_only:
             os.kill(self.pid, number)
         else:
@@ -129,59 +140,65 @@ class SystemChild:
 
 
 def sweep_group(pid: int) -> None:
-    """Kill what a leader that has ended has left in its group.
+    """Kill the processes that a leader has left in its group at its exit.
+
+    Args:
+        pid: The process id of the leader, which is also the number of the group.
 
     Raises:
-        OSError: Mostly: there is nothing.
+        OSError: When the group is empty, which is the usual case, or the system refuses.
     """
-    # Its number is given to nobody else while its group has a member (POSIX), so a group of this number without a
-    # leader is what ours has left, and one with a leader is somebody else's. Both are asked without a signal; mostly
-    # there is no such group.
+    # The kernel does not reuse a process id while a group of that number has a member (POSIX). So a group without a
+    # leader is the one that our child has left, and a group with a leader belongs to another process. Neither question
+    # needs a signal, and the first one usually ends the search.
     os.getpriority(os.PRIO_PGRP, pid)
-    refuse_what_is_ours(pid)
+    require_foreign(pid)
     try:
         os.getsid(pid)
     except ProcessLookupError:
         os.killpg(pid, signal.SIGKILL)
 
 
-def refuse_what_is_ours(pid: int) -> None:
-    """Make sure that a number is that of a child.
+def require_foreign(pid: int) -> None:
+    """Check that a signal to a process id reaches neither this host, nor its group, nor init.
 
     Raises:
-        ProcessLookupError: When it is not.
+        ProcessLookupError: When it would.
     """
-    # 0 and 1 and our own group can only come from a bug, and would be a disaster: look once more.
+    # Only a bug can produce such a number, and the signal would kill the application or the machine.
     if pid <= 1 or pid in (os.getpid(), os.getpgrp()):
         raise ProcessLookupError(errno.ESRCH, f"{pid} is no child of this host")
 
 
 def pidfd_of(pid: int) -> int | None:
-    """Open a pidfd for a child that has not been reaped; None where the system has none.
+    """Open a pidfd for a child that has not been reaped.
+
+    Returns:
+        The pidfd; None where the system has none.
 
     Raises:
-        ProcessLookupError: When it has been reaped: asyncio is about to tell.
+        ProcessLookupError: When the child has been reaped, although asyncio has not reported it yet.
     """
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         raise
     except (OSError, AttributeError):
-        return None  # not Linux, or forbidden in this container, or no descriptor is left
+        return None  # not Linux, or forbidden in this container, or no descriptors are left
     try:
-        # Before it was opened the number could have been given away.
-        _ask_whether_ours(os.P_PIDFD, pidfd)
+        # The process id may have been reused before the pidfd was opened.
+        _require_unreaped(os.P_PIDFD, pidfd)
     except ProcessLookupError:
         os.close(pidfd)
         raise
     return pidfd
 
 
-def _ask_whether_ours(kind: int, number: int) -> None:
-    """Ask the kernel whether that is a child of this host which nobody has reaped; that changes nothing.
+def _require_unreaped(kind: int, number: int) -> None:
+    """Check that a number refers to a child of this host that has not been reaped. The child stays as it is.
 
     Raises:
-        ProcessLookupError: When it is not.
+        ProcessLookupError: When it does not.
     """
     try:
         os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -277,6 +277,6 @@ def _is_one_step() -> bool:
 
     try:
         call_in_one_step(lambda: _create(*words, **cast("Any", options)), record)
-    except Exception:  # noqa: BLE001  # whatever it does, it is not what was expected
+    except Exception:  # noqa: BLE001  # any error means that this Python works differently
         return False
     return asked == [(words, options)]

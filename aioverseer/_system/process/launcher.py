@@ -1,7 +1,6 @@
-"""The one place that starts a program.
+"""The launch of a program: all that happens before, around and after its spawn.
 
-Every child goes through ``asyncio.create_subprocess_exec(..., start_new_session=True)`` with descriptors of our own:
-with ``PIPE``, ``Process.wait()`` waits for whoever still holds the pipe (CPython gh-119710). Nothing in here decides.
+Every child goes through ``asyncio.create_subprocess_exec(..., start_new_session=True)``; see ``SpawnRequest``.
 """
 
 from __future__ import annotations
@@ -39,46 +38,46 @@ _PASSES = 3
 
 
 class SystemLauncher:
-    """Starts real programs, one in each turn of the event loop; see ``seam.Launcher``.
+    """The launcher of real programs; see ``protocols.Launcher``.
 
-    A spawn blocks the loop for a third of a millisecond. Two hundred that come due together would block it for
-    seventy; with a turn of the loop between them the host stays responsive.
+    It makes one spawn in each iteration of the event loop, so that many programs that are due together do not block the
+    application; see ``SpawnQueue``.
     """
 
     def __init__(self, *, containment: AskedContainment = "basic") -> None:
-        """Start nothing yet.
+        """Create a launcher.
 
         Args:
-            containment: The level to contain programs at.
+            containment: The level of containment of its programs.
 
         Raises:
-            ContainmentError: When it cannot be had.
+            ContainmentError: When this system cannot provide the level.
         """
         self._level = ContainmentLevel(containment)
         self._others: dict[AskedContainment, ContainmentLevel] = {}
-        self._kept: LoopResources | None = None
+        self._retained: LoopResources | None = None
 
-    def keep(self) -> None:
-        """Keep what its programs share on the running event loop between them, until ``let_go``. Idempotent."""
-        commons = LoopResources.on(asyncio.get_running_loop())
-        if commons is not self._kept:
-            self.let_go()
-            commons.hold()
-            self._kept = commons
+    def retain(self) -> None:
+        """Keep the resources of the running event loop open between launches, until ``release``. Idempotent."""
+        resources = LoopResources.on(asyncio.get_running_loop())
+        if resources is not self._retained:
+            self.release()
+            resources.hold()
+            self._retained = resources
 
-    def let_go(self) -> None:
-        """Keep nothing between programs any more. Idempotent."""
-        if self._kept is not None:
-            self._kept.release()
-            self._kept = None
+    def release(self) -> None:
+        """Keep no resources open between launches. Idempotent."""
+        if self._retained is not None:
+            self._retained.release()
+            self._retained = None
 
     @property
     def containment(self) -> Containment:
-        """Which level of containment is in force."""
+        """The level of containment in force."""
         return self._level.containment
 
     def containment_of(self, spec: Spec) -> Containment:
-        """Return which level is in force for a program; see ``seam.Launcher``."""
+        """Return the level in force for a program; see ``protocols.Launcher``."""
         asked = spec.containment or self._level.asked
         return self._others.get(asked, self._level).containment
 
@@ -96,34 +95,34 @@ class SystemLauncher:
         return self._others[asked]
 
     async def sweep(self) -> tuple[Survivor, ...]:
-        """Kill what the ended runs of this host have left behind; see ``seam.Launcher``."""
+        """Kill the leftovers of the ended runs of this host; see ``protocols.Launcher``."""
         return await sweep_strays()
 
     async def close(self) -> tuple[Survivor, ...]:
-        """End what its programs have left behind, and what contained them; see ``seam.Launcher``."""
+        """Kill the leftovers of its programs and close the containment; see ``protocols.Launcher``."""
         left = await self._level.close()
-        for cages in tuple(self._others.values()):
-            left = await cages.close()
+        for level in tuple(self._others.values()):
+            left = await level.close()
         return left
 
     async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> SystemChild:
-        """Start a program.
+        """Start a program; see ``protocols.Launcher``.
 
-        Completes even when its caller is cancelled: the child, if there is one, is then killed with its group
-        and reaped before the cancellation goes on, within about a second.
+        A cancellation of the caller leaves nothing behind: a child that exists already is killed with its group and
+        reaped before the cancellation goes on, within about a second.
 
         Args:
-            spec: What to start.
+            spec: The program.
             capture: Whether its output comes through pipes.
-            channels: What it is given beyond its Spec; None is nothing.
+            channels: Descriptors and variables beyond the Spec, for readiness; None adds nothing.
 
         Raises:
-            SpawnError: When it cannot be started; the message names the service, the value and what to do.
+            SpawnError: When the program cannot be started. The message names the service, the value and a remedy.
         """
         descriptors: Mapping[int, int] = {} if channels is None else channels.descriptors
         words = [*passing(descriptors), *_command_line(spec, wrapped=bool(descriptors))]
         loop = asyncio.get_running_loop()
-        resources = self._kept
+        resources = self._retained
         if resources is None or resources.loop is not loop:
             resources = LoopResources.on(loop)
         scope = await self._level_for(spec).prepare(spec)
@@ -149,7 +148,7 @@ class SystemLauncher:
             # Programs of an overseer wait for one iteration of the event loop each, so that two hundred restarts do not
             # block the host. Lone Processes may share an iteration, as an application that starts thirty-two at once
             # waits for all of them.
-            await resources.spawn_queue.take(shares=self._kept is None)
+            await resources.spawn_queue.take(shares=self._retained is None)
             with Descriptors(spec, resources) as opened:
                 opened.open(capture=capture)
                 words = [*opened.prefix, *words]
@@ -196,7 +195,7 @@ def _kill_unknown(scope: RunScope) -> None:
 def _command_line(spec: Spec, *, wrapped: bool) -> list[str]:
     prefix = prefix_for(spec)
     if prefix or spec.pty or wrapped:
-        # Behind a wrapper a missing program would be its exit code 127, and no error: look beforehand.
+        # A wrapper reports a missing program by its exit code 127, and not by an error, so look for the program first.
         with as_spawn_error(spec):
             look_up(spec)
     return [*prefix, *spec.argv]

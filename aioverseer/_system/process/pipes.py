@@ -1,7 +1,4 @@
-"""Our own ends of the pipes to a child, on the event loop.
-
-Descriptors and readiness only: what the bytes mean is decided above. Nothing in here starts a task.
-"""
+"""The host's ends of the pipes to a child, read and written on the event loop."""
 
 from __future__ import annotations
 
@@ -16,22 +13,23 @@ from aioverseer._aio.timers import resolve
 __all__ = ["CHUNK", "ReadPipe", "WritePipe"]
 
 CHUNK = 64 * 1024
-"""Bytes per read: what a Linux pipe holds by default. 256 KiB reads were 1.5 times slower, as malloc then maps
-and unmaps memory for each."""
+"""Bytes per read, the default capacity of a Linux pipe. Reads of 256 KiB are slower, as malloc then maps and unmaps
+memory for each of them."""
 
 _F_GETPIPE_SZ = 1032
+"""Command of fcntl(2) on Linux: return the capacity of a pipe."""
 
 
 class ReadPipe:
-    """The end that the host reads; owns its descriptor from the start."""
+    """The end that the host reads. It owns its descriptor."""
 
     def __init__(self, descriptor: int, *, hold: bool = False, watch: ReaderWatch | None = None) -> None:
         """Take over a descriptor.
 
         Args:
-            descriptor: The read end of a pipe, or our end of a terminal.
-            hold: Keep it open behind its end, until ``close``.
-            watch: Who tells that it can be read; by default the event loop on which it is attached.
+            descriptor: The read end of a pipe, or the host's end of a terminal.
+            hold: Whether the descriptor stays open after the end of the output, until ``close``.
+            watch: Calls back when the pipe becomes readable; None is the event loop on which it is attached.
         """
         self._hold = hold
         os.set_blocking(descriptor, False)
@@ -45,7 +43,7 @@ class ReadPipe:
     def attach(
         self, on_data: Callable[[bytes], None], on_end: Callable[[], None], *, blocked: Callable[[], bool]
     ) -> None:
-        """Begin to read on the running event loop; see ``seam.Source``."""
+        """Begin to read on the running event loop; see ``protocols.ReadStream``."""
         if self._watch is None:
             self._watch = asyncio.get_running_loop()
         self._blocked = blocked
@@ -59,22 +57,22 @@ class ReadPipe:
             self._reading = False
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if not self._reading and self._on_data is not None and self._watch is not None and self._descriptor >= 0:
             self._watch.add_reader(self._descriptor, self._on_readable)
             self._reading = True
 
     def fileno(self) -> int:
-        """Return the descriptor; -1 once it was let go of."""
+        """Return the descriptor; -1 once it has been closed."""
         return self._descriptor
 
     def drain(self) -> None:
-        """Deliver at once what the pipe holds; see ``seam.Source``."""
-        # What a program wrote before it ended is in the pipe by now, ahead of anything that a survivor adds.
-        # One capacity is all that can be there, so a survivor that keeps writing cannot keep us here.
+        """Deliver at once what the pipe holds; see ``protocols.ReadStream``."""
+        # The output of an ended program is in the pipe by now, before anything that a survivor adds. A pipe holds no
+        # more than its capacity, so the loop stops there: a survivor that keeps writing cannot prolong it.
         if self._descriptor < 0:
             return
-        # The one byte more makes it look once again behind a full pipe, where the end may be.
+        # One byte more than the capacity: after a full pipe, one more read finds the end of the output.
         left = self._capacity() + 1
         while left > 0:
             count = self._read()
@@ -83,30 +81,31 @@ class ReadPipe:
             left -= count
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the pipe."""
         if self._descriptor >= 0:
             self._pause()
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
-        # Whoever reads holds this pipe, and is held by these: without such a ring both are freed at once.
+        # The callbacks belong to the reader, which holds this pipe. Dropping them breaks that reference cycle, so both
+        # are freed at once and not by the garbage collector.
         self._on_data = self._on_end = self._blocked = None
 
     def _on_readable(self) -> None:
-        # Asked before the read and not behind it: while one of many pipes fills a reader's queue, the others have
-        # been found readable in the same turn.
+        # Checked before the read and not after it: several pipes that share a reader's queue become readable in one
+        # iteration, and the first of them may fill the queue.
         if self._blocked is not None and self._blocked():
             self._pause()
         else:
             self._read()
 
     def _read(self) -> int:
-        """Read one chunk and deliver it; return its size, 0 at the end, -1 when there is nothing now."""
+        """Read and deliver one chunk; return its size, 0 at the end of the output, -1 when there is nothing to read."""
         try:
             chunk = os.read(self._descriptor, CHUNK)
         except (BlockingIOError, InterruptedError):
             return -1
         except OSError:
-            # A pseudo-terminal says EIO where a pipe says end of file; nothing more can come from either.
+            # A pseudo-terminal reports its end by EIO, where a pipe reports the end of file.
             chunk = b""
         if chunk:
             if self._on_data is not None:
@@ -129,7 +128,7 @@ class ReadPipe:
 
 
 class WritePipe:
-    """The end that the host writes; owns its descriptor from the start."""
+    """The end that the host writes. It owns its descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         """Take over a descriptor.
@@ -139,16 +138,16 @@ class WritePipe:
         """
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
-        # Bytes of two writers must not mix, so the second waits until the first is through.
-        self._turn = asyncio.Lock()
-        self._room: asyncio.Future[None] | None = None
+        # The second of two writers waits for the first, so that their bytes do not mix.
+        self._lock = asyncio.Lock()
+        self._writable: asyncio.Future[None] | None = None
 
     async def write(self, data: bytes) -> None:
-        """Write all of it, waiting while the pipe is full; see ``seam.Sink``.
+        """Write all bytes, waiting while the pipe is full; see ``protocols.WriteStream``.
 
-        When it is cancelled, a part may have been written, as with any pipe.
+        After a cancellation a part of the bytes may have been written, as with any pipe.
         """
-        async with self._turn:
+        async with self._lock:
             view = memoryview(data)
             while view:
                 if self._descriptor < 0:
@@ -156,33 +155,33 @@ class WritePipe:
                 try:
                     view = view[os.write(self._descriptor, view) :]
                 except (BlockingIOError, InterruptedError):
-                    await self._wait_for_room()
+                    await self._wait_until_writable()
 
     async def write_eof(self) -> None:
-        """Close it once all that is being written is through; see ``seam.Sink``."""
-        async with self._turn:
+        """Close the pipe after all pending writes; see ``protocols.WriteStream``."""
+        async with self._lock:
             self.close()
 
     def close(self) -> None:
-        """Let go of the pipe; a write that waits for room ends with BrokenPipeError."""
+        """Close the pipe. A pending write raises BrokenPipeError."""
         if self._descriptor < 0:
             return
         descriptor, self._descriptor = self._descriptor, -1
-        if self._room is not None:
-            self._room.get_loop().remove_writer(descriptor)
-            if not self._room.done():
-                self._room.set_result(None)
+        if self._writable is not None:
+            self._writable.get_loop().remove_writer(descriptor)
+            if not self._writable.done():
+                self._writable.set_result(None)
         os.close(descriptor)
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_until_writable(self) -> None:
         loop = asyncio.get_running_loop()
-        room = self._room = loop.create_future()
+        writable = self._writable = loop.create_future()
         descriptor = self._descriptor
-        loop.add_writer(descriptor, resolve, room)
+        loop.add_writer(descriptor, resolve, writable)
         try:
-            await room
+            await writable
         finally:
-            self._room = None
-            # After close() the number may belong to somebody else already; close() has removed the writer.
+            self._writable = None
+            # ``close`` removes the writer itself: after it, the descriptor number may belong to another file.
             if self._descriptor == descriptor:
                 loop.remove_writer(descriptor)

@@ -1,7 +1,4 @@
-"""Why a program cannot be started: a sentence that names the service, the value and what to do.
-
-Looking and telling alone; nothing is started in here.
-"""
+"""Errors of a launch as sentences: the service, the value, the reason, and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ __all__ = ["as_spawn_error", "asked_environment", "explained", "look_up"]
 
 
 def asked_environment(spec: Spec) -> dict[str, str] | None:
-    """Return the environment that a Spec asks for; None where that is the host's."""
+    """Return the environment that a Spec asks for; None for that of the host."""
     if spec.env is None and not spec.extra_env:
         return None
     base = os.environ if spec.env is None else spec.env
@@ -29,7 +26,7 @@ def asked_environment(spec: Spec) -> dict[str, str] | None:
 
 @contextlib.contextmanager
 def as_spawn_error(spec: Spec) -> Generator[None]:
-    """Turn what the system says in the block into a SpawnError."""
+    """Turn an OSError in the block into a SpawnError."""
     try:
         yield
     except OSError as error:
@@ -37,10 +34,10 @@ def as_spawn_error(spec: Spec) -> Generator[None]:
 
 
 def look_up(spec: Spec) -> None:
-    """Look for the program and its folder beforehand, where a failure would come from a wrapper.
+    """Check that the program and its working folder exist, where otherwise a wrapper would fail.
 
     Raises:
-        OSError: When it is not there.
+        OSError: When one of them does not.
     """
     if spec.cwd is not None and not os.path.isdir(spec.cwd):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), spec.cwd)
@@ -50,7 +47,7 @@ def look_up(spec: Spec) -> None:
 
 
 def _program(spec: Spec) -> str:
-    """Return the program as it is looked for: a path is taken from the folder to run in."""
+    """Return the program as exec searches for it: a relative path starts from the working folder."""
     program = spec.argv[0]
     return os.path.join(spec.cwd or "", program) if "/" in program else program
 
@@ -62,7 +59,7 @@ def _is_found(spec: Spec) -> bool:
 
 
 def explained(spec: Spec, words: list[str], error: OSError | ValueError) -> SpawnError:
-    """Turn what the system said into a sentence that names the service, the value and what to do."""
+    """Return the SpawnError for an error of the system."""
     program = spec.argv[0]
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     filename = error.filename if isinstance(error, OSError) else None

@@ -1,7 +1,4 @@
-"""What a program reads from and writes to: the descriptors of one launch.
-
-Opening and closing alone; what is done with the host's ends lives in ``pipes.py`` and ``terminal.py``.
-"""
+"""The standard input, output and error of one launch: which descriptors are opened, and who closes them."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.pipes import ReadPipe, WritePipe
 from aioverseer._system.process.spawn import ExitWatcher
 from aioverseer._system.process.spawn_errors import explained
+from aioverseer._system.process.terminal import TerminalInput, controlled, open_terminal
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.typing import HasDescriptor, PathLike
@@ -23,16 +21,31 @@ from aioverseer.core.typing import HasDescriptor, PathLike
 __all__ = ["Descriptors"]
 
 _STDOUT = 1
-"""Where the host itself writes, and a child that inherits that."""
+"""Descriptor of the host's own standard output."""
 
 
 class Descriptors:
-    """The descriptors of one launch: the child's ends are closed in any case, ours unless handed over."""
+    """The descriptors of one launch, closed at the end of a ``with`` block.
 
-    def __init__(self, spec: Spec, commons: LoopResources) -> None:
+    The ends of the child are always closed in the host. The ends of the host stay open once they were handed over.
+
+    Attributes:
+        prefix: Words to put before the command line.
+        child_stdin: Descriptor of the child's standard input; None inherits that of the host.
+        child_stdout: Descriptor of the child's standard output; None inherits that of the host.
+        child_stderr: Descriptor of the child's standard error; None inherits that of the host.
+    """
+
+    def __init__(self, spec: Spec, resources: LoopResources) -> None:
+        """Open nothing yet.
+
+        Args:
+            spec: The program.
+            resources: The resources of the event loop.
+        """
         self._spec = spec
-        self._commons = commons
-        self._theirs: list[int] = []
+        self._resources = resources
+        self._of_child: list[int] = []
         self._stdin: WritePipe | None = None
         self._stdout: ReadPipe | None = None
         self._stderr: ReadPipe | None = None
@@ -45,41 +58,46 @@ class Descriptors:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for descriptor in self._theirs:
+        for descriptor in self._of_child:
             os.close(descriptor)
         for pipe in (self._stdin, self._stdout, self._stderr):
             if pipe is not None:
                 pipe.close()
 
-    def hand_over(self, end: ExitWatcher, cage: RunScope) -> SystemChild:
-        """Give our ends to the child that they belong to; it closes them."""
-        child = SystemChild(end, self._commons, cage=cage, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr)
+    def hand_over(self, watcher: ExitWatcher, scope: RunScope) -> SystemChild:
+        """Return the child, which from now on owns the host's ends of the pipes."""
+        child = SystemChild(
+            watcher, self._resources, scope=scope, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr
+        )
         self._stdin = self._stdout = self._stderr = None
         return child
 
     def open(self, *, capture: bool) -> None:
-        """Open what the Spec asks for.
+        """Open the descriptors that the Spec asks for.
+
+        Args:
+            capture: Whether standard output and error come through pipes.
 
         Raises:
-            SpawnError: When the system has no descriptors left, or the file to read is not there.
+            SpawnError: When the system has no descriptors left, or the file for standard input cannot be read.
         """
         spec = self._spec
         try:
             if spec.pty:
                 self._open_terminal(spec)
                 return
-            self.child_stdin = self.child_stdout = self.child_stderr = self._commons.null
+            self.child_stdin = self.child_stdout = self.child_stderr = self._resources.null
             self._open_stdin(spec)
             if not capture:
                 if spec.output == "inherit":
                     self.child_stdout = None
                     self.child_stderr = _STDOUT if spec.merge_stderr else None
                 return
-            self._stdout, self.child_stdout = self._reading()
+            self._stdout, self.child_stdout = self._open_output()
             if spec.merge_stderr:
                 self.child_stderr = self.child_stdout
             else:
-                self._stderr, self.child_stderr = self._reading()
+                self._stderr, self.child_stderr = self._open_output()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise explained(spec, list(spec.argv), error) from error
@@ -91,18 +109,11 @@ class Descriptors:
             ) from error
 
     def _open_terminal(self, spec: Spec) -> None:
-        # Few programs have one, and hosts without terminals need not have termios.
-        from aioverseer._system.process.terminal import (  # noqa: PLC0415
-            TerminalInput,
-            controlled,
-            open_terminal,
-        )
-
         ours, theirs = open_terminal(spec.window_size)
-        self._theirs.append(theirs)
-        # Held, because to close it hangs the terminal up: a program that closes its output before it exits, as those of
-        # GNU do, would be killed by SIGHUP in between.
-        self._stdout = ReadPipe(ours, hold=True, watch=self._commons.readers)
+        self._of_child.append(theirs)
+        # Held, as closing our end hangs up the terminal. A program that closes its output before it exits, as GNU
+        # programs do, would be killed by SIGHUP between the two.
+        self._stdout = ReadPipe(ours, hold=True, watch=self._resources.readers)
         self._stdin = TerminalInput(fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 0))
         self.child_stdin = self.child_stdout = self.child_stderr = theirs
         self.prefix = controlled(os.ttyname(theirs))
@@ -113,19 +124,20 @@ class Descriptors:
         if spec.stdin == "inherit":
             self.child_stdin = None
         elif isinstance(spec.stdin, PathLike):
-            # A FIFO without a writer must not hold up the event loop, nor a terminal become the host's.
+            # O_NONBLOCK, as opening a FIFO without a writer would block the event loop. O_NOCTTY, as a terminal would
+            # become the controlling terminal of the host.
             self.child_stdin = os.open(spec.stdin, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-            self._theirs.append(self.child_stdin)
+            self._of_child.append(self.child_stdin)
             os.set_blocking(self.child_stdin, True)
         elif isinstance(spec.stdin, HasDescriptor):
             self.child_stdin = spec.stdin.fileno()
         else:
             read, write = os.pipe()
-            self._theirs.append(read)
+            self._of_child.append(read)
             self._stdin = WritePipe(write)
             self.child_stdin = read
 
-    def _reading(self) -> tuple[ReadPipe, int]:
+    def _open_output(self) -> tuple[ReadPipe, int]:
         read, write = os.pipe()
-        self._theirs.append(write)
-        return ReadPipe(read, watch=self._commons.readers), write
+        self._of_child.append(write)
+        return ReadPipe(read, watch=self._resources.readers), write

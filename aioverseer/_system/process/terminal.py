@@ -1,8 +1,7 @@
-"""A terminal of its own for a child: the pseudo-terminal, its size, and its end of input.
+"""The terminal of a child: the pseudo-terminal, its size, and its end of input.
 
-The child must be the leader of its session and open the terminal itself to be controlled by it; that is done by a
-word before its arguments (``controlled``), as nothing may run between fork and exec. What is read and written is not
-looked at in here.
+A child is controlled by its terminal only when it leads its session and opens the terminal itself. Nothing of ours may
+run between fork and exec, so a small command before its arguments opens the terminal (``controlled``).
 """
 
 from __future__ import annotations
@@ -14,15 +13,20 @@ from aioverseer._system.process.pipes import WritePipe
 
 __all__ = ["TerminalInput", "controlled", "open_terminal", "set_size"]
 
-_LFLAG = 3  # where tcgetattr has the local modes
-_END = b"\x04"  # VEOF: what has been typed so far is read, and nothing typed is the end
-_ENDS = b"\n", b"\r", _END  # behind these nothing is typed: a terminal takes the return key for the line's end
+_LFLAG = 3
+"""Index of the local modes in the list of ``tcgetattr``."""
+
+_END = b"\x04"
+"""VEOF: the terminal passes on the characters typed since the last line. Without any, this is the end of input."""
+
+_ENDS = b"\n", b"\r", _END
+"""After one of these, no characters are pending. A terminal reads the return key as the end of a line."""
 
 
 def open_terminal(window_size: tuple[int, int]) -> tuple[int, int]:
-    """Open a pseudo-terminal without echo, and return our end and that of the child.
+    """Open a pseudo-terminal without echo, and return the ends of the host and of the child.
 
-    Without echo, because what is written to a program should not come back as if the program had said it.
+    With echo, the input of a program would come back as if the program had written it.
 
     Args:
         window_size: Columns and rows.
@@ -41,42 +45,45 @@ def open_terminal(window_size: tuple[int, int]) -> tuple[int, int]:
 
 
 def set_size(descriptor: int, window_size: tuple[int, int]) -> None:
-    """Set columns and rows; the kernel sends SIGWINCH to the programs in the foreground when they change."""
+    """Set columns and rows. The kernel sends SIGWINCH to the foreground programs when they change."""
     columns, rows = window_size
     termios.tcsetwinsize(descriptor, (rows, columns))
 
 
 def controlled(name: str) -> list[str]:
-    """Return the words to put before a command, for the terminal of this name to control it.
+    """Return the words before a command that make a terminal its controlling terminal.
 
-    The leader of a session without a terminal is controlled by the first that it opens (tty_ioctl(4), O_NOCTTY in
-    open(2)). A shell does that and becomes the program; ``setsid --ctty`` would fork.
+    The first terminal that the leader of a session opens becomes the controlling terminal (O_NOCTTY in open(2),
+    tty_ioctl(4)). A shell opens it and then becomes the program by exec. ``setsid --ctty`` would fork.
+
+    Args:
+        name: Path of the terminal.
     """
     return ["/bin/sh", "-c", 'exec 3<>"$0" 3<&-; exec "$@"', name]
 
 
 class TerminalInput(WritePipe):
-    """What is typed on the terminal; see ``seam.Sink``."""
+    """The input side of a terminal; see ``protocols.WriteStream``."""
 
     def __init__(self, descriptor: int) -> None:
         """Take over a descriptor of our end.
 
         Args:
-            descriptor: Not that which is read: each is closed by its owner.
+            descriptor: The host's end, duplicated: the reader closes the other copy.
         """
         super().__init__(descriptor)
         self._in_line = False
 
     async def write(self, data: bytes) -> None:
-        """Type it; see ``WritePipe.write``."""
+        """Type bytes; see ``WritePipe.write``."""
         await super().write(data)
         if data:
             self._in_line = not data.endswith(_ENDS)
 
     async def write_eof(self) -> None:
-        """Type the end of input; behind a line that was begun it takes two."""
+        """Type the end of input, twice in the middle of a line: the first one only passes the line on."""
         try:
             await super().write(_END * (1 + self._in_line))
-        except OSError:  # nobody is there any more
+        except OSError:  # the program has exited
             return
         self._in_line = False

@@ -1,8 +1,9 @@
-"""What must happen to a program between its spawn and its exec, as a prefix of its command line.
+"""The changes to a process between its spawn and the exec of its program, as a prefix of the command line.
 
-CPython has keywords for these, but ``user=``, ``group=`` and ``preexec_fn`` make it fork: 50 ms of a blocked event
-loop in a host of 1.5 GB, where vfork takes 0.4 ms. The system's own small programs do the same by exec. Checks
-that can be made before the spawn are made here, so that a refusal names the option and not an exit code.
+CPython has the arguments ``user=``, ``group=`` and ``preexec_fn``, but they make it fork. A fork copies the page tables
+of the host, which blocks the event loop of a large application for tens of milliseconds. Small programs of the system
+make the same changes after a vfork, and then exec the program. Checks that are possible before the spawn are made here,
+so that an error names the option and not an exit code.
 """
 
 from __future__ import annotations
@@ -23,29 +24,32 @@ __all__ = ["passing", "prefix_for"]
 
 
 def prefix_for(spec: Spec) -> list[str]:
-    """Return the words to put before ``spec.argv``; empty when nothing is asked for.
+    """Return the words to put before ``spec.argv``; empty where the Spec asks for no change.
 
     Raises:
-        SpawnError: When an option cannot be had, with the option, the value and the reason.
+        SpawnError: When this host may not or cannot make a change. It names the option, the value and the reason.
     """
     if spec.umask is spec.nice is spec.user is None and not spec.rlimits and not spec.extra_groups:
         return []
-    # From the outside to the inside: limits and priority may need the rights that the last step gives up.
+    # The user comes last: limits and priority may need the rights that this step gives up.
     return [*_umask(spec), *_nice(spec), *_rlimits(spec), *_identity(spec)]
 
 
 def passing(descriptors: Mapping[int, int]) -> list[str]:
-    """Return the words that put inherited descriptors into their places; empty when there are none.
+    """Return the words that move inherited descriptors to the numbers that a program expects.
 
-    ``subprocess`` passes a descriptor on under its own number only, which may be in use here.
+    ``subprocess`` passes a descriptor under its own number only, and the wanted number may be in use in the host.
 
     Args:
-        descriptors: Places, of one digit, and the inherited descriptors of which they are copies.
+        descriptors: The wanted numbers, of one digit each, and the inherited descriptors.
+
+    Returns:
+        The words; empty without descriptors.
     """
     if not descriptors:
         return []
-    # By its name, because a POSIX shell need not know numbers of two digits. It is opened anew, so the inherited one
-    # stays open in the program beside it; nobody waits for the end of this pipe.
+    # By path, as a POSIX shell need not support numbers of two digits. A path opens the pipe once more, so the program
+    # keeps the inherited descriptor as well. That does no harm, as no reader waits for the end of this pipe.
     moves = " ".join(f"{place}>/dev/fd/{inherited}" for place, inherited in descriptors.items())
     return ["/bin/sh", "-c", f'exec {moves}; exec "$0" "$@"']
 
@@ -68,7 +72,7 @@ def _tool(spec: Spec, name: str, option: str, value: object) -> str:
 def _umask(spec: Spec) -> list[str]:
     if spec.umask is None:
         return []
-    # "$0" and "$@" are the program and its arguments as they are: nothing of them is parsed by the shell.
+    # The shell does not parse the program and its arguments: "$0" and "$@" pass them on as they are.
     return [_tool(spec, "sh", "umask", spec.umask), "-c", f'umask {spec.umask:03o}; exec "$0" "$@"']
 
 
@@ -78,7 +82,7 @@ def _nice(spec: Spec) -> list[str]:
     increment = spec.nice - os.getpriority(os.PRIO_PROCESS, 0)
     if increment == 0:
         return []
-    # nice(1) only prints a warning when it may not lower the number, and runs the program all the same.
+    # nice(1) prints no more than a warning when it may not lower the number, and runs the program nevertheless.
     if increment < 0 and os.geteuid() != 0 and not _may_be_raised(spec.nice):
         raise _refuse(spec, "nice", spec.nice, "only root may make a program more urgent than the host")
     return [_tool(spec, "nice", "nice", spec.nice), "-n", str(increment)]
