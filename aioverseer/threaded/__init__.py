@@ -1,8 +1,7 @@
-"""An Overseer for code whose event loop stands still or does not exist.
+"""An Overseer for code without an event loop, or whose loop does not run all the time.
 
-The overseer lives on an event loop in a thread of its own (``loop.py``); the calls of ``_engine/overseer/overseer.py`` and
-``_engine/service/service.py`` hand over to it and wait, and so do the iterators of ``streams.py``. No rule of its own lives here:
-whatever is asked is asked of the public ``Overseer`` and ``Service``.
+The overseer runs on an event loop in a thread of its own. Each method calls its namesake of the public ``Overseer`` or
+``Service`` in that thread, and waits for the result.
 """
 
 from __future__ import annotations

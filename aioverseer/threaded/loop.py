@@ -1,7 +1,4 @@
-"""The event loop in its thread, and how a call of another thread gets there and back.
-
-What is called is never known here.
-"""
+"""Calls from other threads to the event loop of a ThreadedOverseer."""
 
 from __future__ import annotations
 
@@ -18,37 +15,45 @@ T = TypeVar("T")
 
 
 class Loop:
-    """The event loop in its thread, while there is one."""
+    """The event loop in its thread, between entering and leaving the overseer."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._portal: BlockingPortal | None = None
 
     def use(self, portal: BlockingPortal | None) -> None:
-        """Take the way to a loop that runs; or None, as it runs no more."""
+        """Set the portal to the running loop; None after its end."""
         self._portal = portal
 
     @property
-    def is_used(self) -> bool:
-        """Whether there is one."""
+    def is_running(self) -> bool:
+        """Whether the loop runs."""
         return self._portal is not None
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run a coroutine function on the loop and wait for it."""
+        """Run a coroutine function on the loop and return its result.
+
+        Raises:
+            OverseerError: If the overseer is not in use.
+        """
         if self._portal is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `with`")
         return self._portal.call(work)
 
-    def ask(self, work: Callable[[], T]) -> T:
-        """Call a plain function on the loop, so that it cannot meet a change halfway; here where there is none."""
+    def call(self, work: Callable[[], T]) -> T:
+        """Call a plain function and return its result.
+
+        While the loop runs, the call is made in its thread, between two callbacks, and so never sees a half-made
+        change. Otherwise the call is made in the calling thread.
+        """
         if self._portal is None:
             return work()
-        # In a tuple, because the portal awaits whatever can be awaited, and a Service can.
+        # The tuple hides the result from the portal, which awaits any awaitable result, and a Service is awaitable.
         return self._portal.call(lambda: (work(),))[0]
 
 
 def as_async(work: Callable[[], T]) -> Callable[[], Awaitable[T]]:
-    """Return a coroutine function that calls a plain one, for what has to be called on the loop."""
+    """Return a coroutine function that calls a plain one, for functions that need a running loop."""
 
     async def call() -> T:
         return work()

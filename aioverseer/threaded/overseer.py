@@ -1,7 +1,4 @@
-"""ThreadedOverseer: the set of services, on a loop in a thread of its own.
-
-Each verb hands over to the public ``Overseer`` and waits; none has a rule of its own here.
-"""
+"""ThreadedOverseer: an Overseer on an event loop in a thread of its own."""
 
 from __future__ import annotations
 
@@ -42,49 +39,49 @@ __all__ = ["ThreadedOverseer"]
 class ThreadedOverseer:
     """An ``Overseer`` on an event loop in a thread of its own: a plain ``with`` block, the same methods without await.
 
-    For wide-scoped fixtures and plain tests, notebooks and programs without an event loop: its children are looked
-    after while the caller does anything else, or nothing.
+    It is for plain tests and fixtures of wide scope, notebooks and programs without an event loop. Services are
+    supervised while the calling thread does something else. Methods may be called from any thread.
     """
 
     def __init__(self, *, name: str = "overseer", **options: Any) -> None:
-        """Make an overseer without services; no thread is started before ``with``.
+        """Make an overseer without services. The thread is started by ``with``.
 
         Args:
-            name: For messages and logs.
-            **options: As for ``Overseer``, but ``handle_signals``: signals come to the main thread only.
+            name: The name in messages and logs.
+            **options: Options of ``Overseer``, except ``handle_signals``, as only the main thread can handle signals.
 
         Raises:
-            OverseerError: For ``handle_signals``.
-            SpecError: For a value that cannot be.
+            OverseerError: If ``handle_signals`` is set.
+            SpecError: If an option is not valid.
         """
         if options.get("handle_signals"):
             raise OverseerError("a ThreadedOverseer cannot handle signals: leave its block when one comes")
         self._overseer = Overseer(name=name, **options)
         self._loop = Loop(name)
         self._stack = contextlib.ExitStack()
-        self._services: dict[str, ThreadedService] = {}
+        self._services: dict[str, tuple[Service, ThreadedService]] = {}
 
     def __repr__(self) -> str:
-        """Return name, number of services and how many are live."""
+        """Return the name, the number of services and the number of live ones."""
         return f"<Threaded{repr(self._overseer)[1:]}"
 
     @property
     def name(self) -> str:
-        """For messages and logs."""
+        """The name in messages and logs."""
         return self._overseer.name
 
     @property
     def containment(self) -> Containment:
-        """Which level of containment is in force, and why."""
+        """The level of containment in force, and the reason."""
         return self._overseer.containment
 
     def __enter__(self) -> Self:
         """Start the thread and begin to supervise.
 
         Raises:
-            OverseerError: When it is in use already.
+            OverseerError: If the overseer is in use already.
         """
-        if self._loop.is_used:
+        if self._loop.is_running:
             raise OverseerError(f"overseer {self.name!r} is in use already: leave it first, or make another one")
         with contextlib.ExitStack() as stack:
             portal = stack.enter_context(start_blocking_portal("asyncio", name=f"aioverseer {self.name}"))
@@ -96,10 +93,10 @@ class ThreadedOverseer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop every service and end the thread, however the block was left.
+        """Stop all services and end the thread, also after an exception in the block.
 
         Raises:
-            StopFailed: When a program is still there after the whole ladder; see ``Overseer``.
+            StopFailed: If a program is still there after its whole ladder.
         """
         with self._stack:
             try:
@@ -112,21 +109,21 @@ class ThreadedOverseer:
     @overload
     def add(self, id: str, /, *argv: str, **options: Unpack[SpecOptions]) -> ThreadedService: ...
     def add(self, id: str | Spec, /, *argv: str, **options: Unpack[SpecOptions]) -> ThreadedService:
-        """Register a service; nothing is started. See ``Overseer.add``."""
+        """Register a service without starting it; see ``Overseer.add`` for the arguments."""
         spec = id if isinstance(id, Spec) and not argv and not options else Spec.of(str(id), argv, **options)
-        return self._wrapped(self._loop.ask(partial(self._overseer.add, spec)))
+        return self._wrapped(self._loop.call(partial(self._overseer.add, spec)))
 
     def add_task(
         self, id: str, function: Callable[[], Coroutine[Any, Any, object]], /, **options: Unpack[SpecOptions]
     ) -> ThreadedService:
-        """Register an async function, which runs on the loop of the thread; see ``Overseer.add_task``."""
-        return self._wrapped(self._loop.ask(lambda: self._overseer.add_task(id, function, **options)))
+        """Register an async function as a service, run on the loop of the thread; see ``Overseer.add_task``."""
+        return self._wrapped(self._loop.call(lambda: self._overseer.add_task(id, function, **options)))
 
     def add_resource(
         self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], /, **options: Unpack[SpecOptions]
     ) -> ThreadedService:
-        """Register an async context manager, entered on the loop of the thread; see ``Overseer.add_resource``."""
-        return self._wrapped(self._loop.ask(lambda: self._overseer.add_resource(id, manager, **options)))
+        """Register an async context manager as a service, entered on the loop; see ``Overseer.add_resource``."""
+        return self._wrapped(self._loop.call(lambda: self._overseer.add_resource(id, manager, **options)))
 
     def group(
         self,
@@ -134,24 +131,31 @@ class ThreadedOverseer:
         strategy: Literal["one_for_one", "one_for_all", "rest_for_one"] = "one_for_one",
         **options: Any,
     ) -> Group:
-        """Let the services with this label share a fate; see ``Overseer.group``. A function runs in the thread."""
-        return self._loop.ask(lambda: self._overseer.group(name, strategy, **options))
+        """Restart and end the services with this label together; see ``Overseer.group`` for the arguments.
+
+        A function given as an option is called in the thread of the overseer.
+        """
+        return self._loop.call(lambda: self._overseer.group(name, strategy, **options))
 
     def group_status(self, name: str) -> GroupStatus:
-        """Return what there is to know of a group; see ``Overseer.group_status``."""
-        return self._loop.ask(partial(self._overseer.group_status, name))
+        """Return the status of a group; see ``Overseer.group_status``."""
+        return self._loop.call(partial(self._overseer.group_status, name))
 
     def remove(self, id: str) -> None:
-        """Forget a service that is not live; see ``Overseer.remove``."""
-        self._loop.ask(partial(self._overseer.remove, id))
+        """Remove a service that is not live; see ``Overseer.remove``."""
+        self._loop.call(partial(self._overseer.remove, id))
         self._services.pop(id, None)
 
     def update(self, id: str, **options: Unpack[SpecOptions]) -> ThreadedService:
-        """Change options of a service, for its next run; see ``Overseer.update``."""
-        return self._wrapped(self._loop.ask(lambda: self._overseer.update(id, **options)))
+        """Change options of a service for its next run; see ``Overseer.update``."""
+        return self._wrapped(self._loop.call(lambda: self._overseer.update(id, **options)))
 
     def __getitem__(self, id: str) -> ThreadedService:
-        """Return the service of this name; see ``Overseer``."""
+        """Return the service of this name.
+
+        Raises:
+            UnknownService: If there is none.
+        """
         return self._wrapped(self._overseer[id])
 
     def __contains__(self, id: object) -> bool:
@@ -163,7 +167,7 @@ class ThreadedOverseer:
         return iter(self.list_all())
 
     def __bool__(self) -> bool:
-        """Return True, also without services: ``given or default`` must not lose an empty one."""
+        """Return True even without services, so that ``given or default`` keeps an empty overseer."""
         return True
 
     def __len__(self) -> int:
@@ -176,26 +180,26 @@ class ThreadedOverseer:
 
     def list_all(self) -> list[str]:
         """Return the names of all services, sorted."""
-        return self._loop.ask(self._overseer.list_all)
+        return self._loop.call(self._overseer.list_all)
 
     def list_group(self, group: str) -> list[str]:
-        """Return the names of the services with this label, sorted."""
-        return self._loop.ask(partial(self._overseer.list_group, group))
+        """Return the names of the services with this label, sorted; ``""`` for services without a label."""
+        return self._loop.call(partial(self._overseer.list_group, group))
 
     def start(self, id: str) -> ThreadedService:
-        """Start a service and return it once it is ready."""
+        """Start a service and return it once it is ready; see ``ThreadedService.start``."""
         return self[id].start()
 
     def stop(self, id: str, *, kill: bool = False) -> Status:
-        """Stop a service by its ladder."""
+        """Stop a service by its ladder; see ``ThreadedService.stop``."""
         return self[id].stop(kill=kill)
 
     def restart(self, id: str) -> ThreadedService:
-        """Stop a service and start it again."""
+        """Stop a service and start it again; see ``ThreadedService.restart``."""
         return self[id].restart()
 
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
-        """Send a signal to a service's program."""
+        """Send a signal to the program of a service; see ``ThreadedService.signal``."""
         self[id].signal(number, scope=scope)
 
     def status(self, id: str) -> Status:
@@ -203,43 +207,43 @@ class ThreadedOverseer:
         return self[id].status()
 
     def why(self) -> dict[str, Why]:
-        """Return why each service is in its state, and what comes next; see ``Overseer.why``."""
-        return self._loop.ask(self._overseer.why)
+        """Return why each service is in its state, and what comes next, by name."""
+        return self._loop.call(self._overseer.why)
 
     def to_json(self, id: str) -> dict[str, Any]:
         """Return everything known about a service as JSON values."""
         return self[id].status().to_json()
 
     def supervise(self, id: str) -> Status:
-        """Start a service, restart it by its policy, and return its Status at the final end."""
+        """Start a service, restart it by its policy, and return its Status after its final end."""
         return self._loop.run(partial(self._overseer.supervise, id))
 
     def start_all(self) -> None:
-        """Start all services and return when all are ready; see ``Overseer.start_all``."""
+        """Start all services and return once all are ready; see ``Overseer.start_all``."""
         self._loop.run(self._overseer.start_all)
 
     def supervise_all(self) -> dict[str, Status]:
-        """Start all services and return when all have ended for good; see ``Overseer.supervise_all``."""
+        """Start all services and return once all have ended for good; see ``Overseer.supervise_all``."""
         return self._loop.run(self._overseer.supervise_all)
 
     def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
-        """Stop all services and return who needed what; see ``Overseer.stop_all``."""
+        """Stop all services by their ladders, and return a report; see ``Overseer.stop_all``."""
         return self._loop.run(partial(self._overseer.stop_all, kill))
 
     def body(self) -> Body:
-        """Return a context manager for a block that is to end with a critical service; see ``Overseer.body``.
+        """Return a context manager for a block that ends with a critical service; see ``Overseer.body``.
 
-        In a task of an event loop of the caller that task is cancelled at once. Plain code cannot be interrupted: it
-        is told at the end of the block.
+        In a task of the caller's own event loop, the task is cancelled at once. Plain code cannot be interrupted: the
+        error is raised at the end of the block.
         """
         return self._overseer.body()
 
     def events(self, *, since: int | None = None) -> ThreadedEvents:
-        """Return the transitions of all services as an iterator; see ``Overseer.events``."""
-        return ThreadedEvents(self._loop, self._loop.ask(lambda: self._overseer.events(since=since)))
+        """Return an iterator over the events of all services, in order; see ``Overseer.events``."""
+        return ThreadedEvents(self._loop, self._loop.call(lambda: self._overseer.events(since=since)))
 
     def record(self, path: str | os.PathLike[str], *, since: int | None = None) -> None:
-        """Append every event from now on to a file, as lines of JSON; see ``Overseer.record``."""
+        """Append each event from now on to a file, as lines of JSON; see ``Overseer.record``."""
 
         async def record() -> None:
             self._overseer.record(path, since=since)
@@ -255,7 +259,7 @@ class ThreadedOverseer:
         size: int = 1000,
         overflow: Literal["drop_oldest", "drop_newest", "block", "error"] = "drop_oldest",
     ) -> ThreadedLines:
-        """Return an iterator over the lines that services write from now on; see ``Overseer.logs``."""
+        """Return an iterator over the output lines of services from now on; see ``Overseer.logs`` for the arguments."""
 
         async def subscribe() -> Subscription:
             return self._overseer.logs(stream, services=services, groups=groups, size=size, overflow=overflow)
@@ -263,15 +267,17 @@ class ThreadedOverseer:
         return ThreadedLines(self._loop, self._loop.run(subscribe))
 
     def reopen_logs(self) -> None:
-        """Close all log files; the next line opens what bears their names then."""
+        """Close all log files; the next line of a service opens its file anew. For tools that rename log files."""
         self._loop.run(as_async(self._overseer.reopen_logs))
 
     def flush_logs(self) -> None:
-        """Wait until all lines so far are in their log files, or are counted as lost."""
+        """Wait until all lines so far are in their log files, or counted as lost."""
         self._loop.run(self._overseer.flush_logs)
 
     def _wrapped(self, service: Service) -> ThreadedService:
-        known = self._services.get(service.id)
-        if known is None or not known.wraps(service):
-            known = self._services[service.id] = ThreadedService(self._loop, service)
-        return known
+        """Return the handle of a service: always the same one, as long as the service is registered."""
+        known, handle = self._services.get(service.id, (None, None))
+        if handle is None or known is not service:
+            handle = ThreadedService(self._loop, service)
+            self._services[service.id] = (service, handle)
+        return handle

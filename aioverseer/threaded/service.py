@@ -1,7 +1,4 @@
-"""ThreadedService: the handle of one service, for other threads than that of its loop.
-
-Each verb hands over to the public ``Service`` and waits; none has a rule of its own here.
-"""
+"""ThreadedService: the handle of one service, for threads other than that of its event loop."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ __all__ = ["ThreadedService"]
 
 @exported_from("aioverseer")
 class ThreadedService:
-    """A ``Service`` whose verbs wait in the calling thread; each means what it means there."""
+    """A ``Service`` whose methods block the calling thread instead of being awaited."""
 
     def __init__(self, loop: Loop, service: Service) -> None:
-        """Made by ``ThreadedOverseer.add``."""
+        """Wrap a service. For ``ThreadedOverseer``."""
         self._loop = loop
         self._service = service
 
@@ -30,56 +27,52 @@ class ThreadedService:
         """Return id, program, state and pid."""
         return f"<Threaded{repr(self._service)[1:]}"
 
-    def wraps(self, service: Service) -> bool:
-        """Return whether it stands for this very service."""
-        return self._service is service
-
     @property
     def id(self) -> str:
-        """Its name in the overseer."""
+        """The name of the service in its overseer."""
         return self._service.id
 
     @property
     def spec(self) -> Spec:
-        """What its next run will be."""
+        """The description of the next run."""
         return self._service.spec
 
     @property
     def state(self) -> State:
-        """Where it is."""
+        """The current state."""
         return self._service.state
 
     @property
     def pid(self) -> int | None:
-        """Process id of the current or last run; None before its spawn."""
+        """The process id of the current or last run; None before the first one."""
         return self._service.pid
 
     @property
     def resource(self) -> Any:
-        """What entering a resource gave, which belongs to the loop of the overseer; see ``Service.resource``."""
-        return self._loop.ask(lambda: (self._service.resource,))[0]
+        """The value of the entered resource, which belongs to the loop of the overseer; see ``Service.resource``."""
+        return self._loop.call(lambda: (self._service.resource,))[0]
 
     @property
     def restarts(self) -> int:
-        """How many runs followed the first since it was last started."""
+        """The number of restarts since the service was last started."""
         return self._service.restarts
 
     @property
     def history(self) -> tuple[Status, ...]:
         """The final Status of each of the last runs, oldest first."""
-        return self._loop.ask(lambda: self._service.history)
+        return self._loop.call(lambda: self._service.history)
 
     def status(self) -> Status:
-        """Return a snapshot of everything known about it."""
-        return self._loop.ask(self._service.status)
+        """Return a snapshot of everything known about the service."""
+        return self._loop.call(self._service.status)
 
     def why(self) -> Why:
-        """Return why it is in its state, and what comes next."""
-        return self._loop.ask(self._service.why)
+        """Return why the service is in its state, and what comes next."""
+        return self._loop.call(self._service.why)
 
     def tail(self, n: int = 20) -> list[Line]:
-        """Return the last lines that it wrote; see ``Service.tail``."""
-        return self._loop.ask(lambda: self._service.tail(n))
+        """Return the last ``n`` lines of its output, oldest first; see ``Service.tail``."""
+        return self._loop.call(lambda: self._service.tail(n))
 
     def lines(
         self,
@@ -89,7 +82,7 @@ class ThreadedService:
         size: int = 1000,
         overflow: Literal["drop_oldest", "drop_newest", "block", "error"] = "drop_oldest",
     ) -> ThreadedLines:
-        """Return an iterator over the lines that it writes from now on; see ``Service.lines``."""
+        """Return an iterator over the lines of its output from now on; see ``Service.lines`` for the arguments."""
 
         async def subscribe() -> Subscription:
             return self._service.lines(stream, history=history, size=size, overflow=overflow)
@@ -97,59 +90,95 @@ class ThreadedService:
         return ThreadedLines(self._loop, self._loop.run(subscribe))
 
     def start(self) -> Self:
-        """Start it and return once it is ready; see ``Service.start``."""
+        """Start the service and return once it is ready.
+
+        Raises:
+            NotReady: If it ends for good, or is stopped, before it is ready.
+            StopFailed: If the program of an earlier run is still there after the whole ladder.
+        """
         self._loop.run(self._service.start)
         return self
 
     def restart(self) -> Self:
-        """Stop it, start it again, and return once it is ready; see ``Service.restart``."""
+        """Stop the service by its ladder, start it again, and return once it is ready.
+
+        Raises:
+            NotReady: If it ends for good, or is stopped, before it is ready.
+            StopFailed: If its program is still there after the whole ladder.
+        """
         self._loop.run(self._service.restart)
         return self
 
     def ready(self, timeout: float | None = None) -> Self:
-        """Wait until it is ready, at most ``timeout`` seconds; see ``Service.ready``."""
+        """Wait until the service is ready. Nothing is started.
+
+        Args:
+            timeout: The limit in seconds; None is no limit.
+
+        Raises:
+            NotReady: If it has ended, or ends before it is ready.
+            NotReadyInTime: If the limit is over.
+        """
         self._loop.run(partial(self._service.ready, timeout))
         return self
 
     def wait(self) -> Status:
-        """Wait for its final end and return the Status; see ``Service.wait``."""
+        """Wait for the final end of the service and return its Status. Nothing is started.
+
+        Raises:
+            StopFailed: If its program is still there after the whole ladder, as its end may never come.
+        """
         return self._loop.run(self._service.wait)
 
     def wait_for(self, wanted: State | Callable[[Status], bool], timeout: float | None = None) -> Status:
-        """Wait until it is in a state, or a function says True of its Status; see ``Service.wait_for``.
+        """Wait until the service is in a state, or until a function returns a true value for its Status.
 
-        The function is called in the thread of the overseer and must not block.
+        Args:
+            wanted: The state, or the function. It is called in the thread of the overseer and must not block.
+            timeout: The limit in seconds; None is no limit.
+
+        Raises:
+            NotReady: If it has ended, so that the state cannot come any more.
+            NotReadyInTime: If the limit is over.
+            StopFailed: If its program is still there after the whole ladder.
         """
         return self._loop.run(partial(self._service.wait_for, wanted, timeout))
 
     def stop(self, *, kill: bool = False) -> Status:
-        """End it by its ladder and return the Status; see ``Service.stop``."""
+        """Stop the service by its ladder and return its Status. No restart follows.
+
+        Args:
+            kill: Whether to send SIGKILL at once.
+
+        Raises:
+            StopFailed: If its program is still there after the whole ladder.
+        """
         return self._loop.run(partial(self._service.stop, kill=kill))
 
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
-        """Send a signal to its program and all that it started; see ``Service.signal``."""
+        """Send a signal to the program and all that it started, or to the program alone (``scope="leader"``)."""
         self._loop.run(as_async(partial(self._service.signal, number, scope=scope)))
 
     def write(self, data: bytes | str) -> None:
-        """Write to the standard input of the current run; see ``Process.write``."""
+        """Write to the standard input of the current run, waiting while the pipe is full; see ``Process.write``."""
         self._loop.run(partial(self._service.write, data))
 
     def write_eof(self) -> None:
-        """End the standard input of the current run behind what is being written; see ``Process.write_eof``."""
+        """End the standard input of the current run after all pending writes; see ``Process.write_eof``."""
         self._loop.run(self._service.write_eof)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Set the size of the terminal of the current run; see ``Process.resize``."""
+        """Set columns and rows of the terminal of the current run; see ``Process.resize``."""
         self._loop.run(as_async(partial(self._service.resize, columns, rows)))
 
     def close_stdin(self) -> None:
-        """End the standard input of the current run. Idempotent."""
+        """End the standard input of the current run at once. Idempotent."""
         self._loop.run(as_async(self._service.close_stdin))
 
     def reopen_log(self) -> None:
-        """Close its log files; the next line opens what bears their names then. See ``Service.reopen_log``."""
+        """Close the log files of the service; the next line opens them anew. For tools that rename log files."""
         self._loop.run(as_async(self._service.reopen_log))
 
     def flush_log(self) -> None:
-        """Wait until all lines so far are in its log files, or are counted as lost."""
+        """Wait until all lines so far are in the log files of the service, or counted as lost."""
         self._loop.run(self._service.flush_log)

@@ -1,7 +1,4 @@
-"""Lines and events as plain iterators, which wait in the calling thread.
-
-What is in them, and what becomes of those that nobody takes, is decided where they come from.
-"""
+"""Lines and events as plain iterators that block the calling thread."""
 
 from __future__ import annotations
 
@@ -17,16 +14,16 @@ __all__ = ["ThreadedEvents", "ThreadedLines"]
 
 
 class ThreadedLines(Iterator[Line | Dropped]):
-    """The lines of a ``Subscription`` as a plain iterator; waits in the calling thread."""
+    """The lines of services as a plain iterator that blocks the calling thread; see ``Subscription``."""
 
     def __init__(self, loop: Loop, subscription: Subscription) -> None:
-        """Made by ``lines()`` and ``logs()``."""
+        """Wrap a subscription. For ``lines()`` and ``logs()``."""
         self._loop = loop
         self._subscription = subscription
         self._batch: deque[Line | Dropped] = deque()
 
     def __next__(self) -> Line | Dropped:
-        """Return the next line, waiting for it; stop at the end."""
+        """Wait for the next line and return it."""
         if not self._batch:
             try:
                 self._batch.extend(self._fetch())
@@ -35,34 +32,34 @@ class ThreadedLines(Iterator[Line | Dropped]):
         return self._batch.popleft()
 
     def close(self) -> None:
-        """Take no more lines. Idempotent."""
-        self._loop.ask(self._subscription.close)
+        """End the iterator; its lines are no longer kept. Idempotent."""
+        self._loop.call(self._subscription.close)
 
     def _fetch(self) -> list[Line | Dropped]:
-        if self._loop.is_used:
+        if self._loop.is_running:
             return self._loop.run(self._subscription.get_batch)
         return [self._subscription.get_nowait()]
 
 
 @exported_from("aioverseer")
 class ThreadedEvents(Iterator[Event]):
-    """The events of an ``EventStream`` as a plain iterator; waits in the calling thread."""
+    """The events of an overseer as a plain iterator that blocks the calling thread; see ``EventStream``."""
 
     def __init__(self, loop: Loop, events: EventStream) -> None:
-        """Made by ``events()``."""
+        """Wrap a stream of events. For ``events()``."""
         self._loop = loop
         self._events = events
 
     def __next__(self) -> Event:
-        """Return the next event, waiting for it; stop at the end."""
-        event = self._loop.run(self._next) if self._loop.is_used else self._events.get_nowait()
+        """Wait for the next event and return it."""
+        event = self._loop.run(self._next) if self._loop.is_running else self._events.get_nowait()
         if event is None:
             raise StopIteration
         return event
 
     def get_nowait(self) -> Event | None:
-        """Return the next event, or None when there is none at the moment."""
-        return self._loop.ask(self._events.get_nowait)
+        """Return the next event if it is there already, else None."""
+        return self._loop.call(self._events.get_nowait)
 
     async def _next(self) -> Event | None:
         return await anext(self._events, None)

@@ -1,4 +1,4 @@
-"""ThreadedOverseer: the same overseer for code without an event loop, with real children."""
+"""ThreadedOverseer: an overseer for code without an event loop, with real programs."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ ECHO = child(
 
 
 def test_plain_code_starts_talks_to_and_stops_a_service() -> None:
-    """A program without an event loop drives a service by plain calls."""
+    """Calls of a plain program start a service, write to it, restart it and stop it."""
     with ThreadedOverseer(name="plain") as overseer:
         service = overseer.add("echo", *ECHO, stdin="pipe")
         lines = service.lines(overflow="block")
         assert service.start().state is State.RUNNING
         assert next(lines).text == "up"  # type: ignore[union-attr]  # a lossless subscriber gets no Dropped
         service.write("hello\n")
-        assert next(lines).text == "HELLO"  # type: ignore[union-attr]  # the same
+        assert next(lines).text == "HELLO"  # type: ignore[union-attr]  # as above
         first = service.pid
         assert service.restart().pid != first
         status = service.stop()
@@ -50,8 +50,8 @@ def test_plain_code_starts_talks_to_and_stops_a_service() -> None:
     assert [] == [thread.name for thread in threading.enumerate() if "aioverseer" in thread.name]
 
 
-def test_leaving_the_block_by_an_exception_stops_everything() -> None:
-    """An error in the block comes out of it, and nothing runs behind it."""
+def test_exception_in_the_block_stops_all_services() -> None:
+    """The exception passes through."""
     overseer = ThreadedOverseer()
     overseer.add("sleeper", "sleep", "100")
 
@@ -65,8 +65,8 @@ def test_leaving_the_block_by_an_exception_stops_everything() -> None:
     assert overseer["sleeper"].state is State.INTERRUPT
 
 
-def test_it_can_be_used_again_and_lines_of_the_first_time_are_still_there() -> None:
-    """After its block an overseer keeps its services, and what was not read yet can be read."""
+def test_second_use_keeps_services_and_unread_lines() -> None:
+    """Iterators of the first use can be read after its end."""
     overseer = ThreadedOverseer()
     service = overseer.add("talker", *child("print('one'); print('two')"))
     with overseer:
@@ -81,8 +81,8 @@ def test_it_can_be_used_again_and_lines_of_the_first_time_are_still_there() -> N
         assert overseer.supervise_all()["talker"].ok
 
 
-def test_the_children_are_looked_after_while_the_caller_does_something_else() -> None:
-    """A crash is answered by a restart although the calling thread waits for something else."""
+def test_services_are_supervised_while_the_caller_waits() -> None:
+    """A crash leads to a restart while the calling thread is blocked."""
     restarted = threading.Event()
     with ThreadedOverseer() as overseer:
         service = overseer.add("crasher", "sleep", "100").start()
@@ -100,8 +100,8 @@ def test_the_children_are_looked_after_while_the_caller_does_something_else() ->
         assert 1 == len(service.history)
 
 
-def test_errors_come_through_as_they_are() -> None:
-    """What the async methods raise, these raise too."""
+def test_errors_are_those_of_the_async_methods() -> None:
+    """Misuse of the block and of ``handle_signals`` raises OverseerError."""
     overseer = ThreadedOverseer()
     with pytest.raises(OverseerError, match="inside `with`"):
         overseer.start_all()
@@ -117,8 +117,8 @@ def test_errors_come_through_as_they_are() -> None:
         ThreadedOverseer(handle_signals=True)
 
 
-def test_the_registry_is_that_of_an_overseer() -> None:
-    """Names, groups, updates and removal work with and without the thread."""
+def test_registry_works_with_and_without_the_thread() -> None:
+    """Names, groups, updates and removal."""
     overseer = ThreadedOverseer()
     one = overseer.add(Spec(id="one", argv=("true",), group="a"))
     overseer.add("two", "true")
@@ -136,8 +136,8 @@ def test_the_registry_is_that_of_an_overseer() -> None:
         assert overseer.stop_all().ok
 
 
-def test_it_works_beside_a_running_event_loop() -> None:
-    """An async program may use it from another thread while its own loop is busy."""
+def test_threaded_overseer_works_in_a_thread_of_an_async_program() -> None:
+    """The event loop of the program runs meanwhile."""
 
     async def main() -> State:
         def use() -> State:
@@ -150,8 +150,8 @@ def test_it_works_beside_a_running_event_loop() -> None:
 
 
 @pytest.mark.parametrize(("threaded", "original"), [(ThreadedOverseer, Overseer), (ThreadedService, Service)])
-def test_it_has_every_verb_of_the_original(threaded: type, original: type) -> None:
-    """No public method of the async face is missing, but those that make sense on the loop alone."""
+def test_every_public_method_has_a_threaded_counterpart(threaded: type, original: type) -> None:
+    """Except for names that make sense only on the event loop."""
     on_the_loop = {
         "received_signal",
         "sit",
