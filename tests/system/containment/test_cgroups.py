@@ -302,6 +302,7 @@ def test_cgroup_of_a_host_that_was_killed_with_its_guardian_is_removed_by_the_ne
     assert not mine.exists()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # raised from 3.15 on
 def test_empty_cgroup_of_a_living_host_is_left_alone() -> None:
     """As one that its program has not entered yet; a fork of the host changes nothing."""
     made = tree().make(Spec.of("web", ("true",)), f"aioverseer-{_token()}-999999")

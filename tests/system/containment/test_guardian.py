@@ -213,6 +213,7 @@ def _is_null(pid: int, number: int) -> bool:
     return os.readlink(f"/proc/{pid}/fd/{number}") == os.devnull
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # raised from 3.15 on
 async def test_fork_of_the_host_has_nothing_of_the_guardian() -> None:
     """Neither its descriptors, which would hide the host's end, nor its token; its end changes nothing."""
     async with limit(), Overseer() as overseer:

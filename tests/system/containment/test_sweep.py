@@ -331,6 +331,7 @@ async def test_survivor_that_cannot_be_killed_is_told_on_leaving(monkeypatch: py
             await overseer.add("a", "true").start()
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # raised from 3.15 on
 def test_runs_of_a_fork_are_others() -> None:
     """Its token is its own, so that neither sweeps the other's."""
     token = stray_registry().marker.token
