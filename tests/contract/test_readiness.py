@@ -33,7 +33,7 @@ async def test_its_status_is_heard(bench: Bench) -> None:
     async with limit(10, "its readiness"):
         await process.start()
         await process.ready()
-    assert "well" in process.news
+    assert "well" in process._runner.health_news
     await bench.play(process.stop())
 
 

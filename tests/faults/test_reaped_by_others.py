@@ -69,8 +69,8 @@ async def test_waitpid_of_somebody_else(script: str, code: int | None, number: i
     async with limit():
         process = await Process("sh", "-c", f"read line; {script}", stdin="pipe").start()
         assert process.pid is not None
-        assert process._lifetime.child is not None
-        assert process._lifetime.child.stdin is not None
+        assert process._runner.run_task.child is not None
+        assert process._runner.run_task.child.stdin is not None
         await process.write("go\n")
         with suppress(ChildProcessError):
             os.waitpid(process.pid, 0)

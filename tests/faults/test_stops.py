@@ -129,8 +129,8 @@ async def test_two_signals_at_once_are_one_wish() -> None:
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM))
     async with limit(), Overseer(clock=clock, launcher=launcher, handle_signals=True) as overseer:
-        assert overseer._starting._signalling is not None
-        hear = overseer._starting._signalling.hear
+        assert overseer._assembly.signal_handling is not None
+        hear = overseer._assembly.signal_handling.on_signal
         service = await overseer.add("svc", "program").start()
         hear(signal.SIGINT)
         await clock.advance(0.01)

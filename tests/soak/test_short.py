@@ -38,7 +38,7 @@ async def test_thousand_scripted_services() -> None:
         await starting
         assert {State.RUNNING} == {overseer[id].state for id in overseer}
         assert len(asyncio.all_tasks()) <= 1000 + 10
-        assert not any(overseer[f"s{number}"]._runs._timer for number in range(500))
+        assert not any(overseer[f"s{number}"]._runner._timer.is_armed for number in range(500))
         await clock.advance(20)
         for number in range(500):
             status = overseer.status(f"c{number}")

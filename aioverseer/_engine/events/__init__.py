@@ -1,1 +1,1 @@
-"""Events: the journal, its publisher, and the recorder that writes them to a file."""
+"""Events: the journal, its publisher, and the recorder that writes events to a file."""

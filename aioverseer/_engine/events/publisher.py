@@ -1,29 +1,23 @@
-"""News of one overseer: events for those who follow and record, lines for those who read, messages for the host's log.
-
-What a piece of news leads to is decided elsewhere: who hears of it in here can change nothing.
-"""
+"""EventPublisher: publishes events of one overseer, and distributes the lines of its services."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 from aioverseer._engine.events.journal import EventStream, Journal
+from aioverseer._engine.events.recorder import Recorder
 from aioverseer._engine.output.log_routing import LogRouting, OpenLogBackend
 from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
-from aioverseer._engine.service.service import Service
+from aioverseer._engine.service.owner import ServiceTransition
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpecError
-from aioverseer.core.machine.table import Transition
 from aioverseer.core.options.log import Log, as_logs
 from aioverseer.core.report.events import EventRecord, Kind
-from aioverseer.core.report.status import StatusSnapshot
 from aioverseer.core.typing import PathLike
-
-if TYPE_CHECKING:
-    from aioverseer._engine.events.recorder import Recorder
 
 __all__ = ["EventPublisher"]
 
@@ -31,39 +25,39 @@ _log = logging.getLogger("aioverseer")
 
 
 class EventPublisher:
-    """Tells what happens to the services of one overseer.
+    """The events and lines of one overseer.
 
     Attributes:
-        subscribers: Those who read the lines of all services.
-        log_files: Where lines are written that are to be kept.
+        subscribers: Readers of the lines of all services.
+        log_routing: Writes lines to log files.
     """
 
     def __init__(
         self,
         name: str,
-        services: Mapping[str, Service],
+        services: Mapping[str, ServiceRunner],
         *,
         clock: Clock,
         log: Log | Iterable[Log] | None,
         open_log_backend: OpenLogBackend,
     ) -> None:
-        """Begin with no events and no readers.
+        """Begin without events and readers.
 
         Args:
-            name: The overseer's.
-            services: All services by their names; the registry changes it.
-            clock: What events take their times from.
-            log: Where the lines go of services that have no ``log`` of their own.
+            name: The name of the overseer.
+            services: All services by name. The registry changes this mapping.
+            clock: Gives events their times.
+            log: The logs of services without a ``log`` of their own.
             open_log_backend: Constructor of the log backend, called for the first service with a log.
 
         Raises:
-            SpecError: When ``log`` is no log.
+            SpecError: ``log`` is not a log.
         """
         self._name = name
         self._services = services
         self._clock = clock
         self.subscribers = Subscribers()
-        self.log_files = LogRouting(
+        self.log_routing = LogRouting(
             as_logs(log, owner=f"overseer {name!r}") or (),
             name=name,
             open_backend=open_log_backend,
@@ -73,42 +67,51 @@ class EventPublisher:
         self._journal = Journal()
         self._recorders: list[Recorder] = []
 
-    # What is told.
+    # Publishing.
 
-    def hear(self, facts: StatusSnapshot, report: Transition) -> None:
-        """Tell of a transition of the service that the facts are of."""
+    def on_transition(self, transition: ServiceTransition) -> None:
+        """Publish a change of state."""
+        previous, state, reason = transition.previous, transition.state, transition.reason
         if _log.isEnabledFor(logging.INFO):
-            _log.info("%s: %s -> %s: %s", facts.spec.id, report.previous, report.state, report.reason)
+            _log.info("%s: %s -> %s: %s", transition.id, previous, state, reason)
         journal = self._journal
         journal.append(
-            EventRecord(
-                journal.seq + 1, self._clock.wall(), report.previous, report.state, report.reason, facts, "state"
-            )
+            EventRecord(journal.seq + 1, self._clock.wall(), previous, state, reason, transition.snapshot, "state")
         )
 
-    def tell(self, id: str, reason: str, kind: Kind) -> None:
-        """Tell of a service what is no transition."""
+    def on_unstoppable(self, id: str) -> None:
+        """Publish that a program still exists after its whole ladder."""
+        self.publish(id, self._services[id].reason(), "stop")
+
+    def publish(self, id: str, text: str, kind: Kind) -> None:
+        """Publish something that changes no state.
+
+        Args:
+            id: The name of the service. Nothing is published about a service that was removed.
+            text: The end of a sentence that begins with the name.
+            kind: The kind of the event.
+        """
         service = self._services.get(id)
         if service is not None:
-            _log.info("%s: %s", id, reason)
-            self._note(service, reason, kind)
+            _log.info("%s: %s", id, text)
+            self._record(service, text, kind)
 
-    def _on_log_trouble(self, id: str, reason: str) -> None:
-        _log.warning("%s: %s", id or self._name, reason)
+    def _on_log_trouble(self, id: str, text: str) -> None:
+        _log.warning("%s: %s", id or self._name, text)
         service = self._services.get(id)
         if service is not None:
-            self._note(service, reason, "log")
+            self._record(service, text, "log")
 
-    def _note(self, service: Service, reason: str, kind: Kind) -> None:
+    def _record(self, service: ServiceRunner, text: str, kind: Kind) -> None:
         journal, state = self._journal, service.state
         journal.append(
-            EventRecord(journal.seq + 1, self._clock.wall(), state, state, reason, service.facts(lines=False), kind)
+            EventRecord(journal.seq + 1, self._clock.wall(), state, state, text, service.snapshot(lines=False), kind)
         )
 
-    # Who hears of it.
+    # Readers.
 
     def events(self, *, since: int | None = None) -> EventStream:
-        """Return the events from now on, or from behind one; see ``Overseer.events``."""
+        """Return the events from now on, or after a given one; see ``Overseer.events``."""
         last = self._journal.seq
         if since is not None and (not isinstance(since, int) or isinstance(since, bool) or not 0 <= since <= last):
             raise SpecError(
@@ -121,8 +124,6 @@ class EventPublisher:
 
     def record(self, path: str | PathLike, *, since: int | None) -> Recorder:
         """Append the events to a file; see ``Overseer.record``."""
-        from aioverseer._engine.events.recorder import Recorder  # noqa: PLC0415  # most hosts record nothing
-
         recorder = Recorder(path, self.events(since=since))
         self._recorders.append(recorder)
         return recorder
@@ -136,7 +137,7 @@ class EventPublisher:
         size: int,
         overflow: Overflow,
     ) -> Subscription:
-        """Return a queue of the lines of many services; see ``Overseer.logs``."""
+        """Return a queue of the lines of several services; see ``Overseer.logs``."""
         ids, labels = _as_names("services", services), _as_names("groups", groups)
 
         def wants(id: str) -> bool:
@@ -144,35 +145,35 @@ class EventPublisher:
 
         everything = services is None and groups is None
         subscription = Subscription(stream=stream, size=size, overflow=overflow, wants=None if everything else wants)
-        subscription.on_room = self._room
+        subscription.on_room = self._resume_reading
         subscription.hold_while_waiting(self._waiting)
         self.subscribers.add(subscription)
-        release_when_forgotten(subscription, self._room)
+        release_when_forgotten(subscription, self._resume_reading)
         return subscription
 
-    def _room(self) -> None:
+    def _resume_reading(self) -> None:
         for service in self._services.values():
-            service.room()
+            service.resume_reading()
 
     # The overseer is entered and left.
 
     def reopen(self) -> None:
-        """Go on after an end; new readers begin behind what was there."""
+        """Go on after an end. New readers begin after the events so far."""
         self._journal.reopen()
 
     async def close(self) -> asyncio.CancelledError | None:
-        """Write what is still to be written, and end all that read. Goes on when cancelled.
+        """Finish writing and end all readers. A cancellation does not interrupt this.
 
         Returns:
-            The last cancellation that came in the meantime, or None.
+            The last cancellation that came meanwhile, or None.
         """
-        cancelled = await self.log_files.close()
+        cancelled = await self.log_routing.close()
         self._journal.end()
         while self._recorders:
             cancelled = await self._recorders.pop().finish() or cancelled
         for subscription in self.subscribers.all():
             subscription.shutdown()
-        # They have ended for good: one that nobody reads must not slow the programs of another use of this overseer.
+        # A subscription that nobody reads must not slow down the programs when the overseer is entered again.
         self.subscribers.clear()
         return cancelled
 

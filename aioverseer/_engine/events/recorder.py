@@ -1,8 +1,4 @@
-"""Recorder: the events of an overseer as lines of JSON in a file.
-
-A thread writes, never the event loop; see ``_system/logfile/append.py``. What is in an event is decided in
-``core/report/events.py``.
-"""
+"""Recorder: writes the events of an overseer to a file, as lines of JSON. A thread writes, not the event loop."""
 
 from __future__ import annotations
 
@@ -22,26 +18,25 @@ __all__ = ["Recorder"]
 
 _log = logging.getLogger("aioverseer")
 
-_END = 10.0
-"""Seconds that leaving waits for the last lines; only a disk that does not answer takes longer."""
-
+_PATIENCE = 10.0
+"""Seconds that leaving waits for the last lines. Only a disk that does not respond takes longer."""
 
 _BATCH = 500
-"""Events that are made in one step of the loop: some milliseconds."""
+"""Events that are made in one loop iteration, which takes some milliseconds."""
 
 
 @exported_from("aioverseer")
 class Recorder:
-    """Appends each event to a file, in order; made by ``Overseer.record``.
+    """Appends each event to a file, in order. ``Overseer.record`` returns it.
 
     Attributes:
         path: The file.
-        written: How many events are in it.
-        lost: How many could not be written, or came faster than the journal of the overseer is long.
+        written: Number of events that are in the file.
+        lost: Number of events that could not be written, or came too fast: the overseer remembers 10,000 events.
     """
 
     def __init__(self, path: str | PathLike, stream: EventStream) -> None:
-        """Begin to follow; on a running event loop."""
+        """Create a recorder. Use ``Overseer.record`` instead."""
         self.path = path.__fspath__() if isinstance(path, PathLike) else path
         self.written = 0
         self.lost = 0
@@ -50,8 +45,12 @@ class Recorder:
         self._task = asyncio.create_task(self._follow(), name=f"aioverseer record {self.path}")
 
     async def finish(self) -> asyncio.CancelledError | None:
-        """Wait until all events are in the file, or counted as lost; the stream has ended. Goes on when cancelled."""
-        cancelled = await settle(self._task, within=_END)
+        """Wait until all events are in the file, or counted as lost. A cancellation does not interrupt this.
+
+        Returns:
+            The last cancellation that came meanwhile, or None.
+        """
+        cancelled = await settle(self._task, within=_PATIENCE)
         if not self._task.done():
             self._task.cancel()
         return cancelled

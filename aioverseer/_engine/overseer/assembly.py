@@ -1,63 +1,58 @@
-"""Hosting: what an overseer is to its services, and the parts that it is made of.
-
-What is heard of a service is passed to those whom it concerns, in one order. Verbs that users call never live here.
-"""
+"""Assembly: builds the parts of an overseer and connects them. Parts that few hosts need are imported here, late."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aioverseer._engine.events.publisher import EventPublisher
 from aioverseer._engine.overseer.critical import Bodies
+from aioverseer._engine.overseer.dependencies import DependencyTracker
+from aioverseer._engine.overseer.dispatch import Dispatcher
+from aioverseer._engine.overseer.give_up import GiveUpActions
+from aioverseer._engine.overseer.leftovers import LeftoverSweep
 from aioverseer._engine.overseer.lifespan import Lifespan
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.shutdown import Shutdown
 from aioverseer._engine.overseer.startup import Startup
-from aioverseer._engine.service.service import Service
+from aioverseer._engine.process.runner import ProcessRunner
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.host.fd_limit import DescriptorLimit
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.machine.inputs import Admitted
-from aioverseer.core.machine.table import Transition
 from aioverseer.core.options.log import Log
-from aioverseer.core.report.events import Kind
-from aioverseer.core.report.status import StatusSnapshot
-from aioverseer.core.state import State
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.report.why import Awaited
 
 if TYPE_CHECKING:
+    from aioverseer._engine.health.health import Health
+    from aioverseer._engine.overseer.groups import GroupSupervisor
     from aioverseer._engine.overseer.signals import SignalHandling
-    from aioverseer._engine.service.owner import Throttle
+    from aioverseer._engine.overseer.throttle import RestartThrottle
+    from aioverseer._system.inprocess import MemberLauncher
     from aioverseer._system.logfile.backend import LogBackend
-    from aioverseer.core.report.why import Awaited
 
 __all__ = ["Assembly"]
 
-_log = logging.getLogger("aioverseer")
-
 
 class Assembly:
-    """Holds the services of one overseer; see ``_engine/service/owner.py`` for what they ask.
+    """The parts of one overseer.
 
     Attributes:
-        clock: Where time comes from.
-        rng: Where chance comes from.
-        launcher: What starts programs.
-        registry: Who there is.
-        news: What is told of them.
-        subscribers: Those who want their lines.
-        log_files: Where their lines go.
-        stopping: The stop of all.
-        starting: The start of all.
+        registry: The services.
+        dependencies: The order of the services.
+        publisher: Events, lines and log files.
+        shutdown: The stop of all services.
+        startup: The start of all services.
         lifespan: Entering and leaving.
-        bodies: The blocks that end with a critical service.
-        turns: The throttle for restart storms; None where there is none.
-        received_signal: The last signal that the host received, where it asked for that; else None.
+        bodies: Blocks that end with a critical service.
+        throttle: The limit on restarts; None for no limit.
+        signal_handling: The signals of the host; None where they are not handled.
+        received_signal: The last signal that the host received; None before the first.
     """
 
     def __init__(
@@ -73,145 +68,145 @@ class Assembly:
         handle_signals: bool,
         raise_fd_limit: bool,
         log: Log | Iterable[Log] | None,
+        make_handle: Callable[[ProcessRunner], Any],
+        load_health: Callable[[], type[Health]],
     ) -> None:
-        """Put the parts together; what they are for is said in ``Overseer``.
+        """Build the parts; see ``Overseer`` for the options.
 
         Args:
-            name: The overseer's.
-            clock: Where time comes from.
-            rng: Where chance comes from.
-            launcher: What starts programs.
-            own_launcher: The same, where nobody else has it.
+            name: The name of the overseer.
+            clock: Measures time.
+            rng: The source of random numbers for backoff delays.
+            launcher: Starts programs.
+            own_launcher: The same launcher, if it belongs to this overseer alone.
             shutdown_timeout: Seconds that a stop of all may take.
-            restart_rate: Restarts a second that all services together may have.
-            handle_signals: Whether signals of the host are taken over.
-            raise_fd_limit: Whether the limit of descriptors is raised.
-            log: Where the lines go of services that do not say so.
+            restart_rate: Restarts a second of all services together.
+            handle_signals: Whether to handle the signals of the host.
+            raise_fd_limit: Whether to raise the limit of open descriptors.
+            log: The logs of services without a ``log`` of their own.
+            make_handle: Makes the object that users receive for a run.
+            load_health: Imports the class that runs probes.
         """
-        self.clock = clock
-        self.rng = rng
-        self.launcher = launcher
+        self._clock = clock
+        self._rng = rng
+        self._launcher = launcher
+        self._make_handle = make_handle
+        self._load_health = load_health
         self.received_signal: signals.Signals | None = None
-        self.registry = registry = Registry(self)
-        self._ordering = registry.ordering
-        self.news = news = EventPublisher(
-            name, registry.services, clock=clock, log=log, open_log_backend=_open_log_backend
-        )
-        self.subscribers = news.subscribers
-        self.log_files = news.log_files
-        self.stopping = stopping = Shutdown(
+        services: dict[str, ServiceRunner] = {}
+        self.bodies = Bodies()
+        self.dependencies = DependencyTracker(services)
+        self.publisher = EventPublisher(name, services, clock=clock, log=log, open_log_backend=_open_log_backend)
+        self.registry = Registry(services, self.dependencies, self.publisher.log_routing, make_runner=self._make_runner)
+        self.shutdown = Shutdown(
             name,
-            registry,
+            self.registry,
+            self.dependencies,
+            self.publisher,
             clock=clock,
             timeout=shutdown_timeout,
-            tell=news.tell,
-            start_soon=self.start_soon,
+            start_task=self._start_task,
         )
-        self.turns: Throttle | None = None
-        if restart_rate is not None:
-            from aioverseer._engine.overseer.throttle import RestartThrottle  # noqa: PLC0415  # as above
-            from aioverseer.core.machine.throttle import check_rate  # noqa: PLC0415  # few hosts have a throttle
-
-            self.turns = RestartThrottle(check_rate(restart_rate), clock=clock, admit=self._admit)
+        self._give_up = GiveUpActions(
+            services,
+            self.bodies,
+            groups=self.groups,
+            start_task=self._start_task,
+            end_for=self._end_for,
+            stop_soon=self.shutdown.stop_soon,
+            is_leaving=lambda: self.lifespan.is_leaving,
+        )
+        leftovers = LeftoverSweep(
+            launcher,
+            self.publisher,
+            start_task=self._start_task,
+            is_at_work=lambda: self.lifespan.is_at_work,
+        )
+        self._dispatcher = Dispatcher(
+            self.registry, self.publisher, leftovers, self.shutdown, self.dependencies, self._give_up
+        )
+        self.throttle = None if restart_rate is None else self._make_throttle(restart_rate)
+        self.signal_handling = self._make_signal_handling(name) if handle_signals else None
         taken_over: list[DescriptorLimit | SignalHandling] = []
         if raise_fd_limit:
             taken_over.append(DescriptorLimit())
-        signalling: SignalHandling | None = None
-        if handle_signals:
-            from aioverseer._engine.overseer.signals import SignalHandling  # noqa: PLC0415  # few hosts ask for it
-
-            signalling = SignalHandling(name, registry, stopping, clock=clock, on_signal=self._on_signal)
-            taken_over.append(signalling)
-        self.bodies = Bodies()
-        self.starting = Startup(name, registry, stopping, news, self.bodies, signalling)
+        if self.signal_handling is not None:
+            taken_over.append(self.signal_handling)
+        self.startup = Startup(name, self.registry, self.dependencies, self.shutdown, self.bodies, self.signal_handling)
         self.lifespan = Lifespan(
             name,
-            registry,
-            stopping,
-            news,
+            self.registry,
+            self.shutdown,
+            self.publisher,
             self.bodies,
+            self._give_up,
             launcher=launcher,
             own_launcher=own_launcher,
             taken_over=taken_over,
         )
 
-    def check(self, *, starting: bool = False) -> None:
-        """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
-        self.lifespan.check(starting=starting)
+    def groups(self) -> GroupSupervisor:
+        """Return the groups. The first call makes them."""
+        if self.registry.groups is None:
+            from aioverseer._engine.overseer.groups import GroupSupervisor  # noqa: PLC0415  # few hosts have groups
 
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Run something until the overseer is left; what it raises ends nothing else."""
-        return self.lifespan.start_soon(work)
+            self.registry.groups = GroupSupervisor(
+                self.registry.services,
+                self.dependencies,
+                clock=self._clock,
+                rng=self._rng,
+                publish=self.publisher.publish,
+                on_give_up=self._give_up.perform,
+            )
+        return self.registry.groups
 
-    def end_for(self, service: Service) -> None:
-        """Stop everything and cancel the block: a service that all depend on has ended for good by itself."""
+    def _start_task(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        return self.lifespan.start_task(work)
+
+    def _end_for(self, service: ServiceRunner) -> None:
         self.lifespan.end_for(service)
 
-    def stop_soon(self) -> None:
-        """Stop all services in their order, because of a service or a group that gave up."""
-        if not self.lifespan.is_leaving:
-            self.stopping.stop_soon()
+    def _make_runner(self, spec: Spec, member: MemberLauncher | None) -> ServiceRunner:
+        return ServiceRunner(
+            spec,
+            member,
+            owner=self._dispatcher,
+            clock=self._clock,
+            rng=self._rng,
+            launcher=self._launcher,
+            subscribers=self.publisher.subscribers,
+            log_routing=self.publisher.log_routing,
+            throttle=self.throttle,
+            start_task=self.lifespan.start_task,
+            make_handle=self._make_handle,
+            load_health=self._load_health,
+            check=self.lifespan.check,
+            blockers=self._blockers,
+        )
 
-    # What is heard of a service.
-
-    def hear(self, facts: StatusSnapshot, report: Transition) -> None:
-        """Take note of a transition of the service that the facts are of."""
-        id, state, registry = facts.spec.id, report.state, self.registry
-        registry.note(id, state)
-        self.news.hear(facts, report)
-        if state.is_final:
-            registry.tell()
-            if self.lifespan.is_at_work:
-                self.start_soon(functools.partial(self._sweep, id))
-        elif state is State.BACKOFF:
-            self.stopping.hear_backoff(id)
-        self._ordering.hear(id, report)
-        if registry.grouping is not None:
-            registry.grouping.hear(id, report)
-        if state.is_final and self.bodies.ended is None:
-            service = registry.services.get(id)
-            if service is not None and not service.was_stopped and not self.lifespan.is_leaving:
-                spec = service.spec
-                if spec.critical or (service.gave_up is not None and spec.on_give_up != "leave"):
-                    registry.groups().follow(service)
-
-    async def _sweep(self, id: str) -> None:
-        """End what a service has left behind outside of its group, once it has ended for good."""
-        for survivor in await self.launcher.sweep():
-            _log.warning("%s: %s was left behind and could not be killed", id, survivor)
-            self.news.tell(id, f"has left {survivor} behind, which could not be killed", "leftovers")
-
-    def hear_unstoppable(self, id: str) -> None:
-        """Take note that a service's program is still there after its whole ladder."""
+    def _blockers(self, id: str) -> list[Awaited]:
+        """Return what others make a service wait for: dependencies, its group, the throttle, a stop of all."""
         registry = self.registry
-        self.news.tell(id, registry.services[id].status(lines=False).reason, "stop")
-        registry.tell()
-        self._ordering.hear(id, None)  # those who wait for it to be anything else wait no more
-        if registry.grouping is not None:
-            registry.grouping.hear("", None)
+        found = self.dependencies.blockers(id) if registry.services[id].is_deferred else []
+        if registry.groups is not None:
+            found += registry.groups.blockers(id)
+        if self.throttle is not None:
+            found += self.throttle.blockers(id)
+        return found + self.shutdown.blockers(id)
 
-    def awaited(self, id: str) -> list[Awaited]:
-        """Return what others have a service wait for: its order, its group, the throttle, a stop of all."""
-        registry = self.registry
-        found = self._ordering.awaited(id) if registry.services[id].is_held else []
-        if registry.grouping is not None:
-            found += registry.grouping.awaited(id)
-        if self.turns is not None:
-            found += self.turns.awaited(id)
-        return found + self.stopping.awaited(id)
+    def _make_throttle(self, restart_rate: float) -> RestartThrottle:
+        from aioverseer._engine.overseer.throttle import RestartThrottle  # noqa: PLC0415  # few hosts have a throttle
+        from aioverseer.core.machine.throttle import check_rate  # noqa: PLC0415  # as above
+
+        return RestartThrottle(check_rate(restart_rate), clock=self._clock, admit=self._admit)
 
     def _admit(self, id: str) -> None:
-        self.registry.services[id].post(Admitted())
+        self.registry.services[id].submit(Admitted())
 
-    def hear_spawn(self, id: str) -> None:
-        """Take note that a program has been started which is not ready yet."""
-        self._ordering.hear(id, None)
-        if self.registry.grouping is not None:
-            self.registry.grouping.hear(id, None)
+    def _make_signal_handling(self, name: str) -> SignalHandling:
+        from aioverseer._engine.overseer.signals import SignalHandling  # noqa: PLC0415  # few hosts ask for it
 
-    def hear_news(self, id: str, reason: str, kind: Kind) -> None:
-        """Take note of news of a service that are no transition."""
-        self.news.tell(id, reason, kind)
+        return SignalHandling(name, self.registry, self.shutdown, clock=self._clock, on_signal=self._on_signal)
 
     def _on_signal(self, number: signals.Signals) -> None:
         self.received_signal = number

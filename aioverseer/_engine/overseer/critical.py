@@ -1,7 +1,7 @@
-"""Body: a block of the application that the end of a critical service ends too.
+"""Body: a block of the application that ends together with a critical service.
 
-``async with overseer`` is one by itself. A Body is for a block that another task or another thread runs: the body of a
-test, whose overseer was entered by a fixture; a handler of requests. What is critical is decided elsewhere.
+``async with overseer`` is such a block itself. A Body is for a block in another task or thread: a test whose overseer
+was entered by a fixture, or a handler of requests.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["Bodies", "Body"]
 
 @exported_from("aioverseer")
 class Body:
-    """See ``Overseer.body``."""
+    """A block that ends with a critical service; see ``Overseer.body``."""
 
     def __init__(self, bodies: set[Body], ended: Callable[[], CriticalServiceEnded | None]) -> None:
-        """Made by ``body()``.
+        """Create a block. Use ``Overseer.body`` instead.
 
         Args:
-            bodies: Those to be told; it is among them while it runs.
-            ended: Which critical service has ended.
+            bodies: The running blocks. This one is among them while it runs.
+            ended: Returns the error about a critical service that has ended.
         """
         self._bodies = bodies
         self._ended = ended
@@ -34,20 +34,20 @@ class Body:
         self._cancelled = False
 
     def __enter__(self) -> Self:
-        """Begin the block; in a task, that task is cancelled when a critical service ends, or has ended already."""
+        """Begin the block. The task that runs it is cancelled when a critical service ends, or has ended already."""
         try:
             self._task = asyncio.current_task()
-        except RuntimeError:  # plain code: nothing can interrupt it, it is told when it comes to its end
+        except RuntimeError:  # code without an event loop: nothing can interrupt it, so __exit__ raises
             self._task = None
         self._bodies.add(self)
-        # Behind the line above, as the other side does it the other way round: one of both sees it.
+        # After the line above: the other side stores the error first and then reads the blocks, so one of both sees it.
         if self._ended() is not None:
             self.end()
         return self
 
     @property
     def task(self) -> asyncio.Task[Any] | None:
-        """The task that runs it; None for plain code."""
+        """The task that runs the block; None for code without an event loop."""
         return self._task
 
     def end(self) -> None:
@@ -62,7 +62,7 @@ class Body:
         """End the block.
 
         Raises:
-            CriticalServiceEnded: When one has ended; what came out of the block is its cause.
+            CriticalServiceEnded: A critical service has ended. An error of the block is its cause.
         """
         self._bodies.discard(self)
         task, self._task = self._task, None
@@ -75,29 +75,29 @@ class Body:
 
     def _cancel(self, task: asyncio.Task[Any]) -> None:
         if self._task is task and not self._cancelled and not task.done():
-            # Counted, so that it can be told apart from a cancellation by somebody else.
+            # Remembered, to tell this cancellation from one by somebody else.
             self._cancelled = True
             task.cancel()
 
 
 class Bodies:
-    """All blocks of one overseer that are to end with a critical service: its own, and those within.
+    """All blocks of one overseer that end with a critical service: its own block, and those of ``body``.
 
     Attributes:
-        ended: What is said of the critical service that has ended; None while there is none.
-        within: Those made by ``body`` that are being run.
+        ended: The error about the critical service that has ended; None before that.
+        within: The blocks of ``body`` that are running.
     """
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Begin without blocks."""
         self.ended: CriticalServiceEnded | None = None
         self.within: set[Body] = set()
         self._own: asyncio.Task[Any] | None = None
+        # The task whose block was cancelled because of a critical service.
         self._cancelled: asyncio.Task[Any] | None = None
-        """The task whose block was cancelled, because a critical service has ended."""
 
     def body(self) -> Body:
-        """Return a block to be; see ``Overseer.body``."""
+        """Return a new block; see ``Overseer.body``."""
         return Body(self.within, lambda: self.ended)
 
     def reopen(self) -> None:
@@ -105,26 +105,26 @@ class Bodies:
         self.ended = self._cancelled = None
 
     def enter(self) -> None:
-        """Take note that the block of the overseer begins, in the present task."""
+        """Begin the block of the overseer, in the current task."""
         self._own = asyncio.current_task()
 
     def leave(self) -> None:
-        """Take note that the block of the overseer is over."""
+        """End the block of the overseer."""
         self._own = None
 
     def end(self, ended: CriticalServiceEnded) -> None:
-        """Cancel all blocks, because a critical service has ended."""
+        """Cancel all blocks because a critical service has ended."""
         self.ended = ended
-        # A block within the block learns of it first, and the other one by its error.
+        # A block of ``body`` in the same task is cancelled first. Its error then ends the block of the overseer.
         inner = any(body.task is self._own for body in self.within)
         if self._own is not None and not self._own.done() and not inner:
-            # As a task group does it: counted, so that it can be told apart from a cancellation by somebody else.
+            # As asyncio.TaskGroup does: counted, to tell this cancellation from one by somebody else.
             self._cancelled, self._own = self._own, None
             self._cancelled.cancel()
         for body in tuple(self.within):
             body.end()
 
-    def take_back(self) -> bool:
-        """End the cancellation of the overseer's block; return whether somebody else cancels it as well."""
+    def uncancel(self) -> bool:
+        """Withdraw the cancellation of the overseer's block; return whether somebody else has cancelled it as well."""
         cancelled, self._cancelled = self._cancelled, None
         return cancelled is not None and cancelled is asyncio.current_task() and cancelled.uncancel() > 0

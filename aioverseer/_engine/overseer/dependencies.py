@@ -1,56 +1,57 @@
-"""The order of the services of one overseer, at work: who is held until others are ready, and who follows them.
+"""DependencyTracker: holds services back until their dependencies are met, and restarts or stops their dependents.
 
-What may start is decided in ``core/machine/dependencies.py``; in here it is asked at each transition, and done. The registry lives
-in ``_engine/overseer/registry.py``.
+``core/machine/dependencies.py`` decides who may start. This file asks at each transition, and acts.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-from aioverseer._engine.service.service import Service
+from aioverseer._engine.service.owner import ServiceTransition
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.errors import SpecError
-from aioverseer.core.machine.dependencies import CannotStart, DependencyGraph, MayStart, MustWait, StartVerdict, decide
-from aioverseer.core.machine.inputs import (
-    DependenciesMet,
-    RestartRequested,
-    StartDeferred,
-    StartRequested,
-    StopRequested,
+from aioverseer.core.machine.dependencies import (
+    CannotStart,
+    DependencyGraph,
+    DependencyState,
+    MayStart,
+    MustWait,
+    StartVerdict,
+    decide,
 )
-from aioverseer.core.machine.inputs import DependencyFailed as StartBarred
-from aioverseer.core.machine.table import Transition
+from aioverseer.core.machine.inputs import DependenciesMet, DependencyFailed, RestartRequested, StartDeferred
 from aioverseer.core.options.after import After
+from aioverseer.core.options.restart import is_success
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.status import NotReady
+from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import State
-
-if TYPE_CHECKING:
-    from aioverseer.core.report.why import Awaited
 
 __all__ = ["DependencyTracker"]
 
+_DEFERRED = "waits for its turn"
+"""The reason of a service before it is known which of its dependencies are missing."""
+
 
 class DependencyTracker:
-    """Holds services back until what they wait for has come true, and lets them follow what they depend on."""
+    """Applies the option ``after`` of the services of one overseer."""
 
-    def __init__(self, services: Mapping[str, Service]) -> None:
-        """Look after a registry; it is looked up each time.
+    def __init__(self, services: Mapping[str, ServiceRunner]) -> None:
+        """Begin without dependencies.
 
         Args:
-            services: All services by their names; the overseer changes it.
+            services: All services by name. The registry changes this mapping.
         """
         self._services = services
         self._edges: dict[str, tuple[After, ...]] = {}
         self._dependents: dict[str, dict[str, After]] = {}
-        self._changed: deque[tuple[str, Transition | None]] = deque()
-        self._at_work = False
-        self._stops = 0
+        self._changed: deque[tuple[str, ServiceTransition | None]] = deque()
+        self._busy = False
+        self._suspended = 0
 
     def register(self, spec: Spec) -> None:
-        """Take note of what a service waits for; also of what it waits for from now on."""
+        """Store the dependencies of a service. They replace earlier ones."""
         self.forget(spec.id)
         if spec.after:
             self._edges[spec.id] = spec.after
@@ -58,7 +59,7 @@ class DependencyTracker:
                 self._dependents.setdefault(edge.name, {})[spec.id] = edge
 
     def forget(self, id: str) -> None:
-        """Take note that a service waits for nobody."""
+        """Remove the dependencies of a service."""
         for edge in self._edges.pop(id, ()):
             dependents = self._dependents[edge.name]
             del dependents[id]
@@ -66,146 +67,176 @@ class DependencyTracker:
                 del self._dependents[edge.name]
 
     def needs(self) -> dict[str, list[str]]:
-        """Return whom each service waits for, by name."""
+        """Return the names of the dependencies of each service that has any."""
         return {id: [edge.name for edge in edges] for id, edges in self._edges.items()}
 
-    def awaited(self, id: str) -> list[Awaited]:
-        """Return those that a service which is held waits for."""
-        from aioverseer.core.report.why import Awaited  # noqa: PLC0415  # most hosts never ask
-
+    def blockers(self, id: str) -> list[Awaited]:
+        """Return the dependencies that a deferred service waits for."""
         verdict = self.verdict(id)
         edges = verdict.edges if isinstance(verdict, MustWait) else ()
         return [Awaited(kind="service", name=edge.name, text=str(edge)) for edge in edges]
 
     def verdict(self, id: str) -> StartVerdict:
-        """Return whether a service could be started now, if a set were."""
+        """Return whether a service may start now."""
         edges = self._edges.get(id, ())
         return decide(
-            edges, {edge.name: self._services[edge.name].fact() for edge in edges if edge.name in self._services}
+            edges, {edge.name: _state_of(self._services[edge.name]) for edge in edges if edge.name in self._services}
         )
 
     def check(self) -> DependencyGraph:
-        """Return the order of all services.
+        """Return the graph of all services.
 
         Raises:
-            SpecError: When one needs another that there is not.
-            DependencyCycle: When some wait for each other in a circle.
+            SpecError: A service depends on one that does not exist.
+            DependencyCycle: Services wait for each other in a cycle.
         """
         return DependencyGraph({id: self._edges.get(id, ()) for id in self._services})
 
     def backwards(self, ids: Iterable[str]) -> list[str]:
-        """Return ids in the order in which they are to be told to stop, one right after the other.
+        """Return names in the order in which to stop them at once, each dependent before its dependencies.
 
-        Whoever waits for others comes before them: told last, it would be started on the way, as it need not wait.
+        A dependent that is stopped last would be started in between: with its dependency gone, it need not wait.
         """
         names = sorted(ids)
         if not self._edges:
             return names
         try:
             levels = self.check().stop_levels
-        except SpecError:  # each of them was started by itself: there is no order to keep
+        except SpecError:  # each service was started on its own, so there is no order to keep
             return names
         wanted = set(names)
         return [id for level in levels for id in level if id in wanted]
 
-    def start(self, services: Iterable[Service]) -> None:
-        """Ask services to start, each once what it waits for has come true.
+    def start(self, services: Iterable[ServiceRunner]) -> None:
+        """Start services, each once its dependencies are met.
 
         Args:
-            services: None of them is live.
+            services: Services that are not live.
 
         Raises:
-            SpecError: As ``check``; nothing was started then.
+            SpecError: As ``check``. Nothing was started then.
         """
         if not self._edges:
             for service in services:
-                service.post(StartRequested())
+                service.start()
             return
         order = self.check()
         asked = {service.id: service for service in services}
-        # All that have to wait are held first: else one whose turn is late in the loop would look, to those that are
-        # decided on the way, as if nobody had started it, or still be where its last run has left it.
-        for id in (id for level in order.levels for id in level if id in asked):
+        ids = [id for level in order.levels for id in level if id in asked]
+        # All that have to wait are deferred first. Otherwise a service at the end of the loop would look, to those
+        # that are decided before it, as if nobody had started it, or still be in the state of its last run.
+        for id in ids:
             if id in self._edges:
-                asked[id].post(StartDeferred(why="waits for its turn"))
-        for id in (id for level in order.levels for id in level if id in asked):
+                asked[id].submit(StartDeferred(why=_DEFERRED))
+        for id in ids:
             if id in self._edges:
                 self._decide(id)
             else:
-                asked[id].post(StartRequested())
+                asked[id].start()
 
-    def start_after_stop(self, service: Service) -> None:
-        """Ask one that is being stopped to start again afterwards, once what it waits for has come true."""
-        service.post(StartDeferred(why="waits for its turn") if service.id in self._edges else StartRequested())
+    def start_after_stop(self, service: ServiceRunner) -> None:
+        """Start a service that is being stopped again after its stop, once its dependencies are met."""
+        if service.id in self._edges:
+            service.submit(StartDeferred(why=_DEFERRED))
+        else:
+            service.start()
 
-    def look(self, service: Service) -> None:
-        """Decide again on one that is held, if it is."""
-        if service.is_held:
+    def reconsider(self, service: ServiceRunner) -> None:
+        """Decide again on a service, if it is deferred."""
+        if service.is_deferred:
             self._decide(service.id)
 
-    def bar(self, services: Iterable[Service], error: SpecError) -> None:
-        """End services FATAL whose place in the order cannot be."""
+    def fail(self, services: Iterable[ServiceRunner], error: SpecError) -> None:
+        """End services FATAL whose dependencies are invalid."""
         for service in services:
-            service.post(StartDeferred(why="waits for its turn"))
-            service.post(StartBarred(error=error))
+            service.submit(StartDeferred(why=_DEFERRED))
+            service.submit(DependencyFailed(error=error))
 
-    def stand_down(self, *, stopping: int) -> None:
-        """Restart nobody with another: all services are being stopped (+1), or have been (-1)."""
-        self._stops += stopping
+    def suspend_restarts(self, *, stopping: int) -> None:
+        """Restart no dependent while all services are being stopped.
 
-    def hear(self, id: str, report: Transition | None) -> None:
-        """Take note that a service has changed its state, or (None) that its program was started.
-
-        What follows is done here and now, but one after the other: a chain of services, each of which follows the one
-        before, may be as long as it likes.
+        Args:
+            stopping: 1 when a stop of all begins, -1 when it is over.
         """
-        if report is not None and report.previous is State.STOPPING and report.state is State.STARTING:
-            self.look(self._services[id])
+        self._suspended += stopping
+
+    def on_transition(self, transition: ServiceTransition) -> None:
+        """Start, restart or stop the dependents of a service that has changed its state.
+
+        This is done at once, but for one service after the other: a chain of dependents may be longer than the stack.
+        """
+        if transition.previous is State.STOPPING and transition.state is State.STARTING:
+            self.reconsider(self._services[transition.id])
+        self._on_change(transition.id, transition)
+
+    def on_spawned(self, id: str) -> None:
+        """Start the dependents that wait until the program of a service was started."""
+        self._on_change(id, None)
+
+    def on_unstoppable(self, id: str) -> None:
+        """Fail the dependents that wait for any other state of a service whose program does not end."""
+        self._on_change(id, None)
+
+    def _on_change(self, id: str, transition: ServiceTransition | None) -> None:
         if id not in self._dependents:
             return
-        self._changed.append((id, report))
-        if self._at_work:
+        self._changed.append((id, transition))
+        if self._busy:
             return
-        self._at_work = True
+        self._busy = True
         try:
             while self._changed:
                 self._follow(*self._changed.popleft())
         finally:
-            self._at_work = False
+            self._busy = False
 
-    def _follow(self, id: str, report: Transition | None) -> None:
+    def _follow(self, id: str, transition: ServiceTransition | None) -> None:
         dependents = [
             (self._services[name], edge)
             for name, edge in self._dependents.get(id, {}).items()
             if name in self._services
         ]
-        held = [service for service, _ in dependents if service.is_held]
-        # First those that run: one that is restarted with it is not where the others need it to be.
+        deferred = [service for service, _ in dependents if service.is_deferred]
+        # Running dependents first: one that is restarted now is not in the state that the deferred ones wait for.
         for service, edge in dependents:
-            if report is not None and not service.is_held:
-                self._pass_on(service, edge, report)
-        for service in held:
-            self.look(service)
+            if transition is not None and not service.is_deferred:
+                self._pass_on(service, edge, transition)
+        for service in deferred:
+            self.reconsider(service)
 
-    def _pass_on(self, service: Service, edge: After, report: Transition) -> None:
-        """Let a service that was started share the fate of one that it depends on, as far as it wishes to."""
+    def _pass_on(self, service: ServiceRunner, edge: After, transition: ServiceTransition) -> None:
+        """Restart or stop a dependent together with its dependency, as far as ``on_restart`` and ``on_end`` say so."""
         if not service.state.is_live:
             return
-        # In BACKOFF and STOPPING a new run follows by itself, or is not wanted by somebody who has asked for a stop.
+        # In BACKOFF a new run follows anyway. In STOPPING too, unless somebody has asked for the stop.
         has_run = service.state in (State.STARTING, State.RUNNING)
-        # Nor is one restarted whose turn to stop has not come yet.
-        if edge.on_restart == "restart" and report.state is State.RUNNING and has_run and not self._stops:
-            service.post(RestartRequested())
-        waited_for = edge.until in ("finished", "success") and report.state is State.FINISHED
-        if edge.on_end == "stop" and report.state.is_final and not waited_for:
-            service.post(StopRequested(why=f"{edge.name!r} is {report.state}, and it is not to run without"))
+        # During a stop of all, a dependent whose level has not been stopped yet is not restarted either.
+        if edge.on_restart == "restart" and transition.state is State.RUNNING and has_run and not self._suspended:
+            service.submit(RestartRequested())
+        waited_for = edge.until in ("finished", "success") and transition.state is State.FINISHED
+        if edge.on_end == "stop" and transition.state.is_final and not waited_for:
+            service.request_stop(why=f"{edge.name!r} is {transition.state}, and it is not to run without")
 
     def _decide(self, id: str) -> None:
         service = self._services[id]
         match self.verdict(id):
             case MayStart():
-                service.post(DependenciesMet())
+                service.submit(DependenciesMet())
             case MustWait() as wait:
-                service.post(StartDeferred(why=str(wait)))
-            case CannotStart() as barred:
-                service.post(StartBarred(error=NotReady(f"{id!r} {barred}", id=id, status=service.status(lines=False))))
+                service.submit(StartDeferred(why=str(wait)))
+            case CannotStart() as failed:
+                status = service.snapshot(lines=False).status()
+                service.submit(DependencyFailed(error=NotReady(f"{id!r} {failed}", id=id, status=status)))
+
+
+def _state_of(service: ServiceRunner) -> DependencyState:
+    """Return what the dependents of a service need to know about it."""
+    machine, process = service.machine, service.process
+    exit = None if process is None else process.machine.exit
+    return DependencyState(
+        state=machine.state,
+        started=machine.spawned,
+        was_ready=machine.was_ready,
+        success=machine.state is State.FINISHED and is_success(machine.policy, exit),
+        unstoppable=service.is_unstoppable,
+    )

@@ -1,66 +1,98 @@
-"""Aftermath: what follows when a service, or a group, has ended for good: everything ends, or a function is called.
-
-What is to follow is said in ``core/options/group.py``. Which members a group has, and how they are stopped, never lives here.
-"""
+"""GiveUpActions: the consequences of a service, or a group, that has ended for good (``critical``, ``on_give_up``)."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
-from aioverseer._engine.service.service import Service
-from aioverseer.core.options.give_up import OnGiveUp
+from aioverseer._engine.overseer.critical import Bodies
+from aioverseer._engine.service.owner import ServiceTransition
+from aioverseer._engine.service.runner import ServiceRunner
+from aioverseer.core.options.give_up import OnGiveUp, consequences
 from aioverseer.core.report.status import GaveUp
 
-__all__ = ["GiveUpActions", "GiveUpOwner"]
+if TYPE_CHECKING:
+    from aioverseer._engine.overseer.groups import GroupSupervisor
+
+__all__ = ["GiveUpActions"]
 
 _PATIENCE = 10.0
-"""Seconds that async functions of the application have, once all services have been stopped, before a cancellation."""
-
-
-class GiveUpOwner(Protocol):
-    """What this needs of the Overseer."""
-
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Run something until the overseer is left."""
-        ...
-
-    def end_for(self, service: Service) -> None:
-        """End the overseer, because this service has ended."""
-        ...
-
-    def stop_soon(self) -> None:
-        """Stop all services, each in its order."""
-        ...
+"""Seconds that async functions of the application may go on after all services have stopped."""
 
 
 class GiveUpActions:
-    """Does what is to follow an end."""
+    """Ends the overseer, stops services or calls a function of the application."""
 
-    def __init__(self, host: GiveUpOwner) -> None:
-        """Work for an overseer."""
-        self._host = host
-        self._calls: set[asyncio.Task[None]] = set()
-
-    def follow(self, what: OnGiveUp, service: Service, error: GaveUp | None) -> None:
-        """Do what is to follow the end of a service, or of the group whose last straw it was.
+    def __init__(
+        self,
+        services: Mapping[str, ServiceRunner],
+        bodies: Bodies,
+        *,
+        groups: Callable[[], GroupSupervisor],
+        start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
+        end_for: Callable[[ServiceRunner], None],
+        stop_soon: Callable[[], None],
+        is_leaving: Callable[[], bool],
+    ) -> None:
+        """Prepare.
 
         Args:
-            what: What is to be done; ``"stop"`` is everything here.
+            services: All services by name. The registry changes this mapping.
+            bodies: Knows whether a critical service has ended before.
+            groups: Returns the groups, and makes them at the first call.
+            start_task: Runs a coroutine until the overseer is left.
+            end_for: Ends the overseer because of a service.
+            stop_soon: Begins to stop all services in their order.
+            is_leaving: Returns whether the overseer is being left, or is not in use.
+        """
+        self._services = services
+        self._bodies = bodies
+        self._groups = groups
+        self._start_task = start_task
+        self._end_for = end_for
+        self._stop_soon = stop_soon
+        self._is_leaving = is_leaving
+        self._calls: set[asyncio.Task[None]] = set()
+
+    def on_transition(self, transition: ServiceTransition) -> None:
+        """Follow a service that has ended for good, unless its end was asked for."""
+        if not transition.state.is_final or self._bodies.ended is not None:
+            return
+        service = self._services.get(transition.id)
+        if service is None or service.machine.stopped_on_request or self._is_leaving():
+            return
+        spec = service.spec
+        if not (spec.critical or (service.gave_up is not None and spec.on_give_up != "leave")):
+            return
+        groups = self._groups()
+        # For a member of a group with a strategy, the group gives up, and the ``on_give_up`` of the group counts.
+        gave_up = service.gave_up if groups.groups.home(service.id) is None else None
+        for what in consequences(critical=spec.critical, on_give_up=spec.on_give_up, gave_up=gave_up is not None):
+            if what == "stop" and spec.group:
+                groups.stop_label(service)
+            else:
+                self.perform(what, service, gave_up)
+
+    def perform(self, what: OnGiveUp, service: ServiceRunner, error: GaveUp | None) -> None:
+        """Do what must follow the end of a service, or of the group that this end has exhausted.
+
+        Args:
+            what: The action; ``"stop"`` stops all services.
             service: The service.
-            error: What a function is told; None where it has not given up.
+            error: The argument of a function; None when nothing has given up.
         """
         if what == "end":
-            self._host.end_for(service)
+            self._end_for(service)
         elif what == "stop":
-            self._host.stop_soon()
+            if not self._is_leaving():
+                self._stop_soon()
         elif callable(what) and error is not None:
             self._call(what, error)
 
     async def end(self) -> None:
-        """Wait for the functions that were called, for a bounded time; then they are cancelled."""
+        """Wait for the functions that were called, for a bounded time, and then cancel them."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=_PATIENCE)
             for call in list(self._calls):
@@ -69,8 +101,8 @@ class GiveUpActions:
     def _call(self, function: Callable[[Any], object], error: GaveUp) -> None:
         try:
             result = function(error)
-        except Exception as raised:  # noqa: BLE001  # the application's own function: nothing else suffers from it
-            _tell(error, raised)
+        except Exception as raised:  # noqa: BLE001  # the application's own function: nothing else may suffer
+            _report(error, raised)
             return
         if inspect.isawaitable(result):
 
@@ -78,19 +110,19 @@ class GiveUpActions:
                 try:
                     await result
                 except Exception as raised:  # noqa: BLE001  # as above
-                    _tell(error, raised)
+                    _report(error, raised)
 
             def forget(task: asyncio.Task[None]) -> None:
                 self._calls.discard(task)
                 if inspect.iscoroutine(result):
-                    result.close()  # one whose task was cancelled before its first step was never begun
+                    result.close()  # it never began if its task was cancelled before the first step
 
-            call = self._host.start_soon(wait)
+            call = self._start_task(wait)
             self._calls.add(call)
             call.add_done_callback(forget)
 
 
-def _tell(error: GaveUp, raised: Exception) -> None:
+def _report(error: GaveUp, raised: Exception) -> None:
     asyncio.get_running_loop().call_exception_handler(
         {"message": f"aioverseer: on_give_up of {error.id!r} has raised", "exception": raised}
     )

@@ -1,7 +1,6 @@
-"""Rounds: members of groups are ended in reverse order, and then perhaps started again in order, step by step.
+"""GroupRestarts: end members of a group in reverse order, and perhaps start them again in order.
 
-Whom that concerns is decided in ``core/machine/strategies.py``, and who is in which group is known in ``_engine/overseer/groups.py``; in here it
-is done, as the members report.
+``core/machine/strategies.py`` decides which members. This file takes the next step each time a member reports.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from aioverseer._engine.overseer.dependencies import DependencyTracker
-from aioverseer._engine.service.service import Service
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.clock import Clock, Timer
 from aioverseer.core.errors import SpecError
 from aioverseer.core.machine.dependencies import MustWait
@@ -21,10 +19,8 @@ from aioverseer.core.machine.inputs import HeldByGroup, ReleasedByGroup, Stopped
 from aioverseer.core.machine.membership import AlreadyRestarting, EndGroup, RestartTogether
 from aioverseer.core.machine.strategies import Groups, in_order
 from aioverseer.core.options.after import After
+from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import State
-
-if TYPE_CHECKING:
-    from aioverseer.core.report.why import Awaited
 
 __all__ = ["GroupRestarts"]
 
@@ -32,19 +28,20 @@ Verdict = RestartTogether | EndGroup
 
 
 class _GroupRestart:
-    """Members that are being ended, and then perhaps started again.
+    """One restart, or one end, of members of a group.
 
     Attributes:
-        culprit: The service whose end has led to it.
-        verdict: What was decided.
-        members: All of them, in order.
-        anew: Those that are started again.
-        why: What the others, and in an end all of them, are told.
-        due: Monotonic time before which nothing is started.
-        to_end: Those whose turn to end has not come, in order: the last is the next.
-        to_start: Those whose turn to start has not come, in order.
-        current: Whose end or start is waited for.
-        timer: Tells that ``due`` has come.
+        culprit: The service whose end has caused it.
+        verdict: The decision.
+        members: The names of all members concerned, in order.
+        anew: The names of the members that are started again.
+        why: The reason of the members' new states.
+        due: Monotonic time before which no member is started.
+        to_end: Members that have not been ended yet, in order. The last one is next.
+        to_start: Members that have not been started yet, in order.
+        current: The member whose end or start is in progress.
+        is_starting: Whether all members have ended, and are being started.
+        timer: Fires at ``due``.
     """
 
     def __init__(
@@ -64,7 +61,7 @@ class _GroupRestart:
 
     @property
     def ends(self) -> bool:
-        """Whether nobody is started again."""
+        """Whether no member is started again."""
         return isinstance(self.verdict, EndGroup)
 
     def cancel(self) -> None:
@@ -74,13 +71,13 @@ class _GroupRestart:
 
 
 class GroupRestarts:
-    """All rounds that are under way in one overseer."""
+    """All restarts and ends of groups that are in progress in one overseer."""
 
     def __init__(
         self,
-        services: Mapping[str, Service],
+        services: Mapping[str, ServiceRunner],
         groups: Groups,
-        ordering: DependencyTracker,
+        dependencies: DependencyTracker,
         clock: Clock,
         *,
         on_begin: Callable[[str, Verdict], None],
@@ -89,93 +86,97 @@ class GroupRestarts:
         """Begin without any.
 
         Args:
-            services: All services by their names; the overseer changes it.
-            groups: Knows who is in which group.
-            ordering: Knows who needs whom.
-            clock: What delays are measured by.
-            on_begin: Called with the culprit and the verdict when a round begins.
-            on_over: The same when it is over, unless another one has taken its place.
+            services: All services by name. The registry changes this mapping.
+            groups: Knows the members of each group.
+            dependencies: Knows the order of the members.
+            clock: Measures delays.
+            on_begin: Called with the culprit and the verdict when a restart or an end begins.
+            on_over: Called with the same when it is over, unless another one has replaced it.
         """
         self._services = services
         self._groups = groups
-        self._ordering = ordering
+        self._dependencies = dependencies
         self._clock = clock
         self._on_begin = on_begin
         self._on_over = on_over
         self._planned: deque[tuple[str, Verdict]] = deque()
-        self._rounds: list[_GroupRestart] = []
-        self._at_work = False
+        self._restarts: list[_GroupRestart] = []
+        self._busy = False
         self._again = False
         self._soon: asyncio.Handle | None = None
-        self._stops = 0
+        self._suspended = 0
 
     def join(self, id: str, group: str) -> AlreadyRestarting | EndGroup | None:
-        """Return what the end of a service means that was about to be ended anyway; None where it was not."""
-        for round in self._rounds:
-            if round.is_starting or id not in round.members:
+        """Return what the end of a service means that was about to be ended anyway; None for any other service."""
+        for restart in self._restarts:
+            if restart.is_starting or id not in restart.members:
                 continue
-            # It did by itself what was wanted of it: that is no further failure.
-            if isinstance(round.verdict, EndGroup):
-                return EndGroup(group=round.verdict.group, members=(), gave_up=round.verdict.gave_up, why=round.why)
-            if id in round.anew:
+            # The service ended by itself before its group ended it. That is not a further failure.
+            if isinstance(restart.verdict, EndGroup):
+                return EndGroup(
+                    group=restart.verdict.group, members=(), gave_up=restart.verdict.gave_up, why=restart.why
+                )
+            if id in restart.anew:
                 return AlreadyRestarting(group=group)
-            return EndGroup(group=group, members=(), gave_up=False, why=round.why)
+            return EndGroup(group=group, members=(), gave_up=False, why=restart.why)
         return None
 
     def concern(self, id: str) -> bool:
-        """Return whether a service is part of any."""
-        return any(id in round.members for round in self._rounds)
+        """Return whether a service is part of a restart or an end in progress."""
+        return any(id in restart.members for restart in self._restarts)
 
     def phase(self, members: Iterable[str]) -> str:
-        """Return ``"restarting"`` or ``"ending"`` where that is what happens to one of these; else an empty str."""
+        """Return ``"restarting"`` or ``"ending"`` if that happens to one of these members; else an empty string."""
         ids = set(members)
-        kinds = {"ending" if round.ends else "restarting" for round in self._rounds if ids & set(round.members)}
+        kinds = {"ending" if restart.ends else "restarting" for restart in self._restarts if ids & set(restart.members)}
         return min(kinds, default="")
 
-    def awaited(self, id: str, group: str) -> list[Awaited]:
-        """Return what a service waits for that is to be started again with its group."""
-        from aioverseer.core.report.why import Awaited  # noqa: PLC0415  # most hosts never ask
-
-        round = next((round for round in self._rounds if id in round.anew), None)
-        if round is None:
+    def blockers(self, id: str, group: str) -> list[Awaited]:
+        """Return what a member waits for that will be started again with its group."""
+        restart = next((restart for restart in self._restarts if id in restart.anew), None)
+        if restart is None:
             return []
         text, due_in = f"group {group!r} to start it again", None
-        if not round.is_starting:
-            due_in = max(0.0, round.due - self._clock.now())
-        if round.current not in (None, id):
-            text += f", once {round.current!r} is {'running' if round.is_starting else 'ended'}"
-        edges = self._waits_for(id, round) if round.is_starting else []
+        if not restart.is_starting:
+            due_in = max(0.0, restart.due - self._clock.now())
+        if restart.current not in (None, id):
+            text += f", once {restart.current!r} is {'running' if restart.is_starting else 'ended'}"
+        edges = self._waits_for(id, restart) if restart.is_starting else []
         return [
             Awaited(kind="group", name=group, text=text, due_in=due_in),
             *(Awaited(kind="service", name=edge.name, text=str(edge)) for edge in edges),
         ]
 
     def plan(self, culprit: str, verdict: Verdict) -> None:
-        """Begin a round when the members are told of news the next time: a culprit has to tell its own end first."""
+        """Plan a restart or an end. ``begin`` begins it: the culprit must report its own end first."""
         self._planned.append((culprit, verdict))
 
     def begin(self) -> None:
-        """Begin those that were planned, and go on with all of them as soon as nobody is in the middle of a step."""
+        """Begin what was planned, and advance everything as soon as no service is in the middle of a step."""
         self._begin_planned()
-        if self._rounds:
+        if self._restarts:
             self._advance_soon()
 
-    def stand_down(self, *, stopping: int = 0) -> None:
-        """Restart nothing more: all services are being stopped (+1), or have been (-1)."""
-        self._stops += stopping
-        for round in list(self._rounds):
-            if not round.ends:
-                self._drop(round)
+    def suspend_restarts(self, *, stopping: int = 0) -> None:
+        """Drop all restarts in progress, and begin none while all services are being stopped.
+
+        Args:
+            stopping: 1 when a stop of all begins, -1 when it is over.
+        """
+        self._suspended += stopping
+        for restart in list(self._restarts):
+            if not restart.ends:
+                self._drop(restart)
 
     def forget(self) -> None:
-        """Leave everything as it is: the overseer has been left, and may be entered again."""
-        for round in list(self._rounds):
-            self._drop(round)
+        """Drop everything: the overseer was left. It may be entered again."""
+        for restart in list(self._restarts):
+            self._drop(restart)
         self._planned.clear()
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        self._stops = 0
+        self._suspended = 0
 
     def _begin_planned(self) -> None:
         while self._planned:
@@ -189,162 +190,163 @@ class GroupRestarts:
     def _begin_restart(self, culprit: str, verdict: RestartTogether) -> None:
         anew, due = verdict.anew, self._clock.now() + verdict.delay
         members = set(verdict.members)
-        for round in [round for round in self._rounds if members & set(round.members)]:
-            # One after the other would restart some of them twice.
-            self._drop(round)
-            if not round.ends:
-                due = max(due, round.due)
-                anew |= round.anew - frozenset(verdict.members)
-                members |= set(round.members)
+        for restart in [restart for restart in self._restarts if members & set(restart.members)]:
+            # Two restarts, one after the other, would restart some members twice.
+            self._drop(restart)
+            if not restart.ends:
+                due = max(due, restart.due)
+                anew |= restart.anew - frozenset(verdict.members)
+                members |= set(restart.members)
         top = self._groups.members(self._groups.top(verdict.group))
-        ids = in_order([id for id in top if id in members], self._ordering.needs())
+        ids = in_order([id for id in top if id in members], self._dependencies.needs())
         why = f"restarts with group {verdict.group!r} ({verdict.strategy})"
-        self._rounds.append(_GroupRestart(culprit, verdict, ids, anew, why=why, due=due))
+        self._restarts.append(_GroupRestart(culprit, verdict, ids, anew, why=why, due=due))
 
     def _begin_end(self, culprit: str, verdict: EndGroup) -> None:
         members = set(verdict.members)
-        for round in list(self._rounds):
-            round.to_end = [id for id in round.to_end if id not in members]
-            round.to_start = deque(id for id in round.to_start if id not in members)
-            round.members = [id for id in round.members if id not in members]
-            if not round.members:
-                self._drop(round)
-        ids = in_order(verdict.members, self._ordering.needs())
-        self._rounds.append(_GroupRestart(culprit, verdict, ids, frozenset(), why=verdict.why, due=0.0))
+        for restart in list(self._restarts):
+            restart.to_end = [id for id in restart.to_end if id not in members]
+            restart.to_start = deque(id for id in restart.to_start if id not in members)
+            restart.members = [id for id in restart.members if id not in members]
+            if not restart.members:
+                self._drop(restart)
+        ids = in_order(verdict.members, self._dependencies.needs())
+        self._restarts.append(_GroupRestart(culprit, verdict, ids, frozenset(), why=verdict.why, due=0.0))
 
-    def _drop(self, round: _GroupRestart) -> None:
-        round.cancel()
-        self._rounds.remove(round)
+    def _drop(self, restart: _GroupRestart) -> None:
+        restart.cancel()
+        self._restarts.remove(restart)
 
     def _advance_soon(self) -> None:
-        """Go on in the next turn of the loop: a member that reports is in the middle of a step, and takes no other."""
+        """Advance in the next loop iteration: a member that reports is in the middle of a step, and takes no other."""
         self._again = True
-        if not self._at_work and self._soon is None:
+        if not self._busy and self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self._advance)
 
     def _advance(self) -> None:
-        """Go on with all rounds as far as it goes; each step may report, which is looked at in here, too."""
+        """Advance everything as far as possible. A step may cause further reports, which are handled here too."""
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
         self._again = True
-        self._at_work = True
+        self._busy = True
         try:
             while self._again:
                 self._again = False
-                for round in list(self._rounds):
-                    if round in self._rounds and self._go_on(round):
-                        self._drop(round)
-                        self._on_over(round.culprit, round.verdict)
+                for restart in list(self._restarts):
+                    if restart in self._restarts and self._go_on(restart):
+                        self._drop(restart)
+                        self._on_over(restart.culprit, restart.verdict)
                         self._again = True
                 if self._planned:
                     self._begin_planned()
                     self._again = True
         finally:
-            self._at_work = False
+            self._busy = False
 
-    def _go_on(self, round: _GroupRestart) -> bool:
-        """Take the next steps of a round; return whether it is over."""
-        if not round.is_starting:
-            if not self._end_members(round):
+    def _go_on(self, restart: _GroupRestart) -> bool:
+        """Take the next steps of a restart or an end; return whether it is over."""
+        if not restart.is_starting:
+            if not self._end_members(restart):
                 return False
-            if round.ends:
+            if restart.ends:
                 return True
-            if self._clock.now() < round.due:
-                if round.timer is None:
-                    round.timer = self._clock.call_at(round.due, functools.partial(self._on_due, round))
+            if self._clock.now() < restart.due:
+                if restart.timer is None:
+                    restart.timer = self._clock.call_at(restart.due, functools.partial(self._on_due, restart))
                 return False
-            round.is_starting = True
-            round.current = None
-        return self._start_members(round)
+            restart.is_starting = True
+            restart.current = None
+        return self._start_members(restart)
 
-    def _on_due(self, round: _GroupRestart) -> None:
-        round.timer = None
-        # A clock may call a little early: what it has called for is due.
-        round.due = min(round.due, self._clock.now())
+    def _on_due(self, restart: _GroupRestart) -> None:
+        restart.timer = None
+        # A clock may call slightly early. The timer was armed for ``due``, so ``due`` has come.
+        restart.due = min(restart.due, self._clock.now())
         self._advance()
 
-    def _end_members(self, round: _GroupRestart) -> bool:
+    def _end_members(self, restart: _GroupRestart) -> bool:
         while True:
-            if round.current is not None:
-                service = self._services.get(round.current)
-                if service is not None and not self._has_ended(service, round):
+            if restart.current is not None:
+                service = self._services.get(restart.current)
+                if service is not None and not self._has_ended(service, restart):
                     return False
-                round.current = None
-            if not round.to_end:
+                restart.current = None
+            if not restart.to_end:
                 return True
-            id = round.to_end.pop()
+            id = restart.to_end.pop()
             service = self._services.get(id)
-            if service is None or self._has_ended(service, round):
+            if service is None or self._has_ended(service, restart):
                 continue
-            round.current = id
-            if id in round.anew:
-                service.post(HeldByGroup(why=round.why, due=round.due))
+            restart.current = id
+            if id in restart.anew:
+                service.submit(HeldByGroup(why=restart.why, due=restart.due))
             else:
-                service.post(StoppedByGroup(why=round.why))
+                service.submit(StoppedByGroup(why=restart.why))
 
     @staticmethod
-    def _has_ended(service: Service, round: _GroupRestart) -> bool:
-        # What does not die at all is not waited for: the others are to end, too.
+    def _has_ended(service: ServiceRunner, restart: _GroupRestart) -> bool:
+        # A member that cannot be ended is not waited for: the others must end too.
         if not service.state.is_live or service.is_unstoppable:
             return True
-        # One that is not started again has to leave BACKOFF, too, where an earlier restart may have put it.
-        return service.id in round.anew and service.state is State.BACKOFF and service.is_halted
+        # BACKOFF is the end of a member that is started again. Any other member must leave BACKOFF too, where an
+        # earlier restart may have put it.
+        return service.id in restart.anew and service.state is State.BACKOFF and service.machine.held_by_group
 
-    def _start_members(self, round: _GroupRestart) -> bool:
+    def _start_members(self, restart: _GroupRestart) -> bool:
         while True:
-            if round.current is not None:
-                service = self._services.get(round.current)
+            if restart.current is not None:
+                service = self._services.get(restart.current)
                 if service is not None and not self._has_started(service):
                     return False
-                round.current = None
-            id = self._next_to_start(round)
+                restart.current = None
+            id = self._next_to_start(restart)
             if id is None:
-                return not round.to_start
-            round.to_start.remove(id)
+                return not restart.to_start
+            restart.to_start.remove(id)
             service = self._services.get(id)
-            if service is not None and id in round.anew:
-                round.current = id
+            if service is not None and id in restart.anew:
+                restart.current = id
                 self._start(service)
 
-    def _next_to_start(self, round: _GroupRestart) -> str | None:
-        # One that has to wait holds up those only that need it.
-        return next((id for id in round.to_start if not self._waits_for(id, round)), None)
+    def _next_to_start(self, restart: _GroupRestart) -> str | None:
+        # A member that has to wait holds up only the members that need it.
+        return next((id for id in restart.to_start if not self._waits_for(id, restart)), None)
 
     @staticmethod
-    def _has_started(service: Service) -> bool:
-        # One that waits for others before its first run is left to the order: those behind it do not need it.
+    def _has_started(service: ServiceRunner) -> bool:
+        # A deferred member starts once its dependencies are met. The members after it do not need it.
         state = service.state
-        return state is State.RUNNING or not state.is_live or service.is_unstoppable or service.is_held
+        return state is State.RUNNING or not state.is_live or service.is_unstoppable or service.is_deferred
 
-    def _waits_for(self, id: str, round: _GroupRestart) -> list[After]:
-        """Return whom one that has run before is started again after, of those that are on their way."""
+    def _waits_for(self, id: str, restart: _GroupRestart) -> list[After]:
+        """Return the dependencies that are on their way, and that a member which has run before restarts after."""
         service = self._services.get(id)
-        if service is None or not (service.is_halted and service.has_begun):
+        if service is None or not (service.machine.held_by_group and service.machine.begun):
             return []
-        match self._ordering.verdict(id):
+        match self._dependencies.verdict(id):
             case MustWait(edges=edges):
-                return [edge for edge in edges if self._is_on_its_way(edge.name, id, round)]
+                return [edge for edge in edges if self._is_on_its_way(edge.name, id, restart)]
             case _:
                 return []
 
-    def _is_on_its_way(self, name: str, waiting: str, round: _GroupRestart) -> bool:
+    def _is_on_its_way(self, name: str, waiting: str, restart: _GroupRestart) -> bool:
         service = self._services.get(name)
         if service is None or not service.state.is_live:
             return False
-        if name in round.to_start:
-            # One that is behind it in spite of the order is in a circle with it.
-            return round.to_start.index(name) < round.to_start.index(waiting)
-        # Of what is not restarted with it, only what is down for a while is waited for. What runs, or waits itself for
-        # its first start, is where it was: who was started by hand without it comes back without it.
-        return name in round.anew or not (service.state is State.RUNNING or service.is_held)
+        if name in restart.to_start:
+            # A dependency that is ordered after its dependent is in a cycle with it.
+            return restart.to_start.index(name) < restart.to_start.index(waiting)
+        # A dependency outside of this restart is waited for only while it is down for a moment. A dependency that runs,
+        # or is deferred itself, has not changed: a member that was started by hand without it comes back without it.
+        return name in restart.anew or not (service.state is State.RUNNING or service.is_deferred)
 
-    def _start(self, service: Service) -> None:
-        if service.is_halted:
-            service.post(ReleasedByGroup())
-            self._ordering.look(service)
-        elif service.state.is_final and not service.was_stopped and not self._stops:
+    def _start(self, service: ServiceRunner) -> None:
+        if service.machine.held_by_group:
+            service.submit(ReleasedByGroup())
+            self._dependencies.reconsider(service)
+        elif service.state.is_final and not service.machine.stopped_on_request and not self._suspended:
             try:
-                self._ordering.start([service])
+                self._dependencies.start([service])
             except SpecError as error:
-                self._ordering.bar([service], error)
+                self._dependencies.fail([service], error)

@@ -1,136 +1,133 @@
-"""Groups of one overseer: who is in which, what a member's end means for the others, and the news of that.
+"""GroupSupervisor: applies the strategies of the groups of one overseer.
 
-Whom a failure concerns is decided in ``core/machine/strategies.py``; ``_engine/overseer/group_restart.py`` stops and starts members, ``_engine/overseer/give_up.py`` does
-what follows a giving up. Order lives in ``_engine/overseer/dependencies.py``, the registry in ``_engine/overseer/registry.py``.
+``core/machine/strategies.py`` decides which members an end concerns; ``group_restart.py`` stops and starts them.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import cast
 
-from aioverseer._engine.overseer import give_up
 from aioverseer._engine.overseer.dependencies import DependencyTracker
-from aioverseer._engine.overseer.give_up import GiveUpActions
 from aioverseer._engine.overseer.group_restart import GroupRestarts
-from aioverseer._engine.service.service import Service
+from aioverseer._engine.service.owner import ServiceTransition
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import UnknownService
-from aioverseer.core.machine.inputs import StopRequested
 from aioverseer.core.machine.membership import AlreadyRestarting, EndGroup, RestartTogether
 from aioverseer.core.machine.strategies import Groups
-from aioverseer.core.machine.table import Transition
-from aioverseer.core.options.give_up import consequences
+from aioverseer.core.options.give_up import OnGiveUp
 from aioverseer.core.options.group import Group
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import Kind
 from aioverseer.core.report.group import GroupStatus, Phase
-from aioverseer.core.report.status import GaveUp, last_lines
+from aioverseer.core.report.status import GaveUp
+from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import State
 
-if TYPE_CHECKING:
-    from aioverseer.core.report.why import Awaited
-
-__all__ = ["GroupOwner", "GroupSupervisor"]
+__all__ = ["GroupSupervisor"]
 
 _log = logging.getLogger("aioverseer")
 
 
-class GroupOwner(give_up.GiveUpOwner, Protocol):
-    """What this needs of the Overseer."""
-
-    clock: Clock
-    rng: Rng
-
-    def hear_news(self, id: str, reason: str, kind: Kind) -> None:
-        """Take note of news of a service that are no transition."""
-        ...
-
-
 class _Membership:
-    """The place of one service in its group; see ``core/machine/inputs.py``."""
+    """The ``GroupMembership`` of one service; see ``core/machine/inputs.py``."""
 
-    def __init__(self, grouping: GroupSupervisor, id: str, group: str) -> None:
-        self._grouping = grouping
+    def __init__(self, supervisor: GroupSupervisor, id: str, group: str) -> None:
+        self._supervisor = supervisor
         self._id = id
         self._group = group
 
     def judge(
         self, what: str, *, now: float, ready_for: float | None
     ) -> RestartTogether | AlreadyRestarting | EndGroup:
-        return self._grouping.judge(self._id, what, now=now, ready_for=ready_for)
+        return self._supervisor.judge(self._id, what, now=now, ready_for=ready_for)
 
     def left(self, now: float) -> int | None:
-        return self._grouping.groups.left(self._group, now)
+        return self._supervisor.groups.left(self._group, now)
 
     def refills_in(self, now: float) -> float | None:
-        return self._grouping.groups.refills_in(self._group, now)
+        return self._supervisor.groups.refills_in(self._group, now)
 
 
 class GroupSupervisor:
-    """Performs what the strategies of groups ask for.
+    """The groups of one overseer.
 
     Attributes:
-        groups: Who is in which group, and what is left of their budgets.
+        groups: The members of each group, and what is left of the budgets.
     """
 
-    def __init__(self, services: Mapping[str, Service], ordering: DependencyTracker, host: GroupOwner) -> None:
-        """Look after a registry; it is looked up each time.
+    def __init__(
+        self,
+        services: Mapping[str, ServiceRunner],
+        dependencies: DependencyTracker,
+        *,
+        clock: Clock,
+        rng: Rng,
+        publish: Callable[[str, str, Kind], None],
+        on_give_up: Callable[[OnGiveUp, ServiceRunner, GaveUp | None], None],
+    ) -> None:
+        """Begin without groups.
 
         Args:
-            services: All services by their names, in the order in which they were added; the overseer changes it.
-            ordering: Knows who needs whom.
-            host: The overseer.
+            services: All services by name, in the order in which they were added. The registry changes this mapping.
+            dependencies: Knows the order of the members.
+            clock: Measures time.
+            rng: The source of random numbers for backoff delays.
+            publish: Publishes an event, given the name of a service, a sentence and the kind.
+            on_give_up: Performs the ``on_give_up`` of a group.
         """
         self.groups = Groups()
         self._services = services
-        self._host = host
-        self._rounds = GroupRestarts(
-            services, self.groups, ordering, host.clock, on_begin=self._on_begin, on_over=self._on_over
+        self._clock = clock
+        self._rng = rng
+        self._publish = publish
+        self._on_give_up = on_give_up
+        self._restarts = GroupRestarts(
+            services, self.groups, dependencies, clock, on_begin=self._on_begin, on_over=self._on_over
         )
-        self._aftermath = GiveUpActions(host)
         self._places: dict[str, int] = {}
         self._next_place = 0
-        self._news: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
         self._given_up: set[str] = set()
 
-    # Who is where.
+    # The members of each group.
 
     def add(self, group: Group) -> None:
-        """Add a group; the services with its label are its members from now on.
+        """Add a group. The services with its label are its members from now on.
 
         Raises:
-            SpecError: When it cannot be added; nothing has changed then.
+            SpecError: The group cannot be added. Nothing has changed then.
         """
         members = [service.spec for service in self._services.values() if service.spec.group == group.name]
         if group.auto_shutdown == "never":
             for spec in members:
                 if spec.significant:
                     raise group.refuse("auto_shutdown", f"does not go with significant=True of service {spec.id!r}")
-        for service in self._services.values():  # those that were added before there was any group
+        for service in self._services.values():  # services that were added before the first group
             self._place(service.id)
         self.groups.add(group, self._place(f"\0{group.name}"))
         for spec in members:
             self.register(spec)
 
     def _place(self, key: str) -> int:
-        # No id of a service has a NUL: so groups and services may bear the same names.
+        # The key of a group begins with NUL, which no id of a service contains: a group and a service may share a name.
         if key not in self._places:
             self._next_place += 1
             self._places[key] = self._next_place
         return self._places[key]
 
     def check(self, spec: Spec) -> None:
-        """Refuse a service that cannot be a member of the group that it names.
+        """Check that a service can be a member of the group that it names.
 
         Raises:
-            SpecError: Naming the option.
+            SpecError: It cannot; the error names the option.
         """
         self.groups.check(spec.id, spec.group, significant=spec.significant)
 
     def register(self, spec: Spec) -> None:
-        """Let a service be in the group that it names; also when it has named another one before."""
+        """Add a service to the group that it names, and remove it from the one that it named before."""
         self.groups.join(
             spec.id,
             spec.group,
@@ -139,62 +136,71 @@ class GroupSupervisor:
             significant=spec.significant,
         )
         home = self.groups.home(spec.id)
-        self._services[spec.id].sit(None if home is None else _Membership(self, spec.id, home))
+        self._services[spec.id].join_group(None if home is None else _Membership(self, spec.id, home))
 
     def forget(self, id: str) -> None:
-        """Take note that there is no such service any more."""
+        """Remove a service from its group."""
         self.groups.leave(id)
         self._places.pop(id, None)
 
     def status(self, name: str) -> GroupStatus:
-        """Return what there is to know of a group.
+        """Return what is known about a group.
 
         Raises:
-            UnknownService: When there is none of this name.
+            UnknownService: There is no group of this name.
         """
         if name not in self.groups:
             known = ", ".join(self.groups.names()) or "none"
             raise UnknownService(f"there is no group {name!r}; made by Overseer.group: {known}")
-        members, now = self.groups.members(name), self._host.clock.now()
-        phase = self._rounds.phase(members) or ("up" if any(map(self._is_live, members)) else "down")
+        members, now = self.groups.members(name), self._clock.now()
+        phase = self._restarts.phase(members) or ("up" if any(map(self._is_live, members)) else "down")
         return GroupStatus(
             name=name,
             phase=cast("Phase", phase),
-            reason=self._news.get(name, ""),
+            reason=self._reasons.get(name, ""),
             gave_up=name in self._given_up,
             members=members,
             restarts_left=self.groups.left(name, now),
             refills_in=self.groups.refills_in(name, now),
         )
 
-    # What the tables of the members ask.
+    # Questions of the state machines of the members.
 
     def judge(
         self, id: str, what: str, *, now: float, ready_for: float | None
     ) -> RestartTogether | AlreadyRestarting | EndGroup:
-        """Decide on an end after which a member is to be restarted; what follows is done once it has told its state."""
-        joined = self._rounds.join(id, self.groups.home(id) or "")
+        """Decide on an end after which a member restarts. The decision is performed once the member has reported it."""
+        joined = self._restarts.join(id, self.groups.home(id) or "")
         if joined is not None:
             return joined
-        verdict = self.groups.fail(id, what, now=now, ready_for=ready_for, rng=self._host.rng)
+        verdict = self.groups.fail(id, what, now=now, ready_for=ready_for, rng=self._rng)
         if isinstance(verdict, EndGroup) or len(verdict.members) > 1:
-            self._rounds.plan(id, verdict)
+            self._restarts.plan(id, verdict)
         return verdict
 
-    # What the members report.
+    # Reports of the members.
 
-    def hear(self, id: str, report: Transition | None) -> None:
-        """Take note that a service has changed its state, or (None) that its program was started or does not die."""
-        if report is not None and self.groups.home(id) is not None:
-            if report.state is State.STARTING and report.previous is not State.BACKOFF:
-                self._refresh(id, report)
-            elif report.state.is_final:
-                self._hear_end(id)
-        self._rounds.begin()
+    def on_transition(self, transition: ServiceTransition) -> None:
+        """Refresh budgets at the first start, count an end, and advance what is in progress."""
+        if self.groups.home(transition.id) is not None:
+            if transition.state is State.STARTING and transition.previous is not State.BACKOFF:
+                self._refresh(transition)
+            elif transition.state.is_final:
+                self._on_end(transition.id)
+        self._restarts.begin()
 
-    def _refresh(self, id: str, report: Transition) -> None:
-        """Give fresh budgets to the groups of which this is the first member that runs."""
-        if report.previous.is_live or self._rounds.concern(id):
+    def on_spawned(self, _id: str) -> None:
+        """Advance what is in progress: it may wait for a program that was started."""
+        self._restarts.begin()
+
+    def on_unstoppable(self, _id: str) -> None:
+        """Advance what is in progress: it waits no more for a program that does not end."""
+        self._restarts.begin()
+
+    def _refresh(self, transition: ServiceTransition) -> None:
+        """Give fresh budgets to the groups whose first live member this is."""
+        id = transition.id
+        if transition.previous.is_live or self._restarts.concern(id):
             return
         idle = None
         name = self.groups.home(id)
@@ -206,95 +212,88 @@ class GroupSupervisor:
     def _is_live(self, id: str) -> bool:
         return id in self._services and self._services[id].state.is_live
 
-    def _hear_end(self, id: str) -> None:
+    def _on_end(self, id: str) -> None:
         service = self._services.get(id)
-        if service is None or service.was_stopped or service.was_dismissed or service.gave_up is not None:
+        if service is None or service.gave_up is not None:
             return
-        self._finish(id, id, service.status(lines=False).reason, is_group=False)
+        if service.machine.stopped_on_request or service.machine.stopped_by_group:
+            return
+        self._finish(id, id, service.reason(), is_group=False)
 
     def _finish(self, culprit: str, name: str, what: str, *, is_group: bool) -> None:
         verdict = self.groups.finish(
-            name, what, is_group=is_group, live=self._is_live, now=self._host.clock.now(), rng=self._host.rng
+            name, what, is_group=is_group, live=self._is_live, now=self._clock.now(), rng=self._rng
         )
         if verdict is not None:
-            self._rounds.plan(culprit, verdict)
+            self._restarts.plan(culprit, verdict)
 
-    def awaited(self, id: str) -> list[Awaited]:
-        """Return what a member waits for that its group has ended, or holds down, to start it again."""
+    def blockers(self, id: str) -> list[Awaited]:
+        """Return what a member waits for that its group has ended in order to start it again."""
         name = self.groups.home(id)
-        return [] if name is None or not self._services[id].is_halted else self._rounds.awaited(id, name)
+        if name is None or not self._services[id].machine.held_by_group:
+            return []
+        return self._restarts.blockers(id, name)
 
-    # What is done, and told.
+    # Actions and events.
 
     def _on_begin(self, culprit: str, verdict: RestartTogether | EndGroup) -> None:
         service = self._services.get(culprit)
         if isinstance(verdict, RestartTogether):
             left = "" if verdict.left is None else f"; {verdict.left} restarts left"
-            self._tell(culprit, verdict.group, f"restarts by {verdict.strategy}: {verdict.why}{left}")
+            self._publish_group(culprit, verdict.group, f"restarts by {verdict.strategy}: {verdict.why}{left}")
             return
         _log.log(logging.ERROR if verdict.gave_up else logging.INFO, "%s", verdict.why)
         if verdict.group not in self.groups:  # a plain label
             return
-        self._tell(culprit, verdict.group, verdict.why)
+        self._publish_group(culprit, verdict.group, verdict.why)
         if not verdict.gave_up or service is None:
             return
         self._given_up.add(verdict.group)
         error = GaveUp(
             verdict.why,
             id=verdict.group,
-            status=service.status(lines=False),
-            lines=last_lines([line.text for line in service.tail()]),
+            status=service.snapshot(lines=False).status(),
+            lines=service.last_lines(),
         )
-        what = self.groups.get(verdict.group).on_give_up
-        self._aftermath.follow(what, service, error)
+        self._on_give_up(self.groups.get(verdict.group).on_give_up, service, error)
 
     def _on_over(self, culprit: str, verdict: RestartTogether | EndGroup) -> None:
         group = verdict.group
         if group not in self.groups:
             return
         if isinstance(verdict, RestartTogether):
-            self._tell(culprit, group, "has restarted")
+            self._publish_group(culprit, group, "has restarted")
         else:
             self._finish(culprit, group, "has ended", is_group=True)
 
-    def _tell(self, culprit: str, group: str, what: str) -> None:
+    def _publish_group(self, culprit: str, group: str, what: str) -> None:
         prefix = f"group {group!r} "
-        self._news[group] = what.removeprefix(prefix)
-        self._host.hear_news(culprit, what if what.startswith(prefix) else prefix + what, "group")
+        self._reasons[group] = what.removeprefix(prefix)
+        self._publish(culprit, what if what.startswith(prefix) else prefix + what, "group")
 
-    def follow(self, service: Service) -> None:
-        """Do what is to follow a service that has ended for good by itself."""
-        spec = service.spec
-        # In a group it is the group that gives up, and its ``on_give_up`` that is followed.
-        gave_up = service.gave_up if self.groups.home(service.id) is None else None
-        for what in consequences(critical=spec.critical, on_give_up=spec.on_give_up, gave_up=gave_up is not None):
-            if what == "stop" and spec.group:
-                self._stop_label(service)
-            else:
-                self._aftermath.follow(what, service, gave_up)
-
-    def _stop_label(self, service: Service) -> None:
+    def stop_label(self, service: ServiceRunner) -> None:
+        """Stop all services with the label of a service that gave up."""
         group = service.spec.group
         members = tuple(id for id, one in self._services.items() if one.spec.group == group and id != service.id)
         why = f"{service.id!r} gave up, and its group {group!r} is stopped with it"
-        self._rounds.plan(service.id, EndGroup(group=group, members=members, gave_up=False, why=why))
-        self._rounds.begin()
+        self._restarts.plan(service.id, EndGroup(group=group, members=members, gave_up=False, why=why))
+        self._restarts.begin()
 
-    # What the overseer says.
+    # Requests of the overseer.
 
-    def stand_down(self, *, stopping: int = 0) -> None:
-        """Restart nothing more: all services are being stopped (+1), or have been (-1)."""
-        self._rounds.stand_down(stopping=stopping)
+    def suspend_restarts(self, *, stopping: int = 0) -> None:
+        """Drop all restarts in progress, and begin none while all services are being stopped.
+
+        Args:
+            stopping: 1 when a stop of all begins, -1 when it is over.
+        """
+        self._restarts.suspend_restarts(stopping=stopping)
         if stopping >= 0:
             for service in self._services.values():
-                # What has ended before is stopped as well: no strategy is to bring it back later.
+                # A member that has ended before counts as stopped too: no strategy may bring it back later.
                 if service.state.is_final and self.groups.home(service.id) is not None:
-                    service.post(StopRequested())
-
-    async def end(self) -> None:
-        """Wait for what still follows: all services have been stopped. Bounded."""
-        await self._aftermath.end()
+                    service.request_stop()
 
     def forget_all(self) -> None:
-        """Leave what is under way as it is: the overseer has been left, and may be entered again."""
-        self._rounds.forget()
+        """Drop everything in progress: the overseer was left. It may be entered again."""
+        self._restarts.forget()

@@ -1,7 +1,6 @@
-"""From entering an overseer to leaving it: the task that everything belongs to meanwhile, and what survives its end.
+"""Lifespan: enters and leaves an overseer.
 
-That task is one of its own, made on entering and kept, so that entering and leaving may happen in different tasks. How
-all are stopped lives in ``_engine/overseer/shutdown.py``; no service is started here.
+A task of its own holds everything in between, so that entering and leaving may happen in different tasks.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ from aioverseer._aio.shield import settle, settle_work
 from aioverseer._aio.task_group import SupervisorTaskGroup
 from aioverseer._engine.events.publisher import EventPublisher
 from aioverseer._engine.overseer.critical import Bodies
+from aioverseer._engine.overseer.give_up import GiveUpActions
 from aioverseer._engine.overseer.registry import Registry
-from aioverseer._engine.service.service import Service
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.errors import OverseerError
 from aioverseer.core.options.containment import Survivor
-from aioverseer.core.report.status import CriticalServiceEnded, StopFailed, last_lines
+from aioverseer.core.report.status import CriticalServiceEnded, StopFailed
 
 if TYPE_CHECKING:
     from aioverseer._engine.overseer.shutdown import Shutdown
@@ -36,41 +36,44 @@ __all__ = ["Lifespan"]
 _log = logging.getLogger("aioverseer")
 
 _MARGIN = 30.0
-"""Seconds on top of the longest ladder before leaving gives up on its own task: only a bug of ours takes so long."""
+"""Seconds in addition to all ladders before leaving cancels its own task: only a bug of this library takes so long."""
 
 
 class Lifespan:
-    """Enters and leaves one overseer; may be entered again afterwards."""
+    """The period in which one overseer is in use. It may begin again after its end."""
 
     def __init__(
         self,
         name: str,
         registry: Registry,
-        stopping: Shutdown,
-        news: EventPublisher,
+        shutdown: Shutdown,
+        publisher: EventPublisher,
         bodies: Bodies,
+        give_up: GiveUpActions,
         *,
         launcher: Launcher,
         own_launcher: SystemLauncher | None,
         taken_over: Sequence[DescriptorLimit | SignalHandling],
     ) -> None:
-        """Prepare; nothing is begun.
+        """Prepare. Nothing is begun.
 
         Args:
-            name: The overseer's.
-            registry: Whose services are stopped in the end.
-            stopping: What stops them.
-            news: What ends when it is left.
-            bodies: The blocks that end with a critical service.
-            launcher: What is closed in the end.
-            own_launcher: The same, where it is nobody else's too.
-            taken_over: What belongs to the host, and is given back in the reverse order.
+            name: The name of the overseer.
+            registry: The services.
+            shutdown: Stops all services.
+            publisher: Publishes events and writes logs until the end.
+            bodies: Blocks that end with a critical service.
+            give_up: Functions of the application that may still run.
+            launcher: Starts programs. It is closed in the end.
+            own_launcher: The same launcher, if it belongs to this overseer alone.
+            taken_over: Settings of the host, restored in the reverse order.
         """
         self._name = name
         self._registry = registry
-        self._stopping = stopping
-        self._news = news
+        self._shutdown = shutdown
+        self._publisher = publisher
         self._bodies = bodies
+        self._give_up = give_up
         self._launcher = launcher
         self._own_launcher = own_launcher
         self._taken_over = taken_over
@@ -80,10 +83,17 @@ class Lifespan:
         self._closing: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
 
-    # Whether it can be used.
+    # Whether the overseer is in use.
 
     def check(self, *, starting: bool = False) -> None:
-        """Raise unless this is the right event loop; see ``Host.check``."""
+        """Check that the overseer is in use, on this event loop.
+
+        Args:
+            starting: Whether services are about to be started, which is refused while the overseer is being left.
+
+        Raises:
+            OverseerError: It is not, or not on this event loop, or is being left.
+        """
         if self._task is None or self._closing is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `async with`")
         try:
@@ -98,27 +108,31 @@ class Lifespan:
             raise OverseerError(f"overseer {self._name!r} is being left: nothing can be started any more")
 
     def check_unused(self) -> None:
-        """Raise OverseerError while it is in use."""
+        """Raise OverseerError while the overseer is in use."""
         if self._task is not None:
             raise OverseerError(f"overseer {self._name!r} is in use already: leave it first, or make another one")
 
     @property
     def is_used(self) -> bool:
-        """Whether it has been entered, and not been left altogether."""
+        """Whether the overseer has been entered and not been left completely."""
         return self._task is not None
 
     @property
     def is_at_work(self) -> bool:
-        """Whether the task is there to which all others belong."""
+        """Whether the task that holds everything is running."""
         return self._task is not None and not self._task.done()
 
     @property
     def is_leaving(self) -> bool:
-        """Whether it is being left, or is not in use."""
+        """Whether the overseer is being left, or is not in use."""
         return self._closing is None or self._closing.done()
 
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Run something until the overseer is left; see ``Host.start_soon``."""
+    def start_task(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Run a coroutine until the overseer is left. An error of it ends nothing else.
+
+        Raises:
+            OverseerError: The overseer is not in use.
+        """
         if self._task is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `async with`")
         return self._tasks.start_soon(work)
@@ -126,9 +140,9 @@ class Lifespan:
     # Entering.
 
     async def enter(self) -> None:
-        """Begin to supervise; see ``Overseer``. Safe to cancel: nothing is left then."""
+        """Enter the overseer; see ``Overseer.__aenter__``."""
         self.check_unused()
-        # anyio loads its backend for the first scope, which may come when no descriptor is left to open it.
+        # anyio imports its backend with the first scope. Later, no descriptor may be left to open that file.
         anyio.CancelScope()
         self._take_over()
         self._loop = asyncio.get_running_loop()
@@ -136,15 +150,14 @@ class Lifespan:
             self._own_launcher.retain()
         self._closing = self._loop.create_future()
         self._bodies.reopen()
-        self._news.reopen()
+        self._publisher.reopen()
         opened: asyncio.Future[None] = self._loop.create_future()
-        # A task of its own: the group's cancel scope must be left in the task that entered it, and pytest-asyncio,
-        # for one, runs set-up, test and tear-down in three.
-        self._task = asyncio.create_task(self._host(opened, self._closing), name=f"aioverseer {self._name}")
-        self._task.add_done_callback(functools.partial(self._on_host_end, opened))
+        # A task of its own: pytest-asyncio, for one, runs set-up, test and tear-down in three different tasks.
+        self._task = asyncio.create_task(self._hold(opened, self._closing), name=f"aioverseer {self._name}")
+        self._task.add_done_callback(functools.partial(self._on_task_end, opened))
         try:
             await opened
-        except BaseException:  # a cancellation, of this task or of the other one
+        except BaseException:  # a cancellation of this task or of the other one
             await self._leave()
             raise
         self._bodies.enter()
@@ -161,34 +174,33 @@ class Lifespan:
         for one in reversed(self._taken_over):
             one.restore()
 
-    def _on_host_end(self, opened: asyncio.Future[None], _task: asyncio.Task[StopFailed | None]) -> None:
-        if not opened.done():  # cancelled before its first step: nobody else can tell who waits
+    def _on_task_end(self, opened: asyncio.Future[None], _task: asyncio.Task[StopFailed | None]) -> None:
+        if not opened.done():  # the task was cancelled before its first step
             opened.set_exception(OverseerError(f"overseer {self._name!r} was cancelled before it had begun"))
 
     # Leaving.
 
-    def end_for(self, service: Service) -> None:
-        """Stop everything and cancel the block: a service that all depend on has ended for good by itself."""
+    def end_for(self, service: ServiceRunner) -> None:
+        """Stop everything and cancel the blocks: a critical service has ended for good by itself."""
         if self._bodies.ended is not None or self._closing is None or self._closing.done():
             return
         kind = "critical service" if service.spec.critical else "service"
         ended = CriticalServiceEnded(
-            f"{kind} {service.id!r} is {service.state}: {service.status(lines=False).reason}; "
-            "everything else is stopped",
+            f"{kind} {service.id!r} is {service.state}: {service.reason()}; everything else is stopped",
             id=service.id,
-            status=service.status(lines=False),
-            lines=last_lines([line.text for line in service.tail()]),
+            status=service.snapshot(lines=False).status(),
+            lines=service.last_lines(),
         )
         _log.error("%s: critical service %s is %s: stopping all", self._name, service.id, service.state)
         self._closing.set_result(None)
         self._bodies.end(ended)
-        self._registry.tell()
+        self._registry.notify()
 
     async def leave(self, error: BaseException | None) -> None:
-        """Stop every service and end; see ``Overseer.__aexit__``.
+        """Leave the overseer; see ``Overseer.__aexit__``.
 
         Args:
-            error: What came out of the block.
+            error: The error that came out of the block.
         """
         self._bodies.leave()
         if asyncio.get_running_loop() is not self._loop:
@@ -196,7 +208,7 @@ class Lifespan:
         try:
             survivors = await self._leave()
         finally:
-            foreign = self._bodies.take_back()
+            foreign = self._bodies.uncancel()
         ended = self._bodies.ended
         if ended is not None and not foreign:
             if survivors is not None:
@@ -209,7 +221,7 @@ class Lifespan:
         error.add_note(str(survivors))
 
     async def _leave(self) -> StopFailed | None:
-        """Have the host task stop everything, wait for it through any cancellation, and return what survived."""
+        """Let the task stop everything, wait for it through any cancellation, and return what survived."""
         task, closing = self._task, self._closing
         if task is None or closing is None:
             return None
@@ -220,12 +232,12 @@ class Lifespan:
             (service.spec.stop.total + service.spec.drain_timeout for service in services.values()),
             default=0.0,
         )
-        # One behind the other at worst: each waits for the one before.
-        levels = len(self._stopping.levels()) if any(service.spec.after for service in services.values()) else 1
-        # In real time: it has to end although a clock stands still.
+        # In the worst case, each level takes as long as the longest ladder.
+        levels = len(self._shutdown.levels()) if any(service.spec.after for service in services.values()) else 1
+        # In real time: this must end although the clock of the overseer may stand still.
         cancelled = await settle(task, within=longest * levels + _MARGIN)
         if not task.done():
-            # The runs still end with the group: each of them kills and reaps its program.
+            # Cancelling the task cancels all runs: each of them kills and reaps its program.
             _log.error("%s: stopping has taken too long, a bug of aioverseer: killing what is left", self._name)
             task.cancel()
             cancelled = await settle(task, within=_MARGIN) or cancelled
@@ -234,17 +246,17 @@ class Lifespan:
         left, struck = await settle_work(self._launcher.close, within=_MARGIN)
         cancelled = struck or cancelled
         for service in services.values():
-            service.release()  # while their last lines still have a log to go to
+            service.release()  # before the logs are closed: leftovers may have written last lines
         if self._own_launcher is not None:
             self._own_launcher.release()
-        cancelled = await self._news.close() or cancelled
+        cancelled = await self._publisher.close() or cancelled
         for service in services.values():
-            service.forsake()
+            service.detach()
         over = task.done() and not task.cancelled()
         failure = task.exception() if over else None
         if isinstance(failure, Exception):
             raise OverseerError(f"overseer {self._name!r} has failed: this is a bug of it") from failure
-        if failure is not None:  # a KeyboardInterrupt that came while the host task was at work
+        if failure is not None:  # a KeyboardInterrupt that came while the task was running
             raise failure
         survivors = task.result() if over else None
         if left:
@@ -255,39 +267,38 @@ class Lifespan:
             raise cancelled
         return survivors
 
-    async def _host(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> StopFailed | None:
-        """Hold the runs from entering to leaving; end when everything has been stopped.
+    async def _hold(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> StopFailed | None:
+        """Hold the runs from entering to leaving; return when everything has been stopped.
 
-        It is cancelled only when the event loop is being closed. It then cancels the runs, and each of them kills and
-        reaps its program.
+        This is cancelled only when the event loop is being closed. It then cancels the runs, and each of them kills
+        and reaps its program.
         """
         survivors: StopFailed | None = None
         if not opened.done():
             opened.set_result(None)
         try:
             await closing
-            await self._stopping.stop(kill=False)
+            await self._shutdown.stop(kill=False)
             survivors = self._survivors()
-            if self._registry.grouping is not None:
-                await self._registry.grouping.end()
+            await self._give_up.end()
             if survivors is not None:
-                # What SIGKILL did not end is not waited for: its run is given up, and it is reported.
+                # A program that SIGKILL did not end is reported, and its run is not waited for.
                 self._tasks.cancel()
         except BaseException:  # a KeyboardInterrupt may come anywhere
-            # Nothing may follow the ends that this is about to bring.
-            self._stopping.kill()
+            # No restart may follow the ends that this causes.
+            self._shutdown.kill()
             self._tasks.cancel()
             raise
         finally:
             try:
                 await self._end_of_runs()
             finally:
-                if self._registry.grouping is not None:
-                    self._registry.grouping.forget_all()
+                if self._registry.groups is not None:
+                    self._registry.groups.forget_all()
         return survivors
 
     async def _end_of_runs(self) -> None:
-        """Wait until no run is left; a cancellation in the meantime is theirs too, and goes on afterwards."""
+        """Wait until no run is left. A cancellation meanwhile cancels the runs too, and goes on afterwards."""
         cancelled = await self._tasks.end()
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -296,6 +307,7 @@ class Lifespan:
             raise cancelled
 
     def _on_failure(self, error: BaseException) -> None:
+        """End everything because of a KeyboardInterrupt or the like in a task, which stops the event loop too."""
         if self._task is not None:
             self._failure = error
             self._task.cancel()
@@ -310,7 +322,7 @@ class Lifespan:
             f"still there after the whole ladder: {', '.join(ids)}; they may wait for a device or a file system, see "
             "their state in ps; a task may swallow its cancellation",
             id=service.id,
-            status=service.status(),
+            status=service.snapshot().status(),
         )
 
     def _left_behind(self, left: Iterable[Survivor], before: StopFailed | None) -> StopFailed:

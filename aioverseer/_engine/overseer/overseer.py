@@ -1,10 +1,4 @@
-"""Overseer: the set of services of one application.
-
-The public face alone; each part of it has a file of its own, to which all is handed on. The parts are put together, and
-services are heard, in ``_engine/overseer/assembly.py``. The registry lives in ``_engine/overseer/registry.py``, entering and leaving in ``_engine/overseer/lifespan.py``
-and ``_engine/overseer/critical.py``, the start and the stop of all in ``_engine/overseer/startup.py`` and ``_engine/overseer/shutdown.py``, signals in ``_engine/overseer/signals.py``,
-events and lines in ``_engine/events/publisher.py``; one service is ``_engine/service/service.py``. No state but that of the options lives here.
-"""
+"""Overseer: the handle of a set of services. ``assembly.py`` builds the parts that do the work."""
 
 from __future__ import annotations
 
@@ -16,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, overload
 
 from aioverseer._aio.clock import steady
 from aioverseer._engine.output.subscription import Overflow, Subscription
+from aioverseer._engine.process.process import handle_of, load_health
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._engine.service.service import Service
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
@@ -45,17 +41,18 @@ __all__ = ["Overseer"]
 
 @exported_from("aioverseer")
 class Overseer:
-    """The set of services of one application.
+    """A set of services.
 
-    An async context manager; when its block ends, however it is left, every service has been stopped. Entering and
-    leaving may happen in different tasks, but on one event loop. It can be entered again afterwards. Nothing of the
-    host is touched: no signal handler (unless asked for), no logging configuration, no global state.
+    An Overseer is an async context manager. When its block has ended, however it was left, every service has been
+    stopped. Entering and leaving may happen in different tasks, but on one event loop. It can be entered again
+    afterwards. It changes nothing of the host: no signal handler (unless asked for), no logging configuration, no
+    global state.
 
     Attributes:
-        name: For messages and logs.
-        clock: Where time comes from.
-        rng: Where the chance in backoff delays comes from.
-        launcher: What starts programs.
+        name: The name in messages and logs.
+        clock: Measures time.
+        rng: The source of random numbers for backoff delays.
+        launcher: Starts programs.
     """
 
     def __init__(
@@ -72,34 +69,34 @@ class Overseer:
         log: Log | Iterable[Log] | None = None,
         containment: AskedContainment = "auto",
     ) -> None:
-        """Make an overseer without services.
+        """Create an overseer without services.
 
         Args:
-            name: For messages and logs.
-            handle_signals: Whether SIGINT and SIGTERM stop all services, and a second one kills them; the
-                host's handlers are put back on leaving.
-            clock: Where time comes from; by default the running event loop. When it raises, the event loop's exception
-                handler is told, and real time goes on.
-            rng: Where the chance in backoff delays comes from; by default a generator of its own. When it raises, the
-                service that was to restart ends FATAL with that error.
-            launcher: What starts programs; by default the operating system.
-            shutdown_timeout: Seconds that leaving and ``stop_all`` may take before everything left is killed; None
-                leaves that to the ladders.
-            restart_rate: Restarts a second that all services together may have after their backoffs: those of one
-                second may come at once, the others wait for their turns in ``backoff``, first come, first served. None
-                is no limit. A restart that somebody asks for does not wait, and is not counted.
-            raise_fd_limit: Whether the limit of open descriptors (``ulimit -n``) is raised to the hardest allowed while
-                this is in use; a service needs up to five. Programs inherit it, unless their ``rlimits`` say otherwise.
-            log: A LogFile, a LogBridge, or several of them, for all services that have no ``log`` of their own.
-            containment: How far the promise reaches that nothing is left behind: ``"basic"``, ``"guarded"``,
-                ``"strict"``, ``"pidns"``, which is strict by a pid namespace for each program, or ``"auto"`` for the
-                best that costs nothing for each program. See ``Containment``. A ``launcher`` that is given has its own.
+            name: The name in messages and logs.
+            handle_signals: Whether SIGINT and SIGTERM stop all services, and a second signal kills them. The handlers
+                of the host are restored on leaving.
+            clock: Measures time; by default the running event loop. When it raises, the exception handler of the event
+                loop gets the error, and real time goes on.
+            rng: The source of random numbers for backoff delays; by default a generator of its own. When it raises,
+                the service that was about to restart ends FATAL with that error.
+            launcher: Starts programs; by default the operating system.
+            shutdown_timeout: Seconds that leaving and ``stop_all`` may take. After that, everything left is killed.
+                None leaves this to the ladders.
+            restart_rate: Restarts a second that all services together may have after their backoffs. The restarts of
+                one second may come at once; further services wait in ``backoff``, first come, first served. None is no
+                limit. A restart on request does not wait, and is not counted.
+            raise_fd_limit: Whether to raise the limit of open descriptors (``ulimit -n``) to the hard limit while the
+                overseer is in use. A service needs up to five descriptors. Programs inherit the limit, unless their
+                ``rlimits`` say otherwise.
+            log: A LogFile, a LogBridge, or several of them, for all services without a ``log`` of their own.
+            containment: How surely nothing is left behind: ``"basic"``, ``"guarded"``, ``"strict"``, ``"pidns"``
+                (strict, with a pid namespace for each program), or ``"auto"`` for the best level without a cost for
+                each program. See ``Containment``. A given ``launcher`` has its own level.
 
         Raises:
-            SpecError: When ``shutdown_timeout`` is no time, ``restart_rate`` is no rate, ``log`` is no log, or
-                ``containment`` is no level.
-            ContainmentError: When ``"strict"`` or ``"pidns"`` cannot be had. The first time that ``"pidns"`` is asked
-                for, it is tried, which blocks for some 30 ms.
+            SpecError: For an invalid ``shutdown_timeout``, ``restart_rate``, ``log`` or ``containment``.
+            ContainmentError: ``"strict"`` or ``"pidns"`` is not available. The first use of ``"pidns"`` tries it out,
+                which blocks for some 30 ms.
         """
         if shutdown_timeout is not None and not shutdown_timeout >= 0:
             raise SpecError(
@@ -108,19 +105,20 @@ class Overseer:
                 value=shutdown_timeout,
             )
         if rng is None:
-            import random  # noqa: PLC0415  # takes a twentieth of the time that the import of this library takes
+            import random  # noqa: PLC0415  # slow to import, and only needed here
 
             # Not a source of secrets: jitter only has to differ between hosts.
             rng = random.Random()  # noqa: S311
         check_asked(containment, f"overseer {name!r}")
         own_launcher = None if launcher is not None else SystemLauncher(containment=containment)
-        from aioverseer._engine.overseer.assembly import Assembly  # noqa: PLC0415  # who has no overseer yet imports it for nothing
+        # The parts take longer to import than the handle, and are needed only once an Overseer exists.
+        from aioverseer._engine.overseer.assembly import Assembly  # noqa: PLC0415
 
         self.name = name
         self.clock: Clock = steady(clock)
         self.rng: Rng = rng
         self.launcher: Launcher = launcher or cast("SystemLauncher", own_launcher)
-        self._hosting = hosting = Assembly(
+        self._assembly = assembly = Assembly(
             name,
             clock=self.clock,
             rng=rng,
@@ -131,50 +129,50 @@ class Overseer:
             handle_signals=handle_signals,
             raise_fd_limit=raise_fd_limit,
             log=log,
+            make_handle=handle_of,
+            load_health=load_health,
         )
-        self._registry = hosting.registry
-        self._news = hosting.news
-        self._stopping = hosting.stopping
-        self._starting = hosting.starting
-        self._lifespan = hosting.lifespan
+        self._registry = assembly.registry
+        self._lifespan = assembly.lifespan
+        self._publisher = assembly.publisher
+        self._services: dict[str, Service] = {}
 
     def __repr__(self) -> str:
-        """Return name, number of services and how many are live."""
+        """Return the name, the number of services and the number of live services."""
         return f"<Overseer {self.name!r} services={len(self)} live={len(self._registry.live)}>"
 
     @property
     def containment(self) -> Containment:
-        """Which level of containment is in force, and why. It can sink when the guardian cannot be started."""
+        """The level of containment in force, and the reason. It becomes lower when the guardian cannot be started."""
         return self.launcher.containment
 
     @property
     def received_signal(self) -> signals.Signals | None:
-        """The last signal that the host received, with ``handle_signals``; else None."""
-        return self._hosting.received_signal
+        """The last signal that the host received, with ``handle_signals``; None before the first."""
+        return self._assembly.received_signal
 
     # Entering and leaving.
 
     async def __aenter__(self) -> Self:
-        """Begin to supervise. Safe to cancel: nothing is left then.
+        """Begin to supervise. Safe to cancel: nothing is left behind then.
 
         Raises:
-            OverseerError: When it is in use already, or signals are asked for outside of the main thread.
+            OverseerError: The overseer is in use already, or ``handle_signals`` was given outside of the main thread.
         """
         self._lifespan.check_unused()
-        self._hosting.received_signal = None
+        self._assembly.received_signal = None
         await self._lifespan.enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop every service and end; a cancellation waits until that is done.
+        """Stop every service. A cancellation waits until that is done.
 
         Raises:
-            StopFailed: When a program is still there after the whole ladder, unless an error is on its way already;
-                then this is a note on it.
-            CriticalServiceEnded: When a critical service has ended for good by itself. What else came out of the block
-                is its cause.
+            StopFailed: A program still exists after its whole ladder. If the block has raised an error, this is a note
+                on that error instead.
+            CriticalServiceEnded: A critical service has ended for good by itself. An error of the block is its cause.
         """
         await self._lifespan.leave(error)
 
@@ -185,18 +183,18 @@ class Overseer:
     @overload
     def add(self, id: str, /, *argv: str | PathLike, **options: Unpack[SpecOptions]) -> Service: ...
     def add(self, id: str | Spec, /, *argv: str | PathLike, **options: Unpack[SpecOptions]) -> Service:
-        """Register a service; nothing is started. Allowed at any time, before entering too.
+        """Add a service. Nothing is started, except that a running ``supervise_all()`` starts it.
 
-        While ``supervise_all()`` runs, the service is started by it.
+        Services can be added at any time, also before the overseer is entered.
 
         Args:
-            id: Its name, or a whole Spec.
+            id: The name of the service, or a whole Spec.
             *argv: The program and its arguments, taken literally: no shell.
             **options: See ``Spec``.
 
         Raises:
-            DuplicateService: When the name is taken.
-            SpecError: For an option that does not exist or a value that cannot be.
+            DuplicateService: The name is taken.
+            SpecError: For an unknown option or an invalid value.
         """
         if isinstance(id, Spec):
             if argv or options:
@@ -204,25 +202,25 @@ class Overseer:
             spec = id
         else:
             spec = Spec.of(id, argv, **options)
-        return self._registry.add(spec)
+        return self._handle(self._registry.add(spec))
 
     def add_task(
         self, id: str, function: Callable[[], Coroutine[Any, Any, object]], /, **options: Unpack[SpecOptions]
     ) -> Service:
-        """Register an async function as a service; nothing is started. Each run calls it in a task of its own.
+        """Add an async function as a service. Nothing is started. Each run calls the function in a task of its own.
 
-        Its return is exit code 0. What it raises is exit code 1 and ``status.error``, and the traceback is what it has
-        written last, to stderr. It is stopped by cancellation.
+        A return is exit code 0. An exception is exit code 1 and ``status.error``, and its traceback is the last output
+        on stderr. The function is stopped by cancellation.
 
         Args:
-            id: Its name.
-            function: Without arguments; ``functools.partial`` gives it some.
+            id: The name of the service.
+            function: A function without arguments; ``functools.partial`` binds some.
             **options: ``restart``, ``stop``, ``after``, ``critical``, ``group``, ``significant``, ``on_give_up``,
                 ``delay_start``; ``ready``, ``ready_timeout`` and ``alive`` with probes that need no program.
 
         Raises:
-            DuplicateService: When the name is taken.
-            SpecError: For an option that only programs have, or a value that cannot be.
+            DuplicateService: The name is taken.
+            SpecError: For an option that only programs have, or an invalid value.
         """
         from aioverseer._system.inprocess import (  # noqa: PLC0415
             MemberLauncher,  # few have any
@@ -231,24 +229,26 @@ class Overseer:
         )
 
         check_member(id, function, options)
-        return self._registry.add(Spec.of(id, (name_of(function),), **options), MemberLauncher(function=function))
+        return self._handle(
+            self._registry.add(Spec.of(id, (name_of(function),), **options), MemberLauncher(function=function))
+        )
 
     def add_resource(
         self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], /, **options: Unpack[SpecOptions]
     ) -> Service:
-        """Register an async context manager as a service; nothing is started. Each run makes and enters a fresh one.
+        """Add an async context manager as a service. Nothing is started. Each run makes and enters a fresh one.
 
-        It is ready once it is entered (and ``ready`` is fulfilled, if there is one), and left in the same task;
-        ``Service.resource`` is what entering gave.
+        The service is ready once the manager is entered (and ``ready`` is met, if given). The manager is left in the
+        task that entered it. ``Service.resource`` is the object that entering returned.
 
         Args:
-            id: Its name.
-            manager: What makes one, called without arguments.
+            id: The name of the service.
+            manager: A function without arguments that makes a manager.
             **options: See ``add_task``; ``ready_timeout`` bounds the entering.
 
         Raises:
-            DuplicateService: When the name is taken.
-            SpecError: For an option that only programs have, or a value that cannot be.
+            DuplicateService: The name is taken.
+            SpecError: For an option that only programs have, or an invalid value.
         """
         from aioverseer._system.inprocess import (  # noqa: PLC0415
             MemberLauncher,  # few have any
@@ -258,25 +258,31 @@ class Overseer:
 
         check_member(id, manager, options)
         launcher = MemberLauncher(manager=manager)
-        return self._registry.add(launcher.adapt(Spec.of(id, (name_of(manager),), **options)), launcher)
+        return self._handle(self._registry.add(launcher.adapt(Spec.of(id, (name_of(manager),), **options)), launcher))
+
+    def _handle(self, runner: ServiceRunner) -> Service:
+        service = self._services[runner.id] = Service(runner)
+        return service
 
     def remove(self, id: str) -> None:
-        """Forget a service that is not live.
+        """Remove a service that is not live.
 
         Raises:
-            UnknownService: When there is none of this name.
-            ServiceIsLive: When it runs, starts, stops or waits to restart.
+            UnknownService: There is no service of this name.
+            ServiceIsLive: The service runs, starts, stops or waits to restart.
         """
         self._registry.remove(id)
+        del self._services[id]
 
     def update(self, id: str, **options: Unpack[SpecOptions]) -> Service:
-        """Change options of a service, for its next run; a new Restart policy judges the next end.
+        """Change options of a service for its next run. A new Restart policy judges the next end.
 
         Raises:
-            UnknownService: When there is none of this name.
-            SpecError: For an option that does not exist or a value that cannot be; nothing has changed then.
+            UnknownService: There is no service of this name.
+            SpecError: For an unknown option or an invalid value. Nothing has changed then.
         """
-        return self._registry.update(id, options)
+        self._registry.update(id, options)
+        return self._services[id]
 
     def group(
         self,
@@ -291,25 +297,25 @@ class Overseer:
     ) -> Group:
         """Let the services with this label share a fate, as under a supervisor of Erlang/OTP; see ``Group``.
 
-        Which ends of a member call for a restart is said by its own ``restart``; how many there may be, and how soon,
-        by that of the group. When its budget is spent, its members are stopped in reverse order, and the group ends:
-        for its parent that is one member that has failed; without one, ``on_give_up`` says what follows. Allowed at
-        any time, before the services are added or afterwards. A stop that is asked for goes before any strategy.
+        The ``restart`` of a member says which of its ends call for a restart. The ``restart`` of the group says how
+        many restarts there may be, and how soon. When that budget is spent, the members are stopped in reverse order,
+        and the group ends: for its parent, one member has failed; without a parent, ``on_give_up`` says what follows.
+        Groups can be made at any time, before or after their services. A stop on request overrides every strategy.
 
         Args:
             name: The label, as in the option ``group`` of services.
             strategy: ``"one_for_one"``, ``"one_for_all"`` or ``"rest_for_one"``.
             restart: The shared budget and backoff; by default ``Restart()``.
-            parent: The group that this one is a member of, made before it.
+            parent: The group of which this one is a member. It must exist already.
             auto_shutdown: ``"never"``, ``"any_significant"`` or ``"all_significant"``.
             on_give_up: ``"leave"``, ``"stop"``, ``"end"``, or a function that is called with the ``GaveUp``.
-            significant: Whether its end counts for ``auto_shutdown`` of its parent.
+            significant: Whether the end of this group counts for ``auto_shutdown`` of its parent.
 
         Returns:
-            What was said, as a value.
+            The arguments as a value.
 
         Raises:
-            SpecError: For a name that is taken, a parent that there is not, or a value that cannot be.
+            SpecError: For a name that is taken, an unknown parent, or an invalid value.
         """
         from aioverseer.core.options.group import Group  # noqa: PLC0415  # few hosts have groups
 
@@ -322,24 +328,25 @@ class Overseer:
             on_give_up=on_give_up,
             significant=significant,
         )
-        self._registry.groups().add(group)
+        self._assembly.groups().add(group)
         return group
 
     def group_status(self, name: str) -> GroupStatus:
-        """Return what there is to know of a group: its phase, why, its members, and what is left of its budget.
+        """Return the phase of a group, the reason, the members and what is left of the budget.
 
         Raises:
-            UnknownService: When no group of this name was made.
+            UnknownService: There is no group of this name.
         """
-        return self._registry.groups().status(name)
+        return self._assembly.groups().status(name)
 
     def __getitem__(self, id: str) -> Service:
         """Return the service of this name.
 
         Raises:
-            UnknownService: When there is none.
+            UnknownService: There is none.
         """
-        return self._registry.get(id)
+        self._registry.get(id)
+        return self._services[id]
 
     def __contains__(self, id: object) -> bool:
         """Return whether there is a service of this name."""
@@ -350,7 +357,7 @@ class Overseer:
         return iter(self.list_all())
 
     def __bool__(self) -> bool:
-        """Return True, also without services: ``given or default`` must not lose an empty one."""
+        """Return True, also without services: ``given or default`` must not drop an empty overseer."""
         return True
 
     def __len__(self) -> int:
@@ -388,11 +395,11 @@ class Overseer:
         self[id].signal(number, scope=scope)
 
     def status(self, id: str) -> Status:
-        """Return everything known about a service."""
+        """Return everything known about a service; see ``Service.status``."""
         return self[id].status()
 
     def why(self) -> dict[str, Why]:
-        """Return why each service is in its state, what it waits for, and what comes next, by name; see ``Why``."""
+        """Return why each service is in its state, what it waits for and what comes next, by name; see ``Why``."""
         return {id: self[id].why() for id in self.list_all()}
 
     def to_json(self, id: str) -> dict[str, Any]:
@@ -402,115 +409,116 @@ class Overseer:
     async def supervise(self, id: str) -> Status:
         """Start a service, restart it by its policy, and return its Status at the final end.
 
-        While it is live already, a second call waits for the same end. When the call that began it is cancelled,
-        the service is stopped before the cancellation goes on.
+        For a service that is live already, this waits for the same end. When the call that began the service is
+        cancelled, the service is stopped before the cancellation goes on.
 
         Raises:
-            UnknownService: When there is none of this name.
+            UnknownService: There is no service of this name.
             OverseerError: Outside of the ``async with`` block, or on another event loop.
-            StopFailed: At once when its program is still there after the whole ladder, as its end may never come.
+            StopFailed: The program still exists after its whole ladder. Raised at once: the end may never come.
         """
-        service = self[id]
+        service = self._registry.get(id)
         self._lifespan.check(starting=True)
-        return await self._starting.supervise(service)
+        return await self._assembly.startup.supervise(service)
 
     # All services.
 
     async def start_all(self) -> None:
         """Start all services and return when all are ready.
 
-        Each is started once what its ``after`` names has come true; those that do not wait for each other start side by
-        side. When this is cancelled, those that it began to start are stopped before the cancellation goes on.
+        Each service is started once its dependencies (``after``) are met. Independent services start at the same time.
+        When this is cancelled, the services that it began to start are stopped before the cancellation goes on.
 
         Raises:
-            NotReady: At once when one has ended without having become ready, or cannot be started as one that it needs
-                has not; the others go on.
-            StopFailed: At once when the earlier program of one is still there after its whole ladder.
-            SpecError: When one waits for a service that there is not; nothing is started then.
-            DependencyCycle: When services wait for each other in a circle; nothing is started then.
+            NotReady: A service has ended before it was ready, or cannot be started because of a dependency. Raised at
+                once; the others go on.
+            StopFailed: An earlier program of a service still exists after its whole ladder. Raised at once.
+            SpecError: A service depends on one that does not exist. Nothing is started then.
+            DependencyCycle: Services wait for each other in a cycle. Nothing is started then.
         """
         self._lifespan.check(starting=True)
-        await self._starting.start_all()
+        await self._assembly.startup.start_all()
 
     async def supervise_all(self) -> dict[str, Status]:
         """Start all services, those added meanwhile too, and return when all have ended for good.
 
-        Each is started once what its ``after`` names has come true; one for which that cannot come true any more ends
-        FATAL. When this is cancelled, those that it began to start are stopped before the cancellation goes on.
+        Each service is started once its dependencies (``after``) are met. A service whose dependencies cannot be met
+        any more ends FATAL. When this is cancelled, the services that it began to start are stopped before the
+        cancellation goes on. This may be called again.
 
-        With ``handle_signals``, one that came before anything was started is heard here: nothing is started then.
+        With ``handle_signals``, a signal that came before anything was started counts: nothing is started then.
 
         Returns:
-            The final Status of each, by name; that of a program which is still there after its whole ladder is
-            STOPPING, and is not waited for. May be called again.
+            The final Status of each service, by name. A program that still exists after its whole ladder is not waited
+            for: its state is STOPPING.
 
         Raises:
-            SpecError: When one waits for a service that there is not; nothing is started then. One that is added later
-                ends FATAL instead.
-            DependencyCycle: The same for services that wait for each other in a circle.
-            CriticalServiceEnded: At once when a critical service has ended for good by itself.
+            SpecError: A service depends on one that does not exist. Nothing is started then. A service that is added
+                later ends FATAL instead.
+            DependencyCycle: The same for services that wait for each other in a cycle.
+            CriticalServiceEnded: A critical service has ended for good by itself. Raised at once.
         """
         self._lifespan.check(starting=True)
-        return await self._starting.supervise_all()
+        return await self._assembly.startup.supervise_all()
 
     async def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
-        """Stop all services, each by its ladder, and return who needed what.
+        """Stop all services, each by its ladder, and return what each stop took.
 
-        First those that no other waits for, all at once, then those that were needed by them, and so on; see ``after``.
-        With ``shutdown_timeout``, each such level may take its share of what is left of it.
-        They can be started again. When this is cancelled, the stops go on by themselves.
+        Services are stopped level by level: first all services that no other depends on, then their dependencies, and
+        so on; see ``after``. With ``shutdown_timeout``, each level may take its share of the time that is left. The
+        services can be started again. When this is cancelled, the stops go on by themselves.
 
         Args:
             kill: Whether to take the last step, SIGKILL, at once.
         """
         self._lifespan.check()
-        return await self._stopping.stop_all(kill=kill)
+        return await self._assembly.shutdown.stop_all(kill=kill)
 
-    # News.
+    # Events and lines.
 
     def body(self) -> Body:
-        """Return a context manager for a block that is to end with a critical service: ``with overseer.body():``.
+        """Return a context manager for a block that ends with a critical service: ``with overseer.body():``.
 
-        As for the block of ``async with overseer`` itself: the task that runs it is cancelled at once, and
-        CriticalServiceEnded comes out of it. For where the overseer is entered by another task, as in a fixture.
+        The block of ``async with overseer`` is one itself. Use this where another task enters the overseer, such as a
+        fixture. When a critical service ends, the task that runs the block is cancelled at once, and the block raises
+        CriticalServiceEnded.
         """
-        return self._hosting.bodies.body()
+        return self._assembly.bodies.body()
 
     def events(self, *, since: int | None = None) -> EventStream:
-        """Return the transitions of all services as an async iterator, in order, none missed.
+        """Return the events of all services as an async iterator, in order.
 
-        Other news come in between: see ``Event.kind``.
-
-        It begins with the first one after this call, and ends when the overseer is left.
+        Every change of state is an event; see ``Event.kind`` for the others. The iterator begins with the first event
+        after this call, and ends when the overseer is left.
 
         Args:
-            since: Begin behind the event of this number instead, as far as it is remembered (10,000 events): what is
-                not any more is told by ``Event.missed`` of the first one. 0 is from the beginning.
+            since: The number of an event to begin after; 0 for all events. The overseer remembers 10,000 events. If
+                older ones were asked for, ``Event.missed`` of the first event counts them.
 
         Raises:
-            OverseerError: On another event loop than the one on which the overseer is used.
-            SpecError: When there was no such number yet: numbers begin anew with each Overseer.
+            OverseerError: On another event loop than that of the overseer.
+            SpecError: There has been no such number: numbers begin anew with each Overseer.
         """
         if self._lifespan.is_used:
             self._lifespan.check()
-        return self._news.events(since=since)
+        return self._publisher.events(since=since)
 
     def record(self, path: str | PathLike, *, since: int | None = None) -> Recorder:
         """Append every event from now on to a file, as lines of JSON; see ``Event.to_json``.
 
-        A thread writes them, whole lines only. What cannot be written is counted, never waited for, and missing from
-        the numbers in the file. When the overseer is left, all others are in it.
+        A thread writes them, whole lines only. Events that cannot be written are counted and dropped; a gap in the
+        numbers in the file shows them. When the overseer has been left, all other events are in the file.
 
         Args:
-            path: The file; it is made when it is not there.
-            since: Begin behind the event of this number instead; see ``events``.
+            path: The file. It is created if it does not exist.
+            since: The number of an event to begin after; see ``events``.
 
         Raises:
             OverseerError: Outside of the ``async with`` block.
             SpecError: As ``events``.
         """
         self._lifespan.check(starting=True)
-        return self._news.record(path, since=since)
+        return self._publisher.record(path, since=since)
 
     def logs(
         self,
@@ -523,38 +531,38 @@ class Overseer:
     ) -> Subscription:
         """Return a queue of the lines that services write from now on, in the order of their arrival.
 
-        It ends when the overseer is left. Without ``services`` and ``groups`` it has the lines of all of them; with
-        both, of those that are in either.
+        The queue ends when the overseer is left. Without ``services`` and ``groups`` it has the lines of all services;
+        with both, the lines of services that are in either.
 
         Args:
             stream: One stream, or None for both.
-            services: Names of services; they may be added later.
-            groups: Labels of groups; what counts is the label that a service has when it writes.
-            size: Lines that the queue holds.
-            overflow: What becomes of lines beyond that; see ``Service.lines``.
+            services: Names of services. They may be added later.
+            groups: Labels of groups. The label that a service has when it writes counts.
+            size: Number of lines that the queue holds.
+            overflow: The treatment of further lines; see ``Service.lines``.
 
         Raises:
-            SpecError: For a value that cannot be.
+            SpecError: For an invalid value.
         """
         self._lifespan.check()
-        return self._news.lines(stream, services=services, groups=groups, size=size, overflow=overflow)
+        return self._publisher.lines(stream, services=services, groups=groups, size=size, overflow=overflow)
 
     def reopen_logs(self) -> None:
-        """Close all log files; the next line opens what bears their names then. See ``Service.reopen_log``.
+        """Close all log files. The next line opens the file of that name again; see ``Service.reopen_log``.
 
         Raises:
             OverseerError: Outside of the ``async with`` block, or on another event loop.
         """
         self._lifespan.check()
-        self._news.log_files.reopen()
+        self._publisher.log_routing.reopen()
 
     async def flush_logs(self) -> None:
         """Wait until all lines so far are in their log files, or are counted as lost. Safe to cancel.
 
-        Leaving the overseer does this by itself.
+        Leaving the overseer does this too.
 
         Raises:
             OverseerError: Outside of the ``async with`` block, or on another event loop.
         """
         self._lifespan.check()
-        await self._news.log_files.flush()
+        await self._publisher.log_routing.flush()

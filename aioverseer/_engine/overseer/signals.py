@@ -1,7 +1,4 @@
-"""What SIGINT and SIGTERM of the host lead to, where they are asked for: the stop of all, and by a second one its end.
-
-Who takes the signals over, and gives them back, is ``_system/host/signals.py``.
-"""
+"""SignalHandling: stops all services at SIGINT and SIGTERM, and kills them at a second signal (``handle_signals``)."""
 
 from __future__ import annotations
 
@@ -19,37 +16,37 @@ __all__ = ["SignalHandling"]
 
 _log = logging.getLogger("aioverseer")
 
-_ONE_WISH = 0.1
-"""Seconds within which several signals are one wish: a terminal and a parent that passes it on both send Ctrl-C."""
+_SAME_REQUEST = 0.1
+"""Seconds within which several signals count as one: for Ctrl-C, the terminal and a parent process may both send it."""
 
 
 class SignalHandling:
-    """Obeys the signals of the host while an overseer is in use."""
+    """Handles the signals of the host while an overseer is in use."""
 
     def __init__(
         self,
         name: str,
         registry: Registry,
-        stopping: Shutdown,
+        shutdown: Shutdown,
         *,
         clock: Clock,
         on_signal: Callable[[signal.Signals], None],
     ) -> None:
-        """Prepare; nothing is taken over before ``install``.
+        """Prepare. ``install`` takes the signals over.
 
         Args:
-            name: The overseer's.
-            registry: Whom it is about.
-            stopping: What is asked to stop all.
-            clock: What time is measured by.
-            on_signal: Told of each signal before anything follows.
+            name: The name of the overseer.
+            registry: The services.
+            shutdown: Stops all services.
+            clock: Measures time.
+            on_signal: Called with each signal before anything else happens.
         """
         self._name = name
         self._registry = registry
-        self._stopping = stopping
+        self._shutdown = shutdown
         self._clock = clock
-        self._on_signal = on_signal
-        self._host_signals = HostSignals(self.hear)
+        self._report = on_signal
+        self._host_signals = HostSignals(self.on_signal)
         self._first_at: float | None = None
         self._unheard = False
 
@@ -64,29 +61,30 @@ class SignalHandling:
         self._host_signals.install()
 
     def restore(self) -> None:
-        """Give them back. Idempotent."""
+        """Restore the handlers of the host. Idempotent."""
         self._host_signals.restore()
 
     def take_unheard(self) -> bool:
-        """Return whether a signal has found nothing to stop, once: it was a wish all the same."""
+        """Return, once, whether a signal came while there was nothing to stop. It asks for a stop all the same."""
         unheard, self._unheard = self._unheard, False
         return unheard
 
-    def hear(self, number: signal.Signals) -> None:
-        """Do what a signal asks for."""
-        # A second one kills what the first one has not ended yet; once all that is over it is a first one again.
+    def on_signal(self, number: signal.Signals) -> None:
+        """Stop all services, or kill them at the second signal."""
+        # The second signal kills what the first one has not ended yet. Once everything has ended, the next signal is
+        # a first one again.
         registry = self._registry
         live = [registry.services[id] for id in sorted(registry.live)]
         now = self._clock.now()
         again = (
             self._first_at is not None
-            and now - self._first_at >= _ONE_WISH
+            and now - self._first_at >= _SAME_REQUEST
             and any(service.state is State.STOPPING for service in live)
         )
         if not again:
             self._first_at = now
-        self._on_signal(number)
+        self._report(number)
         self._unheard = not live and not registry.is_watched
         _log.info("%s: received %s: %s all services", self._name, number.name, "killing" if again else "stopping")
-        self._stopping.obey(live, kill=again)
-        registry.tell()
+        self._shutdown.on_signal(live, kill=again)
+        registry.notify()

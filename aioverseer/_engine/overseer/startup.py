@@ -1,24 +1,20 @@
-"""The start of all services, and their supervision until all have ended; what a cancelled call began is taken back.
-
-Who has to wait for whom lives in ``_engine/overseer/dependencies.py``, how one service starts is decided by its own table.
-"""
+"""Startup: starts all services, and supervises them until all have ended. A cancelled call rolls back what it began."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from aioverseer._engine.events.publisher import EventPublisher
 from aioverseer._engine.overseer.critical import Bodies
+from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.shutdown import Shutdown
-from aioverseer._engine.service.service import Service
+from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.host.fd_limit import fitting
-from aioverseer.core.errors import OverseerError, SpecError
-from aioverseer.core.machine.inputs import StartRequested
-from aioverseer.core.report.status import Status
+from aioverseer.core.errors import SpecError
+from aioverseer.core.report.status import Status, StatusSnapshot
 from aioverseer.core.state import State
 
 if TYPE_CHECKING:
@@ -36,83 +32,74 @@ class Startup:
         self,
         name: str,
         registry: Registry,
-        stopping: Shutdown,
-        news: EventPublisher,
+        dependencies: DependencyTracker,
+        shutdown: Shutdown,
         bodies: Bodies,
-        signalling: SignalHandling | None,
+        signal_handling: SignalHandling | None,
     ) -> None:
-        """Look after a registry; it is looked up each time.
+        """Prepare.
 
         Args:
-            name: The overseer's.
-            registry: Whom it is about.
-            stopping: Takes back what was begun, and knows whether all were stopped meanwhile.
-            news: Tells when a service is ready.
+            name: The name of the overseer.
+            registry: The services.
+            dependencies: Starts services in their order.
+            shutdown: Rolls back, and counts the stops of all.
             bodies: Knows whether a critical service has ended.
-            signalling: Knows of signals that have found nothing to stop.
+            signal_handling: Knows whether a signal came while there was nothing to stop.
         """
         self._name = name
         self._registry = registry
-        self._stopping = stopping
-        self._news = news
+        self._dependencies = dependencies
+        self._shutdown = shutdown
         self._bodies = bodies
-        self._signalling = signalling
+        self._signal_handling = signal_handling
         self._warned_of = 0
 
-    async def supervise(self, service: Service) -> Status:
-        """Start one service, and wait for its final end; see ``Overseer.supervise``."""
+    async def supervise(self, service: ServiceRunner) -> Status:
+        """Start one service and wait for its final end; see ``Overseer.supervise``."""
         began = not service.state.is_live
         if began:
-            service.post(StartRequested())
+            service.start()
         try:
-            return await service.wait()
+            return (await service.waiters.for_end()).status()
         except asyncio.CancelledError:
             if began:
-                await service.undo("its supervision was cancelled")
+                await service.roll_back("its supervision was cancelled")
             raise
 
     async def start_all(self) -> None:
-        """Start all, and wait until all are ready; see ``Overseer.start_all``."""
-        events = self._news.events()
+        """Start all services and wait until all are ready; see ``Overseer.start_all``."""
         services = list(self._registry.services.values())
         began = self._start(services)
         for service in services:
-            if service.state is State.STOPPING:  # still wanted, as in its own start
-                self._registry.ordering.start_after_stop(service)
-        waiting = {service.id: service for service in services if service.state is not State.RUNNING}
+            if service.state is State.STOPPING:
+                self._dependencies.start_after_stop(service)
+        started = set(began)
+        # A service that this call has started may have been ready already, and have ended since: with eager tasks, a
+        # function of the host does so before its start returns.
+        waiting = [
+            service
+            for service in services
+            if service.state is not State.RUNNING and not (service in started and service.machine.was_ready)
+        ]
         try:
-            for service in services:
-                if service.is_unstoppable:
-                    await service.ready()
-            while waiting:
-                event = await anext(events)
-                if event.id not in waiting or event.kind not in ("state", "stop"):
-                    continue
-                if event.state is State.RUNNING:
-                    del waiting[event.id]
-                elif event.state.is_final or waiting[event.id].is_unstoppable:
-                    # It ended, or never will, so this raises what its own start would have raised.
-                    await waiting[event.id].ready()
+            await _all_of([service.waiters.until(State.RUNNING) for service in waiting])
         except asyncio.CancelledError:
-            await self._undo(began)
+            await self._roll_back(began)
             raise
-        except StopAsyncIteration:
-            if self._bodies.ended is not None:
-                raise self._bodies.ended from None
-            raise OverseerError(f"overseer {self._name!r} was left while its services were starting") from None
 
     async def supervise_all(self) -> dict[str, Status]:
-        """Start all, those added meanwhile too, and wait until all have ended; see ``Overseer.supervise_all``."""
+        """Start all services, those added meanwhile too, and wait until all have ended; see ``Overseer``."""
         registry = self._registry
-        stops = self._stopping.count
-        # A signal that found nothing to stop was a wish all the same.
-        if self._signalling is not None and self._signalling.take_unheard():
+        stops = self._shutdown.count
+        # A signal that came before anything was started asks for a stop all the same.
+        if self._signal_handling is not None and self._signal_handling.take_unheard():
             stops -= 1
-        known: set[Service] = set()
-        began: list[Service] = []
+        known: set[ServiceRunner] = set()
+        began: list[ServiceRunner] = []
 
-        def fresh() -> list[Service]:
-            if stops != self._stopping.count:  # all were asked to stop meanwhile: what is added since is not started
+        def fresh() -> list[ServiceRunner]:
+            if stops != self._shutdown.count:  # all were stopped meanwhile, so services added since are not started
                 return []
             return [service for service in registry.services.values() if service not in known]
 
@@ -125,32 +112,32 @@ class Startup:
                 except SpecError as error:
                     if new == list(registry.services.values()):
                         raise
-                    # Those that run already must not suffer from one that was added in error.
-                    registry.ordering.bar(new, error)
+                    # Running services must not suffer from one that was added with invalid dependencies.
+                    self._dependencies.fail(new, error)
                 if registry.is_over:
                     break
                 await self._over_or_added(seen)
         except asyncio.CancelledError:
-            await self._undo(began)
+            await self._roll_back(began)
             raise
-        return {id: service.status() for id, service in sorted(registry.services.items())}
+        return {id: service.snapshot().status() for id, service in sorted(registry.services.items())}
 
     async def _over_or_added(self, seen: int) -> None:
-        """Wait until nothing is live, or a service was added behind the first ``seen``, or a critical one has ended."""
+        """Wait until no service is live, or more than ``seen`` services were added, or a critical one has ended."""
         registry, bodies = self._registry, self._bodies
         await registry.watch(lambda added: registry.is_over or added != seen or bodies.ended is not None)
         if bodies.ended is not None:
             raise bodies.ended
 
-    def _start(self, services: Iterable[Service]) -> list[Service]:
-        """Ask those that are not live to start, and return them."""
+    def _start(self, services: Iterable[ServiceRunner]) -> list[ServiceRunner]:
+        """Start the services that are not live, and return them."""
         idle = [service for service in services if not service.state.is_live]
-        self._check_room(len(self._registry.live) + len(idle))
-        self._registry.ordering.start(idle)
+        self._check_descriptors(len(self._registry.live) + len(idle))
+        self._dependencies.start(idle)
         return idle
 
-    def _check_room(self, wanted: int) -> None:
-        """Say before it happens that the descriptors will not do: once, and again only for more services."""
+    def _check_descriptors(self, wanted: int) -> None:
+        """Warn before descriptors run out: once, and again only for more services."""
         limit, fit = fitting()
         if wanted > fit and wanted > self._warned_of:
             self._warned_of = wanted
@@ -163,7 +150,23 @@ class Startup:
                 limit,
             )
 
-    async def _undo(self, began: list[Service]) -> None:
-        self._stopping.ask([service for service in began if service.state.is_live], kill=False)
+    async def _roll_back(self, began: list[ServiceRunner]) -> None:
+        self._shutdown.ask([service for service in began if service.state.is_live], kill=False)
         for service in began:
-            await service.undo("the call that started it was cancelled")
+            await service.roll_back("the call that started it was cancelled")
+
+
+async def _all_of(futures: Sequence[asyncio.Future[StatusSnapshot]]) -> None:
+    """Wait for all futures, or raise the first error at once; the other futures are cancelled then."""
+    if not futures:
+        return
+    try:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_EXCEPTION)
+        errors = [future.exception() for future in futures if future.done()]
+    finally:
+        for future in futures:
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # an error that nobody retrieves would be logged
+    for error in errors:
+        if error is not None:
+            raise error

@@ -1,29 +1,53 @@
-"""What ties a run to the service that owns it."""
+"""ProcessOwner: the reports of one run to the service that started it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
-from aioverseer._engine.output.pump import LineSink
 from aioverseer.core.machine.table import Transition
 from aioverseer.core.report.events import Kind
 
-if TYPE_CHECKING:
-    from aioverseer._engine.process.process import Process
-
-__all__ = ["Hooks"]
+__all__ = ["ProcessOwner"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """How a Process is tied to the Service that owns it."""
+class ProcessOwner(Protocol):
+    """Receives the reports of a run. Each report names the run by its number.
 
-    run_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
-    outlet: Callable[[str], LineSink]
-    on_report: Callable[[Process, Transition], None]
-    on_unstoppable: Callable[[], None]
-    on_spawn: Callable[[], None]
-    on_news: Callable[[str, Kind], None]
-    last_lines: Callable[[], list[str]]
+    All methods are called on the event loop of the run, in the order in which things happened.
+    """
+
+    def on_transition(self, run: int, transition: Transition) -> None:
+        """Receive a change of state.
+
+        Args:
+            run: The number of the run.
+            transition: The old state, the new state and the reason.
+        """
+        ...
+
+    def on_spawned(self, run: int, pid: int) -> None:
+        """Receive that the operating system runs the program. The transition to RUNNING follows once it is ready.
+
+        Args:
+            run: The number of the run.
+            pid: The process id; 0 for a task of the host.
+        """
+        ...
+
+    def on_unstoppable(self, run: int) -> None:
+        """Receive that the program still exists after its whole ladder.
+
+        Args:
+            run: The number of the run.
+        """
+        ...
+
+    def on_notice(self, run: int, text: str, kind: Kind) -> None:
+        """Receive something that is worth an event but changes no state.
+
+        Args:
+            run: The number of the run.
+            text: The end of a sentence that begins with the name of the program.
+            kind: The kind of the event.
+        """
+        ...

@@ -1,7 +1,4 @@
-"""The one task of a run: it launches the program, waits for its end, takes its last words and cleans up.
-
-Whatever follows from that is decided in ``core/machine/process.py``, which is fed with it; who waits for a run never lives here.
-"""
+"""RunTask: the one task of a run. It launches the program, waits for its end, reads its last output and cleans up."""
 
 from __future__ import annotations
 
@@ -11,11 +8,13 @@ import datetime
 import functools
 import logging
 import signal as signals
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any
 
 from aioverseer._aio.shield import settle, settle_work
 from aioverseer._engine.output.streams import OutputStreams
+from aioverseer._engine.process.owner import ProcessOwner
+from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer._system.protocols import Child, Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
@@ -30,62 +29,66 @@ from aioverseer.core.state import Exit, State, signal_name
 
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
-    from aioverseer._engine.process.owner import Hooks
-    from aioverseer._engine.process.stdin import StdinFeeder
 
 __all__ = ["RunTask"]
 
 _log = logging.getLogger("aioverseer")
 
 _MARGIN = 2.0
-"""Seconds that each step of a clean-up may take: for a busy host."""
+"""Seconds that one step of the clean-up may take on a busy host."""
 
 
 class RunTask:
-    """The life of the program of one run.
+    """The program of one run, and the task that attends to it.
 
     Attributes:
-        child: The program, from its spawn until its last words were taken; else None.
-        started_at: Wall-clock time of the spawn, aware.
-        stopped_at: Wall-clock time of the end, aware.
-        survivors: What it has left behind and is known to live on.
+        child: The program, from its spawn until its last output was read; else None.
+        started_at: Wall-clock time of the spawn, with a timezone.
+        stopped_at: Wall-clock time of the end, with a timezone.
+        survivors: Leftovers of the program that are known to be alive.
     """
 
     def __init__(
         self,
         spec: Spec,
         *,
-        run: ProcessMachine,
+        machine: ProcessMachine,
         clock: Clock,
         launcher: Launcher,
-        lets_go: bool,
-        hooks: Hooks | None,
+        closes_launcher: bool,
+        owner: ProcessOwner | None,
+        number: int,
+        start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], object] | None,
         streams: OutputStreams,
-        input: StdinFeeder | None,
-        care: Health | None,
+        stdin: StdinFeeder | None,
+        health: Health | None,
     ) -> None:
-        """Prepare it; nothing is done before ``begin``.
+        """Prepare the task. ``begin`` starts it.
 
         Args:
-            spec: What to run.
-            run: The table of the run, to look at: it is fed by way of ``begin``.
-            clock: What the life of the program is measured by.
-            launcher: What starts it.
-            lets_go: Whether the launcher is closed behind the run.
-            hooks: Those of a Service.
-            streams: Where its output goes.
-            input: What it reads.
-            care: What it is asked.
+            spec: The options of the run.
+            machine: The state of the run, for reading. The function given to ``begin`` feeds it.
+            clock: Measures the life of the program.
+            launcher: Starts the program.
+            closes_launcher: Whether the launcher is closed after the run.
+            owner: Receives a notice for each leftover; None for a lone Process.
+            number: The number of the run.
+            start_task: Runs the task; None for a task without an owner.
+            streams: The output of the program.
+            stdin: The input of the program.
+            health: The probes of the program.
         """
         self._spec = spec
-        self._run = run
+        self._machine = machine
         self._clock = clock
         self._launcher = launcher
-        self._lets_go = lets_go
-        self._hooks = hooks
+        self._closes_launcher = closes_launcher
+        self._owner = owner
+        self._number = number
+        self._start_task = start_task
         self._streams = streams
-        self._input = input
-        self._care = care
+        self._stdin = stdin
+        self._health = health
         self._task: asyncio.Task[None] | None = None
         self._began: float | None = None
         self._ended: float | None = None
@@ -96,112 +99,91 @@ class RunTask:
 
     @property
     def runtime(self) -> float:
-        """Seconds that the program has lived; 0 before the spawn."""
+        """Seconds since the spawn, or from the spawn to the end; 0 before the spawn."""
         if self._began is None:
             return 0.0
         return (self._clock.now() if self._ended is None else self._ended) - self._began
 
-    def begin(self, post: Callable[[Input], None]) -> None:
-        """Begin the task.
+    def begin(self, submit: Callable[[Input], None]) -> None:
+        """Start the task.
 
         Args:
-            post: Feeds the table with what comes of it. Only the task holds it: a ring would not be freed at once.
+            submit: Feeds the state machine. Only the task holds it: stored in this object it would form a reference
+                cycle with the runner, and an ended run would wait for the garbage collector.
         """
-        if self._hooks is not None:
-            self._hooks.run_soon(functools.partial(self._live, post))
+        if self._start_task is not None:
+            self._start_task(functools.partial(self._run, submit))
             return
-        forget = functools.partial(self._forget, post)
-        self._task = task = asyncio.get_running_loop().create_task(self._live_alone(post, forget))
-        task.add_done_callback(forget)
+        on_done = functools.partial(self._on_done, submit)
+        self._task = task = asyncio.get_running_loop().create_task(self._run_alone(submit, on_done))
+        task.add_done_callback(on_done)
 
-    async def _live_alone(self, post: Callable[[Input], None], forget: Callable[[asyncio.Task[None]], None]) -> None:
-        """Live in a task of its own; one that has come to its end by itself need not be looked after."""
-        await self._live(post)
+    async def _run_alone(self, submit: Callable[[Input], None], on_done: Callable[[asyncio.Task[None]], None]) -> None:
+        await self._run(submit)
+        # The callback is for a task that was cancelled before its first step. This one has reported everything.
         if self._task is not None:
-            self._task.remove_done_callback(forget)
+            self._task.remove_done_callback(on_done)
 
-    def _forget(self, post: Callable[[Input], None], task: asyncio.Task[None]) -> None:
+    def _on_done(self, submit: Callable[[Input], None], task: asyncio.Task[None]) -> None:
         self._task = None
         if task.cancelled():
-            self.end_unbegun(post)
+            self.end_unbegun(submit)
 
-    def end_unbegun(self, post: Callable[[Input], None]) -> None:
-        """End a run whose task is over without having begun; see ``Process.end_unbegun``."""
-        if self.child is None and self._run.pid is None and self._run.state.is_live:
-            post(SpawnFailed(error=self._start_cancelled()))
+    def end_unbegun(self, submit: Callable[[Input], None]) -> None:
+        """End a run whose task was cancelled before its first step; see ``ProcessRunner.end_unbegun``."""
+        if self.child is None and self._machine.pid is None and self._machine.state.is_live:
+            submit(SpawnFailed(error=self._start_cancelled()))
 
     def send(self, action: SendSignal) -> None:
-        """Take a step of the ladder."""
+        """Send the signal of a step of the ladder."""
         if self.child is None:
             return
         try:
             self.child.signal(action.signal, leader_only=action.leader_only)
         except ProcessLookupError:
-            # It has just ended by itself: the news of that is on its way, and the table expects them.
+            # The program has ended by itself in this moment. Its exit is about to be reported.
             return
         except PermissionError:
-            # A program that changed its user. The ladder goes on, and ends with a report that it is still there.
+            # The program has changed its user. The ladder goes on, and in the end reports it as still there.
             _log.warning("%s may not be sent %s", self._spec.id, signal_name(action.signal))
 
-    async def _live(self, post: Callable[[Input], None]) -> None:
-        """Live through it; nothing but a cancellation comes out of it."""
+    async def _run(self, submit: Callable[[Input], None]) -> None:
+        """Attend to the program. Only a cancellation, a KeyboardInterrupt or the like comes out of this."""
         try:
-            await self._live_through(post)
-        except Exception as error:  # noqa: BLE001  # a bug of ours, told through the state
-            # It must neither end the other programs of the group nor leave anybody waiting.
+            await self._launch_and_wait(submit)
+        except Exception as error:  # noqa: BLE001  # a bug of ours: the state of this run shows it
+            # The bug must not end other programs of the task group, and nobody may be left waiting.
             _log.exception("%s: a bug of aioverseer", self._spec.id)
-            if self._care is not None:
-                await self._care.close()
+            if self._health is not None:
+                await self._health.close()
             if self.child is not None:
                 await _kill(self.child)
                 child, self.child = self.child, None
                 self._streams.end(child, listen=False)
-            if not self._run.state.is_final:
-                post(InternalError(error=error))
+            if not self._machine.state.is_final:
+                submit(InternalError(error=error))
 
-    async def _live_through(self, post: Callable[[Input], None]) -> None:
-        """Launch, wait for the end, take the last words.
+    async def _launch_and_wait(self, submit: Callable[[Input], None]) -> None:
+        """Launch the program, wait for its end, read its last output and clean up.
 
-        It is never cancelled by this library before the run has ended; a cancellation means that the event loop is
-        being closed, so the program is killed and reaped at once, within a bound.
+        The library never cancels this before the run has ended. A cancellation therefore means that the event loop is
+        being closed: the program is killed and reaped at once, for a bounded time.
         """
-        capture = self._streams.captured
-        try:
-            channels = None if self._care is None else self._care.prepare()
-            if channels is None:
-                child = await self._launcher.launch(self._spec, capture=capture)
-            else:
-                child = await self._launcher.launch(self._spec, capture=capture, channels=channels)
-        except asyncio.CancelledError:
-            if self._care is not None:
-                await self._care.close()
-            if self._lets_go:
-                await settle_work(self._launcher.close, within=_MARGIN)
-            post(SpawnFailed(error=self._start_cancelled()))
-            raise
-        except Exception as error:  # noqa: BLE001  # SpawnError is data, anything else a bug: start() raises either
-            struck = None if self._care is None else await self._care.close()
-            if self._lets_go:
-                struck = (await settle_work(self._launcher.close, within=_MARGIN))[1] or struck
-            post(SpawnFailed(error=error))
-            if struck is not None:
-                raise struck from None
+        child = await self._launch(submit)
+        if child is None:
             return
         self.child = child
         self._began = self._clock.now()
         self.started_at = self._clock.wall()
         self._streams.begin(child)
-        if self._input is not None:
-            self._input.begin(child.stdin)
-        post(Spawned(pid=child.pid))
-        if self._hooks is not None and self._run.state is State.STARTING:
-            self._hooks.on_spawn()
-        if self._care is not None:
-            self._care.begin(child.pid)
-            if (
-                self._run.state is State.STOPPING
-            ):  # asked for while it was being started: what it says is heard, no more
-                self._care.stop()
+        if self._stdin is not None:
+            self._stdin.begin(child.stdin)
+        submit(Spawned(pid=child.pid))
+        if self._health is not None:
+            self._health.begin(child.pid)
+            if self._machine.state is State.STOPPING:
+                # A stop was requested during the spawn. The program may still report something; it is not probed.
+                self._health.stop()
         cancelled: asyncio.CancelledError | None = None
         try:
             exit = await child.wait()
@@ -210,51 +192,80 @@ class RunTask:
             exit = await _kill(child)
         self._ended = self._clock.now()
         self.stopped_at = self._clock.wall()
-        if self._input is not None:
-            cancelled = await self._input.end(within=_MARGIN) or cancelled
-        if self._spec.leftovers == "kill":
-            last = self._hooks is None or (self._run.state is State.STOPPING and not self._run.is_unhealthy)
-            alone = last and child.left_nothing()
-            if not alone:
-                child.sweep()
-            if last and not alone and child.may_have_left():
-                # Nothing follows, so it is worth a look at every process of the machine. A Service that is to be
-                # restarted by its policy must not do that for each run.
-                left, struck = await settle_work(child.sweep_all, within=_MARGIN)
-                cancelled = struck or cancelled
-                self._tell_left(left or (), "could not be killed")
-        elif self._spec.leftovers == "report":
-            self._tell_left(child.left(), "goes on")
-        if self._lets_go:
+        if self._stdin is not None:
+            cancelled = await self._stdin.end(within=_MARGIN) or cancelled
+        cancelled = await self._end_leftovers(child) or cancelled
+        if self._closes_launcher:
             cancelled = (await settle_work(self._launcher.close, within=_MARGIN))[1] or cancelled
         if self._streams.captured:
             try:
                 await self._streams.drain(patient=cancelled is None)
             except asyncio.CancelledError as error:
                 cancelled = error
-        if self._care is not None:
-            # What it said before its end counts, as its lines do.
-            self._care.drain()
-            cancelled = await self._care.close() or cancelled
+        if self._health is not None:
+            # Notifications that the program sent before its end count, as its lines do.
+            self._health.drain()
+            cancelled = await self._health.close() or cancelled
         self.child = None
         self._streams.end(child, listen=self._spec.leftovers != "kill" and cancelled is None)
-        post(Exited(exit=exit))
+        submit(Exited(exit=exit))
         if cancelled is not None:
             raise cancelled
+
+    async def _launch(self, submit: Callable[[Input], None]) -> Child | None:
+        """Launch the program; return None after a failure, which has been submitted then."""
+        capture = self._streams.captured
+        try:
+            channels = None if self._health is None else self._health.prepare()
+            if channels is None:
+                return await self._launcher.launch(self._spec, capture=capture)
+            return await self._launcher.launch(self._spec, capture=capture, channels=channels)
+        except asyncio.CancelledError:
+            if self._health is not None:
+                await self._health.close()
+            if self._closes_launcher:
+                await settle_work(self._launcher.close, within=_MARGIN)
+            submit(SpawnFailed(error=self._start_cancelled()))
+            raise
+        except Exception as error:  # noqa: BLE001  # SpawnError is data, anything else a bug: start() raises either
+            cancelled = None if self._health is None else await self._health.close()
+            if self._closes_launcher:
+                cancelled = (await settle_work(self._launcher.close, within=_MARGIN))[1] or cancelled
+            submit(SpawnFailed(error=error))
+            if cancelled is not None:
+                raise cancelled from None
+            return None
+
+    async def _end_leftovers(self, child: Child) -> asyncio.CancelledError | None:
+        """Kill or report processes that the program has left behind; return a cancellation that came meanwhile."""
+        cancelled: asyncio.CancelledError | None = None
+        if self._spec.leftovers == "kill":
+            is_last = self._owner is None or (self._machine.state is State.STOPPING and not self._machine.is_unhealthy)
+            if is_last and child.left_nothing():
+                return None
+            child.sweep()
+            if is_last and child.may_have_left():
+                # No run follows, so it is worth looking at every process of the machine. A service that its policy
+                # is about to restart must not do that for each run.
+                left, cancelled = await settle_work(child.sweep_all, within=_MARGIN)
+                self._report_leftovers(left or (), "could not be killed")
+        elif self._spec.leftovers == "report":
+            self._report_leftovers(child.left(), "goes on")
+        return cancelled
 
     def _start_cancelled(self) -> SpawnError:
         return SpawnError(f"the start of {self._spec.id!r} was cancelled")
 
-    def _tell_left(self, survivors: Iterable[Survivor], what: str) -> None:
+    def _report_leftovers(self, survivors: Iterable[Survivor], what: str) -> None:
         self.survivors = tuple(survivors)
         for survivor in self.survivors:
             _log.warning("%s has left %s behind, which %s", self._spec.id, survivor, what)
-            if self._hooks is not None:
-                self._hooks.on_news(f"has left {survivor} behind, which {what}", "leftovers")
+            if self._owner is not None:
+                self._owner.on_notice(self._number, f"has left {survivor} behind, which {what}", "leftovers")
 
 
 async def _kill(child: Child) -> Exit:
-    """Kill a child and reap it although its task is being cancelled; a lost status when that takes too long."""
+    """Kill and reap a child although the task is being cancelled; return an unknown Exit when that takes too long."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         child.signal(signals.SIGKILL)
     waiting = asyncio.ensure_future(child.wait())

@@ -1,26 +1,27 @@
-"""The driver of one run: feeds the table of ``core/machine/process.py`` and performs what that asks for; what is known of the run.
+"""ProcessRunner: takes one run from INITIAL to a final state.
 
-The program itself is dealt with by its ``RunTask``. What users call, and what raises for them, never lives here.
+It feeds the state machine of the run, performs the actions that the machine returns, and reports to the owner.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, assert_never
 
+from aioverseer._aio.timers import OneShotTimer
 from aioverseer._aio.watchers import Watchers
 from aioverseer._engine.output.pump import LineSink
 from aioverseer._engine.output.streams import OutputStreams
+from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.run_task import RunTask
 from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer._system.protocols import Launcher
-from aioverseer.core.clock import Clock, Timer
+from aioverseer.core.clock import Clock
 from aioverseer.core.errors import OverseerError
-from aioverseer.core.machine.actions import Launch, ReadyTimedOut, SendSignal, Unstoppable
-from aioverseer.core.machine.inputs import Extend, Ready, TimerFired, Unhealthy
+from aioverseer.core.machine.actions import Launch, ReadyTimedOut, ReportSpawned, SendSignal, Unstoppable
+from aioverseer.core.machine.inputs import Extend, Ready, StartRequested, StopRequested, TimerFired, Unhealthy
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.spec import Spec
@@ -29,8 +30,6 @@ from aioverseer.core.state import State
 
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
-    from aioverseer._engine.process.process import Process
-from aioverseer._engine.process.owner import Hooks
 
 __all__ = ["ProcessRunner"]
 
@@ -38,204 +37,277 @@ _log = logging.getLogger("aioverseer")
 
 
 class ProcessRunner:
-    """Takes one run from INITIAL to a final state.
+    """The engine of one run.
 
     Attributes:
-        run: The table: where the run is, and why. Only the driver feeds it.
-        readied: Whether it has been ready.
-        care: What it is asked; None for most.
-        input: What it reads, unless that is the null device.
-        streams: What it writes.
-        lifetime: The program.
+        spec: The options of the run.
+        clock: Measures time.
+        launcher: Starts the program.
+        number: The number of the run, from 1. Reports to the owner carry it.
+        machine: The state of the run. Read it freely; only ``submit`` feeds it.
+        run_task: The program and its task.
+        streams: The output of the program.
+        stdin: The input of the program; None where the program reads the null device.
+        health: The probes; None for a program without ``ready`` and ``alive``.
+        was_ready: Whether the program has ever been ready.
     """
 
     def __init__(
-        self, spec: Spec, *, process: Process, clock: Clock, launcher: Launcher, lets_go: bool, hooks: Hooks | None
+        self,
+        spec: Spec,
+        *,
+        clock: Clock,
+        launcher: Launcher,
+        closes_launcher: bool = False,
+        make_handle: Callable[[ProcessRunner], object],
+        load_health: Callable[[], type[Health]],
+        number: int = 1,
+        owner: ProcessOwner | None = None,
+        start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], object] | None = None,
+        line_sink: Callable[[str], LineSink] | None = None,
+        recent_lines: Callable[[], list[str]] | None = None,
     ) -> None:
-        """Put the parts of a run together; nothing is started.
+        """Assemble the parts. Nothing is started.
 
         Args:
-            spec: What to run.
-            process: What users and the Service know it by.
-            clock: Where time comes from.
-            launcher: What starts it.
-            lets_go: Whether the launcher is closed behind the run.
-            hooks: Those of a Service.
+            spec: The options of the run.
+            clock: Measures time.
+            launcher: Starts the program.
+            closes_launcher: Whether the launcher belongs to this run alone, and is closed after it.
+            make_handle: Makes the object that functions of the user receive, such as that of ``ready.check``. It is
+                called only for a program with probes, and not kept.
+            load_health: Imports the class that runs probes, which few programs need.
+            number: The number of the run.
+            owner: Receives the reports; None for a lone Process.
+            start_task: Runs the task of the run; None for a task without an owner.
+            line_sink: Makes a consumer of lines for a stream, given ``"stdout"`` or ``"stderr"``.
+            recent_lines: Returns the last lines, for error messages; None for those that the run itself keeps.
         """
-        self._spec = spec
-        self._clock = clock
-        self._launcher = launcher
-        self._hooks = hooks
-        # Few programs have probes, and most hosts need not import what that takes.
-        self.care = self._make_care(process) if spec.ready is not None or spec.alive is not None else None
-        self.input = StdinFeeder(spec) if spec.stdin is not None or spec.pty else None
-        self._on_report: Callable[[Transition], None] | None = None
+        self.spec = spec
+        self.number = number
+        self.clock = clock
+        self.launcher = launcher
+        self._owner = owner
+        self._recent_lines = recent_lines
+        self.health: Health | None = None
+        if spec.ready is not None or spec.alive is not None:
+            self.health = load_health()(
+                spec=spec,
+                clock=clock,
+                launcher=launcher,
+                process=make_handle(self),
+                on_ready=lambda: self.submit(Ready()),
+                on_extend=lambda seconds: self.submit(Extend(seconds=seconds)),
+                on_unhealthy=self._end_unhealthy,
+                publish=self._on_health_notice,
+            )
+        self.stdin = StdinFeeder(spec) if spec.stdin is not None or spec.pty else None
         listeners: list[Callable[[str], LineSink | None]] = []
-        if hooks is not None:
-            self._on_report = functools.partial(hooks.on_report, process)
-            listeners.append(hooks.outlet)
-        if self.care is not None and self.care.reads_lines:
-            listeners.append(self.care.watch)
+        if line_sink is not None:
+            listeners.append(line_sink)
+        if self.health is not None and self.health.reads_lines:
+            listeners.append(self.health.watch)
         self.streams = OutputStreams(spec, clock=clock, listeners=listeners)
-        self.run = ProcessMachine(
+        self.machine = ProcessMachine(
             ladder=spec.stop,
             delay=spec.delay_start,
             awaits_ready=spec.ready is not None,
             ready_timeout=spec.ready_timeout,
         )
-        self.lifetime = RunTask(
+        self.run_task = RunTask(
             spec,
-            run=self.run,
+            machine=self.machine,
             clock=clock,
             launcher=launcher,
-            lets_go=lets_go,
-            hooks=hooks,
+            closes_launcher=closes_launcher,
+            owner=owner,
+            number=number,
+            start_task=start_task,
             streams=self.streams,
-            input=self.input,
-            care=self.care,
+            stdin=self.stdin,
+            health=self.health,
         )
-        self.readied = False
+        self.was_ready = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: Timer | None = None
+        self._timer = OneShotTimer(clock)
         self._watchers: Watchers[ProcessMachine] = Watchers()
-        self._at_end: Watchers[ProcessMachine] = Watchers()
-        """Those who wait for its end: they need not be asked before."""
+        # Kept apart from the others: their condition need not be evaluated before the end.
+        self._end_watchers: Watchers[ProcessMachine] = Watchers()
 
-    def post(self, given: Input) -> None:
-        """Feed the table and perform what it asks for.
+    # Requests.
+
+    def start(self) -> None:
+        """Start the program. Idempotent."""
+        self.submit(StartRequested())
+
+    def stop(self, *, kill: bool = False, why: str = "a stop was asked for") -> None:
+        """Begin to end the program by its ladder. Idempotent.
+
+        Args:
+            kill: Whether to take the last step, SIGKILL, at once.
+            why: The reason of the new state.
+        """
+        self.submit(StopRequested(kill=kill, why=why))
+
+    def submit(self, given: Input) -> None:
+        """Feed the state machine and perform the actions that it returns.
 
         Raises:
-            OverseerError: When it is called on another event loop than the one it was started on.
+            OverseerError: On another event loop than the one on which the run was started.
         """
         if self._loop is not asyncio.get_running_loop():
             self.check_loop()
-        for action in self.run.feed(given, self._clock.now()):
+        for action in self.machine.feed(given, self.clock.now()):
             match action:  # the frequent ones first
                 case Transition():
-                    if action.state.is_final:
-                        self.streams.end_queues()
-                    if action.state is State.RUNNING:
-                        self.readied = True
-                        if self.care is not None:
-                            self.care.begin_liveness()
-                    elif self.care is not None and action.previous is not State.INITIAL:
-                        self.care.stop()
-                    if self._on_report is not None:
-                        self._on_report(action)
-                        if action.state.is_final:
-                            self._on_report = None  # a ring with the Process, which is not freed at once
-                    self._watchers.notify(self.run)
-                    if action.state.is_final:
-                        self._at_end.notify(self.run)
+                    self._on_transition(action)
                 case Launch():
-                    self.lifetime.begin(self.post)
+                    self.run_task.begin(self.submit)
+                case ReportSpawned():
+                    if self._owner is not None:
+                        self._owner.on_spawned(self.number, action.pid)
                 case SendSignal():
-                    self.lifetime.send(action)
+                    self.run_task.send(action)
                 case Arm():
-                    self._disarm()
-                    self._timer = self._clock.call_at(self.run.now + action.seconds, self._on_due)
+                    self._timer.arm(self.machine.now + action.seconds, self._on_timer)
                 case Disarm():
-                    self._disarm()
+                    self._timer.cancel()
                 case ReadyTimedOut():
                     self._end_late()
                 case Unstoppable():
-                    _log.error("%s %s", self._spec.id, self.run.reason)
-                    if self._hooks is not None:
-                        self._hooks.on_unstoppable()
-                    self._watchers.notify(self.run)
-                    self._at_end.notify(self.run)
+                    _log.error("%s %s", self.spec.id, self.machine.reason)
+                    if self._owner is not None:
+                        self._owner.on_unstoppable(self.number)
+                    self._watchers.notify(self.machine)
+                    self._end_watchers.notify(self.machine)
                 case _:
                     assert_never(action)
 
+    def end_unbegun(self) -> None:
+        """End a run whose task was cancelled before its first step, and so could not report anything.
+
+        That happens when all tasks of an event loop are cancelled.
+        """
+        self.run_task.end_unbegun(self.submit)
+
+    def release(self) -> None:
+        """Close the pipes and descriptors of an ended run. The output of its leftovers is not read any more."""
+        self.streams.release()
+
     def check_loop(self) -> None:
-        """Make sure that all use is on one event loop: nothing in here is safe between threads."""
+        """Bind the run to the running event loop, or check that it is bound to it: nothing here is thread-safe.
+
+        Raises:
+            OverseerError: When the run is bound to another event loop.
+        """
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
             raise OverseerError(
-                f"{self._spec.id!r} belongs to another event loop: use it on the loop on which it was started"
+                f"{self.spec.id!r} belongs to another event loop: use it on the loop on which it was started"
             )
 
-    def watch(self, wanted: Callable[[ProcessMachine], bool]) -> asyncio.Future[ProcessMachine]:
-        """Return a future for the first change, or the present state, that is wanted."""
-        self.check_loop()
-        return self._watchers.watch(self.run, wanted)
+    # Futures for callers.
 
-    def end(self) -> asyncio.Future[ProcessMachine]:
-        """Return a future for its end, or for that of its ladder."""
+    def watch(self, wanted: Callable[[ProcessMachine], bool]) -> asyncio.Future[ProcessMachine]:
+        """Return a future for the first state, the present one included, that satisfies a condition."""
+        self.check_loop()
+        return self._watchers.watch(self.machine, wanted)
+
+    def watch_end(self) -> asyncio.Future[ProcessMachine]:
+        """Return a future for the end of the program, or for the end of a ladder that did not end it."""
         if self._loop is not asyncio.get_running_loop():
             self.check_loop()
-        return self._at_end.watch(self.run, ProcessMachine.is_over)
+        return self._end_watchers.watch(self.machine, ProcessMachine.is_over)
 
-    def facts(self, *, lines: bool = True) -> StatusSnapshot:
-        """Return what a Status is made of."""
-        run, lifetime = self.run, self.lifetime
+    # The state of the run.
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the program has ended, and the output of its leftovers is still read."""
+        return self.streams.ended_child is not None
+
+    @property
+    def ready_due(self) -> float | None:
+        """Monotonic time by which the program must be ready; None when it is, or may take its time."""
+        return self.machine.due
+
+    @property
+    def readiness(self) -> str:
+        """The probe that it waits for and its last answer, as words after "waits for"; empty when there is none."""
+        return "" if self.health is None else self.health.blocker
+
+    @property
+    def health_news(self) -> str:
+        """Readiness, liveness and what the program says about itself; empty when there is nothing to say."""
+        return "" if self.health is None else self.health.summary
+
+    def snapshot(self, *, lines: bool = True) -> StatusSnapshot:
+        """Return the values from which a Status is made.
+
+        Args:
+            lines: Whether the lines of a buffered run are included.
+        """
+        machine, run_task = self.machine, self.run_task
         stdout, stderr = self.streams.kept_lines() if lines else (None, None)
         return StatusSnapshot(
-            self._spec,
-            run.pid or None,
-            run.state,
-            run.exit,
-            run.error,
-            lifetime.started_at,
-            lifetime.stopped_at,
-            lifetime.runtime,
+            self.spec,
+            machine.pid or None,
+            machine.state,
+            machine.exit,
+            machine.error,
+            run_task.started_at,
+            run_task.stopped_at,
+            run_task.runtime,
             stdout,
             stderr,
             0,
-            run.reason,
+            machine.reason,
             0,
             0,
-            self._launcher.containment_of(self._spec).level,
+            self.launcher.containment_of(self.spec).level,
         )
 
     def last_lines(self) -> list[str]:
-        """Return the last lines that it wrote, for an error's message."""
-        if self._hooks is not None:
-            return self._hooks.last_lines()
+        """Return the last lines that the program wrote, for an error message."""
+        if self._recent_lines is not None:
+            return self._recent_lines()
         stdout, stderr = self.streams.kept_lines()
         return last_lines(stderr or stdout or ())
 
-    @property
-    def news(self) -> str:
-        """What it waits for to be ready, whether it is alive, and what it says of itself; empty when nothing."""
-        return "" if self.care is None else self.care.summary
+    # Reports of the state machine and of the probes.
 
-    def _on_due(self) -> None:
-        self._timer = None
-        self.post(TimerFired())
+    def _on_transition(self, transition: Transition) -> None:
+        state, health = transition.state, self.health
+        if state.is_final:
+            self.streams.end_queues()
+        if state is State.RUNNING:
+            self.was_ready = True
+            if health is not None:
+                health.begin_liveness()
+        elif health is not None and transition.previous is not State.INITIAL:
+            health.stop()
+        if self._owner is not None:
+            self._owner.on_transition(self.number, transition)
+        self._watchers.notify(self.machine)
+        if state.is_final:
+            self._end_watchers.notify(self.machine)
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _on_timer(self) -> None:
+        self.submit(TimerFired())
 
-    def _make_care(self, process: Process) -> Health:
-        from aioverseer._engine.health.health import Health  # noqa: PLC0415  # few programs have probes
-
-        return Health(
-            spec=self._spec,
-            clock=self._clock,
-            launcher=self._launcher,
-            process=process,
-            on_ready=lambda: self.post(Ready()),
-            on_extend=lambda seconds: self.post(Extend(seconds=seconds)),
-            on_unhealthy=self._end_unhealthy,
-            publish=self._on_news,
-        )
-
-    def _on_news(self, text: str) -> None:
-        if self._hooks is not None:
-            self._hooks.on_news(text, "health")
+    def _on_health_notice(self, text: str) -> None:
+        if self._owner is not None:
+            self._owner.on_notice(self.number, text, "health")
         else:
-            _log.info("%s %s", self._spec.id, text)
+            _log.info("%s %s", self.spec.id, text)
 
     def _end_late(self) -> None:
-        seconds = self.lifetime.runtime
-        error = late(self.facts(lines=False).status(), seconds, self.news, self.last_lines())
-        self.post(Unhealthy(error=error, why=f"it was not ready within {seconds:.3g} s"))
+        seconds = self.run_task.runtime
+        error = late(self.snapshot(lines=False).status(), seconds, self.health_news, self.last_lines())
+        self.submit(Unhealthy(error=error, why=f"it was not ready within {seconds:.3g} s"))
 
     def _end_unhealthy(self, why: str) -> None:
-        error = unhealthy(self.facts(lines=False).status(), why, self.last_lines())
-        self.post(Unhealthy(error=error, why=f"it is not alive: {why}"))
+        error = unhealthy(self.snapshot(lines=False).status(), why, self.last_lines())
+        self.submit(Unhealthy(error=error, why=f"it is not alive: {why}"))

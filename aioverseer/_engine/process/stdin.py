@@ -1,7 +1,4 @@
-"""The input of one run: what it is fed without anybody calling ``write()``, and what is written to it.
-
-Which descriptors that goes to, and whether the program lives, never lives here.
-"""
+"""StdinFeeder: writes to the standard input of one run, from the option ``stdin`` or from ``write()``."""
 
 from __future__ import annotations
 
@@ -22,48 +19,52 @@ _log = logging.getLogger("aioverseer")
 
 
 class StdinFeeder:
-    """What the program of one run reads, unless that is the null device."""
+    """The standard input of one run."""
 
     def __init__(self, spec: Spec) -> None:
-        """Prepare it; nothing is fed before ``begin``."""
+        """Prepare. ``begin`` starts to feed.
+
+        Args:
+            spec: The options of the run.
+        """
         self._spec = spec
         self._sink: WriteStream | None = None
         self._feeder: asyncio.Task[None] | None = None
-        self._has_told = False
+        self._has_written = False
 
     @property
     def is_for_writers(self) -> bool:
-        """Whether ``write()`` is what it is for: a pipe that was asked for, or a terminal that is not fed."""
+        """Whether the input is for ``write()``: ``stdin="pipe"``, or a terminal without ``stdin``."""
         given = self._spec.stdin
         return given == "pipe" or (self._spec.pty and given is None)
 
     def begin(self, sink: WriteStream | None) -> None:
-        """Feed it: the program has been started.
+        """Start to feed: the program was started.
 
         Args:
-            sink: Where to write; None where the program reads what is not ours.
+            sink: The stream to write to; None where the program reads a file or descriptor that is not ours.
         """
         self._sink = sink
         if sink is not None and self._spec.stdin not in (None, "pipe"):
             self._feeder = asyncio.create_task(self._feed(sink), name=f"aioverseer feed {self._spec.id}")
 
     async def end(self, *, within: float) -> asyncio.CancelledError | None:
-        """Feed it no more: the program has ended.
+        """Stop feeding: the program has ended.
 
         Args:
-            within: Seconds that what feeds it has to end.
+            within: Seconds to wait for the feeding task.
 
         Returns:
-            The last cancellation that came in the meantime, or None.
+            The last cancellation that came meanwhile, or None.
         """
         if self._feeder is None:
             return None
-        # It may wait for an iterator of the user that gives nothing any more.
+        # The task may wait for an iterator of the user that never gives another item.
         self._feeder.cancel()
         return await settle(self._feeder, within=within)
 
     async def write(self, data: bytes | str) -> None:
-        """Write to a program that lives; see ``Process.write``."""
+        """Write to a running program; see ``Process.write``."""
         try:
             await self._open_sink().write(self._encoded(data))
         except OSError as error:
@@ -72,11 +73,11 @@ class StdinFeeder:
             raise self._unread() from None
 
     async def write_eof(self) -> None:
-        """End it behind all that is being written; see ``Process.write_eof``."""
+        """End the input after all pending writes; see ``Process.write_eof``."""
         await self._open_sink().write_eof()
 
     def close(self) -> None:
-        """End it at once. Idempotent."""
+        """Close the input at once. Idempotent."""
         if self._sink is not None:
             self._sink.close()
 
@@ -92,19 +93,19 @@ class StdinFeeder:
         if not isinstance(data, str):
             return data
         encoding = self._spec.encoding or "utf-8"
-        # A byte order mark stands before the first text that a program reads, and nowhere else.
-        mark = "".encode(encoding) if self._has_told else b""
+        # A byte order mark belongs before the first text, and nowhere else.
+        mark = "".encode(encoding) if self._has_written else b""
         encoded = data.encode(encoding).removeprefix(mark)
-        self._has_told = True
+        self._has_written = True
         return encoded
 
     async def _feed(self, sink: WriteStream) -> None:
-        """Write what a Spec has for standard input, then end it.
+        """Write everything that the option ``stdin`` gives, then end the input.
 
-        The next item of an iterator is asked for when the program has room for it. A program that does not read to the
-        end is no error of the host. When an iterator raises, that is logged and the program reads the end of its input:
-        it is not the fault of the service. When this is cancelled, nobody reads any more: the iterator is closed and
-        the sink let go of, and no end is written, for which a terminal that is full would have to be waited for.
+        The next item of an iterator is requested once the program has room for it. A program that does not read to the
+        end is not an error. An iterator that raises is not the fault of the service: the error is logged, and the
+        program reads end of file. When this is cancelled, the program has ended: the iterator and the stream are
+        closed, and no end of file is written, because that would block on a full terminal.
         """
         stdin = self._spec.stdin
         try:
@@ -115,7 +116,7 @@ class StdinFeeder:
                     await self._feed_items(stdin, sink)
             except BrokenPipeError:
                 pass
-            except Exception:  # noqa: BLE001  # the user's own function: told in the log, as nobody awaits it
+            except Exception:  # noqa: BLE001  # the user's own function: logged, because nobody awaits this task
                 _log.exception("%s: what feeds its standard input has failed", self._spec.id)
             await sink.write_eof()
         finally:

@@ -1,34 +1,30 @@
-"""Why one service is in its state, what it waits for itself, and what comes next: as ``why()`` says it.
+"""Explain why one service is in its state, what it waits for and what comes next.
 
-Read from its table and its current run when somebody asks, so that nothing can be out of date; nothing is changed here.
+Everything is read from the state machine and the current run at the moment of the question, so no answer is outdated.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from aioverseer._engine.service.runner import ServiceRunner
+from aioverseer._engine.service.view import ServiceView
 from aioverseer.core.report.why import Awaited, Why
 from aioverseer.core.state import State
-
-if TYPE_CHECKING:
-    from aioverseer._engine.service.owner import ServiceOwner
 
 __all__ = ["explain"]
 
 
-def explain(runs: ServiceRunner, host: ServiceOwner) -> Why:
+def explain(service: ServiceView) -> Why:
     """Return why a service is in its state."""
-    machine, now = runs.machine, host.clock.now()
-    awaits = (*host.awaited(runs.id), *_awaited(runs, now))
-    due, due_at = _coming(runs)
+    machine, now = service.machine, service.clock.now()
+    awaits = (*service.blockers(), *_awaited_program(service, now))
+    due, due_at = _next_event(service)
     due_in = None if due_at is None else max(0.0, due_at - now)
-    if machine.state is State.BACKOFF and awaits:  # only the throttle, or the group, knows: its due may have changed
+    if machine.state is State.BACKOFF and awaits:
+        # The throttle, or the group, starts the service then. Only they know when: that may have changed.
         due_in = awaits[0].due_in
     return Why(
-        id=runs.id,
+        id=service.id,
         state=machine.state,
-        reason=runs.reason(),
+        reason=service.reason(),
         since=max(0.0, now - machine.since) if machine.state is not State.INITIAL else 0.0,
         awaits=awaits,
         due=due,
@@ -38,34 +34,34 @@ def explain(runs: ServiceRunner, host: ServiceOwner) -> Why:
     )
 
 
-def _coming(runs: ServiceRunner) -> tuple[str | None, float | None]:
-    """Return what happens next by itself, and the monotonic time, where it is known."""
-    machine, process = runs.machine, runs.process
+def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
+    """Return what happens next without anybody's doing, and its monotonic time where that is known."""
+    machine, process = service.machine, service.process
     match machine.state:
         case State.BACKOFF:
             return "a restart", machine.due
         case State.STARTING if process is not None and not machine.deferred:
-            if process.start_due is not None:
-                return "its start", process.start_due
+            if process.machine.start_due is not None:
+                return "its start", process.machine.start_due
             if process.ready_due is not None:
                 return "it is ready, or is ended", process.ready_due
             return "it becomes ready", None
-        case State.STOPPING if not runs.is_unstoppable:
+        case State.STOPPING if not service.is_unstoppable:
             return "a new run" if machine.wanted else "its end", None
         case _:
             return None, None
 
 
-def _awaited(runs: ServiceRunner, now: float) -> list[Awaited]:
-    """Return what it waits for itself: its program."""
-    process, state = runs.process, runs.state
-    if process is None or runs.is_held:
+def _awaited_program(service: ServiceView, now: float) -> list[Awaited]:
+    """Return what the service waits for its own program to do."""
+    process, state = service.process, service.state
+    if process is None or service.is_deferred:
         return []
-    if state is State.STARTING and process.pid is not None:
+    if state is State.STARTING and process.machine.pid:
         text = process.readiness or "its program to be ready"
         due = process.ready_due
         return [Awaited(kind="readiness", text=text, due_in=None if due is None else max(0.0, due - now))]
     if state is not State.STOPPING:
         return []
-    text, due = runs.ending
+    text, due = service.ending
     return [Awaited(kind="program", text=text, due_in=None if due is None else max(0.0, due - now))]

@@ -1,81 +1,78 @@
-"""Host: what a Service needs of the one that holds it, which is an Overseer.
-
-Types only: nothing in here runs, and nothing imports it but for its types.
-"""
+"""ServiceOwner, ServiceTransition and Throttle: the needs of a service, which its overseer serves."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
-from aioverseer._engine.output.log_routing import LogRouting
-from aioverseer._engine.output.subscription import Subscribers
-from aioverseer._system.protocols import Launcher
-from aioverseer.core.clock import Clock, Rng
-from aioverseer.core.machine.table import Transition
 from aioverseer.core.report.events import Kind
 from aioverseer.core.report.status import StatusSnapshot
-from aioverseer.core.report.why import Awaited
+from aioverseer.core.state import State
 
-__all__ = ["ServiceOwner", "Throttle"]
+__all__ = ["ServiceOwner", "ServiceTransition", "Throttle"]
 
 
-class Throttle(Protocol):
-    """The throttle for restart storms, which is asked before each restart that follows a backoff."""
+class ServiceTransition:
+    """A change of state of one service.
 
-    @property
-    def reason(self) -> str:
-        """Why a service waits for it, as the reason of its state."""
-        ...
+    Attributes:
+        id: The name of the service.
+        snapshot: The service after the change, without the lines of a buffered run.
+        previous: The old state.
+        state: The new state.
+        reason: The reason, as one sentence.
+    """
 
-    def ask(self, id: str) -> bool:
-        """Return whether a service may be restarted now; else it is fed Admitted later."""
-        ...
+    __slots__ = ("id", "previous", "reason", "snapshot", "state")
 
-    def leave(self, id: str) -> None:
-        """Let a service wait no more."""
-        ...
-
-    def awaited(self, id: str) -> list[Awaited]:
-        """Return what a service waits for here; nothing when it does not."""
-        ...
+    def __init__(self, snapshot: StatusSnapshot, *, previous: State, state: State, reason: str) -> None:
+        self.id = snapshot.spec.id
+        self.snapshot = snapshot
+        self.previous = previous
+        self.state = state
+        self.reason = reason
 
 
 class ServiceOwner(Protocol):
-    """What a Service needs of the Overseer that holds it."""
+    """Receives the reports of services, in the order in which things happened."""
 
-    clock: Clock
-    rng: Rng
-    launcher: Launcher
-    subscribers: Subscribers
-    log_files: LogRouting
-    turns: Throttle | None
-
-    def check(self, *, starting: bool = False) -> None:
-        """Raise OverseerError unless this is the right event loop, and starts are possible when ``starting``."""
+    def on_transition(self, transition: ServiceTransition) -> None:
+        """Receive a change of state."""
         ...
 
-    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Run something until the overseer is left."""
+    def on_spawned(self, id: str) -> None:
+        """Receive that a program has been started and is not ready yet.
+
+        A program without ``ready`` is ready at once. Its transition to RUNNING is the only report then.
+        """
         ...
 
-    def hear(self, facts: StatusSnapshot, report: Transition) -> None:
-        """Take note of a transition of the service that the facts are of."""
+    def on_unstoppable(self, id: str) -> None:
+        """Receive that a program still exists after its whole ladder."""
         ...
 
-    def hear_unstoppable(self, id: str) -> None:
-        """Take note that a service's program is still there after its whole ladder."""
+    def on_notice(self, id: str, text: str, kind: Kind) -> None:
+        """Receive something that is worth an event but changes no state.
+
+        Args:
+            id: The name of the service.
+            text: The end of a sentence that begins with that name.
+            kind: The kind of the event.
+        """
         ...
 
-    def awaited(self, id: str) -> list[Awaited]:
-        """Return what others have a service wait for: its order, its group, the throttle, a stop of all."""
+
+class Throttle(Protocol):
+    """The limit on restarts. A service asks it before each restart that follows a backoff."""
+
+    @property
+    def reason(self) -> str:
+        """The reason of a service that waits for the throttle."""
         ...
 
-    def hear_spawn(self, id: str) -> None:
-        """Take note that a program has been started which is not ready yet."""
+    def ask(self, id: str) -> bool:
+        """Return whether a service may restart now. If not, it is fed ``Admitted`` later."""
         ...
 
-    def hear_news(self, id: str, reason: str, kind: Kind) -> None:
-        """Take note of news of a service that are no transition."""
+    def leave(self, id: str) -> None:
+        """Remove a service from the queue."""
         ...

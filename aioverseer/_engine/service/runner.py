@@ -1,29 +1,27 @@
-"""The runs of one service, one after the other: what its table asks for is done here.
+"""ServiceRunner: runs one program again and again.
 
-Each run is a Process, each backoff a timer. What follows what is decided in ``core/machine/service.py``; who waits for a
-service, and what it shows to others, never lives here.
+It feeds the state machine of the service, performs the actions that the machine returns, and reports to the owner.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
+from aioverseer._aio.shield import settle
+from aioverseer._aio.timers import OneShotTimer
 from aioverseer._engine.output.hub import Hub
-from aioverseer._engine.output.pump import LineSink
-from aioverseer._engine.process.owner import Hooks
-from aioverseer._engine.process.process import Process
-from aioverseer.core.clock import Timer
-from aioverseer.core.machine.actions import (
-    AskThrottle,
-    AwaitReady,
-    ReportThrottled,
-    ServiceAction,
-    StartProcess,
-    StopProcess,
-)
+from aioverseer._engine.output.log_routing import LogRouting
+from aioverseer._engine.output.subscription import Subscribers
+from aioverseer._engine.process.runner import ProcessRunner
+from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, Throttle
+from aioverseer._engine.service.waiters import Waiters
+from aioverseer._system.protocols import Launcher
+from aioverseer.core.clock import Clock, Rng
+from aioverseer.core.machine.actions import AskThrottle, ReportThrottled, ServiceAction, StartProcess, StopProcess
 from aioverseer.core.machine.inputs import (
     Admitted,
     Failed,
@@ -37,72 +35,117 @@ from aioverseer.core.machine.inputs import (
     Throttled,
     TimerFired,
 )
+from aioverseer.core.machine.membership import GroupMembership
 from aioverseer.core.machine.service import ServiceMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.report.events import Kind
-from aioverseer.core.report.status import GaveUp, Status, StatusSnapshot, last_lines
+from aioverseer.core.report.events import Kind, StopOutcome
+from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines
+from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import State
 
 if TYPE_CHECKING:
-    from aioverseer._engine.service.owner import ServiceOwner
+    from aioverseer._engine.health.health import Health
     from aioverseer._system.inprocess import MemberLauncher
 
 __all__ = ["HISTORY_RUNS", "ServiceRunner"]
 
 HISTORY_RUNS = 50
-"""Ended runs that a Service remembers."""
+"""Ended runs that a service remembers."""
+
+_MARGIN = 2.0
+"""Seconds in addition to a ladder before a cancelled call stops waiting for its roll-back."""
 
 _ERROR_LINES = 20
 """Last lines that an error carries."""
 
 
+class _Check(Protocol):
+    def __call__(self, *, starting: bool = False) -> None: ...
+
+
 class ServiceRunner:
-    """Feeds the table of one service, and performs what it asks for.
+    """The engine of one service.
 
     Attributes:
-        spec: What the next run will be.
-        member: What stands in for the program; None for a program.
-        machine: The table; nobody else feeds it.
-        hub: Where the lines of all runs go.
-        process: The current or last run; None before the first.
-        history: What the last runs were at their ends, oldest first.
-        on_change: Called with the facts, without lines, after each transition that the host has heard of, and when the
-            program does not die.
+        spec: The options of the next run.
+        member: The function or context manager that stands in for the program; None for a program.
+        clock: Measures time.
+        machine: The state of the service. Read it freely; only ``submit`` feeds it.
+        hub: Distributes the lines of all runs.
+        log_routing: Writes lines to files.
+        waiters: Callers that wait for this service.
+        process: The current or last run; None before the first. No other part knows which run is current: reports
+            name a run by its number.
+        history: Snapshots of the last runs at their ends, oldest first.
     """
 
-    def __init__(self, spec: Spec, host: ServiceOwner, member: MemberLauncher | None) -> None:
-        """Begin without any. A member stands in for the program."""
+    def __init__(
+        self,
+        spec: Spec,
+        member: MemberLauncher | None,
+        *,
+        owner: ServiceOwner,
+        clock: Clock,
+        rng: Rng,
+        launcher: Launcher,
+        subscribers: Subscribers,
+        log_routing: LogRouting,
+        throttle: Throttle | None,
+        start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
+        make_handle: Callable[[ProcessRunner], Any],
+        load_health: Callable[[], type[Health]],
+        check: _Check,
+        blockers: Callable[[str], list[Awaited]],
+    ) -> None:
+        """Create a service in INITIAL. Nothing is started.
+
+        Args:
+            spec: The options of the service.
+            member: The function or context manager that stands in for the program, if any.
+            owner: Receives the reports.
+            clock: Measures time.
+            rng: The source of random numbers for backoff delays.
+            launcher: Starts programs.
+            subscribers: Readers of the lines of all services.
+            log_routing: Writes lines to files.
+            throttle: The limit on restarts; None for no limit.
+            start_task: Runs a coroutine until the overseer is left.
+            make_handle: Makes the object that users receive for a run.
+            load_health: Imports the class that runs probes.
+            check: Raises OverseerError unless this is the event loop of the overseer, and starts are possible when
+                ``starting``.
+            blockers: Returns what others make a service wait for, by its name.
+        """
         self.spec = spec
         self.member = member
-        self.machine = ServiceMachine(policy=spec.restart, rng=host.rng, delay=spec.delay_start)
-        self.machine.has_throttle = host.turns is not None
-        self.hub = Hub(spec.id, clock=host.clock, shared=host.subscribers)
-        self.process: Process | None = None
+        self.clock = clock
+        self.machine = ServiceMachine(policy=spec.restart, rng=rng, delay=spec.delay_start)
+        self.machine.has_throttle = throttle is not None
+        self.hub = Hub(spec.id, clock=clock, shared=subscribers)
+        self.log_routing = log_routing
+        self.check = check
+        self.process: ProcessRunner | None = None
         self.history: deque[StatusSnapshot] = deque(maxlen=HISTORY_RUNS)
-        self.on_change: Callable[[StatusSnapshot], None] = lambda _facts: None
-        self._host = host
-        self._timer: Timer | None = None
+        self.waiters = Waiters(self)
+        self._owner = owner
+        self._launcher: Launcher = member or launcher
+        self._throttle = throttle
+        self._start_task = start_task
+        self._make_handle = make_handle
+        self._load_health = load_health
+        self._blockers = blockers
+        self._timer = OneShotTimer(clock)
         self._inbox: deque[Input] = deque()
         self._feeding = False
-        self._heard: list[Process] = []
-        """Earlier runs which left something behind that is still listened to."""
+        self._handle: Any = None
+        # Earlier runs with leftovers whose output is still read.
+        self._heard: list[ProcessRunner] = []
         self._due_runs: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
         self._has_task = False
         self._gave_up: GaveUp | None = None
-        self._run = 0
-        """Number of the current or last run, from 1."""
-        self._hooks = Hooks(
-            run_soon=self._run_soon,
-            outlet=self._outlet,
-            on_report=self._on_report,
-            on_unstoppable=self.on_unstoppable,
-            on_spawn=self._on_spawn,
-            on_news=self._on_news,
-            last_lines=self.last_lines,
-        )
 
-    # What there is to know.
+    # The state of the service.
 
     @property
     def id(self) -> str:
@@ -111,90 +154,180 @@ class ServiceRunner:
 
     @property
     def state(self) -> State:
-        """Where the service is."""
+        """The current state."""
         return self.machine.state
 
     @property
-    def is_held(self) -> bool:
-        """Whether it waits for others before its first run."""
+    def handle(self) -> Any:
+        """The handle of the current or last run; None before the first."""
+        if self._handle is None and self.process is not None:
+            self._handle = self._make_handle(self.process)
+        return self._handle
+
+    @property
+    def is_task(self) -> bool:
+        """Whether the service is a function or a context manager of the host instead of a program."""
+        return self.member is not None
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether the service waits for its dependencies before its first run."""
         return self.machine.deferred
 
     @property
     def is_unstoppable(self) -> bool:
-        """Whether its program is still there although the whole ladder has been taken."""
-        return self.process is not None and self.process.is_unstoppable
+        """Whether the program still exists after its whole ladder."""
+        return self.process is not None and self.process.machine.unstoppable
 
     @property
     def ending(self) -> tuple[str, float | None]:
-        """What ends its program, as words behind "waits for", and the monotonic time of the next step of its ladder."""
+        """The end of the program as words after "waits for", and the monotonic time of the next step of the ladder."""
         if self.process is None or self.machine.state is not State.STOPPING:
             return "its end", None
-        return self.process.ending
+        return self.process.machine.ending
 
     @property
     def gave_up(self) -> GaveUp | None:
-        """The error, if it has ended because its budget, or that of its group, is spent."""
+        """The error, if the service has ended because its budget, or that of its group, is spent."""
         return self._gave_up if self.machine.gave_up else None
 
-    def facts(self, *, lines: bool = True) -> StatusSnapshot:
-        """Return what a Status is made of."""
+    def snapshot(self, *, lines: bool = True) -> StatusSnapshot:
+        """Return the values from which a Status is made.
+
+        Args:
+            lines: Whether the lines of a buffered run are included.
+        """
         machine, process, spec = self.machine, self.process, self.spec
-        stdout, stderr = process.kept_lines() if lines and process is not None else (None, None)
+        error = self._gave_up or machine.error or (None if self.member is None else self.member.error)
+        level = self._launcher.containment_of(spec).level
+        lost = self.log_routing.lost(spec.id)
+        if process is None:
+            return StatusSnapshot(
+                spec,
+                None,
+                machine.state,
+                None,
+                error,
+                None,
+                None,
+                0.0,
+                None,
+                None,
+                machine.restarts,
+                machine.reason,
+                spec.restart.max_restarts,
+                lost,
+                level,
+            )
+        run_task = process.run_task
+        stdout, stderr = process.streams.kept_lines() if lines else (None, None)
         return StatusSnapshot(
             spec,
-            None if process is None else process.pid,
+            process.machine.pid or None,
             machine.state,
-            None if process is None else process.exit,
-            self._gave_up or machine.error or (None if self.member is None else self.member.error),
-            None if process is None else process.started_at,
-            None if process is None else process.stopped_at,
-            0.0 if process is None else process.runtime,
+            process.machine.exit,
+            error,
+            run_task.started_at,
+            run_task.stopped_at,
+            run_task.runtime,
             stdout,
             stderr,
             machine.restarts,
             self.reason(),
             spec.restart.max_restarts,
-            self._host.log_files.lost(spec.id),
-            (self.member or self._host.launcher).containment_of(spec).level,
+            lost,
+            level,
         )
-
-    def status(self) -> Status:
-        """Return a snapshot of everything known about it."""
-        return self.facts().status()
 
     def reason(self) -> str:
-        """Return why it is in its state: the same words in why(), in its Status and in errors."""
-        process = self.process
-        live = self.machine.state in (State.STARTING, State.RUNNING, State.STOPPING)
-        if process is None or not live:
-            return self.machine.reason
-        reason = (
-            f"{self.machine.reason}; {process.unstoppable_reason}" if process.is_unstoppable else self.machine.reason
-        )
-        return f"{reason} ({process.news})" if process.news else reason
+        """Return the reason of the current state: the same words in ``why()``, in the Status and in errors."""
+        reason, process = self.machine.reason, self.process
+        if process is None or self.machine.state not in (State.STARTING, State.RUNNING, State.STOPPING):
+            return reason
+        if process.machine.unstoppable:
+            reason = f"{reason}; {process.machine.reason}"
+        return f"{reason} ({process.health_news})" if process.health_news else reason
 
     def last_lines(self) -> list[str]:
-        """Return the last lines over all runs, as an error carries them."""
+        """Return the last lines of all runs, for an error message."""
         return last_lines([line.text for line in self.hub.tail(_ERROR_LINES)])
 
-    # What is asked of them.
+    def blockers(self) -> list[Awaited]:
+        """Return what others make the service wait for: dependencies, its group, the throttle, a stop of all."""
+        return self._blockers(self.id)
 
-    def adopt(self, spec: Spec) -> None:
-        """Take a new Spec, for the next run; a new policy judges the next end."""
+    # Requests.
+
+    def start(self) -> None:
+        """Start the service."""
+        self.submit(StartRequested())
+
+    def request_stop(self, *, kill: bool = False, why: str = "a stop was asked for") -> None:
+        """Begin to stop the service. Nobody waits for the outcome.
+
+        Args:
+            kill: Whether to take the last step of the ladder, SIGKILL, at once.
+            why: The reason of the new state.
+        """
+        self.submit(StopRequested(kill=kill, why=why))
+
+    def stop(self, *, kill: bool = False, why: str = "a stop was asked for") -> asyncio.Future[StopOutcome]:
+        """Begin to stop the service, and return a future for the outcome; see ``Waiters.for_stop``.
+
+        Args:
+            kill: Whether to take the last step of the ladder, SIGKILL, at once.
+            why: The reason of the new state.
+        """
+        request = self.waiters.begin_stop()
+        self.request_stop(kill=kill, why=why)
+        return self.waiters.for_stop(request)
+
+    async def roll_back(self, why: str) -> None:
+        """Stop the service and wait for that through any cancellation, no longer than the ladder takes.
+
+        Args:
+            why: The reason of the new state.
+        """
+        stopped = self.stop(why=why)
+        within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
+        await settle(stopped, within=within, clock=self.clock)
+        stopped.cancel()
+
+    def apply_spec(self, spec: Spec) -> None:
+        """Take new options for the next run. A new policy judges the next end."""
         self.spec = spec
         self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
 
+    def join_group(self, membership: GroupMembership | None) -> None:
+        """Let a group judge the ends of this service from now on; None for the service's own policy."""
+        self.machine.membership = membership
+
+    def resume_reading(self) -> None:
+        """Read those pipes again that no lossless subscriber blocks any more."""
+        self.hub.resume_reading()
+
     def release(self) -> None:
-        """Listen no more to what earlier runs have left behind."""
+        """Stop reading the output of leftovers."""
         for run in (*self._heard, self.process):
             if run is not None and run.is_heard:
                 run.release()
         self._heard = []
 
-    def post(self, given: Input) -> None:
-        """Feed the table and perform what it asks for.
+    def close(self) -> None:
+        """End subscriptions and waits for good: the service was removed."""
+        self.release()
+        self.hub.end()
+        self.waiters.close()
 
-        What comes of an action is fed after all actions before it were performed, so that news are told in order.
+    def detach(self) -> None:
+        """End the waits: the overseer was left. It may be entered again."""
+        self.release()
+        self.waiters.detach()
+
+    def submit(self, given: Input) -> None:
+        """Feed the state machine and perform the actions that it returns.
+
+        An input that an action causes is fed after all actions before it were performed, so reports stay in order.
         """
         self._inbox.append(given)
         if self._feeding:
@@ -203,84 +336,81 @@ class ServiceRunner:
         try:
             while self._inbox:
                 try:
-                    self._perform(self.machine.feed(self._inbox.popleft(), self._host.clock.now()))
-                except Exception as error:  # noqa: BLE001  # the user's source of chance, or a bug: this service ends
+                    self._perform(self.machine.feed(self._inbox.popleft(), self.clock.now()))
+                except Exception as error:  # noqa: BLE001  # the user's random source, or a bug: this service ends
                     self._fail(error)
         finally:
             self._feeding = False
 
     def _fail(self, error: Exception) -> None:
-        """End for good, with the program, because a step of this service has raised: half of it may be missing."""
+        """End the service and its program for good: a step has raised, and half of its actions may be missing."""
         asyncio.get_running_loop().call_exception_handler(
             {"message": f"aioverseer: a step of service {self.spec.id!r} has raised, it ends FATAL", "exception": error}
         )
         self._inbox.clear()
-        live = self.process is not None and self.process.state.is_live
+        live = self.process is not None and self.process.machine.state.is_live
         self._perform(self.machine.feed(Failed(error=error, live=live), self.machine.now))
 
     def _perform(self, actions: Iterable[ServiceAction | Transition]) -> None:
         for action in actions:
             match action:  # the frequent ones first
                 case Transition():
-                    self._tell(action)
+                    self._report(action)
                 case StartProcess():
-                    self._begin(action)
+                    self._start_process(action)
                 case StopProcess():
                     if self.process is not None:
-                        self.process.post(StopRequested(kill=action.kill, why=action.why))
-                case AwaitReady():
-                    # With no probe, what the system has started is ready: by the same path as with one. (With one it
-                    # has said so itself, where all of its start was a single step, as with eager tasks.)
-                    process = self.process
-                    if process is not None and process.spec.ready is None and process.state is State.RUNNING:
-                        self._inbox.append(Ready())
+                        self.process.stop(kill=action.kill, why=action.why)
                 case Arm(seconds=seconds) if seconds <= 0:
-                    # By way of a timer it would be a turn of the loop later.
+                    # A timer would fire one loop iteration later.
                     self._inbox.append(TimerFired())
                 case Arm():
                     self._disarm()
-                    self._timer = self._host.clock.call_at(self.machine.now + action.seconds, self._on_due)
+                    self._timer.arm(self.machine.now + action.seconds, self._on_timer)
                 case Disarm():
                     self._disarm()
                 case AskThrottle():
-                    # Before what has come in since: that may be what takes it out of the queue.
-                    turns = self._host.turns
-                    may = turns is None or turns.ask(self.spec.id)
-                    self._inbox.appendleft(Admitted() if turns is None or may else Throttled(why=turns.reason))
+                    throttle = self._throttle
+                    may = throttle is None or throttle.ask(self.spec.id)
+                    # Before inputs that came in the meantime: one of them may take the service out of the queue.
+                    self._inbox.appendleft(Admitted() if throttle is None or may else Throttled(why=throttle.reason))
                 case ReportThrottled():
-                    self._host.hear_news(self.spec.id, self.machine.reason, "throttle")
+                    self._owner.on_notice(self.spec.id, self.machine.reason, "throttle")
                 case _:
                     assert_never(action)
 
-    def _begin(self, action: StartProcess) -> None:
+    def _start_process(self, action: StartProcess) -> None:
         self._gave_up = None
-        self._run = action.number
+        self._handle = None
         self.hub.begin()
         if self._heard or (self.process is not None and self.process.is_heard):
             self._heard = [run for run in (*self._heard, self.process) if run is not None and run.is_heard]
-        self.hub.log_to(self._host.log_files.sinks(self.spec.id, self.hub.resume_reading))
-        self.process = Process.from_spec(
+        self.hub.log_to(self.log_routing.sinks(self.spec.id, self.hub.resume_reading))
+        self.process = ProcessRunner(
             self.spec.updated(delay_start=action.delay) if action.delay != self.spec.delay_start else self.spec,
-            clock=self._host.clock,
-            launcher=self.member or self._host.launcher,
-            hooks=self._hooks,
+            number=action.number,
+            clock=self.clock,
+            launcher=self._launcher,
+            make_handle=self._new_handle,
+            load_health=self._load_health,
+            owner=self,
+            start_task=self._start_run,
+            line_sink=functools.partial(self.hub.sink, run=action.number),
+            recent_lines=self.last_lines,
         )
-        self.process.post(StartRequested())
+        self.process.start()
 
-    def _run_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a run in the task of this service, which begins the next one in the turn in which it ended the last."""
+    def _new_handle(self, run: ProcessRunner) -> Any:
+        # Probes get the same handle as users.
+        self._handle = self._make_handle(run)
+        return self._handle
+
+    def _start_run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run the next run in the task of this service, in the loop iteration in which the last run ended."""
         self._due_runs.append(work)
         if not self._has_task:
             self._has_task = True
-            self._host.start_soon(self._run_due).add_done_callback(self._on_task_end)
-
-    def _on_task_end(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() and self._due_runs:
-            # Before its first step, when all tasks of a loop are: nobody else can tell those who wait.
-            self._due_runs.clear()
-            self._has_task = False
-            if self.process is not None:
-                self.process.end_unbegun()
+            self._start_task(self._run_due).add_done_callback(self._on_task_end)
 
     async def _run_due(self) -> None:
         try:
@@ -289,60 +419,75 @@ class ServiceRunner:
         finally:
             self._has_task = False
 
-    def _on_due(self) -> None:
-        self._timer = None
-        self.post(TimerFired())
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and self._due_runs:
+            # All tasks of a loop were cancelled, this one before its first step. Nobody else can report the end.
+            self._due_runs.clear()
+            self._has_task = False
+            if self.process is not None:
+                self.process.end_unbegun()
+
+    def _on_timer(self) -> None:
+        self.submit(TimerFired())
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._host.turns is not None:
-            self._host.turns.leave(self.spec.id)
+        self._timer.cancel()
+        if self._throttle is not None:
+            self._throttle.leave(self.spec.id)
 
-    # What the current run reports, and what is told of it.
+    # Reports of the current run: ``ProcessOwner``.
 
-    def _outlet(self, stream: str) -> LineSink:
-        return self.hub.sink(stream, self._run)
-
-    def _on_report(self, process: Process, report: Transition) -> None:
-        """Hear a transition of the current run."""
-        if report.state is State.RUNNING:
-            self.post(Spawned(pid=process.pid or 0) if process.spec.ready is None else Ready())
-        elif report.state is State.STOPPING and process.is_unhealthy:
-            self.post(ProcessUnhealthy(why=report.reason))
-        elif report.state.is_final:
-            self.history.append(process.facts())
-            if process.error is not None:
-                self.post(SpawnFailed(error=process.error))
+    def on_transition(self, run: int, transition: Transition) -> None:
+        """Receive a change of state of the current run; see ``ProcessOwner``."""
+        process = self.process
+        if process is None or process.number != run:
+            return
+        if transition.state is State.RUNNING:
+            self.submit(Ready())
+        elif transition.state is State.STOPPING and process.machine.is_unhealthy:
+            self.submit(ProcessUnhealthy(why=transition.reason))
+        elif transition.state.is_final:
+            self.history.append(process.snapshot())
+            if process.machine.error is not None:
+                self.submit(SpawnFailed(error=process.machine.error))
             else:
-                self.post(ProcessEnded(exit=process.exit))
+                self.submit(ProcessEnded(exit=process.machine.exit))
 
-    def _on_spawn(self) -> None:
-        """Hear that the current run has been started, and is not ready yet."""
-        if self.process is not None:
-            self.post(Spawned(pid=self.process.pid or 0))
-            self._host.hear_spawn(self.spec.id)
+    def on_spawned(self, run: int, pid: int) -> None:
+        """Receive that the program of the current run was started."""
+        process = self.process
+        if process is None or process.number != run:
+            return
+        self.submit(Spawned(pid=pid))
+        if process.machine.state is State.STARTING:
+            self._owner.on_spawned(self.spec.id)
 
-    def _on_news(self, reason: str, kind: Kind) -> None:
-        self._host.hear_news(self.spec.id, reason, kind)
+    def on_unstoppable(self, run: int) -> None:
+        """Receive that the program of the current run does not end."""
+        if self.process is not None and self.process.number == run:
+            self.waiters.on_change(self.snapshot(lines=False))
+            self._owner.on_unstoppable(self.spec.id)
 
-    def _tell(self, report: Transition) -> None:
-        if report.state.is_final:
+    def on_notice(self, run: int, text: str, kind: Kind) -> None:  # noqa: ARG002  # each report names its run
+        """Receive something that is worth an event."""
+        self._owner.on_notice(self.spec.id, text, kind)
+
+    # Reports to the owner.
+
+    def _report(self, transition: Transition) -> None:
+        if transition.state.is_final:
             if self.machine.gave_up:
                 subject = f"{self.spec.id!r} " if self.machine.membership is None else ""
                 self._gave_up = GaveUp(
                     f"{subject}{self.machine.reason}: see why it ends, or give it another Restart policy",
                     id=self.spec.id,
-                    status=self.status(),
+                    status=self.snapshot().status(),
                     lines=self.last_lines(),
                 )
             self.hub.end()
-        # Without the lines that a buffered service keeps: the journal of the events must stay bounded.
-        facts = self.facts(lines=False)
-        self._host.hear(facts, report)
-        self.on_change(facts)
-
-    def on_unstoppable(self) -> None:
-        self.on_change(self.facts(lines=False))
-        self._host.hear_unstoppable(self.spec.id)
+        # Without the lines of a buffered run: the memory of the journal must stay bounded.
+        snapshot = self.snapshot(lines=False)
+        self._owner.on_transition(
+            ServiceTransition(snapshot, previous=transition.previous, state=transition.state, reason=transition.reason)
+        )
+        self.waiters.on_change(snapshot)

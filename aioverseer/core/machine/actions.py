@@ -6,10 +6,10 @@ from aioverseer.core.machine.table import Action, Arm, Disarm
 
 __all__ = [
     "AskThrottle",
-    "AwaitReady",
     "Launch",
     "ProcessAction",
     "ReadyTimedOut",
+    "ReportSpawned",
     "ReportThrottled",
     "SendSignal",
     "ServiceAction",
@@ -39,12 +39,6 @@ class StopProcess(Action):
         self.why = why
 
 
-class AwaitReady(Action):
-    """Feed Ready once the run is ready; at once if it has no readiness probe."""
-
-    __slots__ = ()
-
-
 class AskThrottle(Action):
     """Ask the throttle for a restart, and feed its answer, Admitted or Throttled, before any other input."""
 
@@ -57,13 +51,22 @@ class ReportThrottled(Action):
     __slots__ = ()
 
 
-ServiceAction = StartProcess | StopProcess | AwaitReady | Arm | Disarm | AskThrottle | ReportThrottled
+ServiceAction = StartProcess | StopProcess | Arm | Disarm | AskThrottle | ReportThrottled
 
 
 class Launch(Action):
     """Spawn the program, then feed Spawned or SpawnFailed. Other inputs may come in between."""
 
     __slots__ = ()
+
+
+class ReportSpawned(Action):
+    """Tell the owner that the operating system runs the program. The transition to RUNNING follows once it is ready."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self, *, pid: int) -> None:
+        self.pid = pid
 
 
 class SendSignal(Action):
@@ -88,4 +91,4 @@ class Unstoppable(Action):
     __slots__ = ()
 
 
-ProcessAction = Launch | SendSignal | Arm | Disarm | ReadyTimedOut | Unstoppable
+ProcessAction = Launch | ReportSpawned | SendSignal | Arm | Disarm | ReadyTimedOut | Unstoppable

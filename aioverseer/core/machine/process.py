@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from typing import ClassVar, cast
 
-from aioverseer.core.machine.actions import Launch, ProcessAction, ReadyTimedOut, SendSignal, Unstoppable
+from aioverseer.core.machine.actions import Launch, ProcessAction, ReadyTimedOut, ReportSpawned, SendSignal, Unstoppable
 from aioverseer.core.machine.inputs import (
     Exited,
     Extend,
@@ -149,12 +149,12 @@ class ProcessMachine(Machine[ProcessAction]):
         self.pid = given.pid
         if not self._awaits_ready:
             self.to(State.RUNNING, self._at_work())
-            return []
+            return [ReportSpawned(pid=given.pid)]
         self.reason = f"{self._at_work()}, and is not ready yet"
         if self._ready_timeout is None:
-            return []
+            return [ReportSpawned(pid=given.pid)]
         self.due = self.now + self._ready_timeout
-        return [Arm(seconds=self._ready_timeout)]
+        return [Arm(seconds=self._ready_timeout), ReportSpawned(pid=given.pid)]
 
     def record_ready(self, _given: Ready) -> list[ProcessAction]:
         """RUNNING."""

@@ -10,7 +10,6 @@ from typing import ClassVar, cast
 from aioverseer.core.clock import Rng
 from aioverseer.core.machine.actions import (
     AskThrottle,
-    AwaitReady,
     ReportThrottled,
     ServiceAction,
     StartProcess,
@@ -236,7 +235,7 @@ class ServiceMachine(Machine[ServiceAction]):
         """Record that the program runs, and wait until it is ready."""
         self.spawned = True
         self.begun = True
-        return [AwaitReady()]
+        return []
 
     def record_ready(self, _given: Ready) -> list[ServiceAction]:
         """RUNNING."""

@@ -102,7 +102,7 @@ LAUNCHED = {
     "start": "",
     "stop": "arm 10, -> stopping",
     "kill": "arm 2, -> stopping",
-    "spawned": "-> running",
+    "spawned": "reportspawned, -> running",
     "failed": "-> fatal",
     "broken": "disarm, -> fatal",
 }
@@ -362,7 +362,7 @@ def test_without_a_limit_it_may_take_its_time() -> None:
     """No timer is armed, and what it asks for changes nothing."""
     run = ProcessMachine(ladder=LADDER, delay=0.0, awaits_ready=True, ready_timeout=None)
     run.feed(StartRequested(), 0.0)
-    assert "" == words(run.feed(Spawned(pid=7), 1.0))
+    assert "reportspawned" == words(run.feed(Spawned(pid=7), 1.0))
     assert "" == words(run.feed(Extend(seconds=5), 2.0))
     assert (State.STARTING, None) == (run.state, run.due)
 

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from aioverseer.core.machine.actions import AskThrottle, AwaitReady, StartProcess, StopProcess
+from aioverseer.core.machine.actions import AskThrottle, StartProcess, StopProcess
 from aioverseer.core.machine.budget import Budget
 from aioverseer.core.machine.inputs import (
     Admitted,
@@ -182,7 +182,7 @@ ENDS = {
 STARTING = {
     **LIVE,
     **ENDS,
-    "spawned": "awaitready",
+    "spawned": "",
     "ready": "-> running",
     **dict.fromkeys(["held", "released", "barred"], ""),
     "failing": "-> stopping",
@@ -551,7 +551,7 @@ def test_a_crash_loop_has_no_final_state_before_its_end() -> None:
     while not machine.state.is_final:
         said += feed(machine, f"{'due' if machine.due else 'start'}, spawned, ready, crashed")
     lives = [
-        [f"begin #{run}, -> starting", "awaitready", "-> running", end]
+        [f"begin #{run}, -> starting", "", "-> running", end]
         for run, end in enumerate(["arm 1, -> backoff", "arm 2, -> backoff", "arm 3, -> backoff", "-> fatal"], 1)
     ]
     assert [word for life in lives for word in life] == said
@@ -744,6 +744,7 @@ class Outside:
                 self.asked = None
             case Spawned():
                 self.run = "up"
+                self.probing = True
             case Ready():
                 self.probing = False
             case SpawnFailed() | ProcessEnded() | Failed(live=False):
@@ -760,10 +761,6 @@ class Outside:
             case StopProcess():
                 assert self.run is not None
                 self.cut = True
-            case AwaitReady():
-                assert self.run == "up"
-                assert not self.probing
-                self.probing = True
             case Arm():
                 assert not self.timer
                 self.timer = True

@@ -34,8 +34,8 @@ from aioverseer import (
     ready,
 )
 from aioverseer._system.probes import notify_socket
-from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.composition import Probe
+from aioverseer.core.options.containment import Survivor
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from tests.support.programs import child, limit, opened
 
@@ -195,7 +195,7 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
             await looked.wait()
             looked.clear()
             await looked.wait()  # so the first answer has been taken note of
-            assert "as it was before the start" in process.news
+            assert "as it was before the start" in process._runner.health_news
             assert not starting.done()
             await process.write("\n")
         await starting
@@ -273,7 +273,7 @@ async def test_lines_are_looked_through_although_nobody_keeps_them() -> None:
     """A probe for a line has the output read by itself."""
     code = "print('up', flush=True)\n" + SLEEP
     async with running(code, buffered=False, ready=ready.line("up")) as process:
-        assert (None, None) == process.kept_lines()
+        assert (None, None) == process._runner.streams.kept_lines()
 
 
 async def test_words_reach_the_host_through_a_shim() -> None:
@@ -329,7 +329,7 @@ async def test_http_looks_at_status_and_body(path: str, body: str | None, *, goo
     async with limit(25):
         for said in ("listening", "answered", "answered"):  # asked again: so the first answer has been judged
             assert said == await process.stdout.get()
-        assert ("status 404" if path else "'bad' is not in its body") in process.news
+        assert ("status 404" if path else "'bad' is not in its body") in process._runner.health_news
         await process.stop()
         with pytest.raises(NotReady):
             await starting

@@ -337,7 +337,7 @@ async def test_a_slow_disk_slows_the_program_and_nobody_else(tmp_path: Path, gat
         async with limit():
             await overseer.supervise("quick")
         assert State.RUNNING is chatty.state
-        backlog = overseer._news.log_files._backlogs[f"file {tmp_path}/log"]
+        backlog = overseer._publisher.log_routing._backlogs[f"file {tmp_path}/log"]
         assert backlog._size < BACKLOG_BYTES + 2 * 64 * 1024
         gate.open.set()
         async with limit():
@@ -355,7 +355,7 @@ async def test_empty_lines_behind_a_slow_disk_are_bounded_too(tmp_path: Path, ga
         await empty.start()
         async with limit():
             await gate.wait()
-            backlog = overseer._news.log_files._backlogs[f"file {tmp_path}/log"]
+            backlog = overseer._publisher.log_routing._backlogs[f"file {tmp_path}/log"]
             while not backlog.blocked:
                 await queue.get_batch()
         for _ in range(100):
@@ -380,7 +380,7 @@ async def test_what_programs_that_end_leave_behind_a_slow_disk_is_bounded_and_co
             await loop.start()
             while not loop.status().log_lost:
                 await queue.get()
-            backlog = overseer._news.log_files._backlogs[f"file {tmp_path}/log"]
+            backlog = overseer._publisher.log_routing._backlogs[f"file {tmp_path}/log"]
             # The one that filled it, and the one that was too much.
             assert backlog._size <= BACKLOG_BYTES + EXCESS_BYTES + 2 * 5000 * (4 + LINE_COST)
             await loop.stop()

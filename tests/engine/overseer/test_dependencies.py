@@ -505,8 +505,8 @@ async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signa
         await clock.settle()
         stopping = None if by_signal else asyncio.ensure_future(overseer.stop_all())
         if by_signal:
-            parts = overseer._registry, overseer._stopping
-            SignalHandling("overseer", *parts, clock=clock, on_signal=lambda _: None).hear(signal.SIGTERM)
+            parts = overseer._assembly.registry, overseer._assembly.shutdown
+            SignalHandling("overseer", *parts, clock=clock, on_signal=lambda _: None).on_signal(signal.SIGTERM)
         await clock.advance(4)
         await restarting
         assert (State.RUNNING, State.STOPPING) == (overseer["db"].state, overseer["proxy"].state)

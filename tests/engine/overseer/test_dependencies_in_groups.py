@@ -175,7 +175,11 @@ class World:
         """In a stop of all, nobody is stopped before those that need it have ended."""
         for other, plan in self.plans.items():
             service = self.overseer[other]
-            if any(edge.name == id for edge in plan.after) and service.state.is_live and not service.is_held:
+            if (
+                any(edge.name == id for edge in plan.after)
+                and service.state.is_live
+                and not service._runner.is_deferred
+            ):
                 self.wrong.append(f"{id} is stopped, and {other}, which needs it, is {service.state}")
 
     def at_rest(self) -> None:
@@ -186,7 +190,7 @@ class World:
             state = service.state
             if state is State.STARTING:
                 edges = self.plans[id].after
-                if not service.is_held or not any(self.overseer[edge.name].state.is_live for edge in edges):
+                if not service._runner.is_deferred or not any(self.overseer[edge.name].state.is_live for edge in edges):
                     self.wrong.append(f"{id} waits for ever: {service.why()}")
             elif state is State.STOPPING or (state is State.BACKOFF and not self.waits_in_group(id)):
                 self.wrong.append(f"{id} is {state} for ever: {service.why()}")
@@ -200,7 +204,7 @@ class World:
         Such a restart is a start of a set once more, also for one that was started by itself before. A service
         outside of the group is not restarted with it, and stays down.
         """
-        return self.overseer[id].is_halted and any(
+        return self.overseer[id]._runner.machine.held_by_group and any(
             self.plans[edge.name].group
             and self.overseer[edge.name].state.is_live
             and (self.overseer[edge.name].state is not State.RUNNING or edge.until in ("finished", "success"))

@@ -577,7 +577,7 @@ def test_invalid_groups_are_refused_by_name(name: Any, options: dict[str, Any], 
     overseer.add("job", "job", group="busy", significant=True)
     with pytest.raises(SpecError, match=re.escape(message)):
         overseer.group(name, **options)
-    assert name == "g" or "h" not in overseer._registry.groups().groups
+    assert name == "g" or "h" not in overseer._assembly.groups().groups
 
 
 def test_a_service_is_not_significant_where_that_means_nothing() -> None:

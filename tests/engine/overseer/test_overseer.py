@@ -907,7 +907,7 @@ def test_journal_keeps_ten_thousand_events() -> None:
     """Memory is bounded by the promised number, and the loss is counted exactly."""
     journal = Journal()
     overseer = Overseer()
-    facts = overseer.add("a", "x").facts(lines=False)
+    facts = overseer.add("a", "x")._runner.snapshot(lines=False)
     for n in range(1, 10_502):
         journal.append(EventRecord(n, overseer.clock.wall(), State.INITIAL, State.STARTING, "", facts, "state"))
     first, last = journal.read(0), journal.read(10_500)
@@ -1055,14 +1055,14 @@ async def test_a_run_that_raises_ends_no_other_service(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug in the task of one service is logged, and does not reach the task group of all."""
-    live = RunTask._live
+    run = RunTask._run
 
-    async def broken(lifetime: RunTask, post: Callable[[Input], None]) -> None:
-        await live(lifetime, post)
-        if lifetime._spec.id == "bad":
+    async def broken(run_task: RunTask, submit: Callable[[Input], None]) -> None:
+        await run(run_task, submit)
+        if run_task._spec.id == "bad":
             raise RuntimeError("a bug of the run")
 
-    monkeypatch.setattr(RunTask, "_live", broken)
+    monkeypatch.setattr(RunTask, "_run", broken)
     async with limit(), Overseer() as overseer:
         good = await overseer.add("good", *SLEEP).start()
         with caplog.at_level(logging.ERROR, "aioverseer"):

@@ -368,7 +368,7 @@ def test_a_task_runs_on_the_loop_of_a_threaded_overseer() -> None:
 async def test_a_task_that_nothing_ends_is_reported_and_held_up_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The block of the overseer ends within the time of the ladder, and says who is still there."""
     monkeypatch.setattr("aioverseer.core.options.stop.LEAST_FINAL_TIMEOUT", 0.01)
-    monkeypatch.setattr("aioverseer._engine.service.service._MARGIN", 0.1)
+    monkeypatch.setattr("aioverseer._engine.service.runner._MARGIN", 0.1)
     monkeypatch.setattr("aioverseer._engine.process.run_task.FINAL_TIMEOUT", 0.05)
     over = asyncio.Event()
     ended = asyncio.Event()

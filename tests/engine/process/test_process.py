@@ -64,7 +64,12 @@ async def test_a_new_process_has_done_nothing() -> None:
     assert (State.INITIAL, None, None, None) == (process.state, process.pid, process.exit, process.error)
     assert ("prog", ("some/where/prog", "-x", "a b"), 0.0) == (status.id, status.argv, status.runtime)
     assert (None, None, [], []) == (status.started_at, status.stopped_at, status.stdout, status.stderr)
-    assert (None, None, (), False) == (process.stdout, process.stderr, process.signals_sent, process.is_unstoppable)
+    assert (None, None, (), False) == (
+        process.stdout,
+        process.stderr,
+        process.signals_sent,
+        process._runner.machine.unstoppable,
+    )
     assert "<Process 'prog' \"some/where/prog -x 'a b'\" initial>" == repr(process)
     process.close_stdin()
     assert State.INITIAL is (await process.stop()).state

@@ -123,7 +123,7 @@ async def world(*scripts: FakeChild, **options: Any) -> AsyncGenerator[World]:
         service = overseer.add("svc", "program", "--flag", **options)
         made = World(overseer, service, clock, launcher, overseer.events())
         yield made
-        if service.state.is_live and not service.is_unstoppable:
+        if service.state.is_live and not service._runner.is_unstoppable:
             await made.finish(service.stop(kill=True))
 
 
@@ -430,7 +430,7 @@ async def test_stop_works_in_every_state_and_no_restart_follows(name: str) -> No
     async with world(case.script, **{"restart": Restart("on-failure"), **case.options}) as w:
         await case.come(w)
         assert w.service.state is case.state
-        stop = await w.begin(w.service.stop_outcome())
+        stop = await w.begin(w.service._runner.stop())
         await _stopped_for_good(w, case, stop)
         outcome = stop.result()
         assert (outcome.id, outcome.signals, outcome.survived) == ("svc", case.signals, False)
@@ -525,7 +525,7 @@ async def test_stop_of_a_real_program_that_ignores_sigterm() -> None:
         lines = service.lines()
         await service.start()
         assert (await lines.get()).__class__ is Line
-        outcome = await service.stop_outcome()
+        outcome = await service._runner.stop()
         assert outcome.signals == KILLED
         assert 0.1 <= outcome.seconds < 2.0
         assert "SIGTERM, SIGKILL" in str(outcome)
@@ -568,7 +568,7 @@ async def test_start_during_a_stop_is_the_last_word_and_the_stop_returns() -> No
     """A start while it stops wants a new run; the stop still returns, with the end of the run that it stopped."""
     async with world(PROTECTED, FakeChild()) as w:
         await w.finish(w.service.start())
-        stop = await w.begin(w.service.stop_outcome())
+        stop = await w.begin(w.service._runner.stop())
         start = await w.begin(w.service.start())
         await w.clock.advance(10)
         assert stop.done()
@@ -871,7 +871,7 @@ async def test_why_is_a_sentence_in_every_state() -> None:
         again = await w.begin(w.service.start())
         assert w.service.why().due == "a new run"
         again.cancel()
-        w.overseer["svc"].adopt(w.service.spec)
+        w.overseer["svc"]._runner.apply_spec(w.service.spec)
         stop2 = await w.begin(w.service.stop())
         await w.clock.advance(10)
         assert stop.done()

@@ -55,7 +55,7 @@ async def scripted(
 
 async def stopping(overseer: Overseer, clock: ManualClock, id: str, seconds: float) -> asyncio.Future[Any]:
     """A stop that has been under way for so long."""
-    stop = asyncio.ensure_future(overseer[id].stop_outcome())
+    stop = overseer[id]._runner.stop()
     await clock.advance(seconds)
     return stop
 

@@ -1,0 +1,73 @@
+"""Dispatcher: passes the reports of services to the parts of an overseer. The order of the parts is a contract."""
+
+from __future__ import annotations
+
+from aioverseer._engine.events.publisher import EventPublisher
+from aioverseer._engine.overseer.dependencies import DependencyTracker
+from aioverseer._engine.overseer.give_up import GiveUpActions
+from aioverseer._engine.overseer.leftovers import LeftoverSweep
+from aioverseer._engine.overseer.registry import Registry
+from aioverseer._engine.overseer.shutdown import Shutdown
+from aioverseer._engine.service.owner import ServiceTransition
+from aioverseer.core.report.events import Kind
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher:
+    """The ``ServiceOwner`` of all services of one overseer."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        publisher: EventPublisher,
+        leftovers: LeftoverSweep,
+        shutdown: Shutdown,
+        dependencies: DependencyTracker,
+        give_up: GiveUpActions,
+    ) -> None:
+        """Connect the parts. Groups are found in the registry, as they are made later.
+
+        Args:
+            registry: Keeps which services are live.
+            publisher: Publishes events.
+            leftovers: Sweeps after a service that has ended.
+            shutdown: Keeps services down while all are being stopped.
+            dependencies: Starts, restarts and stops dependents.
+            give_up: Follows a critical service, or one that gave up.
+        """
+        self._registry = registry
+        self._publisher = publisher
+        self._leftovers = leftovers
+        self._shutdown = shutdown
+        self._dependencies = dependencies
+        self._give_up = give_up
+
+    def on_transition(self, transition: ServiceTransition) -> None:
+        """Pass a change of state to each part."""
+        self._registry.on_transition(transition)  # which services are live
+        self._publisher.on_transition(transition)  # events and log records
+        self._leftovers.on_transition(transition)  # the sweep after a service that has ended
+        self._shutdown.on_transition(transition)  # a stop of all in progress
+        self._dependencies.on_transition(transition)  # which services may start now
+        if self._registry.groups is not None:
+            self._registry.groups.on_transition(transition)  # which services share the fate of this one
+        self._give_up.on_transition(transition)  # critical, on_give_up
+
+    def on_spawned(self, id: str) -> None:
+        """Pass on that a program has been started and is not ready yet."""
+        self._dependencies.on_spawned(id)
+        if self._registry.groups is not None:
+            self._registry.groups.on_spawned(id)
+
+    def on_unstoppable(self, id: str) -> None:
+        """Pass on that a program still exists after its whole ladder."""
+        self._publisher.on_unstoppable(id)
+        self._registry.notify()
+        self._dependencies.on_unstoppable(id)
+        if self._registry.groups is not None:
+            self._registry.groups.on_unstoppable(id)
+
+    def on_notice(self, id: str, text: str, kind: Kind) -> None:
+        """Publish something that is worth an event but changes no state."""
+        self._publisher.publish(id, text, kind)

@@ -1,0 +1,52 @@
+"""LeftoverSweep: kills what a service has left behind outside of its process group, once it has ended for good."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aioverseer._engine.events.publisher import EventPublisher
+from aioverseer._engine.service.owner import ServiceTransition
+from aioverseer._system.protocols import Launcher
+
+__all__ = ["LeftoverSweep"]
+
+_log = logging.getLogger("aioverseer")
+
+
+class LeftoverSweep:
+    """Sweeps after each service of one overseer."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        publisher: EventPublisher,
+        *,
+        start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
+        is_at_work: Callable[[], bool],
+    ) -> None:
+        """Prepare the sweeps.
+
+        Args:
+            launcher: Sweeps after the programs that it has started.
+            publisher: Publishes the survivors.
+            start_task: Runs a coroutine until the overseer is left.
+            is_at_work: Returns whether ``start_task`` may be called now.
+        """
+        self._launcher = launcher
+        self._publisher = publisher
+        self._start_task = start_task
+        self._is_at_work = is_at_work
+
+    def on_transition(self, transition: ServiceTransition) -> None:
+        """Sweep after a service that has ended for good."""
+        if transition.state.is_final and self._is_at_work():
+            self._start_task(functools.partial(self._sweep, transition.id))
+
+    async def _sweep(self, id: str) -> None:
+        for survivor in await self._launcher.sweep():
+            _log.warning("%s: %s was left behind and could not be killed", id, survivor)
+            self._publisher.publish(id, f"has left {survivor} behind, which could not be killed", "leftovers")
