@@ -241,6 +241,19 @@ def _has_own_child_watcher() -> bool:
     return watcher is not None and type(watcher).__name__ not in _DEFAULT_WATCHERS
 
 
+def _is_original() -> bool:
+    """Return whether the functions are those of asyncio, and no wrappers that were there before this module."""
+    # A wrapper may have the name and the module of the original, but it has other globals.
+    return all(
+        isinstance(function, FunctionType) and function.__globals__ is vars(module)
+        for function, module in (
+            (_create, asyncio.subprocess),
+            (_exec, asyncio.base_events),
+            (_make, asyncio.unix_events),
+        )
+    )
+
+
 @functools.cache
 def _is_one_step() -> bool:
     """Return whether ``create_subprocess_exec`` of this Python does exactly what ``call_in_one_step`` relies on.
@@ -248,15 +261,7 @@ def _is_one_step() -> bool:
     Tried once, without starting a program: the call must ask the running loop, pass on what it was given, and await
     nothing else.
     """
-    # A wrapper that was there before this module was imported has the name of the original, but other globals.
-    if not all(
-        isinstance(function, FunctionType) and function.__globals__ is vars(module)
-        for function, module in (
-            (_create, asyncio.subprocess),
-            (_exec, asyncio.base_events),
-            (_make, asyncio.unix_events),
-        )
-    ):
+    if not _is_original():
         return False
     words = ("program", "argument")
     options = {
