@@ -15,6 +15,8 @@ CODE = re.compile(r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)", re.DOTALL)
 LINK = re.compile(r"\[(?:[^][]|\[[^][]*\])*\]\(\s*<?(?P<target>[^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)", re.DOTALL)
 HEADING = re.compile(r"^#{1,6}[ \t]+(?P<text>.+?)[ \t#]*$", re.MULTILINE)
 ANCHOR = re.compile(r"<a\s+(?:id|name)=\"(?P<name>[^\"]+)\"")
+PATH = re.compile(r"`(?P<path>(?:aioverseer|core|_engine|_system|_aio|tests|docs|\.ci)/[\w./-]*)(?:::\w+)?`")
+"""A file or a folder of the project, as pages name it: those of the package without its name."""
 EXTERNAL = re.compile(r"[a-z][a-z0-9+.-]*:|//")
 
 
@@ -72,6 +74,15 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     """Relative links point at files that exist, and at headings that their pages have."""
     text = (ROOT / page).read_text(encoding="utf-8")
     assert [] == [told for target in links(text) if (told := problem(page, target))]
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    """A file that was renamed must be renamed on the pages, too."""
+    text = FENCE.sub("", (ROOT / page).read_text(encoding="utf-8"))
+    named = sorted({match["path"] for match in PATH.finditer(text)})
+    roots = (ROOT, ROOT / "aioverseer")
+    assert [] == [path for path in named if not any((root / path).exists() for root in roots)]
 
 
 def test_each_page_can_be_reached_from_the_index() -> None:
