@@ -32,7 +32,7 @@ from aioverseer.core.report.status import (
 )
 
 TREE: dict[type[OverseerError], list[type[BaseException]]] = {
-    # error: what else it can be caught as, from near to far; nothing but Exception above these
+    # error: further base classes, from near to far; only Exception is above these
     OverseerError: [],
     SpecError: [OverseerError, ValueError],
     DependencyCycle: [SpecError, OverseerError, ValueError],
@@ -82,7 +82,7 @@ def test_a_spec_error_has_the_option_and_the_value() -> None:
     assert ("a -> b -> a", None, None) == (str(bare), bare.option, bare.value)
 
 
-def test_a_spawn_error_keeps_what_the_system_said() -> None:
+def test_a_spawn_error_keeps_errno_and_filename() -> None:
     """``errno`` and ``filename`` for programs, the sentence for people."""
     error = SpawnError("there is no program 'nosuch'", errno=errno.ENOENT, filename="nosuch")
     assert ("there is no program 'nosuch'", errno.ENOENT, "nosuch") == (str(error), error.errno, error.filename)

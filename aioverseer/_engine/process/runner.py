@@ -108,12 +108,7 @@ class ProcessRunner:
         if self.health is not None and self.health.reads_lines:
             listeners.append(self.health.watch)
         self.streams = OutputStreams(spec, clock=clock, listeners=listeners)
-        self.machine = ProcessMachine(
-            ladder=spec.stop,
-            delay=spec.delay_start,
-            awaits_ready=spec.ready is not None,
-            ready_timeout=spec.ready_timeout,
-        )
+        self.machine = ProcessMachine.from_spec(spec)
         self.run_task = RunTask(
             spec,
             machine=self.machine,

@@ -61,7 +61,7 @@ class Launch(Action):
 
 
 class ReportSpawned(Action):
-    """Tell the owner that the operating system runs the program. The transition to RUNNING follows once it is ready."""
+    """Report the spawn to the owner. The transition to RUNNING follows as soon as the run is ready."""
 
     __slots__ = ("pid",)
 

@@ -6,7 +6,7 @@ It also takes the steps of the stop ladder.
 from __future__ import annotations
 
 import signal
-from typing import ClassVar, cast
+from typing import ClassVar, Self, cast
 
 from aioverseer.core.machine.actions import Launch, ProcessAction, ReadyTimedOut, ReportSpawned, SendSignal, Unstoppable
 from aioverseer.core.machine.inputs import (
@@ -22,6 +22,7 @@ from aioverseer.core.machine.inputs import (
     Unhealthy,
 )
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
+from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.state import Exit, State, signal_name
 
@@ -63,6 +64,16 @@ class ProcessMachine(Machine[ProcessAction]):
         self._launched = False
         self._step = 0
         self._stop_reason = ""
+
+    @classmethod
+    def from_spec(cls, spec: Spec) -> Self:
+        """Make the machine of one run of a Spec."""
+        return cls(
+            ladder=spec.stop,
+            delay=spec.delay_start,
+            awaits_ready=spec.ready is not None,
+            ready_timeout=spec.ready_timeout,
+        )
 
     @property
     def is_unhealthy(self) -> bool:

@@ -232,7 +232,7 @@ class ServiceMachine(Machine[ServiceAction]):
         return Disarm()
 
     def record_spawn(self, _given: Spawned) -> list[ServiceAction]:
-        """Record that the program runs, and wait until it is ready."""
+        """Record that the program runs; Ready follows once it can do its work."""
         self.spawned = True
         self.begun = True
         return []

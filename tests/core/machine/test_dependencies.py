@@ -1,4 +1,4 @@
-"""Who waits for whom: against a naive model that only knows paths."""
+"""Dependencies between services, against a naive model that only knows paths."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from aioverseer.core.state import State
 NAMES = "abcdef"
 UNTILS: tuple[Until, ...] = get_args(Until)
 EDGES = st.builds(After, st.sampled_from(NAMES), st.sampled_from(UNTILS), hard=st.booleans())
-FACTS = st.builds(
+STATES = st.builds(
     DependencyState,
     state=st.sampled_from([state for state in State if state is not State.UNKNOWN]),
     started=st.booleans(),
@@ -56,7 +56,7 @@ def longest(graph: dict[str, list[After]], id: str) -> int:
 
 @given(graph=GRAPHS)
 @settings(deadline=None)
-def test_a_circle_is_found_exactly_where_there_is_one(graph: dict[str, list[After]]) -> None:
+def test_a_cycle_is_found_exactly_if_there_is_one(graph: dict[str, list[After]]) -> None:
     """And the path in the message is a circle of edges that exist."""
     circles = [id for id in NAMES if reaches(graph, id, id)]
     if not circles:
@@ -87,21 +87,21 @@ def test_levels_are_the_longest_chains(graph: dict[str, list[After]]) -> None:
         assert all(list(level) == sorted(level) and level for level in levels)
 
 
-@given(edges=st.lists(EDGES, max_size=4).map(unique), facts=st.dictionaries(st.sampled_from(NAMES), FACTS))
+@given(edges=st.lists(EDGES, max_size=4).map(unique), states=st.dictionaries(st.sampled_from(NAMES), STATES))
 @settings(max_examples=500)
-def test_decisions_are_those_of_the_naive_model(edges: list[After], facts: dict[str, DependencyState]) -> None:
+def test_decisions_are_those_of_the_naive_model(edges: list[After], states: dict[str, DependencyState]) -> None:
     """It waits for what may still come, and is barred by what it needs and cannot come any more."""
-    came: dict[str, Callable[[DependencyState], bool]] = {
-        "started": lambda fact: fact.started,
-        "ready": lambda fact: fact.state is State.RUNNING or (fact.state is State.FINISHED and fact.was_ready),
-        "finished": lambda fact: fact.state in (State.FINISHED, State.INTERRUPT, State.FATAL) and fact.started,
-        "success": lambda fact: fact.success,
+    met: dict[str, Callable[[DependencyState], bool]] = {
+        "started": lambda each: each.started,
+        "ready": lambda each: each.state is State.RUNNING or (each.state is State.FINISHED and each.was_ready),
+        "finished": lambda each: each.state in (State.FINISHED, State.INTERRUPT, State.FATAL) and each.started,
+        "success": lambda each: each.success,
     }
-    over = {id for id, fact in facts.items() if fact.state in (State.FINISHED, State.INTERRUPT, State.FATAL)}
-    missing = [e for e in edges if e.name not in facts or not came[e.until](facts[e.name])]
-    lost = [e for e in missing if e.hard and (e.name not in facts or e.name in over)]
-    hoped = [e for e in missing if e.name in facts and e.name not in over]
-    verdict = decide(edges, facts)
+    over = {id for id, each in states.items() if each.state in (State.FINISHED, State.INTERRUPT, State.FATAL)}
+    missing = [e for e in edges if e.name not in states or not met[e.until](states[e.name])]
+    lost = [e for e in missing if e.hard and (e.name not in states or e.name in over)]
+    hoped = [e for e in missing if e.name in states and e.name not in over]
+    verdict = decide(edges, states)
     if lost:
         assert isinstance(verdict, CannotStart)
         assert tuple(lost) == verdict.edges
@@ -113,51 +113,51 @@ def test_decisions_are_those_of_the_naive_model(edges: list[After], facts: dict[
 
 @given(graph=ACYCLIC, data=st.data())
 @settings(deadline=None, max_examples=200)
-def test_a_start_ends_with_everybody_decided(graph: dict[str, list[After]], data: st.DataObject) -> None:
-    """Whatever fails on the way: in any order, each is started once, after what it needs, or barred; none waits on."""
-    facts = {id: DependencyState(state=State.STARTING) for id in NAMES}
+def test_each_service_is_started_or_refused(graph: dict[str, list[After]], data: st.DataObject) -> None:
+    """In any order and with any failures, each service is started once, after its dependencies, or refused."""
+    states = {id: DependencyState(state=State.STARTING) for id in NAMES}
     live: set[str] = set()
     open_ones = set(NAMES)
     for _ in range(100):
         for id in sorted(open_ones):
-            match decide(graph[id], facts):
+            match decide(graph[id], states):
                 case MayStart():
                     open_ones.discard(id)
                     live.add(id)
                 case CannotStart(edges=edges):
-                    assert all(facts[edge.name].state.is_final for edge in edges)
+                    assert all(states[edge.name].state.is_final for edge in edges)
                     open_ones.discard(id)
-                    facts[id] = DependencyState(state=State.FATAL)
+                    states[id] = DependencyState(state=State.FATAL)
                 case MustWait(edges=edges):
-                    assert all(not facts[edge.name].state.is_final for edge in edges)
+                    assert all(not states[edge.name].state.is_final for edge in edges)
         if not live:
             break
         id = data.draw(st.sampled_from(sorted(live)))
-        now = facts[id]
+        now = states[id]
         if not now.started:
             dies = data.draw(st.booleans())
-            facts[id] = (
+            states[id] = (
                 DependencyState(state=State.FATAL) if dies else DependencyState(state=State.STARTING, started=True)
             )
         elif not now.was_ready:
-            facts[id] = DependencyState(state=State.RUNNING, started=True, was_ready=True)
+            states[id] = DependencyState(state=State.RUNNING, started=True, was_ready=True)
         else:
             success = data.draw(st.booleans())
             state = State.FINISHED if success else data.draw(st.sampled_from([State.INTERRUPT, State.FINISHED]))
-            facts[id] = DependencyState(state=state, started=True, was_ready=True, success=success)
-        if facts[id].state.is_final:
+            states[id] = DependencyState(state=state, started=True, was_ready=True, success=success)
+        if states[id].state.is_final:
             live.discard(id)
     assert set() == open_ones
 
 
-def test_a_name_that_is_not_there_is_refused_with_its_path() -> None:
+def test_an_unknown_name_is_refused_with_its_path() -> None:
     """Unless it is not needed."""
     with pytest.raises(SpecError, match=re.escape("(path: web -> db)")):
         DependencyGraph({"web": [After("db")]})
     assert (("web",),) == DependencyGraph({"web": [After("db", hard=False)]}).levels
 
 
-def test_the_shortest_circle_is_shown() -> None:
+def test_the_shortest_cycle_is_shown() -> None:
     """Of several, the one that is read most easily."""
     needs = {"a": [After("b")], "b": [After("c")], "c": [After("a"), After("d")], "d": [After("c", hard=False)]}
     with pytest.raises(DependencyCycle, match="c -> d -> c"):
@@ -179,7 +179,7 @@ def test_the_option_has_several_forms(given_value: Any, kept: tuple[After, ...])
     assert kept == as_after(given_value, owner="web")
 
 
-def test_what_after_refuses() -> None:
+def test_refused_values_of_after_are_named() -> None:
     """Each value by its name; and a service that waits for itself is the smallest circle."""
     with pytest.raises(DependencyCycle, match="is itself"):
         as_after("web", owner="web")

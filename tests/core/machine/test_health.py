@@ -16,7 +16,7 @@ PROBE = ready.tcp(80)
 
 @given(checks=st.lists(st.booleans(), max_size=30), failures=st.integers(1, 4), successes=st.integers(1, 3))
 def test_health_follows_the_last_checks(checks: list[bool], failures: int, successes: int) -> None:
-    """So many failures in a row make it unhealthy, so many successes well again; each change is told once."""
+    """Failures in a row make the program unhealthy, successes in a row healthy again; each change is reported once."""
     health = LivenessJudge(Alive(PROBE, failures=failures, successes=successes), since=0.0)
     well = True
     for end, passed in enumerate(checks, 1):
@@ -30,7 +30,7 @@ def test_health_follows_the_last_checks(checks: list[bool], failures: int, succe
 
 
 def test_failures_in_the_grace_do_not_count() -> None:
-    """Nor do they add up with those behind it."""
+    """Failures in the grace period do not add up with later ones."""
     health = LivenessJudge(Alive(PROBE, failures=2, grace=30), since=100.0)
     assert [False, False, False, True] == [health.failed_at(now, "no") for now in (110.0, 129.0, 130.0, 140.0)]
 
@@ -56,7 +56,7 @@ def test_a_timer_that_is_late_shows_that_the_host_was_busy(due: float, now: floa
         {"timeout": "3"}, {"grace": -1}, {"failures": 0}, {"successes": 1.5}, {"action": "kill"},
     ],
 )  # fmt: skip
-def test_what_alive_refuses_is_named(options: dict[str, Any]) -> None:
+def test_refused_values_of_alive_are_named(options: dict[str, Any]) -> None:
     """A line comes once: it says that a program is ready, not that it lives."""
     with pytest.raises(SpecError, match=next(iter(options))):
         Alive(**cast("dict[str, Any]", {"probe": PROBE} | options))

@@ -54,7 +54,7 @@ INPUTS: dict[str, Input] = {
     "unhealthy": Unhealthy(error=LATE, why="it was not ready in time"),
 }
 WALKED = [INPUTS[name] for name in "start stop kill due spawned failed exited killed broken".split()]
-"""What the random walk below feeds: a run without probes."""
+"""Inputs of the random walk below: a run without probes."""
 
 UP = "start spawned"
 PLACES: dict[str, str] = {
@@ -142,7 +142,7 @@ WAITING = {
 }
 
 EXPECTED: dict[str, dict[str, str]] = {
-    # place: input: what is to be done. What is not here raises and changes nothing.
+    # place: input: what is to be done. An input that is not here raises and changes nothing.
     "initial": {**IDLE, "start": "launch, -> starting"},
     "initial, with a delay": {**IDLE, "start": "arm 4, -> starting"},
     "in its delay": {
@@ -214,7 +214,7 @@ def led(path: str, *, ladder: Stop = LADDER) -> ProcessMachine:
 
 
 def last_words(path: str, *, ladder: Stop = LADDER) -> str:
-    """What the last of these inputs makes it do."""
+    """Actions that the last of these inputs causes."""
     *before, name = path.split()
     return words(led(" ".join(before), ladder=ladder).feed(INPUTS[name], 100.0))
 
@@ -252,7 +252,7 @@ def test_every_input_in_every_place(place: str) -> None:
         moved = run.state is not before["state"]
         reports = [Transition(previous=before["state"], state=run.state, reason=run.reason)] if moved else []
         assert reports == [action for action in actions if isinstance(action, Transition)]
-        assert reports == actions[len(actions) - len(reports) :]  # news last
+        assert reports == actions[len(actions) - len(reports) :]  # the transition comes last
         assert (100.0, 100.0 if moved else before["since"]) == (run.now, run.since)
     assert EXPECTED[place] == actual
 
@@ -270,7 +270,7 @@ def test_each_rule_says_what_it_does() -> None:
     assert [] == [row for row in said if not row[2].endswith(".") or "\n" in row[2]]
 
 
-# --- what is known afterwards
+# --- the attributes afterwards
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_the_reason_says_why_it_is_there(place: str, reason: str) -> None:
         (f"{UP} kill due killed", 7, Exit(signal=SIGKILL), None, [SIGKILL]),
     ],
 )
-def test_what_is_known_of_a_run(
+def test_attributes_of_a_run(
     path: str, pid: int | None, exit: Exit | None, error: BaseException | None, sent: list[int]
 ) -> None:
     """Pid, exit, error and the steps that were taken; none of them invented (B43, B50)."""
@@ -334,8 +334,8 @@ def test_what_is_known_of_a_run(
     assert (pid, exit, error, sent, False) == (run.pid, run.exit, run.error, run.sent, run.unstoppable)
 
 
-def test_the_exit_is_known_before_its_news() -> None:
-    """Whoever hears of a final state finds what goes with it (B44)."""
+def test_the_exit_is_set_before_the_transition() -> None:
+    """A watcher of a final state finds the exit (B44)."""
     run = led(UP)
     assert [Transition(previous=State.RUNNING, state=State.FINISHED, reason="exited with code 3")] == run.feed(
         Exited(exit=Exit(code=3)), 9.0
@@ -346,8 +346,8 @@ def test_the_exit_is_known_before_its_news() -> None:
 # --- the time to become ready
 
 
-def test_its_time_is_lengthened_and_never_shortened() -> None:
-    """What it asks for counts from now, and only where that is later than its time is over anyhow."""
+def test_the_ready_timeout_is_extended_and_never_shortened() -> None:
+    """The extension counts from now, and only if it ends later than the current limit."""
     run = led(f"~ {UP}")
     assert 31.0 == run.due
     assert "" == words(run.feed(Extend(seconds=5), 20.0))
@@ -415,7 +415,7 @@ def test_a_stop_before_the_start_does_not_spoil_it() -> None:
 
 
 class Outside:
-    """What is there, as the actions of a run tell it: a launch in flight, a child, a timer."""
+    """Model of the world, as the actions of a run change it: a launch, a child, a timer."""
 
     def __init__(self) -> None:
         self.launching = False
@@ -483,7 +483,7 @@ class Walk(RuleBasedStateMachine):
         self.launches = 0
         self.stopped = False  # a stop was asked for that has to be obeyed
         self.steps: list[Step] = []  # the steps that may still be taken
-        self.news = [State.INITIAL]
+        self.states = [State.INITIAL]
 
     @precondition(lambda self: self.run.state.is_final)
     @rule(ladder=st.sampled_from(LADDERS), delay=st.sampled_from([0.0, 4.0]))
@@ -493,7 +493,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(given=st.sampled_from(WALKED))
     def refuse(self, given: Input) -> None:
-        """What cannot come now raises, and changes nothing."""
+        """An input that cannot come now raises and changes nothing."""
         if not self.outside.legal(given):
             before = snapshot(self.run)
             with pytest.raises(IllegalInput):
@@ -523,8 +523,8 @@ class Walk(RuleBasedStateMachine):
                     action.state,
                     action.reason,
                 )
-                self.news.append(action.state)
-        assert self.news[-1] is self.run.state
+                self.states.append(action.state)
+        assert self.states[-1] is self.run.state
         if isinstance(given, StopRequested) and before["state"].is_live:
             if not self.stopped or unstoppable:
                 self.steps = list(self.ladder.steps)
@@ -579,11 +579,11 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def no_state_comes_twice(self) -> None:
         """The states of one run only go forward, and it ends once."""
-        assert self.news == sorted(set(self.news))
-        assert sum(state.is_final for state in self.news) <= 1
+        assert self.states == sorted(set(self.states))
+        assert sum(state.is_final for state in self.states) <= 1
         assert not (self.run.unstoppable and self.run.state is not State.STOPPING)
 
 
 def test_random_walks() -> None:
-    """Whatever the world sends, the invariants hold."""
+    """The invariants hold for any inputs in any order."""
     run_state_machine_as_test(Walk, settings=settings(max_examples=200, stateful_step_count=20, deadline=None))

@@ -73,10 +73,10 @@ INPUTS: dict[str, Input] = {
     "released": DependenciesMet(),
     "barred": DependencyFailed(error=ERROR),
     "failing": ProcessUnhealthy(why="it was not ready in time"),
-    "halted": HeldByGroup(why="restarts with group 'g' (one_for_all)", due=50.0),
-    "resumed": ReleasedByGroup(),
-    "dismissed": StoppedByGroup(why="group 'g' gave up"),
-    "queued": Throttled(why="waits for its turn"),
+    "group holds": HeldByGroup(why="restarts with group 'g' (one_for_all)", due=50.0),
+    "group releases": ReleasedByGroup(),
+    "group stops": StoppedByGroup(why="group 'g' gave up"),
+    "throttled": Throttled(why="waits for its turn"),
     "admitted": Admitted(),
 }
 _OF_OTHERS = (
@@ -89,7 +89,7 @@ _OF_OTHERS = (
     | StoppedByGroup
 )
 WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS)]
-"""What the random walk below feeds: a service that waits for nobody, and is in no group; perhaps with a throttle."""
+"""Inputs of the random walk below: a service without dependencies and group, perhaps with a throttle."""
 
 UP = "start, spawned, ready"
 SPENT = f"{UP}, crashed, due, spawned, ready, crashed, due, spawned, ready"
@@ -131,25 +131,25 @@ PLACES: dict[str, str] = {
     "held, then released": "held, released",
     "held, then stopped": "held, stop",
     "barred": "held, barred",
-    "stopping with its group": f"{UP}, halted",
-    "stopping with its group, then for good": f"{UP}, halted, stop",
-    "stopping with its group, then waited for no more": f"{UP}, halted, resumed",
-    "stopping for a restart, then with its group": f"{UP}, restart, halted",
-    "stopping as its group ends": f"{UP}, dismissed",
-    "backoff with its group": f"{UP}, halted, done",
+    "stopping with its group": f"{UP}, group holds",
+    "stopping with its group, then for good": f"{UP}, group holds, stop",
+    "stopping with its group, then waited for no more": f"{UP}, group holds, group releases",
+    "stopping for a restart, then with its group": f"{UP}, restart, group holds",
+    "stopping as its group ends": f"{UP}, group stops",
+    "backoff with its group": f"{UP}, group holds, done",
     "stopping for a new start in its turn": f"{UP}, stop, held",
     "stopping for a new start in its turn, then at once": f"{UP}, stop, held, start",
     "held, after a stop": f"{UP}, stop, held, done",
-    "backoff, then with its group": f"{UP}, crashed, halted",
-    "held, then in backoff with its group": "held, halted",
-    "interrupted by its group": f"{UP}, dismissed, done",
-    "held, then dismissed": "held, dismissed",
+    "backoff, then with its group": f"{UP}, crashed, group holds",
+    "held, then in backoff with its group": "held, group holds",
+    "interrupted by its group": f"{UP}, group stops, done",
+    "deferred, then stopped by its group": "held, group stops",
     "backoff, with a throttle": f"%, {UP}, crashed",
     "asks the throttle": f"%, {UP}, crashed, due",
-    "waits for the throttle": f"%, {UP}, crashed, due, queued",
-    "waits for the throttle, with its group": f"%, {UP}, halted, done, resumed, queued",
-    "backoff with its group again": f"%, {UP}, crashed, due, queued, halted",
-    "running, as the throttle let it": f"%, {UP}, crashed, due, queued, admitted, spawned, ready",
+    "waits for the throttle": f"%, {UP}, crashed, due, throttled",
+    "waits for the throttle, with its group": f"%, {UP}, group holds, done, group releases, throttled",
+    "backoff with its group again": f"%, {UP}, crashed, due, throttled, group holds",
+    "running, as the throttle let it": f"%, {UP}, crashed, due, throttled, admitted, spawned, ready",
     "stopping as it fails": f"{UP}, failing",
     "stopping as it fails, then to be killed": f"{UP}, failing, kill",
 }
@@ -161,7 +161,7 @@ RESTING = {
     "stop": "",
     "kill": "",
     "held": "-> starting",
-    **dict.fromkeys(["broken", "broken off", "halted", "dismissed"], ""),
+    **dict.fromkeys(["broken", "broken off", "group holds", "group stops"], ""),
 }
 LIVE = {
     "start": "",
@@ -170,7 +170,7 @@ LIVE = {
     "kill": "end by kill, -> stopping",
     "broken": "end by kill, -> stopping",
     "broken off": "-> fatal",
-    **dict.fromkeys(["halted", "dismissed"], "end, -> stopping"),
+    **dict.fromkeys(["group holds", "group stops"], "end, -> stopping"),
 }
 ENDS = {
     "failed": "arm {delay}, -> backoff",
@@ -193,8 +193,8 @@ HELD = {
     **dict.fromkeys(["stop", "kill"], "-> interrupted"),
     "barred": "-> fatal",
     "broken off": "-> fatal",
-    "halted": "-> backoff",
-    "dismissed": "-> interrupted",
+    "group holds": "-> backoff",
+    "group stops": "-> interrupted",
 }
 RUNNING = {**LIVE, **ENDS, "failing": "-> stopping"}
 BACKOFF = {
@@ -205,12 +205,12 @@ BACKOFF = {
     "kill": "disarm, -> interrupted",
     "broken": "disarm, -> fatal",
     "broken off": "disarm, -> fatal",
-    "halted": "disarm",
-    "resumed": "disarm, begin #{run}, -> starting",
-    "dismissed": "disarm, -> interrupted",
+    "group holds": "disarm",
+    "group releases": "disarm, begin #{run}, -> starting",
+    "group stops": "disarm, -> interrupted",
 }
-RATIONED = {**BACKOFF, "due": "askthrottle", "resumed": "disarm, askthrottle"}
-ASKED = {**RATIONED, "queued": "reportthrottled", "admitted": BEGIN}
+WITH_THROTTLE = {**BACKOFF, "due": "askthrottle", "group releases": "disarm, askthrottle"}
+ASKED = {**WITH_THROTTLE, "throttled": "reportthrottled", "admitted": BEGIN}
 del ASKED["due"]
 STOPPING = {
     "start": "",
@@ -223,7 +223,7 @@ STOPPING = {
     "failed": "-> fatal",
     "broken": "end by kill",
     "broken off": "-> fatal",
-    **dict.fromkeys(["held", "halted", "resumed", "dismissed"], ""),
+    **dict.fromkeys(["held", "group holds", "group releases", "group stops"], ""),
     **dict.fromkeys(["done", "crashed", "killed", "never ran"], "-> interrupted"),
 }
 TO_RESTART = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran"], BEGIN)}
@@ -249,7 +249,7 @@ def late(table: dict[str, str]) -> dict[str, str]:
 
 
 EXPECTED: dict[str, dict[str, str]] = {
-    # place: input: what is to be done. What is not here raises and changes nothing.
+    # place: input: what is to be done. An input that is not here raises and changes nothing.
     "initial": filled(RESTING, run=1),
     "initial, with a delay": filled(late(RESTING), run=1),
     "initial, stopped": filled(RESTING, run=1),
@@ -301,14 +301,14 @@ EXPECTED: dict[str, dict[str, str]] = {
     "backoff with its group": filled(BACKOFF, run=2),
     "backoff, then with its group": filled(BACKOFF, run=2),
     # It has not begun: it waits for the others again, as before.
-    "held, then in backoff with its group": {**filled(BACKOFF, run=1), "resumed": "disarm, -> starting"},
+    "held, then in backoff with its group": {**filled(BACKOFF, run=1), "group releases": "disarm, -> starting"},
     "interrupted by its group": filled(RESTING, run=2),
-    "held, then dismissed": filled(RESTING, run=1),
-    "backoff, with a throttle": filled(RATIONED, run=2),
+    "deferred, then stopped by its group": filled(RESTING, run=1),
+    "backoff, with a throttle": filled(WITH_THROTTLE, run=2),
     "asks the throttle": filled(ASKED, run=2),
     "waits for the throttle": filled(ASKED, run=2),
     "waits for the throttle, with its group": filled(ASKED, run=2),
-    "backoff with its group again": filled(RATIONED, run=2),
+    "backoff with its group again": filled(WITH_THROTTLE, run=2),
     "running, as the throttle let it": filled(RUNNING),
     "stopping as it fails": filled(TO_RESTART, run=2),
     "stopping as it fails, then to be killed": {**STOPPING, "stop": "end by kill"},
@@ -343,7 +343,7 @@ def feed(machine: ServiceMachine, path: str, *, at: float | None = None) -> list
 
 
 def led(path: str, policy: Restart = POLICY) -> ServiceMachine:
-    """A supervision that was fed these inputs; "+" in front is a delay of 4 seconds, "%" a throttle."""
+    """A machine that was fed these inputs; "+" in front is a delay of 4 seconds, "%" a throttle."""
     delay = 4.0 if path.startswith("+") else 0.0
     machine = ServiceMachine(policy=policy, rng=Middle(), delay=delay)
     machine.has_throttle = path.startswith("%")
@@ -374,7 +374,7 @@ def test_the_places_cover_the_table() -> None:
 
 
 @pytest.mark.parametrize("end", ["released", "start", "restart", "stop", "kill", "barred", "broken off"])
-def test_nothing_is_held_that_waits_no_more(end: str) -> None:
+def test_only_waiting_services_are_deferred(end: str) -> None:
     """However the waiting ended: else it would be decided upon again, in a state that has no rule for that."""
     assert led("held").deferred
     assert not led(f"held, {end}").deferred
@@ -396,7 +396,7 @@ def test_every_input_in_every_place(place: str) -> None:
         moved = machine.state is not before["state"]
         reports = [Transition(previous=before["state"], state=machine.state, reason=machine.reason)] if moved else []
         assert reports == [action for action in actions if isinstance(action, Transition)]
-        assert reports == actions[len(actions) - len(reports) :]  # news last
+        assert reports == actions[len(actions) - len(reports) :]  # the transition comes last
         assert (100.0, 100.0 if moved else before["since"]) == (machine.now, machine.since)
     # All inputs come at 100 s, so a run that was ready has been so for long: its next backoff is the first.
     expected = {name: said.replace("arm 2", "arm 1") for name, said in EXPECTED[place].items()}
@@ -450,7 +450,7 @@ def test_a_stop_in_backoff_needs_no_late_timer() -> None:
     ],
 )
 def test_a_kill_lasts_as_long_as_the_run(path: str, expected: str) -> None:
-    """What was asked for once need not be asked for again, and the next run starts afresh."""
+    """A kill lasts until the end of the run, and the next run starts afresh."""
     *before, name = path.split(", ")
     assert [expected] == feed(led(", ".join(before)), name)
 
@@ -479,13 +479,13 @@ def test_a_kill_lasts_as_long_as_the_run(path: str, expected: str) -> None:
         ("held, stop", "a stop was asked for before it was started"),
         ("held, barred", "no such program"),
         ("held, released", "is being started"),
-        (f"%, {UP}, crashed, due, queued", "waits for its turn"),
-        (f"%, {UP}, crashed, due, queued, admitted", "is being restarted after its backoff"),
-        (f"%, {UP}, halted, done, resumed, queued, admitted", "is being restarted with its group"),
+        (f"%, {UP}, crashed, due, throttled", "waits for its turn"),
+        (f"%, {UP}, crashed, due, throttled, admitted", "is being restarted after its backoff"),
+        (f"%, {UP}, group holds, done, group releases, throttled, admitted", "is being restarted with its group"),
         (f"{UP}, failing", "it was not ready in time"),
-        (f"{UP}, halted, killed", "restarts with group 'g' (one_for_all)"),
-        (f"{UP}, halted, killed, resumed", "is being restarted with its group"),
-        (f"{UP}, dismissed, killed", "group 'g' gave up; was killed by SIGKILL"),
+        (f"{UP}, group holds, killed", "restarts with group 'g' (one_for_all)"),
+        (f"{UP}, group holds, killed, group releases", "is being restarted with its group"),
+        (f"{UP}, group stops, killed", "group 'g' gave up; was killed by SIGKILL"),
         (f"{SPENT}, killed", "gave up: was killed by SIGKILL, and its 2 restarts are spent"),
     ],
 )
@@ -557,7 +557,7 @@ def test_a_crash_loop_has_no_final_state_before_its_end() -> None:
     assert [word for life in lives for word in life] == said
 
 
-def test_chance_is_passed_in() -> None:
+def test_rng_is_passed_in() -> None:
     """The jitter is the middle of 1 and 4."""
     policy = Restart(backoff=Backoff(min=1, max=8, jitter=True))
     assert 2.5 == led(f"{UP}, crashed, due, crashed, due, crashed", policy)._budget._previous
@@ -700,14 +700,14 @@ def test_a_new_delay_is_for_the_next_start() -> None:
 
 
 class Outside:
-    """What is there, as the actions of a supervision tell it: one run and how far it is, and a timer."""
+    """Model of the world, as the actions of the service change it: one run and its progress, and a timer."""
 
     def __init__(self) -> None:
         self.run: str | None = None  # "delayed", "launching", "up"
-        self.cut = False  # it was told to end
+        self.cut = False  # its stop was requested
         self.probing = False
         self.timer = False
-        self.asked: str | None = None  # what the throttle is about: "asked" is answered before all else, "queued" later
+        self.asked: str | None = None  # "asked": the throttle answers before all else; "throttled": later
 
     def legal(self, given: Input) -> bool:
         """Whether the world could send this now."""
@@ -739,7 +739,7 @@ class Outside:
             case TimerFired():
                 self.timer = False
             case Throttled():
-                self.asked = "queued"
+                self.asked = "throttled"
             case Admitted():
                 self.asked = None
             case Spawned():
@@ -788,11 +788,11 @@ POLICIES = [
 class Walk(RuleBasedStateMachine):
     """Anything that the world could send, in any order."""
 
-    @initialize(policy=st.sampled_from(POLICIES), delay=st.sampled_from([0.0, 4.0]), rationed=st.booleans())
-    def begin(self, policy: Restart, delay: float, *, rationed: bool) -> None:
+    @initialize(policy=st.sampled_from(POLICIES), delay=st.sampled_from([0.0, 4.0]), has_throttle=st.booleans())
+    def begin(self, policy: Restart, delay: float, *, has_throttle: bool) -> None:
         """A service that was not started."""
         self.machine = ServiceMachine(policy=policy, rng=Middle(), delay=delay)
-        self.machine.has_throttle = rationed
+        self.machine.has_throttle = has_throttle
         self.outside = Outside()
         self.policy = policy
         self.delay = delay
@@ -805,7 +805,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def launch(self) -> None:
-        """A delay is over, unless the run was told to end."""
+        """A delay is over, unless the stop of the run was requested."""
         if self.outside.run == "delayed" and not self.outside.cut:
             self.outside.run = "launching"
 
@@ -881,7 +881,7 @@ class Walk(RuleBasedStateMachine):
 
     @invariant()
     def a_run_is_there_exactly_in_the_states_that_say_so(self) -> None:
-        """STARTING, RUNNING, STOPPING; told to end in STOPPING alone."""
+        """STARTING, RUNNING, STOPPING; a stop is requested in STOPPING alone."""
         state = self.machine.state
         assert (self.outside.run is not None) == (state in (State.STARTING, State.RUNNING, State.STOPPING))
         assert self.outside.cut == (state is State.STOPPING)
@@ -914,5 +914,5 @@ class Walk(RuleBasedStateMachine):
 
 
 def test_random_walks() -> None:
-    """Whatever the world sends, the invariants hold."""
+    """The invariants hold for any inputs in any order."""
     run_state_machine_as_test(Walk, settings=settings(max_examples=200, stateful_step_count=30, deadline=None))

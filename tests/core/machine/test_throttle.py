@@ -1,4 +1,4 @@
-"""The throttle for restart storms: how many, and whose turn it is."""
+"""The throttle for restart storms: number and order of restarts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_an_invalid_rate_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(0.1, 1), (1, 1), (2.5, 2), (10, 10)])
-def test_those_of_a_second_may_come_at_once(rate: float, burst: int) -> None:
+def test_restarts_of_one_second_may_come_at_once(rate: float, burst: int) -> None:
     """One at least."""
     bucket = TokenBucket(check_rate(rate))
     assert burst == bucket.burst
@@ -47,7 +47,7 @@ def test_nobody_overtakes_the_queue() -> None:
     assert ["b", None] == [bucket.admit(5.0), bucket.admit(5.0)]
 
 
-def test_who_asks_twice_has_one_place() -> None:
+def test_a_service_is_in_the_queue_once() -> None:
     """The first one."""
     bucket = TokenBucket(1.0)
     for id in "abcb":
@@ -55,7 +55,7 @@ def test_who_asks_twice_has_one_place() -> None:
     assert (2, 0) == (len(bucket), bucket.ahead("b"))
 
 
-def test_what_was_not_used_is_saved_for_a_second_and_no_longer() -> None:
+def test_unused_restarts_are_saved_for_one_second() -> None:
     """An hour without restarts is no licence for a storm."""
     bucket = TokenBucket(3.0)
     assert [True] * 3 + [False] == [bucket.ask(str(number), 3600.0) for number in range(4)]
@@ -74,10 +74,8 @@ STEPS = st.lists(
 
 @settings(deadline=None, max_examples=300)
 @given(rate=st.floats(0.05, 50), burst=st.none() | st.integers(1, 6), steps=STEPS)
-def test_never_more_than_the_rate_allows_nobody_overtaken_nobody_lost(
-    rate: float, burst: int | None, steps: list[tuple[str, float]]
-) -> None:
-    """Whoever asks and leaves, and whenever it is looked at: a model of the queue is a list."""
+def test_rate_and_order_hold_for_any_calls(rate: float, burst: int | None, steps: list[tuple[str, float]]) -> None:
+    """The bucket agrees with a list as a model of the queue, for any calls at any times."""
     bucket = TokenBucket(rate, burst=burst)
     now = 0.0
     queue: list[str] = []
@@ -88,7 +86,7 @@ def test_never_more_than_the_rate_allows_nobody_overtaken_nobody_lost(
         while (id := bucket.admit(now)) is not None:
             assert id == queue.pop(0)  # first come, first served
             restarts.append(now)
-        assert due is None or now < due or restarts[-1] == now  # who is told a time is not disappointed
+        assert due is None or now < due or restarts[-1] == now  # a restart comes at its announced time
 
     for step, value in steps:
         id = str(value)
@@ -114,11 +112,11 @@ def test_never_more_than_the_rate_allows_nobody_overtaken_nobody_lost(
         for last in range(first, len(restarts)):
             window = restarts[last] - start
             assert last - first + 1 <= rate * window + bucket.burst + 1e-6
-    for place, id in enumerate(list(queue)):  # nobody is lost: each comes at the time that it was told
+    for place, id in enumerate(list(queue)):  # no service is lost: each comes at its announced time
         assert place == bucket.ahead(id)
     while queue:
-        told, now = bucket.due(queue[0]), max(now, bucket.due(queue[0]))
-        assert told == bucket.next_due()
+        due, now = bucket.due(queue[0]), max(now, bucket.due(queue[0]))
+        assert due == bucket.next_due()
         before = len(queue)
         take()
         assert len(queue) < before

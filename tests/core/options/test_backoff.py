@@ -105,7 +105,7 @@ def test_decorrelated_jitter_stands_any_delay_before() -> None:
 
 
 @pytest.mark.parametrize("jitter", [True, "full", "decorrelated"])
-def test_jitter_without_chance_says_what_to_pass(jitter: Any) -> None:
+def test_jitter_without_rng_names_the_missing_argument(jitter: Any) -> None:
     """The core never reads chance by itself, so the first attempt already fails."""
     with pytest.raises(SpecError, match=r"pass rng=random\.Random\(\)"):
         Backoff(jitter=jitter).for_attempt(0)
@@ -113,7 +113,7 @@ def test_jitter_without_chance_says_what_to_pass(jitter: Any) -> None:
         Backoff(jitter=jitter).duration()
 
 
-def test_the_chance_of_the_call_goes_before_that_of_the_constructor() -> None:
+def test_rng_of_the_call_precedes_rng_of_the_constructor() -> None:
     """Either is enough."""
     backoff = Backoff(min=1, factor=3, jitter=True, rng=Chance(0))
     assert [1, 2] == [backoff.for_attempt(1), backoff.for_attempt(1, Chance(0.5))]
@@ -171,7 +171,7 @@ def test_the_options_are_read_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["min", "max", "factor"])
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, True, "1", None, 10**400])
-def test_numbers_that_are_none_are_refused(name: str, value: Any) -> None:
+def test_values_that_are_no_numbers_are_refused(name: str, value: Any) -> None:
     """The message names the option and shows the value."""
     with pytest.raises(SpecError, match=rf"backoff\.{name}=") as caught:
         Backoff(**{name: value})
@@ -179,7 +179,7 @@ def test_numbers_that_are_none_are_refused(name: str, value: Any) -> None:
     assert value is caught.value.value
 
 
-def test_a_factor_of_nothing_is_refused() -> None:
+def test_a_factor_of_zero_is_refused() -> None:
     """The delay would fall to 0 after the first attempt."""
     with pytest.raises(SpecError, match=r"backoff\.factor=0"):
         Backoff(factor=0)

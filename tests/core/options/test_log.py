@@ -32,7 +32,7 @@ def make(options: dict[str, Any]) -> LogFile:
 
 
 @pytest.mark.parametrize(("option", "value"), [(option, value) for option, values in BAD.items() for value in values])
-def test_what_a_log_file_refuses_is_named(option: str, value: Any) -> None:
+def test_refused_values_of_a_log_file_are_named(option: str, value: Any) -> None:
     """The option, the value, and what to do; ``compress`` alone has nothing to compress."""
     with pytest.raises(SpecError, match=f"^LogFile: {option}={re.escape(repr(value))} .*: .") as caught:
         make({"path": "x"} | {option: value})
@@ -43,7 +43,7 @@ def test_what_a_log_file_refuses_is_named(option: str, value: Any) -> None:
     ("option", "value"),
     [("logger", ""), ("logger", None), ("logger", "{stream}"), ("stdout", "INFO"), ("stdout", True), ("stderr", -1)],
 )
-def test_what_a_bridge_refuses_is_named(option: str, value: Any) -> None:
+def test_refused_values_of_a_bridge_are_named(option: str, value: Any) -> None:
     """Levels are numbers, as everywhere in logging."""
     with pytest.raises(SpecError, match=f"^LogBridge: {option}={re.escape(repr(value))} .*: .") as caught:
         LogBridge(**{option: value})
@@ -80,7 +80,7 @@ def test_the_path_of_a_service(path: str, id: str, group: str, expected: str) ->
 
 
 def test_one_or_several_logs_and_none() -> None:
-    """What an option ``log`` takes."""
+    """Values that the option ``log`` takes."""
     file, bridge = LogFile("x"), LogBridge()
     assert as_logs(None, owner="o") is None
     assert () == as_logs([], owner="o")

@@ -32,13 +32,13 @@ def naive(probe: Probe, done: set[Probe]) -> bool:
 
 
 @given(probe=PROBES, done=DONE)
-def test_it_is_fulfilled_when_its_words_say_so(probe: Probe, done: set[Probe]) -> None:
+def test_composed_probes_agree_with_a_naive_model(probe: Probe, done: set[Probe]) -> None:
     """However it was nested."""
     assert naive(probe, done) == is_fulfilled(probe, done)
 
 
 @given(probe=PROBES, done=DONE)
-def test_what_still_matters(probe: Probe, done: set[Probe]) -> None:
+def test_pending_leaves(probe: Probe, done: set[Probe]) -> None:
     """With all of it the answer is yes; without any of it nothing else can change the answer."""
     left = pending(probe, done)
     assert left <= set(leaves(probe)) - done
@@ -56,7 +56,7 @@ def test_chains_are_flat_and_read_as_sentences() -> None:
     assert "(tcp 127.0.0.1:1 or tcp 127.0.0.1:2) and tcp 127.0.0.1:3" == str((a | b) & c)
     assert "a line with 'up' on stderr" == str(ready.line("up", stream="stderr"))
     with pytest.raises(TypeError):
-        a & 5  # type: ignore[operator]  # what the test is about
+        a & 5  # type: ignore[operator]  # the subject of the test
 
 
 def test_equal_probes_are_one() -> None:
@@ -100,7 +100,7 @@ async def needs_two(_a: object, _b: object) -> None:
         (lambda: ready.http("http://x", status=99), "no status"),
     ],
 )
-def test_what_a_probe_refuses_is_named(make: Any, hint: str) -> None:
+def test_refused_values_of_a_probe_are_named(make: Any, hint: str) -> None:
     """With what to do instead."""
     with pytest.raises(SpecError, match=re.escape(hint)):
         make()

@@ -100,7 +100,7 @@ def test_a_policy_does_not_change() -> None:
         ("force_codes", b"\0"),
     ],
 )
-def test_what_an_option_does_not_take_is_refused(option: str, value: Any) -> None:
+def test_invalid_values_are_refused(option: str, value: Any) -> None:
     """The error names the option and has the value."""
     with pytest.raises(SpecError, match=rf"restart\.{option}=") as caught:
         Restart(**{option: value})
@@ -109,7 +109,7 @@ def test_what_an_option_does_not_take_is_refused(option: str, value: Any) -> Non
 
 @pytest.mark.parametrize("option", ["success_codes", "prevent_codes", "force_codes"])
 @pytest.mark.parametrize("value", [-1, 256, True, "1", 1.0, None])
-def test_what_is_no_exit_code_is_refused(option: str, value: Any) -> None:
+def test_an_invalid_exit_code_is_refused(option: str, value: Any) -> None:
     """A program exits with one byte."""
     options: dict[str, Any] = {option: [value]}
     with pytest.raises(SpecError, match="0 to 255") as caught:
@@ -174,14 +174,14 @@ def test_a_code_is_no_signal() -> None:
 
 
 @pytest.mark.parametrize("end", [None, LOST])
-def test_what_is_not_known_is_no_success(end: Exit | None) -> None:
+def test_an_unknown_end_is_no_success(end: Exit | None) -> None:
     """A failed spawn and a lost status are failures."""
     assert not is_success(Restart(), end)
 
 
 @pytest.mark.parametrize("when", ["always", "never", "on-failure", "on-abnormal"])
 def test_force_and_prevent_go_before_all(when: When) -> None:
-    """Whatever the choice, and even for a success."""
+    """For each choice of ``when``, and even for a success."""
     restart = Restart(when, force_codes={0, 7}, prevent_codes={8})
     assert [True, True, False] == [wants_restart(restart, Exit(code=code)) for code in (0, 7, 8)]
 

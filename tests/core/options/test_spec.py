@@ -203,7 +203,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), cases(GOOD))
-def test_what_an_option_takes_is_kept(option: str, value: Any) -> None:
+def test_valid_values_are_kept(option: str, value: Any) -> None:
     """Narrowed to one type where several are taken."""
     given, kept = given_and_kept(value)
     made = spec(**{option: given})
@@ -215,7 +215,7 @@ def test_what_an_option_takes_is_kept(option: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), cases(BAD))
-def test_what_an_option_refuses_is_named(option: str, value: Any) -> None:
+def test_refused_values_are_named(option: str, value: Any) -> None:
     """The message names the service, the option and the value; the error has the last two as data."""
     for make in (spec, spec().updated, lambda **options: Spec(id="db", argv=("x",), **options)):
         with pytest.raises(SpecError) as caught:
@@ -225,7 +225,7 @@ def test_what_an_option_refuses_is_named(option: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("output", ["inherit", "null"])
-def test_a_line_cannot_be_waited_for_where_none_is_read(output: Any) -> None:
+def test_ready_line_needs_output_that_is_read(output: Any) -> None:
     """Also as a part of a probe; other probes can."""
     assert spec(output=output, ready=ready.tcp(80)).ready == ready.tcp(80)
     for probe in (ready.line("up"), ready.tcp(80) | ready.line("up")):
@@ -273,7 +273,7 @@ def test_an_id_is_any_text(id: str) -> None:
 
 
 @pytest.mark.parametrize("id", ["", " ", " db", "db\n", "d\0b", 5, None, b"db"])
-def test_what_is_no_id_is_refused(id: Any) -> None:
+def test_an_invalid_id_is_refused(id: Any) -> None:
     """With the value."""
     makes: list[Callable[[], Spec]] = [lambda: Spec(id=id, argv=("x",)), lambda: Spec.of(id, ["x"])]
     for make in makes:
@@ -315,7 +315,7 @@ def test_arguments_are_taken_literally(argv: Any, expected: tuple[str, ...]) -> 
         (["ls", BYTES_PATH], "argv[1]", BYTES_PATH, "is of type BytesPath"),
     ],
 )
-def test_what_is_no_command_is_refused(argv: Any, option: str, value: object, why: str) -> None:
+def test_an_invalid_command_is_refused(argv: Any, option: str, value: object, why: str) -> None:
     """With the place of the argument, and nothing dropped silently (B50, B52)."""
     makes: list[Callable[[], Spec]] = [lambda: Spec.of("db", argv), lambda: Spec(id="db", argv=argv)]
     for make in makes:
@@ -324,7 +324,7 @@ def test_what_is_no_command_is_refused(argv: Any, option: str, value: object, wh
         assert (option, value) == (caught.value.option, caught.value.value)
 
 
-# --- what is fed to a program is nobody else's business
+# --- the input of a program may be a secret
 
 
 @pytest.mark.parametrize("option", ["env", "extra_env"])
@@ -382,7 +382,7 @@ def test_there_is_no_none_in_extra_env() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_fed_is_refused_and_not_shown(options: Any, expected: str) -> None:
+def test_invalid_stdin_is_refused_and_not_shown(options: Any, expected: str) -> None:
     """At once, not in the middle of the run."""
     with pytest.raises(SpecError) as caught:
         spec(**options)
@@ -410,7 +410,7 @@ def test_what_cannot_be_fed_is_refused_and_not_shown(options: Any, expected: str
         ([b"adm"], b"adm", "is no group"),
     ],
 )
-def test_what_is_no_group_is_refused(value: Any, shown: object, why: str) -> None:
+def test_an_invalid_group_is_refused(value: Any, shown: object, why: str) -> None:
     """The value in the message is the one among several that is wrong."""
     with pytest.raises(SpecError, match=re.escape(f"service 'db': extra_groups={shown!r} {why}")) as caught:
         spec(extra_groups=value)
@@ -430,7 +430,7 @@ def test_what_is_no_group_is_refused(value: Any, shown: object, why: str) -> Non
         ),
     ],
 )
-def test_what_is_no_limit_is_refused(value: Any, option: str, shown: object, why: str) -> None:
+def test_an_invalid_limit_is_refused(value: Any, option: str, shown: object, why: str) -> None:
     """With the name of the resource, and what there is."""
     with pytest.raises(SpecError, match=re.escape(f"service 'db': {option}={shown!r} {why}")) as caught:
         spec(rlimits=value)

@@ -70,7 +70,7 @@ def test_a_ladder_is_a_value() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_ladder_is_refused(arguments: Any, option: str, value: object) -> None:
+def test_an_invalid_ladder_is_refused(arguments: Any, option: str, value: object) -> None:
     """The error names the option and has the value."""
     with pytest.raises(SpecError) as caught:
         Stop(**arguments)

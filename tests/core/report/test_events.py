@@ -24,7 +24,7 @@ EVENT = Event(
 
 
 def outcome(id: str, *signals: int, survived: bool = False, state: State = State.INTERRUPT) -> StopOutcome:
-    """What it took to stop a service."""
+    """Outcome of the stop of a service."""
     status = Status(id=id, argv=(id,), state=state)
     return StopOutcome(id=id, status=status, signals=signals, seconds=0.256, survived=survived)
 
@@ -47,7 +47,7 @@ def test_an_event_is_flat_json() -> None:
 
 
 def test_an_event_is_frozen_with_all_that_it_holds() -> None:
-    """What is read later is what was true at the transition (B47)."""
+    """An event shows the state at the transition, also if it is read later (B47)."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         EVENT.state = State.RUNNING  # type: ignore[misc]  # that it is refused is the point
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -68,7 +68,7 @@ def test_an_event_is_frozen_with_all_that_it_holds() -> None:
     ids=str,
 )
 def test_an_outcome_is_one_sentence(one: StopOutcome, expected: str) -> None:
-    """Who needed what, how long, and where it is."""
+    """The report names signals, seconds and state of each service."""
     assert expected == str(one)
 
 
@@ -81,7 +81,7 @@ def test_an_outcome_is_one_sentence(one: StopOutcome, expected: str) -> None:
         ([outcome("c", 15, 9, survived=True), outcome("a", 9, survived=True)], False, ["a", "c"], ["c"], None),
     ],
 )
-def test_a_report_says_who_needed_what(
+def test_a_report_has_a_line_for_each_service(
     outcomes: list[StopOutcome], ok: bool, survivors: list[str], escalated: list[str], text: str | None
 ) -> None:
     """One line for each service, sorted; what survived is never hidden (B07)."""

@@ -136,7 +136,9 @@ OURS = {
         ),
     ],
 )
-def test_to_json_has_the_seeds_keys_and_ours(changes: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_to_json_has_the_keys_of_the_go_library_and_further_ones(
+    changes: dict[str, Any], expected: dict[str, Any]
+) -> None:
     """Errors as text, times as ISO 8601 or null, argv without ambiguity (B51)."""
     got = status(**changes).to_json()
     assert SEED | OURS | expected == got
@@ -150,13 +152,13 @@ def test_a_status_does_not_change() -> None:
 
 
 def test_a_status_has_no_place_for_the_environment() -> None:
-    """What it takes over from a Spec is listed by hand; no environment value is ever shown."""
+    """Fields taken from a Spec are listed by hand, and none of them is an environment."""
     shared = {field.name for field in dataclasses.fields(Spec)} & {field.name for field in dataclasses.fields(Status)}
     assert {"id", "argv", "cwd", "delay_start", "containment"} == shared
 
 
-def test_facts_become_the_status_that_their_names_say() -> None:
-    """Each field has the fact of its name, those of the Spec and of the exit too; it is as frozen as any other."""
+def test_a_snapshot_becomes_a_status_field_by_field() -> None:
+    """Each field has the value of its name, those of the Spec and of the exit too; the Status is frozen."""
     spec = Spec(id="db", argv=("redis-server",), cwd="/tmp", delay_start=1.5)
     values: dict[str, Any] = {name: object() for name in StatusSnapshot._fields if name not in ("spec", "exit")}
     made = StatusSnapshot(spec=spec, exit=Exit(code=3), **values).status()

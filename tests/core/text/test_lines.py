@@ -66,7 +66,7 @@ def test_a_held_carriage_return_goes_on_with_its_line() -> None:
 
 @pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
 def test_other_separators_do_not_end_a_line(end: str) -> None:
-    """What ``str.splitlines`` takes for an end is text."""
+    """Other ends of ``str.splitlines`` are text."""
     assert whole(f"a{end}b") == split(f"a{end}b\n".encode())
 
 
@@ -94,7 +94,7 @@ def test_nothing_gives_no_line() -> None:
 
 
 def test_a_splitter_is_empty_after_its_end() -> None:
-    """What comes after ``finish`` is a new stream."""
+    """Bytes after ``finish`` are a new stream."""
     splitter = LineSplitter(encoding="utf-16-le")
     splitter.feed(b"a\0b")
     assert ["a\ufffd"] == splitter.finish()
@@ -334,7 +334,7 @@ MORE = [*ENCODINGS, "gb18030", "big5", "euc_jp", "iso2022_jp", "iso2022_kr", "is
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32", "utf-8-sig", "gb18030"])
 @given(text=TEXT, places=PLACES, limit=LIMITS)
-def test_any_text_is_split_as_by_the_plainest_means(encoding: str, text: str, places: list[int], limit: int) -> None:
+def test_text_is_split_like_a_plain_model(encoding: str, text: str, places: list[int], limit: int) -> None:
     """Wherever the chunks end, the lines, the pieces and their types are those of the naive reference."""
     data = text.encode(encoding)
     assert naive(data, encoding, limit) == split(*cut(data, places), encoding=encoding, limit=limit)
@@ -342,9 +342,7 @@ def test_any_text_is_split_as_by_the_plainest_means(encoding: str, text: str, pl
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp437", None])
 @given(data=BYTES, places=PLACES, limit=LIMITS)
-def test_any_bytes_are_split_as_by_the_plainest_means(
-    encoding: str | None, data: bytes, places: list[int], limit: int
-) -> None:
+def test_bytes_are_split_like_a_plain_model(encoding: str | None, data: bytes, places: list[int], limit: int) -> None:
     """The same where every byte is valid."""
     assert naive(data, encoding, limit) == split(*cut(data, places), encoding=encoding, limit=limit)
 
@@ -363,7 +361,7 @@ def test_any_chunking_gives_the_same_lines(encoding: str | None, data: bytes, pl
 @pytest.mark.parametrize("errors", ["replace", "backslashreplace", "surrogateescape", "ignore"])
 @given(data=BYTES, limit=LIMITS)
 def test_joined_pieces_are_the_line(errors: str, data: bytes, limit: int) -> None:
-    """Whatever the limit, the pieces of broken bytes are together what they are without one."""
+    """For any limit, the joined pieces of broken bytes equal the text without a limit."""
     joined: list[str] = []
     begun = ""
     for kind, piece in split(data, errors=errors, limit=limit):

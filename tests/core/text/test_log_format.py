@@ -1,4 +1,4 @@
-"""What lines look like in a log file."""
+"""The format of lines in a log file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def line(text: str | bytes, *, id: str = "web", stream: str = "stdout", run: int
 
 
 def written(*entries: Line | Gap, named: bool = False, **options: Any) -> bytes:
-    """What a file holds after these entries."""
+    """Content of a file after these entries."""
     form = LogFormat(LogFile("x", **options))
     return b"".join(form.encode(entry, named=named) for entry in entries)
 
@@ -133,7 +133,7 @@ def test_many_lines_at_once_are_the_lines_one_by_one(entries: list[Line], option
 
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_nothing_is_made_at_once_in_the_middle_of_a_line(format: Any) -> None:
-    """What comes next may be the rest of it."""
+    """The next entry may be the rest of the line."""
     form = LogFormat(LogFile("x", format=format))
     form.encode(line("a", continued=True), named=False)
     assert (form.encode_all([line("b")], named=False) is None) is (format == "text")

@@ -38,14 +38,14 @@ def content(files: dict[str, list[int]]) -> list[int]:
         (["", ".1.gz", ".2.gz"], 5, [Rename(".2.gz", ".3.gz"), Rename(".1.gz", ".2.gz"), Rename("", ".1")]),
         (["", ".1"], 1, [Remove(".1"), Rename("", ".1")]),
         (["", ".1", ".2.gz"], 2, [Remove(".2.gz"), Rename(".1", ".2"), Rename("", ".1")]),
-        # A hole, of a host that was killed: nothing behind it moves, and nothing is removed.
+        # A gap, left by a killed host: files after it do not move, and none is removed.
         (["", ".1", ".3"], 3, [Rename(".1", ".2"), Rename("", ".1")]),
         (["", ".2", ".3"], 3, [Rename("", ".1")]),
         # More than are to be kept now.
         (["", ".1", ".4", ".12.gz"], 2, [Remove(".12.gz"), Remove(".4"), Rename(".1", ".2"), Rename("", ".1")]),
         # Two of one number stay together.
         (["", ".1", ".1.gz"], 2, [Rename(".1", ".2"), Rename(".1.gz", ".2.gz"), Rename("", ".1")]),
-        # What is not ours stays as it is: dates, other ends, other numbers.
+        # Files of other programs stay: dates, other suffixes, other numbers.
         (["", ".20300102", ".2030", ".bak", ".0", ".01", ".1.gz.tmp", ".1.bz2", "-1", ".x.1"], 1, [Rename("", ".1")]),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_rotation_may_be_stopped_anywhere(present: dict[int, str], keep: int, 
     assert all(0 < int(name.split(".")[1]) <= keep for name in files if name)
 
 
-def test_what_recovery_and_compression_look_for() -> None:
+def test_files_for_recovery_and_compression() -> None:
     """Copies that are not complete, files beside their copies, and files without."""
     names = ["", ".1", ".2", ".2.gz", ".3.gz", ".3.gz.tmp", ".10", ".10.gz", ".11", ".gz.tmp", ".1000", ".x.gz.tmp"]
     assert [".3.gz.tmp"] == leftovers(names)
@@ -118,8 +118,6 @@ def test_when_it_is_due(options: Any, size: int, adding: int, last: float, now: 
         ({"max_bytes": 100, "every": DAY}, 30, 71, True),
     ],
 )
-def test_a_line_that_was_begun_is_cut_where_no_file_could_hold_it(
-    options: Any, begun: int, adding: int, due: bool
-) -> None:
+def test_a_line_is_cut_only_if_no_file_can_hold_it(options: Any, begun: int, adding: int, due: bool) -> None:
     """And only there, whatever else is in the file."""
     assert due is is_due(LogFile("x", **options), size=90, begun=begun, adding=adding, last=0.0, now=2 * DAY)

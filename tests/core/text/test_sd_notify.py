@@ -1,4 +1,4 @@
-"""What is read in a datagram of sd_notify(3)."""
+"""Parsing of the datagrams of sd_notify(3)."""
 
 from __future__ import annotations
 
