@@ -1,6 +1,6 @@
 """A cancellation at any step of the event loop leaves no child, task, descriptor or timer, and every state valid.
 
-Each scenario is played again and again, and struck at its first, second, third ... step until it ends untouched. The
+Each scenario is run repeatedly, and cancelled at its first, second, third ... step, until it ends before that step. The
 long enumeration is played with scripted children in virtual time, a smaller one with real programs.
 """
 
@@ -25,16 +25,16 @@ from aioverseer import (
 )
 from aioverseer._aio.shield import settle
 from tests.support.cancel_everywhere import (
+    CANCELLATIONS,
     LONG,
     PROGRAMS,
-    STRIKES,
     Rig,
     Scenario,
-    again_and_again,
+    all_tasks,
     by_scope,
-    enumerate_steps,
-    everybody,
+    cancel_at_each_step,
     once,
+    repeatedly,
     twice,
 )
 from tests.support.step_loop import children
@@ -132,16 +132,16 @@ async def calls_that_take_back(rig: Rig) -> None:
     """A cancelled call stops the services that it began to start, before the cancellation continues."""
     overseer = rig.overseer
     overseer.remove("missing")
-    rig.taken_back = [overseer["stubborn"]]
+    rig.rolled_back = [overseer["stubborn"]]
     await overseer["stubborn"].start()
-    rig.taken_back = [overseer[id] for id in overseer if id != "stubborn"]
+    rig.rolled_back = [overseer[id] for id in overseer if id != "stubborn"]
     await overseer.start_all()
-    rig.taken_back = []
+    rig.rolled_back = []
     await overseer.stop_all()
-    rig.taken_back = [overseer["fails"]]
+    rig.rolled_back = [overseer["fails"]]
     await overseer.supervise("fails")
-    rig.taken_back = []
-    rig.taken_back = [overseer[id] for id in overseer]
+    rig.rolled_back = []
+    rig.rolled_back = [overseer[id] for id in overseer]
     supervising = asyncio.ensure_future(overseer.supervise_all())
     try:
         await asyncio.sleep(0)
@@ -151,7 +151,7 @@ async def calls_that_take_back(rig: Rig) -> None:
         cancelled = await settle(supervising, within=1000)
     if cancelled is not None:
         raise cancelled
-    rig.taken_back = []
+    rig.rolled_back = []
 
 
 async def service_restarts(rig: Rig) -> None:
@@ -292,27 +292,27 @@ SCENARIOS: list[Scenario] = [
 ]
 
 
-@pytest.mark.parametrize("strike", STRIKES, ids=lambda strike: strike.__name__)
+@pytest.mark.parametrize("cancellation", CANCELLATIONS, ids=lambda cancellation: cancellation.__name__)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_scripted(scenario: Scenario, strike: Callable[..., None]) -> None:
+def test_scripted(scenario: Scenario, cancellation: Callable[..., None]) -> None:
     """Every step, in virtual time: a wait that never ends is seen at once."""
-    assert enumerate_steps(scenario, strike, real=False) > 3
+    assert cancel_at_each_step(scenario, cancellation, real=False) > 3
 
 
 REAL: list[tuple[Scenario, Callable[..., None]]] = [
     (await_it, once),
     (start_and_stop, once),
-    (start_and_stop, everybody),
-    (stop_the_stubborn, again_and_again),
+    (start_and_stop, all_tasks),
+    (stop_the_stubborn, repeatedly),
     (write_to_it, once),
     (feed_it, twice(2)),
     (service_restarts, once),
     (service_is_supervised, once),
-    (service_is_supervised, everybody),
+    (service_is_supervised, all_tasks),
     (lines_of_services, once),
     (a_whole_block, once),
-    (a_whole_block, again_and_again),
-    (a_whole_block, everybody),
+    (a_whole_block, repeatedly),
+    (a_whole_block, all_tasks),
     (a_whole_block, by_scope),
     (start_and_stop, by_scope),
     (a_spawn_in_flight_is_left, twice(1)),
@@ -322,14 +322,14 @@ REAL: list[tuple[Scenario, Callable[..., None]]] = [
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.timeout(300 if LONG else 30)
 @pytest.mark.parametrize(
-    ("scenario", "strike"),
-    [(scenario, strike) for scenario in SCENARIOS for strike in STRIKES] if LONG else REAL,
+    ("scenario", "cancellation"),
+    [(scenario, cancellation) for scenario in SCENARIOS for cancellation in CANCELLATIONS] if LONG else REAL,
     ids=lambda each: each.__name__,
 )
-def test_real(scenario: Scenario, strike: Callable[..., None]) -> None:
+def test_real(scenario: Scenario, cancellation: Callable[..., None]) -> None:
     """The same with programs of the system, some with a child of their own; in long scenarios each third step."""
     stride = 1 if LONG or scenario in (await_it, start_and_stop) else 3
-    assert enumerate_steps(scenario, strike, real=True, stride=stride) > 3
+    assert cancel_at_each_step(scenario, cancellation, real=True, stride=stride) > 3
 
 
 async def test_entering_fails_when_the_overseers_task_is_cancelled_unstarted() -> None:

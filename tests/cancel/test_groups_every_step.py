@@ -1,6 +1,6 @@
 """A cancellation at any step of a restart of a group, of an escalation, of an automatic end, of a task or a resource.
 
-The scenarios of groups, tasks and resources; they are played and struck as in ``test_every_step.py``.
+The scenarios of groups, tasks and resources; they are run and cancelled as in ``test_every_step.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Backoff, CriticalServiceEnded, GaveUp, NotReady, Overseer, Restart, State
-from tests.support.cancel_everywhere import LONG, STRIKES, Rig, Scenario, enumerate_steps, everybody, once
+from tests.support.cancel_everywhere import CANCELLATIONS, LONG, Rig, Scenario, all_tasks, cancel_at_each_step, once
 
 SOON = Backoff(0.01, 0.01)
 AGAIN = Restart("on-failure")
@@ -173,14 +173,14 @@ async def members_that_are_taken_back(rig: Rig) -> None:
     """A cancelled call leaves the resources that it began to enter, before the cancellation continues."""
     overseer = rig.overseer
     add_pool(rig, overseer, restart=Restart("never"))
-    rig.taken_back = [overseer["pool"]]
+    rig.rolled_back = [overseer["pool"]]
     await overseer["pool"].start()
-    rig.taken_back = []
+    rig.rolled_back = []
     await overseer["pool"].stop()
     add_poller(rig, overseer, restart=Restart("never"), after="pool")
-    rig.taken_back = [overseer["poller"]]
+    rig.rolled_back = [overseer["poller"]]
     await overseer.supervise("poller")
-    rig.taken_back = []
+    rig.rolled_back = []
 
 
 async def members_of_a_group(rig: Rig) -> None:
@@ -210,28 +210,28 @@ SCENARIOS: list[Scenario] = [
 
 
 @pytest.mark.timeout(300 if LONG else 60)
-@pytest.mark.parametrize("strike", STRIKES, ids=lambda strike: strike.__name__)
+@pytest.mark.parametrize("cancellation", CANCELLATIONS, ids=lambda cancellation: cancellation.__name__)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_scripted(scenario: Scenario, strike: Callable[..., None]) -> None:
+def test_scripted(scenario: Scenario, cancellation: Callable[..., None]) -> None:
     """Every step, in virtual time."""
-    assert enumerate_steps(scenario, strike, real=False) > 3
+    assert cancel_at_each_step(scenario, cancellation, real=False) > 3
 
 
 REAL: list[tuple[Scenario, Callable[..., None]]] = [
     (one_for_all, once),
-    (one_for_all, everybody),
+    (one_for_all, all_tasks),
     (escalation, once),
-    (members_of_a_group, everybody),
+    (members_of_a_group, all_tasks),
 ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.timeout(600 if LONG else 60)
 @pytest.mark.parametrize(
-    ("scenario", "strike"),
-    [(scenario, strike) for scenario in SCENARIOS for strike in STRIKES] if LONG else REAL,
+    ("scenario", "cancellation"),
+    [(scenario, cancellation) for scenario in SCENARIOS for cancellation in CANCELLATIONS] if LONG else REAL,
     ids=lambda each: each.__name__,
 )
-def test_real(scenario: Scenario, strike: Callable[..., None]) -> None:
-    """The same with programs of the system, struck at each ninth step."""
-    assert enumerate_steps(scenario, strike, real=True, stride=3 if LONG else 9) > 3
+def test_real(scenario: Scenario, cancellation: Callable[..., None]) -> None:
+    """The same with programs of the system, cancelled at each ninth step."""
+    assert cancel_at_each_step(scenario, cancellation, real=True, stride=3 if LONG else 9) > 3

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from tests.soak.play import soak  # noqa: E402  # the line above puts it on the path
-from tests.support.host_tree import MECHANISMS, WAYS, round_of  # noqa: E402  # as above
+from tests.support.host_tree import MECHANISMS, WAYS, leftovers_of  # noqa: E402  # as above
 
 
 def main() -> int:
@@ -54,7 +54,7 @@ def torture(words: list[str]) -> int:
             if (level, way) == ("basic", "SIGKILL"):
                 print("basic       SIGKILL       promises nothing")  # noqa: T201  # it is a command
                 continue
-            left = sum(bool(round_of(level, way, loop=given.loop, user=given.user)) for _ in range(given.rounds))
+            left = sum(bool(leftovers_of(level, way, loop=given.loop, user=given.user)) for _ in range(given.rounds))
             bad += left
             print(f"{level:<11} {way:<13} {given.rounds} rounds, {left} of them left something", flush=True)  # noqa: T201
     return 1 if bad else 0

@@ -1,6 +1,6 @@
-"""Scenarios that are struck at each of their steps: what they are played with, how, and what must be true afterwards.
+"""Cancels a scenario at each of its steps, and checks what must be true afterwards.
 
-The scenarios live in ``tests/cancel/``; the loop that counts the steps in ``stepping.py``.
+The scenarios are in ``tests/cancel/``.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from aioverseer.testing import FakeChild, ScriptedLauncher
 from tests.support.step_loop import LoopTime, StepLoop, children, descriptors, play
 
 __all__ = [
+    "CANCELLATIONS",
     "LONG",
     "PROGRAMS",
-    "STRIKES",
     "Rig",
     "Scenario",
-    "again_and_again",
+    "all_tasks",
     "by_scope",
-    "enumerate_steps",
-    "everybody",
+    "cancel_at_each_step",
     "once",
+    "repeatedly",
     "twice",
 ]
 
 LONG = bool(os.environ.get("AIOVERSEER_LONG"))
-"""Every scenario with real programs as well: some minutes."""
+"""Whether every scenario runs with real programs as well, which takes some minutes."""
 
 PROGRAMS: dict[str, tuple[FakeChild, tuple[str, ...]]] = {
     "lasts": (FakeChild(), ("sh", "-c", "sleep 100 & exec sleep 100")),
@@ -50,45 +50,45 @@ PROGRAMS: dict[str, tuple[FakeChild, tuple[str, ...]]] = {
     "reads": (FakeChild(), ("cat",)),
     "missing": (FakeChild().cannot_start(), ("/nowhere/program",)),
 }
-"""What each is when it is scripted, and when it is real."""
+"""The script and the real command of each program."""
 
 
 NEVER = Restart("never")
 TWICE = Restart("on-failure", max_restarts=2, within=None, backoff=Backoff(0.01, 0.01))
 SCRIPTED_STOP, REAL_STOP = Stop(timeout=5.0), Stop(timeout=0.02)
-"""Made once: a scenario is played some thousand times."""
+"""Made once, as a scenario runs thousands of times."""
 
 Scenario = Callable[["Rig"], Coroutine[Any, Any, object]]
 
 
 @dataclass
 class Rig:
-    """What a scenario is played with.
+    """The parts of a scenario.
 
     Attributes:
-        runs: The Processes that it has made.
-        all_gone: Set by a scenario that promises that nothing of it lives once it has been left.
-        taken_back: The services that a call is starting which takes that back when it is cancelled.
-        scope: Where the scenario is played.
-        driver: Who plays it.
+        runs: The Processes of the scenario.
+        all_gone: Set by a scenario after which no program may live.
+        rolled_back: Services that are started by a call which stops them again if it is cancelled.
+        scope: The scope in which the scenario runs.
+        runner: The task that runs and cancels the scenario.
     """
 
     loop: StepLoop
     real: bool
-    driver: asyncio.Task[Any] | None = None
+    runner: asyncio.Task[Any] | None = None
     overseer: Overseer = field(init=False)
     launcher: Any = field(init=False)
     clock: LoopTime = field(default_factory=LoopTime)
     runs: list[Process] = field(default_factory=list)
     overseers: list[tuple[Overseer, EventStream]] = field(default_factory=list)
     all_gone: bool = False
-    taken_back: list[Service] = field(default_factory=list)
+    rolled_back: list[Service] = field(default_factory=list)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     entered: list[str] = field(default_factory=list)
     """The resources and tasks of the scenario that are in use."""
 
     async def within(self, scenario: Scenario) -> None:
-        """Play a scenario in the scope."""
+        """Run a scenario in the scope."""
         with self.scope:
             await scenario(self)
 
@@ -99,11 +99,11 @@ class Rig:
 
     @property
     def stop(self) -> Stop:
-        """The ladder of everything."""
+        """The ladder of all programs."""
         return REAL_STOP if self.real else SCRIPTED_STOP
 
     def another(self) -> Overseer:
-        """Return an Overseer; its events are looked at in the end."""
+        """Return a new Overseer, whose events are checked at the end."""
         made = Overseer(clock=self.clock, launcher=self.launcher, rng=random.Random(0))
         self.overseers.append((made, made.events()))
         return made
@@ -122,50 +122,50 @@ class Rig:
         return (self.overseer if overseer is None else overseer).add(name, *PROGRAMS[name][1], **options)
 
 
-# --- how it is struck: called at each step from the chosen one on, with its number from there
+# --- ways to cancel: called at each step from the chosen one on, with the number of steps since that one
 
 
 def once(victim: asyncio.Task[Any], since: int, _rig: Rig) -> None:
-    """One cancellation."""
+    """Cancel the scenario at one step."""
     if since == 0:
         victim.cancel()
 
 
 def twice(gap: int) -> Callable[..., None]:
-    """A second one during the clean-up."""
+    """Return a function that cancels at two steps, the second one during the clean-up."""
 
-    def strike(victim: asyncio.Task[Any], since: int, _rig: Rig) -> None:
+    def cancellation(victim: asyncio.Task[Any], since: int, _rig: Rig) -> None:
         if since in (0, gap):
             victim.cancel()
 
-    strike.__name__ = f"twice_{gap}"
-    return strike
+    cancellation.__name__ = f"twice_{gap}"
+    return cancellation
 
 
-def again_and_again(victim: asyncio.Task[Any], since: int, _rig: Rig) -> None:
-    """A cancellation at each of many steps."""
+def repeatedly(victim: asyncio.Task[Any], since: int, _rig: Rig) -> None:
+    """Cancel the scenario at each of 200 steps."""
     if since < 200:
         victim.cancel()
 
 
-def everybody(_victim: asyncio.Task[Any], since: int, rig: Rig) -> None:
-    """All tasks of the loop at once, as at the end of asyncio.run: our own as well, some before their first step."""
+def all_tasks(_victim: asyncio.Task[Any], since: int, rig: Rig) -> None:
+    """Cancel all tasks at once, as the end of asyncio.run does: those of the library too, even before they begin."""
     if since == 0:
-        for task in asyncio.all_tasks() - {rig.driver}:
+        for task in asyncio.all_tasks() - {rig.runner}:
             task.cancel()
 
 
 def by_scope(_victim: asyncio.Task[Any], since: int, rig: Rig) -> None:
-    """The scope of anyio, which cancels in each turn of the loop until it has been left."""
+    """Cancel the scope of anyio, which cancels in each loop iteration until its block has ended."""
     if since == 0:
         rig.scope.cancel()
 
 
-async def struck(rig: Rig, scenario: Scenario, strike: Callable[..., None], at: int) -> bool:
-    """Play a scenario, strike at a step, look at what is left; return whether it had ended before that step."""
+async def cancel_at_step(rig: Rig, scenario: Scenario, cancellation: Callable[..., None], at: int) -> bool:
+    """Run a scenario, cancel it at a step, and check what is left; return whether it had ended before that step."""
     loop = rig.loop
     before, open_before = asyncio.all_tasks(), descriptors()
-    rig.driver = asyncio.current_task()
+    rig.runner = asyncio.current_task()
     for name in PROGRAMS:
         rig.add(name, restart=TWICE if name in {"fails", "missing"} else NEVER)
     await rig.overseer.__aenter__()
@@ -177,29 +177,29 @@ async def struck(rig: Rig, scenario: Scenario, strike: Callable[..., None], at: 
         since = loop.steps - at
         if since >= 0 and not victim.done():
             hit = True
-            strike(victim, since, rig)
+            cancellation(victim, since, rig)
 
     loop.on_step = on_step
     await asyncio.wait([victim])
     loop.on_step = None
-    if hit and strike is not by_scope:
+    if hit and cancellation is not by_scope:
         assert victim.cancelled(), f"the cancellation was swallowed: {victim!r}"
     else:
         await victim
-    if strike is not everybody:
-        assert [] == [service for service in rig.taken_back if service.state.is_live]
-    if rig.all_gone and strike is not everybody:
-        gone(rig)
-    if strike is not everybody:
-        await is_usable(rig)
+    if cancellation is not all_tasks:
+        assert [] == [service for service in rig.rolled_back if service.state.is_live]
+    if rig.all_gone and cancellation is not all_tasks:
+        assert_all_gone(rig)
+    if cancellation is not all_tasks:
+        await assert_usable(rig)
     for run in rig.runs:
         await run.stop(kill=True)
     await rig.overseer.__aexit__(None, None, None)
     for run in rig.runs:
         assert run.state is State.INITIAL or run.state.is_final
     for overseer, stream in rig.overseers:
-        in_order(overseer, [event async for event in stream])
-    gone(rig)
+        assert_in_order(overseer, [event async for event in stream])
+    assert_all_gone(rig)
     assert before == asyncio.all_tasks()
     if not rig.real:
         assert [] == loop.pending()
@@ -208,8 +208,8 @@ async def struck(rig: Rig, scenario: Scenario, strike: Callable[..., None], at: 
     return not hit
 
 
-def gone(rig: Rig) -> None:
-    """No program, task or resource of the scenario lives, and no descriptor is kept for it."""
+def assert_all_gone(rig: Rig) -> None:
+    """Check that no program, task or resource of the scenario lives, and that no descriptor is open for it."""
     assert [] == rig.entered
     if rig.real:
         assert [] == children()
@@ -219,8 +219,8 @@ def gone(rig: Rig) -> None:
             assert child.closed, f"descriptors of {child.spec.id} are open"
 
 
-def in_order(overseer: Overseer, events: list[Event]) -> None:
-    """The events have no gap, each begins where the last one of its service ended, and all end in a final state."""
+def assert_in_order(overseer: Overseer, events: list[Event]) -> None:
+    """Check that events have no gap, that states of a service follow each other, and that all end in a final state."""
     last: dict[str, State] = {}
     for number, event in enumerate(events, 1):
         assert number == event.seq
@@ -233,8 +233,8 @@ def in_order(overseer: Overseer, events: list[Event]) -> None:
     assert "live=0>" in repr(overseer)
 
 
-async def is_usable(rig: Rig) -> None:
-    """What was cancelled is over or on its way to its end, and the overseer goes on."""
+async def assert_usable(rig: Rig) -> None:
+    """Check that cancelled services can be stopped, and that the overseer can start services."""
     for id in rig.overseer:
         service = rig.overseer[id]
         if service.state.is_live:
@@ -246,24 +246,24 @@ async def is_usable(rig: Rig) -> None:
     await rig.overseer["lasts"].stop()
 
 
-def enumerate_steps(scenario: Scenario, strike: Callable[..., None], *, real: bool, stride: int = 1) -> int:
-    """Strike at each step in turn; return how many there were."""
+def cancel_at_each_step(scenario: Scenario, cancellation: Callable[..., None], *, real: bool, stride: int = 1) -> int:
+    """Cancel at each step in turn; return the number of steps."""
     for at in itertools.count(1, stride):
         try:
-            over = play(functools.partial(_attempt, scenario, strike, at, real), virtual=not real)
+            over = play(functools.partial(_attempt, scenario, cancellation, at, real), virtual=not real)
         except BaseException as error:
-            error.add_note(f"{scenario.__name__}, struck {strike.__name__} at step {at}")
+            error.add_note(f"{scenario.__name__}, cancelled {cancellation.__name__} at step {at}")
             raise
         if over:
             return at
     raise AssertionError("it never ends")
 
 
-async def _attempt(scenario: Scenario, strike: Callable[..., None], at: int, real: bool, loop: StepLoop) -> bool:
-    # Many times what it takes: on a machine with much to do, programs that were killed need seconds to be gone.
+async def _attempt(scenario: Scenario, cancellation: Callable[..., None], at: int, real: bool, loop: StepLoop) -> bool:
+    # A multiple of the usual time: on a loaded machine, killed programs need seconds to end.
     async with asyncio.timeout((60 if LONG else 10) if real else None):
-        return await struck(Rig(loop, real), scenario, strike, at)
+        return await cancel_at_step(Rig(loop, real), scenario, cancellation, at)
 
 
 GAPS = (1, 2, 3, 5, 8, 13, 21) if LONG else (2,)
-STRIKES: list[Callable[..., None]] = [once, *map(twice, GAPS), again_and_again, by_scope, everybody]
+CANCELLATIONS: list[Callable[..., None]] = [once, *map(twice, GAPS), repeatedly, by_scope, all_tasks]

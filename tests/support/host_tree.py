@@ -1,6 +1,6 @@
-"""A tree of programs that does not want to end, and hosts of it that end in every way.
+"""A tree of programs that ignore signals, and hosts of that tree that end in each way.
 
-For the tests in ``containment/``, and for ``python tests/soak torture``.
+Used by the tests of containment, and by ``python tests/soak torture``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import uuid
 from collections.abc import Generator
 from pathlib import Path
 
-__all__ = ["MECHANISMS", "WAYS", "host", "living", "marked", "round_of", "wait_for_ends"]
+__all__ = ["MECHANISMS", "WAYS", "host", "leftovers_of", "live_processes", "marked", "wait_for_ends"]
 
 MECHANISMS = ("basic", "guarded", "shim", "cgroup", "pidns")
-"""What contains its tree; ``basic`` promises nothing where the host is killed."""
+"""Mechanisms of containment. ``basic`` promises nothing for a killed host."""
 
 WAYS = ("normal", "exception", "exit", "cancellation", "SIGINT", "SIGTERM", "SIGKILL")
-"""How a host ends."""
+"""Ways in which a host ends."""
 
 TREE = """
 import os, signal, sys
@@ -52,7 +52,7 @@ for _ in range(9):
 print("up", flush=True)
 stay()
 """
-"""Ten: children in the group, in sessions of their own, and daemons; none heeds a signal, all hold the pipes."""
+"""Ten processes: children in the group, in sessions of their own, and daemons. They ignore signals and hold pipes."""
 
 HOST = """
 import asyncio, ctypes, os, signal, sys
@@ -70,7 +70,7 @@ async def main():
         await service.start()
         assert "up" == (await lines.get()).text
         print(overseer.containment.mechanism if overseer.containment.level == "strict" else level, flush=True)
-        # By a library in C nobody hears of it, and no copy of a descriptor is closed.
+        # A fork by a library in C runs no fork handlers of Python, so copies of descriptors stay open.
         fork = {"fork": os.fork, "fork in C": ctypes.CDLL(None).fork}.get(way)
         if fork is not None and fork() == 0:
             print(os.getpid(), flush=True)
@@ -95,8 +95,8 @@ else:
 """
 
 
-def living(mark: str) -> list[int]:
-    """Those with this word in their command line."""
+def live_processes(mark: str) -> list[int]:
+    """Return the processes with this word in their command line."""
     found: list[int] = []
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError, ValueError):
@@ -107,7 +107,7 @@ def living(mark: str) -> list[int]:
 
 
 def guardians_of(host: int) -> dict[int, int]:
-    """The guardian of a host that lives, with a pidfd of it; others run on this machine too."""
+    """Return the guardian of a live host with its pidfd. Guardians of other hosts may run on this machine."""
     found: dict[int, int] = {}
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError, ValueError):
@@ -120,7 +120,7 @@ def guardians_of(host: int) -> dict[int, int]:
 
 
 def wait_for_ends(pids: list[int], deadline: float) -> None:
-    """Return when all of them are gone, or at the deadline."""
+    """Wait until all processes have ended, or until the deadline."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             pidfd = os.pidfd_open(pid)
@@ -137,7 +137,7 @@ def marked() -> Generator[str]:
     try:
         yield mark
     finally:
-        found = living(mark)
+        found = live_processes(mark)
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -153,9 +153,9 @@ def host(
     Args:
         mark: A word in the command lines of all of it.
         level: The mechanism of containment that it uses.
-        way: How it is to end.
+        way: The way in which it ends.
         loop: ``"asyncio"`` or ``"uvloop"``.
-        user: Who it is; None is who runs this.
+        user: The user of the host; None is the current user.
     """
     words = [sys.executable, "-c", HOST, mark, level, way, loop, TREE]
     with subprocess.Popen(
@@ -169,24 +169,24 @@ def host(
             process.kill()
 
 
-def round_of(level: str, way: str, *, loop: str = "asyncio", user: str | None = None) -> list[int]:
-    """Let one host end in this way; return who lives of its tree when its block is over, a second after a SIGKILL."""
+def leftovers_of(level: str, way: str, *, loop: str = "asyncio", user: str | None = None) -> list[int]:
+    """Let one host end in this way; return the live processes of its tree afterwards, or one second after SIGKILL."""
     with marked() as mark, host(mark, level, way, loop=loop, user=user) as process:
-        tree, mine = living(mark), guardians_of(process.pid)
-        if way.startswith("SIG"):  # else it may be over by now
+        tree, mine = live_processes(mark), guardians_of(process.pid)
+        if way.startswith("SIG"):  # otherwise the host may have ended already
             assert len(tree) >= _TREE, f"the tree of {level}, {way} is not whole"
             process.send_signal(getattr(signal, way))
         process.wait(20)
         if way == "SIGKILL":
             wait_for_ends(tree, time.monotonic() + 1.0)
         try:
-            # The guardian of a host that was killed ends behind what it ends.
+            # The guardian of a killed host ends after the tree.
             stayed = [pid for pid, pidfd in mine.items() if not select.select([pidfd], [], [], 1.0)[0]]
         finally:
             for pidfd in mine.values():
                 os.close(pidfd)
-        return living(mark) + stayed
+        return live_processes(mark) + stayed
 
 
 _TREE = 11
-"""The ten, and the host."""
+"""The ten processes and the host."""

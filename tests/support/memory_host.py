@@ -1,8 +1,8 @@
-"""A host that says how much memory it took while a program wrote: run by tests, so that theirs does not count.
+"""A host that measures its memory while a program writes. A process of its own, so that pytest's memory does not count.
 
-``memory_host.py HOW WHAT LINE_LIMIT``: the program writes 100 MB to one stream, and there is somebody who reads as HOW
-says. Where that holds up the program's standard output, another process of it writes there for ever, and the 100 MB go
-to the other stream. WHAT is "lines" (of 99 bytes) or "endless" (one line). Prints one JSON object.
+``memory_host.py HOW KIND LINE_LIMIT``: the program writes 100 MB to one stream, which is read as HOW says. If that
+blocks the program's standard output, a second process of it writes there for ever, and the 100 MB go to standard error.
+KIND is "lines" (of 99 bytes) or "endless" (one line). Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.support.programs import child
 __all__ = ["HOWS", "LAST", "SIZE"]
 
 SIZE = 100_000_000
-"""Bytes that are written before the last line."""
+"""Number of bytes before the last line."""
 LAST = "the last line"
 HOWS = (
     "nobody",
@@ -56,13 +56,13 @@ WRITER = child(
 
 
 def memory(which: str) -> int:
-    """Bytes that this process has in memory, now (VmRSS) or at most so far (VmHWM)."""
+    """Return the memory of this process in bytes, now (VmRSS) or at its highest (VmHWM)."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(f"{which}:"))
 
 
 class Count:
-    """What came out of a queue."""
+    """Counts of the items of a queue."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -71,7 +71,7 @@ class Count:
         self.last = ""
 
     def add(self, item: Any) -> None:
-        """Count a line, a piece or a mark, and forget it."""
+        """Count a line, a piece of a line, or a mark of dropped lines."""
         if isinstance(item, Dropped):
             self.dropped += item.n
             return
@@ -82,7 +82,7 @@ class Count:
 
 
 async def of_a_process(how: str, what: str, line_limit: int) -> tuple[Status, Count]:
-    """Read the stream on which 100 MB come; the other one is not read."""
+    """Read the stream with the 100 MB, and not the other one."""
     count = Count()
     process = Process(*WRITER, how, what, streaming=True, buffered=False, line_limit=line_limit)
     await process.start()
@@ -94,7 +94,7 @@ async def of_a_process(how: str, what: str, line_limit: int) -> tuple[Status, Co
 
 
 async def of_a_service(how: str, what: str, line_limit: int) -> tuple[Status, Count]:
-    """Read while it writes, or when it has ended, or not at all."""
+    """Read while the service writes, or after its end, or not at all."""
     count = Count()
     async with Overseer() as overseer:
         service = overseer.add("writer", *WRITER, how, what, line_limit=line_limit)
@@ -122,7 +122,7 @@ async def of_a_service(how: str, what: str, line_limit: int) -> tuple[Status, Co
 
 
 async def main(how: str, what: str, line_limit: int) -> None:
-    """Take a look at the memory, work, and look again."""
+    """Measure the memory before and after the program, and print the difference."""
     assert (await Process("true", streaming=True)).ok
     idle = memory("VmRSS")
     play = of_a_process if how.endswith("process") else of_a_service

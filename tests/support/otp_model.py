@@ -1,8 +1,8 @@
-"""A supervisor as the documentation of Erlang/OTP describes it, to compare groups with: a tree, and what is done.
+"""A model of the supervisors of Erlang/OTP, with which groups are compared.
 
-Written from "supervisor" of stdlib and "Supervisor Behaviour" of the design principles; of this library it knows
-nothing. What is a supervisor's end there is a giving up here. What a supervisor that gives up stops, and what its
-parent stops thereupon, is stopped in one go, in reverse order.
+It is written from the pages "supervisor" of stdlib and "Supervisor Behaviour" of the design principles, independently
+of this library. The end of a supervisor corresponds to a group that gives up. The children that a supervisor stops when
+it gives up, and those that its parent stops as a result, are stopped together, in reverse order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 __all__ = ["Child", "Supervisor", "Tree"]
 
 Type = Literal["always", "on-failure", "never"]
-"""permanent, transient, temporary."""
+"""Named permanent, transient and temporary in OTP."""
 
 
 @dataclass(eq=False)
@@ -26,12 +26,12 @@ class Child:
     significant: bool = False
     alive: bool = False
     stopped: bool = False
-    """Somebody has terminated it."""
+    """Whether it was terminated by ``terminate_child``."""
 
 
 @dataclass(eq=False)
 class Supervisor:
-    """A supervisor: ``type`` and ``significant`` are what it is to the one above."""
+    """A supervisor. ``type`` and ``significant`` are its role under its parent."""
 
     name: str
     strategy: Literal["one_for_one", "one_for_all", "rest_for_one"]
@@ -44,7 +44,7 @@ class Supervisor:
     restarts: list[float] = field(default_factory=list)
 
     def workers(self) -> Iterator[Child]:
-        """All below it, in the order of their start."""
+        """Yield all workers below it, in the order of their start."""
         for child in self.children:
             if isinstance(child, Child):
                 yield child
@@ -53,11 +53,11 @@ class Supervisor:
 
     @property
     def alive(self) -> bool:
-        """Whether anything of it runs."""
+        """Whether a worker below it runs."""
         return any(worker.alive for worker in self.workers())
 
     def supervisors(self) -> Iterator[Supervisor]:
-        """It and all below it."""
+        """Yield itself and all supervisors below it."""
         yield self
         for child in self.children:
             if isinstance(child, Supervisor):
@@ -65,7 +65,7 @@ class Supervisor:
 
 
 class Tree:
-    """The whole of them; ``done`` is what was done, in order."""
+    """A tree of supervisors. ``done`` lists its actions, in order."""
 
     def __init__(self, top: Supervisor) -> None:
         """Start all children."""
@@ -77,11 +77,11 @@ class Tree:
             worker.alive = True
 
     def above(self, child: Child | Supervisor) -> Supervisor | None:
-        """Whose child it is."""
+        """Return the parent; None for the top."""
         return next((one for one in self.top.supervisors() if child in one.children), None)
 
     def terminates(self, worker: Child, *, abnormally: bool) -> None:
-        """A worker has ended by itself."""
+        """Handle a worker that has ended by itself."""
         worker.alive = False
         supervisor = self.above(worker)
         assert supervisor is not None
@@ -91,13 +91,13 @@ class Tree:
             self._has_terminated(supervisor, worker)
 
     def is_terminated(self, worker: Child) -> None:
-        """terminate_child: nothing else happens, and no strategy brings it back."""
+        """Handle ``terminate_child``: only this worker ends, and no strategy restarts it."""
         self.done.append(f"stop {worker.name}")
         worker.alive = False
         worker.stopped = True
 
     def _restart(self, supervisor: Supervisor, child: Child | Supervisor) -> None:
-        """More than intensity restarts within period, and it terminates all children and then itself."""
+        """Restart by the strategy. After more than ``intensity`` restarts in ``period``, end the supervisor."""
         supervisor.restarts = [when for when in supervisor.restarts if self.now - when < supervisor.period]
         if len(supervisor.restarts) == supervisor.intensity:
             above = self.above(supervisor)
@@ -115,7 +115,7 @@ class Tree:
         }[supervisor.strategy]
         self._stop([worker for one in concerned for worker in _workers(one)])
         for one in concerned:
-            if isinstance(one, Supervisor):  # a new one is started, which knows nothing
+            if isinstance(one, Supervisor):  # a new supervisor starts without a history
                 for inner in one.supervisors():
                     inner.restarts = []
             if one.type == "never" and one is not child:
@@ -126,7 +126,7 @@ class Tree:
                     worker.alive = True
 
     def _has_terminated(self, supervisor: Supervisor, child: Child | Supervisor) -> None:
-        """A significant child has terminated by itself, and is not restarted."""
+        """Apply ``auto_shutdown`` after a significant child has ended by itself and is not restarted."""
         if not child.significant:
             return
         others = [one for one in supervisor.children if one.significant and one is not child]

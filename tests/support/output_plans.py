@@ -1,4 +1,4 @@
-"""Random output for the tests: what a child writes in which pieces, and what must come of it."""
+"""Random output for tests: the writes of a child, and the lines that must come of them."""
 
 from __future__ import annotations
 
@@ -27,43 +27,43 @@ WRITER = child(
             piece = piece[os.write(number, piece) :]
     """
 )
-"""Writes what a Plan says, as it finds it in its standard input."""
+"""A program that reads a Plan from its standard input, and performs it."""
 
 ENCODINGS: tuple[dict[str, Any], ...] = (
     {"encoding": None},
     {"encoding": "utf-8", "errors": "surrogateescape"},
     {"encoding": "latin-1"},
 )
-"""Options under which every byte can be had back from the lines."""
+"""Options that lose no bytes: the output can be restored from the lines."""
 
 LIMITS = (16, 17, 23, 64, 1000, 16384)
-"""Line limits: mostly so low that there are pieces."""
+"""Line limits, most of them so low that lines come in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Each step is a descriptor, bytes, and how often these are written, all in one write."""
+    """A list of writes. Each is a descriptor, bytes, and the number of times that these are repeated in the write."""
 
     steps: tuple[tuple[int, bytes, int], ...]
 
     @property
     def stdin(self) -> bytes:
-        """What tells the WRITER."""
+        """The input of the WRITER."""
         head = json.dumps([(number, len(data), times) for number, data, times in self.steps])
         return head.encode() + b"\n" + b"".join(data for _, data, _ in self.steps)
 
     def written(self, *numbers: int) -> bytes:
-        """All that goes to these descriptors, one after the other."""
+        """Return the bytes that go to these descriptors, in order."""
         return b"".join(data * times for number, data, times in self.steps if number in numbers)
 
     def expected(self, *numbers: int) -> bytes:
-        """What the lines must be together: each line's end is one newline, and the last line has one too."""
+        """Return the expected lines as bytes: each line, even the last one, ends with one newline."""
         data = self.written(*numbers).replace(b"\r\n", b"\n")
         return data if data.endswith(b"\n") or not data else data + b"\n"
 
 
 def joined(lines: Iterable[str | bytes], *, encoding: str | None, errors: str = "strict") -> bytes:
-    """The bytes that these lines were made of, with a newline as the end of each."""
+    """Return the bytes of these lines, each with a newline at its end."""
     parts: list[bytes] = []
     for line in lines:
         parts.append(line.encode(encoding or "", errors) if isinstance(line, str) else line)
@@ -94,12 +94,12 @@ _LARGE = st.builds(
     st.sampled_from([b"0123456789abcdef" * 8 + b"\n", b"x" * 501 + b"\r\n", "\u20ac".encode() * 700]),
     st.integers(60_000, 150_000),
 )
-"""More than a pipe holds, most of them, in one write."""
+"""Single writes, most of them larger than the capacity of a pipe."""
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
-    """Random writes to both streams, among them at most one that is longer than a pipe."""
+    """Draw random writes to both streams, at most one of them larger than a pipe."""
     steps = draw(st.lists(_SMALL, max_size=8))
     if draw(st.booleans()):
         steps.insert(draw(st.integers(0, len(steps))), draw(_LARGE))

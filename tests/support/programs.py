@@ -1,4 +1,4 @@
-"""What many tests use: tiny child programs, and waiting with a limit."""
+"""Helpers of many tests: small child programs, and time limits."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def rest():
     os.close(hear), os.close(tell)
 
 """
-"""Waits for a signal that has a handler. ``signal.pause()`` misses one that comes just before it: its handler would
-run only when the next one ends the pause. Imports stand before it: what a handler raises within one is ignored."""
+"""Waits for a signal that has a handler. ``signal.pause()`` misses a signal that comes just before it: the handler
+would run only after the next signal. Import modules before ``rest()``: errors of a handler are ignored in an import."""
 
 
 def child(code: str, *args: str) -> tuple[str, ...]:
-    """The command line that runs ``code`` with this interpreter: isolated, without site, unbuffered.
+    """Return the command line that runs code with this interpreter: isolated, without site, unbuffered.
 
     Args:
-        code: a program; its common indentation is removed. It finds a function ``rest()`` that waits until a handler
-            of its own has run.
-        args: what it finds in ``sys.argv[1:]``.
+        code: The program. Its common indentation is removed. The function ``rest()`` is defined in it, and waits until
+            a signal handler has run.
+        args: The arguments of the program, ``sys.argv[1:]``.
     """
     text = textwrap.dedent(code).strip()
     return (sys.executable, "-I", "-S", "-u", "-c", REST + text if "rest()" in text else text, *args)
@@ -39,7 +39,7 @@ def child(code: str, *args: str) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def opened(event: asyncio.Event) -> AsyncGenerator[None]:
-    """Set the event at the end of the block, however it is left: what swallows cancellations waits for nothing else."""
+    """Set the event at any end of the block, so that a coroutine that swallows cancellations can end."""
     try:
         yield
     finally:
@@ -48,7 +48,7 @@ async def opened(event: asyncio.Event) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def limit(seconds: float = 10.0, what: str = "the block") -> AsyncGenerator[None]:
-    """Fail with AssertionError when the block takes longer; its own TimeoutError passes through."""
+    """Raise AssertionError if the block takes longer. A TimeoutError of the block itself passes through."""
     timeout = asyncio.timeout(seconds)
     try:
         async with timeout:

@@ -1,4 +1,4 @@
-"""Plays the same steps on a LineQueue and on an asyncio.Queue, and compares all that can be seen of them."""
+"""Performs the same steps on a LineQueue and on an asyncio.Queue, and compares all that is visible of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aioverseer import LineQueue, QueueShutDown
 __all__ = ["READS", "Step", "play_on_both", "reference", "steps"]
 
 Step = tuple[str, int]
-"""What is done, and a number whose meaning depends on that."""
+"""The name of a step, and a number whose meaning depends on the name."""
 
-READS = ("get", "get_nowait", "task_done", "join", "cancel", "turn")
-"""Steps that put nothing in; a queue ends with "shutdown" and "shutdown now"."""
+READS = ("get", "get_nowait", "task_done", "join", "cancel", "iterate")
+"""Steps without a put. The steps "shutdown" and "shutdown now" end a queue."""
 
 
 def steps(kinds: Sequence[str]) -> st.SearchStrategy[list[Step]]:
-    """Random steps of these kinds."""
+    """Draw random steps of these kinds."""
     return st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 5)), max_size=40)
 
 
@@ -65,7 +65,7 @@ else:
             super().put_nowait(item)
 
         def shutdown(self, immediate: bool = False) -> None:
-            """Let those go who wait, and throw away what is there when it is immediate."""
+            """End all waits, and discard all items if ``immediate``."""
             self._is_shutdown = True
             if immediate:
                 while not self.empty():
@@ -101,14 +101,14 @@ else:
 
 @dataclass(slots=True)
 class Player:
-    """One queue, and all that came of the steps that were taken on it."""
+    """One queue, and the results of all steps on it."""
 
     queue: Any
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     next_item: int = 0
 
     def take(self, step: Step) -> object:
-        """Take a step; what comes of it at once, an exception by its name."""
+        """Perform a step; return its immediate result, or the name of its exception."""
         kind, number = step
         queue = self.queue
         match kind:
@@ -136,12 +136,12 @@ class Player:
         return None
 
     def state(self) -> object:
-        """What can be seen from outside: the queue, and what each one who waited has got so far."""
+        """Return the visible state: the queue, and the result of each waiting call so far."""
         queue = self.queue
         return queue.qsize(), queue.empty(), queue.full(), queue.maxsize, [self._end(task) for task in self.tasks]
 
     async def end(self) -> None:
-        """Let nobody wait any more."""
+        """Cancel all waiting calls."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -171,14 +171,14 @@ class Player:
 
 
 def play_on_both(maxsize: int, taken: Sequence[Step]) -> None:
-    """Take the steps on both kinds of queue, which look alike after each of them."""
+    """Perform the steps on both kinds of queue, and compare the queues after each step."""
 
     async def play() -> None:
         ours, theirs = Player(LineQueue(maxsize)), Player(reference(maxsize))
         try:
             for step in taken:
                 assert theirs.take(step) == ours.take(step), step
-                for _ in range(step[1] if step[0] == "turn" else 0):
+                for _ in range(step[1] if step[0] == "iterate" else 0):
                     await asyncio.sleep(0)
                 assert theirs.state() == ours.state(), step
             for _ in range(10):

@@ -1,8 +1,7 @@
-"""An event loop that counts its steps, so that a test can strike at each of them in turn.
+"""An event loop that counts its steps, so that a test can cancel at each of them in turn.
 
-A step is one callback that the loop runs: finer than a turn of the loop, and never a matter of time. On a virtual loop
-time jumps to the next timer as soon as nothing else is to be done; where no timer is left either, somebody waits for
-ever, and that is told at once. What is struck, and what must be true afterwards, never lives here.
+A step is one callback: finer than an iteration of the loop, and independent of time. On a virtual loop, time jumps to
+the next timer when no callback is ready. Without a timer, some task waits for ever, which raises ``Hang`` at once.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ from typing import Any
 
 from aioverseer.core.clock import Timer
 
-__all__ = ["Hang", "LoopTime", "StepLoop", "children", "descriptors", "play", "stepping"]
+__all__ = ["Hang", "LoopTime", "StepLoop", "children", "counting_steps", "descriptors", "play"]
 
 MOST_STEPS = 50_000
-"""A run that takes more turns round and round."""
+"""Steps after which a run counts as endless."""
 
 
 class Hang(AssertionError):
-    """Nothing is to be done any more, and somebody still waits."""
+    """Error of a run in which a task waits for ever, or that never ends."""
 
 
 class StepLoop(asyncio.SelectorEventLoop):
     """Counts the callbacks that it runs, and calls ``on_step`` before each of them.
 
     Attributes:
-        steps: How many were run while somebody listened.
-        errors: What came to the loop's exception handler.
+        steps: The number of callbacks run while ``on_step`` was set.
+        errors: The contexts passed to the loop's exception handler.
     """
 
     def __init__(self, *, virtual: bool) -> None:
@@ -44,7 +43,7 @@ class StepLoop(asyncio.SelectorEventLoop):
         self.set_exception_handler(lambda _loop, context: self.errors.append(context))
 
     def time(self) -> float:
-        """Return seconds: those that it has jumped, or real ones."""
+        """Return the time in seconds, virtual or real."""
         return self._jumped if self._virtual else super().time()
 
     def pending(self) -> list[str]:
@@ -83,13 +82,13 @@ class LoopTime:
         return asyncio.get_running_loop().call_at(when, callback)
 
     def wall(self) -> datetime.datetime:
-        """Return a label."""
+        """Return a wall-clock time."""
         return datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=self.now())
 
 
 @contextlib.contextmanager
-def stepping() -> Generator[None]:
-    """Have the callbacks of every StepLoop counted."""
+def counting_steps() -> Generator[None]:
+    """Count the callbacks of every StepLoop."""
     handles: Any = asyncio.Handle
     run = handles._run
 
@@ -106,17 +105,17 @@ def stepping() -> Generator[None]:
 
 
 def play(main: Callable[[StepLoop], Coroutine[Any, Any, bool]], *, virtual: bool) -> bool:
-    """Run a coroutine function on a fresh StepLoop and close that."""
+    """Run a coroutine function on a new StepLoop, and close the loop."""
     loop = StepLoop(virtual=virtual)
     try:
-        with stepping():
+        with counting_steps():
             return loop.run_until_complete(main(loop))
     finally:
         loop.close()
 
 
 def children() -> list[int]:
-    """The children of this process, zombies too, whichever thread has started them."""
+    """Return the children of this process, zombies included, of all its threads."""
     found: list[int] = []
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children") as file:
@@ -125,5 +124,5 @@ def children() -> list[int]:
 
 
 def descriptors() -> int:
-    """How many descriptors this process has open."""
+    """Return the number of open descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))

@@ -37,12 +37,12 @@ def test_getters_who_are_cancelled_when_an_item_comes_pass_it_on(victims: tuple[
             0,
             [
                 *[("get", 0)] * 3,
-                ("turn", 2),
+                ("iterate", 2),
                 *[("put_nowait", 0)] * count,
-                ("turn", turns),
+                ("iterate", turns),
                 *[("cancel", victim) for victim in victims],
-                ("turn", 5),
+                ("iterate", 5),
                 *[("put_nowait", 0)] * 3,
-                ("turn", 5),
+                ("iterate", 5),
             ],
         )

@@ -15,7 +15,7 @@ import pytest
 
 from aioverseer._system.containment.cgroup import tree
 from aioverseer._system.containment.shim.client import missing_namespace
-from tests.support.host_tree import WAYS, host, living, marked, round_of, wait_for_ends
+from tests.support.host_tree import WAYS, host, leftovers_of, live_processes, marked, wait_for_ends
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 NO_PIDNS = missing_namespace()
@@ -34,14 +34,14 @@ def mark_fixture() -> Iterator[str]:
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "SIGKILL"])
 def test_nothing_lives_when_the_block_has_ended(level: str, way: str) -> None:
     """However it ended; children, sessions and daemons. The guardian is gone with it."""
-    assert [] == round_of(level, way)
+    assert [] == leftovers_of(level, way)
 
 
 @pytest.mark.parametrize("turn", range(3))
 @pytest.mark.parametrize("level", ["guarded", "shim", CGROUP, PIDNS])
 def test_nothing_lives_a_second_after_the_host_was_killed(level: str, turn: int) -> None:
     """Of ten, none that heeds a signal; and no guardian is left."""
-    assert [] == round_of(level, "SIGKILL"), turn
+    assert [] == leftovers_of(level, "SIGKILL"), turn
 
 
 @pytest.mark.parametrize("way", ["normal", "exception", "SIGTERM", "SIGKILL"])
@@ -49,7 +49,7 @@ def test_nothing_lives_a_second_after_the_host_was_killed(level: str, turn: int)
 def test_the_same_on_uvloop(level: str, way: str) -> None:
     """There a spawn is no single step, and exits come by another way."""
     pytest.importorskip("uvloop")
-    assert [] == round_of(level, way, loop="uvloop")
+    assert [] == leftovers_of(level, way, loop="uvloop")
 
 
 def _nobody_can() -> bool:
@@ -66,7 +66,7 @@ def _nobody_can() -> bool:
 @pytest.mark.parametrize("level", ["guarded", "shim", PIDNS])
 def test_the_same_as_a_plain_user(level: str, way: str) -> None:
     """Without any right that root has."""
-    assert [] == round_of(level, way, user="nobody")
+    assert [] == leftovers_of(level, way, user="nobody")
 
 
 @pytest.mark.parametrize("way", ["fork", "fork in C"])
@@ -76,17 +76,17 @@ def test_fork_that_outlives_the_host_does_not_hide_its_end(mark: str, level: str
     with host(mark, level, way) as process:
         assert process.stdout is not None
         fork = int(process.stdout.readline())
-        tree = [pid for pid in living(mark) if pid != fork]
+        tree = [pid for pid in live_processes(mark) if pid != fork]
         process.kill()
         wait_for_ends(tree, time.monotonic() + 2.0)
-        assert [fork] == living(mark)
+        assert [fork] == live_processes(mark)
 
 
 @pytest.mark.parametrize(("level", "left"), [("shim", 9), pytest.param("pidns", 0, marks=PIDNS.marks)])
 def test_host_that_is_killed_together_with_its_shim(mark: str, level: str, left: int) -> None:
     """A shim leaves what its program has started, as it says of itself; a pid namespace leaves nothing."""
     with host(mark, level, "SIGKILL") as process:
-        tree = [pid for pid in living(mark) if pid != process.pid]
+        tree = [pid for pid in live_processes(mark) if pid != process.pid]
         shim = next(pid for pid in tree if _parent(pid) == process.pid)
         # Its daemons are children of the shim too, in sessions of their own: they stay.
         command = [pid for pid in tree if _parent(pid) == shim and os.getsid(pid) == os.getsid(shim)]
@@ -98,7 +98,7 @@ def test_host_that_is_killed_together_with_its_shim(mark: str, level: str, left:
         process.kill()
         process.wait(10)
         wait_for_ends(ends, time.monotonic() + 5.0)
-        assert left == len(living(mark))
+        assert left == len(live_processes(mark))
 
 
 def _parent(pid: int) -> int:
@@ -113,4 +113,4 @@ def test_without_a_guardian_a_killed_host_leaves_its_programs(mark: str) -> None
     with host(mark, "basic", "SIGKILL") as process:
         process.kill()
         process.wait(10)
-        assert 10 == len(living(mark))
+        assert 10 == len(live_processes(mark))

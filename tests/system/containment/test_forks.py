@@ -16,7 +16,7 @@ from aioverseer import Overseer, Restart, Stop
 from aioverseer._system.containment import cgroup
 from aioverseer._system.containment.shim import client as shim_client
 from aioverseer.core.options.containment import AskedContainment
-from tests.support.host_tree import living
+from tests.support.host_tree import live_processes
 from tests.support.programs import limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -69,7 +69,7 @@ def mark_fixture() -> Iterator[str]:
     """A word in the command lines of all of them; who has it at the end is killed, until nobody has it."""
     mark = f"forks-{uuid.uuid4().hex}"
     yield mark
-    while pids := living(mark):
+    while pids := live_processes(mark):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -91,7 +91,7 @@ async def _ended(program: str, mark: str, asked: AskedContainment, mechanism: st
             began = time.monotonic()
             await service.stop()
             assert time.monotonic() - began < 5, "the stop has not stopped"
-            return living(mark)
+            return live_processes(mark)
 
 
 @pytest.mark.parametrize(
