@@ -28,14 +28,14 @@ SERVER = """
             other.sendall(word.upper())
             other.close()
 """
-"""A module for tests: a server that answers in capitals, and ends when it is told to."""
+"""A module for tests: a server that answers in capitals, and exits on the word "die"."""
 
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     """A folder for tests that can import the server."""
     pytester.makepyfile(server=SERVER)
-    # Those before 1.0 leave event loops and their sockets open, without anything of this library too.
+    # pytest-asyncio before 1.0 leaves event loops and their sockets open, even without this library.
     leaks = (
         ("ignore:unclosed:ResourceWarning", "ignore:pytest-asyncio detected an unclosed event loop:DeprecationWarning")
         if version("pytest-asyncio").startswith("0.")
@@ -47,6 +47,6 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     asyncio_mode = strict
     asyncio_default_fixture_loop_scope = function
     filterwarnings ="""
-    # Hypothesis would be half of the time that a run takes to begin, and no test in here uses it.
+    # The plugin of Hypothesis doubles the start-up time, and no test of these suites uses it.
     pytester.makeini("\n        ".join([head, "error", "ignore::pytest.PytestConfigWarning", *leaks]))
     return pytester

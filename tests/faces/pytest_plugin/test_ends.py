@@ -1,4 +1,4 @@
-"""How a run of pytest ends, its servers end; and workers beside each other, in real runs."""
+"""Services end when a run of pytest ends in any way; and workers that run at the same time."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ HANGS = """
         ("async", signal.SIGKILL),
     ],
 )
-def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, test: str, number: int) -> None:
-    """By Ctrl-C, which pytest reports, or by what it cannot hear: then the guardian ends them."""
+def test_ended_run_leaves_nothing(suite: pytest.Pytester, test: str, number: int) -> None:
+    """Ctrl-C is reported by pytest. After SIGTERM and SIGKILL the guardian ends the services."""
     suite.makepyfile(test_it=HANGS)
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", f"test_it.py::test_{test}"],
@@ -59,14 +59,14 @@ def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, test: str
         if found := re.search(r"pids (\d+) (\d+)", line):
             break
     else:
-        raise AssertionError("it has not begun")
+        raise AssertionError("the test has not begun")
     held = [os.pidfd_open(int(pid)) for pid in found.groups()]
     try:
         run.send_signal(number)
         rest = run.stdout.read()
         run.wait(20)
         for pidfd in held:
-            # Readable when the process is gone.
+            # A pidfd is readable once its process has ended.
             assert select.select([pidfd], [], [], 10)[0]
     finally:
         for pidfd in held:
@@ -79,7 +79,7 @@ def test_nothing_is_left_when_the_run_is_ended(suite: pytest.Pytester, test: str
 
 
 def test_workers_have_ports_and_servers_of_their_own(suite: pytest.Pytester) -> None:
-    """Four of them, at the same time; a port with a name is the same in all that are there together."""
+    """Four workers at the same time; a named port is the same in all workers that hold it."""
     suite.makepyfile(
         """
         import os, pytest
@@ -99,7 +99,7 @@ def test_workers_have_ports_and_servers_of_their_own(suite: pytest.Pytester) -> 
     suite.runpytest_subprocess("-n", "4").assert_outcomes(passed=12)
     lines = [line.split() for line in (suite.path / "ports").read_text().splitlines()]
     assert 12 == len(lines)
-    # On a loaded machine one may begin when all others are done, and have given the port back: then it has its own.
+    # On a loaded machine a worker may begin after all others have released the port. It then has another port.
     together = [(named, {worker for worker, _ in group}) for named, group in groupby(lines, key=itemgetter(1))]
     assert len(together) == len({named for named, _ in together})
     assert sum(len(workers) for _, workers in together) == len(set.union(*(workers for _, workers in together)))

@@ -1,4 +1,4 @@
-"""What a failing test tells of its services, and how soon; in real runs of pytest."""
+"""How soon a test fails when a service ends, and what its report shows; in real runs of pytest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCOPES = (
     if "loop_scope" in inspect.signature(pytest_asyncio.fixture).parameters
     else ("function",)
 )
-"""The loop scopes that the pytest-asyncio at hand has."""
+"""The loop scopes of the installed pytest-asyncio."""
 
 
 def run(suite: pytest.Pytester, test: str, *options: str) -> pytest.RunResult:
@@ -28,7 +28,7 @@ def run(suite: pytest.Pytester, test: str, *options: str) -> pytest.RunResult:
 
 
 def test_async_test_fails_at_once_when_its_server_dies(suite: pytest.Pytester) -> None:
-    """Although it awaits something else; the report has the state, the last words and the events of the service."""
+    """The test awaits something else. The report has state, last lines and events of the service."""
     result = run(
         suite,
         """
@@ -58,8 +58,8 @@ def test_async_test_fails_at_once_when_its_server_dies(suite: pytest.Pytester) -
     )
 
 
-def test_overseer_of_the_test_fails_it_for_its_critical_services(suite: pytest.Pytester) -> None:
-    """The test is cancelled where it waits, in each loop scope of pytest-asyncio and in anyio's plugin."""
+def test_end_of_a_critical_service_cancels_the_test(suite: pytest.Pytester) -> None:
+    """In each loop scope of pytest-asyncio and in the plugin of anyio."""
     (suite.path / "__init__.py").touch()  # one scope is that of a package
     scopes = ("", *(f'(loop_scope="{scope}")' for scope in SCOPES[1:]))
     markers = [*(f"asyncio{scope}" for scope in scopes), "anyio"]
@@ -92,7 +92,7 @@ def test_overseer_of_the_test_fails_it_for_its_critical_services(suite: pytest.P
 
 
 def test_overseer_needs_asyncio(suite: pytest.Pytester) -> None:
-    """A test on trio is told so, a plain one what to use instead."""
+    """The error of a trio test says so; that of a plain test names other fixtures."""
     result = run(
         suite,
         """
@@ -121,8 +121,8 @@ def test_overseer_needs_asyncio(suite: pytest.Pytester) -> None:
     )
 
 
-def test_plain_test_is_told_at_its_end(suite: pytest.Pytester) -> None:
-    """An error of its own is shown as the cause, or on the way."""
+def test_plain_test_fails_at_its_end(suite: pytest.Pytester) -> None:
+    """An error of its own is shown first."""
     result = run(
         suite,
         """
@@ -144,8 +144,8 @@ def test_plain_test_is_told_at_its_end(suite: pytest.Pytester) -> None:
     )
 
 
-def test_failing_test_shows_services_that_are_well(suite: pytest.Pytester) -> None:
-    """Those that it uses, also when it asks for them by name only, and no others."""
+def test_failed_test_shows_running_services(suite: pytest.Pytester) -> None:
+    """The report has all services that the test uses, even by ``getfixturevalue``, and no others."""
     result = run(
         suite,
         """
@@ -168,8 +168,8 @@ def test_failing_test_shows_services_that_are_well(suite: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(["wide is running for *s: is ready*", "it has written nothing"])
 
 
-def test_server_that_dies_before_it_is_ready_is_told_at_once(suite: pytest.Pytester) -> None:
-    """With its last words, and without the inside of the plugin."""
+def test_server_that_dies_before_it_is_ready_fails_the_test(suite: pytest.Pytester) -> None:
+    """The report has its last lines, and no traceback of the plugin."""
     result = run(
         suite,
         """
@@ -187,8 +187,8 @@ def test_server_that_dies_before_it_is_ready_is_told_at_once(suite: pytest.Pytes
     assert "aexit" not in result.stdout.str()
 
 
-def test_server_that_hangs_is_told_in_time(suite: pytest.Pytester) -> None:
-    """Its time is ``ready_timeout``; it is gone afterwards, although it does not want to end, as one that was ready."""
+def test_server_that_hangs_fails_the_test_in_time(suite: pytest.Pytester) -> None:
+    """The limit is ``ready_timeout``. A server that ignores SIGTERM is killed."""
     result = run(
         suite,
         """
@@ -218,11 +218,11 @@ def test_server_that_hangs_is_told_in_time(suite: pytest.Pytester) -> None:
     )
 
 
-@pytest.mark.parametrize(("what", "outcome"), [("stop", {}), ("warn", {"warnings": 1}), ("fail", {"errors": 1})])
-def test_what_a_test_leaves_running_is_stopped_and_told(
-    suite: pytest.Pytester, what: str, outcome: dict[str, int]
+@pytest.mark.parametrize(("action", "outcome"), [("stop", {}), ("warn", {"warnings": 1}), ("fail", {"errors": 1})])
+def test_service_left_running_is_stopped_and_reported(
+    suite: pytest.Pytester, action: str, outcome: dict[str, int]
 ) -> None:
-    """As the option says; what the plugin has started is nobody's to stop."""
+    """The option decides about the report. Services started by the plugin do not count."""
     result = run(
         suite,
         """
@@ -232,20 +232,20 @@ def test_what_a_test_leaves_running_is_stopped_and_told(
             service_factory("own", "sleep", "100")
         """,
         "-o",
-        f"aioverseer_left_running={what}",
+        f"aioverseer_left_running={action}",
     )
     result.assert_outcomes(passed=1, **outcome)
-    assert (what != "stop") == ("has left running: forgotten" in result.stdout.str())
+    assert (action != "stop") == ("has left running: forgotten" in result.stdout.str())
 
 
 def test_unknown_value_of_the_option_is_refused(suite: pytest.Pytester) -> None:
-    """Before anything runs."""
+    """No test runs."""
     result = run(suite, "", "-o", "aioverseer_left_running=shout")
     result.stderr.fnmatch_lines(["*aioverseer_left_running='shout' is unknown: use stop, warn, fail*"])
 
 
-def test_whole_logs_are_kept_in_a_folder(suite: pytest.Pytester) -> None:
-    """One folder for each test, however long its name is and wherever it is, and one file for each service."""
+def test_logs_have_a_folder_for_each_test(suite: pytest.Pytester) -> None:
+    """Names of tests may be long and have any characters; a test may change its folder."""
     result = run(
         suite,
         """
@@ -265,8 +265,8 @@ def test_whole_logs_are_kept_in_a_folder(suite: pytest.Pytester) -> None:
     assert (suite.path / "logs" / "test_it.py_test_it_c_").is_dir()
 
 
-def test_workers_do_not_write_into_the_same_logs(suite: pytest.Pytester) -> None:
-    """What each has for itself is in a folder of its own, with its name."""
+def test_workers_have_log_folders_of_their_own(suite: pytest.Pytester) -> None:
+    """The folder has the name of the worker."""
     result = run(
         suite,
         """

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 
-def test_overseer_lives_on_the_loop_of_the_test_in_each_loop_scope(suite: pytest.Pytester) -> None:
-    """A fixture of the suite may use it too."""
+def test_overseer_is_on_the_loop_of_the_test_in_each_loop_scope(suite: pytest.Pytester) -> None:
+    """Fixtures of the suite may use the overseer, too."""
     (suite.path / "__init__.py").touch()  # one scope is that of a package
     scoped = "loop_scope" in inspect.signature(pytest_asyncio.fixture).parameters
     scopes = ("function", "class", "module", "package", "session") if scoped else ("function",)
@@ -45,7 +45,7 @@ def test_overseer_lives_on_the_loop_of_the_test_in_each_loop_scope(suite: pytest
 
 
 def test_overseer_in_auto_mode_and_on_anyio(suite: pytest.Pytester) -> None:
-    """Each async plugin runs it as its own."""
+    """pytest-asyncio in auto mode and the plugin of anyio both run the fixture."""
     suite.makepyfile(
         test_auto="""
         async def test_it(overseer):
@@ -74,7 +74,7 @@ def test_overseer_in_auto_mode_and_on_anyio(suite: pytest.Pytester) -> None:
 
 
 def test_plain_tests_use_threads(suite: pytest.Pytester) -> None:
-    """Without any async plugin; the fixture that needs one says what to use instead."""
+    """No async plugin is needed; the fixture ``overseer`` names the fixtures to use instead."""
     suite.makepyfile(
         """
         from aioverseer import ready
@@ -98,7 +98,7 @@ def test_plain_tests_use_threads(suite: pytest.Pytester) -> None:
 
 
 def test_servers_of_wide_scopes_live_between_the_tests(suite: pytest.Pytester) -> None:
-    """In a line or two; asked for by tests of each kind."""
+    """Plain and async tests share one server."""
     suite.makepyfile(
         """
         import pytest
@@ -135,7 +135,7 @@ def test_servers_of_wide_scopes_live_between_the_tests(suite: pytest.Pytester) -
 
 
 def test_marked_tests_have_their_services(suite: pytest.Pytester) -> None:
-    """Those of the class come before those of the test."""
+    """Services of the class start before those of the test."""
     suite.makepyfile(
         """
         import pytest, sys

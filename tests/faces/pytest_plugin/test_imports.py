@@ -1,4 +1,4 @@
-"""What the plugin imports: it is loaded wherever the library is installed, whatever is tested there."""
+"""Modules that the plugin imports. pytest loads it in every environment that has the library."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ OWN = {"", ".async_plugins", ".deferred", ".usage", ".xdist", ".user_fixtures"}
 """The modules that make options, hooks and fixtures."""
 
 
-def test_run_that_uses_no_service_imports_nothing_for_them(suite: pytest.Pytester) -> None:
-    """Beside the package itself and pytest's own plugins; a fixture that nobody asks for changes nothing."""
+def test_run_without_services_loads_no_module_for_them(suite: pytest.Pytester) -> None:
+    """Fixtures that no test uses are defined, too."""
     bare = subprocess.run(
         [sys.executable, "-c", "import sys, aioverseer; print(*sys.modules)"],
         capture_output=True,

@@ -30,8 +30,8 @@ TESTS = """
 
 
 @contextmanager
-def watched(*pids: int) -> Generator[list[int]]:
-    """Descriptors of processes, each readable once its process has ended."""
+def pidfds(*pids: int) -> Generator[list[int]]:
+    """Yield descriptors of processes, each readable once its process has ended."""
     with ExitStack() as stack:
         held: list[int] = []
         for pid in pids:
@@ -46,12 +46,12 @@ def ended(pidfds: Iterable[int]) -> bool:
 
 
 def parent_of(pid: int) -> int:
-    """The process that has started another one."""
+    """Return the id of the parent process."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_all_workers_have_the_same_server_and_the_last_one_stops_it(suite: pytest.Pytester) -> None:
-    """Each of them asks it; afterwards nothing is left, which the checks around this test see."""
+def test_workers_share_a_server_and_the_last_one_stops_it(suite: pytest.Pytester) -> None:
+    """Each worker sends a request. Checks of this suite find leftovers."""
     suite.makepyfile(
         TESTS
         + """
@@ -70,8 +70,8 @@ def test_all_workers_have_the_same_server_and_the_last_one_stops_it(suite: pytes
         os.kill(int(lines[0][1]), 0)
 
 
-def test_one_that_dies_fails_the_tests_of_all(suite: pytest.Pytester) -> None:
-    """At once, with its last words."""
+def test_server_that_dies_fails_the_tests_of_all_workers(suite: pytest.Pytester) -> None:
+    """They fail at once, with the last lines of the server."""
     suite.makepyfile(
         TESTS
         + """
@@ -92,8 +92,8 @@ def test_one_that_dies_fails_the_tests_of_all(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*'web' is finished: exited with code 3*", "*told to die*"])
 
 
-def test_one_that_cannot_become_ready_says_why(suite: pytest.Pytester) -> None:
-    """Without workers too."""
+def test_shared_server_that_is_not_ready_fails_the_test(suite: pytest.Pytester) -> None:
+    """It works without workers, too."""
     suite.makepyfile(
         """
         from aioverseer import Spec, ready
@@ -112,8 +112,8 @@ def test_one_that_cannot_become_ready_says_why(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*'web' is not ready*", "*the disk is full*"])
 
 
-def test_nothing_is_left_when_the_run_is_killed(suite: pytest.Pytester) -> None:
-    """The controller and its workers, by SIGKILL: the keeper hears that they have hung up."""
+def test_killed_run_leaves_nothing(suite: pytest.Pytester) -> None:
+    """Controller and workers are killed by SIGKILL. The keeper sees the end of their connections."""
     suite.makepyfile(
         TESTS
         + """
@@ -134,14 +134,14 @@ def test_nothing_is_left_when_the_run_is_killed(suite: pytest.Pytester) -> None:
     while not pids.exists() or len(pids.read_text().split()) < 2:
         assert run.poll() is None
     server = int(pids.read_text().split()[0])
-    with watched(server, parent_of(server)) as held:
+    with pidfds(server, parent_of(server)) as held:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
         assert ended(held)
 
 
-def test_tests_fail_at_once_when_the_keeper_is_killed(suite: pytest.Pytester) -> None:
-    """Although nobody could tell them why; the report has what was told last. The server has been ended too."""
+def test_killed_keeper_fails_the_tests_at_once(suite: pytest.Pytester) -> None:
+    """The report is the last one that the keeper has sent. The server ends as well."""
     suite.makepyfile(
         TESTS
         + """
@@ -176,12 +176,12 @@ def test_tests_fail_at_once_when_the_keeper_is_killed(suite: pytest.Pytester) ->
             "shared by the workers of this run, kept by process *, which has gone: this is what it told last",
         ]
     )
-    with suppress(ProcessLookupError), watched(int((suite.path / "pid").read_text())) as held:
+    with suppress(ProcessLookupError), pidfds(int((suite.path / "pid").read_text())) as held:
         assert ended(held)
 
 
-def test_worker_that_is_killed_has_left(suite: pytest.Pytester) -> None:
-    """The other one goes on with the same server, and whatever there was is gone in the end."""
+def test_killed_worker_does_not_disturb_the_others(suite: pytest.Pytester) -> None:
+    """The other worker keeps the server, and nothing is left at the end."""
     suite.makepyfile(
         TESTS
         + """
@@ -210,8 +210,8 @@ def test_worker_that_is_killed_has_left(suite: pytest.Pytester) -> None:
             os.kill(int(pid), 0)
 
 
-def test_report_and_log_of_a_shared_server_are_those_of_any_other(suite: pytest.Pytester) -> None:
-    """Its options too, with and without workers."""
+def test_shared_server_has_reports_logs_and_options_of_any_other(suite: pytest.Pytester) -> None:
+    """With and without workers."""
     suite.makepyfile(
         """
         from aioverseer import ready
@@ -250,8 +250,8 @@ def test_report_and_log_of_a_shared_server_are_those_of_any_other(suite: pytest.
     assert ["first", "first", "second", "second"] == sorted(log)
 
 
-def test_what_another_process_cannot_have_is_refused(suite: pytest.Pytester) -> None:
-    """With the reason, before anything is started; what stands at the top of a module it can have."""
+def test_service_that_cannot_be_sent_to_the_keeper_is_refused(suite: pytest.Pytester) -> None:
+    """The error comes before a process is started. Functions at the top of a module can be sent."""
     suite.makeconftest(
         """
         from aioverseer import Spec, ready

@@ -1,4 +1,4 @@
-"""The step of the tutorial in which a test fails, and what is printed there."""
+"""The step of the tutorial that shows a failing test and its output."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 PAGE = Path(__file__).parents[3] / "docs" / "tutorial" / "testing.md"
 
 
-def test_failing_step_of_the_tutorial_prints_what_the_page_says(suite: pytest.Pytester) -> None:
-    """Apart from numbers, and from the widths of lines and spaces."""
+def test_output_of_the_failing_step_is_that_of_the_page(suite: pytest.Pytester) -> None:
+    """Numbers, spaces and widths of lines may differ."""
     step = PAGE.read_text(encoding="utf-8").partition("## 4. See it fail")[2]
     blocks = dict(re.findall(r"^```(python|text)\n(.*?)^```$", step.partition("\n## ")[0], re.MULTILINE | re.DOTALL))
     suite.makepyfile(test_shout=blocks["python"])

@@ -1,8 +1,7 @@
-"""The plugin's tests again, with the versions of pytest-asyncio that people have.
+"""The plugin's tests with other versions of pytest-asyncio.
 
-The oldest one is tried in each run on the oldest Python, where it can be installed, with the tests of the fixtures,
-which are what depends on it; the newest is that of the environment that this runs in. All of them in full take some
-minutes.
+Each run on the oldest Python tries the oldest version, if it can be installed, with the tests of the fixtures, which
+depend on it most. The newest version is that of this environment. All versions in full take some minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ LONG = pytest.mark.skipif(not os.environ.get("AIOVERSEER_LONG"), reason="takes m
 
 
 def install(version: str, folder: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """Make an environment with this pytest-asyncio; the Python in it, and what came of it."""
+    """Make an environment with this pytest-asyncio; return its Python and the result of the installation."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     words: list[str | Path] = ["-m", "pip", "--python", python, "install", "-q", "--disable-pip-version-check"]
@@ -29,7 +28,7 @@ def install(version: str, folder: Path) -> tuple[Path, subprocess.CompletedProce
 
 
 def check(python: Path, *tests: str) -> None:
-    """Run tests without the configuration of this suite: an old version does not know all of its options."""
+    """Run tests without the configuration of this suite, as an old version does not know all of its options."""
     options: list[str | Path] = ["-q", "-p", "pytester", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", HERE]
     ran = subprocess.run(
         [python, "-m", "pytest", *options, *(HERE / test for test in tests)],
@@ -45,7 +44,7 @@ def check(python: Path, *tests: str) -> None:
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="the oldest pytest-asyncio is tried on the oldest Python")
 @pytest.mark.timeout(300)
 def test_fixtures_with_the_oldest_pytest_asyncio(tmp_path: Path) -> None:
-    """In an environment of its own, made anew."""
+    """The environment is made for the test."""
     python, installed = install(OLDEST, tmp_path / "venv")
     if installed.returncode:
         pytest.skip(f"pytest-asyncio {OLDEST} cannot be installed: {installed.stderr.strip()[-300:]}")
@@ -55,8 +54,8 @@ def test_fixtures_with_the_oldest_pytest_asyncio(tmp_path: Path) -> None:
 @LONG
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("version", [OLDEST, "0.26.0", "1.0.0", "1.3.0", "1.5.0"])
-def test_all_with_pytest_asyncio(version: str, tmp_path: Path) -> None:
-    """In an environment of its own, made anew."""
+def test_plugin_with_versions_of_pytest_asyncio(version: str, tmp_path: Path) -> None:
+    """The environment is made for the test."""
     python, installed = install(version, tmp_path / "venv")
     assert 0 == installed.returncode, installed.stderr
     check(python, "test_fixtures.py", "test_failures.py", "test_ends.py", "test_imports.py", "test_shared.py")
