@@ -47,6 +47,8 @@ SWITCHED_ON = [
     "tests/project/test_docs.py",
     "tests/project/test_docs_links.py",
     "tests/project/test_from_go.py",
+    "tests/project/test_reference.py",
+    "tests/project/test_states_page.py",
 ]
 """Files and folders that are read. Folders join when they have no finding any more."""
 

@@ -1,4 +1,4 @@
-"""docs/reference/states.md is made of the two tables.
+"""docs/reference/states.md is written from the two tables.
 
 ``python tests/project/test_states_page.py --write`` writes it, in the environment of the tests.
 """
@@ -26,28 +26,38 @@ HEAD = """\
 
 <!-- Written by `python tests/project/test_states_page.py --write` from the tables in aioverseer/core. -->
 
-Two tables decide everything that happens: that of a Process, which runs once, and that of a Service, which runs its
-program again. Each is fed with inputs, one at a time, and answers with what is to be done, and last with the news when
-its state has changed. A stop has a rule in every state. What has no rule cannot happen; if it did, it would raise, and
-change nothing.
+## State
+
+`aioverseer.State` is an `IntEnum`. `str(state)` is its text, `state.is_final` says whether nothing more happens by
+itself, and `state.is_live` whether something runs, or is being started or stopped. BACKOFF belongs to services alone.
+
+| member | number | text | final | live |
+|---|---|---|---|---|
+{states}
+
+## How the tables work
+
+A Process runs once, and has the first table. A Service runs its program again, and has the second. A table gets one
+input at a time. It answers with actions, and at last with the transition, if the state has changed. A stop has a rule
+in every state. An input without a rule raises an error and changes nothing.
 """
 
 MACHINES: list[tuple[type[Machine[Any]], str, str]] = [
     (
         ProcessMachine,
         "A Process: one run",
-        "A stop takes the steps of the ladder, each when the one before has had its time. The last is always SIGKILL.",
+        "A stop takes the steps of the ladder, one after the other, each for its time. The last one is always SIGKILL.",
     ),
     (
         ServiceMachine,
         "A Service: run, judge, back off, run again",
-        "Whether it is wanted is kept apart from what it does at the moment: a restart is a stop, and still wanted.",
+        "A Service keeps whether it is wanted apart from its state: after a stop for a restart it is still wanted.",
     ),
 ]
 
 
 def arrows(machine: type[Machine[Any]]) -> set[tuple[State, str, State]]:
-    """The arrows of a machine, as its tests walk them: each place of theirs, each input that has a rule there."""
+    """Return the arrows of a machine. Its tests lead it to every place, and know the inputs with a rule there."""
     tests = _tests_of(machine)
     found: set[tuple[State, str, State]] = set()
     for place, inputs in tests.EXPECTED.items():
@@ -71,7 +81,7 @@ def _tests_of(machine: type[Machine[Any]]) -> Any:
 
 
 def diagram(machine: type[Machine[Any]]) -> Iterator[str]:
-    """A picture of the arrows."""
+    """Yield the lines of a picture of the arrows."""
     yield "```mermaid"
     yield "stateDiagram-v2"
     yield "    [*] --> INITIAL"
@@ -84,7 +94,7 @@ def diagram(machine: type[Machine[Any]]) -> Iterator[str]:
 
 
 def table(machine: type[Machine[Any]]) -> Iterator[str]:
-    """Every rule, state by state, each with the first line of its docstring."""
+    """Yield a row for every rule, state by state, with the first line of its docstring."""
     yield "| state | input | what follows |"
     yield "|---|---|---|"
     for state, given, said in sorted(rows(machine), key=lambda row: row[0]):
@@ -92,7 +102,7 @@ def table(machine: type[Machine[Any]]) -> Iterator[str]:
 
 
 def words(names: Mapping[str, object], base: str) -> Iterator[str]:
-    """The inputs or the actions among some names, each with the first line of its docstring."""
+    """Yield a row for each input or action among some names, with the first line of its docstring."""
     for name, value in names.items():
         kinds = [kind.__name__ for kind in getattr(value, "__mro__", ())[1:]]
         if inspect.isclass(value) and base in kinds:
@@ -100,14 +110,19 @@ def words(names: Mapping[str, object], base: str) -> Iterator[str]:
 
 
 def _of_service() -> dict[str, object]:
-    """The names that its table knows: first those that it has in common with the other one."""
+    """Return the names of its table. The names that both tables have come last."""
     known = vars(inputs_of_service)
     return {name: value for name, value in vars(service).items() if name not in known} | known
 
 
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
 def page() -> str:
-    """The whole page."""
-    lines = [HEAD]
+    """Return the whole page."""
+    states = [f"| `{s.name}` | {s.value} | {s} | {_yes(s.is_final)} | {_yes(s.is_live)} |" for s in State]
+    lines = [HEAD.format(states="\n".join(states))]
     for machine, title, said in MACHINES:
         names = vars(process) if machine is ProcessMachine else _of_service()
         lines += [f"## {title}", "", said, "", *diagram(machine), "", *table(machine), ""]
@@ -117,7 +132,7 @@ def page() -> str:
 
 
 def test_the_page_is_that_of_the_tables() -> None:
-    """After a change of a rule the page is written anew, by the command above."""
+    """After a change of a rule, the command at the top of this file writes the page anew."""
     assert page() == PAGE.read_text(encoding="utf-8")
 
 
