@@ -27,13 +27,13 @@ async def test_it_is_ready_when_it_says_so(bench: Bench, name: str, probe: Probe
     await bench.play(process.stop())
 
 
-async def test_its_status_is_heard(bench: Bench) -> None:
+async def test_its_status_is_still_read(bench: Bench) -> None:
     """In its own words."""
     process = bench.process("is ready by a notice", ready=ready.notify())
     async with limit(10, "its readiness"):
         await process.start()
         await process.ready()
-    assert "well" in process._runner.health_news
+    assert "well" in process._runner.health_summary
     await bench.play(process.stop())
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aioverseer._engine.events.publisher import EventPublisher
-from aioverseer._engine.overseer.critical import Bodies
+from aioverseer._engine.overseer.critical import CriticalBlocks
 from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.overseer.dispatch import Dispatcher
 from aioverseer._engine.overseer.give_up import GiveUpActions
@@ -43,13 +44,14 @@ class Assembly:
     """The parts of one overseer.
 
     Attributes:
+        rng: The source of random numbers for backoff delays.
         registry: The services.
         dependencies: The order of the services.
         publisher: Events, lines and log files.
         shutdown: The stop of all services.
         startup: The start of all services.
         lifespan: Entering and leaving.
-        bodies: Blocks that end with a critical service.
+        blocks: Blocks that end with a critical service.
         throttle: The limit on restarts; None for no limit.
         signal_handling: The signals of the host; None where they are not handled.
         received_signal: The last signal that the host received; None before the first.
@@ -60,7 +62,7 @@ class Assembly:
         name: str,
         *,
         clock: Clock,
-        rng: Rng,
+        rng: Rng | None,
         launcher: Launcher,
         own_launcher: SystemLauncher | None,
         shutdown_timeout: float | None,
@@ -76,7 +78,7 @@ class Assembly:
         Args:
             name: The name of the overseer.
             clock: Measures time.
-            rng: The source of random numbers for backoff delays.
+            rng: The source of random numbers for backoff delays; None for a new one.
             launcher: Starts programs.
             own_launcher: The same launcher, if it belongs to this overseer alone.
             shutdown_timeout: Seconds that a stop of all may take.
@@ -88,13 +90,14 @@ class Assembly:
             load_health: Imports the class that runs probes.
         """
         self._clock = clock
-        self._rng = rng
+        # Not a source of secrets: jitter only has to differ between hosts.
+        self.rng: Rng = random.Random() if rng is None else rng  # noqa: S311
         self._launcher = launcher
         self._make_handle = make_handle
         self._load_health = load_health
         self.received_signal: signals.Signals | None = None
         services: dict[str, ServiceRunner] = {}
-        self.bodies = Bodies()
+        self.blocks = CriticalBlocks()
         self.dependencies = DependencyTracker(services)
         self.publisher = EventPublisher(name, services, clock=clock, log=log, open_log_backend=_open_log_backend)
         self.registry = Registry(services, self.dependencies, self.publisher.log_routing, make_runner=self._make_runner)
@@ -109,7 +112,7 @@ class Assembly:
         )
         self._give_up = GiveUpActions(
             services,
-            self.bodies,
+            self.blocks,
             groups=self.groups,
             start_task=self._start_task,
             end_for=self._end_for,
@@ -132,13 +135,13 @@ class Assembly:
             taken_over.append(DescriptorLimit())
         if self.signal_handling is not None:
             taken_over.append(self.signal_handling)
-        self.startup = Startup(name, self.registry, self.dependencies, self.shutdown, self.bodies, self.signal_handling)
+        self.startup = Startup(name, self.registry, self.dependencies, self.shutdown, self.blocks, self.signal_handling)
         self.lifespan = Lifespan(
             name,
             self.registry,
             self.shutdown,
             self.publisher,
-            self.bodies,
+            self.blocks,
             self._give_up,
             launcher=launcher,
             own_launcher=own_launcher,
@@ -154,7 +157,7 @@ class Assembly:
                 self.registry.services,
                 self.dependencies,
                 clock=self._clock,
-                rng=self._rng,
+                rng=self.rng,
                 publish=self.publisher.publish,
                 on_give_up=self._give_up.perform,
             )
@@ -172,7 +175,7 @@ class Assembly:
             member,
             owner=self._dispatcher,
             clock=self._clock,
-            rng=self._rng,
+            rng=self.rng,
             launcher=self._launcher,
             subscribers=self.publisher.subscribers,
             log_routing=self.publisher.log_routing,
@@ -196,9 +199,8 @@ class Assembly:
 
     def _make_throttle(self, restart_rate: float) -> RestartThrottle:
         from aioverseer._engine.overseer.throttle import RestartThrottle  # noqa: PLC0415  # few hosts have a throttle
-        from aioverseer.core.machine.throttle import check_rate  # noqa: PLC0415  # as above
 
-        return RestartThrottle(check_rate(restart_rate), clock=self._clock, admit=self._admit)
+        return RestartThrottle(restart_rate, clock=self._clock, admit=self._admit)
 
     def _admit(self, id: str) -> None:
         self.registry.services[id].submit(Admitted())

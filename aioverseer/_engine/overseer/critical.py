@@ -14,21 +14,21 @@ from typing import Any, Self
 from aioverseer.core.export import exported_from
 from aioverseer.core.report.status import CriticalServiceEnded
 
-__all__ = ["Bodies", "Body"]
+__all__ = ["Body", "CriticalBlocks"]
 
 
 @exported_from("aioverseer")
 class Body:
     """A block that ends with a critical service; see ``Overseer.body``."""
 
-    def __init__(self, bodies: set[Body], ended: Callable[[], CriticalServiceEnded | None]) -> None:
+    def __init__(self, running: set[Body], ended: Callable[[], CriticalServiceEnded | None]) -> None:
         """Create a block. Use ``Overseer.body`` instead.
 
         Args:
-            bodies: The running blocks. This one is among them while it runs.
+            running: The running blocks. This one is among them while it runs.
             ended: Returns the error about a critical service that has ended.
         """
-        self._bodies = bodies
+        self._running = running
         self._ended = ended
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
@@ -39,7 +39,7 @@ class Body:
             self._task = asyncio.current_task()
         except RuntimeError:  # code without an event loop: nothing can interrupt it, so __exit__ raises
             self._task = None
-        self._bodies.add(self)
+        self._running.add(self)
         # After the line above: the other side stores the error first and then reads the blocks, so one of both sees it.
         if self._ended() is not None:
             self.end()
@@ -64,7 +64,7 @@ class Body:
         Raises:
             CriticalServiceEnded: A critical service has ended. An error of the block is its cause.
         """
-        self._bodies.discard(self)
+        self._running.discard(self)
         task, self._task = self._task, None
         foreign = self._cancelled and task is not None and task.uncancel() > 0
         ended = self._ended()
@@ -80,7 +80,7 @@ class Body:
             task.cancel()
 
 
-class Bodies:
+class CriticalBlocks:
     """All blocks of one overseer that end with a critical service: its own block, and those of ``body``.
 
     Attributes:
@@ -116,13 +116,13 @@ class Bodies:
         """Cancel all blocks because a critical service has ended."""
         self.ended = ended
         # A block of ``body`` in the same task is cancelled first. Its error then ends the block of the overseer.
-        inner = any(body.task is self._own for body in self.within)
+        inner = any(block.task is self._own for block in self.within)
         if self._own is not None and not self._own.done() and not inner:
             # As asyncio.TaskGroup does: counted, to tell this cancellation from one by somebody else.
             self._cancelled, self._own = self._own, None
             self._cancelled.cancel()
-        for body in tuple(self.within):
-            body.end()
+        for block in tuple(self.within):
+            block.end()
 
     def uncancel(self) -> bool:
         """Withdraw the cancellation of the overseer's block; return whether somebody else has cancelled it as well."""

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aioverseer._engine.overseer.critical import Bodies
+from aioverseer._engine.overseer.critical import CriticalBlocks
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.options.give_up import OnGiveUp, consequences
@@ -28,7 +28,7 @@ class GiveUpActions:
     def __init__(
         self,
         services: Mapping[str, ServiceRunner],
-        bodies: Bodies,
+        blocks: CriticalBlocks,
         *,
         groups: Callable[[], GroupSupervisor],
         start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
@@ -40,7 +40,7 @@ class GiveUpActions:
 
         Args:
             services: All services by name. The registry changes this mapping.
-            bodies: Knows whether a critical service has ended before.
+            blocks: Knows whether a critical service has ended before.
             groups: Returns the groups, and makes them at the first call.
             start_task: Runs a coroutine until the overseer is left.
             end_for: Ends the overseer because of a service.
@@ -48,7 +48,7 @@ class GiveUpActions:
             is_leaving: Returns whether the overseer is being left, or is not in use.
         """
         self._services = services
-        self._bodies = bodies
+        self._blocks = blocks
         self._groups = groups
         self._start_task = start_task
         self._end_for = end_for
@@ -58,7 +58,7 @@ class GiveUpActions:
 
     def on_transition(self, transition: ServiceTransition) -> None:
         """Follow a service that has ended for good, unless its end was asked for."""
-        if not transition.state.is_final or self._bodies.ended is not None:
+        if not transition.state.is_final or self._blocks.ended is not None:
             return
         service = self._services.get(transition.id)
         if service is None or service.machine.stopped_on_request or self._is_leaving():

@@ -16,7 +16,7 @@ import anyio
 from aioverseer._aio.shield import settle, settle_work
 from aioverseer._aio.task_group import SupervisorTaskGroup
 from aioverseer._engine.events.publisher import EventPublisher
-from aioverseer._engine.overseer.critical import Bodies
+from aioverseer._engine.overseer.critical import CriticalBlocks
 from aioverseer._engine.overseer.give_up import GiveUpActions
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.service.runner import ServiceRunner
@@ -48,7 +48,7 @@ class Lifespan:
         registry: Registry,
         shutdown: Shutdown,
         publisher: EventPublisher,
-        bodies: Bodies,
+        blocks: CriticalBlocks,
         give_up: GiveUpActions,
         *,
         launcher: Launcher,
@@ -62,7 +62,7 @@ class Lifespan:
             registry: The services.
             shutdown: Stops all services.
             publisher: Publishes events and writes logs until the end.
-            bodies: Blocks that end with a critical service.
+            blocks: Blocks that end with a critical service.
             give_up: Functions of the application that may still run.
             launcher: Starts programs. It is closed in the end.
             own_launcher: The same launcher, if it belongs to this overseer alone.
@@ -72,7 +72,7 @@ class Lifespan:
         self._registry = registry
         self._shutdown = shutdown
         self._publisher = publisher
-        self._bodies = bodies
+        self._blocks = blocks
         self._give_up = give_up
         self._launcher = launcher
         self._own_launcher = own_launcher
@@ -149,7 +149,7 @@ class Lifespan:
         if self._own_launcher is not None:
             self._own_launcher.retain()
         self._closing = self._loop.create_future()
-        self._bodies.reopen()
+        self._blocks.reopen()
         self._publisher.reopen()
         opened: asyncio.Future[None] = self._loop.create_future()
         # A task of its own: pytest-asyncio, for one, runs set-up, test and tear-down in three different tasks.
@@ -160,7 +160,7 @@ class Lifespan:
         except BaseException:  # a cancellation of this task or of the other one
             await self._leave()
             raise
-        self._bodies.enter()
+        self._blocks.enter()
 
     def _take_over(self) -> None:
         try:
@@ -182,7 +182,7 @@ class Lifespan:
 
     def end_for(self, service: ServiceRunner) -> None:
         """Stop everything and cancel the blocks: a critical service has ended for good by itself."""
-        if self._bodies.ended is not None or self._closing is None or self._closing.done():
+        if self._blocks.ended is not None or self._closing is None or self._closing.done():
             return
         kind = "critical service" if service.spec.critical else "service"
         ended = CriticalServiceEnded(
@@ -193,7 +193,7 @@ class Lifespan:
         )
         _log.error("%s: critical service %s is %s: stopping all", self._name, service.id, service.state)
         self._closing.set_result(None)
-        self._bodies.end(ended)
+        self._blocks.end(ended)
         self._registry.notify()
 
     async def leave(self, error: BaseException | None) -> None:
@@ -202,14 +202,14 @@ class Lifespan:
         Args:
             error: The error that came out of the block.
         """
-        self._bodies.leave()
+        self._blocks.leave()
         if asyncio.get_running_loop() is not self._loop:
             raise OverseerError(f"overseer {self._name!r} must be left on the event loop on which it was entered")
         try:
             survivors = await self._leave()
         finally:
-            foreign = self._bodies.uncancel()
-        ended = self._bodies.ended
+            foreign = self._blocks.uncancel()
+        ended = self._blocks.ended
         if ended is not None and not foreign:
             if survivors is not None:
                 ended.add_note(str(survivors))

@@ -19,6 +19,7 @@ from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import AskedContainment, Containment, check_asked
+from aioverseer.core.options.group import Group
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.restart import Restart
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.events.recorder import Recorder
     from aioverseer._engine.overseer.critical import Body
     from aioverseer.core.options.give_up import OnGiveUp
-    from aioverseer.core.options.group import AutoShutdown, Group, Strategy
+    from aioverseer.core.options.group import AutoShutdown, Strategy
     from aioverseer.core.report.group import GroupStatus
     from aioverseer.core.report.why import Why
 
@@ -104,11 +105,6 @@ class Overseer:
                 option="shutdown_timeout",
                 value=shutdown_timeout,
             )
-        if rng is None:
-            import random  # noqa: PLC0415  # slow to import, and only needed here
-
-            # Not a source of secrets: jitter only has to differ between hosts.
-            rng = random.Random()  # noqa: S311
         check_asked(containment, f"overseer {name!r}")
         own_launcher = None if launcher is not None else SystemLauncher(containment=containment)
         # The parts take longer to import than the handle, and are needed only once an Overseer exists.
@@ -116,7 +112,6 @@ class Overseer:
 
         self.name = name
         self.clock: Clock = steady(clock)
-        self.rng: Rng = rng
         self.launcher: Launcher = launcher or cast("SystemLauncher", own_launcher)
         self._assembly = assembly = Assembly(
             name,
@@ -132,6 +127,7 @@ class Overseer:
             make_handle=handle_of,
             load_health=load_health,
         )
+        self.rng: Rng = assembly.rng
         self._registry = assembly.registry
         self._lifespan = assembly.lifespan
         self._publisher = assembly.publisher
@@ -222,16 +218,7 @@ class Overseer:
             DuplicateService: The name is taken.
             SpecError: For an option that only programs have, or an invalid value.
         """
-        from aioverseer._system.inprocess import (  # noqa: PLC0415
-            MemberLauncher,  # few have any
-            check_member,  # few have any
-            name_of,  # few have any
-        )
-
-        check_member(id, function, options)
-        return self._handle(
-            self._registry.add(Spec.of(id, (name_of(function),), **options), MemberLauncher(function=function))
-        )
+        return self._handle(self._registry.add_task(id, function, options))
 
     def add_resource(
         self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], /, **options: Unpack[SpecOptions]
@@ -250,15 +237,7 @@ class Overseer:
             DuplicateService: The name is taken.
             SpecError: For an option that only programs have, or an invalid value.
         """
-        from aioverseer._system.inprocess import (  # noqa: PLC0415
-            MemberLauncher,  # few have any
-            check_member,  # few have any
-            name_of,  # few have any
-        )
-
-        check_member(id, manager, options)
-        launcher = MemberLauncher(manager=manager)
-        return self._handle(self._registry.add(launcher.adapt(Spec.of(id, (name_of(manager),), **options)), launcher))
+        return self._handle(self._registry.add_resource(id, manager, options))
 
     def _handle(self, runner: ServiceRunner) -> Service:
         service = self._services[runner.id] = Service(runner)
@@ -317,8 +296,6 @@ class Overseer:
         Raises:
             SpecError: For a name that is taken, an unknown parent, or an invalid value.
         """
-        from aioverseer.core.options.group import Group  # noqa: PLC0415  # few hosts have groups
-
         group = Group(
             name=name,
             strategy=strategy,
@@ -483,7 +460,7 @@ class Overseer:
         fixture. When a critical service ends, the task that runs the block is cancelled at once, and the block raises
         CriticalServiceEnded.
         """
-        return self._assembly.bodies.body()
+        return self._assembly.blocks.body()
 
     def events(self, *, since: int | None = None) -> EventStream:
         """Return the events of all services as an async iterator, in order.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
 
 from aioverseer._aio.watchers import Watchers
 from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
-from aioverseer._system.inprocess import MemberLauncher, check_options
+from aioverseer._system.inprocess import MemberLauncher, check_member, check_options, name_of
 from aioverseer.core.errors import DuplicateService, ServiceIsLive, UnknownService
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.spec import Spec
@@ -80,6 +81,21 @@ class Registry:
         self.added += 1
         self.notify()
         return service
+
+    def add_task(
+        self, id: str, function: Callable[[], Coroutine[Any, Any, object]], options: SpecOptions
+    ) -> ServiceRunner:
+        """Add an async function as a service; see ``Overseer.add_task``."""
+        check_member(id, function, options)
+        return self.add(Spec.of(id, (name_of(function),), **options), MemberLauncher(function=function))
+
+    def add_resource(
+        self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], options: SpecOptions
+    ) -> ServiceRunner:
+        """Add an async context manager as a service; see ``Overseer.add_resource``."""
+        check_member(id, manager, options)
+        member = MemberLauncher(manager=manager)
+        return self.add(member.adapt(Spec.of(id, (name_of(manager),), **options)), member)
 
     def remove(self, id: str) -> None:
         """Remove a service; see ``Overseer.remove``."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from aioverseer._engine.overseer.critical import Bodies
+from aioverseer._engine.overseer.critical import CriticalBlocks
 from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.shutdown import Shutdown
@@ -34,7 +34,7 @@ class Startup:
         registry: Registry,
         dependencies: DependencyTracker,
         shutdown: Shutdown,
-        bodies: Bodies,
+        blocks: CriticalBlocks,
         signal_handling: SignalHandling | None,
     ) -> None:
         """Prepare.
@@ -44,14 +44,14 @@ class Startup:
             registry: The services.
             dependencies: Starts services in their order.
             shutdown: Rolls back, and counts the stops of all.
-            bodies: Knows whether a critical service has ended.
+            blocks: Knows whether a critical service has ended.
             signal_handling: Knows whether a signal came while there was nothing to stop.
         """
         self._name = name
         self._registry = registry
         self._dependencies = dependencies
         self._shutdown = shutdown
-        self._bodies = bodies
+        self._blocks = blocks
         self._signal_handling = signal_handling
         self._warned_of = 0
 
@@ -124,10 +124,10 @@ class Startup:
 
     async def _over_or_added(self, seen: int) -> None:
         """Wait until no service is live, or more than ``seen`` services were added, or a critical one has ended."""
-        registry, bodies = self._registry, self._bodies
-        await registry.watch(lambda added: registry.is_over or added != seen or bodies.ended is not None)
-        if bodies.ended is not None:
-            raise bodies.ended
+        registry, blocks = self._registry, self._blocks
+        await registry.watch(lambda added: registry.is_over or added != seen or blocks.ended is not None)
+        if blocks.ended is not None:
+            raise blocks.ended
 
     def _start(self, services: Iterable[ServiceRunner]) -> list[ServiceRunner]:
         """Start the services that are not live, and return them."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aioverseer._aio.timers import OneShotTimer
 from aioverseer.core.clock import Clock
-from aioverseer.core.machine.throttle import TokenBucket
+from aioverseer.core.machine.throttle import TokenBucket, check_rate
 from aioverseer.core.report.why import Awaited
 
 __all__ = ["RestartThrottle"]
@@ -22,8 +22,11 @@ class RestartThrottle:
             rate: Restarts a second.
             clock: Measures time.
             admit: Restarts a service, given its name.
+
+        Raises:
+            SpecError: ``rate`` is not a rate.
         """
-        self._bucket = TokenBucket(rate)
+        self._bucket = TokenBucket(check_rate(rate))
         self._clock = clock
         self._admit = admit
         self._timer = OneShotTimer(clock)

@@ -403,7 +403,7 @@ class Process:
     def _time_out(self, future: asyncio.Future[ProcessMachine], timeout: float) -> None:
         if not future.done():
             status, runner = self.status(lines=False), self._runner
-            future.set_exception(not_ready_after(status, timeout, runner.health_news, runner.last_lines()))
+            future.set_exception(not_ready_after(status, timeout, runner.health_summary, runner.last_lines()))
 
     async def _roll_back(self, *, kill: bool = False, why: str, raise_cancelled: bool = False) -> None:
         """Stop the program and wait for its end through any cancellation, no longer than its ladder takes."""

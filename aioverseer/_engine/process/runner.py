@@ -219,7 +219,7 @@ class ProcessRunner:
     # The state of the run.
 
     @property
-    def is_heard(self) -> bool:
+    def is_still_read(self) -> bool:
         """Whether the program has ended, and the output of its leftovers is still read."""
         return self.streams.ended_child is not None
 
@@ -234,7 +234,7 @@ class ProcessRunner:
         return "" if self.health is None else self.health.blocker
 
     @property
-    def health_news(self) -> str:
+    def health_summary(self) -> str:
         """Readiness, liveness and what the program says about itself; empty when there is nothing to say."""
         return "" if self.health is None else self.health.summary
 
@@ -300,7 +300,7 @@ class ProcessRunner:
 
     def _end_late(self) -> None:
         seconds = self.run_task.runtime
-        error = late(self.snapshot(lines=False).status(), seconds, self.health_news, self.last_lines())
+        error = late(self.snapshot(lines=False).status(), seconds, self.health_summary, self.last_lines())
         self.submit(Unhealthy(error=error, why=f"it was not ready within {seconds:.3g} s"))
 
     def _end_unhealthy(self, why: str) -> None:

@@ -140,7 +140,7 @@ class ServiceRunner:
         self._feeding = False
         self._handle: Any = None
         # Earlier runs with leftovers whose output is still read.
-        self._heard: list[ProcessRunner] = []
+        self._still_read: list[ProcessRunner] = []
         self._due_runs: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
         self._has_task = False
         self._gave_up: GaveUp | None = None
@@ -246,7 +246,7 @@ class ServiceRunner:
             return reason
         if process.machine.unstoppable:
             reason = f"{reason}; {process.machine.reason}"
-        return f"{reason} ({process.health_news})" if process.health_news else reason
+        return f"{reason} ({process.health_summary})" if process.health_summary else reason
 
     def last_lines(self) -> list[str]:
         """Return the last lines of all runs, for an error message."""
@@ -308,10 +308,10 @@ class ServiceRunner:
 
     def release(self) -> None:
         """Stop reading the output of leftovers."""
-        for run in (*self._heard, self.process):
-            if run is not None and run.is_heard:
+        for run in (*self._still_read, self.process):
+            if run is not None and run.is_still_read:
                 run.release()
-        self._heard = []
+        self._still_read = []
 
     def close(self) -> None:
         """End subscriptions and waits for good: the service was removed."""
@@ -383,8 +383,9 @@ class ServiceRunner:
         self._gave_up = None
         self._handle = None
         self.hub.begin()
-        if self._heard or (self.process is not None and self.process.is_heard):
-            self._heard = [run for run in (*self._heard, self.process) if run is not None and run.is_heard]
+        if self._still_read or (self.process is not None and self.process.is_still_read):
+            earlier = (*self._still_read, self.process)
+            self._still_read = [run for run in earlier if run is not None and run.is_still_read]
         self.hub.log_to(self.log_routing.sinks(self.spec.id, self.hub.resume_reading))
         self.process = ProcessRunner(
             self.spec.updated(delay_start=action.delay) if action.delay != self.spec.delay_start else self.spec,

@@ -195,7 +195,7 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
             await looked.wait()
             looked.clear()
             await looked.wait()  # so the first answer has been taken note of
-            assert "as it was before the start" in process._runner.health_news
+            assert "as it was before the start" in process._runner.health_summary
             assert not starting.done()
             await process.write("\n")
         await starting
@@ -329,7 +329,7 @@ async def test_http_looks_at_status_and_body(path: str, body: str | None, *, goo
     async with limit(25):
         for said in ("listening", "answered", "answered"):  # asked again: so the first answer has been judged
             assert said == await process.stdout.get()
-        assert ("status 404" if path else "'bad' is not in its body") in process._runner.health_news
+        assert ("status 404" if path else "'bad' is not in its body") in process._runner.health_summary
         await process.stop()
         with pytest.raises(NotReady):
             await starting

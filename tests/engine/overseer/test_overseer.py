@@ -42,6 +42,7 @@ from aioverseer import (
     Stop,
     StopReport,
     UnknownService,
+    ready,
 )
 from aioverseer._engine.events.journal import Journal
 from aioverseer._engine.process.run_task import RunTask
@@ -895,6 +896,19 @@ async def test_slow_reader_learns_how_much_it_missed(monkeypatch: pytest.MonkeyP
         for _ in range(5):
             await ended(overseer.supervise("a"), clock, 0)
         assert [(event.seq, event.missed) for event in _all(stream)] == [(6, 5), *((n, 0) for n in range(7, 16))]
+
+
+async def test_start_all_does_not_depend_on_remembered_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is bounded and may drop events of a start; the start still ends, or fails."""
+    monkeypatch.setattr("aioverseer._engine.events.journal.JOURNAL_SIZE", 1)
+    overseer, clock, _ = scripted(FakeChild(), FakeChild(), FakeChild(), FakeChild().exits(1))
+    async with overseer:
+        for id in "abc":
+            overseer.add(id, "x")
+        await ended(overseer.start_all(), clock, 0)
+        overseer.add("d", "x", restart=Restart("never"), ready=ready.line("up"))
+        with pytest.raises(NotReady, match="'d' is not ready"):
+            await ended(overseer.start_all(), clock, 0)
 
 
 def test_an_overseer_without_services_is_true() -> None:

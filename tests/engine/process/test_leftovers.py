@@ -37,7 +37,7 @@ async def test_late_output_of_a_process_arrives_and_delays_no_end(gate: tuple[st
         assert (await process).ok
     async with limit(10, "the lines"):
         assert "early" == await process.stdout.get()
-        assert process._runner.is_heard
+        assert process._runner.is_still_read
         gate[1]()
         assert "late" == await process.stdout.get()
         gate[1]()
@@ -45,7 +45,7 @@ async def test_late_output_of_a_process_arrives_and_delays_no_end(gate: tuple[st
     for stream in (process.stdout, process.stderr):
         with pytest.raises(QueueShutDown):
             await stream.get()
-    assert not process._runner.is_heard
+    assert not process._runner.is_still_read
 
 
 async def test_late_output_of_a_service_arrives_beside_that_of_its_next_run(gate: tuple[str, Gate]) -> None:
@@ -91,7 +91,7 @@ async def test_leaving_closes_the_pipes_of_kept_survivors(gate: tuple[str, Gate]
         await process.wait()
     gate[1]()
     kept = process.status().stdout
-    assert (False, 1) == (process._runner.is_heard, len(kept or ()))
+    assert (False, 1) == (process._runner.is_still_read, len(kept or ()))
     await gone(int((kept or [0])[0]))
 
 

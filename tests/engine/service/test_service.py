@@ -39,6 +39,7 @@ from aioverseer import (
     UnknownService,
 )
 from aioverseer._system.protocols import ReadinessChannels
+from aioverseer.core.machine.table import Transition
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 from tests.support.programs import child, limit
 
@@ -957,3 +958,15 @@ async def test_restart_of_a_real_service_gives_a_new_process() -> None:
         with pytest.raises(ProcessLookupError):
             os.kill(first, 0)
         assert (service.restarts, service.history[0].state) == (1, State.INTERRUPT)
+
+
+async def test_report_of_an_earlier_run_changes_nothing() -> None:
+    """Every report names its run, so a service ignores a run that it has replaced."""
+    async with world(FakeChild(), FakeChild()) as w:
+        await w.service.start()
+        await w.finish(w.service.restart())
+        runner = w.service._runner
+        runner.on_spawned(1, 7)
+        runner.on_transition(1, Transition(previous=State.RUNNING, state=State.FINISHED, reason="exited with code 0"))
+        runner.on_unstoppable(1)
+        assert (State.RUNNING, 2) == (w.service.state, runner.machine.runs)
