@@ -152,7 +152,6 @@ def test_threaded_overseer_works_in_a_thread_of_an_async_program() -> None:
 @pytest.mark.parametrize(("threaded", "original"), [(ThreadedOverseer, Overseer), (ThreadedService, Service)])
 def test_every_public_method_has_a_threaded_counterpart(threaded: type, original: type) -> None:
     """Except for names that make sense only on the event loop."""
-    on_the_loop = {"received_signal"}
-    data = {"process"}
-    names = {name for name, _ in inspect.getmembers(original) if not name.startswith("_")} - on_the_loop - data
+    on_the_loop = {"received_signal", "process"}
+    names = {name for name, _ in inspect.getmembers(original) if not name.startswith("_")} - on_the_loop
     assert set() == names - {name for name, _ in inspect.getmembers(threaded)}
