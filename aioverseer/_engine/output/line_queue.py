@@ -57,6 +57,11 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """Whether the pipe is not read until half of the queue is free."""
         return self._blocked
 
+    @property
+    def has_waiter(self) -> bool:
+        """Whether a reader waits for a line."""
+        return bool(self._getters)
+
     async def get(self) -> T:
         """Return the next line, waiting for one if needed. Safe to cancel: no line is lost.
 

@@ -108,7 +108,7 @@ class Subscription(LineQueue[Line | Dropped]):
             await super()._wait_for_line()
         finally:
             # The event loop keeps a getter alive that was woken and has not run yet.
-            if not self._getters:
+            if not self.has_waiter:
                 holders.discard(self)
 
     def takes(self, id: str, stream: str) -> bool:

@@ -1,102 +1,99 @@
-"""What all programs on one event loop share: whose turn it is to spawn, what watches their pipes, the null device.
+"""The resources that all programs on one event loop share: the queue of spawns, the poller, the null device.
 
-There while anybody holds it, and gone with the last of them. Nothing in here starts a program.
+They exist as long as a program or a launcher holds them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import deque
-from collections.abc import Callable
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from aioverseer._aio.poller import Poller, ReaderWatch, poller_for
-from aioverseer._aio.wake import Wake
 
 __all__ = ["LoopResources", "SpawnQueue"]
 
 _all: WeakValueDictionary[asyncio.AbstractEventLoop, LoopResources]
 
 
-_SLICE = 0.004
-"""Seconds of a turn within which further spawns may begin: each turn costs a look at all that is watched as well."""
+_SHARED = 8
+"""Spawns that may share an iteration of the event loop, where all of them allow it: four milliseconds of about half a
+millisecond each. An iteration of its own for each of them also costs a look at all that is watched."""
 
 
-class _QueuedSpawn(Wake):
+class _Place(NamedTuple):
     """A place in the queue."""
 
-    __slots__ = ("shares",)
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, shares: bool) -> None:
-        super().__init__(loop)
-        self.shares = shares
+    admitted: asyncio.Future[None]
+    shares: bool
 
 
 class SpawnQueue:
-    """Lets one through in each turn of the event loop, in the order in which they came, or several that may share it.
+    """A queue that admits one spawn in each iteration of the event loop, or several that may share an iteration.
 
-    A spawn blocks the loop for a third of a millisecond, and for two where the processors are busy: two hundred that
-    come due together would block it for seventy or four hundred.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float] = time.monotonic) -> None:
-        """Begin with nobody in it.
-
-        Args:
-            loop: The event loop.
-            now: Monotonic time in seconds; not the loop's, as that of uvloop stands still within a turn.
-        """
-        self._loop = loop
-        self._now = now
-        self._busy = False
-        self._until = 0.0
-        """When it is too late for a further one in this turn."""
-        self._waiting: deque[_QueuedSpawn] = deque()
-
-    async def take(self, *, shares: bool = False) -> None:
-        """Wait for a turn. Safe to cancel: the place goes to the next one.
-
-        Args:
-            shares: Whether it may be one in which another has been let through, less than four milliseconds ago.
-        """
-        if not self._busy:
-            self._busy = True
-            self._until = self._now() + _SLICE
-            self._loop.call_soon(self._next)
-        elif self._waiting or not shares or self._now() >= self._until:
-            place = _QueuedSpawn(self._loop, shares=shares)
-            self._waiting.append(place)
-            await place
-
-    def _next(self) -> None:
-        while self._waiting and self._waiting[0].is_cancelled:
-            self._waiting.popleft()
-        if not self._waiting:
-            self._busy = False
-            return
-        # Beforehand: what a task does not catch, such as KeyboardInterrupt, comes out of here.
-        self._loop.call_soon(self._next)
-        self._until = self._now() + _SLICE
-        while True:
-            place = self._waiting.popleft()
-            if not place.is_cancelled:
-                place.go()
-            if not self._waiting or not self._waiting[0].shares or self._now() >= self._until:
-                return
-
-
-class LoopResources:
-    """What is shared on one event loop; ``Commons.on`` finds it.
-
-    Attributes:
-        loop: The event loop.
-        spawn_queue: To be asked by whoever spawns.
+    A spawn blocks the loop for a third of a millisecond, and for two where the processors are busy. Two hundred
+    restarts that are due together would block the application for 70 to 400 ms.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """For ``on`` alone."""
+        """Create an empty queue.
+
+        Args:
+            loop: The event loop.
+        """
+        self._loop = loop
+        self._busy = False
+        self._admits = 0
+        """Spawns that may still share the present iteration."""
+        self._waiting: deque[_Place] = deque()
+
+    async def take(self, *, shares: bool = False) -> None:
+        """Wait for admission. Safe to cancel: the next spawn is admitted then.
+
+        Args:
+            shares: Whether the spawn may share an iteration with others.
+        """
+        if not self._busy:
+            self._busy = True
+            self._admits = _SHARED - 1
+            self._loop.call_soon(self._next)
+        elif shares and self._admits > 0 and not self._waiting:
+            self._admits -= 1
+        else:
+            place = _Place(self._loop.create_future(), shares)
+            self._waiting.append(place)
+            await place.admitted
+
+    def _next(self) -> None:
+        """Admit what may spawn in the next iteration."""
+        was_free, self._admits = self._admits == _SHARED, _SHARED
+        while self._waiting and self._admits > 0:
+            place = self._waiting[0]
+            if not place.admitted.done():  # else it was cancelled
+                if not place.shares and self._admits < _SHARED:
+                    break
+                self._admits = self._admits - 1 if place.shares else 0
+                place.admitted.set_result(None)
+            self._waiting.popleft()
+        # What was admitted spawns in the next iteration, so only an iteration without any ends the work.
+        if self._admits == _SHARED and was_free:
+            self._busy = False
+        else:
+            self._loop.call_soon(self._next)
+
+
+class LoopResources:
+    """The shared resources of one event loop, found by ``LoopResources.on``.
+
+    Attributes:
+        loop: The event loop.
+        spawn_queue: Admits each spawn.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Create them; use ``on`` instead."""
         self.loop = loop
         self.spawn_queue = SpawnQueue(loop)
         self._holders = 0
@@ -105,17 +102,17 @@ class LoopResources:
 
     @staticmethod
     def on(loop: asyncio.AbstractEventLoop) -> LoopResources:
-        """Return what is shared on this loop, made when nobody has it."""
-        commons = _all.get(loop)
-        if commons is None:
-            commons = _all[loop] = LoopResources(loop)
-        return commons
+        """Return the resources of an event loop, and create them for their first user."""
+        resources = _all.get(loop)
+        if resources is None:
+            resources = _all[loop] = LoopResources(loop)
+        return resources
 
     @property
     def readers(self) -> ReaderWatch:
-        """What tells that a descriptor can be read; to be used while it is held.
+        """The watch for readable descriptors; valid while the resources are held.
 
-        The loop itself where one program alone holds it: an epoll takes longer to make than it saves.
+        It is the event loop itself for a single holder, as creating an epoll costs more than it saves there.
         """
         if self._poller is None and self._holders > 1:
             self._poller = poller_for(self.loop)
@@ -123,17 +120,17 @@ class LoopResources:
 
     @property
     def null(self) -> int:
-        """The null device, for reading and writing; to be used while it is held."""
+        """A descriptor of the null device, for reading and writing; valid while the resources are held."""
         if self._null < 0:
             self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         return self._null
 
     def hold(self) -> None:
-        """Keep it open until ``release``."""
+        """Keep the resources open until ``release``."""
         self._holders += 1
 
     def release(self) -> None:
-        """Give up one hold; with the last its descriptors are closed."""
+        """End one ``hold``. The last one closes the descriptors."""
         self._holders -= 1
         if self._holders > 0:
             return

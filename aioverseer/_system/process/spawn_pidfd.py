@@ -13,7 +13,7 @@ import os
 import signal
 
 from aioverseer._aio.poller import ReaderWatch
-from aioverseer._aio.wake import Wake
+from aioverseer._aio.timers import resolve
 from aioverseer._system.process.cpython import call_in_one_step, can_answer_for, start_program
 from aioverseer._system.process.exit_status import kept_exit
 from aioverseer._system.process.loop_resources import LoopResources
@@ -62,7 +62,7 @@ class PidfdChild:
         """
         self._readers = readers
         self._owned = True
-        self._waiting: list[Wake] = []
+        self._waiting: list[asyncio.Future[None]] = []
         self.pid = 0
         self.pidfd: int | None = None
         self.exit: Exit | None = None
@@ -94,12 +94,9 @@ class PidfdChild:
     async def wait(self) -> Exit:
         """Wait for the exit. Safe to cancel."""
         while self.exit is None:
-            wake = Wake(asyncio.get_running_loop())
-            self._waiting.append(wake)
-            try:
-                await wake
-            finally:
-                self._waiting.remove(wake)
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(ended)
+            await ended
         return self.exit
 
     def handle(self) -> int | None:
@@ -121,16 +118,9 @@ class PidfdChild:
         self._readers.remove_reader(pidfd)
         if not self._owned:
             self.release()
-        self._wake()
-
-    def _wake(self) -> None:
-        try:
-            for wake in tuple(self._waiting):
-                if not wake.is_cancelled:
-                    wake.go()
-        except BaseException:  # a KeyboardInterrupt of one of them, after which the host may go on
-            asyncio.get_running_loop().call_soon(self._wake)
-            raise
+        for ended in self._waiting:
+            resolve(ended)
+        self._waiting.clear()
 
 
 @functools.cache

@@ -422,7 +422,7 @@ async def test_a_child_has_its_three_descriptors_and_no_other(options: dict[str,
 
 async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever starts them: one launcher, many, or Processes of their own, where each of these fills it."""
-    monkeypatch.setattr(loop_resources, "_SLICE", 0)
+    monkeypatch.setattr(loop_resources, "_SHARED", 1)
     turn = 0
     at: list[int] = []
 
@@ -452,7 +452,7 @@ async def test_a_program_may_be_moved_while_others_have_their_turns(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     """It is looked for along PATH when its own turn comes."""
-    monkeypatch.setattr(loop_resources, "_SLICE", 0)
+    monkeypatch.setattr(loop_resources, "_SHARED", 1)
     for folder, program in (("first", "true"), ("second", "false")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "moved").symlink_to(str(shutil.which(program)))

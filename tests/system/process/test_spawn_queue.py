@@ -1,97 +1,94 @@
-"""Whose turn it is to spawn: one in each turn of the event loop, in the order of coming, or some that share it."""
+"""The queue of spawns: one in each iteration of the event loop, in the order of arrival, or several that share it."""
 
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
 
 import anyio
 import pytest
 
-from aioverseer._system.process.loop_resources import _SLICE, SpawnQueue
+from aioverseer._system.process.loop_resources import _SHARED, SpawnQueue
 from tests.support.programs import limit
-
-SPAWN = 0.4 * _SLICE
-LONG = 2 * _SLICE
 
 
 class Crowd:
-    """Tasks that take a turn each, and the time that passes meanwhile."""
+    """Tasks that spawn once each."""
 
     def __init__(self, interrupted: int = -1) -> None:
-        self.now = 0.0
-        self.turn = 0
-        self.turns = SpawnQueue(asyncio.get_running_loop(), lambda: self.now)
+        self.iteration = 0
+        self.queue = SpawnQueue(asyncio.get_running_loop())
         self.interrupted = interrupted
-        self.came: list[tuple[int, int]] = []
-        """Who spawned, and in which turn of the loop."""
+        self.spawned: list[tuple[int, int]] = []
+        """The number of each task, and the iteration in which it spawned."""
 
-    async def spawn(self, number: int, *, shares: bool = False, seconds: float = SPAWN) -> None:
-        """Wait, take some time, and say so."""
-        await self.turns.take(shares=shares)
+    async def spawn(self, number: int, *, shares: bool = False) -> None:
+        """Wait for admission, and record it."""
+        await self.queue.take(shares=shares)
         if number == self.interrupted:
             raise KeyboardInterrupt
-        self.now += seconds
-        self.came.append((number, self.turn))
+        self.spawned.append((number, self.iteration))
 
     async def count(self) -> None:
-        """The turns of the loop."""
+        """Count the iterations of the loop."""
         while True:
-            self.turn += 1
+            self.iteration += 1
             await asyncio.sleep(0)
 
     def sizes(self) -> list[int]:
-        """How many came in each turn."""
-        turns = [turn for _, turn in self.came]
-        return [turns.count(turn) for turn in sorted(set(turns))]
+        """The number of spawns in each iteration that had one."""
+        iterations = [iteration for _, iteration in self.spawned]
+        return [iterations.count(iteration) for iteration in sorted(set(iterations))]
 
     @property
     def order(self) -> list[int]:
-        """Who came, one after the other."""
-        return [number for number, _ in self.came]
+        """The numbers of the tasks in the order of their spawns."""
+        return [number for number, _ in self.spawned]
 
 
-async def test_one_is_let_through_in_each_turn() -> None:
-    """Others of the host come in between."""
+async def test_one_spawn_is_admitted_in_each_iteration() -> None:
+    """Other tasks of the application run in between."""
     crowd = Crowd()
     counting = asyncio.create_task(crowd.count())
     async with limit():
         await asyncio.gather(*(crowd.spawn(number) for number in range(10)))
     counting.cancel()
-    first = crowd.came[0][1]
-    assert [(number, first + number) for number in range(10)] == crowd.came
+    assert list(range(10)) == crowd.order
+    assert [1] * 10 == crowd.sizes()
 
 
 @pytest.mark.parametrize(
-    ("shares", "seconds", "sizes"),
+    ("shares", "sizes"),
     [
-        ([True] * 10, [SPAWN] * 10, [3, 3, 3, 1]),
-        ([True] * 3, [LONG] * 3, [1, 1, 1]),
-        ([True] * 6, [SPAWN, LONG, SPAWN, SPAWN, SPAWN, SPAWN], [2, 3, 1]),
-        ([True, False, True, False, False, True, True], [SPAWN] * 7, [1, 2, 1, 3]),
+        ([True] * (2 * _SHARED + 3), [_SHARED, _SHARED, 3]),
+        ([True] * 3, [3]),
+        ([True, False, True, True, False, False, True], [1, 1, 2, 1, 1, 1]),
     ],
-    ids=["short", "long", "one is long", "not all"],
+    ids=["many", "few", "not all"],
 )
-async def test_those_that_may_share_a_turn_do_until_it_is_full(
-    shares: list[bool], seconds: list[float], sizes: list[int]
-) -> None:
-    """Behind one that may not, too; who may not is the first of his turn."""
+async def test_spawns_that_may_share_an_iteration_do_so_up_to_a_number(shares: list[bool], sizes: list[int]) -> None:
+    """A spawn that may not share has an iteration of its own, and the order is that of arrival."""
     crowd = Crowd()
     counting = asyncio.create_task(crowd.count())
     async with limit():
-        await asyncio.gather(
-            *(
-                crowd.spawn(number, shares=may, seconds=takes)
-                for number, (may, takes) in enumerate(zip(shares, seconds, strict=True))
-            )
-        )
+        await asyncio.gather(*(crowd.spawn(number, shares=may) for number, may in enumerate(shares)))
     counting.cancel()
     assert list(range(len(shares))) == crowd.order
     assert sizes == crowd.sizes()
 
 
-async def test_who_comes_late_goes_behind_those_who_wait() -> None:
-    """In whichever turn he comes."""
+async def test_a_spawn_of_the_iteration_of_the_last_admission_waits() -> None:
+    """The admitted one spawns in that iteration."""
+    crowd = Crowd()
+    counting = asyncio.create_task(crowd.count())
+    async with limit():
+        await asyncio.gather(crowd.spawn(0), crowd.spawn(1))
+        await crowd.spawn(2)
+    counting.cancel()
+    assert [1, 1, 1] == crowd.sizes()
+
+
+async def test_a_late_spawn_is_admitted_after_those_that_wait() -> None:
+    """Also in an iteration in which others are admitted."""
     crowd = Crowd()
     first = [asyncio.create_task(crowd.spawn(number)) for number in range(3)]
     await asyncio.sleep(0)
@@ -102,8 +99,8 @@ async def test_who_comes_late_goes_behind_those_who_wait() -> None:
 
 
 @pytest.mark.parametrize("again", [False, True])
-async def test_who_is_cancelled_while_he_waits_gives_his_place_away(again: bool) -> None:
-    """The others keep their order, and nobody waits a turn for him."""
+async def test_a_cancelled_wait_frees_its_place(again: bool) -> None:
+    """The others keep their order, and no iteration is left out."""
     crowd = Crowd()
     tasks = [asyncio.create_task(crowd.spawn(number)) for number in range(4)]
     counting = asyncio.create_task(crowd.count())
@@ -116,12 +113,11 @@ async def test_who_is_cancelled_while_he_waits_gives_his_place_away(again: bool)
     counting.cancel()
     assert [False, True, False, False] == [isinstance(end, asyncio.CancelledError) for end in ends]
     assert [0, 2, 3] == crowd.order
-    turns = [turn for _, turn in crowd.came]
-    assert turns[-1] - turns[0] == 2
+    assert [1, 1, 1] == crowd.sizes()
 
 
-async def test_a_cancel_scope_around_who_waits_ends_there() -> None:
-    """It knows its own cancellation by the message, which comes out where it went in."""
+async def test_a_cancel_scope_around_a_wait_catches_its_own_cancellation() -> None:
+    """Anyio knows its own cancellation by the message."""
     crowd = Crowd()
     before = [asyncio.create_task(crowd.spawn(number)) for number in range(3)]
     await asyncio.sleep(0)
@@ -131,30 +127,11 @@ async def test_a_cancel_scope_around_who_waits_ends_there() -> None:
             await crowd.spawn(3)
         await asyncio.gather(*before)
     assert scope.cancelled_caught
-    assert [0, 1, 2] == [number for number, _ in crowd.came]
+    assert [0, 1, 2] == crowd.order
 
 
-async def test_who_is_let_through_goes_on_in_his_own_context() -> None:
-    """Although another callback wakes him."""
-    name: ContextVar[str] = ContextVar("name", default="nobody")
-    crowd = Crowd()
-    seen: list[tuple[str, str]] = []
-
-    async def one(number: int) -> None:
-        name.set(str(number))
-        await crowd.spawn(number)
-        task = asyncio.current_task()
-        assert task is not None
-        seen.append((name.get(), task.get_name()))
-
-    async with limit():
-        await asyncio.gather(*(asyncio.create_task(one(number), name=f"task {number}") for number in range(3)))
-    assert [("0", "task 0"), ("1", "task 1"), ("2", "task 2")] == seen
-    assert "nobody" == name.get()
-
-
-def test_an_interrupt_in_one_does_not_hold_up_those_behind_it() -> None:
-    """What a task does not catch comes out of the loop, which may go on."""
+def test_an_interrupt_in_one_task_does_not_hold_up_the_others() -> None:
+    """A KeyboardInterrupt ends the run of the loop, and the application may run it again."""
     loop = asyncio.new_event_loop()
 
     async def begin() -> list[asyncio.Task[None]]:
@@ -173,10 +150,10 @@ def test_an_interrupt_in_one_does_not_hold_up_those_behind_it() -> None:
         loop.close()
 
 
-async def test_nothing_is_left_on_the_loop_when_nobody_waits() -> None:
-    """A turn that nobody takes is not followed by another one."""
+async def test_an_empty_queue_leaves_nothing_on_the_loop() -> None:
+    """An iteration without an admission is the last one."""
     crowd = Crowd()
     await asyncio.gather(*(crowd.spawn(number) for number in range(3)))
-    for _ in range(3):
+    for _ in range(4):
         await asyncio.sleep(0)
-    assert not crowd.turns._busy
+    assert not crowd.queue._busy
