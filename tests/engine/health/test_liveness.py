@@ -1,4 +1,4 @@
-"""Whether a program that runs is alive: what is asked, what counts, and what follows."""
+"""Liveness of a running program: the checks, their failures, and the consequences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def say(text):
 
 
 class Probe:
-    """A function of the user whose answers belong to the test."""
+    """A function of the user whose results the test sets."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -33,7 +33,7 @@ class Probe:
         self.hangs = False
 
     async def __call__(self) -> None:
-        """Answer."""
+        """Return the result."""
         self.calls += 1
         if self.hangs:
             await asyncio.Event().wait()
@@ -43,23 +43,23 @@ class Probe:
 
 @asynccontextmanager
 async def scripted(*scripts: FakeChild) -> AsyncGenerator[tuple[Overseer, ManualClock, ScriptedLauncher]]:
-    """An overseer whose time and children belong to the test."""
+    """Return an overseer with a manual clock and scripted children."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, *scripts)
     async with Overseer(clock=clock, launcher=launcher) as overseer:
         yield overseer, clock, launcher
 
 
-def news(events: EventStream) -> list[Event]:
-    """All events so far."""
+def all_events(events: EventStream) -> list[Event]:
+    """Return all events so far."""
     seen: list[Event] = []
     while (event := events.get_nowait()) is not None:
         seen.append(event)
     return seen
 
 
-async def test_failed_checks_in_a_row_end_the_run_and_the_policy_judges() -> None:
-    """A restart after the third; the ladder is that of a stop, and what was wrong is in every reason."""
+async def test_failed_checks_in_a_row_restart_the_service() -> None:
+    """After the third one. The run ends by the ladder, and every reason has the error."""
     probe = Probe()
     async with scripted(FakeChild()) as (overseer, clock, launcher):
         events = overseer.events()
@@ -73,7 +73,7 @@ async def test_failed_checks_in_a_row_end_the_run_and_the_policy_judges() -> Non
         await clock.advance(1.5)
         assert [15] == launcher.children[0].signals
         assert 1 == web.restarts
-        backoff = next(event for event in news(events) if event.state is State.BACKOFF)
+        backoff = next(event for event in all_events(events) if event.state is State.BACKOFF)
         assert "'web' is not alive: 3 checks in a row have failed: OSError: connection refused" in backoff.reason
         await clock.advance(100)
         status = web.status()
@@ -81,8 +81,8 @@ async def test_failed_checks_in_a_row_end_the_run_and_the_policy_judges() -> Non
         assert isinstance(status.error, Exception)
 
 
-async def test_a_failure_between_successes_is_forgiven() -> None:
-    """They have to be in a row."""
+async def test_failure_between_successes_does_not_count() -> None:
+    """Failures must come in a row."""
     probe = Probe()
     async with scripted(FakeChild()) as (overseer, clock, _):
         web = overseer.add("web", "web", alive=Alive(ready.check(probe), every=10, failures=2))
@@ -95,8 +95,8 @@ async def test_a_failure_between_successes_is_forgiven() -> None:
         assert (10, 0) == (probe.calls, web.restarts)
 
 
-async def test_a_mark_tells_and_leaves_it_alone() -> None:
-    """By an event, and in why(); and again when it is well."""
+async def test_action_mark_reports_and_does_not_restart() -> None:
+    """By an event and in why(), and again when the program is alive."""
     probe = Probe()
     async with scripted(FakeChild()) as (overseer, clock, _):
         events = overseer.events()
@@ -110,15 +110,15 @@ async def test_a_mark_tells_and_leaves_it_alone() -> None:
         probe.error = ""
         await clock.advance(5)
         assert "not alive" not in str(web.why())
-        told = [event.reason for event in news(events) if event.kind == "health"]
+        told = [event.reason for event in all_events(events) if event.kind == "health"]
         assert [
             "is not alive: 2 checks in a row have failed: OSError: no",
             "is alive again: it answers again",
         ] == told
 
 
-async def test_it_is_not_asked_before_it_is_ready_nor_behind_its_end() -> None:
-    """A slow start is the affair of ready_timeout."""
+async def test_no_check_before_ready_or_after_the_end() -> None:
+    """A slow start is limited by ready_timeout."""
     probe = Probe()
     script = FakeChild().runs(60).prints("up").runs(25).exits(0)
     async with scripted(script) as (overseer, clock, _):
@@ -134,8 +134,8 @@ async def test_it_is_not_asked_before_it_is_ready_nor_behind_its_end() -> None:
         assert clock.next_timer() is None
 
 
-async def test_a_check_that_hangs_is_a_failure() -> None:
-    """It is cut after its timeout, and never made twice at a time."""
+async def test_check_that_hangs_is_a_failure() -> None:
+    """It is cancelled after its timeout, and two checks never run at a time."""
     probe = Probe()
     probe.hangs = True
     async with scripted(FakeChild()) as (overseer, clock, _):
@@ -148,8 +148,8 @@ async def test_a_check_that_hangs_is_a_failure() -> None:
         await web.stop()
 
 
-async def test_a_check_that_cannot_be_cancelled_is_a_failure_again_and_again() -> None:
-    """Else a probe that swallows its cancellation would be the end of all checks; it is not made twice at a time."""
+async def test_check_that_cannot_be_cancelled_fails_each_time() -> None:
+    """Otherwise it would end all checks. Two checks never run at a time."""
     calls = 0
     let_go = asyncio.Event()
 
@@ -172,8 +172,8 @@ async def test_a_check_that_cannot_be_cancelled_is_a_failure_again_and_again() -
         assert (2, False) == (calls, "not alive" in str(web.why()))
 
 
-async def test_the_watchdog_barks_when_nothing_is_heard() -> None:
-    """WATCHDOG=1 within each period; WATCHDOG=trigger at once."""
+async def test_watchdog_fails_without_a_heartbeat() -> None:
+    """It needs WATCHDOG=1 in each period. WATCHDOG=trigger fails at once."""
     script = FakeChild().repeats(FakeChild().runs(4).notifies("WATCHDOG=1"), times=5)
     async with scripted(script, FakeChild().runs(1).notifies("WATCHDOG=trigger"), FakeChild()) as world:
         overseer, clock, launcher = world
@@ -190,8 +190,8 @@ async def test_the_watchdog_barks_when_nothing_is_heard() -> None:
         assert "it sent WATCHDOG=trigger" in reasons[1]
 
 
-async def test_the_watchdog_with_a_real_program() -> None:
-    """It is told the period, and is ended when it stops barking."""
+async def test_watchdog_of_a_real_program() -> None:
+    """The program gets the period, and is ended when its heartbeat stops."""
     code = (
         NOTIFY
         + """
@@ -212,8 +212,8 @@ time.sleep(100)
     assert status.runtime > 0.5
 
 
-async def test_a_blocked_host_blames_nobody() -> None:
-    """What came too late because the loop was blocked does not count, and that is told."""
+async def test_blocked_host_is_no_failure() -> None:
+    """A check that was late because the event loop was blocked does not count, and that is reported."""
     async with Overseer() as overseer, limit(20):
         events = overseer.events()
         slow = asyncio.Event()
@@ -234,8 +234,8 @@ async def test_a_blocked_host_blames_nobody() -> None:
 
 
 @pytest.mark.parametrize("kind", ["and", "or"])
-async def test_probes_are_put_together_for_liveness_too(kind: str) -> None:
-    """Each check asks as much as matters."""
+async def test_composed_probe_for_liveness(kind: str) -> None:
+    """Each check asks only the parts that matter."""
     one, two = Probe(), Probe()
     two.error = "no"
     a, b = ready.check(one), ready.check(two)

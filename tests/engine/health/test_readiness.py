@@ -1,4 +1,4 @@
-"""When a program is ready: each probe with a real program, the policies on a manual clock."""
+"""Readiness of a program: each probe with a real program, the policies on a manual clock."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ asyncio.run(main())
 
 
 def free_port() -> int:
-    """A port on which nobody listens at the moment."""
+    """Return a port on which nothing listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -80,7 +80,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(code: str, *args: str, **options: Any) -> AsyncGenerator[Process]:
-    """A program that became ready, and is killed behind the block."""
+    """Start a program until it is ready, and kill it at the end."""
     process = Process(*child(code, *args), stop=Stop(9, 2), **options)
     try:
         async with limit(20, "the start"):
@@ -93,8 +93,8 @@ async def running(code: str, *args: str, **options: Any) -> AsyncGenerator[Proce
 # --- each probe, with a real program
 
 
-async def test_tcp_waits_until_something_listens() -> None:
-    """Not until the program runs, nor until it has the port: until it accepts."""
+async def test_tcp_waits_until_the_program_accepts() -> None:
+    """It is not enough that the program runs or has bound the port."""
     port = free_port()
     code = f"""
         import socket, sys, time
@@ -117,15 +117,15 @@ async def test_tcp_waits_until_something_listens() -> None:
     await process.stop()
 
 
-async def test_tcp_takes_names_and_finds_ipv6() -> None:
-    """``localhost`` is the loopback of either family, without a thread of a resolver."""
+async def test_tcp_accepts_names_and_finds_ipv6() -> None:
+    """``localhost`` is the loopback of either family, without a resolver thread."""
     port = free_port()
     async with running(SERVER, str(port), ready=ready.tcp(port, host="localhost")) as process:
         assert State.RUNNING is process.state
 
 
-async def test_a_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TCP lets two ends open at once, and they may be the same: asked often enough, a port answers by itself."""
+async def test_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TCP allows that both ends are the same: after many attempts, a port connects to itself."""
     from aioverseer._system.probes import attempts
     from aioverseer._system.probes.answer import NotYet
 
@@ -135,7 +135,7 @@ async def test_a_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyP
     met: list[bool] = []
 
     async def from_the_same_port(near: socket.socket, address: Any) -> None:
-        near.bind(address)  # what the system picks once in some ten thousand times
+        near.bind(address)  # the system picks this port once in some ten thousand times
         await connect(near, address)
         met.append(near.getsockname() == near.getpeername())
 
@@ -145,8 +145,8 @@ async def test_a_connection_with_itself_is_no_server(monkeypatch: pytest.MonkeyP
     assert [True] == met
 
 
-async def test_unix_is_a_listening_socket_and_no_file(tmp_path: Path) -> None:
-    """A socket that an earlier run has left behind refuses; the path is taken from the program's folder."""
+async def test_unix_needs_a_listening_socket(tmp_path: Path) -> None:
+    """A socket file of an earlier run refuses connections. The path is relative to the program's folder."""
     with socket.socket(socket.AF_UNIX) as old:
         old.bind(str(tmp_path / "s"))
     code = """
@@ -171,10 +171,10 @@ async def test_unix_is_a_listening_socket_and_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
+async def test_file_of_an_earlier_run_counts_only_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fresh: bool
 ) -> None:
-    """One that a crashed run has left would make the next one ready before it is."""
+    """The file of a crashed run would make the next run ready too early."""
     from aioverseer._system.probes.attempts import ProbeAttempts
 
     look, looked = ProbeAttempts._check, asyncio.Event()
@@ -194,7 +194,7 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
         if fresh:
             await looked.wait()
             looked.clear()
-            await looked.wait()  # so the first answer has been taken note of
+            await looked.wait()  # so the first result is recorded
             assert "as it was before the start" in process._runner.health_summary
             assert not starting.done()
             await process.write("\n")
@@ -202,31 +202,31 @@ async def test_a_file_of_an_earlier_run_counts_only_where_that_is_wished(
     await process.stop()
 
 
-async def test_a_command_is_asked_until_it_exits_with_0(tmp_path: Path) -> None:
-    """In the folder and the environment of the program."""
-    # It says no, and makes what it asks for.
+async def test_command_runs_until_it_exits_with_0(tmp_path: Path) -> None:
+    """In the folder and environment of the program."""
+    # It fails at first, and makes the file that it checks.
     probe = ready.command("sh", "-c", 'test "$MINE" = 1 && { test -f up || { echo no > up; exit 1; }; }')
     async with running(SLEEP, cwd=tmp_path, extra_env={"MINE": "1"}, ready=probe):
         assert "no\n" == (tmp_path / "up").read_text()
 
 
-async def test_what_a_command_says_last_is_told() -> None:
-    """Or else nobody knows what is wrong."""
+async def test_last_output_of_a_command_is_reported() -> None:
+    """It often says what is wrong."""
     probe = ready.command("sh", "-c", "echo no such table >&2; exit 3")
     process = Process(*child(SLEEP), ready=probe, ready_timeout=0.3, stop=Stop(9, 2))
     with pytest.raises(NotReadyInTime, match="command sh: exited with code 3: no such table"):
         await process.start()
 
 
-async def test_a_command_that_hangs_is_ended_with_the_start() -> None:
+async def test_command_that_hangs_ends_with_the_start() -> None:
     """It leaves nothing behind."""
     process = Process(*child(SLEEP), ready=ready.command("sleep", "1000"), ready_timeout=0.2, stop=Stop(9, 2))
     with pytest.raises(NotReadyInTime):
         await process.start()
 
 
-async def test_a_function_is_given_the_process() -> None:
-    """And is asked again when it raises, or returns False."""
+async def test_function_gets_the_process() -> None:
+    """It is called again after an exception or False."""
     answers: list[object] = [OSError("no"), False, None]
     given: list[object] = []
 
@@ -242,8 +242,8 @@ async def test_a_function_is_given_the_process() -> None:
         assert [] == answers
 
 
-async def test_a_line_is_looked_for_in_the_stream_that_is_named() -> None:
-    """The same words elsewhere do not count."""
+async def test_line_is_searched_in_the_named_stream() -> None:
+    """The same words in the other stream do not count."""
     code = """
         import sys, time
         print("server is up", flush=True)
@@ -262,22 +262,22 @@ async def test_a_line_is_looked_for_in_the_stream_that_is_named() -> None:
     await process.stop()
 
 
-async def test_lines_of_bytes_are_looked_through_too() -> None:
-    """Whatever the program's encoding."""
+async def test_lines_of_bytes_are_searched() -> None:
+    """For every encoding of the program."""
     code = "import sys\nsys.stdout.buffer.write(b'\\xff up\\n')\nsys.stdout.flush()\n" + SLEEP
     async with running(code, encoding=None, ready=ready.line("up")) as process:
         assert process.stdout is None
 
 
-async def test_lines_are_looked_through_although_nobody_keeps_them() -> None:
-    """A probe for a line has the output read by itself."""
+async def test_lines_are_searched_although_nobody_reads_them() -> None:
+    """A probe for a line makes the output be read."""
     code = "print('up', flush=True)\n" + SLEEP
     async with running(code, buffered=False, ready=ready.line("up")) as process:
         assert (None, None) == process._runner.streams.kept_lines()
 
 
-async def test_words_reach_the_host_through_a_shim() -> None:
-    """With the strictest containment, too: the descriptor is passed on, and the socket knows the session."""
+async def test_notices_reach_the_host_through_a_shim() -> None:
+    """Even with the strictest containment: the descriptor is passed on, and the socket accepts the session."""
     by_descriptor = "import os\nos.write(3, b'\\n')\n" + SLEEP
     by_notice = NOTIFY + "say('READY=1')\n" + SLEEP
     async with limit(20), Overseer(containment="strict") as overseer:
@@ -289,21 +289,21 @@ async def test_words_reach_the_host_through_a_shim() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"pty": True}, {"umask": 0o22}], ids=["plain", "on a terminal", "wrapped"])
-async def test_a_newline_on_a_descriptor(options: dict[str, Any]) -> None:
-    """What comes before it does not count; nothing is missing from the program's own descriptors."""
+async def test_newline_on_a_descriptor(options: dict[str, Any]) -> None:
+    """Bytes before it do not count. The program's own descriptors are complete."""
     code = "import os\nos.write(4, b'not yet')\nprint('said')\nos.write(4, b'\\n')\nos.close(4)\n" + SLEEP
     async with running(code, ready=ready.fd(4), **options) as process:
         assert State.RUNNING is process.state
 
 
-async def test_a_missing_program_behind_a_descriptor_is_an_error() -> None:
-    """The shell in front of it does not hide that."""
+async def test_missing_program_with_a_ready_descriptor_is_an_error() -> None:
+    """The shell in front of it does not hide the error."""
     with pytest.raises(SpawnError, match="there is no program 'no-such-program'"):
         await Process("no-such-program", ready=ready.fd()).start()
 
 
-async def test_probes_are_put_together() -> None:
-    """One answer of two is enough for ``|``, and ``&`` takes both in any order."""
+async def test_composed_probes() -> None:
+    """``|`` needs one success, ``&`` needs both, in any order."""
     port = free_port()
     code = "import os\nprint('one')\nos.write(3, b'\\n')\n" + SLEEP
     probe = (ready.line("one") & ready.fd()) | ready.tcp(port)
@@ -312,8 +312,8 @@ async def test_probes_are_put_together() -> None:
 
 
 @pytest.mark.parametrize(("path", "body", "good"), [("", "fine", True), ("gone", None, False), ("", "bad", False)])
-async def test_http_looks_at_status_and_body(path: str, body: str | None, *, good: bool) -> None:
-    """With a client that is an extra."""
+async def test_http_checks_status_and_body(path: str, body: str | None, *, good: bool) -> None:
+    """The client is an extra."""
     pytest.importorskip("httpx", reason="the extra http is not installed")
     port = free_port()
     probe = ready.http(f"http://127.0.0.1:{port}/{path}", body=body)
@@ -335,8 +335,8 @@ async def test_http_looks_at_status_and_body(path: str, body: str | None, *, goo
             await starting
 
 
-async def test_the_database_of_the_machine_becomes_ready() -> None:
-    """PostgreSQL, where it is installed: by its port, and by its own command."""
+async def test_postgresql_becomes_ready() -> None:
+    """Where it is installed: by its port, and by its own command."""
     initdb, postgres, is_ready = (shutil.which(name) for name in ("initdb", "postgres", "pg_isready"))
     if not (initdb and postgres and is_ready):
         pytest.skip("PostgreSQL is not installed")
@@ -346,7 +346,7 @@ async def test_the_database_of_the_machine_becomes_ready() -> None:
             pytest.skip("PostgreSQL does not run as root, and there is no setpriv")
         user = {"user": "nobody"}
     port = free_port()
-    # Not in tmp_path, which belongs to whoever runs the tests alone.
+    # Not in tmp_path, which only the user of the tests may enter.
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
         data.mkdir()
@@ -361,11 +361,11 @@ async def test_the_database_of_the_machine_becomes_ready() -> None:
             assert State.RUNNING is server.state
 
 
-# --- what a program says to NOTIFY_SOCKET
+# --- notices to NOTIFY_SOCKET
 
 
-async def test_notices_are_heard_and_shown() -> None:
-    """STATUS before and behind READY; other processes of the program may speak for it."""
+async def test_notices_are_received_and_shown() -> None:
+    """STATUS before and after READY. Other processes of the program may send for it."""
     code = (
         NOTIFY
         + """
@@ -400,8 +400,8 @@ time.sleep(100)
                 break
 
 
-def test_a_sender_that_ends_while_it_is_looked_up_is_one_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its session was still to be had and its parent no more: what it said was lost, once in fifty times."""
+def test_sender_that_ends_during_its_check_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session could still be read but its parent could not, so one notice in fifty was lost."""
     real = notify_socket._parent
     sender = subprocess.Popen(["sleep", "100"], start_new_session=True)
 
@@ -418,8 +418,8 @@ def test_a_sender_that_ends_while_it_is_looked_up_is_one_that_has_ended(monkeypa
         listening.close()
 
 
-async def test_a_stranger_is_not_believed() -> None:
-    """Whoever is not of the program's session or tree: another service that inherited the variable, or this test."""
+async def test_notice_of_a_stranger_is_ignored() -> None:
+    """From outside of the program's session and tree: another service with the same variable, or this test."""
     code = "import os\nprint(os.environ['NOTIFY_SOCKET'], flush=True)\n" + SLEEP
     process = Process(*child(code), streaming=True, ready=ready.notify(), ready_timeout=0.3, stop=Stop(9, 2))
     starting = asyncio.ensure_future(process.start())
@@ -431,8 +431,8 @@ async def test_a_stranger_is_not_believed() -> None:
         await starting
 
 
-async def test_descriptors_that_come_with_a_notice_are_closed() -> None:
-    """The sender of a BARRIER waits for that; and nothing of the host may leak."""
+async def test_descriptors_of_a_notice_are_closed() -> None:
+    """The sender of a BARRIER waits for that, and nothing may leak in the host."""
     code = (
         NOTIFY
         + """
@@ -454,8 +454,8 @@ time.sleep(100)
 # --- a program that does not become ready
 
 
-async def test_one_that_ends_first_is_told_at_once_with_its_last_lines() -> None:
-    """Nobody waits for the time to be over."""
+async def test_end_before_ready_is_reported_at_once() -> None:
+    """With its last lines, and without waiting for the timeout."""
     began = time.monotonic()
     with pytest.raises(NotReady, match="exited with code 3 before it was ready") as caught:
         await Process(*child("print('port is in use')\nraise SystemExit(3)"), ready=ready.tcp(free_port())).start()
@@ -464,8 +464,8 @@ async def test_one_that_ends_first_is_told_at_once_with_its_last_lines() -> None
     assert time.monotonic() - began < 5
 
 
-async def test_one_that_takes_too_long_is_ended_and_says_what_it_waited_for() -> None:
-    """Its state is FATAL, and the error a TimeoutError as well."""
+async def test_ready_timeout_ends_the_program() -> None:
+    """The error is also a TimeoutError and names the probe. The state is FATAL."""
     process = Process(*child("print('slow')\n" + SLEEP), ready=ready.tcp(free_port()), ready_timeout=0.3)
     with pytest.raises(NotReadyInTime, match="connection refused") as caught:
         await process.start()
@@ -476,16 +476,16 @@ async def test_one_that_takes_too_long_is_ended_and_says_what_it_waited_for() ->
         process.signal(15)
 
 
-async def test_a_line_that_is_the_last_word_still_counts() -> None:
-    """It was ready, and then it ended: in this order."""
+async def test_ready_line_just_before_the_end_counts() -> None:
+    """The program was ready, and then it ended."""
     process = Process(*child("print('ready')"), ready=ready.line("ready"))
     async with limit():
         await process.start()
         assert (await process.wait()).ok
 
 
-async def test_ready_waits_for_what_somebody_else_has_started() -> None:
-    """With a limit of its own, or until it cannot come true."""
+async def test_ready_waits_for_a_start_by_another_task() -> None:
+    """With a limit of its own, or until it has become impossible."""
     process = Process(
         *child("import sys\nsys.stdin.readline()\nprint('up')\n" + SLEEP), stdin="pipe", ready=ready.line("up")
     )
@@ -497,11 +497,11 @@ async def test_ready_waits_for_what_somebody_else_has_started() -> None:
         assert process is await process.ready()
         await starting
         await process.stop()
-        assert process is await process.ready(1)  # it has been
+        assert process is await process.ready(1)  # ready before
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
-    """Whatever its probes were doing."""
+async def test_cancelled_start_leaves_nothing() -> None:
+    """During every kind of probe."""
     probe = ready.tcp(free_port()) & ready.command("sleep", "100") & ready.notify() & ready.fd() & ready.line("x")
     process = Process(*child("print('up', flush=True)\n" + SLEEP), streaming=True, ready=probe)
     starting = asyncio.ensure_future(process.start())
@@ -513,8 +513,8 @@ async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
     assert process.state.is_final
 
 
-async def test_a_stop_while_it_waits_is_a_stop() -> None:
-    """It ends INTERRUPT, and who waits is told."""
+async def test_stop_before_ready_is_a_stop() -> None:
+    """The state is INTERRUPT, and all waits end."""
     process = Process(
         *child("print('up', flush=True)\n" + SLEEP), streaming=True, ready=ready.tcp(free_port()), stop=Stop(9, 2)
     )
@@ -527,8 +527,8 @@ async def test_a_stop_while_it_waits_is_a_stop() -> None:
         await starting
 
 
-async def test_a_stop_during_the_launch_asks_nothing() -> None:
-    """The program is ended as soon as it is there; nobody runs its probes meanwhile."""
+async def test_no_probe_after_a_stop_during_the_launch() -> None:
+    """The program is ended as soon as it is spawned."""
     asked: list[object] = []
 
     async def look() -> bool:
@@ -548,8 +548,8 @@ async def test_a_stop_during_the_launch_asks_nothing() -> None:
     assert [] == asked
 
 
-def test_a_process_has_no_order() -> None:
-    """What is for services is refused, with what to do."""
+def test_process_refuses_options_of_services() -> None:
+    """The error says what to do."""
     for options in ({"after": "db"}, {"critical": True}):
         with pytest.raises(SpecError, match=r"is for a Service: use Overseer\.add"):
             Process("true", **cast("Any", options))
@@ -560,17 +560,17 @@ def test_a_process_has_no_order() -> None:
 
 @asynccontextmanager
 async def scripted(*scripts: FakeChild) -> AsyncGenerator[tuple[Overseer, ManualClock, ScriptedLauncher]]:
-    """An overseer whose time and children belong to the test."""
+    """Return an overseer with a manual clock and scripted children."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, *scripts)
     async with Overseer(clock=clock, launcher=launcher) as overseer:
         yield overseer, clock, launcher
 
 
-async def test_a_run_that_was_not_ready_in_time_does_not_look_at_the_whole_machine(
+async def test_ready_timeout_needs_no_sweep(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its policy restarts it; after a stop, nothing follows."""
+    """The policy restarts the service; a stop restarts nothing."""
     looked: list[int] = []
 
     async def look(child: RunningChild) -> tuple[Survivor, ...]:
@@ -590,8 +590,8 @@ async def test_a_run_that_was_not_ready_in_time_does_not_look_at_the_whole_machi
             await starting
 
 
-async def test_a_service_is_starting_until_it_is_ready() -> None:
-    """And says what it waits for, and for how long yet."""
+async def test_service_is_starting_until_it_is_ready() -> None:
+    """Its reason names the probe and the time that is left."""
     async with scripted(FakeChild().runs(5).prints("up")) as (overseer, clock, _):
         web = overseer.add("web", "web", ready=ready.line("up"), ready_timeout=20)
         starting = asyncio.ensure_future(web.start())
@@ -605,8 +605,8 @@ async def test_a_service_is_starting_until_it_is_ready() -> None:
         assert "running" == str(web.state)
 
 
-async def test_one_that_is_not_ready_in_time_is_judged_like_a_failure() -> None:
-    """It is ended by its ladder, restarted by the policy, and given up when the budget is spent."""
+async def test_ready_timeout_is_judged_as_a_failure() -> None:
+    """The run ends by its ladder, is restarted by the policy, and given up when the budget is spent."""
     async with scripted(FakeChild()) as (overseer, clock, launcher):
         web = overseer.add(
             "web", "web", ready=ready.line("up"), ready_timeout=10, restart=Restart(max_restarts=2, within=None)
@@ -626,8 +626,8 @@ async def test_one_that_is_not_ready_in_time_is_judged_like_a_failure() -> None:
         assert [*run, State.BACKOFF, *run, State.BACKOFF, *run, State.FATAL] == states
 
 
-async def test_a_stop_of_one_that_is_not_ready_in_time_is_a_stop() -> None:
-    """The ladder that was begun goes on, and no restart follows."""
+async def test_stop_after_a_ready_timeout_is_a_stop() -> None:
+    """The ladder goes on, and no restart follows."""
     async with scripted(FakeChild().ignores(15)) as (overseer, clock, launcher):
         web = overseer.add("web", "web", ready=ready.line("up"), ready_timeout=10)
         starting = asyncio.ensure_future(web.start())
@@ -641,8 +641,8 @@ async def test_a_stop_of_one_that_is_not_ready_in_time_is_a_stop() -> None:
         assert [15, 9] == launcher.children[0].signals
 
 
-async def test_a_program_may_ask_for_time() -> None:
-    """EXTEND_TIMEOUT_USEC, again and again."""
+async def test_program_may_ask_for_more_time() -> None:
+    """EXTEND_TIMEOUT_USEC, several times."""
     script = FakeChild().runs(8).notifies("EXTEND_TIMEOUT_USEC=15000000", "STATUS=replaying the log").runs(14)
     async with scripted(script.notifies("READY=1")) as (overseer, clock, _):
         db = overseer.add("db", "db", ready=ready.notify(), ready_timeout=10)
@@ -654,8 +654,8 @@ async def test_a_program_may_ask_for_time() -> None:
         await starting
 
 
-async def test_the_time_that_resets_the_backoff_is_time_of_being_ready() -> None:
-    """A program that takes long to start and then ends at once has not been steady."""
+async def test_only_ready_time_resets_the_backoff() -> None:
+    """A program that starts slowly and then ends at once was not stable."""
     script = FakeChild().runs(60).prints("up").runs(1).exits(1)
     async with scripted(script) as (overseer, clock, _):
         policy = Restart(max_restarts=None, reset_after=10)
@@ -669,12 +669,12 @@ async def test_the_time_that_resets_the_backoff_is_time_of_being_ready() -> None
             if event.state is State.BACKOFF:
                 delays.append(float(event.reason.split("restarts in ")[1].split(" s")[0]))
         assert len(delays) > 8
-        # The delay goes on to grow: with jitter it is drawn from [0.1, 0.1 * 2**n].
+        # The delay still grows: with jitter it is drawn from [0.1, 0.1 * 2**n].
         assert max(delays[6:]) > 0.2
 
 
-async def test_attempts_that_hang_are_cut_and_made_again() -> None:
-    """After five seconds on the clock, and what they waited for is told."""
+async def test_attempt_that_hangs_is_cancelled_and_repeated() -> None:
+    """After five seconds on the clock. The probe is named."""
     calls: list[float] = []
 
     async with scripted(FakeChild()) as (overseer, clock, _):
@@ -693,8 +693,8 @@ async def test_attempts_that_hang_are_cut_and_made_again() -> None:
             await starting
 
 
-async def test_an_attempt_that_cannot_be_cancelled_is_told_and_not_made_twice() -> None:
-    """It is the affair of ready_timeout; once it has ended, it is asked again."""
+async def test_attempt_that_cannot_be_cancelled_is_reported() -> None:
+    """It is not started twice: ready_timeout limits it, and the next attempt follows after its end."""
     calls = 0
     let_go = asyncio.Event()
 
@@ -717,8 +717,8 @@ async def test_an_attempt_that_cannot_be_cancelled_is_told_and_not_made_twice() 
         assert 2 == calls
 
 
-async def test_no_probe_asks_once_the_answer_is_known() -> None:
-    """Neither behind a yes, nor behind the end."""
+async def test_no_attempt_after_the_result_is_known() -> None:
+    """After a success, and after the end."""
     calls = 0
 
     async def look() -> bool:
@@ -771,8 +771,8 @@ LATENCY: dict[str, tuple[Callable[[int], Probe], str, float]] = {
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the clock of the child is the host's on Linux")
 @pytest.mark.parametrize("kind", LATENCY)
-async def test_it_is_told_soon(kind: str) -> None:
-    """From the moment at which the program is ready to that at which ``start()`` returns."""
+async def test_ready_is_reported_soon(kind: str) -> None:
+    """From the moment when the program is ready until ``start()`` returns."""
     make, code, most = LATENCY[kind]
     took: list[float] = []
     for _ in range(7):

@@ -1,4 +1,4 @@
-"""Random bytes through a real pipe to readers of every kind: what comes out, joined, is what went in."""
+"""Random bytes through a real pipe to readers of every kind: joined, the output is the input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.output_plans import ENCODINGS, LIMITS, WRITER, Plan, joined, 
 from tests.support.programs import limit
 
 Step = tuple[str, int, int]
-"""How to read, after how many turns of the event loop, and a number whose meaning depends on the how."""
+"""How to read, after how many iterations of the event loop, and a number whose meaning depends on the how."""
 
 SURE = ("for", "get", "batch", "several")
 """These get a line each time; the others may come too early or be cancelled too soon."""
@@ -25,7 +25,7 @@ UNSURE = ("nowait", "timeout", "cancelled")
 
 
 def step(kinds: Sequence[str]) -> st.SearchStrategy[Step]:
-    """A random step of one of these kinds."""
+    """Return a random step of one of these kinds."""
     return st.tuples(st.sampled_from(kinds), st.integers(0, 4), st.integers(0, 5))
 
 
@@ -33,26 +33,26 @@ ways = st.builds(lambda steps, last: [*steps, last], st.lists(step(SURE + UNSURE
 """How one reader reads: steps that lead to the end when they are taken again and again."""
 
 
-async def turns(count: int) -> None:
-    """A random speed: let others go first so often."""
+async def iterate(count: int) -> None:
+    """Run a few iterations of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def take(queue: LineQueue[Any], got: list[Any]) -> None:
-    """Note the next line at the very moment when it leaves the queue."""
+    """Take the next line, and record it at the moment when it leaves the queue."""
     got.append(await queue.get())
 
 
 async def take_some(queue: LineQueue[Any], got: list[Any], pause: int, victim: int | None) -> None:
-    """Read by three getters at the same time, and cancel one of them."""
+    """Read with three getters at the same time, and cancel one of them."""
     before = len(got)
     getters = [asyncio.ensure_future(take(queue, got)) for _ in range(3)]
-    await turns(pause)
+    await iterate(pause)
     if victim is not None:
         getters[victim].cancel()
-        # The others may still wait for a line that never comes, so they are let go, too.
-        await turns(pause)
+        # The others may still wait for a line that never comes, so cancel them too.
+        await iterate(pause)
         for getter in getters:
             getter.cancel()
     ends = await asyncio.gather(*getters, return_exceptions=True)
@@ -62,10 +62,10 @@ async def take_some(queue: LineQueue[Any], got: list[Any], pause: int, victim: i
 
 
 async def read_all(queue: LineQueue[Any], how: Sequence[Step], got: list[Any]) -> None:
-    """Read up to the end, by these steps again and again."""
+    """Read to the end, repeating these steps."""
     with contextlib.suppress(QueueShutDown):
         for kind, pause, number in itertools.cycle(how):
-            await turns(pause)
+            await iterate(pause)
             match kind:
                 case "for":
                     left = number + 1
@@ -101,7 +101,7 @@ async def read_all(queue: LineQueue[Any], how: Sequence[Step], got: list[Any]) -
 def assert_pieces_fit(
     lines: Sequence[str | bytes], limit: int, *, encoding: str | None, errors: str = "strict"
 ) -> None:
-    """No line and no piece is longer than the limit."""
+    """Check that no line and no piece is longer than the limit."""
     for line in lines:
         size = len(line.encode(encoding or "", errors)) if isinstance(line, str) else len(line)
         assert size <= limit
@@ -118,7 +118,7 @@ def assert_pieces_fit(
     out_steps=ways,
     error_steps=ways,
 )
-def test_what_comes_out_of_both_streams_is_what_went_in(
+def test_bytes_of_both_streams_arrive_unchanged(
     plan: Plan,
     text: dict[str, Any],
     line_limit: int,
@@ -128,7 +128,7 @@ def test_what_comes_out_of_both_streams_is_what_went_in(
     out_steps: list[Step],
     error_steps: list[Step],
 ) -> None:
-    """Whatever the bytes, the chunks, the limits and the readers; the kept lines are the same."""
+    """For random bytes, chunks, limits and readers. The kept lines are the same."""
 
     async def play() -> None:
         process = Process(
@@ -169,10 +169,10 @@ def test_what_comes_out_of_both_streams_is_what_went_in(
     queue_size=st.sampled_from([1, 2, 10]),
     readers=st.lists(ways, min_size=2, max_size=5),
 )
-def test_readers_who_share_a_queue_share_its_lines(
+def test_readers_of_one_queue_share_its_lines(
     plan: Plan, line_limit: int, queue_size: int, readers: list[list[Step]]
 ) -> None:
-    """Each line goes to exactly one of them, and the lines leave the queue in order."""
+    """Each line goes to exactly one reader, and lines leave the queue in order."""
 
     async def play() -> None:
         process = Process(

@@ -1,4 +1,4 @@
-"""What goes wrong between a pipe and its readers must stay where it went wrong."""
+"""Failures between a pipe and its readers affect nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CRASHER = child(
 
 
 async def loop_until(clock: ManualClock, services: Sequence[Service], restarts: int) -> None:
-    """Move the clock until each has had so many restarts, or has none although its backoff is long over."""
+    """Move the clock until each service has had a number of restarts, or has none although its backoff is long over."""
     waits = dict.fromkeys(services, 0)
     while any(service.restarts < restarts and waits[service] < 50 for service in services):
         before = {service: service.restarts for service in services}
@@ -43,8 +43,8 @@ async def loop_until(clock: ManualClock, services: Sequence[Service], restarts: 
 
 
 @pytest.mark.parametrize("ending", ["stop", "kill"])
-async def test_a_stop_goes_through_in_a_crash_loop_beside_a_stalled_lossless_subscriber(ending: str) -> None:
-    """Whatever holds the loop up."""
+async def test_crash_loop_stops_in_spite_of_a_stalled_subscriber(ending: str) -> None:
+    """A lossless subscriber never reads."""
     clock = ManualClock()
     policy = Restart("always", max_restarts=None, backoff=Backoff(min=1, max=1))
     async with limit(20, "the stop"), Overseer(clock=clock) as overseer:
@@ -59,8 +59,8 @@ async def test_a_stop_goes_through_in_a_crash_loop_beside_a_stalled_lossless_sub
 # --- a queue that its reader has ended
 
 
-async def test_a_stream_that_its_reader_has_shut_down_holds_nothing_up() -> None:
-    """What comes later is thrown away: the program writes on, and the queue stays at its end."""
+async def test_stream_shut_down_by_its_reader_blocks_nothing() -> None:
+    """Later lines are discarded: the program writes on, and the queue stays ended."""
     process = Process(
         "sh", "-c", "seq 100000; echo end >&2; read -r _", stdin="pipe", streaming=True, buffered=False, queue_size=10
     )
@@ -79,8 +79,8 @@ async def test_a_stream_that_its_reader_has_shut_down_holds_nothing_up() -> None
         assert [] == [line async for line in stdout]
 
 
-async def test_a_subscription_that_its_reader_has_shut_down_holds_nothing_up() -> None:
-    """A lossless one too: as with close()."""
+async def test_subscription_shut_down_by_its_reader_blocks_nothing() -> None:
+    """Even a lossless one, as with close()."""
     async with limit(10, "the run"), Overseer() as overseer:
         service = overseer.add("writer", "sh", "-c", "seq 100000; echo end >&2; read -r _", stdin="pipe")
         unread = service.lines("stdout", overflow="block", size=SIZE)
@@ -97,7 +97,7 @@ async def test_a_subscription_that_its_reader_has_shut_down_holds_nothing_up() -
         assert 0 == (await service.wait()).exit_code
 
 
-def test_what_is_delivered_after_the_end_is_not_taken() -> None:
+def test_delivery_after_the_end_is_discarded() -> None:
     """As nothing can be put into an asyncio.Queue after its shutdown."""
     queue: LineQueue[int] = LineQueue(1)
     queue.deliver([1])
@@ -108,8 +108,8 @@ def test_what_is_delivered_after_the_end_is_not_taken() -> None:
         queue.get_nowait()
 
 
-async def test_getters_are_served_in_turn_although_several_batches_come_at_once() -> None:
-    """As many are woken as there are new lines: who is woken for nothing has lost its place."""
+async def test_getters_are_served_in_order_of_waiting() -> None:
+    """Only as many are woken as there are new lines: a getter woken for nothing would lose its place."""
     queue: LineQueue[int] = LineQueue()
     getters = [asyncio.ensure_future(queue.get()) for _ in range(4)]
     await asyncio.sleep(0)
@@ -125,7 +125,7 @@ async def test_getters_are_served_in_turn_although_several_batches_come_at_once(
 
 
 class Tap:
-    """A source that a test opens; keeps the ``Source`` protocol."""
+    """A ``ReadStream`` that the test feeds."""
 
     on_data: Callable[[bytes], None]
     on_end: Callable[[], None]
@@ -137,26 +137,26 @@ class Tap:
         self.on_data, self.on_end = on_data, on_end
 
     def resume(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def drain(self) -> None:
-        """What is left when the program has ended."""
+        """Deliver the rest, as after the end of the program."""
         self.on_data(b"left\n")
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class Full(LineList):
-    """An outlet that cannot take anything, as a log file on a full disk."""
+    """A sink that always fails, as a log file on a full disk."""
 
     def deliver(self, batch: Sequence[Any]) -> None:
         """Fail."""
         raise OSError(28, "No space left on device")
 
 
-async def test_an_outlet_that_fails_takes_nothing_from_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    """Nor does it end the run: the error is told once, by the event loop's handler or in the log."""
+async def test_failing_sink_does_not_affect_other_sinks(caplog: pytest.LogCaptureFixture) -> None:
+    """The run goes on. The error is reported once, to the event loop's handler or in the log."""
     told: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: told.append(type(context.get("exception"))))
@@ -174,8 +174,8 @@ async def test_an_outlet_that_fails_takes_nothing_from_the_others(caplog: pytest
     assert [OSError] == told
 
 
-async def test_a_subscriber_that_fails_takes_nothing_from_the_others() -> None:
-    """While the program runs and at its end; the run is judged by its exit and not by its readers."""
+async def test_failing_subscriber_does_not_affect_others() -> None:
+    """While the program runs and at its end. The exit of the program decides about the run."""
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
 
     def fail(batch: Sequence[Any]) -> None:
@@ -184,7 +184,7 @@ async def test_a_subscriber_that_fails_takes_nothing_from_the_others() -> None:
     async with limit(10, "the service"), Overseer() as overseer:
         service = overseer.add("cat", "sh", "-c", "read -r line; echo $line; echo last", stdin="pipe")
         queues = [service.lines() for _ in range(4)]
-        # Whatever the order in which they are served.
+        # In any order of delivery.
         queues[1].deliver = fail  # type: ignore[method-assign]  # that is the point
         queues[2].deliver = fail  # type: ignore[method-assign]  # that is the point
         await service.start()
@@ -196,7 +196,7 @@ async def test_a_subscriber_that_fails_takes_nothing_from_the_others() -> None:
 
 
 def fussy(error: UnicodeError) -> tuple[str, int]:
-    """An error handler of the application that knows one byte and fails for all others."""
+    """Act as an error handler of the application that fails for all bytes but one."""
     assert isinstance(error, UnicodeDecodeError)
     if error.object[error.start] == 0xFF:
         return "?", error.end
@@ -204,8 +204,8 @@ def fussy(error: UnicodeError) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "shift_jis"])
-def test_an_error_handler_that_fails_in_a_wide_encoding_loses_no_line(encoding: str) -> None:
-    """The decoder that remembers what a chunk has begun goes on too."""
+def test_failing_error_handler_in_a_wide_encoding_loses_no_line(encoding: str) -> None:
+    """The incremental decoder goes on with the state of the earlier chunk."""
     codecs.register_error("aioverseer-tests-fussy", fussy)
     splitter = LineSplitter(encoding=encoding, errors="aioverseer-tests-fussy")
     bad = b"\x00\xd8" if encoding == "utf-16-le" else b"\x81\xfe"[:1] + b"\x20"
@@ -221,8 +221,8 @@ def test_an_error_handler_that_fails_in_a_wide_encoding_loses_no_line(encoding: 
     [("?", 0), ("?", -1), ("?", 10**9), (b"?", 10**9), (7, 1), None, "?"],
     ids=["back", "negative", "beyond the end", "bytes", "number", "nothing", "no pair"],
 )
-def test_an_error_handler_that_answers_nonsense_loses_no_line(encoding: str, answer: Any) -> None:
-    """It neither raises in the middle of the output nor keeps the codec at one place for ever."""
+def test_nonsense_from_an_error_handler_loses_no_line(encoding: str, answer: Any) -> None:
+    """It neither raises in the middle of the output nor keeps the codec at one place forever."""
     codecs.register_error("aioverseer-tests-nonsense", lambda _error: answer)
     splitter = LineSplitter(encoding=encoding, errors="aioverseer-tests-nonsense")
     bad = {"utf-16-le": b"\x00\xd8", "shift_jis": b"\x81"}.get(encoding, b"\xff")
@@ -232,8 +232,8 @@ def test_an_error_handler_that_answers_nonsense_loses_no_line(encoding: str, ans
     assert expected == lines
 
 
-async def test_an_error_handler_that_fails_loses_no_line() -> None:
-    """What it cannot take is replaced as by "replace"; the lines around it are there, and no reader waits in vain."""
+async def test_failing_error_handler_loses_no_line() -> None:
+    """Its bytes are replaced as with "replace". Other lines arrive, and no reader waits in vain."""
     codecs.register_error("aioverseer-tests-fussy", fussy)
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     code = r"""
@@ -260,8 +260,8 @@ async def test_an_error_handler_that_fails_loses_no_line() -> None:
 
 
 @pytest.mark.parametrize("whole_set", [False, True], ids=["of a service", "of the overseer"])
-async def test_who_waits_for_a_line_is_not_forgotten(whole_set: bool) -> None:
-    """A task that nobody holds but the queue it waits for lives on, as it does with an asyncio.Queue."""
+async def test_waiting_reader_is_not_garbage_collected(whole_set: bool) -> None:
+    """A task that only its queue refers to lives on, as with an asyncio.Queue."""
     got: asyncio.Queue[object] = asyncio.Queue()
 
     async def follow(overseer: Overseer, service: Service) -> None:

@@ -1,4 +1,4 @@
-"""What a program writes before its end is delivered, every time, whoever reads or does not: with real children."""
+"""The last output of real programs is delivered, with and without readers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ WRITER = ("sh", "-c", 'i=0; while [ $i -lt 999 ]; do echo "line $i"; i=$((i+1));
 EXPECTED = [f"line {number}" for number in range(LINES)]
 
 
-async def test_a_thousand_lines_and_an_exit_at_once_are_a_thousand_lines_in_two_hundred_runs() -> None:
-    """No run loses a line, the last one without its newline included, whichever way it is read."""
+async def test_all_lines_before_an_immediate_exit_arrive() -> None:
+    """In two hundred runs no line is lost, also the last one without its newline, in each way of reading."""
 
     async def buffered() -> list[str]:
         return list((await Process(*WRITER)).stdout or ())  # type: ignore[arg-type]  # text, as no encoding is None
@@ -46,8 +46,8 @@ async def test_a_thousand_lines_and_an_exit_at_once_are_a_thousand_lines_in_two_
         assert [EXPECTED] * 8 == runs
 
 
-async def test_the_end_is_told_although_nobody_reads_and_nothing_is_lost() -> None:
-    """A stalled reader does not hold up the news of the end; what is left of the pipe is there afterwards."""
+async def test_end_is_reported_although_nobody_reads() -> None:
+    """A stalled reader does not delay the report. The rest of the pipe is still delivered."""
     process = Process("seq", "5000", streaming=True, buffered=False, queue_size=4000)
     status = await process
     assert status.ok
@@ -55,8 +55,8 @@ async def test_the_end_is_told_although_nobody_reads_and_nothing_is_lost() -> No
     assert [str(number) for number in range(1, 5001)] == [line async for line in process.stdout]
 
 
-async def test_a_survivor_in_the_group_ends_with_its_leader_and_delays_nothing() -> None:
-    """What the leader leaves behind in its group is ended with it, so that its pipe is closed."""
+async def test_survivor_in_the_group_does_not_delay_the_end() -> None:
+    """It is killed with its leader, which closes the pipe."""
     code = """
     import os, time
     if os.fork() == 0:
@@ -67,8 +67,8 @@ async def test_a_survivor_in_the_group_ends_with_its_leader_and_delays_nothing()
     assert (True, ["bye"]) == (status.ok, status.stdout)
 
 
-async def test_a_survivor_that_left_the_group_delays_the_end_by_the_grace_at_most() -> None:
-    """Who still holds the pipe after the end is waited for no longer than drain_timeout."""
+async def test_survivor_outside_the_group_delays_the_end_by_the_grace() -> None:
+    """A process that still holds the pipe is waited for no longer than drain_timeout."""
     code = """
     import os, signal, sys
     if os.fork() == 0:
@@ -86,6 +86,6 @@ async def test_a_survivor_that_left_the_group_delays_the_end_by_the_grace_at_mos
     ended = asyncio.ensure_future(process.wait())
     process.close_stdin()
     assert (await ended).ok
-    # It wrote into a pipe of its own making, so it is this test's to end.
+    # It has made a pipe of its own and writes there, so the test must end it.
     end = await Process("sh", "-c", f"kill -9 {survivor}; while kill -0 {survivor} 2>/dev/null; do :; done")
     assert end.ok

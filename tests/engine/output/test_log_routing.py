@@ -1,4 +1,4 @@
-"""Log files and bridges of services: all lines are there, and no disk holds up anything else."""
+"""Log files and bridges of services: all lines are written, and a disk affects nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHATTY = child("import sys; sys.stdout.write(('x' * 999 + '\\n') * 8000); sys.st
 
 
 class Gate:
-    """Holds the thread that writes back while it is shut."""
+    """A gate that blocks the writing thread while it is shut."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open = threading.Event()
@@ -55,30 +55,30 @@ class Gate:
         monkeypatch.setattr(AppendedFile, "write", write)
 
     async def wait(self) -> None:
-        """Wait until the thread stands before it."""
+        """Wait until the thread has reached it."""
         await asyncio.to_thread(self.reached.wait, 20)
 
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """A gate that is shut; it opens at the end."""
+    """Return a shut gate. It opens at the end."""
     gate = Gate(monkeypatch)
     yield gate
     gate.open.set()
 
 
 def lines(path: Path) -> list[str]:
-    """What is in a file."""
+    """Return the lines of a file."""
     return path.read_text().splitlines()
 
 
 def numbers(n: int) -> list[str]:
-    """What COUNT writes."""
+    """Return the output of COUNT."""
     return [str(number) for number in range(n)]
 
 
-def news(overseer: Overseer, id: str | None = None) -> list[Event]:
-    """The news of logs so far."""
+def log_events(overseer: Overseer, id: str | None = None) -> list[Event]:
+    """Return the log events so far."""
     stream = overseer.events(since=0)
     found: list[Event] = []
     while (event := stream.get_nowait()) is not None:
@@ -87,11 +87,11 @@ def news(overseer: Overseer, id: str | None = None) -> list[Event]:
     return found
 
 
-# --- what is written
+# --- files
 
 
-async def test_all_lines_are_in_the_file_at_the_end_of_the_block(tmp_path: Path) -> None:
-    """In order, over all rotations, compressed on the way, and none twice."""
+async def test_all_lines_are_in_the_file_after_the_block(tmp_path: Path) -> None:
+    """In order and once, over all rotations, compressed meanwhile."""
     log = LogFile(tmp_path / "deep" / "{id}.log", max_bytes=1000, keep=50, compress=True)
     async with Overseer(log=log) as overseer:
         overseer.add("count", *COUNT)
@@ -104,8 +104,8 @@ async def test_all_lines_are_in_the_file_at_the_end_of_the_block(tmp_path: Path)
     assert numbers(2000) == (text + (tmp_path / "deep" / "count.log").read_bytes()).decode().splitlines()
 
 
-async def test_streams_and_runs_can_be_told_apart(tmp_path: Path) -> None:
-    """One file for each stream, and one of JSON that says all; a second run goes on in the same files."""
+async def test_streams_and_runs_are_distinguished(tmp_path: Path) -> None:
+    """One file for each stream, and one of JSON with everything. A second run continues the same files."""
     logs = [
         LogFile(tmp_path / "{stream}.log"),
         LogFile(tmp_path / "{group}-errors.log", stream="stderr", timestamps=True),
@@ -128,8 +128,8 @@ async def test_streams_and_runs_can_be_told_apart(tmp_path: Path) -> None:
     assert [1, 1, 2, 2] == [line["run"] for line in found]
 
 
-async def test_lines_of_several_services_in_one_file_tell_whose_they_are(tmp_path: Path) -> None:
-    """Of the overseer's file always; of a service's own as soon as another service has it too."""
+async def test_lines_of_a_shared_file_have_the_id_of_their_service(tmp_path: Path) -> None:
+    """Always in the overseer's file. In a service's own file as soon as another service has it too."""
     shared = LogFile(tmp_path / "shared.log")
     own = LogFile(tmp_path / "own.log")
     async with Overseer(log=shared) as overseer:
@@ -148,8 +148,8 @@ async def test_lines_of_several_services_in_one_file_tell_whose_they_are(tmp_pat
     assert ["2", "c | 4", "b | 2"] == lines(tmp_path / "own.log")
 
 
-async def test_rules_for_one_file_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
-    """Where the second one asks for it, by name; nothing has changed then."""
+async def test_contradicting_rules_for_one_file_are_refused(tmp_path: Path) -> None:
+    """When the second service asks for it, by name. Nothing has changed then."""
     overseer = Overseer(log=LogFile(tmp_path / "{id}.log"))
     overseer.add("a", "true")
     with pytest.raises(SpecError, match=r"service 'b': log=.*a\.log.* has other rules for .* than service 'a'"):
@@ -165,8 +165,8 @@ async def test_rules_for_one_file_that_contradict_each_other_are_refused(tmp_pat
     overseer.update("b", log=LogFile(tmp_path / "a.log", keep=2))
 
 
-async def test_a_new_log_is_for_the_next_run(tmp_path: Path) -> None:
-    """The file before is closed with it."""
+async def test_new_log_is_for_the_next_run(tmp_path: Path) -> None:
+    """The earlier file is closed then."""
     async with Overseer() as overseer:
         service = overseer.add("web", *child("import time; print('up'); time.sleep(60)"), log=LogFile(tmp_path / "1"))
         queue = service.lines()
@@ -186,7 +186,7 @@ async def test_a_new_log_is_for_the_next_run(tmp_path: Path) -> None:
 
 
 def open_below(folder: Path) -> set[str]:
-    """The files below a folder that this process has open."""
+    """Return the files below a folder that this process has open."""
     found: set[str] = set()
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -196,8 +196,8 @@ def open_below(folder: Path) -> set[str]:
     return {path for path in found if path.startswith(str(folder))}
 
 
-async def test_a_file_is_let_go_on_demand(tmp_path: Path) -> None:
-    """As logrotate wants it: renamed, told, and not held any more; the next line makes a new one."""
+async def test_file_is_closed_on_demand(tmp_path: Path) -> None:
+    """As logrotate needs it: the file is renamed, then closed on request. The next line makes a new one."""
     async with Overseer(log=LogFile(tmp_path / "web.log")) as overseer:
         service = overseer.add("web", *child("for line in open(0): print(line, end='')"), stdin="pipe")
         queue = service.lines()
@@ -214,7 +214,7 @@ async def test_a_file_is_let_go_on_demand(tmp_path: Path) -> None:
     assert ["web | 1"] == lines(tmp_path / "1.old")
 
 
-async def test_an_overseer_that_is_used_again_goes_on_in_its_files(tmp_path: Path) -> None:
+async def test_second_block_continues_the_files(tmp_path: Path) -> None:
     """The thread ends with each block."""
     overseer = Overseer(log=LogFile(tmp_path / "{id}.log"))
     overseer.add("web", "echo", "hello")
@@ -225,8 +225,8 @@ async def test_an_overseer_that_is_used_again_goes_on_in_its_files(tmp_path: Pat
     assert ["hello", "hello"] == lines(tmp_path / "web.log")
 
 
-async def test_without_a_log_there_is_no_thread() -> None:
-    """Nothing is paid for what nobody asked for."""
+async def test_no_thread_without_a_log() -> None:
+    """A log costs nothing unless it is asked for."""
     before = threading.active_count()
     async with Overseer() as overseer:
         overseer.add("web", "echo", "hello")
@@ -236,14 +236,14 @@ async def test_without_a_log_there_is_no_thread() -> None:
         await overseer.flush_logs()
 
 
-def test_a_process_alone_refuses_a_log() -> None:
-    """Rather than forget it."""
+def test_lone_process_refuses_a_log() -> None:
+    """It would not write it."""
     with pytest.raises(SpecError, match=r"^log=LogFile\('x'\) is for a Service: use Overseer\.add"):
         Process("true", log=LogFile("x"))
 
 
-def test_threads_have_the_same_verbs(tmp_path: Path) -> None:
-    """A plain program flushes and reopens too."""
+def test_threaded_overseer_has_the_same_methods(tmp_path: Path) -> None:
+    """A synchronous program flushes and reopens logs too."""
     with ThreadedOverseer(log=LogFile(tmp_path / "{id}.log")) as overseer:
         service = overseer.add("web", "echo", "hello")
         overseer.supervise("web")
@@ -254,11 +254,11 @@ def test_threads_have_the_same_verbs(tmp_path: Path) -> None:
         overseer.flush_logs()
 
 
-# --- what cannot be written
+# --- failures
 
 
-async def test_a_full_disk_is_news_and_a_number_and_nothing_else(tmp_path: Path) -> None:
-    """The program goes on, and so do the others and their files."""
+async def test_full_disk_costs_only_lines(tmp_path: Path) -> None:
+    """It is an event and a count. The program goes on, and so do other services and their files."""
     async with Overseer(log=LogFile(tmp_path / "{id}.log")) as overseer:
         overseer.add("poor", *COUNT, log=LogFile("/dev/full"))
         overseer.add("rich", *COUNT)
@@ -268,7 +268,7 @@ async def test_a_full_disk_is_news_and_a_number_and_nothing_else(tmp_path: Path)
         await overseer.flush_logs()
         assert (2000, 0) == (overseer.status("poor").log_lost, overseer.status("rich").log_lost)
         assert 2000 == overseer.to_json("poor")["logLost"]
-        (event,) = news(overseer)
+        (event,) = log_events(overseer)
         assert ("poor", "log") == (event.id, event.kind)
         assert event.previous is event.state
         assert "its log file /dev/full cannot be written: No space left on device" == event.reason
@@ -278,8 +278,8 @@ async def test_a_full_disk_is_news_and_a_number_and_nothing_else(tmp_path: Path)
     assert numbers(2000) == lines(tmp_path / "rich.log")
 
 
-async def test_a_removed_folder_is_told_once_and_so_is_its_return(tmp_path: Path) -> None:
-    """What comes in between is counted, and marked in the file."""
+async def test_removed_folder_is_reported_once(tmp_path: Path) -> None:
+    """Its return is reported too. Lines in between are counted, and marked in the file."""
     folder = tmp_path / "logs"
     async with Overseer(log=LogFile(folder / "{id}.log")) as overseer:
         service = overseer.add("web", *child("for line in open(0): print(line, end='')"), stdin="pipe")
@@ -304,13 +304,13 @@ async def test_a_removed_folder_is_told_once_and_so_is_its_return(tmp_path: Path
         assert [
             f"{what} cannot be written: No such file or directory",
             f"{what} is written again; 2 lines were lost",
-        ] == [event.reason for event in news(overseer)]
+        ] == [event.reason for event in log_events(overseer)]
     mark = "[aioverseer: 2 lines are missing here: No such file or directory]"
     assert [mark, "after"] == lines(folder / "web.log")
 
 
-async def test_news_of_a_log_are_no_start_and_no_end(tmp_path: Path) -> None:
-    """Who waits for all to be ready is not misled, whatever is told while it waits."""
+async def test_log_event_is_no_change_of_state(tmp_path: Path) -> None:
+    """It does not affect a wait until all services are ready."""
     async with Overseer() as overseer:
         echo = overseer.add("echo", *child("print(1); open(0).read()"), stdin="pipe", log=LogFile("/dev/full"))
         queue = echo.lines()
@@ -321,14 +321,14 @@ async def test_news_of_a_log_are_no_start_and_no_end(tmp_path: Path) -> None:
             await overseer.start_all()
         assert [State.RUNNING, State.RUNNING] == [overseer.status(id).state for id in overseer]
         await overseer.flush_logs()
-        assert 1 == len(news(overseer, "echo"))
+        assert 1 == len(log_events(overseer, "echo"))
 
 
 # --- a disk that is slow
 
 
-async def test_a_slow_disk_slows_the_program_and_nobody_else(tmp_path: Path, gate: Gate) -> None:
-    """Memory stays bounded, other services come to their end, and in the end every line is there."""
+async def test_slow_disk_slows_only_its_program(tmp_path: Path, gate: Gate) -> None:
+    """Memory stays bounded, other services end, and at last every line is written."""
     async with Overseer() as overseer:
         chatty = overseer.add("chatty", *CHATTY, log=LogFile(tmp_path / "log"))
         await chatty.start()
@@ -346,8 +346,8 @@ async def test_a_slow_disk_slows_the_program_and_nobody_else(tmp_path: Path, gat
     assert 0 == chatty.status().log_lost
 
 
-async def test_empty_lines_behind_a_slow_disk_are_bounded_too(tmp_path: Path, gate: Gate) -> None:
-    """A line takes memory beside its text: a program that writes nothing but newlines is held up early."""
+async def test_empty_lines_for_a_slow_disk_are_bounded(tmp_path: Path, gate: Gate) -> None:
+    """A line takes memory in addition to its text, so a program that writes only newlines is slowed down early."""
     chunk = 64 * 1024 * (1 + LINE_COST)
     async with Overseer() as overseer:
         empty = overseer.add("empty", "sh", "-c", "yes '' | head -c 300000; echo end", log=LogFile(tmp_path / "log"))
@@ -368,10 +368,8 @@ async def test_empty_lines_behind_a_slow_disk_are_bounded_too(tmp_path: Path, ga
     assert [*[""] * 300_000, "end"] == lines(tmp_path / "log")
 
 
-async def test_what_programs_that_end_leave_behind_a_slow_disk_is_bounded_and_counted(
-    tmp_path: Path, gate: Gate
-) -> None:
-    """In a crash loop each run leaves what its pipe holds, as its end does not wait for the disk."""
+async def test_output_of_a_crash_loop_for_a_slow_disk_is_bounded(tmp_path: Path, gate: Gate) -> None:
+    """Each run leaves the content of its pipe, because its end does not wait for the disk."""
     again = Restart("always", max_restarts=None, backoff=Backoff(min=0, max=0))
     async with Overseer() as overseer:
         loop = overseer.add("loop", "seq", "5000", log=LogFile(tmp_path / "log"), restart=again)
@@ -381,7 +379,7 @@ async def test_what_programs_that_end_leave_behind_a_slow_disk_is_bounded_and_co
             while not loop.status().log_lost:
                 await queue.get()
             backlog = overseer._publisher.log_routing._backlogs[f"file {tmp_path}/log"]
-            # The one that filled it, and the one that was too much.
+            # The batch that filled the backlog, and the one that was refused.
             assert backlog._size <= BACKLOG_BYTES + EXCESS_BYTES + 2 * 5000 * (4 + LINE_COST)
             await loop.stop()
         lost = loop.status().log_lost
@@ -393,8 +391,8 @@ async def test_what_programs_that_end_leave_behind_a_slow_disk_is_bounded_and_co
     assert BACKLOG_BYTES + EXCESS_BYTES < (len(written) - len(marks)) * (4 + LINE_COST)
 
 
-async def test_a_slow_disk_costs_lines_where_that_was_chosen(tmp_path: Path, gate: Gate) -> None:
-    """The program is not slowed; how many are missing stands in their place, and in the Status."""
+async def test_slow_disk_costs_lines_if_asked_for(tmp_path: Path, gate: Gate) -> None:
+    """The program is not slowed down. A mark shows the number of missing lines, and so does the Status."""
     async with Overseer() as overseer:
         chatty = overseer.add("chatty", *CHATTY, log=LogFile(tmp_path / "log", overflow="drop_newest"))
         async with limit():
@@ -405,13 +403,13 @@ async def test_a_slow_disk_costs_lines_where_that_was_chosen(tmp_path: Path, gat
         gate.open.set()
         await overseer.flush_logs()
         assert lost == chatty.status().log_lost
-        assert [] == news(overseer)
+        assert [] == log_events(overseer)
     mark = f"[aioverseer: {lost} lines are missing here: they could not be written in time]"
     assert [*["x" * 999] * (8001 - lost), mark] == lines(tmp_path / "log")
 
 
-async def test_what_a_run_has_lost_is_marked_before_the_lines_of_the_next(tmp_path: Path, gate: Gate) -> None:
-    """The log goes on across runs, and so does its count."""
+async def test_lost_lines_are_marked_before_the_next_run(tmp_path: Path, gate: Gate) -> None:
+    """The log continues across runs, and so does its count."""
     async with Overseer() as overseer:
         log = LogFile(tmp_path / "log", overflow="drop_newest")
         chatty = overseer.add("chatty", *CHATTY, log=log, restart=Restart("always", backoff=Backoff(min=0, max=0)))
@@ -429,10 +427,10 @@ async def test_what_a_run_has_lost_is_marked_before_the_lines_of_the_next(tmp_pa
     assert lost == sum(marks) > 0
 
 
-async def test_a_disk_that_never_answers_does_not_keep_the_overseer(
+async def test_disk_that_never_answers_does_not_block_the_end(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is left after a bounded time, and says so; the thread ends by itself if the disk comes back."""
+    """The end comes after a bounded time and is reported. The thread ends by itself if the disk answers again."""
     monkeypatch.setattr(log_routing, "_END_TIMEOUT", 0.05)
     async with Overseer(name="o", log=LogFile(tmp_path / "log")) as overseer:
         overseer.add("web", "echo", "hello")
@@ -446,8 +444,8 @@ async def test_a_disk_that_never_answers_does_not_keep_the_overseer(
     assert ["web | hello"] == lines(tmp_path / "log")
 
 
-async def test_a_cancelled_leaving_still_writes_everything(tmp_path: Path, gate: Gate) -> None:
-    """The cancellation comes out afterwards."""
+async def test_cancelled_exit_still_writes_everything(tmp_path: Path, gate: Gate) -> None:
+    """The cancellation is raised after that."""
 
     async def use() -> None:
         async with Overseer(log=LogFile(tmp_path / "{id}")) as overseer:
@@ -466,8 +464,8 @@ async def test_a_cancelled_leaving_still_writes_everything(tmp_path: Path, gate:
     assert numbers(2000)[: len(lines(tmp_path / "web"))] == lines(tmp_path / "web")
 
 
-async def test_a_bug_in_one_log_does_not_end_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its lines are counted, and it is told."""
+async def test_bug_in_one_log_does_not_end_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines are counted, and it is reported."""
     real = AppendedFile.write
 
     def write(file: AppendedFile, entries: Sequence[Entry]) -> None:
@@ -482,14 +480,14 @@ async def test_a_bug_in_one_log_does_not_end_the_others(tmp_path: Path, monkeypa
         await overseer.supervise_all()
         await overseer.flush_logs()
         assert (1, 0) == (overseer.status("bad").log_lost, overseer.status("good").log_lost)
-        assert "a bug of aioverseer: ZeroDivisionError('a bug')" in news(overseer)[0].reason
+        assert "a bug of aioverseer: ZeroDivisionError('a bug')" in log_events(overseer)[0].reason
     assert ["2"] == lines(tmp_path / "good")
 
 
-async def test_a_host_without_threads_loses_lines_and_nothing_else(
+async def test_host_without_threads_loses_only_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told once, and tried again with the next lines."""
+    """It is reported once, and tried again with the next lines."""
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -514,8 +512,8 @@ async def test_a_host_without_threads_loses_lines_and_nothing_else(
 # --- the bridge to logging
 
 
-class Keeper(logging.Handler):
-    """Keeps records; raises for some."""
+class RecordHandler(logging.Handler):
+    """A handler that keeps records, and raises for some."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -523,7 +521,7 @@ class Keeper(logging.Handler):
         self.threads: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it, unless it is bad."""
+        """Keep a record, unless it is bad."""
         self.threads.add(threading.current_thread().name)
         text = record.getMessage()
         if text.startswith("bad"):
@@ -532,9 +530,9 @@ class Keeper(logging.Handler):
 
 
 @contextmanager
-def handled(name: str, level: int = logging.DEBUG) -> Generator[Keeper]:
-    """A handler on a logger."""
-    logger, keeper = logging.getLogger(name), Keeper()
+def handled(name: str, level: int = logging.DEBUG) -> Generator[RecordHandler]:
+    """Add a handler to a logger."""
+    logger, keeper = logging.getLogger(name), RecordHandler()
     before = logger.level
     logger.addHandler(keeper)
     logger.setLevel(level)
@@ -545,8 +543,8 @@ def handled(name: str, level: int = logging.DEBUG) -> Generator[Keeper]:
         logger.setLevel(before)
 
 
-async def test_lines_become_records_of_a_logger_for_each_service() -> None:
-    """The level is the stream's, the time the line's, and the thread is not the loop's."""
+async def test_lines_become_records_of_a_logger() -> None:
+    """Each service has a logger. The stream sets the level, the line sets the time, a thread calls the handler."""
     with handled("aioverseer.output") as keeper:
         async with Overseer(log=LogBridge()) as overseer:
             overseer.add("web", *child("import sys; print('100 %s'); print('err', file=sys.stderr)"))
@@ -571,8 +569,8 @@ async def test_lines_become_records_of_a_logger_for_each_service() -> None:
     assert {"aioverseer overseer logs"} == keeper.threads
 
 
-async def test_a_handler_that_raises_costs_its_line_only() -> None:
-    """Told once, counted, and told when it works again."""
+async def test_handler_that_raises_costs_only_its_line() -> None:
+    """It is reported once, counted, and reported when it works again."""
     with handled("aioverseer.output.web") as keeper:
         async with Overseer(log=LogBridge()) as overseer:
             overseer.add("web", *child("[print(word) for word in ('good', 'bad', 'bad exit', 'again')]"))
@@ -582,12 +580,12 @@ async def test_a_handler_that_raises_costs_its_line_only() -> None:
             assert [
                 "its logger aioverseer.output.web has failed: ValueError: bad",
                 "its logger aioverseer.output.web works again; 2 lines were lost",
-            ] == [event.reason for event in news(overseer)]
+            ] == [event.reason for event in log_events(overseer)]
     assert ["good", "again"] == [record.getMessage() for record in keeper.records]
 
 
-async def test_lines_below_the_level_of_a_logger_are_not_lost() -> None:
-    """Nobody wants them, so no record is made of them."""
+async def test_lines_below_the_level_are_not_lost() -> None:
+    """They are not wanted, so no record is made of them."""
     with handled("aioverseer.output.web", logging.WARNING) as keeper:
         async with Overseer(log=LogBridge()) as overseer:
             overseer.add("web", "echo", "x")

@@ -1,4 +1,4 @@
-"""Lines of 16 MiB: whole where the limit allows it, else in pieces that are the line together."""
+"""Lines of 16 MiB: whole if the limit allows it, otherwise in pieces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE = 16 << 20
 WRITER = child(
     f"""
     import os
-    # A character of three bytes, so that hardly a read of the pipe and hardly a limit ends with one.
+    # A character of three bytes, so that few reads of the pipe and few limits end with a whole one.
     line = b"ab" + "\\u20ac".encode() * {SIZE // 3}
     data = memoryview(b"before\\n" + line + b"\\r\\n" + b"after\\n" + line)
     while data:
@@ -26,7 +26,7 @@ BYTES = LINE.encode()
 
 
 def whole(lines: list[Any], kind: type) -> list[Any]:
-    """The lines, those in pieces put together."""
+    """Return lines with their pieces joined."""
     put: list[Any] = []
     parts: list[Any] = []
     for line in lines:
@@ -41,7 +41,7 @@ def whole(lines: list[Any], kind: type) -> list[Any]:
 @pytest.mark.parametrize("line_limit", [DEFAULT_LINE_BUFFER_SIZE, 32 << 20], ids=["in pieces", "whole"])
 @pytest.mark.parametrize("encoding", ["utf-8", None])
 async def test_long_lines_of_a_process_lose_nothing(encoding: str | None, line_limit: int) -> None:
-    """With a line's end and without; what is kept is what is streamed."""
+    """With and without a final newline. The kept lines are the streamed ones."""
     process = Process(*WRITER, streaming=True, encoding=encoding, line_limit=line_limit)
     async with limit(20, "the run"):
         await process.start()
@@ -60,13 +60,13 @@ async def test_long_lines_of_a_process_lose_nothing(encoding: str | None, line_l
         assert 2 + 2 * -(-len(BYTES) // line_limit) == len(lines)
     put = whole(lines, ContinuedLine if encoding else ContinuedBytes)
     expected = ["before", LINE, "after", LINE] if encoding else [b"before", BYTES, b"after", BYTES]
-    # Not compared in the assertion itself, which would take minutes to tell where megabytes differ.
+    # Compared outside of the assertion, as pytest takes minutes to show a difference of megabytes.
     same = expected == put
     assert same
 
 
-async def test_long_lines_of_a_service_say_that_they_go_on() -> None:
-    """Each piece is a Line of its own; who put them together by ``continued`` has the line."""
+async def test_long_lines_of_a_service_are_continued() -> None:
+    """Each piece is a Line. Joined by ``continued`` they are the line."""
     async with limit(20, "the service"), Overseer() as overseer:
         service = overseer.add("writer", *WRITER)
         subscription = service.lines(overflow="block", size=10)

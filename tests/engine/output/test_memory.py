@@ -1,4 +1,4 @@
-"""100 MB from a program, whoever reads or does not: the host's memory stays where it was."""
+"""100 MB of output, with and without readers: the host's memory stays constant."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 MB = 1 << 20
 ROOT = Path(__file__).parents[3]
 FREE = 8 * MB
-"""What a host may take beyond what it took before: one read and its lines, twice over, is a good part of it."""
+"""Limit for the growth of a host's memory. One read and its lines, twice, are a good part of it."""
 QUEUE = 1000
 """Lines that a subscriber or a stream holds by default."""
 
 
 async def grown(how: str, what: str, *, line_limit: int = DEFAULT_LINE_BUFFER_SIZE) -> dict[str, Any]:
-    """What the host says that took part."""
+    """Return the report of the host that took part."""
     host = ROOT / "tests" / "support" / "memory_host.py"
     async with limit(25, "the host"):
         status = await Process(
@@ -38,13 +38,13 @@ async def grown(how: str, what: str, *, line_limit: int = DEFAULT_LINE_BUFFER_SI
 
 
 @pytest.mark.parametrize("how", HOWS)
-async def test_memory_stays_where_it_was_while_a_program_writes_lines(how: str) -> None:
-    """With nobody, with those who never read, and with those who do; and 100 MB did go through."""
+async def test_memory_is_constant_while_a_program_writes_lines(how: str) -> None:
+    """Without readers, with readers that never read, and with active ones. All 100 MB are read."""
     found = await grown(how, "lines")
     assert found["grown"] < FREE
     lines = SIZE // 100
     if how.startswith("stalled drop"):
-        # All but what the queue holds; the last line is one more.
+        # All but the content of the queue; the last line is one more.
         assert lines + 1 - QUEUE == found["dropped"]
     if how in ("reading block", "reading process", "stalled process"):
         assert lines * 99 + len(LAST) == found["bytes"]
@@ -53,8 +53,8 @@ async def test_memory_stays_where_it_was_while_a_program_writes_lines(how: str) 
 
 
 @pytest.mark.parametrize("how", HOWS)
-async def test_memory_is_bounded_while_a_program_never_ends_its_line(how: str) -> None:
-    """Nothing grows with the line; a queue that is not read holds so many pieces as it holds lines."""
+async def test_memory_is_bounded_for_an_endless_line(how: str) -> None:
+    """Nothing grows with the line. A queue that is not read holds as many pieces as lines."""
     found = await grown(how, "endless")
     held = QUEUE * DEFAULT_LINE_BUFFER_SIZE if how.startswith("stalled") else 0
     assert found["grown"] < held + FREE
@@ -64,8 +64,8 @@ async def test_memory_is_bounded_while_a_program_never_ends_its_line(how: str) -
 
 
 @pytest.mark.parametrize("how", ["nobody", "reading block", "reading process"])
-async def test_memory_is_bounded_by_a_high_line_limit_too(how: str) -> None:
-    """What is being gathered, its text and the last one that is remembered: a few times the limit, no more."""
+async def test_memory_is_bounded_for_a_high_line_limit(how: str) -> None:
+    """By a few times the limit: the bytes of the current line, its text and the last remembered line."""
     line_limit = 4 * MB
     found = await grown(how, "endless", line_limit=line_limit)
     assert found["grown"] < FREE + 8 * line_limit < SIZE

@@ -1,4 +1,4 @@
-"""The queue of lines, the pump that fills it, and the fan-out of a Service; lines of real children at the end."""
+"""The queue of lines, the pump and the hub, with lines of real children at the end."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from aioverseer.testing import ManualClock
 from tests.support.programs import child, limit
 
 
-async def turns(count: int) -> None:
-    """Let the event loop turn so often."""
+async def iterate(count: int) -> None:
+    """Run a few iterations of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -35,7 +35,7 @@ async def turns(count: int) -> None:
 # --- LineQueue as an asyncio.Queue
 
 
-async def test_a_queue_of_lines_is_a_queue_of_asyncio() -> None:
+async def test_line_queue_is_an_asyncio_queue() -> None:
     """The same names mean the same."""
     queue: LineQueue[str] = LineQueue(2)
     assert isinstance(queue, asyncio.Queue)
@@ -48,15 +48,15 @@ async def test_a_queue_of_lines_is_a_queue_of_asyncio() -> None:
     assert queue.empty()
 
 
-async def test_join_waits_until_each_line_was_done() -> None:
-    """As many task_done() as lines; one more is an error."""
+async def test_join_waits_until_each_line_is_done() -> None:
+    """It needs as many task_done() as lines; one more is an error."""
     queue: LineQueue[int] = LineQueue()
     await queue.join()
     queue.deliver([1, 2])
     joined = asyncio.ensure_future(queue.join())
     assert [1, 2] == await queue.get_batch()
     queue.task_done()
-    await turns(3)
+    await iterate(3)
     assert not joined.done()
     queue.task_done()
     await joined
@@ -64,20 +64,20 @@ async def test_join_waits_until_each_line_was_done() -> None:
         queue.task_done()
 
 
-async def test_what_is_thrown_away_needs_no_task_done() -> None:
-    """shutdown(immediate=True) lets join() go."""
+async def test_discarded_lines_need_no_task_done() -> None:
+    """shutdown(immediate=True) completes join()."""
     queue: LineQueue[int] = LineQueue()
     queue.deliver([1, 2])
     joined = asyncio.ensure_future(queue.join())
-    await turns(2)
+    await iterate(2)
     queue.shutdown(immediate=True)
     await joined
     with pytest.raises(QueueShutDown):
         queue.get_nowait()
 
 
-async def test_the_end_comes_after_the_last_line_for_everybody() -> None:
-    """All verbs, before and while they wait; QueueShutDown is asyncio's own where it has one."""
+async def test_end_comes_after_the_last_line() -> None:
+    """For every method, before and during the wait. QueueShutDown is asyncio's own where it exists."""
     queue: LineQueue[str] = LineQueue()
     queue.deliver(["last"])
     queue.end()
@@ -95,7 +95,7 @@ async def test_the_end_comes_after_the_last_line_for_everybody() -> None:
     getters = [asyncio.ensure_future(waiting.get()) for _ in range(3)]
     batch = asyncio.ensure_future(waiting.get_batch())
     loop = asyncio.ensure_future(_all_of(waiting))
-    await turns(2)
+    await iterate(2)
     waiting.deliver(["a"])
     waiting.end()
     waits: list[asyncio.Task[Any]] = [*getters, batch, loop]
@@ -109,16 +109,16 @@ async def _all_of(queue: LineQueue[Any]) -> list[Any]:
     return [line async for line in queue]
 
 
-async def test_a_batch_is_all_that_is_there() -> None:
-    """At least one line, waited for when there is none."""
+async def test_get_batch_returns_all_waiting_lines() -> None:
+    """At least one line; it waits for the first one."""
     queue: LineQueue[int] = LineQueue(3)
     waiting = asyncio.ensure_future(queue.get_batch())
-    await turns(2)
+    await iterate(2)
     queue.deliver(list(range(10)))
     assert list(range(10)) == await waiting
     assert (0, False) == (queue.qsize(), queue.blocked)
     waiting = asyncio.ensure_future(queue.get_batch())
-    await turns(2)
+    await iterate(2)
     waiting.cancel()
     await asyncio.wait([waiting])
     queue.deliver([10])
@@ -126,8 +126,8 @@ async def test_a_batch_is_all_that_is_there() -> None:
 
 
 @pytest.mark.parametrize("by", ["get", "get_nowait", "get_batch", "for", "subscription"])
-async def test_lines_that_are_there_are_taken_without_a_turn_of_the_event_loop(by: str) -> None:
-    """One after the other, by each verb: nobody else runs before the last one is taken."""
+async def test_waiting_lines_are_taken_without_the_event_loop(by: str) -> None:
+    """By each method: no other task runs before the last line is taken."""
     queue: LineQueue[Any] = Subscription(stream=None, size=9, overflow="block") if by == "subscription" else LineQueue()
     queue.deliver([line(number) for number in range(5)])
     turned = asyncio.Event()
@@ -147,14 +147,14 @@ async def test_lines_that_are_there_are_taken_without_a_turn_of_the_event_loop(b
 
 
 @pytest.mark.parametrize("subscribed", [False, True])
-async def test_a_reader_who_gives_up_again_and_again_leaves_nothing_in_the_queue(subscribed: bool) -> None:
-    """A program that is silent, and wait_for() around each get: nothing grows, and the next line comes."""
+async def test_reader_with_timeouts_leaves_nothing_in_the_queue(subscribed: bool) -> None:
+    """With a silent program and wait_for() around each get, nothing grows, and the next line arrives."""
     queue: LineQueue[Any] = Subscription(stream=None, size=9, overflow="block") if subscribed else LineQueue(1)
     for _ in range(20):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(queue.get(), 0)
         waiting = asyncio.ensure_future(queue.get())
-        await turns(2)
+        await iterate(2)
         waiting.cancel()
         await asyncio.wait([waiting])
     assert 0 == len(queue._getters)
@@ -170,8 +170,8 @@ async def test_a_reader_who_gives_up_again_and_again_leaves_nothing_in_the_queue
 
 
 @pytest.mark.parametrize("first", ["get", "get_batch", "for", "put"])
-def test_a_queue_that_is_waited_in_belongs_to_that_event_loop(first: str) -> None:
-    """As an asyncio.Queue does: whoever waits on another one would never be woken."""
+def test_queue_belongs_to_the_event_loop_of_its_reader(first: str) -> None:
+    """As an asyncio.Queue does: a reader on another loop would never be woken."""
     queue: LineQueue[int] = LineQueue(1)
     if first == "put":
         queue.deliver([0])
@@ -191,11 +191,11 @@ def test_a_queue_that_is_waited_in_belongs_to_that_event_loop(first: str) -> Non
         asyncio.run(wait())
 
 
-async def test_getters_are_served_in_turn() -> None:
-    """Who has waited longest gets the first line."""
+async def test_getters_are_served_in_order() -> None:
+    """The getter that has waited longest gets the first line."""
     queue: LineQueue[int] = LineQueue()
     getters = [asyncio.ensure_future(queue.get()) for _ in range(4)]
-    await turns(2)
+    await iterate(2)
     queue.deliver([0])
     queue.deliver([1, 2, 3])
     assert [0, 1, 2, 3] == await asyncio.gather(*getters)
@@ -203,19 +203,19 @@ async def test_getters_are_served_in_turn() -> None:
 
 @pytest.mark.parametrize("batches", [[[0], [1], [2]], [[0, 1], [2]], [[0, 1, 2]]])
 @pytest.mark.parametrize("victims", [*itertools.combinations(range(3), 1), *itertools.combinations(range(3), 2)])
-async def test_a_cancelled_getter_takes_no_line_along(batches: list[list[int]], victims: tuple[int, ...]) -> None:
-    """In every turn, before and after the delivery that woke it, each line reaches exactly one who is left."""
+async def test_cancelled_getter_loses_no_line(batches: list[list[int]], victims: tuple[int, ...]) -> None:
+    """In every iteration, before and after its wake-up, each line reaches exactly one remaining reader."""
     for before, between, after in itertools.product(range(3), repeat=3):
         queue: LineQueue[int] = LineQueue(2)
         getters = [asyncio.create_task(queue.get()) for _ in range(3)]
-        await turns(before)
+        await iterate(before)
         first, *rest = batches
         queue.deliver(first)
-        await turns(between)
+        await iterate(between)
         for victim in victims:
             getters[victim].cancel()
-        await turns(3 * after)
-        # Nobody waits while a line lies there.
+        await iterate(3 * after)
+        # No reader waits while a line is in the queue.
         assert not after or queue.empty() or all(task.done() for task in getters), (before, between, after)
         for batch in rest:
             queue.deliver(batch)
@@ -237,8 +237,8 @@ async def test_a_cancelled_getter_takes_no_line_along(batches: list[list[int]], 
     )
 )
 @settings(max_examples=150, deadline=None)
-def test_no_line_is_lost_or_doubled_however_it_is_fetched(steps: list[tuple[str, int]]) -> None:
-    """Readers of every kind, cancelled at any time: all lines come out once, each reader's in order."""
+def test_no_line_is_lost_or_doubled(steps: list[tuple[str, int]]) -> None:
+    """Readers of every kind are cancelled at any time: each line comes once, in order for each reader."""
 
     async def play() -> None:
         queue: LineQueue[int] = LineQueue(3)
@@ -272,7 +272,7 @@ def test_no_line_is_lost_or_doubled_however_it_is_fetched(steps: list[tuple[str,
                     with contextlib.suppress(asyncio.QueueEmpty):
                         got.append([queue.get_nowait()])
                 case _:
-                    await turns(size)
+                    await iterate(size)
             assert not queue.blocked or queue.qsize() > queue.maxsize // 2
         queue.end()
         if tasks:
@@ -284,8 +284,8 @@ def test_no_line_is_lost_or_doubled_however_it_is_fetched(steps: list[tuple[str,
     asyncio.run(play())
 
 
-def test_back_pressure_goes_from_full_to_half() -> None:
-    """Blocked once it is full, free again when half of it is read; told once."""
+def test_back_pressure_lasts_from_full_to_half() -> None:
+    """A full queue is blocked until half of it is read. That is reported once."""
     queue: LineQueue[int] = LineQueue(10)
     told: list[int] = []
     queue.on_room = lambda: told.append(queue.qsize())
@@ -303,7 +303,7 @@ def test_back_pressure_goes_from_full_to_half() -> None:
 
 
 def is_blocked(outlet: Any) -> bool:
-    """Whether it asks for the pipe to be left alone; a function, as type checkers take a property for constant."""
+    """Return whether a sink is blocked. A function, because type checkers take a property for constant."""
     return bool(outlet.blocked)
 
 
@@ -311,7 +311,7 @@ def is_blocked(outlet: Any) -> bool:
 
 
 class Tap:
-    """A source that a test opens; keeps the ``Source`` protocol."""
+    """A ``ReadStream`` that the test feeds."""
 
     def __init__(self) -> None:
         self.resumed = 0
@@ -320,7 +320,7 @@ class Tap:
 
     @property
     def reading(self) -> Any:
-        """Whether it would be read."""
+        """Whether the source would be read."""
         return not self.blocked()
 
     def attach(
@@ -330,29 +330,29 @@ class Tap:
         self.on_data, self.on_end, self.blocked = on_data, on_end, blocked
 
     def resume(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.resumed += 1
 
     def drain(self) -> None:
-        """Deliver what is held."""
+        """Deliver the rest."""
         held, self.held = self.held, b""
         self.on_data(held)
 
     def close(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.closed = True
 
 
 def pumped(*outlets: Any) -> tuple[Tap, Pump, list[str]]:
-    """A pump that reads, and the list that notes its end."""
+    """Return a pump that reads, and a list that records its end."""
     tap, ends = Tap(), list[str]()
     pump = Pump(tap, LineSplitter, outlets, on_end=lambda: ends.append("end"))
     pump.start()
     return tap, pump, ends
 
 
-async def test_a_pump_leaves_the_pipe_alone_while_any_outlet_is_blocked() -> None:
-    """The slowest one decides; all get everything."""
+async def test_pump_does_not_read_while_a_sink_is_blocked() -> None:
+    """The slowest sink decides, and all get everything."""
     small, large, kept = LineQueue[str](2), LineQueue[str](4), LineList()
     tap, pump, ends = pumped(small, large, kept)
     tap.on_data(b"1\n2\n3\n4\n")
@@ -369,8 +369,8 @@ async def test_a_pump_leaves_the_pipe_alone_while_any_outlet_is_blocked() -> Non
     assert list("12345") == kept.lines
 
 
-def test_draining_goes_on_without_regard_to_a_slow_reader_but_not_for_ever() -> None:
-    """What is being killed fills its pipe once more at most; who goes on writing is held up again."""
+def test_drain_ignores_a_slow_reader_up_to_a_bound() -> None:
+    """A dying survivor fills its pipe once more at most. A survivor that writes on is slowed down again."""
     queue: LineQueue[str] = LineQueue(1)
     tap, pump, _ends = pumped(queue)
     tap.on_data(b"1\n2\n")
@@ -389,13 +389,13 @@ def test_draining_goes_on_without_regard_to_a_slow_reader_but_not_for_ever() -> 
 
 
 def line(number: int) -> Line:
-    """A line of a service."""
+    """Return a line of a service."""
     return Line("id", "stdout", str(number), ManualClock().wall(), 1)
 
 
 @pytest.mark.parametrize("sizes", [(3,), (3, 10), (10_000,)])
-def test_lines_that_all_readers_drop_at_once_are_counted_and_not_made(sizes: tuple[int, ...]) -> None:
-    """A chunk of many more lines than a queue holds: the last ones are there, and the others in the count."""
+def test_lines_dropped_at_once_are_counted_and_not_made(sizes: tuple[int, ...]) -> None:
+    """A chunk has many more lines than a queue holds: the last ones are delivered, the others counted."""
     clock = ManualClock()
     hub = Hub("id", clock=clock, shared=Subscribers())
     queues = [hub.subscribe(stream=None, history=0, size=size, overflow="drop_oldest", ended=False) for size in sizes]
@@ -410,8 +410,8 @@ def test_lines_that_all_readers_drop_at_once_are_counted_and_not_made(sizes: tup
         assert lost == queue.dropped
 
 
-def test_empty_lines_that_programs_leave_are_bounded_too() -> None:
-    """A line takes memory beside its text; what is dropped is counted, all of it, and stands in its place."""
+def test_empty_lines_of_ended_programs_are_bounded() -> None:
+    """A line takes memory in addition to its text. Every dropped line is counted in its place."""
     queue = Subscription(stream=None, size=2, overflow="block")
     queue.deliver([line(1), line(2)])
     empty = [line(0)._replace(text="")] * 1000
@@ -425,8 +425,8 @@ def test_empty_lines_that_programs_leave_are_bounded_too() -> None:
     assert lost == queue.dropped
 
 
-async def test_what_programs_that_end_leave_to_a_reader_without_room_is_bounded_and_counted() -> None:
-    """Up to EXCESS_BYTES nothing is lost; then it is counted in its place, until the reader goes on."""
+async def test_output_of_ended_programs_for_a_full_reader_is_bounded() -> None:
+    """Up to EXCESS_BYTES nothing is lost. After that lines are counted in their place, until the reader goes on."""
     queue = Subscription(stream=None, size=2, overflow="block")
     queue.deliver([line(1), line(2), line(3)])
     rest = [line(0)._replace(text="x" * (EXCESS_BYTES // 4 - LINE_COST)) for _ in range(6)]
@@ -434,7 +434,7 @@ async def test_what_programs_that_end_leave_to_a_reader_without_room_is_bounded_
         queue.deliver([one])
     assert [Dropped(2)] == (await queue.get_batch())[-1:]
     assert (2, 0, False) == (queue.dropped, queue.qsize(), is_blocked(queue))
-    # Who has read begins anew: as much as before may be left to it.
+    # After reading, the reader has the full allowance again.
     for one in rest[:3]:
         queue.deliver([one, one])
     assert 6 == len(await queue.get_batch())
@@ -450,7 +450,7 @@ async def test_what_programs_that_end_leave_to_a_reader_without_room_is_bounded_
 def test_every_line_is_delivered_or_counted_in_its_place(
     overflow: Any, size: int, steps: list[tuple[bool, int]]
 ) -> None:
-    """Delivered and dropped are what was written, and each Dropped(n) stands where exactly n lines are missing."""
+    """Delivered and dropped lines are all lines. Each Dropped(n) stands where exactly n lines are missing."""
     queue = Subscription(stream=None, size=size, overflow=overflow)
     written = 0
     read: list[Line | Dropped] = []
@@ -484,12 +484,12 @@ def test_every_line_is_delivered_or_counted_in_its_place(
 
 
 def subscription(*, stream: Any = None, size: Any = 1, overflow: Any = "block") -> Subscription:
-    """With what the types forbid, too."""
+    """Return a subscription, with arguments that the types forbid too."""
     return Subscription(stream=stream, size=size, overflow=overflow)
 
 
-async def test_a_subscriber_that_asked_for_an_error_gets_it_after_its_lines() -> None:
-    """It takes nothing more afterwards."""
+async def test_overflow_error_comes_after_the_lines() -> None:
+    """The subscription accepts nothing after that."""
     queue = Subscription(stream=None, size=2, overflow="error")
     queue.deliver([line(n) for n in range(3)])
     assert ["0", "1"] == [item.text for item in (await queue.get(), await queue.get()) if isinstance(item, Line)]
@@ -508,15 +508,15 @@ async def test_a_subscriber_that_asked_for_an_error_gets_it_after_its_lines() ->
         ({"overflow": "x"}, "x"),
     ],
 )
-def test_a_wrong_subscription_is_refused(options: dict[str, Any], words: str) -> None:
-    """With the option and its value."""
+def test_invalid_subscription_is_refused(options: dict[str, Any], words: str) -> None:
+    """The error has the option and its value."""
     with pytest.raises(SpecError, match=words):
         subscription(**options)
 
 
 @pytest.mark.parametrize("history", [-1, 1.5, True, None, "5"])
-def test_a_wrong_number_of_remembered_lines_is_refused(history: Any) -> None:
-    """With the option and its value."""
+def test_invalid_history_is_refused(history: Any) -> None:
+    """The error has the option and its value."""
     hub = Hub("id", clock=ManualClock(), shared=Subscribers())
     with pytest.raises(SpecError, match=f"history={history!r}"):
         hub.subscribe(stream=None, history=history, size=1, overflow="block", ended=False)
@@ -526,18 +526,18 @@ def test_a_wrong_number_of_remembered_lines_is_refused(history: Any) -> None:
 
 
 class Room:
-    """Stands for a pump: counts how often the pipe may be read again."""
+    """Counts the reports of room, in place of a pump."""
 
     def __init__(self) -> None:
         self.times = 0
 
     def __call__(self) -> None:
-        """Count."""
+        """Count the call."""
         self.times += 1
 
 
 def hub_of() -> tuple[Hub, Any, Room]:
-    """A hub, its sink for stdout, and what the sink calls."""
+    """Return a hub, its sink for stdout, and the callback of that sink."""
     hub = Hub("id", clock=ManualClock(), shared=Subscribers())
     sink, room = hub.sink("stdout", 1), Room()
     sink.on_room = room
@@ -545,12 +545,12 @@ def hub_of() -> tuple[Hub, Any, Room]:
 
 
 def texts(lines: Sequence[Line | Dropped]) -> list[Any]:
-    """What they say."""
+    """Return the texts of lines."""
     return [item.text if isinstance(item, Line) else item for item in lines]
 
 
-async def test_the_tail_is_bounded_by_lines_and_by_bytes() -> None:
-    """With and without subscribers, in small and large batches; the last line is kept whatever its size."""
+async def test_tail_is_bounded_by_lines_and_by_bytes() -> None:
+    """With and without subscribers, in small and large batches. The last line is kept even if it is too long."""
     for subscribed in (False, True):
         hub, sink, _room = hub_of()
         queue = (
@@ -565,20 +565,20 @@ async def test_the_tail_is_bounded_by_lines_and_by_bytes() -> None:
         assert ["c", "d"] == [str(text)[0] for text in texts(hub.tail(10))]
         sink.deliver(["e" * TAIL_BYTES * 2])
         assert ["e"] == [str(text)[0] for text in texts(hub.tail(10))]
-        # Within one batch, too.
+        # Also within one batch.
         sink.deliver([f"{n:01000}" for n in range(100)])
         assert list(range(100 - TAIL_BYTES // 1000, 100)) == [int(text) for text in texts(hub.tail(10**6))]
         del queue
 
 
 class Text(str):
-    """Text of which can be told whether somebody still has it."""
+    """A text that reports when it is garbage-collected."""
 
     __slots__ = ("__weakref__",)
 
 
-def test_no_more_of_a_large_batch_is_remembered_than_can_be_asked_for() -> None:
-    """A chunk of newlines is sixty thousand lines; the list itself belongs to the pump."""
+def test_tail_keeps_only_the_end_of_a_large_batch() -> None:
+    """A chunk of newlines is sixty thousand lines, and its list belongs to the pump."""
     hub, sink, _room = hub_of()
     batch = [Text(n) for n in range(5000)]
     known = [weakref.ref(text) for text in batch]
@@ -590,7 +590,7 @@ def test_no_more_of_a_large_batch_is_remembered_than_can_be_asked_for() -> None:
 
 
 async def test_history_comes_first_and_only_from_its_stream() -> None:
-    """As much as is asked for, counted like any line when there is no room."""
+    """As many lines as asked for. They count as any line if there is no room."""
     hub, sink, _room = hub_of()
     errors = hub.sink("stderr", 1)
     sink.deliver(["a", "b"])
@@ -612,8 +612,8 @@ async def test_history_comes_first_and_only_from_its_stream() -> None:
     assert 2 == queue.dropped
 
 
-async def test_a_lossless_subscriber_pauses_only_its_stream_until_it_has_read() -> None:
-    """The others go on; room is told when the slowest one has it."""
+async def test_lossless_subscriber_pauses_only_its_stream() -> None:
+    """Other streams go on. Room is reported when the slowest subscriber has it."""
     hub, sink, room = hub_of()
     errors = hub.sink("stderr", 1)
     slow = hub.subscribe(stream="stdout", history=0, size=2, overflow="block", ended=False)
@@ -630,20 +630,20 @@ async def test_a_lossless_subscriber_pauses_only_its_stream_until_it_has_read() 
     assert [Dropped(3), "4", "5"] == texts(await quick.get_batch())
 
 
-async def test_a_forgotten_lossless_subscriber_lets_the_pipe_go() -> None:
-    """Dropped without close(): once it is collected the pipe is read again."""
+async def test_dropped_lossless_subscription_resumes_the_pipe() -> None:
+    """Dropped without close(): the pipe is read again after the garbage collection."""
     hub, sink, room = hub_of()
     forgotten = hub.subscribe(stream=None, history=0, size=1, overflow="block", ended=False)
     sink.deliver(["1", "2"])
     assert is_blocked(sink)
     del forgotten
     gc.collect()
-    await turns(2)
+    await iterate(2)
     assert (False, True) == (is_blocked(sink), room.times > 0)
 
 
-async def test_subscriptions_end_with_the_service_and_begin_again_with_it() -> None:
-    """Not one that was closed; and not while somebody still holds a pipe."""
+async def test_subscriptions_end_and_begin_with_the_service() -> None:
+    """A closed one stays closed. The end waits until no process holds a pipe."""
     hub, sink, _room = hub_of()
     sink.end()
     kept = hub.subscribe(stream=None, history=0, size=9, overflow="block", ended=True)
@@ -667,8 +667,8 @@ async def test_subscriptions_end_with_the_service_and_begin_again_with_it() -> N
 # --- lines of real children
 
 
-async def test_a_writer_that_nobody_reads_is_held_up_and_goes_on_when_half_is_read() -> None:
-    """5 MB: the queue holds its size and one chunk, the program waits, and every line comes, in order."""
+async def test_program_blocks_until_half_of_the_queue_is_read() -> None:
+    """With 5 MB, the queue holds its size and one chunk. Every line arrives in order."""
     code = """
     import os
     for n in range(50_000):
@@ -687,7 +687,7 @@ async def test_a_writer_that_nobody_reads_is_held_up_and_goes_on_when_half_is_re
     # One chunk of 64 KiB is 655 lines and a piece.
     assert 100 <= queue.qsize() <= 100 + 656
     held = queue.qsize()
-    await turns(50)
+    await iterate(50)
     assert (held, State.RUNNING, False) == (queue.qsize(), process.state, done.done())
     while is_blocked(queue):
         got.append(queue.get_nowait())
@@ -700,8 +700,8 @@ async def test_a_writer_that_nobody_reads_is_held_up_and_goes_on_when_half_is_re
     assert (await process).ok
 
 
-async def test_the_end_is_reported_although_nobody_reads() -> None:
-    """Whatever is left behind in the group: it is killed, so that its pipe ends, and nothing waits for the grace."""
+async def test_end_is_reported_without_readers() -> None:
+    """Survivors in the group are killed, so that the pipe ends, and the grace is not needed."""
     process = Process(
         "sh", "-c", "sleep 100 & seq 5000", streaming=True, buffered=False, queue_size=10, drain_timeout=60
     )
@@ -711,8 +711,8 @@ async def test_the_end_is_reported_although_nobody_reads() -> None:
     assert [str(n) for n in range(1, 5001)] == await _all_of(process.stdout)
 
 
-async def test_a_thousand_lines_and_an_exit_at_once_in_two_hundred_runs() -> None:
-    """Each run delivers all of them, the last one without its newline too, to both kinds of readers."""
+async def test_all_lines_before_an_exit_arrive_in_both_kinds_of_readers() -> None:
+    """In two hundred runs, the last line without its newline included."""
     command = "i=0; while [ $i -lt 999 ]; do i=$((i+1)); echo $i; done; printf 1000"
     expected = [str(n) for n in range(1, 1001)]
 
@@ -726,8 +726,8 @@ async def test_a_thousand_lines_and_an_exit_at_once_in_two_hundred_runs() -> Non
 
 
 @pytest.mark.parametrize("where", ["in the group", "where no sweep finds it"])
-async def test_a_grandchild_that_holds_the_pipe_delays_the_end_no_longer_than_the_grace(where: str) -> None:
-    """Not at all where it is killed with the group: on a clock that stands still; else by drain_timeout."""
+async def test_grandchild_with_the_pipe_delays_the_end_by_the_grace(where: str) -> None:
+    """There is no delay if it is killed with the group, as a clock that stands still shows."""
     code = """
     import os, signal, sys
     r, w = os.pipe()

@@ -1,4 +1,4 @@
-"""A reader that never reads holds up its own stream and nothing else: neither the others, nor a stop, nor an end."""
+"""A reader that never reads blocks its own stream and nothing else."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ HOWS: tuple[How, ...] = ("exit", "stop", "kill")
 
 
 async def until_blocked(queue: LineQueue[Any]) -> None:
-    """Let the program write until its pipe is left alone."""
+    """Let the program write until its pipe is no longer read."""
     while not queue.blocked:
         await asyncio.sleep(0)
 
 
 async def end(program: Process | Service, how: How) -> Status:
-    """Make it end, and wait for the news."""
+    """End the program, and wait for its status."""
     if how == "exit":
         program.close_stdin()
         return await program.wait()
@@ -51,8 +51,8 @@ async def end(program: Process | Service, how: How) -> Status:
 
 
 @pytest.mark.parametrize("how", HOWS)
-async def test_an_unread_stream_of_a_process_holds_up_nothing_else(how: How) -> None:
-    """The other stream goes on, and the end is told at once, although neither the queue nor the pipe is empty."""
+async def test_unread_stream_of_a_process_blocks_nothing_else(how: How) -> None:
+    """The other stream goes on, and the end is reported at once, although queue and pipe are not empty."""
     process = Process(
         *FLOOD, stdin="pipe", streaming=True, buffered=False, queue_size=SIZE, drain_timeout=NEVER, line_limit=1000
     )
@@ -76,7 +76,7 @@ async def test_an_unread_stream_of_a_process_holds_up_nothing_else(how: How) -> 
 
 
 def stalled(overseer: Overseer, service: Service, *, whole_set: bool) -> LineQueue[Any]:
-    """A lossless subscriber of stdout that is never read."""
+    """Return a lossless subscription to stdout that is never read."""
     if whole_set:
         return overseer.logs("stdout", size=SIZE, overflow="block")
     return service.lines("stdout", size=SIZE, overflow="block")
@@ -84,7 +84,7 @@ def stalled(overseer: Overseer, service: Service, *, whole_set: bool) -> LineQue
 
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("whole_set", [False, True], ids=["of a service", "of the overseer"])
-async def test_a_stalled_lossless_subscriber_holds_up_nothing_else(how: How, whole_set: bool) -> None:
+async def test_stalled_subscriber_blocks_nothing_else(how: How, whole_set: bool) -> None:
     """The other stream, the other service, the stop and the end go on, for a subscriber of one or of all services."""
     async with limit(20, "the services"), Overseer() as overseer:
         services = [
@@ -111,8 +111,8 @@ async def test_a_stalled_lossless_subscriber_holds_up_nothing_else(how: How, who
 
 
 @pytest.mark.parametrize("whole_set", [False, True], ids=["of a service", "of the overseer"])
-async def test_an_overseer_can_be_left_beside_a_stalled_lossless_subscriber(whole_set: bool) -> None:
-    """Its programs are stopped in time, and those who wait for them hear of it."""
+async def test_overseer_ends_in_spite_of_a_stalled_subscriber(whole_set: bool) -> None:
+    """Its programs are stopped in time, and all waits for them end."""
     async with limit(20, "the overseer"):
         async with Overseer() as overseer:
             service = overseer.add("flood", *FLOOD, stdin="pipe", drain_timeout=NEVER)
@@ -126,13 +126,13 @@ async def test_an_overseer_can_be_left_beside_a_stalled_lossless_subscriber(whol
         assert held == len([line async for line in unread])
 
 
-async def test_a_stalled_lossless_subscriber_has_every_line_of_those_who_ended() -> None:
-    """Each end is told with nobody reading; afterwards all lines are there, in each service's order."""
+async def test_stalled_subscriber_has_every_line_of_ended_services() -> None:
+    """Each end is reported without a reader. After that all lines are there, in each service's order."""
     async with limit(20, "the services"):
         async with Overseer() as overseer:
             unread = overseer.logs(size=SIZE, overflow="block")
             for number in range(5):
-                # One pipe holds them all, so the program ends by itself.
+                # All lines fit in one pipe, so the program ends by itself.
                 overseer.add(f"seq-{number}", "seq", "3000")
             ends = await overseer.supervise_all()
         lines = [line async for line in unread]
@@ -143,8 +143,8 @@ async def test_a_stalled_lossless_subscriber_has_every_line_of_those_who_ended()
         ]
 
 
-async def test_newlines_that_a_program_leaves_to_a_stalled_lossless_subscriber_are_all_there() -> None:
-    """A pipe of them is sixty thousand lines; one run leaves no more than its pipe holds, whatever that counts for."""
+async def test_stalled_subscriber_gets_all_newlines_of_a_full_pipe() -> None:
+    """A pipe holds sixty thousand of them, and one run leaves no more than that."""
     async with limit(20, "the service"), Overseer() as overseer:
         script = f"seq {SIZE}; read -r _; yes '' | head -c 60000; echo end"
         service = overseer.add("newlines", "sh", "-c", script, stdin="pipe")
@@ -158,8 +158,8 @@ async def test_newlines_that_a_program_leaves_to_a_stalled_lossless_subscriber_a
     assert "end" == lines[-1]
 
 
-async def test_a_stream_that_was_stalled_goes_on_where_it_stopped_when_it_is_read() -> None:
-    """Not a line is missing or out of order, however often the reader stalls."""
+async def test_stalled_stream_continues_where_it_stopped() -> None:
+    """No line is missing or out of order, however often the reader stalls."""
     process = Process("seq", "200000", streaming=True, buffered=False, queue_size=SIZE)
     got: list[Any] = []
     async with limit(20, "the run"):

@@ -1,4 +1,4 @@
-"""Subscribers of every kind beside each other on a real child: all that was written is delivered or counted."""
+"""Subscribers of every kind on one real child: each line is delivered or counted."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.support.output_plans import ENCODINGS, LIMITS, WRITER, Plan, joined, 
 from tests.support.programs import limit
 
 Fact = tuple[str, str | bytes, int, bool]
-"""What must be the same for all subscribers of a line: its stream, its text, its run, whether it goes on."""
+"""Fields of a line that all subscribers must see alike: stream, text, run, whether it is continued."""
 
 
-def fact(line: Line) -> Fact:
-    """A line without its time."""
+def without_time(line: Line) -> Fact:
+    """Return a line without its time."""
     return line.stream, line.text, line.run, line.continued
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """How one subscriber comes, reads and goes."""
+    """The behaviour of one subscriber: when it comes, how it reads, when it leaves."""
 
     stream: Literal["stdout", "stderr"] | None
     size: int
@@ -46,7 +46,7 @@ class Guest:
 
 @dataclass(slots=True)
 class Visit:
-    """What became of a Guest."""
+    """The lines that a Guest got."""
 
     guest: Guest
     queue: Subscription
@@ -57,7 +57,7 @@ class Visit:
     failed: bool = False
 
     async def read(self) -> None:
-        """Read at the guest's own speed until it leaves, or the queue ends or fails."""
+        """Read at the guest's speed until it leaves, or the queue ends or fails."""
         guest = self.guest
         try:
             while guest.leaves is None or len(self.items) < guest.leaves:
@@ -73,11 +73,11 @@ class Visit:
         self.left = True
 
     def check(self, written: Sequence[Fact]) -> None:
-        """The items are a stretch of what was written, each drop exactly as long as what is missing there."""
+        """Check that the items are a part of the output, and that each Dropped has the number of missing lines."""
         guest = self.guest
         mine = [line for line in written if guest.stream in (None, line[0])]
         before = sum(guest.stream in (None, line[0]) for line in written[: self.since])
-        # What is remembered is bounded by more than the number of lines.
+        # The tail is also bounded in bytes.
         history = 0 if guest.whole_set else guest.history
         starts = range(max(0, before - history), before + 1)
         marks = sum(item.n for item in self.items if isinstance(item, Dropped))
@@ -85,7 +85,7 @@ class Visit:
             assert self.queue.dropped >= marks
         else:
             assert self.queue.dropped == marks
-            # All up to the end.
+            # All lines to the end.
             last = len(mine) - marks - sum(isinstance(item, Line) for item in self.items)
             assert last in starts
             starts = range(last, last + 1)
@@ -95,22 +95,22 @@ class Visit:
 
     @property
     def ends(self) -> tuple[type[Exception], ...]:
-        """What it hears when it asks for more."""
+        """Return the exception of a read after the end."""
         if self.failed:
             return (asyncio.QueueFull,)
         if self.left and self.guest.overflow == "error":
-            # It may have failed without having heard of it.
+            # It may have failed without a read that shows it.
             return (asyncio.QueueFull, QueueShutDown)
         return (QueueShutDown,)
 
     def stands_at(self, start: int, written: Sequence[Fact]) -> bool:
-        """Whether the items are what was written from there on."""
+        """Return whether the items are the output from a position on."""
         position = start
         for item in self.items:
             if isinstance(item, Dropped):
                 assert item.n > 0
                 position += item.n
-            elif position < len(written) and fact(item) == written[position]:
+            elif position < len(written) and without_time(item) == written[position]:
                 position += 1
             else:
                 return False
@@ -118,7 +118,7 @@ class Visit:
 
 
 def subscribed(overseer: Overseer, service: Service, guest: Guest, since: int) -> Visit:
-    """A visit that begins."""
+    """Begin a visit."""
     if guest.whole_set:
         queue = overseer.logs(guest.stream, size=guest.size, overflow=guest.overflow)
     else:
@@ -131,7 +131,7 @@ async def witness(queue: Subscription, come: Callable[[int], None]) -> list[Fact
     seen: list[Fact] = []
     async for item in queue:
         assert isinstance(item, Line)
-        seen.append(fact(item))
+        seen.append(without_time(item))
         come(len(seen))
     return seen
 
@@ -162,7 +162,7 @@ guests = st.builds(
 def test_each_subscriber_gets_or_counts_every_line(
     plan: Plan, text: dict[str, Any], line_limit: int, witness_size: int, runs: int, visitors: list[Guest]
 ) -> None:
-    """In order, over several runs, whatever the others beside it do; and the bytes are those that were written."""
+    """In order, over several runs, independent of other subscribers. The bytes are those that were written."""
 
     async def play() -> None:
         visits: list[Visit] = []
@@ -191,7 +191,7 @@ def test_each_subscriber_gets_or_counts_every_line(
                 status = await overseer.supervise("writer")
                 written = await everything
             await asyncio.gather(*reading)
-        assert written == [fact(item) async for item in journal if isinstance(item, Line)]
+        assert written == [without_time(item) async for item in journal if isinstance(item, Line)]
         assert (0, runs - 1) == (status.exit_code, status.restarts)
         for run in range(1, runs + 1):
             for number, stream in ((1, "stdout"), (2, "stderr")):
@@ -206,7 +206,7 @@ def test_each_subscriber_gets_or_counts_every_line(
 
 
 def marked(line: Fact) -> str | bytes:
-    """The text of a line, as the piece that it is."""
+    """Return the text of a line, with a mark if it is a piece."""
     _, text, _, continued = line
     if not continued:
         return text

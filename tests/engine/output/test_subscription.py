@@ -1,4 +1,4 @@
-"""The queues between pipes and readers: nothing lost, nothing twice, every drop counted."""
+"""Queues between pipes and readers: nothing lost, nothing twice, every drop counted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ CLOCK = ManualClock()
 
 
 def lines(first: int, count: int) -> list[Line | Dropped]:
-    """So many numbered lines."""
+    """Return a number of lines."""
     return [Line("a", "stdout", str(number), CLOCK.wall(), 1) for number in range(first, first + count)]
 
 
-async def test_it_keeps_the_meaning_of_an_asyncio_queue() -> None:
+async def test_subscription_is_an_asyncio_queue() -> None:
     """Sizes, get, task_done, join and the end are those of asyncio.Queue."""
     queue: LineQueue[str] = LineQueue(3)
     assert (True, False, 0) == (queue.empty(), queue.full(), queue.qsize())
@@ -48,8 +48,8 @@ async def test_it_keeps_the_meaning_of_an_asyncio_queue() -> None:
         queue.get_nowait()
 
 
-async def test_an_immediate_shutdown_throws_away_what_is_there() -> None:
-    """As asyncio.Queue does it from Python 3.13 on."""
+async def test_immediate_shutdown_discards_all_lines() -> None:
+    """As asyncio.Queue does from Python 3.13 on."""
     queue: LineQueue[str] = LineQueue()
     queue.deliver(["a"])
     queue.shutdown(immediate=True)
@@ -58,8 +58,8 @@ async def test_an_immediate_shutdown_throws_away_what_is_there() -> None:
         await queue.get()
 
 
-async def test_the_end_wakes_all_who_wait() -> None:
-    """Nobody waits for ever for a line that does not come."""
+async def test_end_wakes_all_readers() -> None:
+    """No reader waits forever."""
     queue: LineQueue[str] = LineQueue()
     waiting = [asyncio.ensure_future(queue.get()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -69,15 +69,15 @@ async def test_the_end_wakes_all_who_wait() -> None:
     assert [QueueShutDown] * 3 == [type(end) for end in ends]
 
 
-@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("iterations", range(5))
 @pytest.mark.parametrize("cancelled", [(), (0,), (1,), (0, 1), (0, 1, 2)])
-async def test_cancelled_getters_lose_no_line(turns: int, cancelled: Sequence[int]) -> None:
-    """At whatever moment a getter is cancelled, each line comes once, to one of the others or later."""
+async def test_cancelled_getters_lose_no_line(iterations: int, cancelled: Sequence[int]) -> None:
+    """At whatever moment a getter is cancelled, each line comes once."""
     queue: LineQueue[int] = LineQueue()
     getters = [asyncio.ensure_future(queue.get()) for _ in range(3)]
     await asyncio.sleep(0)
     queue.deliver([1, 2])
-    for _ in range(turns):
+    for _ in range(iterations):
         await asyncio.sleep(0)
     for number in cancelled:
         getters[number].cancel()
@@ -93,8 +93,8 @@ async def test_cancelled_getters_lose_no_line(turns: int, cancelled: Sequence[in
     assert [asyncio.CancelledError] * (3 - len(got)) == [type(end) for end in ends if not isinstance(end, int)]
 
 
-async def test_a_timeout_around_get_loses_no_line() -> None:
-    """wait_for may fire at the very moment when the line comes."""
+async def test_timeout_around_get_loses_no_line() -> None:
+    """wait_for may fire at the moment when the line comes."""
     queue: LineQueue[int] = LineQueue()
     got: list[int] = []
     for number in range(200):
@@ -108,8 +108,8 @@ async def test_a_timeout_around_get_loses_no_line() -> None:
     assert list(range(200)) == got
 
 
-async def test_the_pipe_is_left_alone_until_half_of_the_queue_is_free() -> None:
-    """Room is told once, at half."""
+async def test_pipe_is_not_read_until_half_of_the_queue_is_free() -> None:
+    """Room is reported once, at half."""
     queue: LineQueue[int] = LineQueue(10)
     told: list[int] = []
     queue.on_room = lambda: told.append(queue.qsize())
@@ -132,8 +132,8 @@ Step = tuple[Literal["deliver", "read", "batch"], int]
     overflow=st.sampled_from(["drop_oldest", "drop_newest", "block"]),
     steps=st.lists(st.tuples(st.sampled_from(["deliver", "read", "batch"]), st.integers(1, 20)), max_size=30),
 )
-def test_what_was_delivered_and_dropped_is_what_was_written(size: int, overflow: Any, steps: list[Step]) -> None:
-    """In order, each line once; a Dropped stands exactly where its lines are missing."""
+def test_delivered_and_dropped_lines_are_all_lines(size: int, overflow: Any, steps: list[Step]) -> None:
+    """In order, each line once. A Dropped stands exactly where its lines are missing."""
     queue = Subscription(stream=None, size=size, overflow=overflow)
     written = 0
     items: list[Line | Dropped] = []
@@ -164,7 +164,7 @@ def test_what_was_delivered_and_dropped_is_what_was_written(size: int, overflow:
         assert queue.dropped == 0
 
 
-async def test_overflow_as_an_error_ends_the_queue_after_what_it_holds() -> None:
+async def test_overflow_error_ends_the_queue_after_its_lines() -> None:
     """The subscriber that asked for it learns that it was too slow."""
     queue = Subscription(stream=None, size=2, overflow="error")
     queue.deliver(lines(0, 5))
@@ -174,8 +174,8 @@ async def test_overflow_as_an_error_ends_the_queue_after_what_it_holds() -> None
     assert not queue.takes("a", "stdout")
 
 
-def test_what_cannot_be_a_subscription_is_refused() -> None:
-    """The option and its value are named."""
+def test_invalid_option_of_a_subscription_is_refused() -> None:
+    """The error names the option and its value."""
     for options, words in (
         ({"stream": "out"}, "stream='out'"),
         ({"size": 0}, "size=0"),
@@ -186,8 +186,8 @@ def test_what_cannot_be_a_subscription_is_refused() -> None:
             Subscription(**whole)
 
 
-async def test_a_lossless_subscriber_slows_the_program_and_releases_it_when_forgotten() -> None:
-    """Closed, or dropped without a word: the program goes on."""
+async def test_lossless_subscriber_releases_the_program_when_dropped() -> None:
+    """It slows the program down. Closed or just dropped, the program goes on."""
     writer = child("import sys\nfor number in range(200000): sys.stdout.write(f'{number}\\n')\nsys.stdout.flush()")
     for forget in (True, False):
         async with limit(20, "the writer"), Overseer() as overseer:
@@ -206,8 +206,8 @@ async def test_a_lossless_subscriber_slows_the_program_and_releases_it_when_forg
             assert (await service.wait()).ok
 
 
-async def test_streams_and_services_are_told_apart() -> None:
-    """A subscriber has the stream that it asked for; every line says where it comes from."""
+async def test_streams_and_services_are_distinguished() -> None:
+    """A subscriber has the stream that it asked for. Every line names its source."""
     async with Overseer() as overseer:
         merged = overseer.logs(size=100)
         errors = overseer.logs("stderr")

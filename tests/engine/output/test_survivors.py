@@ -1,4 +1,4 @@
-"""Who holds a program's pipe when the program has ended: what it writes in time arrives, and it delays little."""
+"""Processes that hold a program's pipe after its end: their output arrives in time, and delays are bounded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GRACE = 5.0
 
 @asynccontextmanager
 async def pipe_of(pid: int | None) -> AsyncGenerator[int]:
-    """The write end of a program's stdout in the hands of the test, which so is the one who outlives the program."""
+    """Return the write end of a program's stdout, so that the test acts as a survivor."""
     pipe = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY)
     try:
         yield pipe
@@ -35,15 +35,15 @@ async def pipe_of(pid: int | None) -> AsyncGenerator[int]:
 
 
 async def until_it_drains(clock: ManualClock) -> float:
-    """Wait until the program has ended and only the grace is left to wait for; return when that ends."""
+    """Wait until the program has ended and only the grace is left. Return an awaitable of the end."""
     while (due := clock.next_timer()) is None:
         await asyncio.sleep(0)
     return due
 
 
 @linux
-async def test_what_a_survivor_writes_in_the_grace_arrives_and_the_end_comes_with_the_grace() -> None:
-    """To the moment: not before, not later, with the line that it had begun; then its pipe is broken."""
+async def test_output_of_a_survivor_arrives_within_the_grace() -> None:
+    """The end comes exactly with the grace, with the unfinished line. Then the survivor's pipe is broken."""
     clock = ManualClock()
     process = Process("cat", stdin="pipe", streaming=True, drain_timeout=GRACE, clock=clock)
     async with limit(20, "the run"):
@@ -73,8 +73,8 @@ async def test_what_a_survivor_writes_in_the_grace_arrives_and_the_end_comes_wit
 
 
 @linux
-async def test_the_end_comes_as_soon_as_the_survivor_lets_go_of_the_pipe() -> None:
-    """The grace is a limit and no delay."""
+async def test_end_comes_when_the_survivor_closes_the_pipe() -> None:
+    """The grace is a limit, not a delay."""
     clock = ManualClock()
     process = Process("cat", stdin="pipe", drain_timeout=GRACE, clock=clock)
     async with limit(20, "the run"):
@@ -91,8 +91,8 @@ async def test_the_end_comes_as_soon_as_the_survivor_lets_go_of_the_pipe() -> No
 
 @linux
 @pytest.mark.parametrize("size", [1, 100_000], ids=["while nobody reads", "while there is room"])
-async def test_what_the_program_itself_wrote_is_there_without_any_grace(size: int) -> None:
-    """All that a large pipe holds when it ends, although somebody keeps it open and there is no time to wait."""
+async def test_output_of_the_program_needs_no_grace(size: int) -> None:
+    """The content of a large pipe is delivered, although a survivor keeps it open and the grace is zero."""
     lines = [f"{number:063}" for number in range(8000)]
     process = Process("cat", stdin="pipe", streaming=True, buffered=False, queue_size=size, drain_timeout=0)
     async with limit(20, "the run"):
@@ -108,8 +108,8 @@ async def test_what_the_program_itself_wrote_is_there_without_any_grace(size: in
 
 
 @linux
-async def test_what_a_survivor_writes_belongs_to_the_run_that_began_it() -> None:
-    """The next run begins after the grace, and nothing of the run before comes into it."""
+async def test_output_of_a_survivor_belongs_to_its_run() -> None:
+    """The next run begins after the grace, and gets none of the earlier run's output."""
     clock = ManualClock()
     policy = Restart("always", max_restarts=1, backoff=Backoff(min=1, max=1))
     async with limit(20, "the service"), Overseer(clock=clock) as overseer:
@@ -146,7 +146,7 @@ SURVIVED = child(
     os.set_inheritable(told, True)
     if os.fork() == 0:
         os.setsid()
-        # A shell without an environment: nothing ties it to its parent but the pipe.
+        # A shell without an environment: only the pipe connects it to its parent.
         os.execve("/bin/sh", ["sh", "-c", sys.argv[1], "sh", str(told), str(readies)], {})
     os.close(readies)
     os.read(ready, 1)
@@ -157,8 +157,8 @@ SURVIVED = child(
 first is at its end when the parent is gone; the second is to be closed when the shell is ready."""
 
 
-async def test_the_last_words_of_a_real_grandchild_arrive_after_those_of_its_parent() -> None:
-    """It writes when the parent is gone; its end is the end of the pipe, and nothing waits any longer."""
+async def test_output_of_a_grandchild_arrives_after_its_parent() -> None:
+    """It writes after the parent's end. Its end closes the pipe, and nothing waits any longer."""
     code = 'eval "exec $2>&-"; eval "read -r _ <&$1"; echo after; echo error >&2'
     async with limit(20, "the run"):
         status = await Process(*SURVIVED, code, drain_timeout=60)
@@ -166,8 +166,8 @@ async def test_the_last_words_of_a_real_grandchild_arrive_after_those_of_its_par
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["of a service", "of a process"])
-async def test_a_grandchild_that_never_stops_writing_delays_the_end_by_the_grace(streaming: bool) -> None:
-    """Whether its lines are thrown away or wait for somebody to read them; then its pipe breaks, which ends it."""
+async def test_endless_grandchild_delays_the_end_by_the_grace(streaming: bool) -> None:
+    """Its lines are discarded or wait for a reader. Then its pipe breaks, which ends it."""
     code = 'eval "exec $2>&-"; eval "read -r _ <&$1"; exec yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'
     grace = 0.3
     began = time.monotonic()
@@ -176,8 +176,8 @@ async def test_a_grandchild_that_never_stops_writing_delays_the_end_by_the_grace
             process = Process(*SURVIVED, code, streaming=True, buffered=False, queue_size=10, drain_timeout=grace)
             status = await process
             assert process.stdout is not None
-            # 40 bytes a line: the read that filled the queue, what was in the pipe, and 128 KiB of what came then, the
-            # last two with one read more at most.
+            # 40 bytes a line: the read that filled the queue, the content of the pipe, and 128 KiB after that, the last two
+            # with one more read at most.
             assert 0 < process.stdout.qsize() <= 10 + 6 * 1640
         else:
             async with Overseer() as overseer:
@@ -185,7 +185,7 @@ async def test_a_grandchild_that_never_stops_writing_delays_the_end_by_the_grace
                 lines = service.lines(size=10)
                 await service.start()
                 status = await service.wait()
-                # They are dropped, and one mark counts them.
+                # They are dropped, and one Dropped counts them.
                 assert 11 == lines.qsize()
     took = time.monotonic() - began
     assert status.ok
@@ -194,7 +194,7 @@ async def test_a_grandchild_that_never_stops_writing_delays_the_end_by_the_grace
 
 
 async def test_survivors_in_the_group_are_killed_before_the_grace() -> None:
-    """Many, deaf to SIGTERM and writing: the end is told on a clock that stands still."""
+    """Many survivors ignore SIGTERM and write: the end is reported on a clock that stands still."""
     code = """
     import os, signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,7 +1,7 @@
-"""Where cgroups may be made, limits, and the cause of an end: decided from the documented files, in a tree of the test.
+"""The place for cgroups, limits, and causes of an end, in a tree of files made by the test.
 
-The tree is a folder. What the kernel does there is done by ``FakeFiles``: it makes the files of a new cgroup, refuses
-controllers to one that has processes, and kills.
+The tree is a folder. ``FakeFiles`` acts as the kernel: it makes the files of a new cgroup, refuses controllers to a
+cgroup with processes, and kills.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class FakeFiles(Files):
             (place / name).write_text(text)
 
     def read(self, path: str) -> str:
-        """Return the text of a file of the tree, or of proc."""
+        """Return the text of a file of the tree or of /proc."""
         if path == "/proc/self/cgroup":
             return f"4:memory:/elsewhere\n0::{self.path}\n"
         if path == "/proc/self/mountinfo":
@@ -62,7 +62,7 @@ class FakeFiles(Files):
         return super().read(path)
 
     def write(self, path: str, text: str) -> None:
-        """Do what the kernel does."""
+        """Write as the kernel does."""
         name = path.rpartition("/")[2]
         folder = Path(path).parent
         if name == "cgroup.kill" and not self.has_kill:
@@ -80,17 +80,17 @@ class FakeFiles(Files):
         self._fill(Path(path))
 
     def remove(self, path: str) -> None:
-        """Remove a cgroup that has no member."""
+        """Remove an empty cgroup."""
         if counter((Path(path) / "cgroup.events").read_text(), "populated"):
             raise OSError(errno.EBUSY, "Device or resource busy", path)
         shutil.rmtree(path)
 
     def is_delegated(self, path: str) -> bool:
-        """As it was set."""
+        """Return the value that the test has set."""
         return path in self.delegated
 
     def has_systemd(self) -> bool:
-        """As it was set."""
+        """Return the value that the test has set."""
         return self.systemd
 
 
@@ -112,10 +112,8 @@ def spec(**options: object) -> Spec:
         ("4:memory:/\n", MOUNT.format("/sys/fs/cgroup"), "has no cgroup v2"),
     ],
 )
-def test_cgroup_of_the_host_is_found_where_it_is_mounted(
-    cgroups: str, mounts: str, found: tuple[str, str] | str
-) -> None:
-    """Or it is said why not."""
+def test_cgroup_of_the_host_is_found(cgroups: str, mounts: str, found: tuple[str, str] | str) -> None:
+    """Or the reason why there is none."""
     got = home(cgroups, mounts)
     if isinstance(found, tuple):
         assert found == got
@@ -124,8 +122,8 @@ def test_cgroup_of_the_host_is_found_where_it_is_mounted(
         assert found in got
 
 
-def test_limits_become_what_the_kernel_reads() -> None:
-    """In bytes, numbers, and microseconds of each tenth of a second."""
+def test_limits_are_written_as_the_kernel_reads_them() -> None:
+    """Bytes, numbers, and microseconds in each tenth of a second."""
     limits = Limits(memory=1 << 20, pids=7, cpu=1.5)
     assert ("cpu", "memory", "pids") == limits.controllers
     assert {
@@ -138,51 +136,51 @@ def test_limits_become_what_the_kernel_reads() -> None:
     assert ({}, ()) == (Limits().files(), Limits().controllers)
 
 
-def test_units_of_systemd_are_known_by_their_names() -> None:
-    """A leaf that was made for the host is none."""
+def test_systemd_units_are_recognised_by_their_names() -> None:
+    """A leaf that was made for the host is no unit."""
     assert [True, True, True, False] == [is_unit(name) for name in ("a.service", "b.scope", "c.slice", "host")]
 
 
-def test_without_systemd_the_own_cgroup_is_used_and_nothing_is_changed_by_looking(tmp_path: Path) -> None:
-    """The probe is removed."""
+def test_own_cgroup_is_used_without_systemd(tmp_path: Path) -> None:
+    """The probe cgroup is removed, so nothing has changed."""
     files = FakeFiles(tmp_path, "/box")
     made = Tree(files)
     assert (None, f"{tmp_path}/box") == (made.missing(), made.base)
     assert [] == [name for name in os.listdir(made.base) if name.startswith("aioverseer")]
 
 
-def test_kernel_without_kill_is_told(tmp_path: Path) -> None:
-    """Before Linux 5.14."""
+def test_kernel_without_cgroup_kill_is_reported(tmp_path: Path) -> None:
+    """Before Linux 5.14 there is no cgroup.kill."""
     files = FakeFiles(tmp_path, "/box")
     files.has_kill = False
     assert "cgroup.kill" in str(Tree(files).missing())
 
 
 @pytest.mark.parametrize("path", ["/system.slice/web.service", "/", "/system.slice/web.service/host"])
-def test_what_systemd_has_not_delegated_is_not_touched(tmp_path: Path, path: str) -> None:
-    """It says how to delegate it."""
+def test_cgroup_without_delegation_is_not_used(tmp_path: Path, path: str) -> None:
+    """The error says how to delegate it."""
     made = Tree(FakeFiles(tmp_path, path, systemd=True))
     assert "Delegate=yes" in str(made.missing())
     assert "" == made.base
 
 
 @pytest.mark.parametrize("leaf", ["", "/host"])
-def test_delegated_unit_is_used_beside_the_leaf_of_the_host(tmp_path: Path, leaf: str) -> None:
-    """So that controllers can be had without moving the host."""
+def test_delegated_unit_is_used_next_to_the_leaf_of_the_host(tmp_path: Path, leaf: str) -> None:
+    """So controllers can be enabled without moving the host."""
     files = FakeFiles(tmp_path, f"/a.slice/web.service{leaf}", systemd=True)
     files.delegated.add(f"{tmp_path}/a.slice/web.service")
     assert (None, f"{tmp_path}/a.slice/web.service") == (Tree(files).missing(), Tree(files).base)
 
 
 def test_unit_inside_a_delegated_one_is_not_delegated(tmp_path: Path) -> None:
-    """The manager of a user owns what is below its own unit."""
+    """The manager of a user owns everything below its own unit."""
     files = FakeFiles(tmp_path, "/user@7.service/app.slice/term.scope", systemd=True)
     files.delegated.add(f"{tmp_path}/user@7.service")
     assert Tree(files).missing() is not None
 
 
 def test_limits_are_written_before_anything_runs(tmp_path: Path) -> None:
-    """The controllers are enabled first, those alone that are needed."""
+    """Only the controllers that are needed are enabled first."""
     files = FakeFiles(tmp_path, "/web.service/host", systemd=True)
     files.delegated.add(f"{tmp_path}/web.service")
     made = Tree(files).make(spec(memory_max=1 << 20, cpu_max=0.5), "run")
@@ -198,28 +196,28 @@ def test_limits_are_written_before_anything_runs(tmp_path: Path) -> None:
     assert not Path(made.path).exists()
 
 
-def test_controller_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """With the option; no cgroup is made."""
+def test_missing_controller_is_named(tmp_path: Path) -> None:
+    """The error names the option, and no cgroup is made."""
     files = FakeFiles(tmp_path, "/box", controllers="cpu pids")
     with pytest.raises(SpawnError, match=r"service 'web' .*\(memory_max=4096\).* memory is not in .*controllers"):
         Tree(files).make(spec(memory_max=4096), "run")
     assert not (tmp_path / "box/run").exists()
 
 
-def test_host_that_stands_in_the_way_is_told_where_to_go(tmp_path: Path) -> None:
-    """It is never moved: "no internal processes"."""
+def test_host_in_an_inner_cgroup_is_told_what_to_do(tmp_path: Path) -> None:
+    """The host is never moved, although the kernel allows no processes in an inner cgroup."""
     with pytest.raises(SpawnError, match=r"pids cannot be enabled .*DelegateSubgroup="):
         Tree(FakeFiles(tmp_path, "/box")).make(spec(pids_max=5), "run")
 
 
-def test_limit_without_any_cgroup_is_refused(tmp_path: Path) -> None:
-    """Saying why there is none."""
+def test_limit_without_cgroup_is_refused(tmp_path: Path) -> None:
+    """The error says why there is no cgroup."""
     with pytest.raises(SpawnError, match=r"\(cpu_max=0.5\): they need cgroup v2, and systemd has not delegated"):
         Tree(FakeFiles(tmp_path, "/a.service", systemd=True)).make(spec(cpu_max=0.5), "run")
 
 
-def test_cgroup_that_cannot_be_made_is_a_spawn_error(tmp_path: Path) -> None:
-    """And what was there stays."""
+def test_failure_to_make_a_cgroup_is_a_spawn_error(tmp_path: Path) -> None:
+    """Existing files stay."""
     files = FakeFiles(tmp_path, "/box")
     (tmp_path / "box/run").mkdir()
     with pytest.raises(SpawnError, match=r"its cgroup .*run' cannot be had \(File exists\)"):
@@ -236,10 +234,10 @@ def test_cgroup_that_cannot_be_made_is_a_spawn_error(tmp_path: Path) -> None:
         (2, Exit(code=0), "exited with code 0"),
     ],
 )
-async def test_cause_of_an_end_is_read_from_the_kernels_counter(
+async def test_cause_of_an_end_is_read_from_the_kernel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, oom: int, exit: Exit, said: str
 ) -> None:
-    """Before the cgroup is removed."""
+    """It is read before the cgroup is removed."""
     files = FakeFiles(tmp_path, "/box")
     monkeypatch.setattr(cgroup, "tree", lambda: Tree(files))
     one = scope.RunScope(kept=False, child_table=None)
@@ -251,8 +249,8 @@ async def test_cause_of_an_end_is_read_from_the_kernels_counter(
     assert any(name.endswith("cgroup.kill") and "probe" not in name for name, _ in files.wrote)
 
 
-def test_what_cannot_be_removed_yet_is_remembered(tmp_path: Path) -> None:
-    """Until it can."""
+def test_busy_cgroup_is_removed_later(tmp_path: Path) -> None:
+    """It is remembered until its removal succeeds."""
     files = FakeFiles(tmp_path, "/box")
     made = Tree(files).make(spec(), "run")
     events = Path(made.path, "cgroup.events")
@@ -264,10 +262,8 @@ def test_what_cannot_be_removed_yet_is_remembered(tmp_path: Path) -> None:
     assert made not in cgroup.remaining()
 
 
-def test_cgroup_that_is_removed_while_its_host_waits_to_say_that_it_lives_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That is told, so it is made again."""
+def test_lock_of_a_removed_cgroup_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another host may remove a new cgroup before it is locked; then it is made again."""
     path = tmp_path / "run"
     path.mkdir()
     lock = fcntl.flock
@@ -281,8 +277,8 @@ def test_cgroup_that_is_removed_while_its_host_waits_to_say_that_it_lives_is_gon
         hold(str(path))
 
 
-def test_what_is_to_be_kept_is_not_killed(tmp_path: Path) -> None:
-    """Its cgroup goes when it is empty."""
+def test_kept_leftovers_are_not_killed(tmp_path: Path) -> None:
+    """Their cgroup is removed when it is empty."""
     files = FakeFiles(tmp_path, "/box")
     made = Tree(files).make(spec(leftovers="keep"), "run")
     assert made.discard()

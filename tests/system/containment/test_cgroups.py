@@ -1,4 +1,4 @@
-"""Programs in cgroups of the running kernel; skipped where this user may make none."""
+"""Programs in cgroups of the running kernel. Skipped where this user may make none."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ asyncio.run(main())
 
 
 def ours() -> set[str]:
-    """The cgroups that this library has made."""
+    """Return the cgroups of this library."""
     return {name for name in os.listdir(tree().base) if name.startswith("aioverseer-")}
 
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Each cgroup of a test is gone at its end; those of other hosts are not asked."""
+    """Check that a test leaves no cgroup; those of other hosts do not count."""
     before = ours()
     yield
     assert set() == {name for name in ours() - before if _token() in name}
@@ -73,18 +73,18 @@ def _token() -> str:
 
 
 def lives(pid: int) -> bool:
-    """Whether it is there and no zombie."""
+    """Return whether a process exists and is no zombie."""
     return procfs.state_of(pid) not in "ZX"
 
 
 def home_of(pid: int) -> str:
-    """The last part of the cgroup of a process."""
+    """Return the last part of the cgroup of a process."""
     lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
     return next(line for line in lines if line.startswith("0::")).rpartition("/")[2]
 
 
-async def told(lines: Subscription) -> str:
-    """The next line."""
+async def next_line(lines: Subscription) -> str:
+    """Return the next line."""
     line = await lines.get()
     assert isinstance(line, Line)
     return str(line.text)
@@ -92,7 +92,7 @@ async def told(lines: Subscription) -> str:
 
 @pytest.mark.parametrize("ending", ["by itself", "stopped", "left", "killed"])
 async def test_daemon_without_session_group_and_environment_is_gone(ending: str) -> None:
-    """However its leader ends; and the cgroup is removed."""
+    """For each kind of end of its leader. The cgroup is removed too."""
     code = LOST if ending == "by itself" else f"{LOST}\nsignal.pause()"
     async with limit(30):
         async with Overseer(containment="strict") as overseer:
@@ -100,7 +100,7 @@ async def test_daemon_without_session_group_and_environment_is_gone(ending: str)
             service = overseer.add("web", *child(code), restart=Restart("never"))
             lines = service.lines()
             await service.start()
-            pid = int(await told(lines))
+            pid = int(await next_line(lines))
             if ending != "by itself":
                 assert home_of(pid).startswith(f"aioverseer-{_token()}-")
             if ending == "stopped":
@@ -115,17 +115,17 @@ async def test_daemon_without_session_group_and_environment_is_gone(ending: str)
 
 
 async def test_program_is_in_its_cgroup_before_its_first_step() -> None:
-    """And has its own number: nothing stands between the host and it."""
+    """It also has its own pid: no wrapper stays between host and program."""
     async with limit(20), Overseer(containment="strict") as overseer:
         service = overseer.add("web", "sh", "-c", "cat /proc/self/cgroup | grep ^0::; echo $$; exec sleep 60")
         lines = service.lines()
         await service.start()
-        assert f"aioverseer-{_token()}-" in await told(lines)
-        assert str(service.pid) == await told(lines)
+        assert f"aioverseer-{_token()}-" in await next_line(lines)
+        assert str(service.pid) == await next_line(lines)
 
 
-async def test_exit_of_the_program_is_its_own() -> None:
-    """By code and by signal; a program that is not there is told as without a cgroup."""
+async def test_exit_is_that_of_the_program() -> None:
+    """By code and by signal. A missing program gives the same error as without a cgroup."""
     async with limit(20), Overseer(containment="strict") as overseer:
         once = Restart("never")
         code = overseer.add("code", "sh", "-c", "exit 7", restart=once)
@@ -138,7 +138,7 @@ async def test_exit_of_the_program_is_its_own() -> None:
             await overseer.add("none", "nowhere-to-be-found", restart=once).start()
 
 
-async def test_program_whose_cgroup_cannot_be_entered_is_said_to_have_never_run(
+async def test_program_that_cannot_enter_its_cgroup_was_never_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The exit code is that of the shell before it."""
@@ -160,8 +160,8 @@ async def test_program_whose_cgroup_cannot_be_entered_is_said_to_have_never_run(
         assert (await overseer.supervise("fails")).reason == "exited with code 1"
 
 
-async def test_program_that_makes_cgroups_of_its_own_leaves_none() -> None:
-    """With members of their own."""
+async def test_cgroups_made_by_the_program_are_removed() -> None:
+    """Even with processes in them."""
     code = """
 import os, signal
 path = "@BASE/" + next(l for l in open("/proc/self/cgroup") if l.startswith("0::")).strip().rpartition("/")[2]
@@ -175,39 +175,39 @@ signal.pause()
         service = overseer.add("web", *child(code), stop=Stop(timeout=5))
         lines = service.lines()
         await service.start()
-        pid = int(await told(lines))
+        pid = int(await next_line(lines))
         assert "below" == home_of(pid)
         await service.stop()
         assert not lives(pid)
 
 
-async def test_what_is_to_be_kept_lives_on() -> None:
-    """Its cgroup too, for as long as it lives."""
+async def test_kept_leftovers_live_on() -> None:
+    """Their cgroup stays as long as they live."""
     async with limit(20):
         async with Overseer(containment="strict") as overseer:
             code = LOST.replace("print(os.getpid(), flush=True)", "print(os.getpid(), flush=True); os.dup2(2, 1)")
             service = overseer.add("web", *child(code), leftovers="keep", restart=Restart("never"))
             lines = service.lines()
             await service.start()
-            pid = int(await told(lines))
+            pid = int(await next_line(lines))
             await service.wait()
             assert lives(pid)
         assert lives(pid)
-        held = os.pidfd_open(pid)
+        opened = os.pidfd_open(pid)
         try:
             os.kill(pid, signal.SIGKILL)
             gone = asyncio.Event()
-            asyncio.get_running_loop().add_reader(held, gone.set)
+            asyncio.get_running_loop().add_reader(opened, gone.set)
             await gone.wait()
         finally:
-            asyncio.get_running_loop().remove_reader(held)
-            os.close(held)
+            asyncio.get_running_loop().remove_reader(opened)
+            os.close(opened)
         for left in cgroup.remaining():
             await left.end()
 
 
 async def test_lone_process_has_a_level_of_its_own() -> None:
-    """And lets go of the guardian that it needed."""
+    """It releases the guardian that it needed."""
     async with limit(20):
         process = Process(*child(LOST), containment="strict", buffered=True)
         await process
@@ -218,7 +218,7 @@ async def test_lone_process_has_a_level_of_its_own() -> None:
 
 
 async def test_service_has_a_level_of_its_own() -> None:
-    """Beside others at that of their overseer."""
+    """Other services have the level of their overseer."""
     async with limit(20), Overseer(containment="basic") as overseer:
         own = overseer.add("own", "sleep", "60", containment="strict")
         other = overseer.add("other", "sleep", "60")
@@ -230,8 +230,8 @@ async def test_service_has_a_level_of_its_own() -> None:
         assert not home_of(other.pid).startswith(f"aioverseer-{_token()}")
 
 
-async def test_limit_without_its_controller_is_refused_before_the_spawn() -> None:
-    """Naming it, and where it is missing."""
+async def test_limit_without_its_controller_is_refused() -> None:
+    """The error names the controller and the place where it is missing."""
     there = Path(tree().base, "cgroup.controllers").read_text(encoding="utf-8").split()
     if "memory" in there:
         pytest.skip("this kernel has the controller in cgroup v2")
@@ -242,25 +242,25 @@ async def test_limit_without_its_controller_is_refused_before_the_spawn() -> Non
         assert service.pid is None
 
 
-def test_host_that_is_killed_leaves_neither_program_nor_cgroup() -> None:
-    """The guardian ends both, also what has no marker and no session of ours."""
+def test_killed_host_leaves_neither_program_nor_cgroup() -> None:
+    """The guardian also kills processes without marker and in other sessions."""
     code = f"{LOST}\nsignal.pause()"
     before = ours()
     with subprocess.Popen([sys.executable, "-c", HOST, code], stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
-        mechanism, watchman, daemon = host.stdout.readline().split()
+        mechanism, guardian_pid, daemon = host.stdout.readline().split()
         assert "cgroup" == mechanism
         mine = Path(tree().base, home_of(int(daemon)))
         assert mine.is_dir()
         assert mine.name not in before
-        held = [os.pidfd_open(int(daemon)), os.pidfd_open(int(watchman))]
+        opened = [os.pidfd_open(int(daemon)), os.pidfd_open(int(guardian_pid))]
         host.kill()
         host.wait()
     try:
-        for one in held:
+        for one in opened:
             assert select.select([one], [], [], 10)[0]
     finally:
-        for one in held:
+        for one in opened:
             os.close(one)
     assert not mine.exists()
 
@@ -269,28 +269,28 @@ LOOK = """
 from aioverseer._system.containment.cgroup import tree
 assert tree().missing() is None
 """
-"""What a host does before it makes its first cgroup."""
+"""Steps of a host before its first cgroup."""
 
 
-def test_cgroup_of_a_host_that_was_killed_with_its_guardian_is_removed_by_the_next_host() -> None:
-    """Once nobody is in it; not before."""
+def test_next_host_removes_an_abandoned_cgroup() -> None:
+    """A host killed together with its guardian leaves it. It is removed when it is empty, not before."""
     code = f"{LOST}\nsignal.pause()"
     with subprocess.Popen([sys.executable, "-c", HOST, code], stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
-        _, watchman, daemon = host.stdout.readline().split()
+        _, guardian_pid, daemon = host.stdout.readline().split()
         mine = Path(tree().base, home_of(int(daemon)))
-        held = os.pidfd_open(int(watchman))
-        os.kill(int(watchman), signal.SIGSTOP)  # or it would see the end of its host first
-        os.kill(int(watchman), signal.SIGKILL)
+        opened = os.pidfd_open(int(guardian_pid))
+        os.kill(int(guardian_pid), signal.SIGSTOP)  # so that it does not see the end of its host first
+        os.kill(int(guardian_pid), signal.SIGKILL)
         host.kill()
         host.wait()
     try:
-        assert select.select([held], [], [], 10)[0]
+        assert select.select([opened], [], [], 10)[0]
         subprocess.run([sys.executable, "-c", LOOK], check=True, timeout=20)
         assert lives(int(daemon))
         assert mine.is_dir()
     finally:
-        os.close(held)
+        os.close(opened)
         (mine / "cgroup.kill").write_text("1")
     while "populated 1" in (mine / "cgroup.events").read_text():
         with (mine / "cgroup.events").open("rb", buffering=0) as events:
@@ -304,7 +304,7 @@ def test_cgroup_of_a_host_that_was_killed_with_its_guardian_is_removed_by_the_ne
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # raised from 3.15 on
 def test_empty_cgroup_of_a_living_host_is_left_alone() -> None:
-    """As one that its program has not entered yet; a fork of the host changes nothing."""
+    """Its program may not have entered it yet. A fork of the host changes nothing."""
     made = tree().make(Spec.of("web", ("true",)), f"aioverseer-{_token()}-999999")
     try:
         fork = os.fork()
@@ -318,8 +318,8 @@ def test_empty_cgroup_of_a_living_host_is_left_alone() -> None:
     assert not os.path.exists(made.path)
 
 
-def test_cgroup_that_another_host_took_for_abandoned_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the moment between its making and the word that its host lives."""
+def test_cgroup_taken_for_abandoned_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another host may remove it in the moment before it is locked."""
     make, made = cgroup.Files.make, []
 
     def taken_away(self: cgroup.Files, path: str) -> None:
@@ -335,6 +335,6 @@ def test_cgroup_that_another_host_took_for_abandoned_is_made_again(monkeypatch: 
     assert one.discard()
 
 
-def test_without_a_guardian_there_is_no_cgroup() -> None:
-    """As nobody would end it."""
+def test_no_cgroup_without_a_guardian() -> None:
+    """Nobody would remove it after the host."""
     assert "shim" == decide("strict", Facilities(cgroup=None, guardian="none")).mechanism

@@ -1,4 +1,4 @@
-"""However a host ends, nothing that it started is alive a second later."""
+"""However a host ends, none of its programs lives a second later."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ CGROUP = pytest.param("cgroup", marks=pytest.mark.skipif(tree().missing() is not
 
 @pytest.fixture(name="mark")
 def mark_fixture() -> Iterator[str]:
-    """A word that no other test has."""
+    """Return a word that no other test uses, and kill every process that has it at the end."""
     with marked() as mark:
         yield mark
 
 
 @pytest.mark.parametrize("level", ["basic", "guarded", "shim", CGROUP, PIDNS])
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "SIGKILL"])
-def test_nothing_lives_when_the_block_has_ended(level: str, way: str) -> None:
-    """However it ended; children, sessions and daemons. The guardian is gone with it."""
+def test_nothing_lives_after_the_block(level: str, way: str) -> None:
+    """For each kind of end: children, sessions, daemons and the guardian are gone."""
     assert [] == leftovers_of(level, way)
 
 
 @pytest.mark.parametrize("turn", range(3))
 @pytest.mark.parametrize("level", ["guarded", "shim", CGROUP, PIDNS])
-def test_nothing_lives_a_second_after_the_host_was_killed(level: str, turn: int) -> None:
-    """Of ten, none that heeds a signal; and no guardian is left."""
+def test_nothing_lives_a_second_after_the_host_is_killed(level: str, turn: int) -> None:
+    """Ten programs that ignore all signals are gone, and the guardian too."""
     assert [] == leftovers_of(level, "SIGKILL"), turn
 
 
 @pytest.mark.parametrize("way", ["normal", "exception", "SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("level", ["guarded", "shim", CGROUP, PIDNS])
-def test_the_same_on_uvloop(level: str, way: str) -> None:
-    """There a spawn is no single step, and exits come by another way."""
+def test_nothing_lives_after_uvloop_is_killed(level: str, way: str) -> None:
+    """On uvloop a spawn takes several steps, and exits are reported in another way."""
     pytest.importorskip("uvloop")
     assert [] == leftovers_of(level, way, loop="uvloop")
 
@@ -64,15 +64,15 @@ def _nobody_can() -> bool:
 @pytest.mark.skipif(not _nobody_can(), reason="needs root, and a Python that others may run")
 @pytest.mark.parametrize("way", ["normal", "cancellation", "SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("level", ["guarded", "shim", PIDNS])
-def test_the_same_as_a_plain_user(level: str, way: str) -> None:
-    """Without any right that root has."""
+def test_nothing_lives_after_a_plain_user_is_killed(level: str, way: str) -> None:
+    """Without the rights of root."""
     assert [] == leftovers_of(level, way, user="nobody")
 
 
 @pytest.mark.parametrize("way", ["fork", "fork in C"])
 @pytest.mark.parametrize("level", ["guarded", "shim", CGROUP, PIDNS])
-def test_fork_that_outlives_the_host_does_not_hide_its_end(mark: str, level: str, way: str) -> None:
-    """It has copies of what tells of it: pipes whose end nobody sees, and locks."""
+def test_fork_of_the_host_does_not_hide_its_end(mark: str, level: str, way: str) -> None:
+    """The fork has copies of the pipes and locks that report the end of the host."""
     with host(mark, level, way) as process:
         assert process.stdout is not None
         fork = int(process.stdout.readline())
@@ -83,15 +83,15 @@ def test_fork_that_outlives_the_host_does_not_hide_its_end(mark: str, level: str
 
 
 @pytest.mark.parametrize(("level", "left"), [("shim", 9), pytest.param("pidns", 0, marks=PIDNS.marks)])
-def test_host_that_is_killed_together_with_its_shim(mark: str, level: str, left: int) -> None:
-    """A shim leaves what its program has started, as it says of itself; a pid namespace leaves nothing."""
+def test_host_killed_together_with_its_shim(mark: str, level: str, left: int) -> None:
+    """As the level reports, a shim leaves the descendants of its program, and a pid namespace leaves nothing."""
     with host(mark, level, "SIGKILL") as process:
         tree = [pid for pid in live_processes(mark) if pid != process.pid]
         shim = next(pid for pid in tree if _parent(pid) == process.pid)
-        # Its daemons are children of the shim too, in sessions of their own: they stay.
+        # Daemons are children of the shim too, but in sessions of their own. They stay.
         command = [pid for pid in tree if _parent(pid) == shim and os.getsid(pid) == os.getsid(shim)]
         ends = tree if left == 0 else command
-        # Neither of them is to see the end of the other.
+        # Stop both, so that neither sees the end of the other.
         for pid in (process.pid, shim):
             os.kill(pid, signal.SIGSTOP)
         os.kill(shim, signal.SIGKILL)
@@ -109,7 +109,7 @@ def _parent(pid: int) -> int:
 
 
 def test_without_a_guardian_a_killed_host_leaves_its_programs(mark: str) -> None:
-    """What the level basic says of itself is true, and so the test above tests something."""
+    """Level basic reports this, and it proves that the test of guarded tests something."""
     with host(mark, "basic", "SIGKILL") as process:
         process.kill()
         process.wait(10)

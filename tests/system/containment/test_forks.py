@@ -1,4 +1,4 @@
-"""Programs that fork while they are being ended: as fast as they can, or so that nobody lives for long; in bounds."""
+"""Programs that fork while they are ended, as fast as possible, or so that no process lives for long."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ for _ in range(5000):
 
 
 def level(asked: AskedContainment, mechanism: str, why: str | None) -> object:
-    """One mechanism, where it can be had."""
+    """Return the parameters of a mechanism; skipped where the system lacks it."""
     return pytest.param(asked, mechanism, marks=pytest.mark.skipif(why is not None, reason=f"{why}"), id=mechanism)
 
 
@@ -66,7 +66,7 @@ STRICT = [
 
 @pytest.fixture(name="mark")
 def mark_fixture() -> Iterator[str]:
-    """A word in the command lines of all of them; who has it at the end is killed, until nobody has it."""
+    """Return a word that no other test uses, and kill every process that has it at the end."""
     mark = f"forks-{uuid.uuid4().hex}"
     yield mark
     while pids := live_processes(mark):
@@ -76,7 +76,7 @@ def mark_fixture() -> Iterator[str]:
 
 
 async def _ended(program: str, mark: str, asked: AskedContainment, mechanism: str) -> list[int]:
-    """Start it, stop it as soon as it is up, and return who lives then; within the ladder's time and a second."""
+    """Start a service, stop it once it is up, and return processes that live after the ladder's time and a second."""
     with pytest.MonkeyPatch.context() as patch:
         if mechanism == "shim":
             patch.setattr(cgroup.Tree, "missing", lambda _: "this test is about shims")
@@ -97,16 +97,12 @@ async def _ended(program: str, mark: str, asked: AskedContainment, mechanism: st
 @pytest.mark.parametrize(
     ("asked", "mechanism"), [level("basic", "marker", None), level("guarded", "guardian", None), *STRICT]
 )
-async def test_program_that_forks_as_fast_as_it_can_is_gone_after_its_stop(
-    mark: str, asked: AskedContainment, mechanism: str
-) -> None:
-    """All of it, although signals race with forks: it is repeated until nobody is left."""
+async def test_fork_bomb_is_gone_after_its_stop(mark: str, asked: AskedContainment, mechanism: str) -> None:
+    """Signals race with forks, so the kill is repeated until no process is left."""
     assert [] == await _ended(BOMB, mark, asked, mechanism)
 
 
 @pytest.mark.parametrize(("asked", "mechanism"), STRICT)
-async def test_daemon_that_is_another_process_each_millisecond_is_gone(
-    mark: str, asked: AskedContainment, mechanism: str
-) -> None:
-    """No look at the processes of the machine finds it for certain; who is below a strict level cannot leave it."""
+async def test_daemon_that_forks_each_millisecond_is_gone(mark: str, asked: AskedContainment, mechanism: str) -> None:
+    """No sweep finds it for certain, but it cannot leave a strict level."""
     assert [] == await _ended(PHOENIX, mark, asked, mechanism)

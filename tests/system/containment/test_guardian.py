@@ -1,4 +1,4 @@
-"""The guardian: shared, armed before the first start, replaced when it is killed, gone with the last overseer."""
+"""The guardian: shared, armed before the first start, replaced when it is killed, gone after the last overseer."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ STAY = child("import signal; print('up', flush=True); signal.pause()")
 
 @pytest.fixture(autouse=True)
 def _fresh_guardian() -> Iterator[None]:
-    """A failure in one test is no failure in the next."""
+    """Keep a failure in one test from the next one."""
     yield
     assert guardian().pid is None
     guardian().failure = None
 
 
-async def test_guardian_is_armed_before_the_first_program_is_there() -> None:
-    """It is started by the first start, not by entering, and is gone after leaving."""
+async def test_guardian_is_armed_before_the_first_program() -> None:
+    """The first launch starts it, not the entering. It is gone after leaving."""
     async with limit(), Overseer() as overseer:
         service = overseer.add("web", *STAY)
         armed: list[bool] = []
@@ -78,27 +78,27 @@ async def test_level_basic_has_no_guardian() -> None:
         assert guardian().pid is None
 
 
-async def test_killed_guardian_is_replaced_and_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The two overseers that see it start one new guardian between them, armed for what runs already."""
+async def test_killed_guardian_is_replaced_and_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Two overseers see its end, and start one new guardian for the programs that run already."""
     async with limit(), Overseer() as first, Overseer() as second:
         await first.add("a", *STAY).start()
         await second.add("b", *STAY).start()
         old = guardian().pid
         assert old is not None
         os.kill(old, signal.SIGKILL)
-        while guardian().pid == old or not guardian().armed:  # each turn is one of the loop that hears of it
+        while guardian().pid == old or not guardian().armed:  # the loop must see the end of the guardian
             await asyncio.sleep(0)
         await first.add("c", *STAY).start()
-        told = [record for record in caplog.records if "guardian was killed" in record.message]
-        assert 1 == len(told)
+        warnings = [record for record in caplog.records if "guardian was killed" in record.message]
+        assert 1 == len(warnings)
         assert ("guarded", State.RUNNING) == (first.containment.level, first["a"].state)
         assert old != guardian().pid
 
 
-async def test_guardian_that_fails_once_it_is_armed_is_not_started_again_and_again(
+async def test_guardian_that_fails_is_not_restarted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It has ended by itself, as the next one would; whoever needs it is told so."""
+    """It has ended by itself, as the next one would. Each overseer lowers its level."""
     program = tmp_path / "boot.py"
     program.write_bytes(Path(module._PROGRAM).read_bytes())
     (tmp_path / "main.py").write_text("raise ImportError('half of it is missing')\n")
@@ -124,10 +124,10 @@ async def test_guardian_that_fails_once_it_is_armed_is_not_started_again_and_aga
     assert not [record for record in caplog.records if "was killed" in record.message]
 
 
-async def test_guardian_that_cannot_be_started_is_told_of_and_the_level_sinks(
+async def test_guardian_that_cannot_start_lowers_the_level(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once, with what it means; the programs are started all the same."""
+    """It is reported once, with the consequence. Programs are started all the same."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with caplog.at_level(logging.WARNING, "aioverseer"):
         async with limit(), Overseer() as overseer:
@@ -137,15 +137,15 @@ async def test_guardian_that_cannot_be_started_is_told_of_and_the_level_sinks(
             levels.append(overseer.containment.level)
             assert ["guarded", "basic"] == levels
             assert "could not be started" in overseer.containment.reason
-    told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert 1 == len(told)
-    assert "its programs live on" in told[0]
+    warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert 1 == len(warnings)
+    assert "its programs live on" in warnings[0]
 
 
-async def test_guardian_that_there_is_no_room_for_is_tried_again_by_the_next_overseer(
+async def test_guardian_is_tried_again_after_a_temporary_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is final is told once; what passes is told by each that it happens to, and is not held against the next."""
+    """A final failure is reported once. A temporary one is reported by each overseer that meets it."""
 
     def full(_self: Guardian) -> None:
         raise BlockingIOError(errno.EAGAIN, "no room")
@@ -163,10 +163,10 @@ async def test_guardian_that_there_is_no_room_for_is_tried_again_by_the_next_ove
         assert "guarded" == overseer.containment.level
 
 
-async def test_guardian_that_can_never_be_started_is_told_of_once_for_all_overseers(
+async def test_final_failure_of_the_guardian_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The level of each says it, before anything is started."""
+    """The level of each overseer shows it before anything is started."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     for _ in range(3):
         async with limit(), Overseer() as overseer:
@@ -177,7 +177,7 @@ async def test_guardian_that_can_never_be_started_is_told_of_once_for_all_overse
     assert 1 == len([record for record in caplog.records if record.levelno == logging.WARNING])
 
 
-async def test_guardian_that_ends_before_it_is_armed_counts_as_none(
+async def test_guardian_that_ends_before_it_is_armed_counts_as_failed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     """For example where its interpreter cannot run."""
@@ -187,8 +187,8 @@ async def test_guardian_that_ends_before_it_is_armed_counts_as_none(
         assert "before it was armed" in overseer.containment.reason
 
 
-async def test_stopping_the_group_of_the_host_does_not_reach_the_guardian() -> None:
-    """It leads a session of its own, and heeds no signal that asks to end."""
+async def test_guardian_survives_a_signal_to_the_group_of_the_host() -> None:
+    """It has its own session, and ignores all signals that ask a program to end."""
     async with limit(), Overseer() as overseer:
         await overseer.add("a", *STAY).start()
         pid = guardian().pid
@@ -205,7 +205,7 @@ async def test_stopping_the_group_of_the_host_does_not_reach_the_guardian() -> N
 
 def _descriptors() -> Iterator[str]:
     for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the one that listed the folder
+        with contextlib.suppress(FileNotFoundError):  # the process that listed the folder has ended
             yield os.readlink(f"/proc/self/fd/{number}")
 
 
@@ -214,8 +214,8 @@ def _is_null(pid: int, number: int) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # raised from 3.15 on
-async def test_fork_of_the_host_has_nothing_of_the_guardian() -> None:
-    """Neither its descriptors, which would hide the host's end, nor its token; its end changes nothing."""
+async def test_fork_of_the_host_has_no_part_of_the_guardian() -> None:
+    """It has no descriptors, which would hide the host's end, and no token. Its end changes nothing."""
     async with limit(), Overseer() as overseer:
         service = await overseer.add("a", *STAY).start()
         pid = guardian().pid
@@ -233,8 +233,8 @@ async def test_fork_of_the_host_has_nothing_of_the_guardian() -> None:
         assert (pid, State.RUNNING) == (guardian().pid, service.state)
 
 
-def test_number_that_was_given_to_somebody_else_is_not_killed() -> None:
-    """An entry counts only for a leader of a session that was born while the host spawned it."""
+def test_reused_pid_is_not_killed() -> None:
+    """An entry counts only for a session leader that was born while the host spawned it."""
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         table = ChildTable()
         try:
@@ -252,8 +252,8 @@ def test_number_that_was_given_to_somebody_else_is_not_killed() -> None:
             stranger.kill()
 
 
-def test_daemon_that_was_started_by_who_has_ended_meanwhile_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is looked for again although the look before has killed nobody."""
+def test_daemon_started_during_the_pass_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next pass is made although the one before has killed nothing."""
     with subprocess.Popen(["sleep", "60"], env={"AIOVERSEER_RUN": "token-1;"}) as stray:
         listed = [str(stray.pid - 1)]
         judge = guardian_main._judge
@@ -275,8 +275,8 @@ def test_daemon_that_was_started_by_who_has_ended_meanwhile_is_killed(monkeypatc
             stray.kill()
 
 
-def test_table_gives_the_places_of_the_ended_to_others() -> None:
-    """And holds those alone that live."""
+def test_slots_of_ended_children_are_reused() -> None:
+    """The table has only children that live."""
     table = ChildTable()
     try:
         places = [table.add(pid, 5) for pid in (11, 12, 13)]
@@ -289,8 +289,8 @@ def test_table_gives_the_places_of_the_ended_to_others() -> None:
         table.close()
 
 
-def test_guardian_without_a_program_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a program that was frozen into one file."""
+def test_guardian_without_its_program_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example in a program that was frozen into one file."""
     assert module.missing() is None
     monkeypatch.setattr(sys, "executable", "")
     assert "sys.executable is empty" in (module.missing() or "")

@@ -1,4 +1,4 @@
-"""Which level of containment is in force, decided from what the system offers."""
+"""The choice of a level of containment from what the system offers."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ CGROUP_ALONE = Facilities(cgroup=None, guardian="it cannot be started")
         ("basic", NO_PROC, "basic", "groups"),
     ],
 )
-def test_level_is_the_best_that_was_asked_for_and_can_be_had(
+def test_level_is_the_best_available_one(
     asked: AskedContainment, found: Facilities, level: Level, mechanism: Mechanism
 ) -> None:
-    """And it remembers what was asked for."""
+    """The value asked for is kept."""
     containment = decide(asked, found)
     assert (level, mechanism, asked) == (containment.level, containment.mechanism, containment.asked)
 
 
-def test_what_can_escape_is_told_by_each_level() -> None:
-    """A host that is killed loses its programs where there is no guardian; a shim needs none."""
+def test_each_level_reports_what_can_escape() -> None:
+    """A killed host leaves its programs if there is no guardian. A shim needs none."""
     assert any("SIGKILL" in way for way in decide("auto", NO_GUARDIAN).escapes)
     assert not any("SIGKILL" in way for way in decide("auto", ALL).escapes)
     assert not any("the host itself" in way for way in decide("strict", NO_GUARDIAN).escapes)
@@ -61,15 +61,15 @@ def test_fall_to_a_lower_level_says_why() -> None:
     assert "basic (by marker): it cannot be started; what can still escape: a daemon" in text
 
 
-def test_strict_that_cannot_be_had_is_refused_with_what_to_do() -> None:
-    """It never sinks to another level."""
+def test_unavailable_strict_is_refused() -> None:
+    """It never falls to another level, and the error says what to do."""
     with pytest.raises(ContainmentError, match="there is no Python; ask for"):
         decide("strict", NO_SHIM)
 
 
 @pytest.mark.parametrize("value", ["", "loose", None, 3])
 def test_unknown_level_is_refused(value: object) -> None:
-    """With its owner, the value and those that there are."""
+    """The error has the owner, the value and the known levels."""
     with pytest.raises(SpecError, match=r"web: containment=.* is no level: pass one of 'auto', 'basic'"):
         check_asked(value, "web")
 
@@ -80,6 +80,6 @@ def test_overseer_refuses_an_unknown_level() -> None:
         Overseer(containment="loose")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # the fault that is tested
 
 
-def test_scripted_children_are_contained_by_nothing() -> None:
-    """The overseer reports what its launcher says."""
+def test_scripted_children_have_no_containment() -> None:
+    """The overseer reports the level of its launcher."""
     assert "none" == Overseer(launcher=ScriptedLauncher(ManualClock())).containment.level

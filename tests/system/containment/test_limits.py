@@ -1,4 +1,4 @@
-"""Limits by the controllers of the running kernel; each is skipped, with the reason, where cgroup v2 has it not."""
+"""Limits by the controllers of the running kernel. Each is skipped where cgroup v2 lacks its controller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMITS = {"memory_max": 1 << 26, "pids_max": 20, "cpu_max": 0.2}
 
 @pytest.fixture(name="spec", autouse=True)
 def spec_fixture(request: pytest.FixtureRequest) -> Iterator[Spec]:
-    """A Spec with the limits that a test asks for; skips it where they cannot be had; no controller stays enabled."""
+    """Make a Spec with limits. Skips the test where the system lacks their controllers."""
     spec = Spec.of("web", ("true",), **{name: LIMITS[name] for name in request.param})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # numbers of two kinds
     control = Path(tree().base or "/nowhere", "cgroup.subtree_control")
     before = control.read_text(encoding="utf-8").split() if control.exists() else []
@@ -34,8 +34,8 @@ def spec_fixture(request: pytest.FixtureRequest) -> Iterator[Spec]:
             control.write_text(f"-{name}", encoding="utf-8")
 
 
-async def told(lines: Subscription) -> str:
-    """The next line."""
+async def next_line(lines: Subscription) -> str:
+    """Return the next line."""
     line = await lines.get()
     assert isinstance(line, Line)
     return str(line.text)
@@ -43,8 +43,8 @@ async def told(lines: Subscription) -> str:
 
 @pytest.mark.parametrize("spec", [("pids_max",)], indirect=True)
 @pytest.mark.parametrize("containment", ["basic", "guarded", "strict"])
-async def test_program_that_forks_without_end_forks_no_further(containment: AskedContainment) -> None:
-    """Than its limit; a stop ends them all within the ladder's time."""
+async def test_fork_bomb_stays_below_its_limit(containment: AskedContainment) -> None:
+    """A stop kills all of its processes within the ladder's time."""
     code = """
     import errno, os, time
     count = 1
@@ -62,7 +62,7 @@ async def test_program_that_forks_without_end_forks_no_further(containment: Aske
         service = overseer.add("web", *child(code), pids_max=20, stop=Stop(timeout=0.5), restart=Restart("never"))
         lines = service.lines()
         await service.start()
-        assert "20 EAGAIN" == await told(lines)
+        assert "20 EAGAIN" == await next_line(lines)
         assert service.pid is not None
         own = next(
             line for line in Path(f"/proc/{service.pid}/cgroup").read_text("utf-8").splitlines() if line[:3] == "0::"
@@ -74,8 +74,8 @@ async def test_program_that_forks_without_end_forks_no_further(containment: Aske
 
 
 @pytest.mark.parametrize("spec", [("cpu_max",)], indirect=True)
-async def test_program_gets_no_more_of_the_processor_than_its_share() -> None:
-    """By its own clock of used time against that of the wall; however much others use, it can only be less."""
+async def test_program_gets_its_share_of_the_processor() -> None:
+    """Its CPU time against the wall clock. Load of other programs can only lower it."""
     code = """
     import time
     began, used = time.monotonic(), time.process_time()
@@ -86,13 +86,13 @@ async def test_program_gets_no_more_of_the_processor_than_its_share() -> None:
     async with limit(20), Overseer() as overseer:
         service = overseer.add("web", *child(code), cpu_max=0.2, restart=Restart("never"))
         await overseer.supervise("web")
-        # One period of a tenth of a second at the beginning, and what is used over the quota before it is noticed.
+        # One period of 0.1 s at the beginning, and the use over the quota before the kernel notices it.
         assert float(str(service.tail()[0].text)) < 0.3
 
 
 @pytest.mark.parametrize("spec", [("memory_max",)], indirect=True)
-async def test_program_beyond_its_memory_says_so() -> None:
-    """As the cause of its end."""
+async def test_program_beyond_its_memory_has_a_cause() -> None:
+    """The cause of its end is "out of memory"."""
     async with limit(30), Overseer() as overseer:
         service = overseer.add(
             "web", *child("x = bytearray(1 << 30); print(len(x))"), memory_max=1 << 26, restart=Restart("never")
@@ -105,8 +105,8 @@ async def test_program_beyond_its_memory_says_so() -> None:
 
 @pytest.mark.parametrize("spec", [("memory_max",)], indirect=True)
 @pytest.mark.parametrize("containment", ["basic", "guarded", "strict"])
-async def test_child_beyond_the_memory_of_its_program_ends_them_all(containment: AskedContainment) -> None:
-    """Also a program that would wait for ever, without the child that it needs; a child of another session too."""
+async def test_child_beyond_the_memory_limit_ends_the_program(containment: AskedContainment) -> None:
+    """The program would wait forever without that child, which may be in another session."""
     code = """
     import os
     if os.fork() == 0:
@@ -123,8 +123,8 @@ async def test_child_beyond_the_memory_of_its_program_ends_them_all(containment:
 
 
 @pytest.mark.parametrize("spec", [("pids_max", "cpu_max")], indirect=True)
-async def test_limits_are_there_before_the_program_is(spec: Spec) -> None:
-    """As it reads them itself."""
+async def test_limits_are_set_before_the_program_runs(spec: Spec) -> None:
+    """The program reads them itself."""
     code = """
     path = "@BASE/" + next(l for l in open("/proc/self/cgroup") if l.startswith("0::")).strip().rpartition("/")[2]
     print(*(open(f"{path}/{name}").read().strip() for name in ("pids.max", "cpu.max")))

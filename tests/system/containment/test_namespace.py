@@ -1,7 +1,4 @@
-"""A program in a pid namespace: the kernel ends all of it, also where shim and host are killed together.
-
-What is the same as below a shim is in ``test_shim.py``.
-"""
+"""Programs in a pid namespace: the kernel kills all of it, even if shim and host are killed together."""
 
 from __future__ import annotations
 
@@ -58,15 +55,15 @@ asyncio.run(main())
 """
 
 
-async def told(lines: Subscription) -> str:
-    """The next line."""
+async def next_line(lines: Subscription) -> str:
+    """Return the next line."""
     line = await lines.get()
     assert isinstance(line, Line)
     return str(line.text)
 
 
 def inside(shim: int, *, zombies: bool = False) -> list[int]:
-    """Those that live in the namespace that a shim has made, by the numbers that they have out here."""
+    """Return the processes in the pid namespace of a shim, by their pids outside of it."""
     first = Path(f"/proc/{shim}/task/{shim}/children").read_text(encoding="ascii").split()[0]
     name = os.readlink(f"/proc/{first}/ns/pid")
     found: list[int] = []
@@ -79,8 +76,8 @@ def inside(shim: int, *, zombies: bool = False) -> list[int]:
 
 
 @contextlib.contextmanager
-def held(pids: list[int]) -> Generator[list[int]]:
-    """Hold on to processes by pidfds."""
+def opened(pids: list[int]) -> Generator[list[int]]:
+    """Open pidfds of processes."""
     pidfds = [os.pidfd_open(pid) for pid in pids]
     try:
         yield pidfds
@@ -90,13 +87,13 @@ def held(pids: list[int]) -> Generator[list[int]]:
 
 
 def ends(pidfd: int) -> bool:
-    """Whether it ends within some seconds; at once where that is not to be waited for."""
+    """Return whether a process ends within some seconds, or has ended already."""
     return bool(select.select([pidfd], [], [], 5)[0])
 
 
 @pytest.mark.parametrize("ending", ["by itself", "stopped", "left", "killed", "shim killed"])
 async def test_daemon_without_session_group_and_environment_is_gone(ending: str) -> None:
-    """However its leader ends, and by then; no guardian is needed."""
+    """It is gone when its leader has ended, for each kind of end. No guardian is needed."""
     code = f"{LOST}\nimport sys; sys.stdin.read()"
     async with limit(30):
         async with Overseer(containment="pidns") as overseer:
@@ -104,12 +101,12 @@ async def test_daemon_without_session_group_and_environment_is_gone(ending: str)
             service = overseer.add("web", *child(code), restart=Restart("never"), stdin="pipe")
             lines = service.lines()
             await service.start()
-            assert "up" == await told(lines)
+            assert "up" == await next_line(lines)
             assert service.pid is not None
             members = inside(service.pid)
             assert 3 == len(members), "the first one, the program and the daemon"
             assert guardian_client.guardian().pid is None
-            with held(members) as pidfds:
+            with opened(members) as pidfds:
                 if ending == "by itself":
                     assert service.process is not None
                     service.process.close_stdin()
@@ -129,14 +126,14 @@ async def test_daemon_without_session_group_and_environment_is_gone(ending: str)
 
 @pytest.mark.parametrize("whom", ["host", "host and shim", "host and shim, when all are stopped"])
 def test_nothing_lives_when_the_host_is_killed(whom: str) -> None:
-    """Whether the shim is left to see to it or not."""
+    """Whether the shim lives to kill the others or not."""
     code = f"{LOST}\nsignal.pause()"
     with subprocess.Popen([sys.executable, "-c", HOST, code], stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
         shim = int(host.stdout.readline())
         members = inside(shim)
-        with held([shim, *members]) as pidfds:
-            # Stopped first, so that neither sees the end of the other.
+        with opened([shim, *members]) as pidfds:
+            # Stop both first, so that neither sees the end of the other.
             for pid in (host.pid, shim) if "shim" in whom else ():
                 os.kill(pid, signal.SIGSTOP)
             for pid in members if "stopped" in whom else ():
@@ -147,8 +144,8 @@ def test_nothing_lives_when_the_host_is_killed(whom: str) -> None:
             assert all(map(ends, pidfds))
 
 
-async def test_program_is_not_the_first_process_and_sees_itself() -> None:
-    """So signals have their ordinary effect on it; /proc is that of the namespace."""
+async def test_program_is_not_the_init_of_its_namespace() -> None:
+    """So signals have their usual effect on it. /proc is that of the namespace."""
     code = """
     import os
     print(os.getpid(), os.getppid(), sorted(int(name) for name in os.listdir("/proc") if name.isdecimal()))
@@ -163,7 +160,7 @@ async def test_program_is_not_the_first_process_and_sees_itself() -> None:
 
 
 async def test_orphans_are_reaped_while_the_program_lives() -> None:
-    """By the first process: nothing stays behind as a zombie."""
+    """The init reaps them, so that no zombie stays."""
     code = """
     import os, sys
     for _ in range(20):
@@ -182,15 +179,15 @@ async def test_orphans_are_reaped_while_the_program_lives() -> None:
         service = overseer.add("web", *child(code), stdin="pipe", restart=Restart("never"))
         lines = service.lines()
         await service.start()
-        assert "up" == await told(lines)
+        assert "up" == await next_line(lines)
         assert service.pid is not None
-        # The last of them may not have been reaped at this moment; twenty would be there otherwise.
+        # The last ones may not be reaped yet. Without reaping there would be twenty.
         assert len(inside(service.pid, zombies=True)) <= 4
         await service.stop()
 
 
-async def test_restarts_have_a_namespace_each() -> None:
-    """And the exit of each run is that of its program."""
+async def test_each_run_has_its_own_namespace() -> None:
+    """The exit of each run is that of its program."""
     async with limit(30), Overseer(containment="pidns") as overseer:
         overseer.add("web", "sh", "-c", "echo $$; exit 3", restart=Restart(max_restarts=2, within=None))
         status = await overseer.supervise("web")
@@ -199,22 +196,22 @@ async def test_restarts_have_a_namespace_each() -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may run a program as somebody else")
-async def test_program_of_another_user_is_ended_as_well() -> None:
-    """Its rights are given up behind the namespace."""
+async def test_program_of_another_user_is_ended_too() -> None:
+    """It gives up its rights inside the namespace."""
     async with limit(30), Overseer(containment="pidns") as overseer:
         service = overseer.add("web", "sh", "-c", "id -u; exec setsid sleep 60", user="65534")
         lines = service.lines()
         await service.start()
-        assert "65534" == await told(lines)
+        assert "65534" == await next_line(lines)
         assert service.pid is not None
-        with held(inside(service.pid)) as pidfds:
+        with opened(inside(service.pid)) as pidfds:
             os.kill(service.pid, signal.SIGKILL)
             assert all(map(ends, pidfds))
 
 
 @pytest.mark.parametrize("leftovers", ["keep", "report"])
-async def test_nothing_can_be_kept(leftovers: Literal["keep", "report"]) -> None:
-    """It is refused rather than ended against the wish."""
+async def test_kept_leftovers_are_refused(leftovers: Literal["keep", "report"]) -> None:
+    """A pid namespace would kill them."""
     async with limit(20), Overseer(containment="pidns") as overseer:
         overseer.add("web", "true", leftovers=leftovers, restart=Restart("never"))
         status = await overseer.supervise("web")
@@ -222,15 +219,15 @@ async def test_nothing_can_be_kept(leftovers: Literal["keep", "report"]) -> None
         assert f"leftovers='{leftovers}': a pid namespace ends with its program" in str(status.error)
 
 
-def test_where_it_cannot_be_had_it_is_refused_with_what_to_do() -> None:
-    """It never sinks to another level."""
+def test_unavailable_namespace_is_refused() -> None:
+    """It never falls to another level, and the error says what to do."""
     with pytest.raises(ContainmentError, match=r'containment="pidns" cannot be had: no room; ask for "strict"'):
         decide("pidns", Facilities(pidns="no room"))
     assert () == decide("pidns", Facilities(pidns=None)).escapes
 
 
 def in_a_user_namespace(*, most: int, code: str) -> subprocess.CompletedProcess[str]:
-    """Run a host where the kernel allows so many pid namespaces."""
+    """Run a host where the kernel allows a given number of pid namespaces."""
     script = f'echo {most} >/proc/sys/user/max_pid_namespaces && exec "$0" "$@"'
     words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, timeout=25, check=False)
@@ -239,7 +236,7 @@ def in_a_user_namespace(*, most: int, code: str) -> subprocess.CompletedProcess[
     return done
 
 
-def test_kernel_that_refuses_is_told_by_its_own_words() -> None:
+def test_refusal_of_the_kernel_is_quoted() -> None:
     """When the overseer is made."""
     code = """
 from aioverseer import ContainmentError, Overseer
@@ -252,15 +249,15 @@ except ContainmentError as error:
     assert "no pid namespace can be made (No space left on device); ask for" in done.stdout, done.stderr
 
 
-def test_kernel_that_refuses_later_is_the_reason_of_the_end() -> None:
-    """It is no exit of the program's own, which was never run."""
+def test_later_refusal_of_the_kernel_is_the_cause() -> None:
+    """It is no exit code of the program, which was never run."""
     code = """
 import asyncio
 from aioverseer import Overseer, Restart, ready
 async def main():
     async with Overseer(containment="pidns") as overseer:
-        # Running for real: the kernel lets go of the namespace of the try at its own time, and the first may have to
-        # come again.
+        # A real run: the kernel frees the namespace of the trial at its own time, so the first service may need a
+        # restart.
         up = ready.line("up")
         first = await overseer.add("first", "sh", "-c", "echo up; exec sleep 60", ready=up).start()
         second = overseer.add("second", "sleep", "60", restart=Restart("never"))
@@ -273,13 +270,13 @@ asyncio.run(main())
     ), done.stderr
 
 
-async def test_service_has_it_beside_others() -> None:
-    """Where it cannot be had for one, that one cannot be started."""
+async def test_one_service_can_have_a_namespace() -> None:
+    """If the system refuses it, that service alone cannot be started."""
     async with limit(20), Overseer(containment="basic") as overseer:
         own = overseer.add("own", "sh", "-c", "echo up; exec sleep 60", containment="pidns")
         lines = own.lines()
         await own.start()
-        assert "up" == await told(lines)
+        assert "up" == await next_line(lines)
         assert own.pid is not None
         assert 2 == len(inside(own.pid))
         with pytest.MonkeyPatch.context() as patch:

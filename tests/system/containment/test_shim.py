@@ -1,4 +1,4 @@
-"""A program below a shim: the same to its host in every way, and nothing that it started outlives it."""
+"""Programs below a shim: their exits, signals and output stay the same, and no process outlives them."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ shim.main()
 """A shim whose group gets a signal at its forks."""
 
 
-async def told(lines: Subscription) -> str:
-    """The next line."""
+async def next_line(lines: Subscription) -> str:
+    """Return the next line."""
     line = await lines.get()
     assert isinstance(line, Line)
     return str(line.text)
 
 
 def lives(pid: int) -> bool:
-    """Whether it is there and no zombie."""
+    """Return whether a process exists and is no zombie."""
     return procfs.state_of(pid) not in "ZX"
 
 
 @pytest.fixture(name="asked", params=["strict", "pidns"], ids=["shim", "pidns"])
 def asked_fixture(request: pytest.FixtureRequest) -> AskedContainment:
-    """Each containment with a shim; what differs in a pid namespace is in ``test_namespace.py``."""
+    """Each containment with a shim."""
     asked: AskedContainment = request.param
     if asked == "pidns" and (why := shim_client.missing_namespace()) is not None:
         pytest.skip(why)
@@ -76,19 +76,19 @@ def asked_fixture(request: pytest.FixtureRequest) -> AskedContainment:
 
 @pytest.fixture(autouse=True)
 def no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are some, strict needs no shim."""
+    """Hide cgroups, with which strict needs no shim."""
     monkeypatch.setattr(cgroup.Tree, "missing", lambda _: "this test is about shims")
 
 
 @pytest.mark.parametrize("ending", ["by itself", "stopped"])
 async def test_daemon_without_session_group_and_environment_is_gone(ending: str) -> None:
-    """Only a shim finds that."""
+    """Only a shim finds such a daemon."""
     code = LOST if ending == "by itself" else f"{LOST}\nsignal.pause()"
     async with limit(), Overseer(containment="strict") as overseer:
         service = overseer.add("web", *child(code))
         lines = service.lines()
         await service.start()
-        pid = int(await told(lines))
+        pid = int(await next_line(lines))
         if ending == "stopped":
             assert lives(pid)
             await service.stop()
@@ -96,8 +96,8 @@ async def test_daemon_without_session_group_and_environment_is_gone(ending: str)
         assert not lives(pid)
 
 
-async def test_guarded_loses_such_a_daemon_as_it_says() -> None:
-    """So the test above tests something."""
+async def test_guarded_loses_such_a_daemon() -> None:
+    """Level guarded reports this, and it proves that the test above tests something."""
     async with limit(), Overseer(containment="guarded") as overseer:
         service = overseer.add("web", *child(LOST))
         await overseer.supervise("web")
@@ -111,7 +111,7 @@ async def test_guarded_loses_such_a_daemon_as_it_says() -> None:
 
 @pytest.mark.parametrize("code", [0, 1, 3, 127, 255])
 async def test_exit_code_is_that_of_the_program(code: int, asked: AskedContainment) -> None:
-    """Each of them."""
+    """For every exit code."""
     async with limit(), Overseer(containment=asked) as overseer:
         overseer.add("web", "sh", "-c", f"exit {code}", restart=Restart("never"))
         status = await overseer.supervise("web")
@@ -120,8 +120,8 @@ async def test_exit_code_is_that_of_the_program(code: int, asked: AskedContainme
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGUSR1, signal.SIGPIPE])
-async def test_death_by_a_signal_is_told_as_that(number: int, asked: AskedContainment) -> None:
-    """And no core file of the shim is written."""
+async def test_death_by_a_signal_is_reported(number: int, asked: AskedContainment) -> None:
+    """The shim writes no core file."""
     async with limit(), Overseer(containment=asked) as overseer:
         overseer.add("web", "sh", "-c", f"ulimit -c 0; kill -{int(number)} $$", restart=Restart("never"))
         status = await overseer.supervise("web")
@@ -129,7 +129,7 @@ async def test_death_by_a_signal_is_told_as_that(number: int, asked: AskedContai
 
 
 async def test_program_has_its_input_output_and_ordinary_signals(asked: AskedContainment) -> None:
-    """As without a shim: nothing is ignored that was not, and no descriptor of ours is open."""
+    """As without a shim: no signal is ignored, and no descriptor of the host is open."""
     code = """
     import os, signal, sys
     print(sys.stdin.readline().strip(), flush=True)
@@ -148,8 +148,8 @@ async def test_program_has_its_input_output_and_ordinary_signals(asked: AskedCon
     assert seen["basic"] == seen["strict"]
 
 
-async def test_ladder_reaches_the_program_and_ends_at_all_of_it(asked: AskedContainment) -> None:
-    """Its graceful steps are for the program, which may clean up; the last one ends everything."""
+async def test_ladder_reaches_the_program_and_ends_all(asked: AskedContainment) -> None:
+    """Graceful steps are for the program, which may clean up. The last step kills all."""
     polite = child("import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print('up'); rest()")
     deaf = child("import signal; signal.signal(15, signal.SIG_IGN); print('up')\nwhile True: signal.pause()")
     quick = Stop(steps=[(signal.SIGTERM, 0.05), (signal.SIGKILL, 5)])
@@ -165,7 +165,7 @@ async def test_ladder_reaches_the_program_and_ends_at_all_of_it(asked: AskedCont
 
 
 async def test_signal_for_the_leader_reaches_the_program_alone(asked: AskedContainment) -> None:
-    """Not what it has started."""
+    """Its children do not get the signal."""
     code = """
     import os, signal
     signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"one\\n" if os.getpid() == me else b"two\\n"))
@@ -184,15 +184,15 @@ async def test_signal_for_the_leader_reaches_the_program_alone(asked: AskedConta
         service = overseer.add("web", *child(code))
         lines = service.lines()
         await service.start()
-        assert "up" == await told(lines)
+        assert "up" == await next_line(lines)
         service.signal(signal.SIGUSR1, scope="leader")
-        assert "one" == await told(lines)
+        assert "one" == await next_line(lines)
         service.signal(signal.SIGUSR1)
-        assert {"one", "two"} == {await told(lines), await told(lines)}
+        assert {"one", "two"} == {await next_line(lines), await next_line(lines)}
 
 
-async def test_stopped_shim_is_killed_all_the_same(asked: AskedContainment) -> None:
-    """SIGSTOP to the group stops it as well; the last step wakes it."""
+async def test_stopped_shim_is_killed(asked: AskedContainment) -> None:
+    """SIGSTOP to the group stops the shim too; the last step continues it."""
     async with limit(), Overseer(containment=asked) as overseer:
         service = await overseer.add("web", "sleep", "60").start()
         service.signal(signal.SIGSTOP)
@@ -201,7 +201,7 @@ async def test_stopped_shim_is_killed_all_the_same(asked: AskedContainment) -> N
 
 
 async def test_killed_shim_takes_its_program_along() -> None:
-    """By SIGKILL from somebody else; what bears the marker is swept by the host."""
+    """After SIGKILL from outside. The host sweeps other processes with the marker."""
     code = """
     import os, signal, sys
     hear, tell = os.pipe()
@@ -218,15 +218,15 @@ async def test_killed_shim_takes_its_program_along() -> None:
         service = overseer.add("web", *child(code), restart=Restart("never"))
         lines = service.lines()
         await service.start()
-        pids = [int(await told(lines)) for _ in range(2)]
+        pids = [int(await next_line(lines)) for _ in range(2)]
         assert service.pid is not None
         os.kill(service.pid, signal.SIGKILL)
         assert signal.SIGKILL == (await service).signal
     assert [] == [pid for pid in pids if lives(pid)]
 
 
-async def test_missing_program_is_no_exit_code_of_a_shim(asked: AskedContainment) -> None:
-    """It is looked for before."""
+async def test_missing_program_is_a_spawn_error(asked: AskedContainment) -> None:
+    """The program is looked up before the spawn."""
     async with limit(), Overseer(containment=asked) as overseer:
         overseer.add("web", "no-such-program", restart=Restart("never"))
         status = await overseer.supervise("web")
@@ -234,8 +234,8 @@ async def test_missing_program_is_no_exit_code_of_a_shim(asked: AskedContainment
         assert None is status.exit_code
 
 
-async def test_many_at_once_leave_no_descriptor(asked: AskedContainment) -> None:
-    """Each has a pipe of its own, whose ends nobody else inherits: a stop of one is no stop of the others."""
+async def test_many_shims_leave_no_descriptor(asked: AskedContainment) -> None:
+    """No shim inherits the socket of another, so the stop of one does not stop the others."""
     async with limit(30), Overseer(containment=asked) as overseer:
         for number in range(6):
             overseer.add(f"s{number}", "sleep", "60")
@@ -245,10 +245,10 @@ async def test_many_at_once_leave_no_descriptor(asked: AskedContainment) -> None
 
 
 @pytest.mark.parametrize("when", ["before", "behind"])
-async def test_signal_that_comes_before_there_is_a_command_is_not_lost(
+async def test_signal_before_the_command_exists_is_not_lost(
     asked: AskedContainment, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sent to the group just before each fork of the shim, and just behind it, as a stop at once may be."""
+    """It is sent to the group just before and just after each fork of the shim, as an early stop may do."""
     (tmp_path / "struck.py").write_text(STRUCK.format(when=when, program=shim_client._PROGRAM))
     monkeypatch.setattr(shim_client, "_PROGRAM", str(tmp_path / "struck.py"))
     async with limit(), Overseer(containment=asked) as overseer:
@@ -257,14 +257,14 @@ async def test_signal_that_comes_before_there_is_a_command_is_not_lost(
     assert signal.SIGTERM == status.signal
 
 
-def test_interpreter_that_may_not_be_run_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after a change of the user: not as a fault of the program, at its start."""
+def test_interpreter_without_permission_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example after a change of the user. It is reported when the level is chosen."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(ContainmentError, match="may not run the Python interpreter '/nowhere/python'"):
         Overseer(containment="strict")
 
 
 def test_other_systems_have_no_shim(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And say so."""
+    """The reason is reported."""
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "only Linux has subreapers" == shim_client.missing()

@@ -1,4 +1,4 @@
-"""The register of runs is shared by all threads of a host."""
+"""The register of runs: which processes are strays, and when pids prove that there are none."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 @pytest.fixture(autouse=True)
 def eager_threads() -> Iterator[None]:
-    """Threads take turns as often as they can."""
+    """Make threads switch as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
 
 
-def test_a_look_at_a_process_goes_on_while_runs_end_in_other_threads() -> None:
-    """What lives beside, without a marker, is compared with sessions that come and go meanwhile."""
+def test_process_is_judged_while_runs_end_in_other_threads() -> None:
+    """A process without a marker is compared with sessions that come and go."""
     runs = StrayRegistry()
     runs.end(runs.begin(), 1, kept=False)
     over = threading.Event()
@@ -52,7 +52,7 @@ def test_a_look_at_a_process_goes_on_while_runs_end_in_other_threads() -> None:
 
 
 class World:
-    """What the kernel would tell; and which processes were looked at."""
+    """Answers of a kernel, and the processes that were read."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
@@ -70,13 +70,13 @@ class World:
         monkeypatch.setattr(procfs, "state_of", lambda pid: "S" if pid in self.environments else "X")
 
     def environment_of(self, pid: int) -> bytes:
-        """As of a process that is there, or of none."""
+        """Return the environment of a process, empty if there is none."""
         self.seen.append(pid)
         self.on_look(pid)
         return self.environments.get(pid, b"")
 
     def spawn(self, runs: StrayRegistry) -> tuple[int, int]:
-        """A run of the host."""
+        """Start a run of the host."""
         run = runs.begin()
         self.last += 1
         runs.adopt(self.last)
@@ -85,12 +85,12 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """In the place of /proc."""
+    """Replace /proc."""
     return World(monkeypatch)
 
 
-def test_after_runs_between_which_nobody_else_was_made_nothing_is_looked_at(world: World) -> None:
-    """A crowd of programs that end at once costs no look at the processes of the machine."""
+def test_nothing_is_read_if_only_own_children_were_started(world: World) -> None:
+    """Many programs that end at once cost no read of /proc."""
     runs = StrayRegistry()
     crowd = [world.spawn(runs) for _ in range(32)]
     for run, pid in crowd:
@@ -99,8 +99,8 @@ def test_after_runs_between_which_nobody_else_was_made_nothing_is_looked_at(worl
     assert [] == world.seen
 
 
-def test_only_those_are_looked_at_that_were_made_since(world: World) -> None:
-    """By this host or by others; one that is gone, or of somebody else, is no reason for a sweep."""
+def test_only_younger_processes_are_read(world: World) -> None:
+    """A process that is gone, or that belongs to others, is no reason for a sweep."""
     runs = StrayRegistry()
     first = world.spawn(runs)
     world.last += 2
@@ -111,8 +111,8 @@ def test_only_those_are_looked_at_that_were_made_since(world: World) -> None:
     assert {1002, 1003} == set(world.seen)
 
 
-def test_each_number_is_looked_at_once_by_a_crowd_that_goes_on(world: World) -> None:
-    """It is certain of each that it has left nothing, also while others are started; in the end nobody is a suspect."""
+def test_each_pid_is_checked_once(world: World) -> None:
+    """Each run certainly leaves nothing, even while others are started."""
     runs = StrayRegistry()
     living = [world.spawn(runs) for _ in range(8)]
     for _ in range(100):
@@ -124,8 +124,8 @@ def test_each_number_is_looked_at_once_by_a_crowd_that_goes_on(world: World) -> 
 
 
 @pytest.mark.parametrize("meanwhile", ["nobody", "somebody", "before", "long ago", "one of ours"])
-def test_a_run_has_certainly_left_nothing_where_nobody_was_made_since(world: World, meanwhile: str) -> None:
-    """Who that is, is not asked: its group is to be signalled then, and it may be in there."""
+def test_run_has_left_nothing_if_no_other_process_was_started(world: World, meanwhile: str) -> None:
+    """The other process is not read: it may be in the group, which is then signalled."""
     runs = StrayRegistry()
     if meanwhile == "before":
         world.last += 1
@@ -137,14 +137,14 @@ def test_a_run_has_certainly_left_nothing_where_nobody_was_made_since(world: Wor
         world.now += 1
     elif meanwhile == "one of ours":
         world.spawn(runs)
-    assert not runs.left_nothing()  # it lives
+    assert not runs.left_nothing()  # the run still lives
     runs.end(run, pid, kept=False)
     assert runs.left_nothing() == (meanwhile not in ("somebody", "long ago"))
-    assert not runs.left_nothing()  # that was told; what follows is another question
+    assert not runs.left_nothing()  # reported once; only later ends count
 
 
-def test_numbers_that_were_looked_at_are_looked_at_again_after_a_while(world: World) -> None:
-    """They may have come round, and be those of somebody else."""
+def test_checked_pids_expire(world: World) -> None:
+    """After a while they may have been reused."""
     runs = StrayRegistry()
     first, second = world.spawn(runs), world.spawn(runs)
     runs.end(*first, kept=False)
@@ -152,13 +152,13 @@ def test_numbers_that_were_looked_at_are_looked_at_again_after_a_while(world: Wo
     world.now += 10
     world.last = 1000
     third = world.spawn(runs)
-    world.last += 1  # the number of the second one, which has ended
+    world.last += 1  # the pid of the second one, which has ended
     runs.end(*third, kept=False)
     assert (second[1], False) == (world.last, runs.left_nothing())
 
 
-def test_a_number_below_that_of_the_first_child_is_not_passed_over(world: World) -> None:
-    """Two threads spawn: the child of the one that is told of later has the lower number, and has started another."""
+def test_pid_below_the_first_child_is_checked(world: World) -> None:
+    """Two threads spawn: the child that is adopted later has the lower pid, and has started another process."""
     runs = StrayRegistry()
     slow, quick = runs.begin(), runs.begin()
     world.last += 3
@@ -173,8 +173,8 @@ def test_a_number_below_that_of_the_first_child_is_not_passed_over(world: World)
     assert runs.begin_sweep() is not None
 
 
-def test_threads_of_the_kernel_are_not_looked_at(world: World) -> None:
-    """They are most of what there is, and are in no session."""
+def test_kernel_threads_are_not_read(world: World) -> None:
+    """They have no session."""
     runs = StrayRegistry()
     first = world.spawn(runs)
     world.last += 1
@@ -186,14 +186,14 @@ def test_threads_of_the_kernel_are_not_looked_at(world: World) -> None:
 
 
 @pytest.mark.parametrize("environment", [b"", "marked"])
-def test_one_that_may_have_been_left_behind_is_a_reason_for_a_sweep(world: World, environment: bytes | str) -> None:
-    """It bears the marker of the run, or is in the middle of an exec and shows nothing."""
+def test_possible_stray_is_a_reason_for_a_sweep(world: World, environment: bytes | str) -> None:
+    """It has the marker of the run, or is in the middle of an exec and shows nothing."""
     runs = StrayRegistry()
     run, pid = world.spawn(runs)
     world.last += 1
     word = f"AIOVERSEER_RUN={runs.marker.word(run, kept=False)}".encode()
     world.environments[world.last] = word if environment == "marked" else b""
-    assert runs.begin_sweep() is None  # it lives
+    assert runs.begin_sweep() is None  # the run still lives
     runs.end(run, pid, kept=False)
     mark = runs.begin_sweep()
     assert mark is not None
@@ -202,8 +202,8 @@ def test_one_that_may_have_been_left_behind_is_a_reason_for_a_sweep(world: World
     assert runs.begin_sweep() is None
 
 
-def test_one_that_was_started_while_another_was_looked_at_is_looked_at_too(world: World) -> None:
-    """A daemon in the making: who is looked at has just ended, and its number tells nothing of whom it has started."""
+def test_process_started_during_the_check_is_read_too(world: World) -> None:
+    """A daemon that forks: the process that is read has just ended, and has started another one."""
     runs = StrayRegistry()
     run, pid = world.spawn(runs)
     word = f"AIOVERSEER_RUN={runs.marker.word(run, kept=False)}".encode()
@@ -221,10 +221,8 @@ def test_one_that_was_started_while_another_was_looked_at_is_looked_at_too(world
 
 
 @pytest.mark.parametrize("reason", ["it has lived for long", "numbers came round", "too many were made", "no number"])
-def test_where_numbers_prove_nothing_every_process_is_looked_at(
-    world: World, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A sweep is asked for."""
+def test_sweep_is_needed_if_pids_prove_nothing(world: World, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reason leads to a sweep."""
     runs = StrayRegistry()
     run, pid = world.spawn(runs)
     if reason == "it has lived for long":
@@ -239,8 +237,8 @@ def test_where_numbers_prove_nothing_every_process_is_looked_at(
     assert runs.begin_sweep() is not None
 
 
-def test_a_number_that_was_ours_before_is_looked_at_when_it_was_given_away_again(world: World) -> None:
-    """What counts is whose it was given last."""
+def test_reused_pid_of_an_own_child_is_checked(world: World) -> None:
+    """The last owner of a pid counts."""
     runs = StrayRegistry()
     old = world.spawn(runs)
     runs.end(*old, kept=False)
@@ -248,15 +246,15 @@ def test_a_number_that_was_ours_before_is_looked_at_when_it_was_given_away_again
     world.now += 0.2
     world.last = 999
     young = world.spawn(runs)
-    world.last += 1  # the number of the old one
+    world.last += 1  # the pid of the old one
     world.environments[world.last] = f"AIOVERSEER_RUN={runs.marker.word(young[0], kept=False)}".encode()
     runs.end(*young, kept=False)
     assert (1000, 1001) == (young[1], world.last)
     assert runs.begin_sweep() is not None
 
 
-def test_what_is_remembered_of_runs_is_bounded(world: World) -> None:
-    """Ten thousand runs leave no more behind than the last ones."""
+def test_memory_of_runs_is_bounded(world: World) -> None:
+    """After ten thousand runs only the last ones are remembered."""
     runs = StrayRegistry()
     for _ in range(10_000):
         world.now += 0.01
@@ -264,8 +262,8 @@ def test_what_is_remembered_of_runs_is_bounded(world: World) -> None:
     assert (len(runs._hints._adopted) <= 70, len(runs._sessions)) == (True, 256)
 
 
-def test_what_is_left_behind_is_found_in_the_middle_of_an_exec(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It shows no environment for a moment: it is looked at again."""
+def test_leftover_in_the_middle_of_an_exec_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows no environment for a moment, so it is read again."""
     runs = StrayRegistry()
     run = runs.begin()
     shown = iter([b"", b"", b"AIOVERSEER_RUN=" + runs.marker.word(run, kept=True).encode()])
@@ -275,8 +273,8 @@ def test_what_is_left_behind_is_found_in_the_middle_of_an_exec(monkeypatch: pyte
     assert [4321] == runs.left_by(run)
 
 
-def test_what_never_shows_an_environment_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten milliseconds are many times what an exec takes."""
+def test_wait_for_an_exec_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten milliseconds are many times the length of an exec."""
     runs = StrayRegistry()
     now = iter(range(100))
     monkeypatch.setattr("time.monotonic", lambda: next(now) / 200)
@@ -286,8 +284,8 @@ def test_what_never_shows_an_environment_is_not_waited_for(monkeypatch: pytest.M
     assert [] == runs.left_by(runs.begin())
 
 
-def test_a_file_that_another_file_system_has_put_in_its_place_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As lxcfs does in containers, which may be seconds late."""
+def test_loadavg_of_lxcfs_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In containers lxcfs may replace the file, with a content that is seconds old."""
     asked = LastPid()
     assert asked.ask(keep_open=False) is not None
     real = os.open
@@ -299,8 +297,8 @@ def test_a_file_that_another_file_system_has_put_in_its_place_is_not_believed(mo
     assert asked.ask(keep_open=False) is not None
 
 
-def test_the_file_of_the_last_number_is_open_while_runs_live_and_no_longer() -> None:
-    """It is asked for at the end of each program that ends young."""
+def test_file_of_the_last_pid_is_open_while_runs_live() -> None:
+    """It is read at the end of each short run."""
     before = os.listdir("/proc/self/fd")
     runs = StrayRegistry()
     first, second = runs.begin(), runs.begin()

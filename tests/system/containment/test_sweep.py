@@ -1,4 +1,4 @@
-"""What programs leave behind outside of their group: found by the marker, killed, and nobody else."""
+"""Sweeps: processes that programs leave outside of their group are found by the marker and killed."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ if os.fork() == 0:
     os._exit(0)
 os.read(hear, 1)
 """
-"""Leaves a daemon behind that has let go of everything."""
+"""Leaves a daemon that has closed everything."""
 
 
 def lives(pid: int) -> bool:
-    """Whether it is there and no zombie."""
+    """Return whether a process exists and is no zombie."""
     return procfs.state_of(pid) not in "ZX"
 
 
 async def test_daemon_of_a_process_is_gone_at_its_end() -> None:
-    """It holds nothing and is in no group of ours: only the marker tells."""
+    """It has no descriptor and no group of the program: only the marker identifies it."""
     status = await Process(*child(DAEMON))
     (text,) = map(str, status.stdout or ())
     assert not lives(int(text))
 
 
-async def test_daemons_of_runs_that_were_restarted_are_gone_when_the_service_has_ended() -> None:
-    """No restart looks for them; the end of the last does."""
+async def test_daemons_of_restarted_runs_are_gone_after_the_service() -> None:
+    """A restart does not look for them; the end of the last run does."""
     async with limit(), Overseer(containment="basic") as overseer:
         policy = Restart("always", max_restarts=2, within=None)
         service = overseer.add("web", *child(DAEMON), restart=policy, buffered=False)
@@ -63,8 +63,8 @@ async def test_daemons_of_runs_that_were_restarted_are_gone_when_the_service_has
     assert [] == [pid for pid in pids if lives(pid)]
 
 
-async def test_daemon_of_a_stopped_service_is_gone_when_the_stop_returns() -> None:
-    """And that of another service, which still runs, is left alone."""
+async def test_daemon_of_a_stopped_service_is_gone_after_the_stop() -> None:
+    """A daemon of another service that still runs is left alone."""
     stays = child(DAEMON + "\nsignal.pause()")
     async with limit(), Overseer(containment="basic") as overseer:
         for id in ("a", "b"):
@@ -78,8 +78,8 @@ async def test_daemon_of_a_stopped_service_is_gone_when_the_stop_returns() -> No
     assert not lives(b)
 
 
-async def test_restarts_look_at_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look at each process of the machine for each run of each service would be the machine's end."""
+async def test_restart_reads_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading every process for each run would overload the machine."""
     looks = 0
     real = procfs.pids
 
@@ -97,8 +97,8 @@ async def test_restarts_look_at_no_other_process(monkeypatch: pytest.MonkeyPatch
         assert looks <= 1
 
 
-async def test_many_that_are_stopped_at_once_share_their_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them asks for one; nearly all are answered by the same."""
+async def test_stops_at_the_same_time_share_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stop asks for a sweep; nearly all get the same one."""
     looks = 0
     real = procfs.pids
 
@@ -112,14 +112,14 @@ async def test_many_that_are_stopped_at_once_share_their_looks(monkeypatch: pyte
             overseer.add(f"s{number}", "sleep", "60")
         await overseer.start_all()
         monkeypatch.setattr(procfs, "pids", counted)
-        # As if they had lived for long; who ends at once is known by the numbers that were given away since.
+        # As if the programs had lived for long. For short runs, pids alone prove that nothing is left.
         monkeypatch.setattr("aioverseer._system.containment.pid_hints._YOUNG", 0.0)
         await overseer.stop_all()
     assert 1 <= looks <= 15
 
 
-async def test_what_is_reported_lives_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Who it is, and that it goes on."""
+async def test_reported_leftovers_live(caplog: pytest.LogCaptureFixture) -> None:
+    """The status names them."""
     process = Process(*child(DAEMON), leftovers="report")
     status = await process
     (text,) = map(str, status.stdout or ())
@@ -131,8 +131,8 @@ async def test_what_is_reported_lives_and_is_told(caplog: pytest.LogCaptureFixtu
         os.kill(int(text), signal.SIGKILL)
 
 
-async def test_what_is_kept_outlives_the_overseer() -> None:
-    """And all later sweeps."""
+async def test_kept_leftovers_outlive_the_overseer() -> None:
+    """They also outlive all later sweeps."""
     async with limit(), Overseer() as overseer:
         service = overseer.add("web", *child(DAEMON), leftovers="keep")
         await overseer.supervise("web")
@@ -144,8 +144,8 @@ async def test_what_is_kept_outlives_the_overseer() -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-async def test_program_sees_the_marker_and_nothing_else_of_ours() -> None:
-    """With the inherited environment and with one of its own; the host itself has none."""
+async def test_program_gets_only_the_marker() -> None:
+    """With an inherited and with a given environment. The host itself has no marker."""
     show = child("import os; print(*sorted(name for name in os.environ if name.startswith('AIOVERSEER')))")
     assert [VARIABLE] == (await Process(*show)).stdout
     own = child("import os; print(*sorted(os.environ))")
@@ -155,7 +155,7 @@ async def test_program_sees_the_marker_and_nothing_else_of_ours() -> None:
 
 
 async def test_change_of_the_environment_reaches_the_next_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is handed on is what the host has at that time."""
+    """A program gets the host's environment at the time of its start."""
     monkeypatch.setenv("COLOUR", "blue")
     assert ["blue"] == (await Process("sh", "-c", "echo $COLOUR")).stdout
     monkeypatch.setenv("COLOUR", "gr\udcffn")
@@ -164,8 +164,8 @@ async def test_change_of_the_environment_reaches_the_next_program(monkeypatch: p
     assert [""] == (await Process("sh", "-c", "echo $COLOUR")).stdout
 
 
-def test_marker_of_an_outer_host_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that its sweep finds what an inner one has started; each finds its own."""
+def test_marker_of_an_outer_host_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the outer host's sweep finds programs of an inner host. Each host finds its own."""
     outer, inner = Marker(), Marker()
     monkeypatch.setenv(VARIABLE, outer.word(3, kept=False))
     words = inner.inherited(os.environb, 7, kept=True).entries[-1]
@@ -175,7 +175,7 @@ def test_marker_of_an_outer_host_is_handed_on(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_living_run_and_strangers_are_no_strays() -> None:
-    """Only what bears our marker, of a run that has ended, and is not kept."""
+    """A stray has our marker, its run has ended, and it is not kept."""
     known = StrayRegistry()
     run, kept = known.begin(), known.begin()
     with contextlib.ExitStack() as stack:
@@ -198,7 +198,7 @@ def test_living_run_and_strangers_are_no_strays() -> None:
         for process in (ours, other, spared):
             stack.callback(process.kill)
             assert process.stdout is not None
-            # In the midst of an exec there is no environment to be seen.
+            # Wait for the end of the exec, during which there is no environment.
             assert b"up\n" == process.stdout.readline()
         assert not known.judge(ours.pid)
         known.end(run, 1 << 30, kept=False)
@@ -208,8 +208,8 @@ def test_living_run_and_strangers_are_no_strays() -> None:
     assert not any(map(known.judge, (0, 1, os.getpid(), os.getppid())))
 
 
-def test_member_of_a_dead_session_is_a_stray_although_its_environment_is_empty() -> None:
-    """A session whose number has a leader is another one."""
+def test_process_in_a_session_of_an_ended_run_is_a_stray() -> None:
+    """Even with an empty environment. A session with a leader is another one with a reused number."""
     known = StrayRegistry()
     code = "import os, signal\nif os.fork() == 0:\n os.setpgid(0, 0)\n print(os.getpid(), flush=True)\n signal.pause()"
     with subprocess.Popen(
@@ -227,17 +227,17 @@ def test_member_of_a_dead_session_is_a_stray_although_its_environment_is_empty()
 
 
 def _executing() -> list[str]:
-    """Words of a program that executes itself again without end."""
+    """Return the command line of a program that executes itself forever."""
     return ["/bin/sh", "-c", 'exec "$0" -c "$1" "$0" "$1"', "/bin/sh", 'exec "$0" -c "$1" "$0" "$1"']
 
 
-def test_one_in_the_middle_of_an_exec_is_never_taken_for_somebody_else() -> None:
-    """It shows no environment for a moment; that is told apart from one that has none."""
+def test_process_in_the_middle_of_an_exec_is_not_misjudged() -> None:
+    """It shows no environment for a moment, unlike a process that has none."""
     known = stray_registry()
     run = known.begin()
     marked = {**os.environ, "AIOVERSEER_RUN": known.marker.word(run, kept=False)}
-    # In a session of its own, as all that are started by a launcher: the one of the tests may be outside of their pid
-    # namespace, and who is in such a one is not looked at.
+    # In a session of its own, as every child of a launcher. The session of the tests may be outside of this pid
+    # namespace, and processes in such a session are never judged.
     with (
         subprocess.Popen(_executing(), env=marked, start_new_session=True) as ours,
         subprocess.Popen(["sleep", "60"], env={}) as other,
@@ -254,8 +254,8 @@ def test_one_in_the_middle_of_an_exec_is_never_taken_for_somebody_else() -> None
     assert {False} == strangers - {None}
 
 
-async def test_one_in_the_middle_of_an_exec_is_looked_at_again() -> None:
-    """In the same sweep: the next one may be an hour later."""
+async def test_process_in_the_middle_of_an_exec_is_judged_again() -> None:
+    """In the same sweep, as the next one may be an hour later."""
     with subprocess.Popen(["sleep", "60"]) as stray:
         verdicts = iter([None, None, True, True])
         asked: list[int] = []
@@ -275,8 +275,8 @@ async def test_one_in_the_middle_of_an_exec_is_looked_at_again() -> None:
     assert len(asked) >= 4
 
 
-async def test_one_that_was_started_by_who_has_ended_meanwhile_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon in the making: no pass would kill anybody, so there would be none after it."""
+async def test_daemon_started_during_the_sweep_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process of the first listing would be killed, so there would be no second pass."""
     stray = subprocess.Popen(["sleep", "100"])
     listed = [stray.pid - 1]
     monkeypatch.setattr(procfs, "pids", lambda: list(listed))
@@ -294,8 +294,8 @@ async def test_one_that_was_started_by_who_has_ended_meanwhile_is_found(monkeypa
         stray.wait()
 
 
-async def test_number_that_was_given_away_between_the_look_and_the_hold_is_not_hit() -> None:
-    """Who is held is looked at again, and is somebody else by then."""
+async def test_pid_reused_before_its_pidfd_is_not_killed() -> None:
+    """The process is judged again with the pidfd open."""
     with subprocess.Popen(["sleep", "60"]) as other:
         verdicts = iter([True, False])
         try:
@@ -307,8 +307,8 @@ async def test_number_that_was_given_away_between_the_look_and_the_hold_is_not_h
     assert None is next(verdicts, None), "it was not looked at twice"
 
 
-async def test_one_that_stays_in_the_middle_of_an_exec_holds_a_sweep_up_for_a_moment_only() -> None:
-    """As on a file system that does not answer."""
+async def test_endless_exec_delays_a_sweep_only_briefly() -> None:
+    """For example on a file system that does not answer."""
     me = os.getpid()
     async with limit():
         began = time.monotonic()
@@ -316,8 +316,8 @@ async def test_one_that_stays_in_the_middle_of_an_exec_holds_a_sweep_up_for_a_mo
         assert time.monotonic() - began < 1
 
 
-async def test_survivor_that_cannot_be_killed_is_told_on_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By an error that names it: nothing is hidden."""
+async def test_survivor_is_reported_on_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names it."""
     overseer = Overseer(containment="basic")
     closed = overseer.launcher.close
 
@@ -332,8 +332,8 @@ async def test_survivor_that_cannot_be_killed_is_told_on_leaving(monkeypatch: py
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # raised from 3.15 on
-def test_runs_of_a_fork_are_others() -> None:
-    """Its token is its own, so that neither sweeps the other's."""
+def test_fork_has_its_own_register() -> None:
+    """Its token differs, so neither sweeps the other's processes."""
     token = stray_registry().marker.token
     read, write = os.pipe()
     pid = os.fork()
@@ -346,8 +346,8 @@ def test_runs_of_a_fork_are_others() -> None:
     os.close(write)
 
 
-async def test_what_a_service_has_left_is_an_event_and_in_the_report_of_its_stop() -> None:
-    """With ``leftovers="report"``; it lives on."""
+async def test_leftovers_are_in_an_event_and_in_the_stop_report() -> None:
+    """With ``leftovers="report"`` they live on."""
     async with limit(), Overseer(containment="basic") as overseer:
         events = overseer.events()
         stays = child(DAEMON + "\nsignal.pause()")
@@ -360,8 +360,8 @@ async def test_what_a_service_has_left_is_an_event_and_in_the_report_of_its_stop
         assert lives(pid)
         assert [pid] == [survivor.pid for survivor in report.left["web"]]
         assert f"; it has left pid {pid}" in str(report)
-        (told,) = [event for event in iter(events.get_nowait, None) if event.kind == "leftovers"]
-        assert f"has left pid {pid}" in told.reason
-        assert "which goes on" in told.reason
+        (event,) = [event for event in iter(events.get_nowait, None) if event.kind == "leftovers"]
+        assert f"has left pid {pid}" in event.reason
+        assert "which goes on" in event.reason
     finally:
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Locks on files: a name has one owner at a time, whatever becomes of the file."""
+"""File locks: a name has one owner at a time, even if the file is removed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import pytest
 from aioverseer._system.host.file_locks import alone, make_private, private_folder, take
 
 
-def test_file_that_was_removed_while_somebody_waited_is_not_his(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its owner has removed it, and a third one holds a new file of that name: one of both has to wait."""
+def test_file_removed_while_waiting_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner has removed it, and a third process holds a new file of that name."""
     path = tmp_path / "lock"
     real = fcntl.flock
     third: list[int | None] = []
@@ -34,7 +32,7 @@ def test_file_that_was_removed_while_somebody_waited_is_not_his(
 
 
 def test_shared_lock_keeps_an_exclusive_one_out(tmp_path: Path) -> None:
-    """And the other way round."""
+    """And an exclusive lock keeps a shared one out."""
     one, two = take(tmp_path / "lock", shared=True), take(tmp_path / "lock", shared=True, wait=False)
     assert take(tmp_path / "lock", wait=False) is None
     for descriptor in (one, two):
@@ -46,7 +44,7 @@ def test_shared_lock_keeps_an_exclusive_one_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o777, 0o720])
 def test_folder_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
-    """They could put in it what they like."""
+    """Others could put any file in it."""
     folder = tmp_path / "folder"
     make_private(folder)
     make_private(folder)
@@ -56,14 +54,14 @@ def test_folder_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -
 
 
 def test_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    """Wherever it leads."""
+    """Wherever the link points."""
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(PermissionError):
         make_private(tmp_path / "link")
 
 
-def test_folder_whose_path_would_be_too_long_lies_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path of a socket has a hundred bytes."""
+def test_folder_with_too_long_a_path_moves_to_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path of a socket has a hundred bytes at most."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 100)))
     assert private_folder("kind").parent == tmp_path / ("x" * 100)
     assert private_folder("kind", longest=70).parent == Path("/tmp")

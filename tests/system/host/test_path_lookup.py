@@ -1,4 +1,4 @@
-"""Where a program lies on PATH, and when that is looked for again."""
+"""Lookup of programs on PATH, and its cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from aioverseer._system.host.path_lookup import locate
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests have found is not known here."""
+def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide programs that other tests have found."""
     monkeypatch.setattr(path_lookup, "_cache", {})
 
 
 def program(folder: Path, name: str = "tool") -> str:
-    """Put a program there."""
+    """Make a program."""
     folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_text("#!/bin/sh\n", encoding="ascii")
@@ -25,8 +25,8 @@ def program(folder: Path, name: str = "tool") -> str:
     return str(path)
 
 
-def test_where_it_was_found_it_is_not_looked_for_again_while_it_can_be_executed(tmp_path: Path) -> None:
-    """One that comes to lie ahead of it is not seen until it is gone, as in shells."""
+def test_found_program_is_cached_while_it_is_executable(tmp_path: Path) -> None:
+    """A program earlier on PATH is not found until the cached one is gone, as in shells."""
     path = f"{tmp_path / 'a'}:{tmp_path / 'b'}"
     second = program(tmp_path / "b")
     assert second == locate("tool", path)
@@ -38,14 +38,14 @@ def test_where_it_was_found_it_is_not_looked_for_again_while_it_can_be_executed(
     assert locate("tool", path) is None
 
 
-def test_another_path_is_another_question(tmp_path: Path) -> None:
-    """What was found for one PATH says nothing for others."""
+def test_cache_is_separate_for_each_path(tmp_path: Path) -> None:
+    """A result for one PATH is not used for another."""
     first, second = program(tmp_path / "a"), program(tmp_path / "b")
     assert [first, second] == [locate("tool", str(Path(found).parent)) for found in (first, second)]
 
 
-def test_what_is_known_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks for ever new programs fills no memory."""
+def test_cache_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lookups of ever new programs fill no memory."""
     monkeypatch.setattr(path_lookup, "_CACHE_SIZE", 3)
     for number in range(10):
         assert locate(f"tool{number}", str(tmp_path)) is None
@@ -54,7 +54,7 @@ def test_what_is_known_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert len(path_lookup._cache) <= 3
 
 
-def test_a_folder_that_may_be_another_one_elsewhere_ends_the_search(tmp_path: Path) -> None:
-    """The program may run in another folder than this host."""
+def test_relative_folder_ends_the_search(tmp_path: Path) -> None:
+    """The working folder of the program may differ from the host's."""
     program(tmp_path / "a")
     assert locate("tool", f"here:{tmp_path / 'a'}") is None

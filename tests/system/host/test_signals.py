@@ -1,4 +1,4 @@
-"""The host's own signal handlers, however they were set, are back afterwards."""
+"""The host's own signal handlers are restored, however they were set."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from aioverseer import Overseer
 
 
-async def test_a_handler_of_the_event_loop_is_put_back() -> None:
-    """What the host gave to loop.add_signal_handler is called again once the overseer has been left."""
+async def test_handler_of_the_event_loop_is_restored() -> None:
+    """A handler of loop.add_signal_handler is called again after the overseer's block."""
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[str] = loop.create_future()
     loop.add_signal_handler(signal.SIGTERM, heard.set_result, "the host")
@@ -29,8 +29,8 @@ async def test_a_handler_of_the_event_loop_is_put_back() -> None:
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL, lambda _number, _frame: None])
-async def test_a_handler_of_the_process_is_put_back(handler: signal.Handlers) -> None:
-    """What the host gave to signal.signal stands again afterwards."""
+async def test_handler_of_the_process_is_restored(handler: signal.Handlers) -> None:
+    """A handler of signal.signal is set again after the overseer's block."""
     before = signal.signal(signal.SIGTERM, handler)
     try:
         async with Overseer(handle_signals=True):
@@ -40,7 +40,7 @@ async def test_a_handler_of_the_process_is_put_back(handler: signal.Handlers) ->
         signal.signal(signal.SIGTERM, before)
 
 
-async def test_a_signal_long_after_a_finished_stop_is_a_first_one_again() -> None:
+async def test_signal_long_after_a_stop_counts_as_the_first() -> None:
     """A second signal kills only what the first one has not ended yet."""
     loop = asyncio.get_running_loop()
     async with Overseer(handle_signals=True) as overseer:

@@ -1,4 +1,4 @@
-"""Lines in a file: whole, or not at all."""
+"""Lines appended to a file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINES = [b"one\n", b"two\n", b"three\n"]
 
 
 class Full(Disk):
-    """A disk with so much room left; each write takes no more than so many bytes."""
+    """A disk with limited space. Each write takes a limited number of bytes."""
 
     def __init__(self, room: int, at_once: int = 1000, *, nothing: bool = False) -> None:
         self.room = room
@@ -23,7 +23,7 @@ class Full(Disk):
         self.nothing = nothing
 
     def write(self, fd: int, data: memoryview) -> int:
-        """Write what fits."""
+        """Write as much as fits."""
         if self.nothing:
             return 0
         if self.room == 0:
@@ -33,8 +33,8 @@ class Full(Disk):
         return written
 
 
-def test_they_are_appended(tmp_path: Path) -> None:
-    """To what was there."""
+def test_lines_are_appended(tmp_path: Path) -> None:
+    """After the existing content."""
     path = tmp_path / "file"
     assert (3, None) == append_lines(str(path), LINES)
     assert (1, None) == append_lines(str(path), [b"four\n"])
@@ -43,8 +43,8 @@ def test_they_are_appended(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 3, 1000])
 @pytest.mark.parametrize("room", range(14))
-def test_what_does_not_fit_is_not_begun(tmp_path: Path, room: int, at_once: int) -> None:
-    """Whatever part of them the system takes."""
+def test_line_that_does_not_fit_is_not_begun(tmp_path: Path, room: int, at_once: int) -> None:
+    """However many of its bytes the system takes."""
     path = tmp_path / "file"
     path.write_bytes(b"zero\n")
     written, error = append_lines(str(path), LINES, Full(room, at_once))
@@ -54,14 +54,14 @@ def test_what_does_not_fit_is_not_begun(tmp_path: Path, room: int, at_once: int)
     assert b"zero\n" + b"".join(LINES[:written]) == path.read_bytes()
 
 
-def test_a_system_that_takes_nothing_is_an_error(tmp_path: Path) -> None:
-    """Not an endless loop."""
+def test_write_of_nothing_is_an_error(tmp_path: Path) -> None:
+    """It is no endless loop."""
     written, error = append_lines(str(tmp_path / "file"), LINES, Full(9, nothing=True))
     assert (0, errno.EIO) == (written, getattr(error, "errno", None))
 
 
-def test_what_a_killed_host_has_begun_is_ended(tmp_path: Path) -> None:
-    """So that no line is glued to it; where even that fails, nothing is written."""
+def test_unfinished_line_of_a_killed_host_is_ended(tmp_path: Path) -> None:
+    """So no line is glued to it. If even that fails, nothing is written."""
     path = tmp_path / "file"
     path.write_bytes(b"half")
     assert 0 == append_lines(str(path), LINES, Full(0))[0]
@@ -71,14 +71,14 @@ def test_what_a_killed_host_has_begun_is_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
-def test_what_is_no_file_is_written_to_all_the_same() -> None:
-    """A device has no end to look at."""
+def test_device_is_written_to() -> None:
+    """A device has no end to check."""
     assert (3, None) == append_lines("/dev/null", LINES)
     written, error = append_lines("/dev/full", LINES)
     assert (0, errno.ENOSPC) == (written, getattr(error, "errno", None))
 
 
-def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
-    """It is the caller's."""
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
+    """The caller makes folders."""
     written, error = append_lines(str(tmp_path / "no" / "file"), LINES)
     assert (0, errno.ENOENT) == (written, getattr(error, "errno", None))

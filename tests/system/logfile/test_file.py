@@ -1,4 +1,4 @@
-"""Log files on a real disk: rotation, compression, what others do to them, and a host that ends anywhere."""
+"""Log files on a real disk: rotation, compression, changes by others, and hosts that end at any point."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ CALLS = [name for name in vars(Disk) if not name.startswith("_")]
 
 
 class Reports:
-    """Keeps what it hears."""
+    """Collects reports."""
 
     def __init__(self) -> None:
         self.lines: Counter[str] = Counter()
         self.sentences: list[str] = []
 
     def lost(self, lines: Counter[str]) -> None:
-        """Count them."""
+        """Count lost lines."""
         self.lines += lines
 
     def publish(self, id: str, reason: str) -> None:
@@ -48,11 +48,11 @@ class Reports:
 
 
 class Stopped(BaseException):
-    """The host ends here."""
+    """The simulated end of a host."""
 
 
 class TestDisk(Disk):
-    """A real disk on which a test decides before each call; it knows what is open."""
+    """A real disk that calls a function of the test before each system call, and tracks open descriptors."""
 
     __test__ = False
     __slots__ = ("before", "calls", "fds")
@@ -63,7 +63,7 @@ class TestDisk(Disk):
         self.fds: set[int] = set()
 
     def close_all(self) -> None:
-        """Do what the system does for a host that has ended."""
+        """Close all descriptors, as the system does for a host that has ended."""
         for fd in self.fds:
             os.close(fd)
         self.fds.clear()
@@ -76,7 +76,7 @@ def _watched(name: str) -> Any:
         self.calls.append(name)
         if self.before is not None:
             self.before(name, args)
-        # Hundreds of syncs take minutes on a busy disk, and only the end of a machine could tell the difference.
+        # No sync: hundreds of them take minutes on a busy disk, and only a crash of the machine shows a difference.
         result: Any = None if name == "sync" else real(self, *args)
         if name in ("open", "create", "open_to_read"):
             self.fds.add(result)
@@ -92,7 +92,7 @@ for _name in CALLS:
 
 
 class World:
-    """A folder with one log file, and who writes it."""
+    """A folder with one log file, and the host that writes it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "web.log"
@@ -103,50 +103,50 @@ class World:
         self.file: AppendedFile | None = None
 
     def open(self, **options: Any) -> AppendedFile:
-        """A host begins to write; the one before has ended, or was killed."""
+        """Begin to write as a new host. The one before has ended, or was killed."""
         self.disk.close_all()
         self.file = AppendedFile(str(self.path), LogFile(self.path, **options), report=self.reports, disk=self.disk)
         return self.file
 
     def write(self, n: int) -> None:
-        """Write the next lines, in one batch, and do the work that is not urgent."""
+        """Write as much as there is space for."""
         assert self.file is not None
         lines = [Line("web", "stdout", f"line {number}", self.time, 1) for number in range(self.next, self.next + n)]
         self.file.write(lines)
         self.next += n
 
     def work(self) -> None:
-        """Compress all there is."""
+        """Compress everything."""
         assert self.file is not None
         while self.file.work():
             pass
 
     def end(self) -> None:
-        """The host ends, in order or not."""
+        """End the host, in order or not."""
         if self.file is not None:
             self.file.stop_work()
             self.file.close()
         self.disk.close_all()
 
     def names(self) -> list[str]:
-        """What is there, oldest first."""
-        return held(self.path)
+        """Return the existing files, oldest first."""
+        return suffixes_of(self.path)
 
     def lines(self) -> list[str]:
-        """All lines, oldest first."""
+        """Return all lines, oldest first."""
         return content(self.path)
 
 
-def held(path: Path) -> list[str]:
-    """What follows the file's name in the names that are there, oldest first."""
+def suffixes_of(path: Path) -> list[str]:
+    """Return the suffixes of the existing files after the log file's name, oldest first."""
     names = [name.removeprefix(path.name) for name in os.listdir(path.parent)]
     return sorted(names, key=lambda name: (-int((re.findall(r"\d+", name) or ["0"])[0]), name))
 
 
 def content(path: Path) -> list[str]:
-    """The lines of all files, oldest first; what is there twice, compressed and not, is the same and counts once."""
+    """Return the lines of all files, oldest first. A file that exists compressed and uncompressed counts once."""
     text = b""
-    names = held(path)
+    names = suffixes_of(path)
     for name in names:
         if name.endswith(".tmp"):
             continue
@@ -161,13 +161,13 @@ def content(path: Path) -> list[str]:
 
 
 def numbers(first: int, last: int) -> list[str]:
-    """The lines with these numbers."""
+    """Return the lines with these numbers."""
     return [f"line {number}" for number in range(first, last + 1)]
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """An empty folder."""
+    """Return a world with an empty folder."""
     (tmp_path / "logs").mkdir()
     world = World(tmp_path / "logs")
     yield world
@@ -177,8 +177,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 # --- rotation and compression
 
 
-def test_files_are_as_long_as_whole_lines_allow(world: World) -> None:
-    """The newest is number 1, and no more are kept than were asked for."""
+def test_files_hold_whole_lines_up_to_their_limit(world: World) -> None:
+    """The newest is number 1, and only as many are kept as were asked for."""
     world.open(max_bytes=14, keep=3)
     world.write(9)
     assert [".3", ".2", ".1", ""] == world.names()
@@ -186,8 +186,8 @@ def test_files_are_as_long_as_whole_lines_allow(world: World) -> None:
     assert [] == world.reports.sentences
 
 
-def test_it_does_not_matter_how_lines_are_batched(world: World) -> None:
-    """One by one they make the same files as all at once."""
+def test_batches_do_not_change_the_files(world: World) -> None:
+    """Lines written one by one make the same files."""
     world.open(max_bytes=20, keep=50)
     for _ in range(9):
         world.write(1)
@@ -196,8 +196,8 @@ def test_it_does_not_matter_how_lines_are_batched(world: World) -> None:
     assert all(os.stat(f"{world.path}{name}").st_size <= 20 for name in world.names())
 
 
-def test_a_line_that_a_file_can_hold_goes_whole_into_one(world: World) -> None:
-    """Its pieces too, in one batch or in several; one that is not in pieces is never cut."""
+def test_line_that_fits_in_a_file_is_not_split(world: World) -> None:
+    """Even if it comes in pieces, in one batch or several."""
     file = world.open(max_bytes=34, keep=9)
     world.write(1)
     file.write([Line("web", "stdout", "x" * 40, NOW, 1)])
@@ -214,8 +214,8 @@ def test_a_line_that_a_file_can_hold_goes_whole_into_one(world: World) -> None:
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
 @pytest.mark.parametrize("timestamps", [False, True])
-def test_a_line_that_never_ends_does_not_fill_the_disk(world: World, batch: int, timestamps: bool) -> None:
-    """Cut between two pieces, where no file could hold it; each part is a line of its own."""
+def test_endless_line_does_not_fill_the_disk(world: World, batch: int, timestamps: bool) -> None:
+    """It is cut between two pieces, where no file could hold it. Each part is a line of its own."""
     file = world.open(max_bytes=100, keep=4, timestamps=timestamps)
     piece = Line("web", "stdout", "y" * 30, NOW, 1, continued=True)
     for _ in range(0, 100, batch):
@@ -232,8 +232,8 @@ def test_a_line_that_never_ends_does_not_fill_the_disk(world: World, batch: int,
     assert [] == world.reports.sentences
 
 
-def test_lines_of_two_that_never_end_do_not_fill_the_disk_either(world: World) -> None:
-    """In one file each piece begins a line, as the other's came in between."""
+def test_two_endless_lines_do_not_fill_the_disk(world: World) -> None:
+    """In one file each piece begins a line, because the other service's piece came in between."""
     file = world.open(max_bytes=100, keep=4)
     pieces = [Line(id, "stdout", id * 30, NOW, 1, continued=True) for id in "ab"]
     for _ in range(50):
@@ -244,8 +244,8 @@ def test_lines_of_two_that_never_end_do_not_fill_the_disk_either(world: World) -
     assert {"a" * 30, "b" * 30} == set(world.lines())
 
 
-def test_a_line_that_never_ends_goes_on_in_a_file_that_cannot_be_rotated(world: World) -> None:
-    """Nothing comes in between, however often it is tried."""
+def test_endless_line_goes_on_if_rotation_fails(world: World) -> None:
+    """Nothing comes in between, however often the rotation is tried."""
     file = world.open(max_bytes=50, keep=4)
     piece = Line("web", "stdout", "y" * 30, NOW, 1, continued=True)
     world.disk.before = failing(errno.EACCES, "rename")
@@ -258,7 +258,7 @@ def test_a_line_that_never_ends_goes_on_in_a_file_that_cannot_be_rotated(world: 
 
 
 def test_a_new_period_begins_a_new_file(world: World) -> None:
-    """With its first line; a clock that goes back begins none. What was there before tells its own time."""
+    """With its first line. A clock that goes back begins none. An existing file counts by its modification time."""
     world.open(every=3600, keep=9)
     world.write(2)
     world.time += timedelta(minutes=54)
@@ -278,7 +278,7 @@ def test_a_new_period_begins_a_new_file(world: World) -> None:
 
 
 def test_rotated_files_are_compressed(world: World) -> None:
-    """Each is a file of gzip, with the permissions and the time of what it was."""
+    """By gzip, with the permissions and times of the original."""
     world.open(max_bytes=14, keep=4, compress=True)
     world.write(2)
     world.path.chmod(0o660)
@@ -293,8 +293,8 @@ def test_rotated_files_are_compressed(world: World) -> None:
     assert [] == world.reports.sentences
 
 
-def test_lines_are_written_while_a_file_is_being_compressed(world: World) -> None:
-    """A piece at a time; a rotation first completes what was begun."""
+def test_lines_are_written_during_compression(world: World) -> None:
+    """One piece is compressed at a time. A rotation first completes the compression."""
     file = world.open(max_bytes=300_000, keep=4, compress=True)
     world.write(30_000)
     assert file.work()
@@ -309,8 +309,8 @@ def test_lines_are_written_while_a_file_is_being_compressed(world: World) -> Non
 
 
 @pytest.mark.parametrize("change", ["renamed", "written to", "removed"])
-def test_a_copy_of_what_somebody_else_has_changed_meanwhile_is_thrown_away(world: World, change: str) -> None:
-    """Beside it the same lines would be there twice."""
+def test_copy_of_a_changed_file_is_discarded(world: World, change: str) -> None:
+    """Otherwise the same lines would exist twice."""
     file = world.open(max_bytes=14, keep=4, compress=True)
     world.write(3)
     assert file.work()
@@ -327,13 +327,13 @@ def test_a_copy_of_what_somebody_else_has_changed_meanwhile_is_thrown_away(world
     expected = {"renamed": {"", ".old"}, "removed": {""}, "written to": {"", ".1.gz"}}[change]
     assert expected == set(world.names())
     if change == "written to":
-        # It was compressed anew.
+        # It was compressed again.
         assert numbers(0, 3) == world.lines()
     assert [] == world.reports.sentences
 
 
-def test_what_a_former_host_did_not_compress_is_compressed(world: World) -> None:
-    """Also what it left because it ended in the middle, and what was rotated without compression."""
+def test_files_left_by_a_former_host_are_compressed(world: World) -> None:
+    """Even if that host was killed in the middle, or rotated without compression."""
     world.open(max_bytes=14, keep=9)
     world.write(9)
     file = world.open(max_bytes=14, keep=9, compress=True)
@@ -352,8 +352,8 @@ def test_what_a_former_host_did_not_compress_is_compressed(world: World) -> None
     [gzip.compress(b"other"), gzip.compress(b"line 1\nline 2\n")[:-3], b"not gzip", b""],
     ids=["other", "cut off", "not gzip", "empty"],
 )
-def test_a_copy_that_is_not_of_its_file_is_kept_beside_it(world: World, made: bytes) -> None:
-    """Somebody else has made it, or is just making it."""
+def test_copy_with_other_content_is_kept(world: World, made: bytes) -> None:
+    """Another program has made it, or is making it."""
     world.open(max_bytes=14, keep=9)
     world.write(3)
     Path(f"{world.path}.1.gz").write_bytes(made)
@@ -366,8 +366,8 @@ def test_a_copy_that_is_not_of_its_file_is_kept_beside_it(world: World, made: by
     assert [] == world.reports.sentences
 
 
-def test_a_copy_that_is_complete_takes_the_place_of_its_file(world: World) -> None:
-    """The host was killed between the two."""
+def test_complete_copy_replaces_its_file(world: World) -> None:
+    """The host was killed before it removed the file."""
     world.open(max_bytes=14, keep=9)
     world.write(3)
     Path(f"{world.path}.1.gz").write_bytes(gzip.compress(b"line 1\nline 2\n"))
@@ -377,11 +377,11 @@ def test_a_copy_that_is_complete_takes_the_place_of_its_file(world: World) -> No
     assert numbers(1, 4) == world.lines()
 
 
-# --- what others do to the file
+# --- changes by others
 
 
-def test_a_renamed_file_is_let_go(world: World) -> None:
-    """The next line begins a new one, asked or not; what was written is in the old one."""
+def test_renamed_file_is_closed(world: World) -> None:
+    """The next line begins a new file, with or without reopen()."""
     file = world.open()
     world.write(2)
     world.path.rename(f"{world.path}.1")
@@ -395,8 +395,8 @@ def test_a_renamed_file_is_let_go(world: World) -> None:
     assert numbers(5, 5) == world.path.read_text().splitlines()
 
 
-def test_a_removed_file_is_made_anew(world: World) -> None:
-    """There is nothing to tell: whoever removes a file does not want its lines."""
+def test_removed_file_is_made_again(world: World) -> None:
+    """Without a report: the lines were not wanted."""
     world.open()
     world.write(2)
     world.path.unlink()
@@ -405,8 +405,8 @@ def test_a_removed_file_is_made_anew(world: World) -> None:
     assert [] == world.reports.sentences
 
 
-def test_a_file_that_was_cut_off_goes_on(world: World) -> None:
-    """As logrotate does with copytruncate: no hole, and its size counts anew."""
+def test_truncated_file_goes_on(world: World) -> None:
+    """As by copytruncate of logrotate: it has no hole, and its size is counted again."""
     world.open(max_bytes=21)
     world.write(3)
     os.truncate(world.path, 0)
@@ -415,8 +415,8 @@ def test_a_file_that_was_cut_off_goes_on(world: World) -> None:
     assert numbers(4, 5) == world.path.read_text().splitlines()
 
 
-def test_an_over_long_line_is_ended_in_a_file_that_was_renamed(world: World) -> None:
-    """Its rest begins a line of the new one."""
+def test_unfinished_line_is_ended_in_a_renamed_file(world: World) -> None:
+    """The rest begins a line in the new file."""
     file = world.open()
     piece = Line("web", "stdout", "x", NOW, 1, continued=True)
     file.write([piece])
@@ -426,7 +426,7 @@ def test_an_over_long_line_is_ended_in_a_file_that_was_renamed(world: World) -> 
 
 
 def test_missing_folders_are_made_for_the_first_line_only(tmp_path: Path) -> None:
-    """A folder that is gone later was removed by somebody: that is told, once, and so is its return."""
+    """A folder that disappears later is reported once, and so is its return."""
     world = World(tmp_path / "a" / "b")
     world.open()
     world.write(1)
@@ -449,8 +449,8 @@ def test_missing_folders_are_made_for_the_first_line_only(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_what_is_no_file_is_not_waited_for(world: World, kind: str) -> None:
-    """A named pipe without a reader would hold up all logs."""
+def test_named_pipe_without_reader_does_not_block(world: World, kind: str) -> None:
+    """It would block all logs."""
     if kind == "pipe":
         os.mkfifo(world.path)
     else:
@@ -461,8 +461,8 @@ def test_what_is_no_file_is_not_waited_for(world: World, kind: str) -> None:
     assert 1 == len(world.reports.sentences)
 
 
-def test_of_two_hosts_that_write_to_one_file_one_rotates_it(world: World) -> None:
-    """Both write every line, one after the other; the second is told, and takes over when the first has ended."""
+def test_one_of_two_hosts_rotates_a_shared_file(world: World) -> None:
+    """Both write every line. The second reports that it does not rotate, and takes over when the first has ended."""
     first = world.open(max_bytes=70, keep=99, compress=True)
     world.write(1)
     other = Reports()
@@ -497,8 +497,8 @@ def test_of_two_hosts_that_write_to_one_file_one_rotates_it(world: World) -> Non
     assert not world.reports.lines | other.lines
 
 
-def test_who_still_compresses_keeps_the_others_from_rotating(world: World) -> None:
-    """The service has ended, so its file is let go of; what is being compressed must not be renamed."""
+def test_compression_keeps_other_hosts_from_rotating(world: World) -> None:
+    """The file of an ended service is closed, but a file that is being compressed must not be renamed."""
     first = world.open(max_bytes=14, keep=99, compress=True)
     world.write(3)
     assert first.work()
@@ -517,8 +517,8 @@ def test_who_still_compresses_keeps_the_others_from_rotating(world: World) -> No
     assert numbers(1, 9) == world.lines()
 
 
-def test_who_loses_a_file_to_another_host_while_it_rotates_leaves_the_rest_to_that_one(world: World) -> None:
-    """Between the renaming and the new file there is a moment in which another one may come first."""
+def test_file_taken_by_another_host_during_rotation_is_left_to_it(world: World) -> None:
+    """Between the renaming and the lock on the new file, another host may lock it first."""
     locks = 0
 
     def before(name: str, _args: tuple[Any, ...]) -> None:
@@ -536,8 +536,8 @@ def test_who_loses_a_file_to_another_host_while_it_rotates_leaves_the_rest_to_th
     assert 1 == len(world.reports.sentences)
 
 
-def test_who_locks_a_file_that_another_host_has_just_rotated_does_not_rotate_the_new_one(world: World) -> None:
-    """It lets go with the next batch; two who rotate at once would rename files over each other's."""
+def test_rotation_is_not_repeated_after_waiting_for_the_lock(world: World) -> None:
+    """The lock is released with the next batch. Two hosts that rotate at once would rename files over each other's."""
     world.open(max_bytes=14, keep=99)
     world.write(1)
     world.end()
@@ -561,8 +561,8 @@ def test_who_locks_a_file_that_another_host_has_just_rotated_does_not_rotate_the
     assert [] == world.reports.sentences
 
 
-def test_a_file_that_is_renamed_while_it_is_opened_takes_the_lines(world: World) -> None:
-    """Nothing is lost: they are in the file under its new name."""
+def test_file_renamed_while_it_is_opened_gets_the_lines(world: World) -> None:
+    """They are in the file under its new name, so no line is lost."""
     world.open()
     world.write(1)
     world.end()
@@ -582,8 +582,8 @@ def test_a_file_that_is_renamed_while_it_is_opened_takes_the_lines(world: World)
 
 
 @pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_is_rotated_too(world: World, error: int) -> None:
-    """Nothing is told, as nothing is known."""
+def test_file_is_rotated_without_locks(world: World, error: int) -> None:
+    """Nothing is reported, because other hosts are unknown."""
     world.disk.before = failing(error, "lock")
     world.open(max_bytes=14)
     world.write(7)
@@ -591,8 +591,8 @@ def test_a_file_system_without_locks_is_rotated_too(world: World, error: int) ->
     assert [] == world.reports.sentences
 
 
-def test_several_hosts_lose_no_line_of_a_file_that_they_share(tmp_path: Path) -> None:
-    """At the same time, each taking over from another again and again: every line is there once."""
+def test_hosts_that_share_a_file_lose_no_line(tmp_path: Path) -> None:
+    """Hosts take over from each other again and again, and every line exists once."""
     path = tmp_path / "logs" / "web.log"
     path.parent.mkdir()
     hosts = [
@@ -612,7 +612,7 @@ def test_several_hosts_lose_no_line_of_a_file_that_they_share(tmp_path: Path) ->
     for name in "abc":
         assert [f"{name} {n}" for n in range(800)] == [line for line in lines if line.startswith(name)]
     assert 2400 == len(lines)
-    assert len(held(path)) > 1
+    assert len(suffixes_of(path)) > 1
 
 
 # --- a disk that does not take it
@@ -620,7 +620,7 @@ def test_several_hosts_lose_no_line_of_a_file_that_they_share(tmp_path: Path) ->
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 KiB."""
+    """Mount a file system of 16 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(folder)]
@@ -630,8 +630,8 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_lines_that_find_no_room_are_counted(full_disk: Path) -> None:
-    """Those before are whole; once there is room again, a mark stands where they are missing."""
+def test_lines_lost_on_a_full_disk_are_counted(full_disk: Path) -> None:
+    """Earlier lines are whole. Once there is space again, a mark shows where lines are missing."""
     world = World(full_disk)
     world.open()
     world.write(1000)
@@ -654,8 +654,8 @@ def test_lines_that_find_no_room_are_counted(full_disk: Path) -> None:
     assert [mark, *numbers(3002, 3003)] == world.lines()
 
 
-def test_a_limit_of_the_system_on_the_size_of_files_is_no_end_of_the_host(world: World) -> None:
-    """RLIMIT_FSIZE, whose signal Python ignores: as with a full disk, for whoever is not root too."""
+def test_file_size_limit_does_not_end_the_host(world: World) -> None:
+    """Python ignores the signal of RLIMIT_FSIZE. This acts as a full disk for users other than root."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     world.open()
     world.write(1)
@@ -675,8 +675,8 @@ def test_a_limit_of_the_system_on_the_size_of_files_is_no_end_of_the_host(world:
     assert 2 == len(world.reports.sentences)
 
 
-def test_a_disk_without_room_for_a_compressed_copy(full_disk: Path) -> None:
-    """The file stays as it is, and nothing of the copy is left."""
+def test_compression_on_a_full_disk_changes_nothing(full_disk: Path) -> None:
+    """The file stays, and no part of the copy is left."""
     world = World(full_disk)
     world.open(max_bytes=8000, keep=9, compress=True)
     world.write(1200)
@@ -691,7 +691,7 @@ def test_a_disk_without_room_for_a_compressed_copy(full_disk: Path) -> None:
 
 
 def failing(error: int, *calls: str) -> Callable[[str, tuple[Any, ...]], None]:
-    """Fail these calls."""
+    """Let calls fail."""
 
     def before(name: str, _args: tuple[Any, ...]) -> None:
         if name in calls:
@@ -701,14 +701,14 @@ def failing(error: int, *calls: str) -> Callable[[str, tuple[Any, ...]], None]:
 
 
 class ShortDisk(TestDisk):
-    """Takes only so many bytes when it is told, and may not even cut off what it has taken."""
+    """A disk that can take only a number of bytes, and can refuse to truncate."""
 
     __test__ = False
     room: int | None = None
     breaks = False
 
     def write(self, fd: int, data: memoryview) -> int:
-        """Write what there is room for."""
+        """Write as much as there is space for."""
         if self.room is None:
             return Disk.write(self, fd, data)
         if self.room == 0:
@@ -718,15 +718,15 @@ class ShortDisk(TestDisk):
         return written
 
     def truncate(self, fd: int, size: int) -> None:
-        """Cut off, unless it breaks."""
+        """Truncate, unless the disk refuses."""
         if self.breaks:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         Disk.truncate(self, fd, size)
 
 
 @pytest.mark.parametrize(("breaks", "torn"), [(False, []), (True, ["lin"])])
-def test_a_write_that_stops_halfway_leaves_whole_lines(world: World, breaks: bool, torn: list[str]) -> None:
-    """What was begun is taken back; where even that fails it is ended, and counts as lost all the same."""
+def test_partial_write_leaves_whole_lines(world: World, breaks: bool, torn: list[str]) -> None:
+    """The unfinished line is removed. If that fails, it is ended, and counts as lost."""
     disk = world.disk = ShortDisk()
     disk.breaks = breaks
     world.open()
@@ -741,7 +741,7 @@ def test_a_write_that_stops_halfway_leaves_whole_lines(world: World, breaks: boo
 
 
 @pytest.mark.parametrize("call", ["open", "stat", "write", "make_folders"])
-def test_a_failure_is_told_once_and_costs_only_lines(world: World, call: str) -> None:
+def test_failure_is_reported_once_and_costs_only_lines(world: World, call: str) -> None:
     """The next batch tries again."""
     world.open()
     world.disk.before = failing(errno.EIO, call)
@@ -756,8 +756,8 @@ def test_a_failure_is_told_once_and_costs_only_lines(world: World, call: str) ->
 
 
 @pytest.mark.parametrize("call", ["rename", "names"])
-def test_a_file_that_cannot_be_rotated_goes_on(world: World, call: str) -> None:
-    """Longer than it should be; no line is lost, and it is rotated as soon as that is possible."""
+def test_file_that_cannot_be_rotated_goes_on(world: World, call: str) -> None:
+    """It grows beyond its limit, loses no line, and is rotated as soon as possible."""
     world.open(max_bytes=14)
     world.write(2)
     world.disk.before = failing(errno.EACCES, call)
@@ -773,8 +773,8 @@ def test_a_file_that_cannot_be_rotated_goes_on(world: World, call: str) -> None:
     assert not world.reports.lines
 
 
-def test_a_mark_that_is_lost_is_made_good_and_not_counted_twice(world: World) -> None:
-    """What it stood for was counted when it was dropped."""
+def test_lost_mark_is_written_later_and_not_counted_twice(world: World) -> None:
+    """Its lines were counted when they were dropped."""
     file = world.open()
     world.disk.before = failing(errno.EIO, "write")
     file.write([Gap(id="web", n=3, time=NOW, reason="too many"), Line("web", "stdout", "a", NOW, 1)])
@@ -788,15 +788,15 @@ def test_a_mark_that_is_lost_is_made_good_and_not_counted_twice(world: World) ->
 
 
 def scenario(world: World) -> None:
-    """Three rotations with compression, and a removed file of another number of bytes each."""
+    """Make three rotations with compression, and remove a file."""
     world.open(max_bytes=14, keep=50, compress=True)
     for n in (3, 1, 2, 3):
         world.write(n)
         world.work()
 
 
-def test_a_host_may_end_before_any_system_call(tmp_path: Path) -> None:
-    """Whoever writes next finds every line once and in order, and goes on behind them."""
+def test_host_may_end_before_any_system_call(tmp_path: Path) -> None:
+    """The next host finds every line once and in order, and continues after them."""
     whole = World(tmp_path)
     scenario(whole)
     calls = list(whole.disk.calls)
@@ -808,7 +808,7 @@ def test_a_host_may_end_before_any_system_call(tmp_path: Path) -> None:
         with stopped_world(folder, stop, torn=False) as world:
             written = world.lines()
             assert numbers(1, len(written)) == written
-            # Another host, which is ended as well, and a third.
+            # A second host, which is stopped too, and a third.
             world.next = len(written) + 1
             world.disk = TestDisk(_stop_at(stop % 23))
             with suppress(Stopped):
@@ -823,8 +823,8 @@ def test_a_host_may_end_before_any_system_call(tmp_path: Path) -> None:
             assert all(re.fullmatch(r"\.\d+\.gz|", name) for name in world.names()), world.names()
 
 
-def test_a_host_may_end_in_the_middle_of_a_write(tmp_path: Path) -> None:
-    """The line that was begun is ended; no other is touched."""
+def test_host_may_end_in_the_middle_of_a_write(tmp_path: Path) -> None:
+    """The unfinished line is ended, and no other line is touched."""
     whole = World(tmp_path)
     scenario(whole)
     writes = [number for number, name in enumerate(whole.disk.calls) if name == "write"]
@@ -848,7 +848,7 @@ def test_a_host_may_end_in_the_middle_of_a_write(tmp_path: Path) -> None:
 
 @contextmanager
 def stopped_world(folder: Path, stop: int, *, torn: bool) -> Generator[World]:
-    """A host that has ended before, or in the middle of, one of its system calls."""
+    """Return a world whose host has ended before, or in the middle of, one of its system calls."""
     world = World(folder)
     world.disk = TestDisk(_stop_at(stop, torn=torn))
     with pytest.raises(Stopped):
@@ -919,8 +919,8 @@ HOST = """
 """
 
 
-def test_a_host_may_be_killed_at_any_time(tmp_path: Path) -> None:
-    """With SIGKILL, again and again: every line is there once, in order; at most one is torn by each kill."""
+def test_host_may_be_killed_at_any_time(tmp_path: Path) -> None:
+    """After many SIGKILLs every line exists once, in order. Each kill tears one line at most."""
     path = tmp_path / "logs" / "web.log"
     path.parent.mkdir()
     kept = 0

@@ -1,4 +1,4 @@
-"""What waits for one log, without a thread: how much that may be, and that it begins anew when it was written."""
+"""The backlog of one log, without a thread: its limit, and the room after a write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEP = 512 * 1024
 
 
 class Paper:
-    """A target that counts."""
+    """A target that counts entries."""
 
     shows_ids = False
 
@@ -27,55 +27,55 @@ class Paper:
         self.written = 0
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Count them."""
+        """Count the entries."""
         self.written += len(entries)
 
     def reopen(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def work(self) -> bool:
-        """Nothing to do."""
+        """Return False: there is no background work."""
         return False
 
     def stop_work(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
 
 class Slow(LogWriter):
-    """Does what it was ordered when a test says so, and not in a thread."""
+    """A writer without a thread: it runs its jobs when the test says so."""
 
     def __init__(self) -> None:
         super().__init__("slow", on_lost=lambda _id, _n: None, on_trouble=lambda _id, _reason: None)
         self.submitted: list[Callable[[], None]] = []
 
     def start(self) -> bool:
-        """There is nothing to start."""
+        """Do nothing: there is no thread."""
         return True
 
     def submit(self, job: Callable[[], None], target: Target | None = None) -> None:
-        """Keep it."""
+        """Keep the job."""
         self.submitted.append(job)
 
     def catch_up(self) -> None:
-        """Do all of it."""
+        """Run all jobs."""
         submitted, self.submitted = self.submitted, []
         for job in submitted:
             job()
 
 
 def filled(backlog: Backlog) -> int:
-    """How often it takes something until it refuses."""
+    """Return how many entries a backlog accepts until it is full."""
     return next(n for n in range(100) if not backlog.add([LINE], STEP))
 
 
 @pytest.mark.parametrize(
     ("blocks", "most"), [(False, BACKLOG_BYTES), (True, BACKLOG_BYTES + EXCESS_BYTES)], ids=["drops", "blocks"]
 )
-async def test_as_much_as_before_may_wait_once_it_was_written(blocks: bool, most: int) -> None:
-    """One that blocks takes what programs leave that end, up to a bound; both tell when there is room."""
+async def test_backlog_has_its_full_size_again_after_a_write(blocks: bool, most: int) -> None:
+    """A blocking backlog also accepts the output of ended programs, up to a bound. Both report new room."""
     writer, paper = Slow(), Paper()
     backlog = Backlog(paper, writer, blocks=blocks)
     rooms: list[Any] = []
