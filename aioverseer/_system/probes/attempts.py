@@ -121,7 +121,7 @@ class ProbeAttempts:
             case Check(function=function, takes_process=takes_process):
                 await _call(function, *([self.process] if takes_process else []))
             case _:
-                raise NotImplementedError(f"{probe} is not asked, it is heard")
+                raise NotImplementedError(f"{probe} has no attempts, as it waits for the program")
 
     def _path(self, path: str) -> str:
         return os.path.join(self.spec.cwd or "", path)

@@ -177,24 +177,24 @@ async def test_file_of_an_earlier_run_counts_only_on_request(
     """The file of a crashed run would make the next run ready too early."""
     from aioverseer._system.probes.attempts import ProbeAttempts
 
-    look, looked = ProbeAttempts._check, asyncio.Event()
+    check, checked = ProbeAttempts._check, asyncio.Event()
 
-    def look_and_tell(asker: ProbeAttempts, probe: Any) -> None:
+    def check_and_set(attempts: ProbeAttempts, probe: Any) -> None:
         try:
-            look(asker, probe)
+            check(attempts, probe)
         finally:
-            looked.set()
+            checked.set()
 
-    monkeypatch.setattr(ProbeAttempts, "_check", look_and_tell)
+    monkeypatch.setattr(ProbeAttempts, "_check", check_and_set)
     (tmp_path / "up").write_text("old")
     code = "import sys\nsys.stdin.readline()\nopen('up', 'w').write('new')\n" + SLEEP
     process = Process(*child(code), cwd=tmp_path, stdin="pipe", ready=ready.file("up", fresh=fresh))
     starting = asyncio.ensure_future(process.start())
     async with limit():
         if fresh:
-            await looked.wait()
-            looked.clear()
-            await looked.wait()  # so the first result is recorded
+            await checked.wait()
+            checked.clear()
+            await checked.wait()  # so the first result is recorded
             assert "as it was before the start" in process._runner.health_summary
             assert not starting.done()
             await process.write("\n")
@@ -387,7 +387,7 @@ time.sleep(100)
         web = overseer.add("web", *child(code), stdin="pipe", ready=ready.notify())
         lines = web.lines()
         starting = asyncio.ensure_future(web.start())
-        await lines.get()  # in the turn in which it came, or one before, the notice was read
+        await lines.get()  # by this iteration the notice was read
         assert "says: warming up" in str(web.why())
         assert "waits for READY=1 on NOTIFY_SOCKET" in str(web.why())
         await web.write("\n")

@@ -302,9 +302,9 @@ def test_back_pressure_lasts_from_full_to_half() -> None:
     assert ([5, 10], False) == (told, queue.blocked)
 
 
-def is_blocked(outlet: Any) -> bool:
+def is_blocked(sink: Any) -> bool:
     """Return whether a sink is blocked. A function, because type checkers take a property for constant."""
-    return bool(outlet.blocked)
+    return bool(sink.blocked)
 
 
 # --- Pump
@@ -343,10 +343,10 @@ class Tap:
         self.closed = True
 
 
-def pumped(*outlets: Any) -> tuple[Tap, Pump, list[str]]:
+def pumped(*sinks: Any) -> tuple[Tap, Pump, list[str]]:
     """Return a pump that reads, and a list that records its end."""
     tap, ends = Tap(), list[str]()
-    pump = Pump(tap, LineSplitter, outlets, on_end=lambda: ends.append("end"))
+    pump = Pump(tap, LineSplitter, sinks, on_end=lambda: ends.append("end"))
     pump.start()
     return tap, pump, ends
 

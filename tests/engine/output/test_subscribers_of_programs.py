@@ -17,11 +17,11 @@ from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine
 from tests.support.output_plans import ENCODINGS, LIMITS, WRITER, Plan, joined, plans
 from tests.support.programs import limit
 
-Fact = tuple[str, str | bytes, int, bool]
+LineFields = tuple[str, str | bytes, int, bool]
 """Fields of a line that all subscribers must see alike: stream, text, run, whether it is continued."""
 
 
-def without_time(line: Line) -> Fact:
+def without_time(line: Line) -> LineFields:
     """Return a line without its time."""
     return line.stream, line.text, line.run, line.continued
 
@@ -72,7 +72,7 @@ class Visit:
         self.queue.close()
         self.left = True
 
-    def check(self, written: Sequence[Fact]) -> None:
+    def check(self, written: Sequence[LineFields]) -> None:
         """Check that the items are a part of the output, and that each Dropped has the number of missing lines."""
         guest = self.guest
         mine = [line for line in written if guest.stream in (None, line[0])]
@@ -103,7 +103,7 @@ class Visit:
             return (asyncio.QueueFull, QueueShutDown)
         return (QueueShutDown,)
 
-    def stands_at(self, start: int, written: Sequence[Fact]) -> bool:
+    def stands_at(self, start: int, written: Sequence[LineFields]) -> bool:
         """Return whether the items are the output from a position on."""
         position = start
         for item in self.items:
@@ -126,9 +126,9 @@ def subscribed(overseer: Overseer, service: Service, guest: Guest, since: int) -
     return Visit(guest, queue, since)
 
 
-async def witness(queue: Subscription, come: Callable[[int], None]) -> list[Fact]:
+async def witness(queue: Subscription, come: Callable[[int], None]) -> list[LineFields]:
     """Read all lines losslessly, and let the guests come in the middle."""
-    seen: list[Fact] = []
+    seen: list[LineFields] = []
     async for item in queue:
         assert isinstance(item, Line)
         seen.append(without_time(item))
@@ -205,7 +205,7 @@ def test_each_subscriber_gets_or_counts_every_line(
     asyncio.run(play())
 
 
-def marked(line: Fact) -> str | bytes:
+def marked(line: LineFields) -> str | bytes:
     """Return the text of a line, with a mark if it is a piece."""
     _, text, _, continued = line
     if not continued:

@@ -176,8 +176,8 @@ async def test_endless_grandchild_delays_the_end_by_the_grace(streaming: bool) -
             process = Process(*SURVIVED, code, streaming=True, buffered=False, queue_size=10, drain_timeout=grace)
             status = await process
             assert process.stdout is not None
-            # 40 bytes a line: the read that filled the queue, the content of the pipe, and 128 KiB after that, the last two
-            # with one more read at most.
+            # 40 bytes a line: the read that filled the queue, the content of the pipe, and 128 KiB after that, the last
+            # two with one more read at most.
             assert 0 < process.stdout.qsize() <= 10 + 6 * 1640
         else:
             async with Overseer() as overseer:

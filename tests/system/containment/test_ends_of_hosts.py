@@ -37,11 +37,11 @@ def test_nothing_lives_after_the_block(level: str, way: str) -> None:
     assert [] == leftovers_of(level, way)
 
 
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("attempt", range(3))
 @pytest.mark.parametrize("level", ["guarded", "shim", CGROUP, PIDNS])
-def test_nothing_lives_a_second_after_the_host_is_killed(level: str, turn: int) -> None:
+def test_nothing_lives_a_second_after_the_host_is_killed(level: str, attempt: int) -> None:
     """Ten programs that ignore all signals are gone, and the guardian too."""
-    assert [] == leftovers_of(level, "SIGKILL"), turn
+    assert [] == leftovers_of(level, "SIGKILL"), attempt
 
 
 @pytest.mark.parametrize("way", ["normal", "exception", "SIGTERM", "SIGKILL"])

@@ -123,23 +123,23 @@ def test_each_pid_is_checked_once(world: World) -> None:
     assert [] == world.seen
 
 
-@pytest.mark.parametrize("meanwhile", ["nobody", "somebody", "before", "long ago", "one of ours"])
+@pytest.mark.parametrize("meanwhile", ["nothing", "another process", "before", "long ago", "own child"])
 def test_run_has_left_nothing_if_no_other_process_was_started(world: World, meanwhile: str) -> None:
     """The other process is not read: it may be in the group, which is then signalled."""
     runs = StrayRegistry()
     if meanwhile == "before":
         world.last += 1
     run, pid = world.spawn(runs)
-    if meanwhile == "somebody":
+    if meanwhile == "another process":
         world.last += 1
         world.environments[world.last] = b"HOME=/\0"
     elif meanwhile == "long ago":
         world.now += 1
-    elif meanwhile == "one of ours":
+    elif meanwhile == "own child":
         world.spawn(runs)
     assert not runs.left_nothing()  # the run still lives
     runs.end(run, pid, kept=False)
-    assert runs.left_nothing() == (meanwhile not in ("somebody", "long ago"))
+    assert runs.left_nothing() == (meanwhile not in ("another process", "long ago"))
     assert not runs.left_nothing()  # reported once; only later ends count
 
 
@@ -220,14 +220,14 @@ def test_process_started_during_the_check_is_read_too(world: World) -> None:
     assert [1002, 1003] == world.seen
 
 
-@pytest.mark.parametrize("reason", ["it has lived for long", "numbers came round", "too many were made", "no number"])
+@pytest.mark.parametrize("reason", ["it has lived for long", "pids wrapped around", "too many were made", "no number"])
 def test_sweep_is_needed_if_pids_prove_nothing(world: World, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each reason leads to a sweep."""
     runs = StrayRegistry()
     run, pid = world.spawn(runs)
     if reason == "it has lived for long":
         world.now += 1
-    elif reason == "numbers came round":
+    elif reason == "pids wrapped around":
         world.last = 300
     elif reason == "too many were made":
         world.last += 100
