@@ -33,8 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         "aioverseer_left_running",
-        "what to do when a test leaves a service running that it has started itself: stop (the default), or stop and "
-        "warn, or stop and fail",
+        "treatment of a service that a test has started itself and leaves running: stop (the default), warn (stop it, "
+        "and warn) or fail (stop it, and fail the test)",
         default="stop",
     )
 
@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "service(id, *argv, **options): run this program for the test, as Overseer.add describes it; the test fails at "
-        "once when it ends. The fixture services has it by its id.",
+        "once when it ends. The fixture `services` has it by its id.",
     )
     async_plugins.register(config)
 

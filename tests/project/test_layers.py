@@ -77,15 +77,17 @@ METHODS_ONLY_IN_SYSTEM = {"subprocess_exec", "subprocess_shell"}
 """Of an event loop, whatever its variable is called."""
 
 LATE_IMPORTS = {
-    "__init__.py": "names are loaded on first use",
     "_engine/overseer/assembly.py": "a feature that few hosts use",
     "_engine/overseer/overseer.py": "a handle",
     "_engine/process/process.py": "a handle",
     "_engine/service/service.py": "a handle",
-    "_system/probes/http.py": "an extra",
-    "pytest_plugin/": "pytest imports the plugin in every run",
+    "_system/probes/attempts.py": "httpx is an extra",
+    "_system/process/cpython.py": "another platform may not have the module",
+    "_system/containment/guardian/child_table.py": "for another platform",
+    "_system/containment/guardian/boot.py": "a program that is run as a file",
+    "pytest_plugin/async_plugins.py": "the async plugins of pytest are extras",
 }
-"""Files, or folders, that may import inside a function, and why."""
+"""Files that may import inside a function, and why."""
 
 GOALS = {
     "entries at the root": 24,
@@ -97,14 +99,6 @@ GOALS = {
     "arrows upward": 0,
 }
 """The measures of the whole package, with their highest allowed values."""
-TODAY = {
-    "circles of imports": 2,
-    "class names used twice": 2,
-    "imports inside functions": 57,
-    "imports inside functions of other files": 33,
-    "arrows upward": 2,
-}
-"""Upper bounds of the measures that are still above their goals."""
 
 Arrow = tuple[str, int]
 """A full dotted name and the line that imports or uses it."""
@@ -212,9 +206,7 @@ class Package:
             "import levels": self.longest_chain(),
             "class names used twice": [name for name, count in classes.items() if count > 1],
             "imports inside functions": [where for _, where in late],
-            "imports inside functions of other files": [
-                where for file, where in late if not file.startswith(tuple(LATE_IMPORTS))
-            ],
+            "imports inside functions of other files": [where for file, where in late if file not in LATE_IMPORTS],
             "arrows upward": list(self.upward()),
         }
 
@@ -352,7 +344,7 @@ def test_the_package_keeps_its_layers() -> None:
 @pytest.mark.parametrize("name", GOALS)
 def test_measure_is_at_its_goal(name: str) -> None:
     counted = PACKAGE.measures()[name]
-    assert len(counted) <= max(GOALS[name], TODAY.get(name, 0)), "\n".join([f"{name}: {len(counted)}", *counted])
+    assert len(counted) <= GOALS[name], "\n".join([f"{name}: {len(counted)}", *counted])
 
 
 GOOD = {

@@ -121,7 +121,7 @@ ELSEWHERE = {"State": "states.md"}
 INNER = {
     "EventStream": {"wait_for_event", "news"},
     "Group": {"refuse"},
-    "LineQueue": {"deliver", "end"},
+    "LineQueue": {"deliver", "end", "has_waiter"},
     "LogBridge": {"logger_of"},
     "LogFile": {"rotates", "tells_ids", "has_ids", "streams", "path_of", "rules"},
     "Recorder": {"finish"},

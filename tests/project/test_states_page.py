@@ -95,7 +95,7 @@ def diagram(machine: type[Machine[Any]]) -> Iterator[str]:
 
 def table(machine: type[Machine[Any]]) -> Iterator[str]:
     """Yield a row for every rule, state by state, with the first line of its docstring."""
-    yield "| state | input | what follows |"
+    yield "| state | input | effect |"
     yield "|---|---|---|"
     for state, given, said in sorted(rows(machine), key=lambda row: row[0]):
         yield f"| {state.name} | {given.__name__} | {said} |"

@@ -60,7 +60,7 @@ _ERROR_LINES = 20
 """Last lines that an error carries."""
 
 
-class _Check(Protocol):
+class _UseCheck(Protocol):
     def __call__(self, *, starting: bool = False) -> None: ...
 
 
@@ -95,7 +95,7 @@ class ServiceRunner:
         start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
         make_handle: Callable[[ProcessRunner], Any],
         load_health: Callable[[], type[Health]],
-        check: _Check,
+        check: _UseCheck,
         blockers: Callable[[str], list[Awaited]],
     ) -> None:
         """Create a service in INITIAL. Nothing is started.
