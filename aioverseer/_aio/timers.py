@@ -25,7 +25,7 @@ class OneShotTimer:
         """Create a timer that is not armed.
 
         Args:
-            clock: Calls back.
+            clock: Clock that makes the call.
         """
         self._clock = clock
         self._timer: Timer | None = None
@@ -68,7 +68,7 @@ async def sleep_until(clock: Clock, when: float) -> None:
     """Sleep until a time on a clock. Safe to cancel.
 
     Args:
-        clock: Measures the time.
+        clock: Clock that measures the time.
         when: Monotonic time of that clock, in seconds.
     """
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -62,7 +62,7 @@ async def supervise(
 
     Args:
         specs: The services.
-        formatter: Formats their lines and the messages.
+        formatter: The formatter of their lines and of messages.
         out: The stream for their output.
         err: The stream for messages.
         log: The log files that keep their output as well.

@@ -6,17 +6,17 @@ OverseerError
 │   └── DependencyCycle
 ├── UnknownService (also LookupError)     no service has this id
 ├── DuplicateService                      the id is taken
-├── ServiceIsLive                         not while it runs, starts, stops or waits to restart
+├── ServiceIsLive                         the service runs, starts, stops or waits to restart
 ├── ProcessNotRunning (also ProcessLookupError)
 ├── ContainmentError                      the system does not offer this level of containment
 ├── SpawnError (also OSError)             the program could not be started; errno is kept
 └── ProgramError                          about a program; carries id, status and last lines
-    ├── ProcessFailed                     it did not end well
-    ├── NotReady                          it cannot reach the awaited state any more
+    ├── ProcessFailed                     the program failed
+    ├── NotReady                          the program cannot reach the awaited state any more
     │   └── NotReadyInTime (also TimeoutError)
     ├── GaveUp                            the restart budget is spent
     ├── CriticalServiceEnded              a critical service has ended for good
-    └── StopFailed                        it is still there after the whole ladder
+    └── StopFailed                        the program is still there after the whole ladder
 ```
 
 ProgramError and the errors below it are in ``report/status.py``, as they carry a Status. The end of a program is data

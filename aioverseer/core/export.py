@@ -43,7 +43,7 @@ def _bind_annotations(owner: type, home: str) -> None:
     """Let ``typing.get_type_hints()`` find the names of annotations in the module where they were written.
 
     It looks in ``owner.__module__``, unless an annotation is a ForwardRef that names its module. Making one compiles
-    its text, so annotations that need builtins alone keep being text: the import of the package is shorter so.
+    its text, so annotations that need builtins alone stay text, which shortens the import of the package.
     """
     annotations: dict[str, object] = vars(owner).get("__annotations__", {})
     fields: dict[str, Any] = vars(owner).get("__dataclass_fields__", {})

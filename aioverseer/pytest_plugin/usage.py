@@ -23,8 +23,8 @@ class UsedServices:
 
     Attributes:
         fixture: The name of the fixture.
-        body: Makes the context manager that ends with a critical service; see ``Overseer.body``.
-        sections: Makes the sections of a report, one for each service.
+        body: Factory of the context manager that ends with a critical service; see ``Overseer.body``.
+        sections: Factory of the sections of a report, one for each service.
         is_reported: Whether a test has failed because of a service. The fixture then raises no second error.
         is_closed: Whether the scope of the fixture is over.
     """

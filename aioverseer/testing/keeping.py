@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from aioverseer._system.host.file_locks import alone, make_private, private_folder
+from aioverseer._system.host.file_locks import locked, make_private, private_folder
 from aioverseer.core.export import exported_from
 
 __all__ = ["LISTENING", "Keeper"]
@@ -54,7 +54,7 @@ class Keeper:
         self._lock = self._path.with_suffix(".lock")
         self._name = name
         self._hold: socket.socket | None = None
-        with alone(self._lock):
+        with locked(self._lock):
             connection = _connected(self._path)
             if connection is None:
                 connection = self._start(argv, data)
@@ -102,7 +102,7 @@ class Keeper:
         self.connection.close()
         if not has_ended:
             return
-        with alone(self._lock):
+        with locked(self._lock):
             with contextlib.suppress(FileNotFoundError):
                 if self._socket is not None and os.path.samestat(self._path.stat(), self._socket):
                     self._path.unlink()

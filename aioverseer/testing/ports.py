@@ -16,7 +16,7 @@ import socket
 from collections.abc import Generator
 from pathlib import Path
 
-from aioverseer._system.host.file_locks import alone, make_private, private_folder, take
+from aioverseer._system.host.file_locks import locked, make_private, open_locked, private_folder
 from aioverseer.core.export import exported_from
 
 __all__ = ["Ports"]
@@ -86,7 +86,7 @@ class Ports:
     def _exclusive(self) -> Generator[int]:
         """Lock out other processes; yield the descriptor of the file that holds the port handed out last."""
         make_private(self._folder)
-        with alone(self._folder / "lock") as last:
+        with locked(self._folder / "lock") as last:
             yield last
 
     def _shared(self, name: str, last: int) -> int:
@@ -121,7 +121,7 @@ class Ports:
         raise OSError(errno.EADDRNOTAVAIL, f"no port between {first} and {first + count - 1} is free")
 
     def _lock(self, port: int, *, shared: bool = False) -> bool:
-        descriptor = take(self._path(port), shared=shared, wait=False)
+        descriptor = open_locked(self._path(port), shared=shared, wait=False)
         if descriptor is None:
             return False
         self._held[port] = descriptor
@@ -131,7 +131,7 @@ class Ports:
         """Remove the files of killed runs, whose ports are not locked."""
         for name_file in self._folder.glob(f"*{_NAME_FILE_SUFFIX}"):
             path = self._path(_port_in(name_file) or 0)
-            descriptor = take(path, wait=False)
+            descriptor = open_locked(path, wait=False)
             if descriptor is not None:
                 name_file.unlink(missing_ok=True)
                 path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""The register of all runs of this host process: which run lives, and which processes are strays of ended runs.
+"""The registry of all runs of this host process: which run lives, and which processes are strays of ended runs.
 
-There is one register for each process. All overseers, event loops and threads share it, so it has a lock.
+There is one registry for each process. All overseers, event loops and threads share it, so it has a lock.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class StrayRegistry:
 
 
 class _CurrentRegistry:
-    """The register of this process. A fork gets an empty one: the parent's children are none of its own."""
+    """The registry of this process. A fork gets an empty one, as the parent's children are not its own."""
 
     def __init__(self) -> None:
         self.registry = StrayRegistry()
@@ -195,5 +195,5 @@ _current = _CurrentRegistry()
 
 
 def stray_registry() -> StrayRegistry:
-    """Return the register of this process."""
+    """Return the registry of this process."""
     return _current.registry

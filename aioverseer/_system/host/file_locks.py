@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
-__all__ = ["alone", "make_private", "private_folder", "take"]
+__all__ = ["locked", "make_private", "open_locked", "private_folder"]
 
 
 def private_folder(name: str, *, longest: int | None = None) -> Path:
@@ -41,12 +41,12 @@ def make_private(folder: Path) -> None:
         raise PermissionError(f"{folder} belongs to somebody else, or others can write to it: remove it, or set TMPDIR")
 
 
-def take(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
-    """Lock a file, creating it if needed. Closing the descriptor unlocks it, and so does the end of the process.
+def open_locked(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
+    """Open and lock a file, creating it if needed. Closing the descriptor unlocks it; so does the end of the process.
 
     Args:
         path: Path of the file.
-        shared: Whether others may share the lock.
+        shared: Whether other processes may share the lock.
         wait: Whether to block while another process has the lock.
 
     Returns:
@@ -72,9 +72,9 @@ def take(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Generator[int]:
+def locked(path: Path) -> Generator[int]:
     """Hold the lock of a file and yield its descriptor. Blocks while another process has the lock."""
-    descriptor = take(path)
+    descriptor = open_locked(path)
     if descriptor is None:
         raise AssertionError("a lock that was waited for is held")
     try:

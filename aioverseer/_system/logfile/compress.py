@@ -11,7 +11,7 @@ import stat
 import zlib
 
 from aioverseer._system.logfile.disk import Disk
-from aioverseer.core.text.rotation import PACKED, UNFINISHED
+from aioverseer.core.text.rotation import COMPRESSED, UNFINISHED
 
 __all__ = ["Compression", "holds_the_same"]
 
@@ -65,7 +65,7 @@ class Compression:
         if not self._is_unchanged():
             self.abandon()
             return True
-        disk.rename(self._path + UNFINISHED, self._path + PACKED)
+        disk.rename(self._path + UNFINISHED, self._path + COMPRESSED)
         if self._is_unchanged():
             disk.remove(self._path)
         return True
@@ -101,7 +101,7 @@ def holds_the_same(path: str, disk: Disk) -> bool:
     """Return whether the compressed copy of a file is complete and has the same content."""
     file = disk.open_to_read(path)
     try:
-        copy = disk.open_to_read(path + PACKED)
+        copy = disk.open_to_read(path + COMPRESSED)
         try:
             return _equal(file, copy, disk)
         except zlib.error:

@@ -17,7 +17,15 @@ from aioverseer._system.logfile.disk import Disk
 from aioverseer._system.logfile.trouble import Trouble, TroubleReport
 from aioverseer.core.options.log import LogFile
 from aioverseer.core.text.log_format import Entry, LogFormat
-from aioverseer.core.text.rotation import Rename, RotationStep, is_due, leftovers, pairs, rotation, to_pack
+from aioverseer.core.text.rotation import (
+    Rename,
+    RotationStep,
+    files_with_copy,
+    files_without_copy,
+    is_due,
+    rotation,
+    unfinished_copies,
+)
 
 __all__ = ["AppendedFile"]
 
@@ -335,9 +343,9 @@ class AppendedFile:
         """Clean up after a host that was killed during a rotation or a compression."""
         try:
             names = self._names()
-            for name in leftovers(names):
+            for name in unfinished_copies(names):
                 self._disk.remove(self._path + name)
-            for name in pairs(names):
+            for name in files_with_copy(names):
                 # Any other copy may be someone else's file, or is being written at this moment.
                 if holds_the_same(self._path + name, self._disk):
                     self._disk.remove(self._path + name)
@@ -357,7 +365,7 @@ class AppendedFile:
 
     def _compress(self) -> bool:
         if self._compression is None:
-            waiting = to_pack(self._names())
+            waiting = files_without_copy(self._names())
             if not waiting:
                 self._compresses = False
                 self._unlock()

@@ -84,7 +84,7 @@ class ProbeAttempts:
 
     Attributes:
         spec: Spec of the program, for the folder, environment and user of commands.
-        launcher: Starts commands.
+        launcher: Launcher of commands.
         process: Argument for functions.
         before: Stamps of files before the start.
     """
@@ -210,7 +210,7 @@ async def _connect_tcp(host: str, port: int) -> None:
             with socket.socket(family, socket.SOCK_STREAM) as connection:
                 connection.settimeout(0)
                 await asyncio.get_running_loop().sock_connect(connection, address)
-                # If nobody listens, the system may pick the same port for the near end. Then the connection is made
+                # If nobody listens, the system may pick the same port for the local end. Then the connection is made
                 # with itself, by TCP's simultaneous open (RFC 9293, 3.5).
                 if connection.getsockname() == connection.getpeername():
                     raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")

@@ -40,9 +40,9 @@ class SystemChild:
         """Create it for a child that has been started.
 
         Args:
-            watcher: Knows the exit.
+            watcher: The exit of the child, and its pidfd.
             resources: The resources of the event loop, which were held for this child. ``close`` releases them.
-            scope: Contains the run.
+            scope: The containment of the run.
             stdin: The pipe to its standard input; None without one.
             stdout: The pipe from its standard output; None without one.
             stderr: The pipe from its standard error; None without one.

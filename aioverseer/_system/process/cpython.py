@@ -211,8 +211,8 @@ def call_in_one_step(call: Callable[[], Coroutine[Any, Any, object]], start: Sta
 def can_answer_for(loop: asyncio.AbstractEventLoop) -> bool:
     """Return whether ``call_in_one_step`` may replace what an event loop does by itself.
 
-    Not on a loop that spawns in its own way (uvloop, a subclass, a test double), not where somebody has wrapped
-    ``create_subprocess_exec``, and not beside a child watcher that the application has chosen.
+    False for a loop that spawns in its own way (uvloop, a subclass, a test double), where other code has wrapped
+    ``create_subprocess_exec``, and where the application has chosen a child watcher.
     """
     if asyncio.create_subprocess_exec is not _create:
         return False

@@ -1,4 +1,4 @@
-"""The exit of a child that somebody else in the host has reaped.
+"""The exit of a child that other code in the host has reaped.
 
 A ``waitpid(-1)`` in a library, or an ignored SIGCHLD, takes the status away from the code that waits for it.
 """

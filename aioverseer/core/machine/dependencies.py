@@ -15,7 +15,7 @@ __all__ = ["CannotStart", "DependencyGraph", "DependencyState", "MayStart", "Mus
 
 @dataclass(slots=True, kw_only=True)
 class DependencyState:
-    """State of a service as far as its dependants need it.
+    """State of a service as far as its dependents need it.
 
     Attributes:
         state: State of the service.

@@ -20,7 +20,7 @@ class LivenessJudge:
     """Judge of the liveness checks of one run.
 
     Attributes:
-        well: Whether the program counts as alive.
+        is_alive: Whether the program counts as alive.
         failed: Number of checks in a row that have failed.
         error: Message of the last failed check.
     """
@@ -32,7 +32,7 @@ class LivenessJudge:
             policy: Rules of the checks.
             since: Monotonic time at which the program became ready.
         """
-        self.well = True
+        self.is_alive = True
         self.failed = 0
         self.error = ""
         self._policy = policy
@@ -40,16 +40,16 @@ class LivenessJudge:
         self._passed = 0
 
     def passed(self) -> bool:
-        """Record a successful check; return whether ``well`` changes."""
+        """Record a successful check; return whether ``is_alive`` changes."""
         self.failed = 0
         self._passed += 1
-        if self.well or self._passed < self._policy.successes:
+        if self.is_alive or self._passed < self._policy.successes:
             return False
-        self.well = True
+        self.is_alive = True
         return True
 
     def failed_at(self, now: float, error: str) -> bool:
-        """Record a failed check; return whether ``well`` changes."""
+        """Record a failed check; return whether ``is_alive`` changes."""
         self.error = error
         self._passed = 0
         if now < self._counts_from:
@@ -58,14 +58,14 @@ class LivenessJudge:
         return self._judge()
 
     def trigger(self, error: str) -> bool:
-        """Record that the program asks to be treated as not alive; return whether ``well`` changes."""
+        """Record that the program asks to be treated as not alive; return whether ``is_alive`` changes."""
         self.error = error
         self._passed = 0
         self.failed = max(self.failed, self._policy.failures)
         return self._judge()
 
     def _judge(self) -> bool:
-        if not self.well or self.failed < self._policy.failures:
+        if not self.is_alive or self.failed < self._policy.failures:
             return False
-        self.well = False
+        self.is_alive = False
         return True

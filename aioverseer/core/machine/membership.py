@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aioverseer.core.machine.table import Value
 
-if TYPE_CHECKING:  # few hosts have groups
+if TYPE_CHECKING:  # spares an import: few applications have groups
     from aioverseer.core.options.group import Strategy
 
 __all__ = ["AlreadyRestarting", "EndGroup", "GroupMembership", "RestartTogether"]

@@ -415,7 +415,7 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def judge_end(self, given: ProcessEnded) -> list[ServiceAction]:
         """Judge the end by the policy: BACKOFF, or a final state."""
-        if given.exit is None:  # a holder of the Process itself stopped it during its delay
+        if given.exit is None:  # the application stopped the Process itself during its delay
             self.wanted = False
             self.to(State.INTERRUPT, "was stopped before it was started")
             return []

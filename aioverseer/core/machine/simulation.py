@@ -1,6 +1,6 @@
-"""Simulation of a restart policy: the decisions for a row of ends, without running a program or a clock.
+"""Simulation of a restart policy: the decisions for a list of ends, without running a program or a clock.
 
-The state machine of a real Service decides here too, so both say the same.
+The state machine of a real Service makes the decisions, so a simulation and a Service agree.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def simulate(
     rng: Rng | None = None,
     ready_after: float = 0.0,
 ) -> Timeline:
-    """Return the decisions of a Service under this policy for a row of ends. Takes no time.
+    """Return the decisions of a Service under this policy for a list of ends. Takes no time.
 
     Args:
         policy: Option ``restart`` of the service.
@@ -122,7 +122,7 @@ def simulate(
         ready_after: Seconds until a run without a third value is ready; a run that lives no longer is never ready.
 
     Raises:
-        SpecError: For a value that is no end or no time, or for an empty row.
+        SpecError: For a value that is no end or no time, or for an empty list.
     """
     machine = ServiceMachine(policy=policy, rng=_Longest() if rng is None else rng, delay=0.0)
     runs: list[SimulatedRun] = []

@@ -36,8 +36,8 @@ class Event:
         kind: ``"state"``: a transition. ``"log"``: trouble with the log files of the service. ``"health"``: a message
             of the program about itself, or a change of its liveness. ``"leftovers"``: a process that a run has left
             behind and that lives on. ``"throttle"``: the service waits in the queue of ``restart_rate``. ``"stop"``: an
-            obstacle to a stop. ``"group"``: a consequence for its group: a restart of several members, its end, a give
-            up, or the end of the group.
+            obstacle to a stop. ``"group"``: a consequence for its group: the start or the end of a restart of several
+            members, giving up, or the end of the group.
     """
 
     seq: int
@@ -66,7 +66,7 @@ class Event:
 
 
 class EventRecord(NamedTuple):
-    """Data of an Event, which is made only when somebody reads it; see ``StatusSnapshot``."""
+    """Data of an Event, which is made only when it is read; see ``StatusSnapshot``."""
 
     seq: int
     time: datetime

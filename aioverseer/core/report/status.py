@@ -141,7 +141,7 @@ class Status:
 
 
 class StatusSnapshot(NamedTuple):
-    """Data of a Status, which is made only when somebody reads it.
+    """Data of a Status, which is made only when it is read.
 
     Each restart takes three snapshots and mostly nobody reads them. A tuple is several times faster to make than a
     frozen dataclass.

@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from aioverseer.core.options.log import LogFile
 
 __all__ = [
-    "PACKED",
+    "COMPRESSED",
     "UNFINISHED",
     "Remove",
     "Rename",
     "RotationStep",
+    "files_with_copy",
+    "files_without_copy",
     "is_due",
-    "leftovers",
-    "pairs",
     "rotation",
-    "to_pack",
+    "unfinished_copies",
 ]
 
-PACKED = ".gz"
+COMPRESSED = ".gz"
 UNFINISHED = ".gz.tmp"
 """Suffix of a compressed copy that is not complete."""
 
@@ -94,18 +94,18 @@ def rotation(names: Iterable[str], keep: int) -> tuple[RotationStep, ...]:
     return (*steps, Rename("", ".1"))
 
 
-def leftovers(names: Iterable[str]) -> list[str]:
+def unfinished_copies(names: Iterable[str]) -> list[str]:
     """Return compressed copies that were never completed; their files still exist."""
     return sorted(name for name in names if _NAME.fullmatch(name) and name.endswith(UNFINISHED))
 
 
-def pairs(names: Iterable[str]) -> list[str]:
+def files_with_copy(names: Iterable[str]) -> list[str]:
     """Return files that have a compressed copy, oldest first."""
     held = _held(names)
     return [f".{number}" for number in sorted(held, reverse=True) if len(held[number]) > 1]
 
 
-def to_pack(names: Iterable[str]) -> list[str]:
+def files_without_copy(names: Iterable[str]) -> list[str]:
     """Return rotated files without a compressed copy, oldest first."""
     held = _held(names)
     return [f".{number}" for number in sorted(held, reverse=True) if held[number] == [f".{number}"]]
@@ -121,4 +121,4 @@ def _held(names: Iterable[str]) -> Mapping[int, list[str]]:
 
 
 def _renumbered(name: str, number: int) -> str:
-    return f".{number}{PACKED if name.endswith(PACKED) else ''}"
+    return f".{number}{COMPRESSED if name.endswith(COMPRESSED) else ''}"

@@ -26,7 +26,7 @@ def test_health_follows_the_last_checks(checks: list[bool], failures: int, succe
             well = False
         elif not well and end >= successes and all(checks[end - successes : end]):
             well = True
-        assert (well, well is not before) == (health.well, changed)
+        assert (well, well is not before) == (health.is_alive, changed)
 
 
 def test_failures_in_the_grace_do_not_count() -> None:
@@ -40,7 +40,7 @@ def test_a_trigger_needs_no_second_one() -> None:
     health = LivenessJudge(Alive(PROBE), since=0.0)
     assert health.trigger("it sent WATCHDOG=trigger")
     assert not health.trigger("again")
-    assert not health.well
+    assert not health.is_alive
 
 
 @pytest.mark.parametrize(("due", "now", "late"), [(5, 5, False), (5, 5.2, False), (5, 5.5, True), (5, 4, False)])

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer.core.options.log import LogFile
-from aioverseer.core.text.rotation import Remove, Rename, RotationStep, is_due, leftovers, pairs, rotation, to_pack
+from aioverseer.core.text.rotation import (
+    Remove,
+    Rename,
+    RotationStep,
+    files_with_copy,
+    files_without_copy,
+    is_due,
+    rotation,
+    unfinished_copies,
+)
 
 DAY = 86400.0
 
@@ -82,9 +91,9 @@ def test_a_rotation_may_be_stopped_anywhere(present: dict[int, str], keep: int, 
 def test_files_for_recovery_and_compression() -> None:
     """Copies that are not complete, files beside their copies, and files without."""
     names = ["", ".1", ".2", ".2.gz", ".3.gz", ".3.gz.tmp", ".10", ".10.gz", ".11", ".gz.tmp", ".1000", ".x.gz.tmp"]
-    assert [".3.gz.tmp"] == leftovers(names)
-    assert [".10", ".2"] == pairs(names)
-    assert [".11", ".1"] == to_pack(names)
+    assert [".3.gz.tmp"] == unfinished_copies(names)
+    assert [".10", ".2"] == files_with_copy(names)
+    assert [".11", ".1"] == files_without_copy(names)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer._system.host.file_locks import alone, make_private, private_folder, take
+from aioverseer._system.host.file_locks import locked, make_private, open_locked, private_folder
 
 
 def test_file_removed_while_waiting_is_not_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,26 +20,26 @@ def test_file_removed_while_waiting_is_not_locked(tmp_path: Path, monkeypatch: p
     def late(descriptor: int, kind: int) -> None:
         monkeypatch.setattr(fcntl, "flock", real)
         path.unlink()
-        third.append(take(path))
+        third.append(open_locked(path))
         real(descriptor, kind)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    assert take(path, wait=False) is None
+    assert open_locked(path, wait=False) is None
     assert third[0] is not None
     os.close(third[0])
-    with alone(path) as descriptor:
+    with locked(path) as descriptor:
         assert os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 def test_shared_lock_keeps_an_exclusive_one_out(tmp_path: Path) -> None:
     """And an exclusive lock keeps a shared one out."""
-    one, two = take(tmp_path / "lock", shared=True), take(tmp_path / "lock", shared=True, wait=False)
-    assert take(tmp_path / "lock", wait=False) is None
+    one, two = open_locked(tmp_path / "lock", shared=True), open_locked(tmp_path / "lock", shared=True, wait=False)
+    assert open_locked(tmp_path / "lock", wait=False) is None
     for descriptor in (one, two):
         assert descriptor is not None
         os.close(descriptor)
-    with alone(tmp_path / "lock"):
-        assert take(tmp_path / "lock", shared=True, wait=False) is None
+    with locked(tmp_path / "lock"):
+        assert open_locked(tmp_path / "lock", shared=True, wait=False) is None
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o720])

@@ -28,7 +28,7 @@ _SWEEP_TIMEOUT = 3.0
 
 
 def wait_for_end(control: int, pidfd: int | None) -> bool:
-    """Return True when the host has ended, False when it has sent word that it needs no guardian."""
+    """Return True when the host has ended, False when it has released the guardian."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
     if pidfd is not None:
@@ -36,8 +36,8 @@ def wait_for_end(control: int, pidfd: int | None) -> bool:
     while True:
         for ready, _ in poll.poll():
             if ready == pidfd:
-                # The host may have sent the word just before its end.
-                return not _has_word(control)
+                # The host may have released the guardian just before its end.
+                return not _is_released(control)
             if os.read(control, 1):
                 return False
             if pidfd is None:
@@ -46,7 +46,7 @@ def wait_for_end(control: int, pidfd: int | None) -> bool:
             poll.unregister(control)
 
 
-def _has_word(control: int) -> bool:
+def _is_released(control: int) -> bool:
     os.set_blocking(control, False)
     try:
         return bool(os.read(control, 1))
