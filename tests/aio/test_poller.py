@@ -1,4 +1,4 @@
-"""One descriptor for all pipes: who is called back, and who is not any more."""
+"""Poller: callbacks of many pipes by one descriptor of the event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pipe = tuple[int, int]
 
 @pytest.fixture
 def pipes() -> Iterator[Callable[[], Pipe]]:
-    """Make pipes; what is still open at the end is closed."""
+    """A function that makes pipes, closed after the test."""
     opened: list[int] = []
 
     def make() -> Pipe:
@@ -31,15 +31,15 @@ def pipes() -> Iterator[Callable[[], Pipe]]:
 
 
 async def watch() -> Poller:
-    """Return one for the running loop."""
+    """Return a Poller for the running loop."""
     poller = poller_for(asyncio.get_running_loop())
     if poller is None:
         pytest.skip("this system has no epoll")
     return poller
 
 
-async def test_each_pipe_calls_back_while_it_can_be_read(pipes: Callable[[], Pipe]) -> None:
-    """Level by level, as an event loop does it: until it was read, and not before it was written."""
+async def test_each_pipe_calls_back_while_it_is_readable(pipes: Callable[[], Pipe]) -> None:
+    """It is level-triggered like an event loop: from the write until all is read."""
     poller = await watch()
     quiet, busy = pipes(), pipes()
     called: asyncio.Queue[str] = asyncio.Queue()
@@ -52,8 +52,8 @@ async def test_each_pipe_calls_back_while_it_can_be_read(pipes: Callable[[], Pip
     poller.close()
 
 
-async def test_who_was_removed_is_called_no_more_even_in_the_same_turn(pipes: Callable[[], Pipe]) -> None:
-    """The first of two that can be read removes the other."""
+async def test_a_removed_pipe_is_not_called_even_in_the_same_iteration(pipes: Callable[[], Pipe]) -> None:
+    """The callback of one readable pipe removes the other."""
     poller = await watch()
     both = [pipes(), pipes()]
     called: list[int] = []
@@ -80,8 +80,8 @@ async def test_who_was_removed_is_called_no_more_even_in_the_same_turn(pipes: Ca
     poller.close()
 
 
-async def test_a_reader_that_fails_is_told_and_stops_no_other(pipes: Callable[[], Pipe]) -> None:
-    """As in the event loop itself, however often it fails, and in the same turn."""
+async def test_a_callback_that_raises_is_reported_and_stops_no_other(pipes: Callable[[], Pipe]) -> None:
+    """The event loop does the same, in the same iteration and every time."""
     poller = await watch()
     loop = asyncio.get_running_loop()
     told: list[Any] = []
@@ -111,8 +111,8 @@ async def test_a_reader_that_fails_is_told_and_stops_no_other(pipes: Callable[[]
     poller.close()
 
 
-async def test_what_is_still_watched_at_its_end_is_left_to_the_loop(pipes: Callable[[], Pipe]) -> None:
-    """A program that nothing could end is reaped when it ends after all; closing twice does no harm."""
+async def test_after_close_the_loop_watches_the_remaining_pipes(pipes: Callable[[], Pipe]) -> None:
+    """A program that did not die is reaped at its later exit. Closing twice does no harm."""
     poller = await watch()
     read, write = pipes()
     called: asyncio.Queue[None] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""Waiting through cancellations of every kind, bounded and without spinning; waiting for a value to change."""
+"""Waiting through cancellations of every kind, with a time limit; waiting for a value to change."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from aioverseer._aio.watchers import Watchers
 from tests.support.programs import limit
 
 
-async def turns(count: int) -> None:
-    """Let the event loop turn so often."""
+async def iterate(count: int) -> None:
+    """Wait for so many iterations of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 @pytest.fixture
-def rounds(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """One entry for each time that settle() has begun to wait."""
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One entry for each wait that settle() has begun."""
     seen: list[Any] = []
     wait = asyncio.wait
 
@@ -38,8 +38,8 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-async def test_what_is_done_is_not_waited_for(rounds: list[Any]) -> None:
-    """Whatever came of it: a result, an error, a cancellation."""
+async def test_a_completed_future_is_not_waited_for(waits: list[Any]) -> None:
+    """It may have a result, an error or a cancellation."""
     loop = asyncio.get_running_loop()
     done, failed, cancelled = (loop.create_future() for _ in range(3))
     done.set_result(1)
@@ -47,44 +47,44 @@ async def test_what_is_done_is_not_waited_for(rounds: list[Any]) -> None:
     cancelled.cancel()
     for future in (done, failed, cancelled):
         assert await settle(future, within=10) is None
-    assert [] == rounds
+    assert [] == waits
     assert isinstance(failed.exception(), ValueError)
 
 
-async def test_it_returns_with_the_end_of_what_it_waits_for(rounds: list[Any]) -> None:
-    """One round, when nobody interferes."""
+async def test_it_returns_when_the_future_is_done(waits: list[Any]) -> None:
+    """It waits once without a cancellation."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(settle(future, within=10))
-    await turns(3)
+    await iterate(3)
     future.set_result(None)
     async with limit(5, "settle"):
         assert await task is None
-    assert 1 == len(rounds)
+    assert 1 == len(waits)
 
 
-async def test_each_native_cancellation_costs_one_round_and_the_last_is_returned(rounds: list[Any]) -> None:
+async def test_each_native_cancellation_costs_one_wait_and_the_last_is_returned(waits: list[Any]) -> None:
     """The wait goes on, and the caller gets the cancellation to raise it once it is done."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(settle(future, within=10))
-    await turns(2)
+    await iterate(2)
     for number in range(20):
         task.cancel(f"number {number}")
-        await turns(3)
+        await iterate(3)
         assert not task.done()
     future.set_result(None)
     async with limit(5, "settle"):
         cancelled = await task
     assert isinstance(cancelled, asyncio.CancelledError)
-    assert 21 == len(rounds)
+    assert 21 == len(waits)
     assert 20 == task.cancelling()
 
 
-async def test_a_cancellation_in_the_turn_of_the_end_is_not_lost() -> None:
-    """Whichever of the two comes first."""
+async def test_a_cancellation_in_the_last_iteration_is_not_lost() -> None:
+    """Either of the two may come first."""
     for first_the_end in (False, True):
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(settle(future, within=10))
-        await turns(3)
+        await iterate(3)
         if first_the_end:
             future.set_result(None)
         task.cancel()
@@ -94,8 +94,8 @@ async def test_a_cancellation_in_the_turn_of_the_end_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize("before", [False, True])
-async def test_a_cancelled_scope_of_anyio_does_not_make_it_spin(rounds: list[Any], before: bool) -> None:
-    """It is delivered again and again: the shield keeps all of that out, whether it began before or after."""
+async def test_a_cancelled_scope_of_anyio_does_not_make_it_spin(waits: list[Any], before: bool) -> None:
+    """Anyio delivers it again and again, and the shield keeps it out, also when it began before."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
     opened: asyncio.Future[anyio.CancelScope] = loop.create_future()
@@ -112,16 +112,16 @@ async def test_a_cancelled_scope_of_anyio_does_not_make_it_spin(rounds: list[Any
 
     task = asyncio.create_task(inside())
     (await opened).cancel()
-    await turns(500)
+    await iterate(500)
     assert not task.done()
-    assert len(rounds) <= 2
+    assert len(waits) <= 2
     future.set_result(None)
     async with limit(5, "settle"):
         await task
     assert [None] == results
 
 
-async def test_both_kinds_together_are_kept_apart(rounds: list[Any]) -> None:
+async def test_both_kinds_together_are_kept_apart(waits: list[Any]) -> None:
     """A native cancellation inside a cancelled scope is returned, and there is still no spinning."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     results: list[Any] = []
@@ -132,10 +132,10 @@ async def test_both_kinds_together_are_kept_apart(rounds: list[Any]) -> None:
             results.append(await settle(future, within=10))
 
     task = asyncio.create_task(inside())
-    await turns(5)
+    await iterate(5)
     task.cancel()
-    await turns(500)
-    assert len(rounds) <= 3
+    await iterate(500)
+    assert len(waits) <= 3
     future.set_result(None)
     async with limit(5, "settle"):
         await asyncio.wait([task])
@@ -143,8 +143,8 @@ async def test_both_kinds_together_are_kept_apart(rounds: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("within", [0, -1, 0.05])
-async def test_the_bound_is_kept_and_what_was_waited_for_goes_on(within: float) -> None:
-    """Also when cancellations come all the time; the future is neither cancelled nor looked at."""
+async def test_the_time_limit_holds_and_the_future_goes_on(within: float) -> None:
+    """Continuous cancellations do not change that, and the future is neither cancelled nor retrieved."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
     task = asyncio.create_task(settle(future, within=within))
@@ -188,15 +188,15 @@ async def test_the_limits_of_the_caller_still_hold_afterwards() -> None:
 
 
 async def test_the_present_value_is_enough() -> None:
-    """Nobody has to wait for a change then."""
+    """The future is done at once."""
     watchers: Watchers[int] = Watchers()
     assert 5 == await watchers.watch(5, lambda value: value == 5)
     with pytest.raises(LookupError):
         await watchers.watch(5, lambda _value: LookupError())
 
 
-async def test_each_one_gets_the_first_value_that_it_wants() -> None:
-    """However quickly it changes again: no turn of the loop lies in between."""
+async def test_each_waiter_gets_the_first_value_that_it_wants() -> None:
+    """The value changes again within the same iteration."""
     watchers: Watchers[int] = Watchers()
     futures = [watchers.watch(0, functools.partial(operator.eq, wanted)) for wanted in (1, 2, 3)]
     for value in (1, 2, 4, 3, 1):
@@ -205,8 +205,8 @@ async def test_each_one_gets_the_first_value_that_it_wants() -> None:
     assert [] == watchers._waiting
 
 
-async def test_an_error_is_for_the_one_whose_wish_cannot_come_true() -> None:
-    """The others wait on."""
+async def test_an_error_is_for_the_waiter_whose_condition_cannot_come_true() -> None:
+    """The others go on waiting."""
     watchers: Watchers[int] = Watchers()
     hopeless = watchers.watch(0, lambda value: LookupError(f"at {value}") if value else False)
     patient = watchers.watch(0, lambda value: value == 2)
@@ -218,8 +218,8 @@ async def test_an_error_is_for_the_one_whose_wish_cannot_come_true() -> None:
     assert 2 == await patient
 
 
-async def test_those_who_left_are_forgotten() -> None:
-    """They neither break the next change nor pile up while there is none."""
+async def test_cancelled_waiters_are_dropped() -> None:
+    """They neither break the next change nor pile up without one."""
     watchers: Watchers[int] = Watchers()
     for _ in range(100):
         with contextlib.suppress(TimeoutError):
@@ -232,8 +232,8 @@ async def test_those_who_left_are_forgotten() -> None:
     assert (1, []) == (await kept, watchers._waiting)
 
 
-async def test_a_wish_that_is_settled_while_it_is_judged_is_left_alone() -> None:
-    """A predicate may lead to a change that settles its own future."""
+async def test_a_condition_may_complete_its_own_future() -> None:
+    """A condition may lead to a change that completes its future."""
     watchers: Watchers[int] = Watchers()
     own: list[asyncio.Future[int]] = []
 

@@ -77,7 +77,7 @@ class SpawnQueue:
                 self._admits = self._admits - 1 if place.shares else 0
                 place.admitted.set_result(None)
             self._waiting.popleft()
-        # What was admitted spawns in the next iteration, so only an iteration without any ends the work.
+        # An admitted launch spawns in the next iteration, so only an iteration without one ends the work.
         if self._admits == _SHARED and was_free:
             self._busy = False
         else:

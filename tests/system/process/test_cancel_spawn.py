@@ -1,4 +1,4 @@
-"""A start that is cancelled in any turn of the event loop, in any way, leaves no child, descriptor or task."""
+"""A start that is cancelled in any iteration of the event loop, in any way, leaves no child, descriptor or task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aioverseer._system.process.child import SystemChild
 from aioverseer._system.process.launcher import SystemLauncher
 from tests.support.programs import child, limit
 
-TURNS = range(16)
+ITERATIONS = range(16)
 ROOT = str(pathlib.Path(__file__).parents[3])
 FAMILY = ("sh", "-c", "sleep 100 & exec sleep 100")
 """A leader and another member of its group."""
@@ -37,13 +37,13 @@ def children() -> list[int]:
     return found
 
 
-async def turns(count: int) -> None:
-    """Let the event loop turn so often."""
+async def iterate(count: int) -> None:
+    """Wait for so many iterations of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-# --- what is cancelled: each returns what ends that which the call has started, when it came to its end before
+# --- calls to cancel: each returns a function that stops the program, for a call that ended before its cancellation
 
 
 async def by_launch() -> Callable[[], Awaitable[object]]:
@@ -88,21 +88,21 @@ Call = Callable[[], Coroutine[Any, Any, Callable[[], Awaitable[object]]]]
 CALLS: list[Call] = [by_launch, by_start, by_await]
 
 
-# --- how it is cancelled: each makes the call, cancels it after so many turns, and ends what came of it
+# --- ways to cancel: each makes the call, cancels it after so many iterations, and stops the program
 
 
 async def native(call: Call, count: int) -> None:
     """task.cancel()."""
     task = asyncio.create_task(call())
-    await turns(count)
+    await iterate(count)
     task.cancel()
     await over(task)
 
 
 async def native_again_and_again(call: Call, count: int) -> None:
-    """task.cancel() in every turn from then on."""
+    """task.cancel() in every iteration from then on."""
     task = asyncio.create_task(call())
-    await turns(count)
+    await iterate(count)
     for _ in range(100):
         task.cancel()
         await asyncio.sleep(0)
@@ -121,13 +121,13 @@ async def scope(call: Call, count: int) -> None:
 
     task = asyncio.create_task(inside())
     cancel = await ready
-    await turns(count)
+    await iterate(count)
     cancel.cancel()
     await over(task)
 
 
 async def move_on(call: Call, count: int) -> None:
-    """The timeout of anyio, from the beginning for turn 0, and moved to now afterwards."""
+    """The timeout of anyio: over at once for iteration 0, else moved to the present time."""
     ready: asyncio.Future[anyio.CancelScope] = asyncio.get_running_loop().create_future()
 
     async def inside() -> Callable[[], Awaitable[object]] | None:
@@ -138,13 +138,13 @@ async def move_on(call: Call, count: int) -> None:
 
     task = asyncio.create_task(inside())
     timeout = await ready
-    await turns(count)
+    await iterate(count)
     timeout.deadline = anyio.current_time()
     await over(task)
 
 
 async def timeout(call: Call, count: int) -> None:
-    """The timeout of asyncio, moved to now."""
+    """The timeout of asyncio, moved to the present time."""
     ready: asyncio.Future[asyncio.Timeout] = asyncio.get_running_loop().create_future()
 
     async def inside() -> Callable[[], Awaitable[object]] | None:
@@ -156,7 +156,7 @@ async def timeout(call: Call, count: int) -> None:
 
     task = asyncio.create_task(inside())
     own = await ready
-    await turns(count)
+    await iterate(count)
     with contextlib.suppress(RuntimeError):  # it has ended
         own.reschedule(asyncio.get_running_loop().time())
     await over(task)
@@ -169,13 +169,13 @@ async def wait_for(call: Call, count: int) -> None:
         return await asyncio.wait_for(call(), 10)
 
     task = asyncio.create_task(inside())
-    await turns(count)
+    await iterate(count)
     task.cancel()
     await over(task)
 
 
 async def over(task: asyncio.Task[Any]) -> None:
-    """Wait for the end of a call that was cancelled: what it has started is gone by then, or is handed over."""
+    """Wait for the end of a cancelled call: its program is gone by then, or it was handed over."""
     await asyncio.wait([task], timeout=10)
     assert task.done()
     if task.cancelled() or task.result() is None:
@@ -188,18 +188,18 @@ async def over(task: asyncio.Task[Any]) -> None:
     "how", [native, native_again_and_again, scope, move_on, timeout, wait_for], ids=lambda how: how.__name__
 )
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
-async def test_nothing_is_left_whenever_it_is_cancelled(
+async def test_a_cancellation_in_any_iteration_leaves_nothing(
     call: Call, how: Callable[[Call, int], Coroutine[Any, Any, None]]
 ) -> None:
     """The child, if there was one, is killed with its group and reaped before the cancellation goes on."""
-    for count in TURNS:
+    for count in ITERATIONS:
         await how(call, count)
         assert [] == children()
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 async def test_a_time_limit_leaves_nothing(call: Call) -> None:
-    """wait_for that runs out by itself, at once or a moment later."""
+    """The limit of wait_for ends at once or a moment later."""
     for seconds in (0, 0.0001, 0.0005, 0.001, 0.002):
         await over(asyncio.create_task(quietly(asyncio.wait_for(call(), seconds))))
         assert [] == children()
@@ -213,18 +213,18 @@ async def quietly(call: Coroutine[Any, Any, Callable[[], Awaitable[object]]]) ->
         return None
 
 
-async def test_a_slow_turn_before_the_cancellation_leaves_no_grandchild(tmp_path: pathlib.Path) -> None:
-    """While the loop is busy the program has time to start others: they go with it."""
+async def test_a_slow_iteration_before_the_cancellation_leaves_no_grandchild(tmp_path: pathlib.Path) -> None:
+    """While the loop is busy the program has time to start others, and they are killed with it."""
     path = tmp_path / "up"
     os.mkfifo(path)
     fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     met = 0
     try:
-        for count in TURNS:
+        for count in ITERATIONS:
             process = Process("sh", "-c", 'sleep 100 & echo >"$0"; wait', str(path))
             task = asyncio.create_task(process.start())
-            await turns(count)
-            # Blocks the loop until the grandchild is there; in the first turns there is no child yet.
+            await iterate(count)
+            # Blocks the loop until the grandchild is there; in the first iterations there is no child yet.
             if select.select([fifo], [], [], 0.05 if count < 4 else 1)[0]:
                 met += os.read(fifo, 100) != b""
             task.cancel()
@@ -237,8 +237,8 @@ async def test_a_slow_turn_before_the_cancellation_leaves_no_grandchild(tmp_path
     assert met >= 10
 
 
-async def test_a_spawn_that_never_ends_is_given_up_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked once to end by itself and cancelled once, then left behind: the canceller waits a second, not for ever."""
+async def test_a_spawn_that_never_ends_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has time to end by itself, is then cancelled once, and is then left alone: the caller waits for a second."""
     monkeypatch.setattr(spawn_asyncio, "_SPAWN_GRACE", 0.05)
     released = asyncio.Event()
     begun = cancels = 0
@@ -258,23 +258,23 @@ async def test_a_spawn_that_never_ends_is_given_up_within_a_bound(monkeypatch: p
         begun = cancels = 0
         released.clear()
         task = asyncio.create_task(SystemLauncher().launch(Spec(id="slow", argv=("slow",)), capture=True))
-        await turns(count)
+        await iterate(count)
         task.cancel()
         async with limit(5, "the cancelled launch"):
             await asyncio.wait([task])
         assert task.cancelled()
         assert cancels == begun == (count > 0)
         released.set()
-        await turns(3)
+        await iterate(3)
 
 
-async def test_one_cancelled_spawn_lets_the_next_one_have_its_turn() -> None:
-    """Those that wait for their turn are neither lost nor started when they are cancelled."""
+async def test_a_cancelled_spawn_lets_the_next_one_begin() -> None:
+    """A queued launch that is cancelled is not started, and the others are not lost."""
     one = SystemLauncher()
     spec = Spec(id="family", argv=FAMILY)
     for victim in range(5):
         tasks = [asyncio.create_task(one.launch(spec, capture=True)) for _ in range(5)]
-        await turns(3)
+        await iterate(3)
         tasks[victim].cancel()
         async with limit(10, "the others"):
             await asyncio.wait(tasks)
@@ -285,14 +285,14 @@ async def test_one_cancelled_spawn_lets_the_next_one_have_its_turn() -> None:
         assert [] == children()
 
 
-async def test_two_who_start_one_process_are_both_told_when_the_first_is_cancelled() -> None:
-    """It was the first one's to start: the program is killed, and the second learns of it at once."""
-    for count in TURNS:
+async def test_a_cancelled_start_ends_the_wait_of_another_task() -> None:
+    """The first task has started the program, so the program is killed, and the second task gets the Status at once."""
+    for count in ITERATIONS:
         process = Process(*FAMILY)
         first = asyncio.create_task(process.start())
         await asyncio.sleep(0)
         second = asyncio.create_task(process.wait())
-        await turns(count)
+        await iterate(count)
         first.cancel()
         await asyncio.wait([first])
         if not first.cancelled():
@@ -302,19 +302,19 @@ async def test_two_who_start_one_process_are_both_told_when_the_first_is_cancell
 
 
 @pytest.mark.parametrize("call", [by_launch, by_start, by_await], ids=lambda call: call.__name__)
-async def test_all_tasks_cancelled_in_the_same_turn_end(call: Call) -> None:
-    """As at the end of asyncio.run: our own tasks are cancelled too, before their first step if it comes so.
+async def test_all_tasks_cancelled_in_the_same_iteration_end(call: Call) -> None:
+    """asyncio.run does this at its end. Tasks of the library are cancelled too, some before their first step.
 
-    In the turns of the spawn itself only asyncio knows the pid, and it kills the leader alone: the group goes as well.
+    During the spawn only asyncio knows the process id, and it kills the leader alone. The library kills the group.
     """
     before = asyncio.all_tasks()
-    for count in TURNS:
+    for count in ITERATIONS:
         task = asyncio.create_task(call())
-        await turns(count)
+        await iterate(count)
         begun = asyncio.all_tasks() - before
         for one in begun:
             one.cancel()
-        async with limit(3, f"the end of all tasks cancelled in turn {count}"):
+        async with limit(3, f"the end of all tasks cancelled in iteration {count}"):
             await asyncio.wait({task, *begun})
         if not task.cancelled() and task.exception() is None:
             await task.result()()
@@ -332,10 +332,10 @@ async def test_all_tasks_cancelled_after_a_slow_iteration_leave_no_grandchild(
     spec = Spec(id="family", argv=("sh", "-c", 'sleep 100 & echo $! >"$0"; wait', str(path)))
     found = 0
     try:
-        for count in TURNS:
+        for count in ITERATIONS:
             before = asyncio.all_tasks()
             task = asyncio.create_task(SystemLauncher().launch(spec, capture=True))
-            await turns(count)
+            await iterate(count)
             # Blocks the loop until the grandchild is there. In the first iterations there is no child yet.
             grandchild = 0
             if select.select([fifo], [], [], 0.05 if count < 4 else 1)[0]:
@@ -384,13 +384,13 @@ for count in range(24):
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         left = file.read()
     if took > 3 or left:
-        print("turn", count, "took", took, "left", left)
+        print("iteration", count, "took", took, "left", left)
 """
 
 
 @pytest.mark.parametrize("verb", ["start", "wait", "__aenter__"])
-async def test_a_host_that_ends_at_any_turn_ends_soon_and_leaves_no_child(verb: str) -> None:
-    """asyncio.run returns within three seconds while a program is being spawned or runs; nothing is written."""
+async def test_a_host_that_ends_in_any_iteration_ends_soon_and_leaves_no_child(verb: str) -> None:
+    """It returns from asyncio.run within three seconds, during a spawn or later, and writes nothing."""
     argv = (sys.executable, *(word for word in child(HOST, verb)[1:] if word not in ("-I", "-S")))
     async with limit(25, "the host"):
         status = await Process(*argv, extra_env={"PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"})

@@ -1,4 +1,4 @@
-"""What is made of a spawn without Popen is what Popen makes of it: the same children, the same errors."""
+"""A spawn without Popen has the same children and the same errors as one with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HERE = Environment(VARIABLES, [b"%b=%b" % item for item in VARIABLES.items()])
 
 @pytest.fixture(params=[pytest.param("ours", marks=only_stable), "Popen"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which of the two does it."""
+    """The way that the test takes."""
     if request.param == "Popen":
         monkeypatch.setattr(module, "_fork_exec", None)
     return str(request.param)
@@ -29,7 +29,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def script(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A file that can be executed."""
+    """An executable file."""
     file = tmp_path / "script"
     file.write_text("#!/bin/sh\nexit 3\n", encoding="ascii")
     file.chmod(0o755)
@@ -43,7 +43,7 @@ def run(
     env: Environment = HERE,
     pass_fds: tuple[int, ...] = (),
 ) -> tuple[int, str]:
-    """Its exit code and what it wrote."""
+    """Run a program, and return its exit code and output."""
     read, write = os.pipe()
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -72,14 +72,14 @@ def run(
 
 
 def python(code: str, **options: object) -> str:
-    """What a child says that runs this code."""
+    """The output of a child that runs this code."""
     code, text = run(sys.executable, "-I", "-S", "-c", code, **options)  # type: ignore[assignment,arg-type]  # passed on
     assert not code, text
     return text.strip()
 
 
-def test_it_leads_a_session_of_its_own_and_has_what_it_was_given() -> None:
-    """Its environment to the byte, its folder, its three descriptors."""
+def test_a_child_leads_its_session_and_has_what_it_was_given() -> None:
+    """It gets its environment to the byte, its folder and its three descriptors."""
     assert "True" == python("import os; print(os.getsid(0) == os.getpgid(0) == os.getpid())")
     code, text = run("/usr/bin/env", cwd="/")
     assert 0 == code
@@ -88,12 +88,12 @@ def test_it_leads_a_session_of_its_own_and_has_what_it_was_given() -> None:
     assert "[0, 1, 2, 3]" == python("import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))")
 
 
-def test_descriptors_are_passed_on_only_when_they_are_named() -> None:
-    """An inheritable one of the host's own is closed."""
+def test_only_named_descriptors_are_passed_on() -> None:
+    """An inheritable descriptor of the host is closed in the child."""
     read, write = os.pipe()
     os.set_inheritable(read, True)
     try:
-        # The one with which it lists them is closed again.
+        # The descriptor that lists the folder is closed by then.
         named = """
 import os
 names = os.listdir("/proc/self/fd")
@@ -107,14 +107,14 @@ print(*[name for name in names if int(name) > 2 and os.path.exists("/proc/self/f
 
 
 def test_signals_that_python_ignores_have_their_defaults() -> None:
-    """A program in a pipeline is to die of SIGPIPE."""
+    """A program in a pipeline must die of SIGPIPE."""
     assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
     code, _ = run("/bin/sh", "-c", "kill -PIPE $$")
     assert -signal.SIGPIPE == code
 
 
-def test_a_program_is_looked_for_where_nothing_says_where_it_lies() -> None:
-    """Along the PATH that it is given."""
+def test_a_program_without_a_path_is_found_along_path() -> None:
+    """The PATH is that of its environment."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     pid = start_program(SpawnRequest("test", ["true"], None, null, null, null, None, HERE, ()))
     os.close(null)
@@ -123,7 +123,7 @@ def test_a_program_is_looked_for_where_nothing_says_where_it_lies() -> None:
 
 @pytest.mark.parametrize("what", ["missing", "no right", "no program", "no interpreter", "no folder", "too long"])
 def test_errors_name_what_is_wrong(what: str, script: pathlib.Path) -> None:
-    """The error number, and the file or the folder; no child and no descriptor is left."""
+    """The error has the number and the file or folder, and leaves no child and no descriptor."""
     before = os.listdir("/proc/self/fd")
     cwd, words = None, [str(script)]
     match what:
@@ -149,9 +149,9 @@ def test_errors_name_what_is_wrong(what: str, script: pathlib.Path) -> None:
         os.waitpid(-1, os.WNOHANG)
 
 
-@pytest.mark.parametrize("way", [pytest.param("ours", marks=only_stable)], indirect=True)  # Popen leaves it behind
-def test_a_handler_that_raises_in_the_middle_leaves_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the one for SIGINT does where no event loop has taken its place."""
+@pytest.mark.parametrize("way", [pytest.param("ours", marks=only_stable)], indirect=True)  # Popen leaves the child
+def test_a_signal_handler_that_raises_during_a_spawn_leaves_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default handler of SIGINT raises."""
     real = os.read
 
     def struck(descriptor: int, count: int) -> bytes:
@@ -165,8 +165,8 @@ def test_a_handler_that_raises_in_the_middle_leaves_no_child(monkeypatch: pytest
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_auditors_hear_of_it() -> None:
-    """By the event of Popen, which they know."""
+def test_audit_hooks_see_the_spawn() -> None:
+    """It has the event of Popen."""
     heard: list[str] = []
     hearing = True
 
@@ -187,8 +187,8 @@ def of_host(more: bytes) -> Environment:
     return inherited(environment_of_host(), b"MARK", more, longest=4)
 
 
-def test_the_environment_of_the_host_is_seen_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was encoded for the child before is not given to the next one; what is added stands behind its end."""
+def test_a_change_of_the_environment_reaches_the_next_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoded environment of an earlier child is not reused, and the marker is appended to its variable."""
     of_host(b"1")
     monkeypatch.setenv("AN_OLD_ONE", "1")
     assert b"AN_OLD_ONE=1" in of_host(b"2").entries

@@ -1,4 +1,4 @@
-"""Starting and signalling at the seam: what is refused, what a child is given, whom a signal reaches."""
+"""The launcher and its children: errors, wrappers, descriptors, signals and leftovers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROOT = str(pathlib.Path(__file__).parents[3])
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 SLEEPER = ("sleep", "100")
 PROGRAM = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-"""An interpreter that everybody may run; that of a developer may lie where nobody else may look."""
+"""An interpreter that every user may run. That of a developer may be in a private folder."""
 
 
 def spec(*argv: str, **options: Any) -> Spec:
@@ -42,7 +42,7 @@ def spec(*argv: str, **options: Any) -> Spec:
 
 
 async def finished(real: SystemChild) -> Any:
-    """Reap it and let go of it."""
+    """Reap the child and close it."""
     async with limit(10, "the end of the child"):
         exit = await real.wait()
     real.sweep()
@@ -51,17 +51,17 @@ async def finished(real: SystemChild) -> Any:
 
 
 async def killed(real: SystemChild) -> None:
-    """End it."""
+    """Kill the child."""
     real.signal(signal.SIGKILL)
     assert signal.SIGKILL == (await finished(real)).signal
 
 
 def unisolated(code: str, *args: str) -> tuple[str, ...]:
-    """A host: it may import the library."""
+    """The command line of a host, which may import the library."""
     return (sys.executable, *(word for word in child(code, *args)[1:] if word not in ("-I", "-S")))
 
 
-# --- what cannot be started
+# --- errors
 
 
 def make(folder: pathlib.Path, name: str, text: str, mode: int = 0o755) -> str:
@@ -74,10 +74,10 @@ def make(folder: pathlib.Path, name: str, text: str, mode: int = 0o755) -> str:
 
 @pytest.mark.parametrize("capture", [False, True])
 @pytest.mark.parametrize("wrapped", [False, True])
-async def test_each_failure_has_its_sentence_and_leaves_nothing(
+async def test_each_error_has_its_sentence_and_leaves_nothing(
     tmp_path: pathlib.Path, wrapped: bool, capture: bool
 ) -> None:
-    """Service, value and remedy, errno and filename of the system; no descriptor is open afterwards."""
+    """It has the service, the value and a remedy, errno and filename of the system. No descriptor stays open."""
     plain = make(tmp_path, "plain", "#!/bin/sh\n", 0o644)
     cases: list[tuple[Spec, int, str]] = [
         (spec("no-such"), errno.ENOENT, "there is no program 'no-such' on PATH: install it"),
@@ -113,8 +113,8 @@ async def test_each_failure_has_its_sentence_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("options", [{}, {"stdin": "pipe"}, {"stdin": "x", "merge_stderr": True}])
-async def test_a_host_without_descriptors_leaks_none_at_any_of_them(options: dict[str, Any]) -> None:
-    """With 0, 1, 2, ... descriptors left each failure is told, none is left open, and then it works."""
+async def test_a_host_without_descriptors_leaks_none(options: dict[str, Any]) -> None:
+    """With 0, 1, 2, ... descriptors left the launch fails and closes what it opened, until there are enough."""
     code = """
     import asyncio, json, os, resource, sys
     from aioverseer import Process, SpawnError
@@ -156,7 +156,7 @@ async def test_a_host_without_descriptors_leaks_none_at_any_of_them(options: dic
 
 
 async def test_the_launcher_goes_on_after_a_failure() -> None:
-    """Its turn is free again."""
+    """The queue admits the next launch."""
     launcher = SystemLauncher()
     results = await asyncio.gather(
         *(launcher.launch(spec(name), capture=True) for name in ("true", "no-such", "true", "no-such")),
@@ -168,8 +168,8 @@ async def test_the_launcher_goes_on_after_a_failure() -> None:
             assert 0 == (await finished(result)).code
 
 
-async def test_a_system_without_room_for_a_process_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    """EAGAIN and ENOMEM are no fault of the program."""
+async def test_a_full_process_table_has_its_own_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The errors are EAGAIN and ENOMEM, and the program is not at fault."""
 
     async def refuse(*_words: str, **_options: Any) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -179,7 +179,7 @@ async def test_a_system_without_room_for_a_process_is_told_as_such(monkeypatch: 
         await SystemLauncher().launch(spec("true"), capture=True)
 
 
-# --- what a child is given
+# --- wrappers, PATH and descriptors
 
 
 READ_BACK = """
@@ -198,7 +198,7 @@ print(json.dumps({
 
 
 async def read_back(**options: Any) -> dict[str, Any]:
-    """What the program sees of itself."""
+    """The state of the process as the program sees it."""
     status = await Process(PROGRAM, *child(READ_BACK)[1:], **options)
     assert (True, []) == (status.ok, status.stderr)
     assert status.stdout
@@ -226,34 +226,34 @@ async def read_back(**options: Any) -> dict[str, Any]:
         ),
     ],
 )
-async def test_wrappers_set_what_was_asked_for_and_nothing_else(
+async def test_wrappers_change_what_was_asked_for_and_nothing_else(
     options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """All else is as it is in a child without options; the leader of the session is the program itself."""
+    """The rest is as in a child without options, and the program itself leads the session."""
     usual, seen = await asyncio.gather(read_back(), read_back(**options))
     unnamed = {"groups"} if "user" in options and "groups" not in expected else set[str]()
     assert {**usual, **expected, **{name: seen[name] for name in unnamed}} == seen
     assert seen["leads"]
 
 
-async def test_the_shell_of_a_wrapper_takes_nothing_of_the_arguments_for_its_own() -> None:
-    """Blanks, quotes, dollars and options arrive as they are; its pid is the program's."""
+async def test_the_shell_of_a_wrapper_does_not_interpret_the_arguments() -> None:
+    """Blanks, quotes, dollars and options arrive unchanged, and the pid is that of the program."""
     words = ("-n", "a b", "$HOME", '"', "'", "", "*", "--", "-c")
     process = Process(*child("import os, sys; print(os.getpid(), sys.argv[1:])", *words), umask=0o22, nice=3)
     status = await process
     assert [f"{process.pid} {list(words)}"] == status.stdout
 
 
-def test_nothing_asked_for_is_no_wrapper() -> None:
-    """Also where it is so already."""
+def test_without_a_change_there_is_no_wrapper() -> None:
+    """An option that the host meets already needs none either."""
     assert [] == prefix_for(spec("true"))
     assert [] == prefix_for(spec("true", nice=os.getpriority(os.PRIO_PROCESS, 0)))
     assert [] == prefix_for(spec("true", user=os.geteuid()))
 
 
 @as_root
-async def test_a_host_that_is_not_root_refuses_what_it_may_not_do() -> None:
-    """Before anything is spawned, with option, value and reason; what it may, it does."""
+async def test_a_host_that_is_not_root_refuses_before_the_spawn() -> None:
+    """The error has the option, the value and the reason. Permitted changes are made."""
     code = """
     import asyncio, os, resource
     from aioverseer import SpawnError, Spec
@@ -310,10 +310,10 @@ async def test_a_host_that_is_not_root_refuses_what_it_may_not_do() -> None:
         ({"extra_groups": ["no-such-group"]}, "there is no group 'no-such-group' on this system"),
     ],
 )
-def test_what_only_root_may_is_refused_by_its_name(
+def test_options_for_root_are_refused_by_name(
     options: dict[str, Any], words: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same, whoever runs the tests."""
+    """The same, by a simulated user, so that root may run the test."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (0, 0) if kind == resource.RLIMIT_NICE else (5, 6))
     if words is None:
@@ -324,8 +324,8 @@ def test_what_only_root_may_is_refused_by_its_name(
     assert words in str(caught.value)
 
 
-def test_a_limit_of_priority_is_kept_to_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RLIMIT_NICE lets a host that is not root go as far as it says; no limit is no refusal."""
+def test_the_limit_of_priority_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RLIMIT_NICE allows a host that is not root exactly so much, and no limit allows everything."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     for limit_of_host, nice, refused in ((25, -5, False), (25, -6, True), (resource.RLIM_INFINITY, -20, False)):
         monkeypatch.setattr(resource, "getrlimit", lambda _kind, soft=limit_of_host: (soft, soft))
@@ -342,16 +342,16 @@ def test_a_limit_of_priority_is_kept_to_the_number(monkeypatch: pytest.MonkeyPat
         ({"extra_groups": [1]}, "setpriv"),
     ],
 )
-def test_a_tool_that_is_missing_is_named(options: dict[str, Any], tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the option that needs it."""
+def test_a_missing_tool_is_named(options: dict[str, Any], tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the option that needs it, too."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr("aioverseer._system.process.wrappers.find", lambda *_args: None)
     with pytest.raises(SpawnError, match=rf"{next(iter(options))}=.*it needs the program {tool}\(1\)"):
         prefix_for(spec("true", **options))
 
 
-async def test_every_spawn_is_the_fast_one(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
-    """Always a session of its own, never PIPE, nothing that makes CPython fork, whatever is asked for."""
+async def test_no_option_makes_cpython_fork(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """Every spawn starts a session and has no PIPE and no argument that needs a fork."""
     seen: list[dict[str, Any]] = []
     spawn = asyncio.create_subprocess_exec
 
@@ -383,8 +383,8 @@ async def test_every_spawn_is_the_fast_one(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize("path", ["{0}/folder:{0}/plain:{0}/first:{0}/second", "second:{0}/first", ":{0}/first", "{0}"])
-async def test_program_is_found_as_the_system_finds_it(tmp_path: pathlib.Path, path: str) -> None:
-    """Past a folder and a file that is no program, and from the folder to run in where PATH says so."""
+async def test_a_program_is_found_as_exec_finds_it(tmp_path: pathlib.Path, path: str) -> None:
+    """The search skips folders and other files, and relative folders of PATH start from the working folder."""
     (tmp_path / "folder" / "tool").mkdir(parents=True)
     for name, mode in (("plain", 0o644), ("first", 0o755), ("second", 0o755)):
         (tmp_path / name).mkdir()
@@ -406,7 +406,7 @@ async def test_program_is_found_as_the_system_finds_it(tmp_path: pathlib.Path, p
 
 @pytest.mark.parametrize("options", [{}, {"stdin": "pipe"}, {"merge_stderr": True}, {"umask": 0o22, "nice": 3}])
 async def test_a_child_has_its_three_descriptors_and_no_other(options: dict[str, Any]) -> None:
-    """However many pipes and children the host has."""
+    """Pipes and children of the host make no difference."""
     others = [await SystemLauncher().launch(spec(*SLEEPER, stdin="pipe"), capture=True) for _ in range(5)]
     code = """
     import os
@@ -420,20 +420,20 @@ async def test_a_child_has_its_three_descriptors_and_no_other(options: dict[str,
         await killed(other)
 
 
-async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever starts them: one launcher, many, or Processes of their own, where each of these fills it."""
+async def test_each_launch_has_an_iteration_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One launcher, many, or lone Processes that may not share: all of them have one queue."""
     monkeypatch.setattr(loop_resources, "_SHARED", 1)
-    turn = 0
+    iteration = 0
     at: list[int] = []
 
     async def count() -> None:
-        nonlocal turn
+        nonlocal iteration
         while True:
-            turn += 1
+            iteration += 1
             await asyncio.sleep(0)
 
     counter = asyncio.create_task(count())
-    watch_spawns(monkeypatch, before=lambda: at.append(turn))
+    watch_spawns(monkeypatch, before=lambda: at.append(iteration))
     shared = SystemLauncher()
     ends = await asyncio.gather(
         *(Process("true", launcher=shared).wait() for _ in range(20)), *(Process("true").wait() for _ in range(20))
@@ -448,10 +448,10 @@ async def test_many_at_once_are_one_in_a_turn_of_the_loop(monkeypatch: pytest.Mo
 
 @pidfd_only  # the other one takes some iterations, in which the next program is looked for
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_program_may_be_moved_while_others_have_their_turns(
+async def test_a_program_may_be_moved_while_its_launch_is_queued(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    """It is looked for along PATH when its own turn comes."""
+    """PATH is searched after the wait."""
     monkeypatch.setattr(loop_resources, "_SHARED", 1)
     for folder, program in (("first", "true"), ("second", "false")):
         (tmp_path / folder).mkdir()
@@ -472,8 +472,8 @@ async def test_a_program_may_be_moved_while_others_have_their_turns(
 
 
 @pidfd_only  # with the other one, several are in the middle of a spawn
-async def test_those_that_wait_for_their_turn_have_nothing_open_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each spawn finds the descriptors of those before it, and not of those behind it."""
+async def test_a_queued_launch_has_no_descriptors_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each spawn, only earlier programs have descriptors."""
     found: list[int] = []
     watch_spawns(monkeypatch, before=lambda: found.append(len(os.listdir("/proc/self/fd"))))
     processes = [Process(*SLEEPER, stdin="pipe") for _ in range(30)]
@@ -485,11 +485,11 @@ async def test_those_that_wait_for_their_turn_have_nothing_open_yet(monkeypatch:
     await asyncio.gather(*(process.stop(kill=True) for process in processes))
 
 
-# --- whom a signal reaches
+# --- signals and leftovers
 
 
 class Spy:
-    """Notes what is signalled, and lets it through."""
+    """Records every signal, and sends it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: list[tuple[str, int, int]] = []
@@ -502,7 +502,7 @@ class Spy:
         real = getattr(module, name)
 
         def spy(whom: int, number: int, *rest: Any) -> None:
-            # What has left its group, or is dying in it, is found by the sweep, which has tests of its own.
+            # The sweep signals other processes, and has its own tests.
             if sys._getframe(1).f_globals["__name__"] != sweep.__name__:
                 self.sent.append((name, whom, number))
             real(whom, number, *rest)
@@ -515,7 +515,7 @@ class Spy:
 
 
 def take_away(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """Make the system one that lacks something."""
+    """Take a feature away from the system."""
     if what == "pidfd_open":
         # asyncio keeps the pidfds of its own watcher.
         real = os.pidfd_open
@@ -558,7 +558,7 @@ while True:
 async def test_signals_reach_the_group_or_the_leader_on_every_kernel(
     lacking: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And never another number than the child's; after the end nothing is sent."""
+    """No other number is signalled, and after the exit nothing is sent."""
     take_away(monkeypatch, lacking)
     spy = Spy(monkeypatch)
     process = Process(*child(PAIR), streaming=True)
@@ -576,8 +576,8 @@ async def test_signals_reach_the_group_or_the_leader_on_every_kernel(
 
 
 @pytest.mark.parametrize("lacking", SYSTEMS)
-async def test_nothing_is_sent_after_the_end(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not when asyncio knows it and not when it was waited for; the number may be somebody else's by now."""
+async def test_nothing_is_sent_after_the_exit(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process id may belong to another process by then."""
     take_away(monkeypatch, lacking)
     real = await SystemLauncher().launch(spec("true"), capture=False)
     assert 0 == (await real.wait()).code
@@ -595,10 +595,8 @@ async def test_nothing_is_sent_after_the_end(lacking: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("lacking", SYSTEMS)
-async def test_what_the_leader_leaves_in_its_group_is_swept_on_every_kernel(
-    lacking: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The leader is reaped, the others go; one that has left the group is found by its marker."""
+async def test_leftovers_of_the_leader_are_swept_on_every_kernel(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leader is reaped and its group is killed. A process that has left the group is found by its marker."""
     take_away(monkeypatch, lacking)
     code = """
     import os, signal, sys
@@ -622,7 +620,7 @@ async def test_what_the_leader_leaves_in_its_group_is_swept_on_every_kernel(
 
 
 def alive_now(pid: int) -> bool:
-    """Whether a process is there and does not lie dying."""
+    """Whether a process exists and is not dying."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             state = file.read().rpartition(")")[2].split()[0]
@@ -633,8 +631,8 @@ def alive_now(pid: int) -> bool:
     return state not in "ZX" and not any(mask & 1 << signal.SIGKILL - 1 for mask in pending)
 
 
-async def test_what_a_program_leaves_that_ends_at_once_is_swept_too() -> None:
-    """Many together: most are reaped before the launcher can open a pidfd for them."""
+async def test_leftovers_of_short_programs_are_swept() -> None:
+    """Of many programs, most are reaped before the launcher can open a pidfd for them."""
     ends = await asyncio.gather(*(Process("sh", "-c", "sleep 100 & echo $!") for _ in range(60)))
     pids = [int(str((end.stdout or ["0"])[0])) for end in ends]
     assert 60 == len(set(pids))
@@ -642,7 +640,7 @@ async def test_what_a_program_leaves_that_ends_at_once_is_swept_too() -> None:
 
 
 async def test_a_group_that_has_a_leader_is_not_swept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of a child that has ended may lead somebody else's group."""
+    """The process id of an ended child may be reused for the leader of another group."""
     take_away(monkeypatch, "pidfd_open")
     stranger = await SystemLauncher().launch(spec(*SLEEPER), capture=False)
     real = await SystemLauncher().launch(spec("true"), capture=False)
@@ -657,10 +655,10 @@ async def test_a_group_that_has_a_leader_is_not_swept(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("whose", ["nobody", "every process", "init", "host", "group of the host"])
 @pytest.mark.parametrize("verb", ["group", "leader", "sweep"])
-async def test_a_number_that_can_only_be_a_mistake_is_never_signalled(
+async def test_a_process_id_that_can_only_be_a_mistake_is_never_signalled(
     whose: str, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither 0 nor -1 nor init nor the host nor its group, whatever went wrong before."""
+    """Never 0, -1, init, the host or its group."""
     take_away(monkeypatch, "pidfd_open")
     real = await SystemLauncher().launch(spec(*SLEEPER), capture=False)
     numbers = {"nobody": 0, "every process": -1, "init": 1, "host": os.getpid(), "group of the host": os.getpgrp()}
@@ -676,8 +674,8 @@ async def test_a_number_that_can_only_be_a_mistake_is_never_signalled(
     await killed(real)
 
 
-async def test_a_program_that_makes_itself_a_new_group_is_reached_by_its_leader() -> None:
-    """The polite steps go to the group it was given; the leader's own signal reaches it wherever it is."""
+async def test_a_leader_that_has_left_its_group_is_reached() -> None:
+    """Signals to the group miss it, and a signal to the leader alone reaches it."""
     code = """
     import os, signal
     if os.fork() == 0:
@@ -697,10 +695,10 @@ async def test_a_program_that_makes_itself_a_new_group_is_reached_by_its_leader(
         os.kill(other, signal.SIGKILL)
 
 
-async def test_a_kernel_that_refuses_is_told_and_the_ladder_goes_on(
+async def test_a_refused_signal_is_reported_and_the_ladder_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A program that has become somebody else's may not be signalled: a warning names it, nothing is raised."""
+    """The host may not signal a program of another user. A warning names the program, and nothing is raised."""
     process = await Process(*SLEEPER, id="web").start()
     real = signal.pidfd_send_signal
 
@@ -720,8 +718,8 @@ async def test_a_kernel_that_refuses_is_told_and_the_ladder_goes_on(
     assert signal.SIGKILL == (await stopping).signal
 
 
-async def test_no_warning_of_asyncio_comes_with_a_normal_life() -> None:
-    """In debug mode neither transports nor pipes are left to the collector."""
+async def test_a_normal_run_causes_no_warning_of_asyncio() -> None:
+    """No transport and no pipe is left to the garbage collector in debug mode."""
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     loop.slow_callback_duration = 5

@@ -1,4 +1,4 @@
-"""Our own ends of pipes, without a child: reading, pausing, draining, writing and letting go."""
+"""The host's ends of pipes, without a child: reading, pausing, draining, writing and closing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.programs import limit
 
 
 class Reader:
-    """A ReadPipe with what it has delivered, and the other end."""
+    """A ReadPipe with its delivered chunks, and the other end."""
 
     def __init__(self) -> None:
         read, self.write_end = os.pipe()
@@ -49,14 +49,14 @@ class Reader:
         os.close(self.write_end)
 
 
-async def turns(count: int) -> None:
-    """Let the event loop turn so often."""
+async def iterate(count: int) -> None:
+    """Wait for so many iterations of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 async def test_chunks_come_as_they_were_written_then_the_end_once() -> None:
-    """With the end the descriptor is let go of."""
+    """The end closes the descriptor."""
     reader = Reader().attach()
     os.write(reader.write_end, b"one")
     await reader.until(3)
@@ -67,25 +67,25 @@ async def test_chunks_come_as_they_were_written_then_the_end_once() -> None:
     reader.pipe.close()
     reader.pipe.drain()
     reader.pipe.resume()
-    await turns(5)
+    await iterate(5)
     assert 1 == reader.ends
 
 
 async def test_nothing_is_read_before_it_is_attached_and_while_it_is_blocked() -> None:
-    """Resume may come twice, and before."""
+    """resume() may be called twice, and before attach()."""
     reader = Reader()
     reader.pipe.resume()
     os.write(reader.write_end, b"early")
-    await turns(5)
+    await iterate(5)
     assert [] == reader.chunks
     reader.attach()
     await reader.until(5)
     reader.blocked = True
     os.write(reader.write_end, b"late")
-    await turns(5)
+    await iterate(5)
     assert [b"early"] == reader.chunks
     reader.pipe.resume()
-    await turns(5)
+    await iterate(5)
     assert [b"early"] == reader.chunks
     reader.blocked = False
     reader.pipe.resume()
@@ -96,8 +96,8 @@ async def test_nothing_is_read_before_it_is_attached_and_while_it_is_blocked() -
 
 
 @pytest.mark.parametrize("size", [4096, 65536, 1 << 20])
-async def test_draining_takes_all_that_a_full_pipe_holds_and_the_end_behind_it(size: int) -> None:
-    """Whatever its capacity, at once, and although it is blocked."""
+async def test_draining_takes_all_that_a_full_pipe_holds_and_its_end(size: int) -> None:
+    """This holds for every capacity, at once, and although the reader is blocked."""
     reader = Reader()
     fcntl.fcntl(reader.write_end, fcntl.F_SETPIPE_SZ, size)
     os.set_blocking(reader.write_end, False)
@@ -112,7 +112,7 @@ async def test_draining_takes_all_that_a_full_pipe_holds_and_the_end_behind_it(s
 
 
 async def test_draining_an_empty_pipe_delivers_nothing_and_does_not_wait() -> None:
-    """The end is still to come."""
+    """The end comes later."""
     reader = Reader().attach()
     reader.pipe.drain()
     assert ([], 0) == (reader.chunks, reader.ends)
@@ -120,8 +120,8 @@ async def test_draining_an_empty_pipe_delivers_nothing_and_does_not_wait() -> No
     await reader.until(0, ends=1)
 
 
-async def test_draining_is_bounded_while_somebody_writes_on() -> None:
-    """A writer that refills the pipe for ever cannot keep the event loop there."""
+async def test_draining_is_bounded_while_a_writer_goes_on() -> None:
+    """A writer that refills the pipe for ever cannot block the event loop."""
     reader = Reader()
     os.set_blocking(reader.write_end, False)
     chunks = 0
@@ -141,13 +141,13 @@ async def test_draining_is_bounded_while_somebody_writes_on() -> None:
 
 
 async def test_after_close_nothing_is_delivered_not_even_the_end() -> None:
-    """Also when the pipe was readable already in that turn, and when it is closed from within."""
+    """This holds for a pipe that is readable in that iteration, and for close() in a callback."""
     reader = Reader().attach()
     os.write(reader.write_end, b"x")
     reader.pipe.close()
     reader.pipe.close()
     reader.hang_up()
-    await turns(5)
+    await iterate(5)
     assert ([], 0) == (reader.chunks, reader.ends)
 
     inner = Reader()
@@ -160,12 +160,12 @@ async def test_after_close_nothing_is_delivered_not_even_the_end() -> None:
     inner.pipe.attach(close, lambda: got.append(b"end"), blocked=lambda: False)
     os.write(inner.write_end, b"x")
     inner.hang_up()
-    await turns(5)
+    await iterate(5)
     assert [b"x"] == got
 
 
 async def test_a_terminal_that_hangs_up_is_an_end() -> None:
-    """It says EIO where a pipe says end of file."""
+    """Its error is EIO, where a pipe has the end of file."""
     ours, theirs = pty.openpty()
     pipe = ReadPipe(ours)
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -176,13 +176,13 @@ async def test_a_terminal_that_hangs_up_is_an_end() -> None:
 
 
 def sink() -> tuple[int, WritePipe]:
-    """The other end, and ours."""
+    """The other end, and that of the host."""
     read, write = os.pipe()
     return read, WritePipe(write)
 
 
 async def read_all(descriptor: int, count: int) -> bytes:
-    """Read so many bytes without holding up the loop."""
+    """Read so many bytes without blocking the loop."""
     os.set_blocking(descriptor, False)
     data = b""
     async with limit(10, "the bytes"):
@@ -195,11 +195,11 @@ async def read_all(descriptor: int, count: int) -> bytes:
 
 
 async def test_a_write_larger_than_the_pipe_waits_for_its_reader() -> None:
-    """All bytes come, in order; two writers do not mix theirs."""
+    """All bytes arrive in order, and those of two writers do not mix."""
     read, pipe = sink()
     first = asyncio.create_task(pipe.write(b"a" * 300_000))
     second = asyncio.create_task(pipe.write(b"b" * 300_000))
-    await turns(3)
+    await iterate(3)
     assert not first.done()
     assert b"a" * 300_000 + b"b" * 300_000 == await read_all(read, 600_000)
     await asyncio.gather(first, second)
@@ -210,10 +210,10 @@ async def test_a_write_larger_than_the_pipe_waits_for_its_reader() -> None:
 
 
 async def test_a_write_without_a_reader_is_a_broken_pipe() -> None:
-    """Before the write, while it waits, and after close()."""
+    """The reader may be gone before the write or during it, or the pipe closed."""
     read, pipe = sink()
     waiting = asyncio.create_task(pipe.write(b"x" * 300_000))
-    await turns(3)
+    await iterate(3)
     os.close(read)
     with pytest.raises(BrokenPipeError):
         await waiting
@@ -225,11 +225,11 @@ async def test_a_write_without_a_reader_is_a_broken_pipe() -> None:
         await pipe.write(b"x")
 
 
-async def test_closing_ends_all_writes_that_wait() -> None:
-    """The one that waits for room, and those behind it; the number may be reused at once."""
+async def test_closing_ends_all_pending_writes() -> None:
+    """All of them raise, and the descriptor number may be reused at once."""
     read, pipe = sink()
     writes = [asyncio.create_task(pipe.write(b"x" * 300_000)) for _ in range(3)]
-    await turns(3)
+    await iterate(3)
     number = pipe._descriptor
     pipe.close()
     assert number == os.dup(read)
@@ -240,7 +240,7 @@ async def test_closing_ends_all_writes_that_wait() -> None:
     results = await asyncio.gather(*writes, return_exceptions=True)
     assert [BrokenPipeError] * 3 == [type(result) for result in results]
     waiting = asyncio.create_task(other.write(b"y" * 300_000))
-    await turns(3)
+    await iterate(3)
     assert b"y" * 300_000 == await read_all(other_read, 300_000)
     await waiting
     other.close()
@@ -248,12 +248,12 @@ async def test_closing_ends_all_writes_that_wait() -> None:
     os.close(other_read)
 
 
-async def test_a_cancelled_write_gives_its_turn_to_the_next() -> None:
-    """And leaves nothing registered with the loop."""
+async def test_a_cancelled_write_lets_the_next_one_begin() -> None:
+    """It leaves no writer on the loop."""
     read, pipe = sink()
     first = asyncio.create_task(pipe.write(b"a" * 300_000))
     second = asyncio.create_task(pipe.write(b"b" * 1000))
-    await turns(3)
+    await iterate(3)
     first.cancel()
     await asyncio.wait([first])
     assert first.cancelled()

@@ -1,4 +1,4 @@
-"""What cannot be started is told in a sentence that names the service, the value and what to do; nothing is left."""
+"""Errors of a spawn: a sentence with the service, the value and a remedy, and nothing is left."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def script(folder: pathlib.Path, text: str, *, mode: int = 0o755) -> str:
         ("#!/bin/sh\n", 0o644, errno.EACCES, "may not be executed"),
     ],
 )
-async def test_a_file_that_cannot_be_run(tmp_path: pathlib.Path, text: str, mode: int, number: int, words: str) -> None:
-    """Each kind of broken file has its own sentence, and the errno of the system."""
+async def test_a_broken_file_has_its_own_message(
+    tmp_path: pathlib.Path, text: str, mode: int, number: int, words: str
+) -> None:
+    """Each kind has the errno of the system, too."""
     process = Process(script(tmp_path, text, mode=mode), id="web")
     with pytest.raises(SpawnError, match=words) as caught:
         await process.start()
@@ -45,8 +47,8 @@ async def test_a_file_that_cannot_be_run(tmp_path: pathlib.Path, text: str, mode
     assert (State.FATAL, caught.value) == (process.state, process.status().error)
 
 
-async def test_a_program_or_folder_that_is_not_there(tmp_path: pathlib.Path) -> None:
-    """A program by name, by path, a working folder and a file to read are told apart."""
+async def test_a_missing_program_or_folder_is_named(tmp_path: pathlib.Path) -> None:
+    """A program by name, a program by path, a working folder and a file for standard input have different messages."""
     for process, words in (
         (Process("no-such-program"), "no program 'no-such-program' on PATH"),
         (Process("./no-such-program"), "no file './no-such-program'"),
@@ -62,14 +64,14 @@ async def test_a_program_or_folder_that_is_not_there(tmp_path: pathlib.Path) -> 
             await process.start()
 
 
-async def test_arguments_that_are_too_long() -> None:
-    """The system's limit is told as what it is."""
+async def test_too_long_arguments_have_their_own_message() -> None:
+    """It names the limit of the system."""
     with pytest.raises(SpawnError, match="too long for this system"):
         await Process("true", "x" * 4_000_000).start()
 
 
-async def test_no_descriptors_left() -> None:
-    """A host that has used up its descriptors learns which limit to raise, and can go on afterwards."""
+async def test_a_lack_of_descriptors_has_its_own_message() -> None:
+    """It names the limit to raise, and later launches work."""
     code = """
     import asyncio, os, resource
     from aioverseer import Process, SpawnError
@@ -103,7 +105,7 @@ def _unisolated(code: str) -> tuple[str, ...]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
-async def test_wrappers_set_what_was_asked_for() -> None:
+async def test_wrappers_change_the_child_before_its_program() -> None:
     """User, groups, umask, priority and limits are those of the child when its program begins."""
     code = """
     import json, os, resource
@@ -119,7 +121,7 @@ async def test_wrappers_set_what_was_asked_for() -> None:
     assert [65534, 65533, [7, 8], 0o27, 5, [100, 200], True] == json.loads(str((status.stdout or [""])[0]))
 
 
-async def test_behind_a_wrapper_a_missing_program_is_still_an_error() -> None:
+async def test_a_missing_program_is_an_error_with_a_wrapper_too() -> None:
     """It is no exit code 127 of the wrapper."""
     with pytest.raises(SpawnError, match="no program 'no-such-program' on PATH"):
         await Process("no-such-program", umask=0o22).start()
@@ -127,8 +129,8 @@ async def test_behind_a_wrapper_a_missing_program_is_still_an_error() -> None:
         await Process("true", umask=0o22, cwd="/no/such/folder").start()
 
 
-async def test_what_only_root_may_is_refused_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence names the option and the value; nothing is spawned."""
+async def test_options_for_root_are_refused_before_the_spawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the option and the value."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     cases: list[tuple[dict[str, Any], str]] = [
         ({"user": "root"}, "user='root'"),
@@ -142,15 +144,15 @@ async def test_what_only_root_may_is_refused_beforehand(monkeypatch: pytest.Monk
             await Process("true", **options).start()
 
 
-async def test_a_wrapper_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system without util-linux learns what it lacks."""
+async def test_a_missing_wrapper_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without util-linux lacks it."""
     monkeypatch.setattr("aioverseer._system.process.wrappers.find", lambda *_args: None)
     with pytest.raises(SpawnError, match="it needs the program prlimit"):
         await Process("true", rlimits={"core": 0}).start()
 
 
-async def test_children_are_spawned_the_fast_way_without_pipes_of_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Always a new session, never PIPE, and nothing that makes CPython fork."""
+async def test_children_have_no_pipes_of_asyncio_and_need_no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a new session, no PIPE, and no argument that makes CPython fork."""
     seen: list[dict[str, Any]] = []
     spawn = asyncio.create_subprocess_exec
 
@@ -165,8 +167,8 @@ async def test_children_are_spawned_the_fast_way_without_pipes_of_asyncio(monkey
     assert asyncio.subprocess.PIPE not in (seen[0]["stdin"], seen[0]["stdout"], seen[0]["stderr"])
 
 
-async def test_a_child_inherits_no_descriptor_of_ours() -> None:
-    """It has its three, and the one with which it lists them."""
+async def test_a_child_inherits_no_descriptor_of_the_host() -> None:
+    """It has three, and one more that lists the folder."""
     others = [Process("sleep", "100", stdin="pipe") for _ in range(3)]
     for other in others:
         await other.start()
@@ -177,10 +179,8 @@ async def test_a_child_inherits_no_descriptor_of_ours() -> None:
 
 
 @pytest.mark.parametrize("system", ["pidfd and group", "pidfd", "neither"])
-async def test_signals_go_to_the_group_of_a_live_child_and_to_nobody_else(
-    system: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With and without pidfds, and on kernels that cannot signal a group by one."""
+async def test_signals_go_to_the_group_of_a_live_child_only(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This holds with and without pidfds, and on kernels whose pidfds cannot signal a group."""
     sent: list[tuple[str, int]] = []
     kill, killpg, by_pidfd = os.kill, os.killpg, signal.pidfd_send_signal
 
@@ -219,8 +219,8 @@ async def test_signals_go_to_the_group_of_a_live_child_and_to_nobody_else(
 
 
 @pytest.mark.parametrize("whose", ["nobody", "init", "host", "group of the host"])
-async def test_a_wrong_number_is_never_signalled(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not pid 0, not init, not the host and its group, whatever went wrong before."""
+async def test_a_wrong_process_id_is_never_signalled(whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never 0, init, the host or its group."""
     monkeypatch.setattr(spawn_asyncio, "pidfd_of", lambda _pid: None)
     monkeypatch.setattr(spawn_pidfd, "_has_pidfds", lambda: False)
     real = await SystemLauncher().launch(Spec(id="sleeper", argv=("sleep", "100")), capture=False)

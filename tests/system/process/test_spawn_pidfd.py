@@ -1,4 +1,4 @@
-"""One pidfd for a child, no thread, and the application's own watcher is left alone."""
+"""The pidfd spawner: one pidfd for each child, no thread, and no effect on the application's own children."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def watcher() -> object:
     return policy._watcher
 
 
-async def test_no_child_takes_a_thread() -> None:
-    """Twenty programs, and the threads are those of before."""
+async def test_a_child_needs_no_thread() -> None:
+    """The threads are the same with twenty programs."""
     before = set(threading.enumerate())
     async with limit(20), Overseer() as overseer:
         for number in range(20):
@@ -45,7 +45,7 @@ async def test_no_child_takes_a_thread() -> None:
     assert before == set(threading.enumerate())
 
 
-async def test_what_the_application_starts_beside_is_watched_as_before() -> None:
+async def test_children_of_the_application_are_watched_as_before() -> None:
     """The watcher of the policy is the same before and after, and it serves the application's own children."""
     before = watcher()
     async with limit(20), Process("sleep", "100"):
@@ -56,8 +56,8 @@ async def test_what_the_application_starts_beside_is_watched_as_before() -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_child_takes_one_pidfd() -> None:
-    """Asyncio has none of its own beside it; none is left at the end."""
+async def test_a_child_has_one_pidfd() -> None:
+    """Asyncio opens no second one, and none is left at the end."""
 
     def pidfds() -> int:
         links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
@@ -70,8 +70,8 @@ async def test_a_child_takes_one_pidfd() -> None:
 
 
 @only_3_11
-async def test_a_watcher_that_the_application_has_chosen_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours stands in for the default only."""
+async def test_a_child_watcher_of_the_application_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pidfd spawner replaces the default watchers only."""
     asked: list[int] = []
 
     class Chosen(asyncio.ThreadedChildWatcher):
@@ -86,8 +86,8 @@ async def test_a_watcher_that_the_application_has_chosen_is_used(monkeypatch: py
 
 
 @only_3_11
-async def test_without_pidfds_a_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system refuses them, the end is told all the same."""
+async def test_without_pidfds_a_thread_of_asyncio_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit is known although the system refuses pidfds."""
 
     def refused(pid: int) -> int:
         raise PermissionError(pid)
@@ -115,7 +115,7 @@ async def test_loops_in_threads_do_not_hinder_each_other() -> None:
 
 
 def test_a_loop_that_spawns_in_its_own_way_is_asked() -> None:
-    """Nothing of ours stands in for it, however its way was put there."""
+    """A subclass and a patched method are both respected."""
 
     class Own(asyncio.SelectorEventLoop):
         async def subprocess_exec(self, *words: Any, **options: Any) -> Any:
@@ -144,8 +144,8 @@ def test_a_loop_that_spawns_in_its_own_way_is_asked() -> None:
         assert expected == asked
 
 
-async def test_who_wraps_create_subprocess_exec_may_wait_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one does who counts spawns, or bounds them: locks of asyncio that are first used there stay good ones."""
+async def test_a_wrapper_of_create_subprocess_exec_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrapper may limit spawns. Locks of asyncio that are first used in it belong to the real loop."""
     real = asyncio.create_subprocess_exec
     one = asyncio.Semaphore(1)
 
@@ -164,8 +164,8 @@ async def test_who_wraps_create_subprocess_exec_may_wait_in_it(monkeypatch: pyte
     assert await waiting
 
 
-async def test_the_running_loop_serves_as_always_within_a_spawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal handler of the host may run there; and the loop is the same one behind it, also when that fails."""
+async def test_the_running_loop_works_during_a_spawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler of the host may use it, and it is the running loop again after a spawn that fails."""
     loop = asyncio.get_running_loop()
     called = asyncio.Event()
 
@@ -182,7 +182,7 @@ async def test_the_running_loop_serves_as_always_within_a_spawn(monkeypatch: pyt
 
 
 async def test_audit_hooks_and_signal_handlers_find_the_running_loop_and_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one of them makes or asks within a spawn belongs to the loop, as outside of it."""
+    """Futures that they create during a spawn belong to the real loop."""
     loop = asyncio.get_running_loop()
     found: list[tuple[object, object]] = []
     made: list[asyncio.Future[None]] = []
@@ -201,8 +201,8 @@ async def test_audit_hooks_and_signal_handlers_find_the_running_loop_and_task(mo
     assert isinstance(found[0][1], asyncio.Task)
 
 
-async def test_a_signal_handler_that_raises_leaves_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also in the moment in which something of ours begins to stand in for it."""
+async def test_a_signal_handler_that_raises_does_not_change_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may raise in the moment in which the stand-in replaces the loop."""
     loop = asyncio.get_running_loop()
     real = asyncio._set_running_loop
     raised = 0
@@ -243,15 +243,15 @@ asyncio.run(main())
 """
 
 
-async def test_who_has_wrapped_create_subprocess_exec_before_the_import_may_wait_in_it() -> None:
-    """It is no less theirs for having been there first."""
+async def test_a_wrapper_from_before_the_import_may_wait() -> None:
+    """The library takes no wrapper for the original."""
     async with limit(20):
         status = await Process(sys.executable, "-c", WRAPS_BEFORE)
     assert ["[0, 1, 2, 3, 4]"] == status.stdout, status.stderr
 
 
-def test_an_interrupt_out_of_one_who_waits_for_a_child_leaves_no_other_asleep() -> None:
-    """The host may go on behind it, and all who wait learn of the end."""
+def test_an_interrupt_in_one_waiter_wakes_the_others() -> None:
+    """The application may run the loop again, and every waiter gets the exit."""
 
     async def wait(started: SystemChild, *, interrupts: bool) -> None:
         await started.wait()
