@@ -21,6 +21,7 @@ SWITCHED_ON = [
     "README.md",
     "aioverseer/__init__.py",
     "aioverseer/__main__.py",
+    "aioverseer/_aio",
     "aioverseer/_engine",
     "aioverseer/_system/__init__.py",
     "aioverseer/_system/containment",
@@ -28,6 +29,7 @@ SWITCHED_ON = [
     "aioverseer/_system/inprocess.py",
     "aioverseer/_system/logfile",
     "aioverseer/_system/probes",
+    "aioverseer/_system/process",
     "aioverseer/_system/protocols.py",
     "aioverseer/abc.py",
     "aioverseer/cli",
@@ -38,6 +40,7 @@ SWITCHED_ON = [
     "aioverseer/testing",
     "aioverseer/threaded",
     "docs",
+    "tests/aio",
     "tests/benchmarks",
     "tests/cancel",
     "tests/conftest.py",
@@ -53,6 +56,7 @@ SWITCHED_ON = [
     "tests/real",
     "tests/soak",
     "tests/support",
+    "tests/system/process",
 ]
 """Files and folders that are read. Folders join when they have no finding any more."""
 

@@ -264,7 +264,7 @@ def _is_one_step() -> bool:
     if not _is_original():
         return False
     words = ("program", "argument")
-    options = {
+    options: dict[str, object] = {
         "executable": "/program",
         "stdin": 10,
         "stdout": 11,
