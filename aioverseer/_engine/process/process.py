@@ -49,7 +49,7 @@ def load_health() -> type[Health]:
 
 def handle_of(runner: ProcessRunner) -> Process:
     """Return a new handle for a run that a service has begun."""
-    return Process.__new__(Process)._bind(runner)  # noqa: SLF001  # its third constructor
+    return Process.__new__(Process)._bind(runner)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # its third constructor
 
 
 @exported_from("aioverseer")
