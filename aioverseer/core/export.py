@@ -45,7 +45,7 @@ def _bind_annotations(owner: type, home: str) -> None:
     It looks in ``owner.__module__``, unless an annotation is a ForwardRef that names its module. Making one compiles
     its text, so annotations that need builtins alone stay text, which shortens the import of the package.
     """
-    annotations: dict[str, object] = vars(owner).get("__annotations__", {})
+    annotations: dict[str, object] = owner.__annotations__
     fields: dict[str, Any] = vars(owner).get("__dataclass_fields__", {})
     for name, text in annotations.items():
         if isinstance(text, str) and not _BUILTINS.issuperset(_WORDS.findall(text)):
