@@ -32,7 +32,7 @@ from aioverseer.cli.stream_writer import StreamWriter
 __all__ = ["Outcome", "supervise"]
 
 _PATIENCE = 1.0
-"""Seconds without a write after which unwritten output is discarded, once the command was told to stop."""
+"""Seconds without a write after which unwritten output is discarded, once a stop of the command was requested."""
 
 
 @dataclass(slots=True, kw_only=True)

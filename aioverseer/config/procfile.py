@@ -154,7 +154,7 @@ def _expand(word: str, environ: Mapping[str, str]) -> str:
             raise _error(
                 word,
                 "holds a '${' that is not understood: write ${NAME} or ${NAME:-default}, "
-                "and $$ for a dollar sign that is meant for somebody else",
+                "and $$ for a plain dollar sign",
             )
         given = environ.get(name)
         if default is not None:

@@ -106,7 +106,7 @@ class SharedService:
             if self._has_left or (is_fresh and self._answered >= number):
                 return text
             why = "has gone" if self._is_disconnected else "does not answer"
-            return f"{text}, which {why}: this is what it told last"
+            return f"{text}, which {why}: this is its last report"
 
     def sections(self) -> Iterator[Section]:
         """Yield the section about the service for the report of a test."""
@@ -199,7 +199,7 @@ def _connected(spec: Spec, run: str, data: bytes) -> Generator[SharedService]:
         finally:
             keeper.leave(has_ended=has_ended)
         return
-    raise OverseerError(f"the keeper of {spec.id!r} ends each time it is started: see what it said on standard error")
+    raise OverseerError(f"the keeper of {spec.id!r} ends each time it is started: see its standard error")
 
 
 class _KeeperEnding(Exception):

@@ -118,7 +118,7 @@ class ManualClock:
             quiet = quiet + 1 if uses == self._uses else 0
             if quiet == _QUIET_ITERATIONS:
                 return
-        raise Stalled(f"at {self._now:g} s of the clock somebody asks for the time without end")
+        raise Stalled(f"at {self._now:g} s of the clock tasks read the clock without end")
 
     async def run(self, awaitable: Awaitable[T], *, within: float = math.inf, patience: float = 1.0) -> T:
         """Run a coroutine, and jump to the next timer whenever nothing else is left to do.

@@ -80,7 +80,7 @@ class Keeper:
             output = process.communicate()[0]
             connection = _connected(self._path) if output == LISTENING else None
             if connection is None:
-                why = output.decode(errors="replace").strip() or "see what it said on standard error"
+                why = output.decode(errors="replace").strip() or "see its standard error"
                 raise OSError(f"the keeper of {self._name!r} has not begun: {why}")
         except BaseException:
             self.let_go()

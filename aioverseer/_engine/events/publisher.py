@@ -115,8 +115,8 @@ class EventPublisher:
         last = self._journal.seq
         if since is not None and (not isinstance(since, int) or isinstance(since, bool) or not 0 <= since <= last):
             raise SpecError(
-                f"since={since!r} is the number of no event: pass 0 for all, or that of one that has been (the last is "
-                f"{last})",
+                f"since={since!r} is the number of no event: pass 0 for all, or the number of an earlier event (the "
+                f"last is {last})",
                 option="since",
                 value=since,
             )

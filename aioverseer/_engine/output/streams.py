@@ -32,7 +32,7 @@ class OutputStreams:
 
         Args:
             spec: Spec with the options for output.
-            clock: Measures ``drain_timeout``.
+            clock: Clock of ``drain_timeout``.
             listeners: Functions that return a sink for the stream of a name, or None.
         """
         self._spec = spec

@@ -215,7 +215,7 @@ class DependencyTracker:
             service.submit(RestartRequested())
         waited_for = edge.until in ("finished", "success") and transition.state is State.FINISHED
         if edge.on_end == "stop" and transition.state.is_final and not waited_for:
-            service.request_stop(why=f"{edge.name!r} is {transition.state}, and it is not to run without")
+            service.request_stop(why=f"{edge.name!r} is {transition.state}, and this service must not run without it")
 
     def _decide(self, id: str) -> None:
         service = self._services[id]

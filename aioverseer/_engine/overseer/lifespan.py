@@ -255,7 +255,7 @@ class Lifespan:
         over = task.done() and not task.cancelled()
         failure = task.exception() if over else None
         if isinstance(failure, Exception):
-            raise OverseerError(f"overseer {self._name!r} has failed: this is a bug of it") from failure
+            raise OverseerError(f"overseer {self._name!r} has failed: this is a bug of aioverseer") from failure
         if failure is not None:  # a KeyboardInterrupt that came while the task was running
             raise failure
         survivors = task.result() if over else None

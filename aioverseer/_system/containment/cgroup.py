@@ -194,7 +194,7 @@ class Tree:
         except OSError as error:
             cgroup.discard()
             raise SpawnError(
-                f"service {spec.id!r} cannot be started: its cgroup {cgroup.path!r} cannot be had ({error.strerror})",
+                f"service {spec.id!r} cannot be started: its cgroup {cgroup.path!r} cannot be made ({error.strerror})",
                 errno=error.errno,
                 filename=error.filename,
             ) from error

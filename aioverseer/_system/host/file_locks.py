@@ -38,7 +38,7 @@ def make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise PermissionError(f"{folder} belongs to somebody else, or others can write to it: remove it, or set TMPDIR")
+        raise PermissionError(f"{folder} belongs to another user, or others can write to it: remove it, or set TMPDIR")
 
 
 def open_locked(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:

@@ -58,7 +58,7 @@ class PidfdChild:
         """Create the child without a process. ``release`` must follow.
 
         Args:
-            readers: Calls back when the pidfd becomes readable.
+            readers: Watch that calls back when the pidfd becomes readable.
         """
         self._readers = readers
         self._owned = True

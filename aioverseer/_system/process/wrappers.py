@@ -133,7 +133,7 @@ def _identity(spec: Spec) -> list[str]:
     if same and not groups:
         return []
     if os.geteuid() != 0:
-        raise _refuse(spec, option, value, "only root may run a program as somebody else")
+        raise _refuse(spec, option, value, "only root may run a program as another user")
     words = [_tool(spec, "setpriv", option, value)]
     if ids is not None and ids.uid is not None:
         words.append(f"--reuid={ids.uid}")

@@ -252,7 +252,7 @@ class ProcessMachine(Machine[ProcessAction]):
         if self.pid is None:
             self.unstoppable = True
             self.reason = (
-                f"{self._stop_reason}; the system has been starting it since, and there is nothing to signal yet"
+                f"{self._stop_reason}; its spawn has not returned since then, and there is no process to signal yet"
             )
             return [Unstoppable()]
         if self._step + 1 < len(self._ladder.steps):

@@ -393,7 +393,7 @@ class ServiceMachine(Machine[ServiceAction]):
             self._end_failed(given.error)
             return []
         self._kill = True
-        why = f"something raised in a step of it: {given.error!r}"
+        why = f"one of its steps raised {given.error!r}"
         self.to(State.STOPPING, why)
         return [StopProcess(kill=True, why=why)]
 
@@ -405,7 +405,7 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def _end_failed(self, error: BaseException) -> None:
         self.error = error
-        self.to(State.FATAL, f"something raised in a step of it: {error!r}")
+        self.to(State.FATAL, f"one of its steps raised {error!r}")
 
     def judge_spawn(self, given: SpawnFailed) -> list[ServiceAction]:
         """Judge a failed spawn like a failure of the program: BACKOFF, or a final state."""

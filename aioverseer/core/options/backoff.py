@@ -122,7 +122,7 @@ class Backoff:
         rng = self._rng if rng is None else rng
         if rng is None:
             raise SpecError(
-                f"backoff.jitter={self._jitter!r} needs a source of chance: pass rng=random.Random()",
+                f"backoff.jitter={self._jitter!r} needs a source of random numbers: pass rng=random.Random()",
                 option="rng",
             )
         if self._min >= self._max:

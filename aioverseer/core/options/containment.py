@@ -121,7 +121,7 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
     if asked == "pidns":
         if found.pidns is not None:
             raise ContainmentError(
-                f'containment="pidns" cannot be had: {found.pidns}; ask for "strict", "guarded" or "basic"'
+                f'containment="pidns" is not available: {found.pidns}; ask for "strict", "guarded" or "basic"'
             )
         return Containment(
             level="strict",
@@ -142,7 +142,7 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
             )
         if found.shim is not None:
             raise ContainmentError(
-                f'containment="strict" cannot be had: {no_cgroup}, and {found.shim}; ask for "guarded" or "basic"'
+                f'containment="strict" is not available: {no_cgroup}, and {found.shim}; ask for "guarded" or "basic"'
             )
         return Containment(
             level="strict",

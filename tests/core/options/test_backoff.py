@@ -15,7 +15,7 @@ from aioverseer.core.options.backoff import Backoff
 
 
 class Chance:
-    """A source of chance that always gives the same part of what is asked for."""
+    """A source of random numbers that always gives the same part of what is asked for."""
 
     def __init__(self, part: float) -> None:
         self.part = part
@@ -145,7 +145,7 @@ def test_for_attempt_leaves_the_counter_alone() -> None:
 
 
 def test_equal_options_make_equal_values() -> None:
-    """Neither the counter nor the source of chance counts."""
+    """Neither the counter nor the source of random numbers counts."""
     used = Backoff(min=1, max=5, jitter=True, rng=random.Random(1))
     used.duration()
     fresh = Backoff(min=1.0, max=5.0, jitter=True)

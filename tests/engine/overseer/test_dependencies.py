@@ -539,7 +539,7 @@ async def test_an_end_may_stop_its_dependents() -> None:
         assert State.RUNNING is overseer["web"].state
         await clock.advance(4)
         assert "interrupted" == str(overseer["web"].state)
-        assert "'db' is finished, and it is not to run without" in overseer["web"].status().reason
+        assert "'db' is finished, and this service must not run without it" in overseer["web"].status().reason
 
 
 # --- any graph

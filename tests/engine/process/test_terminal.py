@@ -161,7 +161,7 @@ async def test_wrappers_and_a_terminal_go_together() -> None:
     assert ["0027", "5", "tty"] == status.stdout
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 async def test_another_user_has_the_terminal_too() -> None:
     """It is opened before the rights are given up."""
     status = await Process("sh", "-c", "id -un; test -t 0 && test -t 1 && echo tty", pty=True, user="nobody")

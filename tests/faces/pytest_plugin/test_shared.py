@@ -173,7 +173,7 @@ def test_killed_keeper_fails_the_tests_at_once(suite: pytest.Pytester) -> None:
             "events:",
             "* +0.000 s  starting * is being started",
             "*running * is ready*",
-            "shared by the workers of this run, kept by process *, which has gone: this is what it told last",
+            "shared by the workers of this run, kept by process *, which has gone: this is its last report",
         ]
     )
     with suppress(ProcessLookupError), pidfds(int((suite.path / "pid").read_text())) as held:
@@ -245,7 +245,7 @@ def test_shared_server_has_reports_logs_and_options_of_any_other(suite: pytest.P
                 "shared by the workers of this run, kept by process *",
             ]
         )
-        result.stdout.no_fnmatch_line("*told last*")
+        result.stdout.no_fnmatch_line("*its last report*")
     log = (suite.path / "logs" / "shared" / "web.log").read_text().splitlines()
     assert ["first", "first", "second", "second"] == sorted(log)
 

@@ -220,7 +220,7 @@ def test_failure_to_make_a_cgroup_is_a_spawn_error(tmp_path: Path) -> None:
     """Existing files stay."""
     files = FakeFiles(tmp_path, "/box")
     (tmp_path / "box/run").mkdir()
-    with pytest.raises(SpawnError, match=r"its cgroup .*run' cannot be had \(File exists\)"):
+    with pytest.raises(SpawnError, match=r"its cgroup .*run' cannot be made \(File exists\)"):
         Tree(files).make(spec(), "run")
     assert (tmp_path / "box/run").is_dir()
 

@@ -195,7 +195,7 @@ async def test_each_run_has_its_own_namespace() -> None:
         assert ["2"] * 3 == [str(line.text) for line in overseer["web"].tail()]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may run a program as somebody else")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may run a program as another user")
 async def test_program_of_another_user_is_ended_too() -> None:
     """It gives up its rights inside the namespace."""
     async with limit(30), Overseer(containment="pidns") as overseer:
@@ -221,7 +221,7 @@ async def test_kept_leftovers_are_refused(leftovers: Literal["keep", "report"]) 
 
 def test_unavailable_namespace_is_refused() -> None:
     """It never falls to another level, and the error says what to do."""
-    with pytest.raises(ContainmentError, match=r'containment="pidns" cannot be had: no room; ask for "strict"'):
+    with pytest.raises(ContainmentError, match=r'containment="pidns" is not available: no room; ask for "strict"'):
         decide("pidns", Facilities(pidns="no room"))
     assert () == decide("pidns", Facilities(pidns=None)).escapes
 
@@ -283,6 +283,6 @@ async def test_one_service_can_have_a_namespace() -> None:
             patch.setattr(shim_client, "missing_namespace", lambda: "no room")
             service = overseer.add("none", "sleep", "60", containment="pidns", restart=Restart("never"))
             overseer.launcher._others.clear()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType]  # as in another host
-            with pytest.raises(NotReady, match="cannot be had: no room"):
+            with pytest.raises(NotReady, match="is not available: no room"):
                 await service.start()
         await own.stop()

@@ -49,7 +49,7 @@ def test_folder_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -
     make_private(folder)
     make_private(folder)
     folder.chmod(mode)
-    with pytest.raises(PermissionError, match=r"folder belongs to somebody else, or others can write to it: remove it"):
+    with pytest.raises(PermissionError, match=r"folder belongs to another user, or others can write to it: remove it"):
         make_private(folder)
 
 

@@ -30,7 +30,7 @@ from tests.support.programs import child, limit
 from tests.support.spawners import pidfd_only, watch_spawns
 
 ROOT = str(pathlib.Path(__file__).parents[3])
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 SLEEPER = ("sleep", "100")
 PROGRAM = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 """An interpreter that every user may run. That of a developer may be in a private folder."""
@@ -282,9 +282,9 @@ async def test_a_host_that_is_not_root_refuses_before_the_spawn() -> None:
     """
     status = await Process(*unisolated(code), extra_env={"PYTHONPATH": ROOT})
     assert [
-        "1 user='root': only root may run a program as somebody else",
-        "1 user=12345: only root may run a program as somebody else",
-        "1 extra_groups=('root',): only root may run a program as somebody else",
+        "1 user='root': only root may run a program as another user",
+        "1 user=12345: only root may run a program as another user",
+        "1 extra_groups=('root',): only root may run a program as another user",
         "1 nice=-3: only root may make a program more urgent than the host",
         "1 rlimits['nofile']=300: the hard limit of the host is 200, and only root may raise it",
         "1 rlimits['nofile']=(100, -1): the hard limit of the host is 200, and only root may raise it",
@@ -299,7 +299,7 @@ async def test_a_host_that_is_not_root_refuses_before_the_spawn() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"user": "root"}, "user='root': only root may run a program as somebody else"),
+        ({"user": "root"}, "user='root': only root may run a program as another user"),
         ({"extra_groups": [0]}, "extra_groups=(0,): only root"),
         ({"nice": -20}, "nice=-20: only root may make a program more urgent than the host"),
         ({"rlimits": {"nofile": (1, 5)}}, None),

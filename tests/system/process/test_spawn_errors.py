@@ -104,7 +104,7 @@ def _unisolated(code: str) -> tuple[str, ...]:
     return (sys.executable, *(word for word in child(code)[1:] if word not in ("-I", "-S")))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 async def test_wrappers_change_the_child_before_its_program() -> None:
     """User, groups, umask, priority and limits are those of the child when its program begins."""
     code = """
