@@ -1,7 +1,6 @@
-"""Members: a launcher whose children are asyncio tasks, so that a Service supervises a coroutine like a program.
+"""A launcher whose children are asyncio tasks, so that a Service supervises a coroutine like a program.
 
-A member is a function of the application that runs in a task, or an async context manager (a resource) that a task
-keeps entered.
+A task runs a function of the application, or keeps an async context manager (a resource) entered.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from aioverseer.core.options.probes import Command, Entered, Fd, Notify, OutputL
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, as_signal
 
-__all__ = ["MemberChild", "MemberLauncher", "check_member", "name_of"]
+__all__ = ["TaskChild", "TaskLauncher", "check_function", "name_of"]
 
 _ALLOWED = frozenset(
     {
@@ -54,7 +53,7 @@ def name_of(function: Callable[..., object]) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def check_member(id: str, function: object, options: Mapping[str, object]) -> None:
+def check_function(id: str, function: object, options: Mapping[str, object]) -> None:
     """Check that the function is callable and that no option is for programs only.
 
     Raises:
@@ -90,7 +89,7 @@ def check_options(id: str, options: Mapping[str, object]) -> None:
 
 
 class _LastWords:
-    """Standard error of a member: the traceback at its end. A ``ReadStream`` without a pipe."""
+    """Standard error of a task: the traceback at its end. A ``ReadStream`` without a pipe."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -148,15 +147,15 @@ def _drop_frames(error: BaseException) -> None:
             left += cast("BaseExceptionGroup[BaseException]", each).exceptions
 
 
-class MemberChild:
-    """One run of a member, as a ``Child``."""
+class TaskChild:
+    """One run of a function or a resource, as a ``Child``."""
 
     pid = 0
-    """A member has no process."""
+    """A task has no process."""
     stdin = stdout = None
 
     def __init__(
-        self, launcher: MemberLauncher, spec: Spec, on_notify: Callable[[bytes], None] | None, *, capture: bool
+        self, launcher: TaskLauncher, spec: Spec, on_notify: Callable[[bytes], None] | None, *, capture: bool
     ) -> None:
         loop = asyncio.get_running_loop()
         self._launcher = launcher
@@ -166,7 +165,7 @@ class MemberChild:
         self._exit: asyncio.Future[Exit] = loop.create_future()
         self._leave: asyncio.Future[None] | None = None
         """Resolved to make the task leave a resource that is in use."""
-        self._task = loop.create_task(self._run(), name=f"aioverseer member {spec.id}")
+        self._task = loop.create_task(self._run(), name=f"aioverseer task {spec.id}")
         self._task.add_done_callback(self._on_end)
 
     async def _run(self) -> int:
@@ -175,7 +174,7 @@ class MemberChild:
                 await self._use_resource()
             else:
                 await self._launcher.call()
-        except SystemExit as error:  # ends the member as it ends a program; raised from a task it would end the loop
+        except SystemExit as error:  # ends the run as it ends a program; raised from a task it would end the loop
             return error.code if isinstance(error.code, int) else int(error.code is not None)
         return 0
 
@@ -226,34 +225,34 @@ class MemberChild:
         return await asyncio.shield(self._exit)
 
     def resize(self, window_size: tuple[int, int]) -> None:
-        """Do nothing: a member has no terminal."""
+        """Do nothing: a task has no terminal."""
 
     def sweep(self) -> None:
-        """Do nothing: a member has no process group."""
+        """Do nothing: a task has no process group."""
 
     def left_nothing(self) -> bool:
         """Return False: ``sweep`` and ``sweep_all`` cost nothing here."""
         return False
 
     def may_have_left(self) -> bool:
-        """Return False: a member has no process group."""
+        """Return False: a task has no process group."""
         return False
 
     async def sweep_all(self) -> tuple[Survivor, ...]:
-        """Return nothing: a member leaves no process."""
+        """Return nothing: a task leaves no process."""
         return ()
 
     def left(self) -> tuple[Survivor, ...]:
-        """Return nothing: a member leaves no process."""
+        """Return nothing: a task leaves no process."""
         return ()
 
     def close(self) -> None:
-        """Deliver no more output. A member has no descriptors."""
+        """Deliver no more output. A task has no descriptors."""
         if self.stderr is not None:
             self.stderr.close()
 
 
-class MemberLauncher:
+class TaskLauncher:
     """Runs one function, or enters one context manager, again and again; a ``Launcher``.
 
     Attributes:
@@ -280,7 +279,7 @@ class MemberLauncher:
 
     @property
     def is_resource(self) -> bool:
-        """Whether the member is a context manager."""
+        """Whether the children enter a context manager."""
         return self._manager is not None
 
     def adapt(self, spec: Spec) -> Spec:
@@ -299,14 +298,14 @@ class MemberLauncher:
         assert self._manager is not None  # noqa: S101  # for the type checkers
         return self._manager()
 
-    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> MemberChild:
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> TaskChild:
         """Start the task of one run."""
         self.error = None
-        return MemberChild(self, spec, None if channels is None else channels.on_notify, capture=capture)
+        return TaskChild(self, spec, None if channels is None else channels.on_notify, capture=capture)
 
     @property
     def containment(self) -> Containment:
-        """Level ``"none"``: a member is part of the host."""
+        """Level ``"none"``: a task is part of the host."""
         return Containment(level="none", mechanism="event loop", asked="auto", reason="it is a task of the host")
 
     def containment_of(self, spec: Spec) -> Containment:
@@ -315,9 +314,9 @@ class MemberLauncher:
         return self.containment
 
     async def sweep(self) -> tuple[Survivor, ...]:
-        """Return nothing: a member leaves no process."""
+        """Return nothing: a task leaves no process."""
         return ()
 
     async def close(self) -> tuple[Survivor, ...]:
-        """Return nothing: a member leaves no process."""
+        """Return nothing: a task leaves no process."""
         return ()

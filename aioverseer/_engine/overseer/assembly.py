@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.groups import GroupSupervisor
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.overseer.throttle import RestartThrottle
-    from aioverseer._system.inprocess import MemberLauncher
+    from aioverseer._system.inprocess import TaskLauncher
     from aioverseer._system.logfile.backend import LogBackend
 
 __all__ = ["Assembly"]
@@ -169,10 +169,10 @@ class Assembly:
     def _end_for(self, service: ServiceRunner) -> None:
         self.lifespan.end_for(service)
 
-    def _make_runner(self, spec: Spec, member: MemberLauncher | None) -> ServiceRunner:
+    def _make_runner(self, spec: Spec, task_launcher: TaskLauncher | None) -> ServiceRunner:
         return ServiceRunner(
             spec,
-            member,
+            task_launcher,
             owner=self._dispatcher,
             clock=self._clock,
             rng=self.rng,

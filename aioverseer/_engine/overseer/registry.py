@@ -12,7 +12,7 @@ from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
-from aioverseer._system.inprocess import MemberLauncher, check_member, check_options, name_of
+from aioverseer._system.inprocess import TaskLauncher, check_function, check_options, name_of
 from aioverseer.core.errors import DuplicateService, ServiceIsLive, UnknownService
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.spec import Spec
@@ -39,7 +39,7 @@ class Registry:
         dependencies: DependencyTracker,
         log_routing: LogRouting,
         *,
-        make_runner: Callable[[Spec, MemberLauncher | None], ServiceRunner],
+        make_runner: Callable[[Spec, TaskLauncher | None], ServiceRunner],
     ) -> None:
         """Begin without services.
 
@@ -58,12 +58,12 @@ class Registry:
         self._make_runner = make_runner
         self._watchers: Watchers[int] = Watchers()
 
-    def add(self, spec: Spec, member: MemberLauncher | None = None) -> ServiceRunner:
+    def add(self, spec: Spec, task_launcher: TaskLauncher | None = None) -> ServiceRunner:
         """Add a service.
 
         Args:
             spec: The options of the service.
-            member: The function or context manager that stands in for its program.
+            task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
 
         Raises:
             DuplicateService: The name is taken.
@@ -75,7 +75,7 @@ class Registry:
             self.groups.check(spec)
         self._log_routing.register(spec)
         self._dependencies.register(spec)
-        service = self.services[spec.id] = self._make_runner(spec, member)
+        service = self.services[spec.id] = self._make_runner(spec, task_launcher)
         if self.groups is not None:
             self.groups.register(spec)
         self.added += 1
@@ -86,16 +86,16 @@ class Registry:
         self, id: str, function: Callable[[], Coroutine[Any, Any, object]], options: SpecOptions
     ) -> ServiceRunner:
         """Add an async function as a service; see ``Overseer.add_task``."""
-        check_member(id, function, options)
-        return self.add(Spec.of(id, (name_of(function),), **options), MemberLauncher(function=function))
+        check_function(id, function, options)
+        return self.add(Spec.of(id, (name_of(function),), **options), TaskLauncher(function=function))
 
     def add_resource(
         self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], options: SpecOptions
     ) -> ServiceRunner:
         """Add an async context manager as a service; see ``Overseer.add_resource``."""
-        check_member(id, manager, options)
-        member = MemberLauncher(manager=manager)
-        return self.add(member.adapt(Spec.of(id, (name_of(manager),), **options)), member)
+        check_function(id, manager, options)
+        task_launcher = TaskLauncher(manager=manager)
+        return self.add(task_launcher.adapt(Spec.of(id, (name_of(manager),), **options)), task_launcher)
 
     def remove(self, id: str) -> None:
         """Remove a service; see ``Overseer.remove``."""
@@ -113,11 +113,11 @@ class Registry:
     def update(self, id: str, options: SpecOptions) -> None:
         """Change options of a service; see ``Overseer.update``."""
         service = self.get(id)
-        if service.member is not None:
+        if service.task_launcher is not None:
             check_options(id, options)
         spec = service.spec.updated(**options)
-        if service.member is not None:
-            spec = service.member.adapt(spec)
+        if service.task_launcher is not None:
+            spec = service.task_launcher.adapt(spec)
         if self.groups is not None:
             self.groups.check(spec)
         self._log_routing.register(spec)

@@ -46,7 +46,7 @@ from aioverseer.core.state import State
 
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
-    from aioverseer._system.inprocess import MemberLauncher
+    from aioverseer._system.inprocess import TaskLauncher
 
 __all__ = ["HISTORY_RUNS", "ServiceRunner"]
 
@@ -69,7 +69,7 @@ class ServiceRunner:
 
     Attributes:
         spec: The options of the next run.
-        member: The function or context manager that stands in for the program; None for a program.
+        task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
         clock: Measures time.
         machine: The state of the service. Read it freely; only ``submit`` feeds it.
         hub: Distributes the lines of all runs.
@@ -83,7 +83,7 @@ class ServiceRunner:
     def __init__(
         self,
         spec: Spec,
-        member: MemberLauncher | None,
+        task_launcher: TaskLauncher | None,
         *,
         owner: ServiceOwner,
         clock: Clock,
@@ -102,7 +102,7 @@ class ServiceRunner:
 
         Args:
             spec: The options of the service.
-            member: The function or context manager that stands in for the program, if any.
+            task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
             owner: Receives the reports.
             clock: Measures time.
             rng: The source of random numbers for backoff delays.
@@ -118,7 +118,7 @@ class ServiceRunner:
             blockers: Returns what others make a service wait for, by its name.
         """
         self.spec = spec
-        self.member = member
+        self.task_launcher = task_launcher
         self.clock = clock
         self.machine = ServiceMachine(policy=spec.restart, rng=rng, delay=spec.delay_start)
         self.machine.has_throttle = throttle is not None
@@ -129,7 +129,7 @@ class ServiceRunner:
         self.history: deque[StatusSnapshot] = deque(maxlen=HISTORY_RUNS)
         self.waiters = Waiters(self)
         self._owner = owner
-        self._launcher: Launcher = member or launcher
+        self._launcher: Launcher = task_launcher or launcher
         self._throttle = throttle
         self._start_task = start_task
         self._make_handle = make_handle
@@ -167,7 +167,7 @@ class ServiceRunner:
     @property
     def is_task(self) -> bool:
         """Whether the service is a function or a context manager of the host instead of a program."""
-        return self.member is not None
+        return self.task_launcher is not None
 
     @property
     def is_deferred(self) -> bool:
@@ -198,7 +198,7 @@ class ServiceRunner:
             lines: Whether the lines of a buffered run are included.
         """
         machine, process, spec = self.machine, self.process, self.spec
-        error = self._gave_up or machine.error or (None if self.member is None else self.member.error)
+        error = self._gave_up or machine.error or (None if self.task_launcher is None else self.task_launcher.error)
         level = self._launcher.containment_of(spec).level
         lost = self.log_routing.lost(spec.id)
         if process is None:

@@ -75,10 +75,10 @@ class Service:
         Raises:
             ProcessNotRunning: The service is not a resource, or is not entered now.
         """
-        member = self._runner.member
-        if member is None or not member.is_resource or self.state is not State.RUNNING:
+        task_launcher = self._runner.task_launcher
+        if task_launcher is None or not task_launcher.is_resource or self.state is not State.RUNNING:
             raise ProcessNotRunning(f"{self.id!r} has no resource now: it is {self.state}; see Overseer.add_resource")
-        return member.value
+        return task_launcher.value
 
     @property
     def restarts(self) -> int:

@@ -258,7 +258,7 @@ async def test_the_traceback_of_a_task_is_its_last_output() -> None:
         assert "Traceback (most recent call last):" == told[0]
         assert f'File "{__file__}"' in told[1]
         assert "ValueError: no answer to 1" == told[-1]
-        assert not [line for line in told if "system/members.py" in line]
+        assert not [line for line in told if "_system/inprocess.py" in line]
         assert isinstance(status.error, GaveUp)
         assert tuple(told) == status.error.lines
 
