@@ -29,8 +29,8 @@ class OneShotTimer:
         """
         self._clock = clock
         self._timer: Timer | None = None
-        # The callback is passed to ``arm``, and dropped after its call: a timer that kept a method of its owner
-        # would form a reference cycle with the owner, and only the garbage collector could free the two.
+        # The callback is passed to ``arm``, and dropped after its call. A timer that kept a method of its owner
+        # would form a reference cycle with the owner, which only the garbage collector could free.
         self._callback: Callable[[], None] | None = None
         self.due = 0.0
 

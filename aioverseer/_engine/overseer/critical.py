@@ -75,7 +75,7 @@ class Body:
 
     def _cancel(self, task: asyncio.Task[Any]) -> None:
         if self._task is task and not self._cancelled and not task.done():
-            # Remembered, to tell this cancellation from one by somebody else.
+            # Remembered, to distinguish this cancellation from one by other code.
             self._cancelled = True
             task.cancel()
 
@@ -118,13 +118,13 @@ class CriticalBlocks:
         # A block of ``body`` in the same task is cancelled first. Its error then ends the block of the overseer.
         inner = any(block.task is self._own for block in self.within)
         if self._own is not None and not self._own.done() and not inner:
-            # As asyncio.TaskGroup does: counted, to tell this cancellation from one by somebody else.
+            # As asyncio.TaskGroup does: counted, to distinguish this cancellation from one by other code.
             self._cancelled, self._own = self._own, None
             self._cancelled.cancel()
         for block in tuple(self.within):
             block.end()
 
     def uncancel(self) -> bool:
-        """Withdraw the cancellation of the overseer's block; return whether somebody else has cancelled it as well."""
+        """Withdraw the cancellation of the overseer's block; return whether other code has cancelled it as well."""
         cancelled, self._cancelled = self._cancelled, None
         return cancelled is not None and cancelled is asyncio.current_task() and cancelled.uncancel() > 0

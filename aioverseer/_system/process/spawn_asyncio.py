@@ -39,8 +39,8 @@ class AsyncioSpawner:
         the loop are cancelled at once (gh-125502, gh-133536). So the call has its own task, which a cancellation of the
         caller does not reach, and every step of the roll-back has a time limit.
 
-        When all tasks of the loop are cancelled, this task is cancelled too. asyncio then kills the leader and keeps
-        its process id to itself, so the caller must look for the rest of the group.
+        When all tasks of the loop are cancelled, this task is cancelled too. asyncio then kills the leader and does
+        not report its process id, so the caller must look for the rest of the group.
         """
         task = resources.loop.create_task(request.call_asyncio(), name=f"aioverseer spawn {request.name}")
         try:

@@ -27,9 +27,9 @@ class LogFile:
     """A file to which the lines of a service, or of all services, are appended.
 
     A thread writes the file, never the event loop. The file is rotated when it would grow beyond ``max_bytes``, or when
-    a line belongs to a later period of ``every`` seconds than the last one: it is renamed to ``path.1``, the former
-    ``path.1`` to ``path.2``, and a new file is begun. If another program has renamed or removed the file, it is opened
-    again before the next line.
+    a line belongs to a later period of ``every`` seconds than the last one. A rotation renames ``path.1`` to ``path.2``
+    and so on, and the file to ``path.1``; then a new file is begun. If another program has renamed or removed the file,
+    it is opened again before the next line.
 
     Attributes:
         path: Path of the file. ``{id}``, ``{group}`` and ``{stream}`` are replaced by those of the line.

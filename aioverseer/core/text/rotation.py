@@ -1,8 +1,8 @@
 """Rotation of log files: when it is due, and its steps, from the names of the existing files.
 
 Each step is one system call that happens completely or not at all. Before and after each step every line is in exactly
-one file. So a host that is killed between two steps leaves at most a gap in the numbers, which the next rotation
-closes, or a file next to its compressed copy, which the recovery removes.
+one file. A host that is killed between two steps leaves at most a gap in the numbers, which the next rotation closes.
+Or it leaves a file next to its compressed copy, and the recovery removes the file.
 """
 
 from __future__ import annotations
