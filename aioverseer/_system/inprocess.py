@@ -57,7 +57,7 @@ def check_function(id: str, function: object, options: Mapping[str, object]) -> 
     """Check that the function is callable and that no option is for programs only.
 
     Raises:
-        SpecError: Naming the option.
+        SpecError: If it is not, or if an option is for programs only. The message names the option.
     """
     if not callable(function):
         raise SpecError(f"{id!r}: {function!r} cannot be called: pass the function itself", option="id", value=function)
@@ -68,7 +68,7 @@ def check_options(id: str, options: Mapping[str, object]) -> None:
     """Check that no option is for programs only.
 
     Raises:
-        SpecError: Naming the option.
+        SpecError: If one is. The message names it.
     """
     for option, value in options.items():
         if option not in _ALLOWED:

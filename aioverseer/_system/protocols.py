@@ -77,7 +77,7 @@ class WriteStream(Protocol):
         """Write all bytes, waiting while the pipe is full.
 
         Raises:
-            BrokenPipeError: When the program has closed its end, or the stream is closed.
+            BrokenPipeError: If the program has closed its end, or the stream is closed.
         """
         ...
 
@@ -118,8 +118,8 @@ class Child(Protocol):
         """Send a signal to the whole group, or to the leader alone.
 
         Raises:
-            ProcessLookupError: When the leader has ended.
-            PermissionError: When the system refuses.
+            ProcessLookupError: If the leader has ended.
+            PermissionError: If the system refuses.
         """
         ...
 
@@ -175,7 +175,7 @@ class Launcher(Protocol):
             channels: Channels for readiness; None when the program needs none.
 
         Raises:
-            SpawnError: When it cannot be started. Nothing is left behind.
+            SpawnError: If it cannot be started. Nothing is left behind.
         """
         ...
 

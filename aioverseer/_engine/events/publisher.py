@@ -51,7 +51,7 @@ class EventPublisher:
             open_log_backend: Constructor of the log backend, called for the first service with a log.
 
         Raises:
-            SpecError: ``log`` is not a log.
+            SpecError: If ``log`` is not a log.
         """
         self._name = name
         self._services = services

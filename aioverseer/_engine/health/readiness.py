@@ -97,7 +97,7 @@ class ReadinessCheck:
         """Open the channels for the program and return them; None when it needs none.
 
         Raises:
-            SpawnError: When no descriptor is left.
+            SpawnError: If no descriptor is left.
         """
         for leaf in self._leaves:
             if isinstance(leaf, File):

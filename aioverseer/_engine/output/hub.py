@@ -85,7 +85,7 @@ class Hub:
             ended: Whether the service is in a final state.
 
         Raises:
-            SpecError: When a value is invalid.
+            SpecError: If a value is invalid.
         """
         if not isinstance(history, int) or isinstance(history, bool) or history < 0:
             raise SpecError(f"history={history!r} is no number of lines, 0 or more", option="history", value=history)

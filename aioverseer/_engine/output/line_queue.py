@@ -66,7 +66,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """Return the next line, waiting for one if needed. Safe to cancel: no line is lost.
 
         Raises:
-            QueueShutDown: At the end.
+            QueueShutDown: If the queue has ended and is empty.
         """
         queue = self._queue
         while not queue:
@@ -80,8 +80,8 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """Return the next line.
 
         Raises:
-            asyncio.QueueEmpty: When there is no line at the moment.
-            QueueShutDown: At the end.
+            asyncio.QueueEmpty: If there is no line at the moment.
+            QueueShutDown: If the queue has ended and is empty.
         """
         queue = self._queue
         if not queue:
@@ -97,7 +97,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """Return all waiting lines, at least one. Safe to cancel.
 
         Raises:
-            QueueShutDown: At the end.
+            QueueShutDown: If the queue has ended and is empty.
         """
         while not self._queue:
             await self._wait_for_line()
@@ -129,7 +129,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """Add a line of your own, waiting while the queue is full. Safe to cancel: the line is not added then.
 
         Raises:
-            QueueShutDown: Once the queue takes no more.
+            QueueShutDown: If the queue has ended.
         """
         while self.full() and not self._shut:
             putter = self._get_loop().create_future()
@@ -150,8 +150,8 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """Add a line of your own.
 
         Raises:
-            asyncio.QueueFull: When there is no room.
-            QueueShutDown: Once the queue takes no more.
+            asyncio.QueueFull: If there is no room.
+            QueueShutDown: If the queue has ended.
         """
         if self._shut:
             raise QueueShutDown

@@ -89,7 +89,7 @@ class LogRouting:
         """Set the logs of a service, from its next run on.
 
         Raises:
-            SpecError: When its logs contradict each other, or those of another service.
+            SpecError: If its logs contradict each other, or those of another service.
         """
         destinations = self._destinations_of(spec)
         for key, destination in destinations.items():

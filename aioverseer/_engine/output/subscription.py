@@ -41,7 +41,7 @@ class Subscription(LineQueue[Line | Dropped]):
             wants: Returns whether lines of the service with an id are for this subscriber; None is all services.
 
         Raises:
-            SpecError: When a value is invalid.
+            SpecError: If a value is invalid.
         """
         if stream not in (None, "stdout", "stderr"):
             raise SpecError(

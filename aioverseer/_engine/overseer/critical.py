@@ -62,7 +62,7 @@ class Body:
         """End the block.
 
         Raises:
-            CriticalServiceEnded: A critical service has ended. An error of the block is its cause.
+            CriticalServiceEnded: If a critical service has ended. An error of the block is its cause.
         """
         self._running.discard(self)
         task, self._task = self._task, None

@@ -87,8 +87,8 @@ class DependencyTracker:
         """Return the graph of all services.
 
         Raises:
-            SpecError: A service depends on one that does not exist.
-            DependencyCycle: Services wait for each other in a cycle.
+            SpecError: If a service depends on one that does not exist.
+            DependencyCycle: If services wait for each other in a cycle.
         """
         return DependencyGraph({id: self._edges.get(id, ()) for id in self._services})
 
@@ -114,7 +114,7 @@ class DependencyTracker:
             services: Services that are not live.
 
         Raises:
-            SpecError: As ``check``. Nothing was started then.
+            SpecError: If ``check`` raises it. Nothing has been started then.
         """
         if not self._edges:
             for service in services:

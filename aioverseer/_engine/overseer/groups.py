@@ -98,7 +98,7 @@ class GroupSupervisor:
         """Add a group. The services with its label are its members from now on.
 
         Raises:
-            SpecError: The group cannot be added. Nothing has changed then.
+            SpecError: If the group cannot be added. Nothing has changed then.
         """
         members = [service.spec for service in self._services.values() if service.spec.group == group.name]
         if group.auto_shutdown == "never":
@@ -122,7 +122,7 @@ class GroupSupervisor:
         """Check that a service can be a member of the group that it names.
 
         Raises:
-            SpecError: It cannot; the error names the option.
+            SpecError: If it cannot. The message names the option.
         """
         self.groups.check(spec.id, spec.group, significant=spec.significant)
 
@@ -147,7 +147,7 @@ class GroupSupervisor:
         """Return what is known about a group.
 
         Raises:
-            UnknownService: There is no group of this name.
+            UnknownService: If there is no group of this name.
         """
         if name not in self.groups:
             known = ", ".join(self.groups.names()) or "none"

@@ -92,7 +92,7 @@ class Lifespan:
             starting: Whether services are about to be started, which is refused while the overseer is being left.
 
         Raises:
-            OverseerError: It is not, or not on this event loop, or is being left.
+            OverseerError: If it is not in use, or lives on another event loop, or is being left while ``starting``.
         """
         if self._task is None or self._closing is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `async with`")
@@ -131,7 +131,7 @@ class Lifespan:
         """Run a coroutine until the overseer is left. An error of it ends nothing else.
 
         Raises:
-            OverseerError: The overseer is not in use.
+            OverseerError: If the overseer is not in use.
         """
         if self._task is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `async with`")

@@ -95,9 +95,9 @@ class Overseer:
                 each program. See ``Containment``. A given ``launcher`` has its own level.
 
         Raises:
-            SpecError: For an invalid ``shutdown_timeout``, ``restart_rate``, ``log`` or ``containment``.
-            ContainmentError: ``"strict"`` or ``"pidns"`` is not available. The first use of ``"pidns"`` tries it out,
-                which blocks for some 30 ms.
+            SpecError: If ``shutdown_timeout``, ``restart_rate``, ``log`` or ``containment`` is invalid.
+            ContainmentError: If ``"strict"`` or ``"pidns"`` is not available. The first use of ``"pidns"`` tries it
+                out, which blocks for some 30 ms.
         """
         if shutdown_timeout is not None and not shutdown_timeout >= 0:
             raise SpecError(
@@ -153,7 +153,8 @@ class Overseer:
         """Begin to supervise. Safe to cancel: nothing is left behind then.
 
         Raises:
-            OverseerError: The overseer is in use already, or ``handle_signals`` was given outside of the main thread.
+            OverseerError: If the overseer is in use already, or ``handle_signals`` was given outside of the main
+                thread.
         """
         self._lifespan.check_unused()
         self._assembly.received_signal = None
@@ -166,9 +167,10 @@ class Overseer:
         """Stop every service. A cancellation waits until that is done.
 
         Raises:
-            StopFailed: A program still exists after its whole ladder. If the block has raised an error, this is a note
-                on that error instead.
-            CriticalServiceEnded: A critical service has ended for good by itself. An error of the block is its cause.
+            StopFailed: If a program still exists after its whole ladder. An error of the block gets this as a note
+                instead.
+            CriticalServiceEnded: If a critical service has ended for good by itself. An error of the block is its
+                cause.
         """
         await self._lifespan.leave(error)
 
@@ -189,8 +191,8 @@ class Overseer:
             **options: See ``Spec``.
 
         Raises:
-            DuplicateService: The name is taken.
-            SpecError: For an unknown option or an invalid value.
+            DuplicateService: If the name is taken.
+            SpecError: If an option is unknown, or a value is invalid.
         """
         if isinstance(id, Spec):
             if argv or options:
@@ -215,8 +217,8 @@ class Overseer:
                 ``delay_start``; ``ready``, ``ready_timeout`` and ``alive`` with probes that need no program.
 
         Raises:
-            DuplicateService: The name is taken.
-            SpecError: For an option that only programs have, or an invalid value.
+            DuplicateService: If the name is taken.
+            SpecError: If an option is only for programs, or a value is invalid.
         """
         return self._handle(self._registry.add_task(id, function, options))
 
@@ -234,8 +236,8 @@ class Overseer:
             **options: See ``add_task``; ``ready_timeout`` bounds the entering.
 
         Raises:
-            DuplicateService: The name is taken.
-            SpecError: For an option that only programs have, or an invalid value.
+            DuplicateService: If the name is taken.
+            SpecError: If an option is only for programs, or a value is invalid.
         """
         return self._handle(self._registry.add_resource(id, manager, options))
 
@@ -247,8 +249,8 @@ class Overseer:
         """Remove a service that is not live.
 
         Raises:
-            UnknownService: There is no service of this name.
-            ServiceIsLive: The service runs, starts, stops or waits to restart.
+            UnknownService: If there is no service of this name.
+            ServiceIsLive: If the service runs, starts, stops or waits to restart.
         """
         self._registry.remove(id)
         del self._services[id]
@@ -257,8 +259,8 @@ class Overseer:
         """Change options of a service for its next run. A new Restart policy judges the next end.
 
         Raises:
-            UnknownService: There is no service of this name.
-            SpecError: For an unknown option or an invalid value. Nothing has changed then.
+            UnknownService: If there is no service of this name.
+            SpecError: If an option is unknown, or a value is invalid. Nothing has changed then.
         """
         self._registry.update(id, options)
         return self._services[id]
@@ -294,7 +296,7 @@ class Overseer:
             The arguments as a value.
 
         Raises:
-            SpecError: For a name that is taken, an unknown parent, or an invalid value.
+            SpecError: If the name is taken, the parent does not exist, or a value is invalid.
         """
         group = Group(
             name=name,
@@ -312,7 +314,7 @@ class Overseer:
         """Return the phase of a group, the reason, the members and what is left of the budget.
 
         Raises:
-            UnknownService: There is no group of this name.
+            UnknownService: If there is no group of this name.
         """
         return self._assembly.groups().status(name)
 
@@ -320,7 +322,7 @@ class Overseer:
         """Return the service of this name.
 
         Raises:
-            UnknownService: There is none.
+            UnknownService: If there is none.
         """
         self._registry.get(id)
         return self._services[id]
@@ -390,9 +392,9 @@ class Overseer:
         cancelled, the service is stopped before the cancellation goes on.
 
         Raises:
-            UnknownService: There is no service of this name.
-            OverseerError: Outside of the ``async with`` block, or on another event loop.
-            StopFailed: The program still exists after its whole ladder. Raised at once: the end may never come.
+            UnknownService: If there is no service of this name.
+            OverseerError: If this is called outside of the ``async with`` block, or on another event loop.
+            StopFailed: If the program still exists after its whole ladder. Raised at once: the end may never come.
         """
         service = self._registry.get(id)
         self._lifespan.check(starting=True)
@@ -407,11 +409,11 @@ class Overseer:
         When this is cancelled, the services that it began to start are stopped before the cancellation goes on.
 
         Raises:
-            NotReady: A service has ended before it was ready, or cannot be started because of a dependency. Raised at
-                once; the others go on.
-            StopFailed: An earlier program of a service still exists after its whole ladder. Raised at once.
-            SpecError: A service depends on one that does not exist. Nothing is started then.
-            DependencyCycle: Services wait for each other in a cycle. Nothing is started then.
+            NotReady: If a service has ended before it was ready, or cannot be started because of a dependency. Raised
+                at once; the others go on.
+            StopFailed: If an earlier program of a service still exists after its whole ladder. Raised at once.
+            SpecError: If a service depends on one that does not exist. Nothing is started then.
+            DependencyCycle: If services wait for each other in a cycle. Nothing is started then.
         """
         self._lifespan.check(starting=True)
         await self._assembly.startup.start_all()
@@ -430,10 +432,10 @@ class Overseer:
             for: its state is STOPPING.
 
         Raises:
-            SpecError: A service depends on one that does not exist. Nothing is started then. A service that is added
+            SpecError: If a service depends on one that does not exist. Nothing is started then. A service that is added
                 later ends FATAL instead.
-            DependencyCycle: The same for services that wait for each other in a cycle.
-            CriticalServiceEnded: A critical service has ended for good by itself. Raised at once.
+            DependencyCycle: If services wait for each other in a cycle. The rest is as for SpecError.
+            CriticalServiceEnded: If a critical service has ended for good by itself. Raised at once.
         """
         self._lifespan.check(starting=True)
         return await self._assembly.startup.supervise_all()
@@ -473,8 +475,8 @@ class Overseer:
                 older ones were asked for, ``Event.missed`` of the first event counts them.
 
         Raises:
-            OverseerError: On another event loop than that of the overseer.
-            SpecError: There has been no such number: numbers begin anew with each Overseer.
+            OverseerError: If this is called on another event loop than that of the overseer.
+            SpecError: If there has been no event of this number. Numbers begin anew with each Overseer.
         """
         if self._lifespan.is_used:
             self._lifespan.check()
@@ -491,8 +493,8 @@ class Overseer:
             since: The number of an event to begin after; see ``events``.
 
         Raises:
-            OverseerError: Outside of the ``async with`` block.
-            SpecError: As ``events``.
+            OverseerError: If this is called outside of the ``async with`` block.
+            SpecError: If ``since`` is invalid, as in ``events``.
         """
         self._lifespan.check(starting=True)
         return self._publisher.record(path, since=since)
@@ -519,7 +521,7 @@ class Overseer:
             overflow: The treatment of further lines; see ``Service.lines``.
 
         Raises:
-            SpecError: For an invalid value.
+            SpecError: If a value is invalid.
         """
         self._lifespan.check()
         return self._publisher.lines(stream, services=services, groups=groups, size=size, overflow=overflow)
@@ -528,7 +530,7 @@ class Overseer:
         """Close all log files. The next line opens the file of that name again; see ``Service.reopen_log``.
 
         Raises:
-            OverseerError: Outside of the ``async with`` block, or on another event loop.
+            OverseerError: If this is called outside of the ``async with`` block, or on another event loop.
         """
         self._lifespan.check()
         self._publisher.log_routing.reopen()
@@ -539,7 +541,7 @@ class Overseer:
         Leaving the overseer does this too.
 
         Raises:
-            OverseerError: Outside of the ``async with`` block, or on another event loop.
+            OverseerError: If this is called outside of the ``async with`` block, or on another event loop.
         """
         self._lifespan.check()
         await self._publisher.log_routing.flush()

@@ -66,8 +66,8 @@ class Registry:
             task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
 
         Raises:
-            DuplicateService: The name is taken.
-            SpecError: The service cannot be in the group that it names, or cannot have its log.
+            DuplicateService: If the name is taken.
+            SpecError: If the service cannot be in the group that it names, or cannot have its log.
         """
         if spec.id in self.services:
             raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
@@ -130,7 +130,7 @@ class Registry:
         """Return the service of this name.
 
         Raises:
-            UnknownService: There is none.
+            UnknownService: If there is none.
         """
         try:
             return self.services[id]

@@ -54,7 +54,7 @@ class SignalHandling:
         """Take the signals over.
 
         Raises:
-            OverseerError: Outside of the main thread, where Python has no signal handlers.
+            OverseerError: If this is called outside of the main thread, where Python has no signal handlers.
         """
         self._first_at = None
         self._unheard = False

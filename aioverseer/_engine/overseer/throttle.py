@@ -24,7 +24,7 @@ class RestartThrottle:
             admit: Restarts a service, given its name.
 
         Raises:
-            SpecError: ``rate`` is not a rate.
+            SpecError: If ``rate`` is not a rate.
         """
         self._bucket = TokenBucket(check_rate(rate))
         self._clock = clock

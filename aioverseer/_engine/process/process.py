@@ -82,7 +82,7 @@ class Process:
             **options: See ``Spec``; ``buffered`` is on by default here, unless ``output`` says otherwise.
 
         Raises:
-            SpecError: For an unknown option or an invalid value.
+            SpecError: If an option is unknown, or a value is invalid.
         """
         self._set_up(describe(id, argv, options), clock=clock, launcher=launcher)
 
@@ -203,9 +203,10 @@ class Process:
             spawned.
 
         Raises:
-            SpawnError: The program could not be started; the state is FATAL.
-            NotReady: The program ended, or is being stopped, before it was ready. Raised at once, with the last lines.
-            NotReadyInTime: The program was not ready within ``ready_timeout``, and was ended.
+            SpawnError: If the program could not be started; the state is FATAL.
+            NotReady: If the program ended, or is being stopped, before it was ready. Raised at once, with the last
+                lines.
+            NotReadyInTime: If the program was not ready within ``ready_timeout``, and was ended.
         """
         began = self.state is State.INITIAL
         self._runner.start()
@@ -230,9 +231,10 @@ class Process:
             timeout: Seconds to wait; None for no limit besides ``ready_timeout``.
 
         Raises:
-            NotReady: The program ended, or is being stopped, before it was ready. Raised at once, with the last lines.
-            NotReadyInTime: The time is over.
-            SpawnError: The program could not be started.
+            NotReady: If the program ended, or is being stopped, before it was ready. Raised at once, with the last
+                lines.
+            NotReadyInTime: If the time is over.
+            SpawnError: If the program could not be started.
         """
         future = self._runner.watch(ProcessMachine.is_past_waiting)
         if timeout is not None and not future.done():
@@ -254,7 +256,7 @@ class Process:
         goes on. A call that only waits can be cancelled freely.
 
         Raises:
-            StopFailed: The program still exists after its whole ladder. Raised at once: the end may never come.
+            StopFailed: If the program still exists after its whole ladder. Raised at once: the end may never come.
         """
         began = self.state is State.INITIAL
         if began:
@@ -283,7 +285,7 @@ class Process:
         """Stop the program by its ladder, however the block was left. A cancellation waits until that is done.
 
         Raises:
-            StopFailed: The program still exists after its whole ladder.
+            StopFailed: If the program still exists after its whole ladder.
         """
         try:
             await self._roll_back(why="its block has ended", raise_cancelled=True)
@@ -302,7 +304,7 @@ class Process:
             kill: Whether to take the last step, SIGKILL, at once.
 
         Raises:
-            StopFailed: The program still exists after its whole ladder.
+            StopFailed: If the program still exists after its whole ladder.
         """
         self._runner.stop(kill=kill)
         if self.state is not State.INITIAL:
@@ -319,8 +321,8 @@ class Process:
             scope: ``"tree"`` for the program and its descendants, ``"leader"`` for the program alone.
 
         Raises:
-            ProcessNotRunning: The program is not running.
-            SpecError: The number is not a signal, or the scope is unknown.
+            ProcessNotRunning: If the program is not running.
+            SpecError: If the number is not a signal, or the scope is unknown.
         """
         checked = as_signal_number(number, "signal")
         if scope not in ("tree", "leader"):
@@ -339,8 +341,8 @@ class Process:
             data: Bytes, or text, which is encoded with the ``encoding`` of the process.
 
         Raises:
-            ProcessNotRunning: The program is not running, or has closed its standard input.
-            SpecError: The program has neither ``stdin="pipe"`` nor ``pty=True``.
+            ProcessNotRunning: If the program is not running, or has closed its standard input.
+            SpecError: If the program has neither ``stdin="pipe"`` nor ``pty=True``.
         """
         await self._live_input().write(data)
 
@@ -351,8 +353,8 @@ class Process:
         open.
 
         Raises:
-            ProcessNotRunning: The program is not running.
-            SpecError: The program has neither ``stdin="pipe"`` nor ``pty=True``.
+            ProcessNotRunning: If the program is not running.
+            SpecError: If the program has neither ``stdin="pipe"`` nor ``pty=True``.
         """
         await self._live_input().write_eof()
 
@@ -369,8 +371,8 @@ class Process:
             rows: Height in lines.
 
         Raises:
-            ProcessNotRunning: The program is not running.
-            SpecError: The program has no terminal, or the size is invalid.
+            ProcessNotRunning: If the program is not running.
+            SpecError: If the program has no terminal, or the size is invalid.
         """
         if not self.spec.pty:
             raise SpecError(f"{self.spec.id!r} has no terminal: give it pty=True", option="pty", value=False)

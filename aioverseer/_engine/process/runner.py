@@ -148,7 +148,7 @@ class ProcessRunner:
         """Feed the state machine and perform the actions that it returns.
 
         Raises:
-            OverseerError: On another event loop than the one on which the run was started.
+            OverseerError: If this is called on another event loop than the one on which the run was started.
         """
         if self._loop is not asyncio.get_running_loop():
             self.check_loop()
@@ -193,7 +193,7 @@ class ProcessRunner:
         """Bind the run to the running event loop, or check that it is bound to it: nothing here is thread-safe.
 
         Raises:
-            OverseerError: When the run is bound to another event loop.
+            OverseerError: If the run is bound to another event loop.
         """
         loop = asyncio.get_running_loop()
         if self._loop is None:

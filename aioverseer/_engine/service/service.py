@@ -73,7 +73,7 @@ class Service:
         """The object that the ``__aenter__`` of a resource returned.
 
         Raises:
-            ProcessNotRunning: The service is not a resource, or is not entered now.
+            ProcessNotRunning: If the service is not a resource, or is not entered now.
         """
         task_launcher = self._runner.task_launcher
         if task_launcher is None or not task_launcher.is_resource or self.state is not State.RUNNING:
@@ -133,7 +133,7 @@ class Service:
                 their place, ``"block"`` slows the program down, ``"error"`` ends the queue with ``asyncio.QueueFull``.
 
         Raises:
-            SpecError: For an invalid value.
+            SpecError: If a value is invalid.
         """
         self._runner.check()
         return self._runner.hub.subscribe(
@@ -147,9 +147,9 @@ class Service:
         is stopped before the cancellation goes on.
 
         Raises:
-            NotReady: The service ended for good, or is being stopped, before it was ready; with the last lines.
-            StopFailed: An earlier program still exists after its whole ladder. Raised at once. The service stays
-                wanted: should that program end after all, a new run follows.
+            NotReady: If the service ended for good, or is being stopped, before it was ready; with the last lines.
+            StopFailed: If an earlier program still exists after its whole ladder. Raised at once. The service stays
+                wanted: if that program ends after all, a new run follows.
         """
         self._check_start()
         if self.state is State.RUNNING:
@@ -165,8 +165,8 @@ class Service:
         by itself.
 
         Raises:
-            NotReady: The service ended for good, or is being stopped, before it was ready.
-            StopFailed: As in ``start``.
+            NotReady: If the service ended for good, or is being stopped, before it was ready.
+            StopFailed: If an earlier program still exists after its whole ladder, as in ``start``.
         """
         self._check_start()
         began = not self.state.is_live
@@ -180,8 +180,8 @@ class Service:
             timeout: Seconds to wait; None for no limit.
 
         Raises:
-            NotReady: The service has ended and cannot become ready. Raised at once, with the last lines.
-            NotReadyInTime: The time is over.
+            NotReady: If the service has ended and cannot become ready. Raised at once, with the last lines.
+            NotReadyInTime: If the time is over.
         """
         await self.wait_for(State.RUNNING, timeout)
         return self
@@ -190,7 +190,7 @@ class Service:
         """Wait for the final end and return the Status. Nothing is started. Safe to cancel.
 
         Raises:
-            StopFailed: The program still exists after its whole ladder. Raised at once: the end may never come.
+            StopFailed: If the program still exists after its whole ladder. Raised at once: the end may never come.
         """
         self._runner.check()
         return (await self._runner.waiters.for_end()).status()
@@ -212,9 +212,9 @@ class Service:
             The Status that was wanted.
 
         Raises:
-            NotReady: The service has ended otherwise, so the condition cannot come true. Raised at once.
-            NotReadyInTime: The time is over.
-            StopFailed: The program still exists after its whole ladder. Raised at once.
+            NotReady: If the service has ended otherwise, so the condition cannot come true. Raised at once.
+            NotReadyInTime: If the time is over.
+            StopFailed: If the program still exists after its whole ladder. Raised at once.
         """
         self._runner.check()
         waiters = self._runner.waiters
@@ -232,7 +232,7 @@ class Service:
             kill: Whether to take the last step, SIGKILL, at once.
 
         Raises:
-            StopFailed: The program still exists after its whole ladder.
+            StopFailed: If the program still exists after its whole ladder.
         """
         self._runner.check()
         outcome = await self._runner.stop(kill=kill)
@@ -248,8 +248,8 @@ class Service:
             scope: ``"tree"`` for the program and its descendants, ``"leader"`` for the program alone.
 
         Raises:
-            ProcessNotRunning: No program of the service is running.
-            SpecError: The number is not a signal, or the scope is unknown.
+            ProcessNotRunning: If no program of the service is running.
+            SpecError: If the number is not a signal, or the scope is unknown.
         """
         self._runner.check()
         self._live_process().signal(number, scope=scope)

@@ -55,7 +55,7 @@ class Files:
         """Remove an empty cgroup and the empty cgroups that its processes made below it.
 
         Raises:
-            OSError: EBUSY when a process is in one of them.
+            OSError: If a process is in one of them (EBUSY).
         """
         for below, _, _ in os.walk(path, topdown=False):
             os.rmdir(below)
@@ -146,7 +146,7 @@ class Tree:
         """Enable controllers for the cgroups made below the base.
 
         Raises:
-            SpawnError: When that is impossible. The message says what is missing and what to do.
+            SpawnError: If that is impossible. The message says what is missing and what to do.
         """
         shown = ", ".join(controllers)
         refusal = f"service {spec.id!r} cannot be started with limits ({_shown(spec)}): "
@@ -183,7 +183,7 @@ class Tree:
         """Make a cgroup for a run, with the limits of its Spec.
 
         Raises:
-            SpawnError: When the system refuses it.
+            SpawnError: If the system refuses it.
         """
         limits = limits_of(spec)
         if limits.controllers:
@@ -221,7 +221,7 @@ class Cgroup:
         """Make the cgroup and set its limits.
 
         Raises:
-            OSError: When the kernel refuses.
+            OSError: If the kernel refuses.
         """
         self._lock = _make_locked(self._files, self.path)
         self._exists = True
@@ -298,7 +298,7 @@ def _make_locked(files: Files, path: str) -> int:
     """Make a cgroup, and return the descriptor of the lock which shows that its host lives.
 
     Raises:
-        OSError: When the kernel refuses.
+        OSError: If the kernel refuses.
     """
     while True:
         files.make(path)

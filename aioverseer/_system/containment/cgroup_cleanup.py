@@ -29,7 +29,7 @@ def hold(path: str) -> int:
     """Lock a cgroup to show that its host lives, and return the descriptor of the lock.
 
     Raises:
-        FileNotFoundError: When another host took the new cgroup for an abandoned one and removed it.
+        FileNotFoundError: If another host took the new cgroup for an abandoned one and removed it.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

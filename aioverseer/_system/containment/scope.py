@@ -68,7 +68,7 @@ class RunScope:
         """Make a cgroup for the run.
 
         Raises:
-            SpawnError: When the system refuses it.
+            SpawnError: If the system refuses it.
         """
         name = f"aioverseer-{self._registry.marker.word(self._run, kept=self._kept)}"
         self.cgroup = cgroup.tree().make(spec, name.rstrip(";"))
@@ -195,7 +195,7 @@ class ContainmentLevel:
         """Choose the mechanism for a level.
 
         Raises:
-            ContainmentError: When the system cannot provide the level.
+            ContainmentError: If the system cannot provide the level.
         """
         self.asked: AskedContainment = asked
         self._lease: guardian_client.GuardianLease | None = None
@@ -226,7 +226,7 @@ class ContainmentLevel:
         """Return the scope of one launch. If the level has a guardian, it is armed by then. Safe to cancel.
 
         Raises:
-            SpawnError: When the limits of the Spec, or keeping its leftovers, is impossible.
+            SpawnError: If the limits of the Spec, or its ``leftovers``, are impossible at this level.
         """
         kept = spec.leftovers != "kill"
         if kept and self._uses_namespace:

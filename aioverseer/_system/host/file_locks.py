@@ -33,7 +33,7 @@ def make_private(folder: Path) -> None:
     """Make a folder that only this user can write to, or check an existing one.
 
     Raises:
-        OSError: When it belongs to another user, or cannot be made.
+        OSError: If the folder belongs to another user, or cannot be made.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
@@ -53,7 +53,7 @@ def open_locked(path: Path, *, shared: bool = False, wait: bool = True) -> int |
         Descriptor that holds the lock; None when another process has it and ``wait`` is False.
 
     Raises:
-        OSError: When it cannot be opened.
+        OSError: If the file cannot be opened.
     """
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:

@@ -32,7 +32,7 @@ class HostSignals:
         """Handle SIGINT and SIGTERM.
 
         Raises:
-            OverseerError: Outside of the main thread, where Python has no signal handlers.
+            OverseerError: If this is called outside of the main thread, where Python has no signal handlers.
         """
         if threading.current_thread() is not threading.main_thread():
             raise OverseerError(

@@ -31,7 +31,7 @@ class Compression:
             disk: System calls to use.
 
         Raises:
-            OSError: When one of them cannot be opened.
+            OSError: If one of them cannot be opened.
         """
         self._path = path
         self._disk = disk
@@ -50,7 +50,7 @@ class Compression:
         """Compress the next piece; return whether the file is done.
 
         Raises:
-            OSError: When the file cannot be read or the copy cannot be written.
+            OSError: If the file cannot be read or the copy cannot be written.
         """
         piece = self._disk.read(self._source, _PIECE)
         self._write(self._compressor.compress(piece) if piece else self._compressor.flush())

@@ -45,8 +45,8 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
     When the caller is cancelled, the work is cancelled too, and gets a second to end.
 
     Raises:
-        NotYet: When the time limit is over.
-        Hangs: When the work has also not ended a second after its cancellation.
+        NotYet: If the time limit is over.
+        Hangs: If the work has also not ended a second after its cancellation.
     """
     task = asyncio.ensure_future(work)
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -102,8 +102,8 @@ class ProbeAttempts:
         """Make one attempt. Safe to cancel.
 
         Raises:
-            NotYet: When it fails.
-            Exception: When a function or the system raises it, which is a failure too.
+            NotYet: If the attempt fails.
+            Exception: If a function or the system raises it, which is a failure too.
         """
         match probe:
             case Tcp(host=host, port=port):

@@ -20,7 +20,7 @@ async def get(probe: Http) -> None:
     """Get the URL of a probe. Safe to cancel; the caller sets a time limit.
 
     Raises:
-        NotYet: When there is no response, or the wrong one.
+        NotYet: If there is no response, or the wrong one.
     """
     # trust_env=False: the program runs on this host, so proxies from the environment must not be used.
     async with httpx.AsyncClient(timeout=None, trust_env=False) as client:  # the caller has a time limit

@@ -43,7 +43,7 @@ class NotifySocket:
         """Open the socket. Nothing is received before ``listen``.
 
         Raises:
-            OSError: When no descriptor is left.
+            OSError: If no descriptor is left.
         """
         self._pid = 0
         self._on_notice: Callable[[Notice], None] = _ignore

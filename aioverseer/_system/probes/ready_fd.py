@@ -24,7 +24,7 @@ class ReadyPipe:
         """Open the pipe.
 
         Raises:
-            OSError: When no descriptor is left.
+            OSError: If no descriptor is left.
         """
         self._ours, low = os.pipe()
         try:

@@ -146,7 +146,7 @@ def sweep_group(pid: int) -> None:
         pid: The process id of the leader, which is also the number of the group.
 
     Raises:
-        OSError: When the group is empty, which is the usual case, or the system refuses.
+        OSError: If the group is empty, which is the usual case, or the system refuses.
     """
     # The kernel does not reuse a process id while a group of that number has a member (POSIX). So a group without a
     # leader is the one that our child has left, and a group with a leader belongs to another process. Neither question
@@ -163,7 +163,7 @@ def require_foreign(pid: int) -> None:
     """Check that a signal to a process id reaches neither this host, nor its group, nor init.
 
     Raises:
-        ProcessLookupError: When it would.
+        ProcessLookupError: If the signal would reach one of them.
     """
     # Only a bug can produce such a number, and the signal would kill the application or the machine.
     if pid <= 1 or pid in (os.getpid(), os.getpgrp()):
@@ -177,7 +177,7 @@ def pidfd_of(pid: int) -> int | None:
         The pidfd; None where the system has none.
 
     Raises:
-        ProcessLookupError: When the child has been reaped, although asyncio has not reported it yet.
+        ProcessLookupError: If the child has been reaped, although asyncio has not reported it yet.
     """
     try:
         pidfd = os.pidfd_open(pid)
@@ -198,7 +198,7 @@ def _require_unreaped(kind: int, number: int) -> None:
     """Check that a number refers to a child of this host that has not been reaped. The child stays as it is.
 
     Raises:
-        ProcessLookupError: When it does not.
+        ProcessLookupError: If the number does not refer to such a child.
     """
     try:
         os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -50,7 +50,7 @@ def start_program(request: SpawnRequest) -> int:
         request: The program. Without an executable, or on Python 3.14 and newer, Popen starts it.
 
     Raises:
-        OSError: When the program cannot be started. ``filename`` is the working folder where that is the reason.
+        OSError: If the program cannot be started. ``filename`` is the working folder where that is the reason.
     """
     executable = request.executable
     if executable is None or _fork_exec is None:
@@ -191,7 +191,7 @@ def call_in_one_step(call: Callable[[], Coroutine[Any, Any, object]], start: Sta
         start: Starts the program.
 
     Raises:
-        OSError: When the program cannot be started.
+        OSError: If the program cannot be started.
     """
     loop = asyncio.get_running_loop()
     step = call()

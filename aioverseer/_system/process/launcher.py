@@ -51,7 +51,7 @@ class SystemLauncher:
             containment: The level of containment of its programs.
 
         Raises:
-            ContainmentError: When this system cannot provide the level.
+            ContainmentError: If this system cannot provide the level.
         """
         self._level = ContainmentLevel(containment)
         self._others: dict[AskedContainment, ContainmentLevel] = {}
@@ -117,7 +117,7 @@ class SystemLauncher:
             channels: Descriptors and variables beyond the Spec, for readiness; None adds nothing.
 
         Raises:
-            SpawnError: When the program cannot be started. The message names the service, the value and a remedy.
+            SpawnError: If the program cannot be started. The message names the service, the value and a remedy.
         """
         descriptors: Mapping[int, int] = {} if channels is None else channels.descriptors
         words = [*passing(descriptors), *_command_line(spec, wrapped=bool(descriptors))]

@@ -88,7 +88,7 @@ class ExitWatcher(Protocol):
         """Return a pidfd to send signals by; None where the system has none.
 
         Raises:
-            ProcessLookupError: When the child has been reaped, although ``exit`` is not known yet.
+            ProcessLookupError: If the child has been reaped, although ``exit`` is not known yet.
         """
         ...
 
@@ -118,10 +118,10 @@ class Spawner(Protocol):
             resources: The resources of the event loop, which the caller holds.
 
         Raises:
-            OSError: When the program cannot be started. No child is left then.
-            ValueError: When the system cannot express a word, such as one with a null character.
-            CancelledError: When the caller was cancelled. The leader has been killed and reaped, within about a second.
-                Other members of its group may be left where all tasks of the event loop were cancelled.
+            OSError: If the program cannot be started. No child is left then.
+            ValueError: If the system cannot express a word, such as one with a null character.
+            CancelledError: If the caller was cancelled. The leader has been killed and reaped, within about a second.
+                Other members of its group may be left if all tasks of the event loop were cancelled.
         """
         ...
 
@@ -134,7 +134,7 @@ def choose(spawners: Sequence[Spawner], loop: asyncio.AbstractEventLoop) -> Spaw
         loop: The event loop.
 
     Raises:
-        SpawnError: When the variable names no spawner.
+        SpawnError: If the variable names no spawner.
     """
     wanted = _wanted()
     if wanted and not any(spawner.name == wanted for spawner in spawners):

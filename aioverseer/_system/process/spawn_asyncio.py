@@ -98,7 +98,7 @@ class AsyncioExitWatcher:
         """Return the pidfd; None where the system has none.
 
         Raises:
-            ProcessLookupError: When the child has been reaped, although ``exit`` is not known yet.
+            ProcessLookupError: If the child has been reaped, although ``exit`` is not known yet.
         """
         if self.pidfd is None:
             self.pidfd = pidfd_of(self.pid)

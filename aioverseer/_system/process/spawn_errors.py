@@ -37,7 +37,7 @@ def look_up(spec: Spec) -> None:
     """Check that the program and its working folder exist, where otherwise a wrapper would fail.
 
     Raises:
-        OSError: When one of them does not.
+        OSError: If one of them does not exist.
     """
     if spec.cwd is not None and not os.path.isdir(spec.cwd):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), spec.cwd)

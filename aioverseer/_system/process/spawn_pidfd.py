@@ -71,7 +71,7 @@ class PidfdChild:
         """Start the program, watch it, and return its process id.
 
         Raises:
-            OSError: When the program cannot be started.
+            OSError: If the program cannot be started.
         """
         pid = start_program(request)
         try:

@@ -79,7 +79,7 @@ class Descriptors:
             capture: Whether standard output and error come through pipes.
 
         Raises:
-            SpawnError: When the system has no descriptors left, or the file for standard input cannot be read.
+            SpawnError: If the system has no descriptors left, or the file for standard input cannot be read.
         """
         spec = self._spec
         try:

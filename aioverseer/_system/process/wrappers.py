@@ -27,7 +27,7 @@ def prefix_for(spec: Spec) -> list[str]:
     """Return the words to put before ``spec.argv``; empty where the Spec asks for no change.
 
     Raises:
-        SpawnError: When this host may not or cannot make a change. It names the option, the value and the reason.
+        SpawnError: If this host may not or cannot make a change. It names the option, the value and the reason.
     """
     if spec.umask is spec.nice is spec.user is None and not spec.rlimits and not spec.extra_groups:
         return []

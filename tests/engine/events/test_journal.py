@@ -21,12 +21,12 @@ from tests.support.programs import limit
 
 WHEN = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 SPEC = Spec.of("a", ("a",))
-FACTS = StatusSnapshot(SPEC, None, State.INITIAL, None, None, None, None, 0.0, None, None, 0, "", 0, 0, "")
+SNAPSHOT = StatusSnapshot(SPEC, None, State.INITIAL, None, None, None, None, 0.0, None, None, 0, "", 0, 0, "")
 
 
 def note(seq: int) -> EventRecord:
     """An event that knows its number."""
-    return EventRecord(seq, WHEN, State.INITIAL, State.STARTING, f"event {seq}", FACTS, "state")
+    return EventRecord(seq, WHEN, State.INITIAL, State.STARTING, f"event {seq}", SNAPSHOT, "state")
 
 
 class Reader:
@@ -171,3 +171,18 @@ async def test_a_number_that_has_not_been_is_refused(since: object) -> None:
         with pytest.raises(SpecError, match=r"since=.* is the number of no event: .* \(the last is 0\)"):
             overseer.events(since=cast("Any", since))
         assert overseer.events(since=0).get_nowait() is None
+
+
+def test_journal_keeps_ten_thousand_events() -> None:
+    """Memory is bounded by the promised number, and the loss is counted exactly."""
+    journal = Journal()
+    overseer = Overseer()
+    snapshot = overseer.add("a", "x")._runner.snapshot(lines=False)
+    for n in range(1, 10_502):
+        journal.append(EventRecord(n, overseer.clock.wall(), State.INITIAL, State.STARTING, "", snapshot, "state"))
+    first, last = journal.read(0), journal.read(10_500)
+    assert first is not None
+    assert last is not None
+    assert (first.seq, first.missed) == (502, 501)
+    assert (last.seq, last.missed) == (10_501, 0)
+    assert journal.read(10_501) is None

@@ -79,7 +79,7 @@ class Guardian:
             A new descriptor that reports the acknowledgement and the end of the guardian.
 
         Raises:
-            OSError: When it cannot be started.
+            OSError: If it cannot be started.
         """
         with self._lock:
             if self._process is None:

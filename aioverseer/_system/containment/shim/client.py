@@ -109,7 +109,7 @@ class Shim:
             Whether the shim delivers it; if not, the caller must signal the group.
 
         Raises:
-            ProcessLookupError: When the shim has ended.
+            ProcessLookupError: If the shim has ended.
         """
         if number == 0 or not (leader_only or number == signal.SIGKILL):
             return False
