@@ -219,7 +219,8 @@ async def read_back(**options: Any) -> dict[str, Any]:
         ({"umask": 0}, {"umask": 0}),
         ({"umask": 0o777, "nice": 7}, {"umask": 0o777, "nice": 7}),
         ({"nice": -5}, {"nice": -5}),
-        ({"rlimits": {"nofile": 50, "core": (0, -1)}}, {"nofile": [50, 50], "core": [0, -1]}),
+        ({"rlimits": {"nofile": 50, "core": (0, -1)}}, {"nofile": [50, 50], "core": [0, resource.RLIM_INFINITY]}),
+        ({"rlimits": {"core": (0, resource.RLIM_INFINITY)}}, {"core": [0, resource.RLIM_INFINITY]}),
         (
             {"user": "nobody", "umask": 0o27, "nice": -1, "rlimits": {"nofile": (64, 4096)}},
             {"ids": [65534] * 4, "umask": 0o27, "nice": -1, "nofile": [64, 4096]},
