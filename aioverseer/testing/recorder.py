@@ -126,7 +126,7 @@ class EventRecorder:
             AssertionError: If the time is over, or at once if the event cannot come any more, as its service has
                 reached another final state or the overseer has ended. With the events of all services.
         """
-        wait: Callable[[], Awaitable[bool]] | None = getattr(self._source, "news", None)
+        wait: Callable[[], Awaitable[bool]] | None = getattr(self._source, "wait_for_event", None)
         if wait is None:
             raise SpecError(
                 "until() is for the events of an Overseer: use wait_until() for those of a ThreadedOverseer"

@@ -119,11 +119,11 @@ ELSEWHERE = {"State": "states.md"}
 """Public names on a page that another test writes."""
 
 INNER = {
-    "EventStream": {"wait_for_event", "news"},
+    "EventStream": {"wait_for_event"},
     "Group": {"refuse"},
     "LineQueue": {"deliver", "end", "has_waiter"},
     "LogBridge": {"logger_of"},
-    "LogFile": {"rotates", "tells_ids", "has_ids", "streams", "path_of", "rules"},
+    "LogFile": {"rotates", "has_ids", "streams", "path_of", "rules"},
     "Recorder": {"finish"},
     "Subscription": set("deliver deliver_last fail hold_while_waiting lossless reopen surplus takes".split()),
     "SharedService": {"leave", "sections"},

@@ -1,4 +1,4 @@
-"""A host as a program of its own, which uses the library."""
+"""Run a host, a program that uses the library, as a process of its own."""
 
 from __future__ import annotations
 

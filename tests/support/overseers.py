@@ -1,4 +1,4 @@
-"""Helpers of many tests of an overseer: one with scripted children, and questions to the system."""
+"""Helpers for tests of an Overseer: one with scripted children, and whether a process is alive."""
 
 from __future__ import annotations
 

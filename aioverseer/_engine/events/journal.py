@@ -102,7 +102,7 @@ class EventStream(AsyncIterator[Event]):
         self._after = event.seq
         return event
 
-    async def news(self) -> bool:
+    async def wait_for_event(self) -> bool:
         """Wait until ``get_nowait`` has an event; return False when no further one comes. Safe to cancel."""
         await self._journal.wait(self._after)
         return not self._journal.ended or self._journal.seq > self._after

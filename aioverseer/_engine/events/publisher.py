@@ -29,7 +29,7 @@ class EventPublisher:
 
     Attributes:
         subscribers: Readers of the lines of all services.
-        log_routing: Writes lines to log files.
+        log_routing: The logs of the services.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class EventPublisher:
         Args:
             name: The name of the overseer.
             services: All services by name. The registry changes this mapping.
-            clock: Gives events their times.
+            clock: The source of the time of each event.
             log: The logs of services without a ``log`` of their own.
             open_log_backend: Constructor of the log backend, called for the first service with a log.
 

@@ -36,8 +36,8 @@ class Health:
 
         Args:
             spec: Spec of the program, with ``ready``, ``alive`` or both.
-            clock: Clock of all times.
-            launcher: Launcher of the commands of probes.
+            clock: The source of time.
+            launcher: The launcher of the commands of probes.
             process: Argument for functions of the user.
             on_ready: Called once, when the program is ready.
             on_extend: Called with the seconds that the program asks for.

@@ -53,11 +53,11 @@ class LivenessCheck:
         Args:
             policy: Probe and limits.
             spec: Spec of the program.
-            clock: Measures all times.
-            launcher: Starts the commands of probes.
+            clock: The source of time.
+            launcher: The launcher of the commands of probes.
             process: Argument for functions of the user.
-            drain: Reads notices that have arrived and were not read yet.
-            on_change: Called when the program is no longer taken for alive, or is again.
+            drain: Function that reads the notices that have arrived.
+            on_change: Called when the program no longer counts as alive, and when it does again.
             on_excused: Called with a sentence when a failed check does not count, because the host was blocked.
         """
         self._policy = policy

@@ -1,7 +1,7 @@
 """The readiness probes of one run.
 
-Probes for a line, a notice or a newline wait for the program and cost nothing until then. Other probes ask again and
-again, each in a task, at growing intervals.
+Probes for a line, a notice or a newline wait for the program and cost nothing until then. Each other probe makes
+attempts in a task of its own, at growing intervals.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class ReadinessCheck:
         Args:
             probe: Probe to fulfil; None counts as fulfilled.
             spec: Spec of the program.
-            clock: Measures intervals and limits.
-            launcher: Starts the commands of probes.
+            clock: The source of time, for intervals and limits.
+            launcher: The launcher of the commands of probes.
             process: Argument for functions of the user.
             notices: Whether to receive notices even if the probe needs none.
         """
@@ -131,7 +131,7 @@ class ReadinessCheck:
         return LineWatch(wanted, self._fulfil) if wanted else None
 
     def begin(self, pid: int, on_ready: Callable[[], None], on_notice: Callable[[Notice], None] | None = None) -> None:
-        """Begin to listen and to ask, after the spawn.
+        """Begin to listen and to make attempts, after the spawn.
 
         Args:
             pid: Process id of the program.
@@ -162,7 +162,7 @@ class ReadinessCheck:
             pipe.drain()
 
     def stop(self) -> None:
-        """Stop asking. Notices are still received, as a ready program goes on to report its state. Idempotent."""
+        """Stop all attempts. Notices are still received, as a ready program goes on to report its state. Idempotent."""
         for task in self._tasks.values():
             task.cancel()
         for pipe in self._pipes.values():
@@ -229,7 +229,7 @@ class ReadinessCheck:
         """Make attempts until one succeeds. Raises nothing but a cancellation."""
         began = self._clock.now()
         while True:
-            asked = self._clock.now()
+            attempted = self._clock.now()
             try:
                 await within(self._clock, ATTEMPT, self._attempts.ask(leaf))
             except Exception as error:  # noqa: BLE001  # a function of the user may raise anything; it is reported as the reason
@@ -238,7 +238,7 @@ class ReadinessCheck:
                     self._hung[leaf] = error.task  # kept, because asyncio has only weak references to tasks
                     await asyncio.wait({error.task})
                 now = self._clock.now()
-                await sleep_until(self._clock, now + pause_before_next(waited=now - began, took=now - asked))
+                await sleep_until(self._clock, now + pause_before_next(waited=now - began, took=now - attempted))
             else:
                 break
         # Called later, because the next step cancels all tasks of the probes, this one included.

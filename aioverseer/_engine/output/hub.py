@@ -28,7 +28,7 @@ class Hub:
         Args:
             id: Id of the service.
             clock: Source of the time of each line.
-            shared: Subscribers of the whole overseer, which the overseer adds.
+            shared: Subscribers to the lines of all services.
         """
         self._id = id
         self._clock = clock
@@ -172,5 +172,5 @@ class HubSink:
         self._hub.publish(self._stream, self._run, batch)
 
     def end(self) -> None:
-        """Leave the hub."""
+        """Remove this sink from the hub."""
         self._hub.on_sink_end(self)

@@ -113,7 +113,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
 
     async def __anext__(self) -> T:
         """Return the next line, or stop at the end."""
-        # Repeats get(), because one more call for each line takes a fifth of the time.
+        # Repeats get(): one more call for each line would be a large part of the cost.
         queue = self._queue
         while not queue:
             try:

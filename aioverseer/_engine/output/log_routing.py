@@ -212,7 +212,7 @@ class LogRouting:
         backlog, destinations = self._backlogs.get(key), self._shared.get(key, {})
         if backlog is not None:
             backlog.target.shows_ids = len(destinations) > 1 or any(
-                not destination.is_own and isinstance(destination.log, LogFile) and not destination.log.tells_ids
+                not destination.is_own and isinstance(destination.log, LogFile) and not destination.log.has_ids
                 for destination in destinations.values()
             )
 

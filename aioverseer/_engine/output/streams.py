@@ -104,15 +104,15 @@ class OutputStreams:
         finally:
             timer.cancel()
 
-    def end(self, child: Child, *, listen: bool) -> None:
+    def end(self, child: Child, *, read_on: bool) -> None:
         """Take over the pipes and descriptors of an ended child.
 
         Args:
             child: The child.
-            listen: Whether to read on while survivors hold a pipe.
+            read_on: Whether to read on while survivors hold a pipe.
         """
         self.ended_child = child
-        if not listen or all(pump.ended for pump in self._pumps):
+        if not read_on or all(pump.ended for pump in self._pumps):
             self.release()
 
     def _on_pump_end(self) -> None:

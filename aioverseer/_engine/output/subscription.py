@@ -38,7 +38,7 @@ class Subscription(LineQueue[Line | Dropped]):
             stream: ``"stdout"``, ``"stderr"``, or None for both.
             size: Number of lines that it holds.
             overflow: Treatment of lines beyond that.
-            wants: Returns whether lines of the service with an id are for this subscriber; None is all services.
+            wants: Function of the id of a service: whether its lines are for this subscriber; None for all services.
 
         Raises:
             SpecError: If a value is invalid.
@@ -227,7 +227,7 @@ class Subscription(LineQueue[Line | Dropped]):
 class Subscribers:
     """A weak set of subscriptions, in the order in which they were added.
 
-    Most are empty, and a restart checks that several times. A WeakSet takes thirty times as long for it.
+    Most sets are empty, and each restart checks that several times. A WeakSet is much slower at it.
     """
 
     def __init__(self) -> None:

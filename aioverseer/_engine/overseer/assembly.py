@@ -1,4 +1,4 @@
-"""Assembly: builds the parts of an overseer and connects them. Parts that few hosts need are imported here, late."""
+"""Assembly: builds the parts of an overseer and connects them. Parts that few hosts need are imported on first use."""
 
 from __future__ import annotations
 
@@ -77,17 +77,17 @@ class Assembly:
 
         Args:
             name: The name of the overseer.
-            clock: Measures time.
+            clock: The source of time.
             rng: The source of random numbers for backoff delays; None for a new one.
-            launcher: Starts programs.
+            launcher: The launcher of programs.
             own_launcher: The same launcher, if it belongs to this overseer alone.
             shutdown_timeout: Seconds that a stop of all may take.
             restart_rate: Restarts a second of all services together.
             handle_signals: Whether to handle the signals of the host.
             raise_fd_limit: Whether to raise the limit of open descriptors.
             log: The logs of services without a ``log`` of their own.
-            make_handle: Makes the object that users receive for a run.
-            load_health: Imports the class that runs probes.
+            make_handle: Factory of the objects that users receive for runs.
+            load_health: Function that imports the class that runs probes.
         """
         self._clock = clock
         # Not a source of secrets: jitter only has to differ between hosts.
@@ -130,11 +130,11 @@ class Assembly:
         )
         self.throttle = None if restart_rate is None else self._make_throttle(restart_rate)
         self.signal_handling = self._make_signal_handling(name) if handle_signals else None
-        taken_over: list[DescriptorLimit | SignalHandling] = []
+        host_settings: list[DescriptorLimit | SignalHandling] = []
         if raise_fd_limit:
-            taken_over.append(DescriptorLimit())
+            host_settings.append(DescriptorLimit())
         if self.signal_handling is not None:
-            taken_over.append(self.signal_handling)
+            host_settings.append(self.signal_handling)
         self.startup = Startup(name, self.registry, self.dependencies, self.shutdown, self.blocks, self.signal_handling)
         self.lifespan = Lifespan(
             name,
@@ -145,7 +145,7 @@ class Assembly:
             self._give_up,
             launcher=launcher,
             own_launcher=own_launcher,
-            taken_over=taken_over,
+            host_settings=host_settings,
         )
 
     def groups(self) -> GroupSupervisor:

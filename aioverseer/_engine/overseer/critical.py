@@ -25,8 +25,8 @@ class Body:
         """Create a block. Use ``Overseer.body`` instead.
 
         Args:
-            running: The running blocks. This one is among them while it runs.
-            ended: Returns the error about a critical service that has ended.
+            running: The running blocks, to which this one adds itself.
+            ended: Function that returns the error about the critical service that has ended; None before that.
         """
         self._running = running
         self._ended = ended
@@ -40,7 +40,8 @@ class Body:
         except RuntimeError:  # code without an event loop: nothing can interrupt it, so __exit__ raises
             self._task = None
         self._running.add(self)
-        # After the line above: the other side stores the error first and then reads the blocks, so one of both sees it.
+        # After the line above, because ``CriticalBlocks.end`` may run in another thread. It stores the error before it
+        # reads the blocks, so one of the two sees the other.
         if self._ended() is not None:
             self.end()
         return self
@@ -85,20 +86,20 @@ class CriticalBlocks:
 
     Attributes:
         ended: The error about the critical service that has ended; None before that.
-        within: The blocks of ``body`` that are running.
+        running: The blocks of ``body`` that are running.
     """
 
     def __init__(self) -> None:
         """Begin without blocks."""
         self.ended: CriticalServiceEnded | None = None
-        self.within: set[Body] = set()
+        self.running: set[Body] = set()
         self._own: asyncio.Task[Any] | None = None
         # The task whose block was cancelled because of a critical service.
         self._cancelled: asyncio.Task[Any] | None = None
 
     def body(self) -> Body:
         """Return a new block; see ``Overseer.body``."""
-        return Body(self.within, lambda: self.ended)
+        return Body(self.running, lambda: self.ended)
 
     def reopen(self) -> None:
         """Forget the last use of the overseer."""
@@ -116,12 +117,12 @@ class CriticalBlocks:
         """Cancel all blocks because a critical service has ended."""
         self.ended = ended
         # A block of ``body`` in the same task is cancelled first. Its error then ends the block of the overseer.
-        inner = any(block.task is self._own for block in self.within)
+        inner = any(block.task is self._own for block in self.running)
         if self._own is not None and not self._own.done() and not inner:
             # As asyncio.TaskGroup does: counted, to distinguish this cancellation from one by other code.
             self._cancelled, self._own = self._own, None
             self._cancelled.cancel()
-        for block in tuple(self.within):
+        for block in tuple(self.running):
             block.end()
 
     def uncancel(self) -> bool:

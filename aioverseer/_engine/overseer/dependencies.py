@@ -1,6 +1,6 @@
 """DependencyTracker: holds services back until their dependencies are met, and restarts or stops their dependents.
 
-``core/machine/dependencies.py`` decides who may start. This file asks at each transition, and acts.
+``core/machine/dependencies.py`` decides which services may start. This file applies the decision at each transition.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ class DependencyTracker:
         """
         return DependencyGraph({id: self._edges.get(id, ()) for id in self._services})
 
-    def backwards(self, ids: Iterable[str]) -> list[str]:
-        """Return names in the order in which to stop them at once, each dependent before its dependencies.
+    def stop_order(self, ids: Iterable[str]) -> list[str]:
+        """Return names in the order in which to request stops at the same time: each dependent before its dependencies.
 
-        A dependent that is stopped last would be started in between: with its dependency gone, it need not wait.
+        In the opposite order, the end of a dependency would start a dependent that waits for it, before its own stop.
         """
         names = sorted(ids)
         if not self._edges:
@@ -114,25 +114,25 @@ class DependencyTracker:
             services: Services that are not live.
 
         Raises:
-            SpecError: If ``check`` raises it. Nothing has been started then.
+            SpecError: If ``check`` raises it. Nothing is started then.
         """
         if not self._edges:
             for service in services:
                 service.start()
             return
         order = self.check()
-        asked = {service.id: service for service in services}
-        ids = [id for level in order.levels for id in level if id in asked]
-        # All that have to wait are deferred first. Otherwise a service at the end of the loop would look, to those
-        # that are decided before it, as if nobody had started it, or still be in the state of its last run.
+        requested = {service.id: service for service in services}
+        ids = [id for level in order.levels for id in level if id in requested]
+        # All services with dependencies are deferred before any is decided. Otherwise a decision could find a service
+        # that comes later in the loop in the state of its last run, or as one that is not started at all.
         for id in ids:
             if id in self._edges:
-                asked[id].submit(StartDeferred(why=_DEFERRED))
+                requested[id].submit(StartDeferred(why=_DEFERRED))
         for id in ids:
             if id in self._edges:
                 self._decide(id)
             else:
-                asked[id].start()
+                requested[id].start()
 
     def start_after_stop(self, service: ServiceRunner) -> None:
         """Start a service that is being stopped again after its stop, once its dependencies are met."""
@@ -163,7 +163,7 @@ class DependencyTracker:
     def on_transition(self, transition: ServiceTransition) -> None:
         """Start, restart or stop the dependents of a service that has changed its state.
 
-        This is done at once, but for one service after the other: a chain of dependents may be longer than the stack.
+        This is done at once, but from a queue and not by recursion: a chain of dependents may be longer than the stack.
         """
         if transition.previous is State.STOPPING and transition.state is State.STARTING:
             self.reconsider(self._services[transition.id])
@@ -208,7 +208,7 @@ class DependencyTracker:
         """Restart or stop a dependent together with its dependency, as far as ``on_restart`` and ``on_end`` say so."""
         if not service.state.is_live:
             return
-        # In BACKOFF a new run follows anyway. In STOPPING too, unless somebody has asked for the stop.
+        # In BACKOFF a new run follows anyway. In STOPPING too, unless the stop was requested.
         has_run = service.state in (State.STARTING, State.RUNNING)
         # During a stop of all, a dependent whose level has not been stopped yet is not restarted either.
         if edge.on_restart == "restart" and transition.state is State.RUNNING and has_run and not self._suspended:

@@ -26,15 +26,15 @@ class Dispatcher:
         dependencies: DependencyTracker,
         give_up: GiveUpActions,
     ) -> None:
-        """Connect the parts. Groups are found in the registry, as they are made later.
+        """Connect the parts. The groups are made later, and are found in the registry.
 
         Args:
-            registry: Keeps which services are live.
-            publisher: Publishes events.
-            leftovers: Sweeps after a service that has ended.
-            shutdown: Keeps services down while all are being stopped.
-            dependencies: Starts, restarts and stops dependents.
-            give_up: Follows a critical service, or one that gave up.
+            registry: The services, and which of them are live.
+            publisher: The publisher of events.
+            leftovers: The sweep after a service that has ended.
+            shutdown: The stop of all services.
+            dependencies: The dependents of each service.
+            give_up: The consequences of a service that has ended for good.
         """
         self._registry = registry
         self._publisher = publisher
@@ -55,13 +55,13 @@ class Dispatcher:
         self._give_up.on_transition(transition)  # critical, on_give_up
 
     def on_spawned(self, id: str) -> None:
-        """Pass on that a program has been started and is not ready yet."""
+        """Pass on the spawn of a program that is not ready yet."""
         self._dependencies.on_spawned(id)
         if self._registry.groups is not None:
             self._registry.groups.on_spawned(id)
 
     def on_unstoppable(self, id: str) -> None:
-        """Pass on that a program still exists after its whole ladder."""
+        """Pass on that a program still exists after its whole ladder, to each part."""
         self._publisher.on_unstoppable(id)
         self._registry.notify()
         self._dependencies.on_unstoppable(id)

@@ -40,12 +40,12 @@ class GiveUpActions:
 
         Args:
             services: All services by name. The registry changes this mapping.
-            blocks: Knows whether a critical service has ended before.
-            groups: Returns the groups, and makes them at the first call.
-            start_task: Runs a coroutine until the overseer is left.
-            end_for: Ends the overseer because of a service.
-            stop_soon: Begins to stop all services in their order.
-            is_leaving: Returns whether the overseer is being left, or is not in use.
+            blocks: The blocks that end with a critical service, and the error about one that has ended before.
+            groups: Function that returns the groups. The first call makes them.
+            start_task: Function that runs a coroutine until the overseer is left.
+            end_for: Function that ends the overseer because of a service.
+            stop_soon: Function that begins to stop all services in their order.
+            is_leaving: Function that returns whether the overseer is being left, or is not in use.
         """
         self._services = services
         self._blocks = blocks
@@ -57,7 +57,7 @@ class GiveUpActions:
         self._calls: set[asyncio.Task[None]] = set()
 
     def on_transition(self, transition: ServiceTransition) -> None:
-        """Follow a service that has ended for good, unless its end was asked for."""
+        """Perform the consequences of a service that has ended for good, unless the end was requested."""
         if not transition.state.is_final or self._blocks.ended is not None:
             return
         service = self._services.get(transition.id)
@@ -76,7 +76,7 @@ class GiveUpActions:
                 self.perform(what, service, gave_up)
 
     def perform(self, what: OnGiveUp, service: ServiceRunner, error: GaveUp | None) -> None:
-        """Do what must follow the end of a service, or of the group that this end has exhausted.
+        """Perform one consequence of the end of a service, or of the group whose budget this end has exhausted.
 
         Args:
             what: The action; ``"stop"`` stops all services.

@@ -41,7 +41,7 @@ class _GroupRestart:
         to_start: Members that have not been started yet, in order.
         current: The member whose end or start is in progress.
         is_starting: Whether all members have ended, and are being started.
-        timer: Fires at ``due``.
+        timer: The timer of ``due``; None while it is not armed.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class GroupRestarts:
         on_begin: Callable[[str, Verdict], None],
         on_over: Callable[[str, Verdict], None],
     ) -> None:
-        """Begin without any.
+        """Begin without restarts.
 
         Args:
             services: All services by name. The registry changes this mapping.
-            groups: Knows the members of each group.
-            dependencies: Knows the order of the members.
-            clock: Measures delays.
+            groups: The members of each group.
+            dependencies: The order of the members.
+            clock: The source of time.
             on_begin: Called with the culprit and the verdict when a restart or an end begins.
             on_over: Called with the same when it is over, unless another one has replaced it.
         """
@@ -107,7 +107,7 @@ class GroupRestarts:
         self._suspended = 0
 
     def join(self, id: str, group: str) -> AlreadyRestarting | EndGroup | None:
-        """Return what the end of a service means that was about to be ended anyway; None for any other service."""
+        """Return the verdict on a service that has ended before its group ended it; None for any other service."""
         for restart in self._restarts:
             if restart.is_starting or id not in restart.members:
                 continue
@@ -121,7 +121,7 @@ class GroupRestarts:
             return EndGroup(group=group, members=(), gave_up=False, why=restart.why)
         return None
 
-    def concern(self, id: str) -> bool:
+    def concerns(self, id: str) -> bool:
         """Return whether a service is part of a restart or an end in progress."""
         return any(id in restart.members for restart in self._restarts)
 
@@ -132,7 +132,7 @@ class GroupRestarts:
         return min(kinds, default="")
 
     def blockers(self, id: str, group: str) -> list[Awaited]:
-        """Return what a member waits for that will be started again with its group."""
+        """Return what a member waits for before its group starts it again."""
         restart = next((restart for restart in self._restarts if id in restart.anew), None)
         if restart is None:
             return []
@@ -218,7 +218,7 @@ class GroupRestarts:
         self._restarts.remove(restart)
 
     def _advance_soon(self) -> None:
-        """Advance in the next loop iteration: a member that reports is in the middle of a step, and takes no other."""
+        """Advance in the next loop iteration: a member that reports is still in a step, and cannot take another."""
         self._again = True
         if not self._busy and self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self._advance)
@@ -234,7 +234,7 @@ class GroupRestarts:
             while self._again:
                 self._again = False
                 for restart in list(self._restarts):
-                    if restart in self._restarts and self._go_on(restart):
+                    if restart in self._restarts and self._take_steps(restart):
                         self._drop(restart)
                         self._on_over(restart.culprit, restart.verdict)
                         self._again = True
@@ -244,7 +244,7 @@ class GroupRestarts:
         finally:
             self._busy = False
 
-    def _go_on(self, restart: _GroupRestart) -> bool:
+    def _take_steps(self, restart: _GroupRestart) -> bool:
         """Take the next steps of a restart or an end; return whether it is over."""
         if not restart.is_starting:
             if not self._end_members(restart):
@@ -286,7 +286,7 @@ class GroupRestarts:
 
     @staticmethod
     def _has_ended(service: ServiceRunner, restart: _GroupRestart) -> bool:
-        # A member that cannot be ended is not waited for: the others must end too.
+        # A member that cannot be ended does not hold up the others: they must end too.
         if not service.state.is_live or service.is_unstoppable:
             return True
         # BACKOFF is the end of a member that is started again. Any other member must leave BACKOFF too, where an
@@ -320,7 +320,7 @@ class GroupRestarts:
         return state is State.RUNNING or not state.is_live or service.is_unstoppable or service.is_deferred
 
     def _waits_for(self, id: str, restart: _GroupRestart) -> list[After]:
-        """Return the dependencies that are on their way, and that a member which has run before restarts after."""
+        """Return the dependencies on their way to another run, after which a member that has run before restarts."""
         service = self._services.get(id)
         if service is None or not (service.machine.held_by_group and service.machine.begun):
             return []

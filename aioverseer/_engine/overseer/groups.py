@@ -32,7 +32,7 @@ _log = logging.getLogger("aioverseer")
 
 
 class _Membership:
-    """The ``GroupMembership`` of one service; see ``core/machine/inputs.py``."""
+    """The ``GroupMembership`` of one service; see ``core/machine/membership.py``."""
 
     def __init__(self, supervisor: GroupSupervisor, id: str, group: str) -> None:
         self._supervisor = supervisor
@@ -72,11 +72,11 @@ class GroupSupervisor:
 
         Args:
             services: All services by name, in the order in which they were added. The registry changes this mapping.
-            dependencies: Knows the order of the members.
-            clock: Measures time.
+            dependencies: The order of the members.
+            clock: The source of time.
             rng: The source of random numbers for backoff delays.
-            publish: Publishes an event, given the name of a service, a sentence and the kind.
-            on_give_up: Performs the ``on_give_up`` of a group.
+            publish: Function that publishes an event, given the name of a service, a sentence and the kind.
+            on_give_up: Function that performs the ``on_give_up`` of a group.
         """
         self.groups = Groups()
         self._services = services
@@ -181,7 +181,7 @@ class GroupSupervisor:
     # Reports of the members.
 
     def on_transition(self, transition: ServiceTransition) -> None:
-        """Refresh budgets at the first start, count an end, and advance what is in progress."""
+        """Refresh budgets at the first start, count an end, and advance restarts in progress."""
         if self.groups.home(transition.id) is not None:
             if transition.state is State.STARTING and transition.previous is not State.BACKOFF:
                 self._refresh(transition)
@@ -190,17 +190,17 @@ class GroupSupervisor:
         self._restarts.begin()
 
     def on_spawned(self, _id: str) -> None:
-        """Advance what is in progress: it may wait for a program that was started."""
+        """Advance restarts in progress: they may wait for a program to be started."""
         self._restarts.begin()
 
     def on_unstoppable(self, _id: str) -> None:
-        """Advance what is in progress: it waits no more for a program that does not end."""
+        """Advance restarts in progress: they no longer wait for a program that does not end."""
         self._restarts.begin()
 
     def _refresh(self, transition: ServiceTransition) -> None:
         """Give fresh budgets to the groups whose first live member this is."""
         id = transition.id
-        if transition.previous.is_live or self._restarts.concern(id):
+        if transition.previous.is_live or self._restarts.concerns(id):
             return
         idle = None
         name = self.groups.home(id)
@@ -228,7 +228,7 @@ class GroupSupervisor:
             self._restarts.plan(culprit, verdict)
 
     def blockers(self, id: str) -> list[Awaited]:
-        """Return what a member waits for that its group has ended in order to start it again."""
+        """Return what a member waits for before its group starts it again."""
         name = self.groups.home(id)
         if name is None or not self._services[id].machine.held_by_group:
             return []

@@ -1,4 +1,4 @@
-"""LeftoverSweep: kills what a service has left behind outside of its process group, once it has ended for good."""
+"""LeftoverSweep: kills processes that a service has left behind outside of its group, once it has ended for good."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class LeftoverSweep:
         """Prepare the sweeps.
 
         Args:
-            launcher: Sweeps after the programs that it has started.
-            publisher: Publishes the survivors.
-            start_task: Runs a coroutine until the overseer is left.
-            is_at_work: Returns whether ``start_task`` may be called now.
+            launcher: The launcher of the programs, which can sweep after them.
+            publisher: The publisher of survivors.
+            start_task: Function that runs a coroutine until the overseer is left.
+            is_at_work: Function that returns whether ``start_task`` may be called now.
         """
         self._launcher = launcher
         self._publisher = publisher

@@ -1,6 +1,6 @@
 """Lifespan: enters and leaves an overseer.
 
-A task of its own holds everything in between, so that entering and leaving may happen in different tasks.
+A task of the overseer itself runs in between, so that entering and leaving may happen in different tasks.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ class Lifespan:
         *,
         launcher: Launcher,
         own_launcher: SystemLauncher | None,
-        taken_over: Sequence[DescriptorLimit | SignalHandling],
+        host_settings: Sequence[DescriptorLimit | SignalHandling],
     ) -> None:
         """Prepare. Nothing is begun.
 
         Args:
             name: The name of the overseer.
             registry: The services.
-            shutdown: Stops all services.
-            publisher: Publishes events and writes logs until the end.
+            shutdown: The stop of all services.
+            publisher: The publisher of events, open until the end.
             blocks: Blocks that end with a critical service.
             give_up: Functions of the application that may still run.
-            launcher: Starts programs. It is closed in the end.
+            launcher: The launcher of programs, closed in the end.
             own_launcher: The same launcher, if it belongs to this overseer alone.
-            taken_over: Settings of the host, restored in the reverse order.
+            host_settings: Changes of the host: installed on entering, restored on leaving in the reverse order.
         """
         self._name = name
         self._registry = registry
@@ -76,7 +76,7 @@ class Lifespan:
         self._give_up = give_up
         self._launcher = launcher
         self._own_launcher = own_launcher
-        self._taken_over = taken_over
+        self._host_settings = host_settings
         self._tasks = SupervisorTaskGroup(name, on_failure=self._on_failure)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[StopFailed | None] | None = None
@@ -114,12 +114,12 @@ class Lifespan:
 
     @property
     def is_used(self) -> bool:
-        """Whether the overseer has been entered and not been left completely."""
+        """Whether the overseer has been entered and has not been left completely."""
         return self._task is not None
 
     @property
     def is_at_work(self) -> bool:
-        """Whether the task that holds everything is running."""
+        """Whether the task of the overseer is running."""
         return self._task is not None and not self._task.done()
 
     @property
@@ -128,7 +128,7 @@ class Lifespan:
         return self._closing is None or self._closing.done()
 
     def start_task(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
-        """Run a coroutine until the overseer is left. An error of it ends nothing else.
+        """Run a coroutine until the overseer is left. Its error ends nothing else.
 
         Raises:
             OverseerError: If the overseer is not in use.
@@ -142,9 +142,9 @@ class Lifespan:
     async def enter(self) -> None:
         """Enter the overseer; see ``Overseer.__aenter__``."""
         self.check_unused()
-        # anyio imports its backend with the first scope. Later, no descriptor may be left to open that file.
+        # anyio imports its backend with the first scope. Later there may be no descriptor left to open that file.
         anyio.CancelScope()
-        self._take_over()
+        self._install_settings()
         self._loop = asyncio.get_running_loop()
         if self._own_launcher is not None:
             self._own_launcher.retain()
@@ -162,17 +162,17 @@ class Lifespan:
             raise
         self._blocks.enter()
 
-    def _take_over(self) -> None:
+    def _install_settings(self) -> None:
         try:
-            for one in self._taken_over:
-                one.install()
+            for setting in self._host_settings:
+                setting.install()
         except BaseException:
-            self._give_back()
+            self._restore_settings()
             raise
 
-    def _give_back(self) -> None:
-        for one in reversed(self._taken_over):
-            one.restore()
+    def _restore_settings(self) -> None:
+        for setting in reversed(self._host_settings):
+            setting.restore()
 
     def _on_task_end(self, opened: asyncio.Future[None], _task: asyncio.Task[StopFailed | None]) -> None:
         if not opened.done():  # the task was cancelled before its first step
@@ -221,7 +221,7 @@ class Lifespan:
         error.add_note(str(survivors))
 
     async def _leave(self) -> StopFailed | None:
-        """Let the task stop everything, wait for it through any cancellation, and return what survived."""
+        """Have the task stop everything, wait for it through any cancellation, and return an error about survivors."""
         task, closing = self._task, self._closing
         if task is None or closing is None:
             return None
@@ -241,10 +241,10 @@ class Lifespan:
             _log.error("%s: stopping has taken too long, a bug of aioverseer: killing what is left", self._name)
             task.cancel()
             cancelled = await settle(task, within=_MARGIN) or cancelled
-        self._give_back()
+        self._restore_settings()
         self._task = None
-        left, struck = await settle_work(self._launcher.close, within=_MARGIN)
-        cancelled = struck or cancelled
+        left, late = await settle_work(self._launcher.close, within=_MARGIN)
+        cancelled = late or cancelled
         for service in services.values():
             service.release()  # before the logs are closed: leftovers may have written last lines
         if self._own_launcher is not None:
@@ -268,7 +268,7 @@ class Lifespan:
         return survivors
 
     async def _hold(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> StopFailed | None:
-        """Hold the runs from entering to leaving; return when everything has been stopped.
+        """Own the runs from entering to leaving; return when everything has been stopped.
 
         This is cancelled only when the event loop is being closed. It then cancels the runs, and each of them kills
         and reaps its program.
@@ -282,7 +282,7 @@ class Lifespan:
             survivors = self._survivors()
             await self._give_up.end()
             if survivors is not None:
-                # A program that SIGKILL did not end is reported, and its run is not waited for.
+                # A program that SIGKILL did not end is reported. Leaving does not wait for its run.
                 self._tasks.cancel()
         except BaseException:  # a KeyboardInterrupt may come anywhere
             # No restart may follow the ends that this causes.
@@ -307,7 +307,7 @@ class Lifespan:
             raise cancelled
 
     def _on_failure(self, error: BaseException) -> None:
-        """End everything because of a KeyboardInterrupt or the like in a task, which stops the event loop too."""
+        """End everything: a task has raised a KeyboardInterrupt or the like, which also stops the event loop."""
         if self._task is not None:
             self._failure = error
             self._task.cancel()

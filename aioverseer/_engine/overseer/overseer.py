@@ -51,9 +51,9 @@ class Overseer:
 
     Attributes:
         name: The name in messages and logs.
-        clock: Measures time.
+        clock: The source of time.
         rng: The source of random numbers for backoff delays.
-        launcher: Starts programs.
+        launcher: The launcher of programs.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Overseer:
             name: The name in messages and logs.
             handle_signals: Whether SIGINT and SIGTERM stop all services, and a second signal kills them. The handlers
                 of the host are restored on leaving.
-            clock: Measures time; by default the running event loop. When it raises, the exception handler of the event
-                loop gets the error, and real time goes on.
+            clock: The source of time; by default the running event loop. When it raises, the exception handler of the
+                event loop gets the error, and real time goes on.
             rng: The source of random numbers for backoff delays; by default a generator of its own. When it raises,
                 the service that was about to restart ends FATAL with that error.
-            launcher: Starts programs; by default the operating system.
+            launcher: The launcher of programs; by default the operating system starts them.
             shutdown_timeout: Seconds that leaving and ``stop_all`` may take. After that, everything left is killed.
                 None leaves this to the ladders.
             restart_rate: Restarts a second that all services together may have after their backoffs. The restarts of
@@ -353,7 +353,7 @@ class Overseer:
 
     def list_group(self, group: str) -> list[str]:
         """Return the names of the services with this label, sorted; ``""`` for those without one."""
-        return self._registry.label(group)
+        return self._registry.with_label(group)
 
     # One service, by its name.
 

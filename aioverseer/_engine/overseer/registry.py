@@ -29,7 +29,7 @@ class Registry:
     Attributes:
         services: All services by name, in the order in which they were added; for reading.
         live: The names of live services; for reading.
-        groups: Applies the strategies of groups; None while no group has been made.
+        groups: The groups; None while no group has been made.
         added: Number of services that were added so far.
     """
 
@@ -45,9 +45,9 @@ class Registry:
 
         Args:
             services: An empty mapping, which other parts read.
-            dependencies: Learns the dependencies of each service.
-            log_routing: Learns the logs of each service.
-            make_runner: Makes the engine of a service.
+            dependencies: The dependencies of all services; ``add`` registers those of a service.
+            log_routing: The logs of all services; ``add`` registers those of a service.
+            make_runner: Factory of the engine of a service.
         """
         self.services = services
         self.live: set[str] = set()
@@ -138,7 +138,7 @@ class Registry:
             known = ", ".join(sorted(self.services)) or "none"
             raise UnknownService(f"there is no service {id!r}; registered: {known}") from None
 
-    def label(self, group: str) -> list[str]:
+    def with_label(self, group: str) -> list[str]:
         """Return the names of the services with this label, sorted; ``""`` for services without a label."""
         return sorted(service.id for service in self.services.values() if service.spec.group == group)
 
@@ -155,7 +155,7 @@ class Registry:
 
     @property
     def is_over(self) -> bool:
-        """Whether no service is live but those whose programs nothing can end."""
+        """Whether no service is live, except those whose programs cannot be ended."""
         return all(self.services[id].is_unstoppable for id in self.live)
 
     @property

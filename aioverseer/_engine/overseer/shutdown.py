@@ -22,13 +22,13 @@ from aioverseer.core.state import State
 __all__ = ["Shutdown"]
 
 _ENDING = (State.STOPPING, State.BACKOFF)
-"""States without a program that others need, but perhaps on the way to another run."""
+"""States in which no dependent needs the program any more, and a restart may follow."""
 
 _log = logging.getLogger("aioverseer")
 
 
 class _Plan:
-    """One stop in progress.
+    """One stop of all services, in progress.
 
     Attributes:
         now: Names of the services that are being stopped.
@@ -65,11 +65,11 @@ class Shutdown:
         Args:
             name: The name of the overseer.
             registry: The services.
-            dependencies: Knows the order of the services.
-            publisher: Publishes which service holds up the stop, and which is killed.
-            clock: Measures time.
+            dependencies: The order of the services.
+            publisher: The publisher of events about services that hold up the stop, or are killed.
+            clock: The source of time.
             timeout: Seconds after which a stop kills everything that is left; None for no limit but the ladders.
-            start_task: Runs a coroutine until the overseer is left.
+            start_task: Function that runs a coroutine until the overseer is left.
         """
         self.count = 0
         self._name = name
@@ -86,7 +86,7 @@ class Shutdown:
     async def stop_all(self, *, kill: bool) -> StopReport:
         """Stop all services, also when the caller is cancelled meanwhile; see ``Overseer.stop_all``."""
         if kill or len(self.levels()) <= 1:
-            return await self.stop(kill=kill)  # this asks all services before it waits
+            return await self.stop(kill=kill)  # it requests all stops before it waits
         stopped: asyncio.Future[StopReport] = asyncio.get_running_loop().create_future()
 
         async def stop() -> None:
@@ -94,20 +94,20 @@ class Shutdown:
             if not stopped.done():
                 stopped.set_result(report)
 
-        def give_up(_task: asyncio.Task[None]) -> None:
+        def on_end(_task: asyncio.Task[None]) -> None:
             if not stopped.done():  # all tasks of the loop were cancelled, this one perhaps before its first step
                 stopped.set_exception(OverseerError(f"overseer {self._name!r} was cancelled while it stopped all"))
 
         # In a task of its own: later levels must be stopped although the caller may have been cancelled.
-        self._start_task(stop).add_done_callback(give_up)
+        self._start_task(stop).add_done_callback(on_end)
         return await stopped
 
     def stop_soon(self) -> None:
-        """Begin to stop all services in their order. Nobody waits for it."""
+        """Begin to stop all services in their order, and do not wait."""
         self._start_task(self._stop_in_order)
 
     def on_signal(self, live: list[ServiceRunner], *, kill: bool) -> None:
-        """Stop all services because the host has received a signal. Without an order to keep, this asks all at once.
+        """Stop all services because the host has received a signal. Without an order, all stops are requested at once.
 
         Args:
             live: The live services.
@@ -117,22 +117,22 @@ class Shutdown:
         if self._registry.groups is not None:
             self._registry.groups.suspend_restarts()
         if kill or len(self.levels()) <= 1:
-            self.ask(live, kill=kill)
+            self.request_stops(live, kill=kill)
         else:
             self.stop_soon()
 
     def kill(self) -> None:
-        """Kill all live services and wait for nothing. No strategy may follow these ends."""
+        """Kill all live services, and do not wait. No strategy may follow these ends."""
         self.count += 1
         if self._registry.groups is not None:
             self._registry.groups.suspend_restarts(stopping=1)
-        self.ask([self._services[id] for id in sorted(self._live)], kill=True)
+        self.request_stops([self._services[id] for id in sorted(self._live)], kill=True)
 
-    def ask(self, services: Iterable[ServiceRunner], *, kill: bool) -> None:
-        """Begin to stop services, dependents first, and wait for nothing."""
-        asked = {service.id: service for service in services}
-        for id in self._dependencies.backwards(asked):
-            asked[id].request_stop(kill=kill)
+    def request_stops(self, services: Iterable[ServiceRunner], *, kill: bool) -> None:
+        """Begin to stop services, dependents first, and do not wait."""
+        requested = {service.id: service for service in services}
+        for id in self._dependencies.stop_order(requested):
+            requested[id].request_stop(kill=kill)
 
     async def stop(self, *, kill: bool) -> StopReport:
         """Stop all live services and return what each stop took."""
@@ -161,8 +161,8 @@ class Shutdown:
 
     async def _stop(self, *, kill: bool) -> StopReport:
         self.count += 1
-        asked = self._clock.now()
-        plan = _Plan([self._dependencies.backwards(self._live)] if kill else self.levels())
+        began = self._clock.now()
+        plan = _Plan([self._dependencies.stop_order(self._live)] if kill else self.levels())
         outcomes: dict[str, StopOutcome] = {}
         self._plans.append(plan)
         self._dependencies.suspend_restarts(stopping=1)
@@ -173,7 +173,7 @@ class Shutdown:
             while plan.later:
                 seconds: float | None = None
                 if self._timeout is not None and not kill:
-                    left = max(0.0, asked + self._timeout - self._clock.now())
+                    left = max(0.0, began + self._timeout - self._clock.now())
                     seconds = left / len(plan.later)
                 plan.now = plan.later.pop(0)
                 outcomes |= await self._stop_level(plan, kill=kill, within=seconds)
@@ -219,7 +219,7 @@ class Shutdown:
         def kill_the_rest() -> None:
             cut.update(left())
             _log.warning("the time for stopping %s is over: killing", ", ".join(sorted(cut)))
-            for id in self._dependencies.backwards(cut):
+            for id in self._dependencies.stop_order(cut):
                 self._publisher.publish(id, "is killed, as its share of shutdown_timeout is over", "stop")
                 self._services[id].request_stop(kill=True)
 

@@ -32,13 +32,13 @@ class SignalHandling:
         clock: Clock,
         on_signal: Callable[[signal.Signals], None],
     ) -> None:
-        """Prepare. ``install`` takes the signals over.
+        """Prepare. ``install`` sets the signal handlers.
 
         Args:
             name: The name of the overseer.
             registry: The services.
-            shutdown: Stops all services.
-            clock: Measures time.
+            shutdown: The stop of all services.
+            clock: The source of time.
             on_signal: Called with each signal before anything else happens.
         """
         self._name = name
@@ -48,26 +48,29 @@ class SignalHandling:
         self._report = on_signal
         self._host_signals = HostSignals(self.on_signal)
         self._first_at: float | None = None
-        self._unheard = False
+        self._had_early_signal = False
 
     def install(self) -> None:
-        """Take the signals over.
+        """Set the signal handlers.
 
         Raises:
             OverseerError: If this is called outside of the main thread, where Python has no signal handlers.
         """
         self._first_at = None
-        self._unheard = False
+        self._had_early_signal = False
         self._host_signals.install()
 
     def restore(self) -> None:
         """Restore the handlers of the host. Idempotent."""
         self._host_signals.restore()
 
-    def take_unheard(self) -> bool:
-        """Return, once, whether a signal came while there was nothing to stop. It asks for a stop all the same."""
-        unheard, self._unheard = self._unheard, False
-        return unheard
+    def take_early_signal(self) -> bool:
+        """Return whether a signal came while there was nothing to stop, and forget it.
+
+        Such a signal requests a stop all the same.
+        """
+        early, self._had_early_signal = self._had_early_signal, False
+        return early
 
     def on_signal(self, number: signal.Signals) -> None:
         """Stop all services, or kill them at the second signal."""
@@ -84,7 +87,7 @@ class SignalHandling:
         if not again:
             self._first_at = now
         self._report(number)
-        self._unheard = not live and not registry.is_watched
+        self._had_early_signal = not live and not registry.is_watched
         _log.info("%s: received %s: %s all services", self._name, number.name, "killing" if again else "stopping")
         self._shutdown.on_signal(live, kill=again)
         registry.notify()

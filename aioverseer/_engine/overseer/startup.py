@@ -42,10 +42,10 @@ class Startup:
         Args:
             name: The name of the overseer.
             registry: The services.
-            dependencies: Starts services in their order.
-            shutdown: Rolls back, and counts the stops of all.
-            blocks: Knows whether a critical service has ended.
-            signal_handling: Knows whether a signal came while there was nothing to stop.
+            dependencies: The order of the services.
+            shutdown: The stop of all services, for a roll-back and to count such stops.
+            blocks: The blocks that end with a critical service, and the error about one that has ended.
+            signal_handling: The signals of the host; None where they are not handled.
         """
         self._name = name
         self._registry = registry
@@ -75,8 +75,8 @@ class Startup:
             if service.state is State.STOPPING:
                 self._dependencies.start_after_stop(service)
         started = set(began)
-        # A service that this call has started may have been ready already, and have ended since: with eager tasks, a
-        # function of the host does so before its start returns.
+        # A service that this call has started may have become ready and ended already: with eager tasks, a function of
+        # the host does so before its start returns.
         waiting = [
             service
             for service in services
@@ -89,11 +89,11 @@ class Startup:
             raise
 
     async def supervise_all(self) -> dict[str, Status]:
-        """Start all services, those added meanwhile too, and wait until all have ended; see ``Overseer``."""
+        """Start all services, also those added meanwhile, and wait for their ends; see ``Overseer.supervise_all``."""
         registry = self._registry
         stops = self._shutdown.count
-        # A signal that came before anything was started asks for a stop all the same.
-        if self._signal_handling is not None and self._signal_handling.take_unheard():
+        # A signal that came before anything was started requests a stop all the same.
+        if self._signal_handling is not None and self._signal_handling.take_early_signal():
             stops -= 1
         known: set[ServiceRunner] = set()
         began: list[ServiceRunner] = []
@@ -151,7 +151,7 @@ class Startup:
             )
 
     async def _roll_back(self, began: list[ServiceRunner]) -> None:
-        self._shutdown.ask([service for service in began if service.state.is_live], kill=False)
+        self._shutdown.request_stops([service for service in began if service.state.is_live], kill=False)
         for service in began:
             await service.roll_back("the call that started it was cancelled")
 

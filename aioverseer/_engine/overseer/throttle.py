@@ -19,9 +19,9 @@ class RestartThrottle:
         """Begin with an empty queue.
 
         Args:
-            rate: Restarts a second.
-            clock: Measures time.
-            admit: Restarts a service, given its name.
+            rate: The number of restarts a second.
+            clock: The source of time.
+            admit: Function that restarts a service, given its name.
 
         Raises:
             SpecError: If ``rate`` is not a rate.

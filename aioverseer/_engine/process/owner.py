@@ -17,7 +17,7 @@ class ProcessOwner(Protocol):
     """
 
     def on_transition(self, run: int, transition: Transition) -> None:
-        """Receive a change of state.
+        """Handle a change of state.
 
         Args:
             run: The number of the run.
@@ -26,7 +26,7 @@ class ProcessOwner(Protocol):
         ...
 
     def on_spawned(self, run: int, pid: int) -> None:
-        """Receive that the operating system runs the program. The transition to RUNNING follows once it is ready.
+        """Handle the spawn of the program. The transition to RUNNING follows once the program is ready.
 
         Args:
             run: The number of the run.
@@ -35,7 +35,7 @@ class ProcessOwner(Protocol):
         ...
 
     def on_unstoppable(self, run: int) -> None:
-        """Receive that the program still exists after its whole ladder.
+        """Handle a program that still exists after its whole ladder.
 
         Args:
             run: The number of the run.
@@ -43,7 +43,7 @@ class ProcessOwner(Protocol):
         ...
 
     def on_notice(self, run: int, text: str, kind: Kind) -> None:
-        """Receive something that is worth an event but changes no state.
+        """Handle something that is worth an event but changes no state.
 
         Args:
             run: The number of the run.

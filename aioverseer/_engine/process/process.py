@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["Process", "handle_of", "load_health"]
 
 _SHARED_LAUNCHER = SystemLauncher()
-"""Starts lone Processes without a ``containment`` of their own. It keeps nothing about them."""
+"""The launcher of lone Processes without a ``containment`` of their own. It keeps nothing about them."""
 
 _MARGIN = 2.0
-"""Seconds in addition to a ladder before a clean-up stops waiting: for the last output and a busy host."""
+"""Seconds that a roll-back waits in addition to the ladder: for the last output, and for a busy host."""
 
 
 def load_health() -> type[Health]:
-    """Import the class that runs probes: few programs have any."""
+    """Return the class that runs probes. The first call imports it."""
     from aioverseer._engine.health.health import Health  # noqa: PLC0415  # few programs have probes
 
     return Health
@@ -77,8 +77,8 @@ class Process:
         Args:
             *argv: The program and its arguments, taken literally: no shell.
             id: The name in messages; by default the name of the program.
-            clock: Measures time; by default the running event loop.
-            launcher: Starts the program; by default the operating system.
+            clock: The source of time; by default the running event loop.
+            launcher: The launcher of the program; by default the operating system starts it.
             **options: See ``Spec``; ``buffered`` is on by default here, unless ``output`` says otherwise.
 
         Raises:
@@ -92,8 +92,8 @@ class Process:
 
         Args:
             spec: The options of the run.
-            clock: Measures time; by default the running event loop.
-            launcher: Starts the program; by default the operating system.
+            clock: The source of time; by default the running event loop.
+            launcher: The launcher of the program; by default the operating system starts it.
         """
         process = cls.__new__(cls)
         process._set_up(spec, clock=clock, launcher=launcher)  # noqa: SLF001  # its second constructor
@@ -199,7 +199,7 @@ class Process:
         cancellation goes on.
 
         Returns:
-            The process itself. The program may have ended already. After a stop meanwhile it may never have been
+            The process itself. The program may have ended already. If it was stopped meanwhile, it may never have been
             spawned.
 
         Raises:
@@ -347,7 +347,7 @@ class Process:
         await self._live_input().write(data)
 
     async def write_eof(self) -> None:
-        """End standard input after everything that is being written. The program then reads end of file.
+        """End standard input after all pending writes. The program then reads end of file.
 
         On a terminal this types Ctrl-D, and more can be written afterwards. When this is cancelled, the input may stay
         open.
@@ -364,7 +364,7 @@ class Process:
             self._runner.stdin.close()
 
     def resize(self, columns: int, rows: int) -> None:
-        """Set the size of the terminal; the kernel tells the program by SIGWINCH.
+        """Set the size of the terminal. The kernel sends SIGWINCH to the program.
 
         Args:
             columns: Width in characters.

@@ -39,10 +39,10 @@ _MARGIN = 2.0
 
 
 class RunTask:
-    """The program of one run, and the task that attends to it.
+    """The program of one run, and the task that runs it.
 
     Attributes:
-        child: The program, from its spawn until its last output was read; else None.
+        child: The program, from its spawn until its last output has been read; else None.
         started_at: Wall-clock time of the spawn, with a timezone.
         stopped_at: Wall-clock time of the end, with a timezone.
         survivors: Leftovers of the program that are known to be alive.
@@ -68,12 +68,12 @@ class RunTask:
         Args:
             spec: The options of the run.
             machine: The state of the run, for reading. The function given to ``begin`` feeds it.
-            clock: Measures the life of the program.
-            launcher: Starts the program.
+            clock: The source of time, for the runtime of the program.
+            launcher: The launcher of the program.
             closes_launcher: Whether the launcher is closed after the run.
-            owner: Receives a notice for each leftover; None for a lone Process.
+            owner: The receiver of a notice for each leftover; None for a lone Process.
             number: The number of the run.
-            start_task: Runs the task; None for a task without an owner.
+            start_task: Function that runs the task; None for an asyncio task of its own.
             streams: The output of the program.
             stdin: The input of the program.
             health: The probes of the program.
@@ -108,8 +108,8 @@ class RunTask:
         """Start the task.
 
         Args:
-            submit: Feeds the state machine. Only the task holds it: stored in this object it would form a reference
-                cycle with the runner, and an ended run would wait for the garbage collector.
+            submit: Function that feeds the state machine. Only the task holds it. A reference from this object would
+                form a cycle with the runner, and an ended run would wait for the garbage collector.
         """
         if self._start_task is not None:
             self._start_task(functools.partial(self._run, submit))
@@ -120,7 +120,7 @@ class RunTask:
 
     async def _run_alone(self, submit: Callable[[Input], None], on_done: Callable[[asyncio.Task[None]], None]) -> None:
         await self._run(submit)
-        # The callback is for a task that was cancelled before its first step. This one has reported everything.
+        # The callback serves a task that was cancelled before its first step. This task has reported everything.
         if self._task is not None:
             self._task.remove_done_callback(on_done)
 
@@ -141,25 +141,25 @@ class RunTask:
         try:
             self.child.signal(action.signal, leader_only=action.leader_only)
         except ProcessLookupError:
-            # The program has ended by itself in this moment. Its exit is about to be reported.
+            # The program has just ended by itself. Its exit is about to be reported.
             return
         except PermissionError:
-            # The program has changed its user. The ladder goes on, and in the end reports it as still there.
+            # The program has changed its user. The ladder goes on, and reports the program as unstoppable at its end.
             _log.warning("%s may not be sent %s", self._spec.id, signal_name(action.signal))
 
     async def _run(self, submit: Callable[[Input], None]) -> None:
-        """Attend to the program. Only a cancellation, a KeyboardInterrupt or the like comes out of this."""
+        """Run the program. This raises nothing but a cancellation, a KeyboardInterrupt or the like."""
         try:
             await self._launch_and_wait(submit)
-        except Exception as error:  # noqa: BLE001  # a bug of ours: the state of this run shows it
-            # The bug must not end other programs of the task group, and nobody may be left waiting.
+        except Exception as error:  # noqa: BLE001  # a bug of this library: the state of this run shows it
+            # The bug must not end other programs of the task group, and no caller may wait forever.
             _log.exception("%s: a bug of aioverseer", self._spec.id)
             if self._health is not None:
                 await self._health.close()
             if self.child is not None:
                 await _kill(self.child)
                 child, self.child = self.child, None
-                self._streams.end(child, listen=False)
+                self._streams.end(child, read_on=False)
             if not self._machine.state.is_final:
                 submit(InternalError(error=error))
 
@@ -182,7 +182,7 @@ class RunTask:
         if self._health is not None:
             self._health.begin(child.pid)
             if self._machine.state is State.STOPPING:
-                # A stop was requested during the spawn. The program may still report something; it is not probed.
+                # A stop was requested during the spawn. Notices of the program are received, but it is not probed.
                 self._health.stop()
         cancelled: asyncio.CancelledError | None = None
         try:
@@ -207,13 +207,13 @@ class RunTask:
             self._health.drain()
             cancelled = await self._health.close() or cancelled
         self.child = None
-        self._streams.end(child, listen=self._spec.leftovers != "kill" and cancelled is None)
+        self._streams.end(child, read_on=self._spec.leftovers != "kill" and cancelled is None)
         submit(Exited(exit=exit))
         if cancelled is not None:
             raise cancelled
 
     async def _launch(self, submit: Callable[[Input], None]) -> Child | None:
-        """Launch the program; return None after a failure, which has been submitted then."""
+        """Launch the program. Submit a failure, and return None."""
         capture = self._streams.captured
         try:
             channels = None if self._health is None else self._health.prepare()
@@ -245,8 +245,8 @@ class RunTask:
                 return None
             child.sweep()
             if is_last and child.may_have_left():
-                # No run follows, so it is worth looking at every process of the machine. A service that its policy
-                # is about to restart must not do that for each run.
+                # No run follows, so a look at every process of the machine is worth its cost. A service that is about
+                # to restart must not pay it for each run.
                 left, cancelled = await settle_work(child.sweep_all, within=_MARGIN)
                 self._report_leftovers(left or (), "could not be killed")
         elif self._spec.leftovers == "report":

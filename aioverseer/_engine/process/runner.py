@@ -41,8 +41,8 @@ class ProcessRunner:
 
     Attributes:
         spec: The options of the run.
-        clock: Measures time.
-        launcher: Starts the program.
+        clock: The source of time.
+        launcher: The launcher of the program.
         number: The number of the run, from 1. Reports to the owner carry it.
         machine: The state of the run. Read it freely; only ``submit`` feeds it.
         run_task: The program and its task.
@@ -71,17 +71,17 @@ class ProcessRunner:
 
         Args:
             spec: The options of the run.
-            clock: Measures time.
-            launcher: Starts the program.
+            clock: The source of time.
+            launcher: The launcher of the program.
             closes_launcher: Whether the launcher belongs to this run alone, and is closed after it.
-            make_handle: Makes the object that functions of the user receive, such as that of ``ready.check``. It is
-                called only for a program with probes, and not kept.
-            load_health: Imports the class that runs probes, which few programs need.
+            make_handle: Factory of the object that functions of the user receive, such as that of ``ready.check``. It
+                is called only for a program with probes, and not kept.
+            load_health: Function that imports the class that runs probes, which few programs need.
             number: The number of the run.
-            owner: Receives the reports; None for a lone Process.
-            start_task: Runs the task of the run; None for a task without an owner.
-            line_sink: Makes a consumer of lines for a stream, given ``"stdout"`` or ``"stderr"``.
-            recent_lines: Returns the last lines, for error messages; None for those that the run itself keeps.
+            owner: The receiver of the reports; None for a lone Process.
+            start_task: Function that runs the task of the run; None for an asyncio task of its own.
+            line_sink: Factory of a consumer of lines, given ``"stdout"`` or ``"stderr"``.
+            recent_lines: Function that returns the last lines, for error messages; None for the lines of this run.
         """
         self.spec = spec
         self.number = number
@@ -126,7 +126,7 @@ class ProcessRunner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer = OneShotTimer(clock)
         self._watchers: Watchers[ProcessMachine] = Watchers()
-        # Kept apart from the others: their condition need not be evaluated before the end.
+        # Separate, because their condition need not be evaluated before the end.
         self._end_watchers: Watchers[ProcessMachine] = Watchers()
 
     # Requests.
@@ -179,9 +179,9 @@ class ProcessRunner:
                     assert_never(action)
 
     def end_unbegun(self) -> None:
-        """End a run whose task was cancelled before its first step, and so could not report anything.
+        """End a run whose task was cancelled before its first step, and so could report nothing.
 
-        That happens when all tasks of an event loop are cancelled.
+        This happens when all tasks of an event loop are cancelled.
         """
         self.run_task.end_unbegun(self.submit)
 
@@ -206,7 +206,7 @@ class ProcessRunner:
     # Futures for callers.
 
     def watch(self, wanted: Callable[[ProcessMachine], bool]) -> asyncio.Future[ProcessMachine]:
-        """Return a future for the first state, the present one included, that satisfies a condition."""
+        """Return a future for the first state that satisfies a condition. The current state counts."""
         self.check_loop()
         return self._watchers.watch(self.machine, wanted)
 
@@ -225,17 +225,17 @@ class ProcessRunner:
 
     @property
     def ready_due(self) -> float | None:
-        """Monotonic time by which the program must be ready; None when it is, or may take its time."""
+        """Monotonic time by which the program must be ready; None when it is ready or has no limit."""
         return self.machine.due
 
     @property
     def readiness(self) -> str:
-        """The probe that it waits for and its last answer, as words after "waits for"; empty when there is none."""
+        """The unfulfilled probe and its last answer, as words after "waits for"; empty when there is none."""
         return "" if self.health is None else self.health.blocker
 
     @property
     def health_summary(self) -> str:
-        """Readiness, liveness and what the program says about itself; empty when there is nothing to say."""
+        """Readiness, liveness and the notices of the program, as the end of a sentence; empty when there are none."""
         return "" if self.health is None else self.health.summary
 
     def snapshot(self, *, lines: bool = True) -> StatusSnapshot:

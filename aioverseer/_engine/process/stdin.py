@@ -39,17 +39,17 @@ class StdinFeeder:
         return given == "pipe" or (self._spec.pty and given is None)
 
     def begin(self, sink: WriteStream | None) -> None:
-        """Start to feed: the program was started.
+        """Start to feed, after the spawn.
 
         Args:
-            sink: The stream to write to; None where the program reads a file or descriptor that is not ours.
+            sink: The stream to write to; None where the program reads a file or descriptor of the user.
         """
         self._sink = sink
         if sink is not None and self._spec.stdin not in (None, "pipe"):
             self._feeder = asyncio.create_task(self._feed(sink), name=f"aioverseer feed {self._spec.id}")
 
     async def end(self, *, within: float) -> asyncio.CancelledError | None:
-        """Stop feeding: the program has ended.
+        """Stop feeding, after the end of the program.
 
         Args:
             within: Seconds to wait for the feeding task.
@@ -103,9 +103,9 @@ class StdinFeeder:
         """Write everything that the option ``stdin`` gives, then end the input.
 
         The next item of an iterator is requested once the program has room for it. A program that does not read to the
-        end is not an error. An iterator that raises is not the fault of the service: the error is logged, and the
-        program reads end of file. When this is cancelled, the program has ended: the iterator and the stream are
-        closed, and no end of file is written, because that would block on a full terminal.
+        end is not an error. An error of an iterator is logged, and the program reads end of file. A cancellation means
+        that the program has ended: the iterator and the stream are closed, and no end of file is written, because that
+        would block on a full terminal.
         """
         stdin = self._spec.stdin
         try:
@@ -117,7 +117,7 @@ class StdinFeeder:
             except BrokenPipeError:
                 pass
             except Exception:  # noqa: BLE001  # the user's own function: logged, because nobody awaits this task
-                _log.exception("%s: what feeds its standard input has failed", self._spec.id)
+                _log.exception("%s: the source of its standard input has failed", self._spec.id)
             await sink.write_eof()
         finally:
             sink.close()

@@ -19,7 +19,7 @@ def explain(service: ServiceView) -> Why:
     due, due_at = _next_event(service)
     due_in = None if due_at is None else max(0.0, due_at - now)
     if machine.state is State.BACKOFF and awaits:
-        # The throttle, or the group, starts the service then. Only they know when: that may have changed.
+        # The throttle or the group starts the service, and only they know when: the time may have changed.
         due_in = awaits[0].due_in
     return Why(
         id=service.id,
@@ -35,7 +35,7 @@ def explain(service: ServiceView) -> Why:
 
 
 def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
-    """Return what happens next without anybody's doing, and its monotonic time where that is known."""
+    """Return the next event that needs no request, and its monotonic time where that is known."""
     machine, process = service.machine, service.process
     match machine.state:
         case State.BACKOFF:

@@ -1,4 +1,4 @@
-"""ServiceOwner, ServiceTransition and Throttle: the needs of a service, which its overseer serves."""
+"""ServiceOwner and Throttle: the protocols by which a service uses its overseer. ServiceTransition: what it reports."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ class ServiceOwner(Protocol):
     """Receives the reports of services, in the order in which things happened."""
 
     def on_transition(self, transition: ServiceTransition) -> None:
-        """Receive a change of state."""
+        """Handle a change of state."""
         ...
 
     def on_spawned(self, id: str) -> None:
-        """Receive that a program has been started and is not ready yet.
+        """Handle the spawn of a program that is not ready yet.
 
-        A program without ``ready`` is ready at once. Its transition to RUNNING is the only report then.
+        A program without ``ready`` is ready at once: the transition to RUNNING is its only report.
         """
         ...
 
     def on_unstoppable(self, id: str) -> None:
-        """Receive that a program still exists after its whole ladder."""
+        """Handle a program that still exists after its whole ladder."""
         ...
 
     def on_notice(self, id: str, text: str, kind: Kind) -> None:
-        """Receive something that is worth an event but changes no state.
+        """Handle something that is worth an event but changes no state.
 
         Args:
             id: The name of the service.
-            text: The end of a sentence that begins with that name.
+            text: The end of a sentence that begins with the name of the service.
             kind: The kind of the event.
         """
         ...
@@ -70,7 +70,7 @@ class Throttle(Protocol):
         ...
 
     def ask(self, id: str) -> bool:
-        """Return whether a service may restart now. If not, it is fed ``Admitted`` later."""
+        """Return whether a service may restart now. If not, it is queued, and fed ``Admitted`` later."""
         ...
 
     def leave(self, id: str) -> None:

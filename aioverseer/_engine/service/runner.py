@@ -54,7 +54,7 @@ HISTORY_RUNS = 50
 """Ended runs that a service remembers."""
 
 _MARGIN = 2.0
-"""Seconds in addition to a ladder before a cancelled call stops waiting for its roll-back."""
+"""Seconds that a roll-back waits in addition to the ladder: for the last output, and for a busy host."""
 
 _ERROR_LINES = 20
 """Last lines that an error carries."""
@@ -70,12 +70,12 @@ class ServiceRunner:
     Attributes:
         spec: The options of the next run.
         task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
-        clock: Measures time.
+        clock: The source of time.
         machine: The state of the service. Read it freely; only ``submit`` feeds it.
-        hub: Distributes the lines of all runs.
-        log_routing: Writes lines to files.
+        hub: The distributor of the lines of all runs.
+        log_routing: The logs of the overseer.
         waiters: Callers that wait for this service.
-        process: The current or last run; None before the first. No other part knows which run is current: reports
+        process: The current or last run; None before the first. Only this attribute says which run is current: reports
             name a run by its number.
         history: Snapshots of the last runs at their ends, oldest first.
     """
@@ -103,19 +103,19 @@ class ServiceRunner:
         Args:
             spec: The options of the service.
             task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
-            owner: Receives the reports.
-            clock: Measures time.
+            owner: The receiver of the reports.
+            clock: The source of time.
             rng: The source of random numbers for backoff delays.
-            launcher: Starts programs.
+            launcher: The launcher of programs.
             subscribers: Readers of the lines of all services.
-            log_routing: Writes lines to files.
+            log_routing: The logs of the overseer.
             throttle: The limit on restarts; None for no limit.
-            start_task: Runs a coroutine until the overseer is left.
-            make_handle: Makes the object that users receive for a run.
-            load_health: Imports the class that runs probes.
-            check: Raises OverseerError unless this is the event loop of the overseer, and starts are possible when
-                ``starting``.
-            blockers: Returns what others make a service wait for, by its name.
+            start_task: Function that runs a coroutine until the overseer is left.
+            make_handle: Factory of the objects that users receive for runs.
+            load_health: Function that imports the class that runs probes.
+            check: Function that raises OverseerError unless the overseer is in use on this event loop, and also while
+                the overseer is being left if ``starting``.
+            blockers: Function that returns what others make a service wait for, given its name.
         """
         self.spec = spec
         self.task_launcher = task_launcher
@@ -263,7 +263,7 @@ class ServiceRunner:
         self.submit(StartRequested())
 
     def request_stop(self, *, kill: bool = False, why: str = "a stop was asked for") -> None:
-        """Begin to stop the service. Nobody waits for the outcome.
+        """Begin to stop the service, without a future for the outcome.
 
         Args:
             kill: Whether to take the last step of the ladder, SIGKILL, at once.
@@ -337,7 +337,7 @@ class ServiceRunner:
             while self._inbox:
                 try:
                     self._perform(self.machine.feed(self._inbox.popleft(), self.clock.now()))
-                except Exception as error:  # noqa: BLE001  # the user's random source, or a bug: this service ends
+                except Exception as error:  # noqa: BLE001  # an error of the user's random source, or a bug: only this service ends
                     self._fail(error)
         finally:
             self._feeding = False
@@ -371,9 +371,11 @@ class ServiceRunner:
                     self._disarm()
                 case AskThrottle():
                     throttle = self._throttle
-                    may = throttle is None or throttle.ask(self.spec.id)
+                    may_restart = throttle is None or throttle.ask(self.spec.id)
                     # Before inputs that came in the meantime: one of them may take the service out of the queue.
-                    self._inbox.appendleft(Admitted() if throttle is None or may else Throttled(why=throttle.reason))
+                    self._inbox.appendleft(
+                        Admitted() if throttle is None or may_restart else Throttled(why=throttle.reason)
+                    )
                 case ReportThrottled():
                     self._owner.on_notice(self.spec.id, self.machine.reason, "throttle")
                 case _:
@@ -402,7 +404,7 @@ class ServiceRunner:
         self.process.start()
 
     def _new_handle(self, run: ProcessRunner) -> Any:
-        # Probes get the same handle as users.
+        # Users get the handle that the probes have got.
         self._handle = self._make_handle(run)
         return self._handle
 
@@ -422,7 +424,7 @@ class ServiceRunner:
 
     def _on_task_end(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() and self._due_runs:
-            # All tasks of a loop were cancelled, this one before its first step. Nobody else can report the end.
+            # All tasks of the loop were cancelled, this one before its first step. No other code can report the end.
             self._due_runs.clear()
             self._has_task = False
             if self.process is not None:
@@ -439,7 +441,7 @@ class ServiceRunner:
     # Reports of the current run: ``ProcessOwner``.
 
     def on_transition(self, run: int, transition: Transition) -> None:
-        """Receive a change of state of the current run; see ``ProcessOwner``."""
+        """Handle a change of state of the current run; see ``ProcessOwner``."""
         process = self.process
         if process is None or process.number != run:
             return
@@ -455,7 +457,7 @@ class ServiceRunner:
                 self.submit(ProcessEnded(exit=process.machine.exit))
 
     def on_spawned(self, run: int, pid: int) -> None:
-        """Receive that the program of the current run was started."""
+        """Handle the spawn of the current run."""
         process = self.process
         if process is None or process.number != run:
             return
@@ -464,13 +466,13 @@ class ServiceRunner:
             self._owner.on_spawned(self.spec.id)
 
     def on_unstoppable(self, run: int) -> None:
-        """Receive that the program of the current run does not end."""
+        """Handle a program of the current run that still exists after its whole ladder."""
         if self.process is not None and self.process.number == run:
             self.waiters.on_change(self.snapshot(lines=False))
             self._owner.on_unstoppable(self.spec.id)
 
     def on_notice(self, run: int, text: str, kind: Kind) -> None:  # noqa: ARG002  # each report names its run
-        """Receive something that is worth an event."""
+        """Handle something that is worth an event."""
         self._owner.on_notice(self.spec.id, text, kind)
 
     # Reports to the owner.

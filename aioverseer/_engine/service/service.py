@@ -202,7 +202,7 @@ class Service:
     async def wait_for(self, wanted: State | Callable[[Status], bool], timeout: float | None = None) -> Status:
         """Wait for a state, or until a function returns True for the Status. Safe to cancel.
 
-        Every change of state is looked at, so a short-lived state is not missed.
+        The condition is evaluated at each change of state, so no short-lived state is missed.
 
         Args:
             wanted: A State, or a function of a Status.
@@ -294,7 +294,7 @@ class Service:
         self._runner.waiters.check()
 
     async def _started(self, *, began: bool) -> Self:
-        # The start has just left RUNNING out, so RUNNING is that of a run after it.
+        # The state is not RUNNING now, so the next RUNNING is that of the requested run.
         future = self._runner.waiters.until(State.RUNNING)
         try:
             await future

@@ -26,10 +26,10 @@ _SWALLOWS = "it swallows its cancellation: have it end when it is cancelled"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequest:
-    """A stop whose outcome somebody waits for.
+    """A stop whose outcome a caller waits for.
 
     Attributes:
-        outcome: The future of that caller.
+        outcome: The future that the caller awaits.
         run: The run to be stopped; None when nothing was running.
         since: Monotonic time of the request.
     """
@@ -46,7 +46,7 @@ class Waiters:
         """Begin without callers.
 
         Args:
-            service: The service. It reports each change by ``on_change``.
+            service: The service, which reports each change by ``on_change``.
         """
         self._service = service
         self._watchers: Watchers[StatusSnapshot] = Watchers()
@@ -69,7 +69,7 @@ class Waiters:
 
         Args:
             timeout: Seconds to wait at most.
-            future: The future.
+            future: The future that ``until`` has returned.
             wanted: The condition of the future, for the message of an error.
         """
         clock = self._service.clock
@@ -92,15 +92,14 @@ class Waiters:
     def for_stop(self, request: StopRequest) -> asyncio.Future[StopOutcome]:
         """Return the future of a request: its result is set at the end of the run, or at the end of its ladder.
 
-        It is also set when somebody starts the service again meanwhile: then with the Status of the run that was
-        stopped.
+        If the service is started again meanwhile, the result has the Status of the run that was stopped.
         """
         self._stops.append(request)
         self._complete_stops()
         return request.outcome
 
     def on_change(self, snapshot: StatusSnapshot) -> None:
-        """Show a change to all callers.
+        """Complete the futures that a change concerns.
 
         Args:
             snapshot: The service after the change, without lines.
@@ -142,7 +141,7 @@ class Waiters:
         for request in self._stops:
             if request.outcome.done():  # the caller was cancelled
                 continue
-            # The run is over although the service is not: somebody has asked for another run.
+            # The run is over although the service is not: another run was requested.
             is_over = request.run is not service.process or service.is_deferred
             overtaken = request.run is not None and is_over
             if not (overtaken or service.is_unstoppable or not service.state.is_live):
@@ -162,7 +161,7 @@ class Waiters:
         self._stops = waiting
 
     def _condition(self, wanted: State | Callable[[Status], bool]) -> Callable[[StatusSnapshot], bool | BaseException]:
-        """Return a function that says whether a snapshot is wanted, or returns an error when none can follow."""
+        """Return a function of a snapshot: True if it is wanted, an error if no wanted one can follow, else False."""
 
         def judge(snapshot: StatusSnapshot) -> bool | BaseException:
             try:
@@ -183,7 +182,7 @@ class Waiters:
         return snapshot.state.is_final or self._hopeless() or False
 
     def _hopeless(self) -> OverseerError | None:
-        """Return why no change may follow any more; None while changes are to be expected."""
+        """Return an error if no further change can be expected; else None."""
         service = self._service
         if service.is_unstoppable:
             return self.stop_failed(service.snapshot().status())

@@ -123,7 +123,7 @@ class LogFile:
         return self.max_bytes is not None or self.every is not None
 
     @property
-    def tells_ids(self) -> bool:
+    def has_ids(self) -> bool:
         """Whether the path contains the id of the service."""
         return "id" in _placeholders(self.path)
 

@@ -1,4 +1,4 @@
-"""Events against a model that is a list: numbers, replay, and what a reader that is too slow is told."""
+"""Events against a model that is a list: numbers, replay, and the report to a reader that is too slow."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ async def test_a_cancellation_by_somebody_else_passes() -> None:
                     await asyncio.Event().wait()
         with overseer.body():
             await asyncio.sleep(0)
-        assert not overseer._assembly.blocks.within
+        assert not overseer._assembly.blocks.running
 
 
 async def test_a_task_learns_of_an_overseer_in_another_thread() -> None:

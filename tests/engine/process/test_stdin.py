@@ -141,7 +141,7 @@ async def test_an_iterator_that_raises_ends_the_input_and_is_logged(caplog: pyte
     with caplog.at_level(logging.ERROR, "aioverseer"):
         status = await Process("cat", stdin=broken())
     assert (True, ["before"]) == (status.ok, status.stdout)
-    assert ["cat: what feeds its standard input has failed"] == [record.message for record in caplog.records]
+    assert ["cat: the source of its standard input has failed"] == [record.message for record in caplog.records]
 
 
 async def test_items_that_are_neither_text_nor_bytes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
