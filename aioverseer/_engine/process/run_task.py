@@ -213,7 +213,7 @@ class RunTask:
             raise cancelled
 
     async def _launch(self, submit: Callable[[Input], None]) -> Child | None:
-        """Launch the program. Submit a failure, and return None."""
+        """Launch the program. After a failure, submit it and return None."""
         capture = self._streams.captured
         try:
             channels = None if self._health is None else self._health.prepare()

@@ -42,8 +42,8 @@ class Sweeper:
         """Create a sweeper that has not started.
 
         Args:
-            judge: Returns whether the process with a pid must be killed; None while unknown. It is called twice for
-                each process, the second time while a pidfd refers to it.
+            judge: Function that returns whether the process with a pid must be killed; None while unknown. It is called
+                twice for each process, the second time while a pidfd refers to it.
         """
         self._judge = judge
 

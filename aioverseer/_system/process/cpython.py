@@ -187,8 +187,8 @@ def call_in_one_step(call: Callable[[], Coroutine[Any, Any, object]], start: Sta
     between the fork and the caller.
 
     Args:
-        call: Returns the coroutine.
-        start: Starts the program.
+        call: Function that returns the coroutine.
+        start: Function that starts the program.
 
     Raises:
         OSError: If the program cannot be started.

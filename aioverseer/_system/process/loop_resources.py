@@ -89,7 +89,7 @@ class LoopResources:
 
     Attributes:
         loop: The event loop.
-        spawn_queue: Admits each spawn.
+        spawn_queue: The queue that admits each spawn.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

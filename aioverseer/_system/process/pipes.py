@@ -29,7 +29,7 @@ class ReadPipe:
         Args:
             descriptor: The read end of a pipe, or the host's end of a terminal.
             hold: Whether the descriptor stays open after the end of the output, until ``close``.
-            watch: Calls back when the pipe becomes readable; None is the event loop on which it is attached.
+            watch: Function that calls back when the pipe is readable; None is the event loop on which it is attached.
         """
         self._hold = hold
         os.set_blocking(descriptor, False)

@@ -262,21 +262,21 @@ async def block(process: Process) -> None:
 
 @pytest.mark.parametrize("how", ["native", "twice", "anyio", "timeout"])
 @pytest.mark.parametrize("call", [start, wait, block])
-async def test_cancelled_at_any_turn_no_child_is_left(
+async def test_cancelled_at_any_iteration_no_child_is_left(
     call: Callable[[Process], Coroutine[Any, Any, None]], how: str
 ) -> None:
     """Everything begun is rolled back before the cancellation continues; the state is valid."""
-    for turns in range(14):
+    for iterations in range(14):
         process = Process("sh", "-c", "sleep 100 & sleep 100", stop=Stop(timeout=5))
         task = asyncio.create_task(cancelled_in(call, process, how))
-        for _ in range(turns):
+        for _ in range(iterations):
             await asyncio.sleep(0)
         if how in ("native", "twice"):
             task.cancel()
             if how == "twice":
                 await asyncio.sleep(0)
                 task.cancel()
-        async with limit(10, f"the end of the call cancelled in turn {turns}"):
+        async with limit(10, f"the end of the call cancelled in iteration {iterations}"):
             await asyncio.wait([task])
         if not process.state.is_final and process.state is not State.INITIAL:
             # The call had come to its end before: what it has started is its caller's.
