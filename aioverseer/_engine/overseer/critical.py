@@ -14,7 +14,23 @@ from typing import Any, Self
 from aioverseer.core.export import exported_from
 from aioverseer.core.report.status import CriticalServiceEnded
 
-__all__ = ["Body", "CriticalBlocks"]
+__all__ = ["Body", "CriticalBlocks", "cause_of"]
+
+
+def cause_of(ended: CriticalServiceEnded, error: BaseException | None) -> BaseException | None:
+    """Return the cause of the error about a critical service at the end of a block.
+
+    Args:
+        ended: Error about the critical service. Its cause so far is the error that has ended the service.
+        error: Error that came out of the block; None for none.
+
+    Returns:
+        The error of the block, if the block has one of its own; else the cause so far.
+    """
+    # An inner block, and ``supervise_all``, raise the same error: it is never its own cause.
+    if error is None or error is ended or isinstance(error, asyncio.CancelledError):
+        return ended.__cause__
+    return error
 
 
 @exported_from("aioverseer")
@@ -63,7 +79,8 @@ class Body:
         """End the block.
 
         Raises:
-            CriticalServiceEnded: If a critical service has ended. An error of the block is its cause.
+            CriticalServiceEnded: If a critical service has ended. Its cause is the error of the block, or else
+                the error that has ended the service.
         """
         self._running.discard(self)
         task, self._task = self._task, None
@@ -72,7 +89,7 @@ class Body:
         is_ours = self._cancelled and isinstance(error, asyncio.CancelledError)
         if ended is None or foreign or not (error is None or is_ours or isinstance(error, Exception)):
             return
-        raise ended from (None if is_ours else error)
+        raise ended from cause_of(ended, None if is_ours else error)
 
     def _cancel(self, task: asyncio.Task[Any]) -> None:
         if self._task is task and not self._cancelled and not task.done():

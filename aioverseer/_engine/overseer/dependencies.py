@@ -226,7 +226,17 @@ class DependencyTracker:
                 service.submit(StartDeferred(why=str(wait)))
             case CannotStart() as failed:
                 status = service.snapshot(lines=False).status()
-                service.submit(DependencyFailed(error=NotReady(f"{id!r} {failed}", id=id, status=status)))
+                error = NotReady(f"{id!r} {failed}", id=id, status=status)
+                error.__cause__ = self._error_of(failed)
+                service.submit(DependencyFailed(error=error))
+
+    def _error_of(self, failed: CannotStart) -> BaseException | None:
+        """Return the error of the first dependency that has one."""
+        for edge in failed.edges:
+            service = self._services.get(edge.name)
+            if service is not None and (error := service.snapshot(lines=False).error) is not None:
+                return error
+        return None
 
 
 def _state_of(service: ServiceRunner) -> DependencyState:

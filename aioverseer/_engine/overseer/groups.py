@@ -249,12 +249,9 @@ class GroupSupervisor:
         if not verdict.gave_up or service is None:
             return
         self._given_up.add(verdict.group)
-        error = GaveUp(
-            verdict.why,
-            id=verdict.group,
-            status=service.snapshot(lines=False).status(),
-            lines=service.last_lines(),
-        )
+        status = service.snapshot(lines=False).status()
+        error = GaveUp(verdict.why, id=verdict.group, status=status, lines=service.last_lines())
+        error.__cause__ = service.last_error
         self._on_give_up(self.groups.get(verdict.group).on_give_up, service, error)
 
     def _on_over(self, culprit: str, verdict: RestartTogether | EndGroup) -> None:

@@ -16,7 +16,7 @@ import anyio
 from aioverseer._aio.shield import settle, settle_work
 from aioverseer._aio.task_group import SupervisorTaskGroup
 from aioverseer._engine.events.publisher import EventPublisher
-from aioverseer._engine.overseer.critical import CriticalBlocks
+from aioverseer._engine.overseer.critical import CriticalBlocks, cause_of
 from aioverseer._engine.overseer.give_up import GiveUpActions
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.service.runner import ServiceRunner
@@ -185,12 +185,14 @@ class Lifespan:
         if self._blocks.ended is not None or self._closing is None or self._closing.done():
             return
         kind = "critical service" if service.spec.critical else "service"
+        status = service.snapshot(lines=False).status()
         ended = CriticalServiceEnded(
             f"{kind} {service.id!r} is {service.state}: {service.reason()}; everything else is stopped",
             id=service.id,
-            status=service.snapshot(lines=False).status(),
+            status=status,
             lines=service.last_lines(),
         )
+        ended.__cause__ = status.error
         _log.error("%s: critical service %s is %s: stopping all", self._name, service.id, service.state)
         self._closing.set_result(None)
         self._blocks.end(ended)
@@ -213,7 +215,7 @@ class Lifespan:
         if ended is not None and not foreign:
             if survivors is not None:
                 ended.add_note(str(survivors))
-            raise ended from (None if isinstance(error, asyncio.CancelledError) else error)
+            raise ended from cause_of(ended, error)
         if survivors is None:
             return
         if error is None:

@@ -169,8 +169,8 @@ class Overseer:
         Raises:
             StopFailed: If a program still exists after its whole ladder. An error of the block gets this as a note
                 instead.
-            CriticalServiceEnded: If a critical service has ended for good by itself. An error of the block is its
-                cause.
+            CriticalServiceEnded: If a critical service has ended for good by itself. Its cause is the error of
+                the block, or else the error that has ended the service.
         """
         await self._lifespan.leave(error)
 

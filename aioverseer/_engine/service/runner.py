@@ -198,7 +198,7 @@ class ServiceRunner:
             lines: Whether the lines of a buffered run are included.
         """
         machine, process, spec = self.machine, self.process, self.spec
-        error = self._gave_up or machine.error or (None if self.task_launcher is None else self.task_launcher.error)
+        error = self._gave_up or self.last_error
         level = self._launcher.containment_of(spec).level
         lost = self.log_routing.lost(spec.id)
         if process is None:
@@ -238,6 +238,11 @@ class ServiceRunner:
             lost,
             level,
         )
+
+    @property
+    def last_error(self) -> BaseException | None:
+        """The error of the last run: why it could not be started, or what its task has raised; None for none."""
+        return self.machine.error or (None if self.task_launcher is None else self.task_launcher.error)
 
     def reason(self) -> str:
         """Return the reason of the current state: the same words in ``why()``, in the Status and in errors."""
@@ -480,6 +485,7 @@ class ServiceRunner:
     def _report(self, transition: Transition) -> None:
         if transition.state.is_final:
             if self.machine.gave_up:
+                reason = self.last_error
                 subject = f"{self.spec.id!r} " if self.machine.membership is None else ""
                 self._gave_up = GaveUp(
                     f"{subject}{self.machine.reason}: see why it ends, or give it another Restart policy",
@@ -487,6 +493,7 @@ class ServiceRunner:
                     status=self.snapshot().status(),
                     lines=self.last_lines(),
                 )
+                self._gave_up.__cause__ = reason
             self.hub.end()
         # Without the lines of a buffered run: the memory of the journal must stay bounded.
         snapshot = self.snapshot(lines=False)

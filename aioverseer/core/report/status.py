@@ -100,7 +100,8 @@ class Status:
         """Return this status if it is ``ok``.
 
         Raises:
-            ProcessFailed: If the program has not ended with exit code 0; carries the last buffered lines.
+            ProcessFailed: If the program has not ended with exit code 0; carries the last buffered lines. Its cause
+                is ``error``.
         """
         if self.ok:
             return self
@@ -109,7 +110,7 @@ class Status:
             id=self.id,
             status=self,
             lines=last_lines(self.stderr or self.stdout or ()),
-        )
+        ) from self.error
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of JSON values, with the keys of the Go library overseer and further ones.
@@ -208,9 +209,11 @@ def not_running(status: Status) -> ProcessNotRunning:
 
 def not_ready(status: Status, lines: Sequence[str]) -> NotReady:
     """Return the error of a run that has ended, or is being stopped, before it was ready."""
-    return NotReady(
+    error = NotReady(
         f"{status.id!r} is not ready: it is {status.state}, {status.reason}", id=status.id, status=status, lines=lines
     )
+    error.__cause__ = status.error
+    return error
 
 
 def not_ready_after(status: Status, seconds: float, detail: str, lines: Sequence[str]) -> NotReadyInTime:

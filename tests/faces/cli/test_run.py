@@ -48,6 +48,18 @@ def test_exit_code_is_that_of_the_command(command: Start, code: str, expected: i
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("interpreter", "expected"), [("/no/such/interpreter", 127), ("/etc/passwd", 126)])
+def test_broken_first_line_has_the_exit_code_of_a_shell(
+    command: Start, tmp_path: Path, interpreter: str, expected: int
+) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"#!{interpreter}\n")
+    script.chmod(0o755)
+    exit_code, _, err = command("run", "--max-restarts", "1", "--", "./script", cwd=tmp_path, **separate()).finish()
+    assert exit_code == expected
+    assert "aioverseer | script: gave up: " in err
+
+
 def test_failure_is_restarted(command: Start, tmp_path: Path) -> None:
     """Messages have the given name; the exit code is that of the last run."""
     code = "import os, sys; n = len(os.listdir('.')); open(str(n), 'x').close(); sys.exit(n < 1)"
