@@ -19,6 +19,7 @@ from aioverseer.core.options.after import as_after
 from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import check_asked
+from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions
 from aioverseer.core.options.log import as_logs
@@ -52,13 +53,20 @@ def check_names(id: str, options: Mapping[str, Any]) -> None:
         options: Options as keywords.
 
     Raises:
-        SpecError: For an unknown name, with the most similar name that exists.
+        SpecError: For an unknown name, with what to write in place of the word of another tool, or else with the most
+            similar name that exists.
     """
     for name in options:
         if name not in OPTIONS:
-            near = difflib.get_close_matches(name, OPTIONS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(OPTIONS))}"
-            raise SpecError(f"service {id!r}: there is no option {name!r}{hint}", option=name, value=options[name])
+            hint = _hint(name)
+            raise SpecError(f"service {id!r}: there is no option {name!r}; {hint}", option=name, value=options[name])
+
+
+def _hint(name: str) -> str:
+    if (answer := answer_to(name)) is not None:
+        return answer
+    near = difflib.get_close_matches(name, OPTIONS, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(OPTIONS))}"
 
 
 def check_options(

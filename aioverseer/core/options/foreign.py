@@ -1,0 +1,122 @@
+"""Words of other tools for options: each is answered with the way to say it here."""
+
+from __future__ import annotations
+
+__all__ = ["WORDS", "answer_to"]
+
+_ARGUMENTS = "pass the program and each argument on its own after the name, as in add('web', 'python', '-m', 'app')"
+_SHELL = "there is no shell: pass the program and each argument on its own, or 'sh', '-c', 'a | b' for a script"
+_SEVERAL = "add one service for each: for n in range(4): overseer.add(f'web-{n}', ...)"
+_RESTART = "write restart=Restart('always'), Restart('on-failure') or Restart('never')"
+_BUDGET = "write restart=Restart(max_restarts=5, within=60)"
+_DELAYS = "write restart=Restart(backoff=Backoff(min=1, max=30))"
+_CODES = "write restart=Restart(success_codes={0, 2}), or prevent_codes or force_codes of it"
+_STEADY = "write restart=Restart(reset_after=10), and ready= for the moment when it can do its work"
+_STOP = "write stop=Stop(signal.SIGINT, timeout=10)"
+_SCOPE = "write stop=Stop(scope='tree') to signal all that it has started, or scope='leader' for the program alone"
+_ORDER = "write after='db', or after={'migrate': 'success'}"
+_BEFORE = "write after= in the other service, with the name of this one"
+_START = "nothing is started by add: call start('web') or start_all(), and delay_start=2 delays it"
+_ENV = "write env={'A': '1'} for the whole environment, or extra_env={'A': '1'} to add to it"
+_ENV_FILE = "read the file yourself, and pass its values as extra_env={'A': '1'}"
+_CWD = "write cwd='/srv/app'"
+_USER = "write user='name' or user='name:group'"
+_OUTPUT = "write output='read', 'inherit' or 'null', and log=LogFile('web.log') for a file"
+_LOG = "write log=LogFile('web.log'), which rotates by size or time"
+_MERGE = "write merge_stderr=True"
+_TEXT = "write encoding='utf-8', or encoding=None for bytes"
+_INPUT = "write stdin='pipe', or stdin='some text'"
+_READY = "write ready=ready.tcp(8000), or another probe of aioverseer.ready, and ready_timeout=30"
+_ALIVE = "write alive=Alive(ready.http('http://127.0.0.1:8000/health'), every=10)"
+_LIMITS = "write rlimits={'nofile': (1024, 4096)}"
+_MEMORY = "write memory_max=512 * 1024 * 1024, in bytes"
+_CPU = "write cpu_max=0.5, in processors"
+_TASKS = "write pids_max=100"
+_TERMINAL = "write pty=True"
+_LEFT = "write leftovers='kill', 'keep' or 'report'"
+_HOOK = "add the step as a service of its own, and name it in after={'step': 'success'}"
+_TIMEOUT = "write ready_timeout=30 for the start, or stop=Stop(timeout=10) for the stop; asyncio.timeout() bounds a run"
+_CHECK = "call check() of the Status at the end: it raises for a failure"
+_NAME = "the name is the first argument: add('web', 'python', '-m', 'app')"
+_OWN_SESSION = "each program has a session and a group of its own already"
+_DESCRIPTORS = "a program gets no descriptors but its standard streams and those of its probes"
+_PREEXEC = "write user=, umask=, nice= or rlimits=: no function runs between fork and exec"
+_RELOAD = "call restart('web'), or signal('web', signal.SIGHUP) to let it read its files again"
+_GROUP = "write group='name', and overseer.group('name', 'one_for_all') for a shared fate"
+
+WORDS: dict[str, str] = {
+    word: answer
+    for words, answer in (
+        ("command cmd args arguments argv0 script interpreter executable entrypoint exec execstart", _ARGUMENTS),
+        ("shell shellargs", _SHELL),
+        ("numprocs numprocesses numprocsstart concurrency formation replicas scale workers instances", _SEVERAL),
+        ("autorestart respawn restartpolicy restartmode unlessstopped", _RESTART),
+        ("startretries maxrestarts maxretry maxretries retries restarttries retrytimes startlimitburst", _BUDGET),
+        ("startlimitinterval startlimitintervalsec restartlimit restartmaxattempts", _BUDGET),
+        ("restartsec restartdelay expbackoffrestartdelay backoff restartsteps restartmaxdelaysec", _DELAYS),
+        ("exitcodes stopexitcodes successexitstatus restartpreventexitstatus restartforceexitstatus", _CODES),
+        ("startsecs minuptime", _STEADY),
+        ("stopsignal killsignal gracefultimeout killtimeout stopwaitsecs stopgraceperiod stoptimeout", _STOP),
+        ("timeoutstopsec terminationgraceperiodseconds graceperiod sendsigkill finalkillsignal", _STOP),
+        ("stopasgroup killasgroup killmode stopchildren treekill", _SCOPE),
+        ("dependson requires wants requisite bindsto waitfor needs depends", _ORDER),
+        ("before requiredby wantedby", _BEFORE),
+        ("priority warmupdelay autostart startdelay startin enabled", _START),
+        ("environ environment envvars passenvironment unsetenvironment copyenv", _ENV),
+        ("envfile environmentfile dotenv", _ENV_FILE),
+        ("directory workingdir workingdirectory workdir chdir dir", _CWD),
+        ("uid gid runas", _USER),
+        ("supplementarygroups groupadd", "write extra_groups=['adm']"),
+        ("standardoutput standarderror captureoutput capture", _OUTPUT),
+        ("stdoutlogfile stderrlogfile logfile outfile errorfile outlog stdoutstream stderrstream logging", _LOG),
+        ("stdoutlogfilemaxbytes stdoutlogfilebackups stderrlogfilemaxbytes stderrlogfilebackups logdriver", _LOG),
+        ("redirectstderr mergelogs combinelogs", _MERGE),
+        ("text universalnewlines", _TEXT),
+        (
+            "bufsize limit maxline",
+            "write line_limit=16384 for a line, and queue_size=1000 for the lines kept",
+        ),
+        ("input standardinput stdinopen stdindata", _INPUT),
+        ("readinessprobe startupprobe waitready listentimeout timeoutstartsec startperiod notifyaccess", _READY),
+        ("type", "write ready=ready.notify() for a program that calls sd_notify, and none for a simple one"),
+        ("healthcheck health livenessprobe watchdog watchdogsec", _ALIVE),
+        ("ulimits ulimit limitnofile limitnproc limitcore rlimitnofile rlimitnproc rlimitcore", _LIMITS),
+        ("memlimit memory memorylimit memorymax maxmemoryrestart maxmemory", _MEMORY),
+        ("cpus cpuquota cpu cpulimit", _CPU),
+        ("pidslimit tasksmax pids", _TASKS),
+        ("niceness renice", "write nice=10"),
+        ("tty usepty terminal", _TERMINAL),
+        ("daemon daemonize detach detached forking remainafterexit pidfile", _LEFT),
+        ("execstartpre execstartpost execstoppost hooks prestart poststart beforestart onstart", _HOOK),
+        ("execstop onstop prestop", _STOP),
+        ("execreload reload sendhup watch ignorewatch", _RELOAD),
+        ("timeout runtimemaxsec", _TIMEOUT),
+        ("check", _CHECK),
+        ("name processname containername servicename title", _NAME),
+        ("startnewsession processgroup setsid restoresignals", _OWN_SESSION),
+        ("passfds closefds inheritfds usesockets", _DESCRIPTORS),
+        ("preexecfn", _PREEXEC),
+        ("groupname label labels namespace partof", _GROUP),
+        (
+            "build image ports volumes networks",
+            "run it as a program: add('db', 'docker', 'run', '--rm', ...)",
+        ),
+    )
+    for word in words.split()
+}
+"""Answers by the words of supervisord, compose, circus, pm2, systemd, Kubernetes and subprocess.
+
+A word is in small letters, without dashes and underscores.
+"""
+
+
+def answer_to(name: str) -> str | None:
+    """Return what to write in place of an option of another tool.
+
+    Args:
+        name: Name of an option that does not exist here, in any spelling.
+
+    Returns:
+        The answer, or None for an unknown word.
+    """
+    return WORDS.get(name.lower().replace("_", "").replace("-", ""))
