@@ -104,7 +104,10 @@ class Health:
         # WATCHDOG_PID is left out, so that any process of the program may send (sd_watchdog_enabled(3)).
         watchdog = {"WATCHDOG_USEC": str(round(self._alive.every * 1e6))}
         return ReadinessChannels(
-            env={**channels.env, **watchdog}, descriptors=channels.descriptors, on_notify=channels.on_notify
+            env={**channels.env, **watchdog},
+            descriptors=channels.descriptors,
+            on_notify=channels.on_notify,
+            on_write=channels.on_write,
         )
 
     def watch(self, stream: str) -> LineWatch | None:

@@ -246,3 +246,15 @@ async def test_composed_probe_for_liveness(kind: str) -> None:
         await clock.advance(4.5)
         assert (kind == "and") == ("not alive" in str(web.why()))
         assert (4, 4) == (one.calls, two.calls)
+
+
+async def test_watchdog_keeps_the_readiness_descriptor() -> None:
+    """A scripted child may be ready by a descriptor and alive by the watchdog."""
+    script = FakeChild().writes_ready().runs(60)
+    async with scripted(script) as (overseer, clock, _):
+        service = overseer.add("web", "x", ready=ready.fd(), ready_timeout=5, alive=Alive(ready.notify(), every=30))
+        starting = asyncio.ensure_future(service.start())
+        await clock.advance(1)
+        async with limit(5, "the start"):
+            await starting
+        assert State.RUNNING is service.state
