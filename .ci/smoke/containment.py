@@ -24,7 +24,10 @@ async def host(level: str, seconds: str, *, forever: bool) -> None:
     async with Overseer(containment=level) as overseer:  # type: ignore[arg-type]  # a word of the command line
         script = f"setsid sleep {seconds} & echo up; exec sleep {seconds}"
         await overseer.add("tree", "sh", "-c", script, ready=ready.line("up")).start()
-        assert len(sleepers(seconds)) == 2, "the service and its daemon are running"
+        # The line comes before both of them have become sleep.
+        async with asyncio.timeout(10):
+            while len(sleepers(seconds)) != 2:  # noqa: ASYNC110  # an exec of another process is no event here
+                await asyncio.sleep(0.02)
         print(overseer.containment.mechanism, flush=True)
         if forever:
             await asyncio.Event().wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -67,7 +67,7 @@ from aioverseer.core.options.spec import Spec, describe
 def test_a_word_of_another_tool_is_answered_with_ours(word: str, ours: str) -> None:
     makes: list[Any] = [
         lambda **given: Spec.of("db", ["redis-server"], **given),
-        lambda **given: describe("db", ("redis-server",), given),
+        lambda **given: describe("db", ("redis-server",), cast("Any", given)),
         Spec.of("db", ["redis-server"]).updated,
     ]
     for make in makes:
