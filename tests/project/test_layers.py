@@ -81,6 +81,7 @@ LATE_IMPORTS = {
     "_engine/overseer/overseer.py": "a handle",
     "_engine/process/process.py": "a handle",
     "_engine/service/service.py": "a handle",
+    "core/options/checks.py": "difflib is slow to import, and only errors need it",
     "_system/probes/attempts.py": "httpx is an extra",
     "_system/process/cpython.py": "another platform may not have the module",
     "_system/containment/guardian/child_table.py": "for another platform",

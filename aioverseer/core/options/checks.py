@@ -7,7 +7,6 @@ system: whether a program, a user or a folder exists is found out at the launch.
 from __future__ import annotations
 
 import codecs
-import difflib
 import re
 import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
@@ -65,6 +64,8 @@ def check_names(id: str, options: Mapping[str, Any]) -> None:
 def _hint(name: str) -> str:
     if (answer := answer_to(name)) is not None:
         return answer
+    import difflib  # noqa: PLC0415  # slow to import, and only errors need it
+
     near = difflib.get_close_matches(name, OPTIONS, n=1)
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(OPTIONS))}"
 
