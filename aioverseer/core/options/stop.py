@@ -29,6 +29,9 @@ class Step(NamedTuple):
     timeout: float
 
 
+_USUAL_TIMEOUT = 10.0
+
+
 def as_signal_number(value: object, option: str) -> int:
     """Check a signal that a user has passed.
 
@@ -68,7 +71,7 @@ class Stop:
     def __init__(
         self,
         signal: int = signals.SIGTERM,
-        timeout: float = 10.0,
+        timeout: float = _USUAL_TIMEOUT,
         *,
         steps: Iterable[Sequence[float]] | None = None,
         scope: Literal["tree", "leader"] = "tree",
@@ -76,15 +79,20 @@ class Stop:
         """Make a ladder of one signal and SIGKILL, or of the given steps.
 
         Args:
-            signal: Signal that asks the program to end; ignored with ``steps``.
+            signal: Signal that asks the program to end; ignored with ``steps``. A bare number without a timeout is
+                refused, as it may be meant as seconds.
             timeout: Seconds before the next step; ignored with ``steps``.
             steps: Pairs of signal and seconds, for example ``[(SIGINT, 5), (SIGTERM, 5)]``. The step of SIGKILL waits
                 at least one second before a program is reported as still there.
             scope: Reach of the steps before SIGKILL: ``"tree"`` or ``"leader"``.
 
         Raises:
-            SpecError: For a value that is no signal, a negative time, an empty ladder, or an unknown scope.
+            SpecError: For a value that is no signal, a number that may be meant as seconds, a negative time, an empty
+                ladder, or an unknown scope.
         """
+        # The default is recognised by identity: Stop(10) means seconds, Stop(10, 10.0) a signal and seconds.
+        if type(signal) is int and timeout is _USUAL_TIMEOUT and steps is None:
+            raise SpecError(_ambiguous(signal), option="stop.signal", value=signal)
         pairs = [(signal, timeout)] if steps is None else _as_pairs(steps)
         ladder = [Step(as_signal_number(number, "stop.signal"), _as_seconds(seconds)) for number, seconds in pairs]
         if not ladder:
@@ -118,6 +126,17 @@ class Stop:
         for step in self.steps[:-1]:
             words += [signal_name(step.signal), f"{step.timeout:g} s"]
         return ", ".join([*words, "SIGKILL"])
+
+
+def _ambiguous(number: int) -> str:
+    if not 1 <= number <= 64:  # noqa: PLR2004  # Linux knows 64
+        return f"stop.signal={number!r} is no signal: for seconds write Stop(timeout={max(number, 0)})"
+    name = signal_name(number)
+    named = f"signal.{name}" if name.startswith("SIG") else f"{number}, 10"
+    return (
+        f"stop.signal={number!r} is the number of a signal, {name}: write Stop(timeout={number}) for seconds, or "
+        f"Stop({named}) for the signal"
+    )
 
 
 def _as_pairs(steps: Iterable[Sequence[float]]) -> list[tuple[int, float]]:

@@ -89,3 +89,19 @@ def test_a_signal_may_be_a_number(value: int, expected: int) -> None:
     """It becomes a named one where there is a name."""
     assert repr(expected) == repr(as_signal_number(value, "signal")) or expected == 64
     assert expected == as_signal_number(value, "signal")
+
+
+@pytest.mark.parametrize(("number", "name"), [(10, "SIGUSR1"), (15, "SIGTERM"), (2, "SIGINT")])
+def test_a_bare_number_may_be_meant_as_seconds(number: int, name: str) -> None:
+    """Both meanings are shown; with a timeout, or as a signal.Signals, there is no doubt."""
+    with pytest.raises(SpecError) as caught:
+        Stop(number)
+    assert f"Stop(timeout={number})" in str(caught.value)
+    assert f"Stop(signal.{name})" in str(caught.value)
+    assert ("stop.signal", number) == (caught.value.option, caught.value.value)
+    assert Stop(number, 10) == Stop(Signals(number)) == Stop(number, 10.0)
+
+
+def test_more_seconds_than_signals_are_shown_as_seconds() -> None:
+    with pytest.raises(SpecError, match=r"stop\.signal=90 is no signal: for seconds write Stop\(timeout=90\)"):
+        Stop(90)
