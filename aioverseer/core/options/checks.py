@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -30,6 +31,9 @@ __all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_service
 
 _NICE = range(-20, 20)
 _UMASK = range(0o1000)
+_USUAL_MASKS = frozenset({0, 0o2, 0o7, 0o22, 0o27, 0o37, 0o66, 0o77, 0o117, 0o137, 0o177, 0o222, 0o277, 0o377})
+_MEANT_MASKS = frozenset(int(f"{mask:o}") for mask in _USUAL_MASKS)
+"""Usual masks, written in octal digits and read as decimal numbers: 22 was meant as 0o22."""
 _WINDOW = range(1, 1 << 16)
 _CPUS = (0.01, 10_000)
 """Least and most value of ``cpu_max``; the kernel refuses less than a hundredth of a processor."""
@@ -145,6 +149,9 @@ class _Checker:
         items = tuple(cast("Iterable[object]", argv))
         if not items or items[0] == "":
             raise self.refuse("argv", list(items), "is empty: name the program to run")
+        first = items[0]
+        if type(first) is str and "/" not in first and len(first.split()) > 1:
+            raise self.refuse("argv", list(items), f"is one text, and arguments are separate: {_separated(first)}")
         if all(type(item) is str and "\0" not in item for item in items):
             return cast("tuple[str, ...]", items)
         return tuple(self._argument(place, item) for place, item in enumerate(items))
@@ -262,8 +269,10 @@ class _Checker:
         return value
 
     def whole(self, option: str, value: object, *, least: int, unit: str) -> object:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.refuse(option, value, f"is not understood: pass a whole number of {unit}, {least} or more")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.refuse(option, value, f"is no whole number of {unit}: pass {least} or more")
+        if value < least:
+            raise self.refuse(option, value, f"is too low: pass a whole number of {unit}, {least} or more")
         return value
 
     def processors(self, cpus: object) -> object:
@@ -295,8 +304,8 @@ class _Checker:
             raise self.refuse(
                 "errors",
                 errors,
-                "cannot be used: pass 'replace', 'ignore', 'backslashreplace' or 'surrogateescape', or "
-                "encoding=None for bytes",
+                "raises for broken bytes, or is unknown: pass 'replace', 'ignore', 'backslashreplace' or "
+                "'surrogateescape', or encoding=None for bytes",
             ) from None
         return errors
 
@@ -336,6 +345,11 @@ class _Checker:
             raise self.refuse(option, value, f"is out of bounds: pass {shown(numbers[0])} to {shown(numbers[-1])}")
         return value
 
+    def mask(self, value: object) -> object:
+        if type(value) is int and value not in _USUAL_MASKS and value in _MEANT_MASKS:
+            raise self.refuse("umask", value, f"is a decimal number, the mask {value:#o}: write umask=0o{value:03}")
+        return self.within("umask", value, _UMASK)
+
     def contained(self, value: Any) -> object:
         check_asked(value, f"service {self._id!r}")
         return value
@@ -366,6 +380,17 @@ class _Checker:
                     "is no limit: pass a number, (soft, hard) with soft not above hard, or -1 for none",
                 )
         return MappingProxyType(cast("dict[str, Rlimit]", limits))
+
+
+def _separated(text: str) -> str:
+    """Return how to write a command that was given as one text."""
+    if set(text) & set("|&;<>$`*"):
+        return f"pass 'sh', '-c', {text!r} for a shell"
+    try:
+        words = shlex.split(text)
+    except ValueError:  # a quotation that is not closed
+        words = text.split()
+    return f"pass {', '.join(map(repr, words))}"
 
 
 def _as_pair(limit: object) -> tuple[object, ...]:
@@ -408,7 +433,7 @@ _CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
     "cpu_max": _Checker.processors,
     "user": _Checker.identity,
     "extra_groups": _Checker.groups,
-    "umask": lambda check, value: check.within("umask", value, _UMASK),
+    "umask": _Checker.mask,
     "nice": lambda check, value: check.within("nice", value, _NICE),
     "rlimits": _Checker.rlimits,
     "delay_start": lambda check, value: check.seconds("delay_start", value),

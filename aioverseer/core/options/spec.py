@@ -39,7 +39,7 @@ class Spec:
 
     Attributes:
         id: Name of the service, shown in every message, event and line.
-        argv: Program and its arguments, taken literally: no shell, no globbing, no ``~``.
+        argv: Program and its arguments, each on its own and taken literally: no shell, no globbing, no ``~``.
         cwd: Working directory; None is that of the host.
         env: Whole environment, as in ``subprocess``; None inherits that of the host.
         extra_env: Variables added to ``env`` or to the inherited environment.
@@ -58,9 +58,10 @@ class Spec:
             slow reader slows the program.
         merge_stderr: Whether standard error goes into standard output, in order.
         encoding: Encoding of the output; None delivers bytes.
-        errors: Handling of bytes that the encoding does not know, as in ``bytes.decode``. If an error handler of your
-            own raises, the bytes are replaced.
-        line_limit: Longest line in bytes; a longer line arrives in pieces of this size.
+        errors: Handling of bytes that the encoding does not know, as in ``bytes.decode``. ``"strict"`` is refused, as
+            it would end the reading; take ``encoding=None`` for bytes, and decode them yourself. If an error handler
+            of your own raises, the bytes are replaced.
+        line_limit: Longest line in bytes, 16 or more; a longer line arrives in pieces of this size.
         queue_size: Number of lines that a stream holds before the program is slowed down.
         drain_timeout: Seconds to wait for the end of the output after the program has ended, if another process still
             holds its pipe.
@@ -76,7 +77,7 @@ class Spec:
         cpu_max: Number of processors that they may use together, for example 0.5.
         user: Name or number of the user to run as, also ``"name:group"``; needs ``setpriv``.
         extra_groups: Names or numbers of supplementary groups; needs ``setpriv``.
-        umask: Mode bits that new files of the program do not get.
+        umask: Mode bits that new files of the program do not get, in octal: ``0o022``.
         nice: Scheduling priority, from -20 (first) to 19 (last).
         rlimits: Resource limits by their names in prlimit(1), for example ``{"nofile": (1024, 4096)}``; -1 is
             no limit.

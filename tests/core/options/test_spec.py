@@ -500,3 +500,34 @@ def test_a_handler_that_raises_for_broken_bytes_is_refused(encoding: str) -> Non
     assert "backslashreplace" == spec(encoding=encoding, errors="backslashreplace").errors
     for other in ("utf-8", "latin-1", "shift_jis", "gb18030", None):
         assert "surrogateescape" == spec(encoding=other, errors="surrogateescape").errors
+
+
+@pytest.mark.parametrize(("value", "meant"), [(22, "0o022"), (27, "0o027"), (77, "0o077"), (177, "0o177")])
+def test_a_decimal_umask_is_refused(value: int, meant: str) -> None:
+    with pytest.raises(SpecError, match=rf"umask={value} is a decimal number, .*: write umask={meant}"):
+        spec(umask=value)
+    assert int(meant, 8) == spec(umask=int(meant, 8)).umask
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["sleep 60"], "pass 'sleep', '60'"),
+        (["python -m", "app"], "pass 'python', '-m'"),
+        (["echo 'a b'"], "pass 'echo', 'a b'"),
+        (["echo 'a"], "pass 'echo', \"'a\""),
+        (["ls | wc"], "pass 'sh', '-c', 'ls | wc' for a shell"),
+    ],
+)
+def test_a_command_as_one_text_is_refused(argv: list[str], hint: str) -> None:
+    """A path may have blanks; a name on PATH has none."""
+    with pytest.raises(SpecError) as caught:
+        Spec.of("db", argv)
+    assert str(caught.value).endswith(f"is one text, and arguments are separate: {hint}")
+    assert ("/opt/my app/run",) == Spec.of("db", ["/opt/my app/run"]).argv
+
+
+@pytest.mark.parametrize(("option", "value"), [("line_limit", 15), ("queue_size", 0), ("memory_max", 4095)])
+def test_a_number_below_the_least_is_too_low(option: str, value: int) -> None:
+    with pytest.raises(SpecError, match=rf"{option}={value} is too low: .*, {value + 1} or more"):
+        spec(**{option: value})
