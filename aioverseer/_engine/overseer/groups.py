@@ -15,6 +15,7 @@ from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import UnknownService
+from aioverseer.core.machine.budget import restarts
 from aioverseer.core.machine.membership import AlreadyRestarting, EndGroup, RestartTogether
 from aioverseer.core.machine.strategies import Groups
 from aioverseer.core.options.give_up import OnGiveUp
@@ -239,7 +240,7 @@ class GroupSupervisor:
     def _on_begin(self, culprit: str, verdict: RestartTogether | EndGroup) -> None:
         service = self._services.get(culprit)
         if isinstance(verdict, RestartTogether):
-            left = "" if verdict.left is None else f"; {verdict.left} restarts left"
+            left = "" if verdict.left is None else f"; {restarts(verdict.left)} left"
             self._publish_group(culprit, verdict.group, f"restarts by {verdict.strategy}: {verdict.why}{left}")
             return
         _log.log(logging.ERROR if verdict.gave_up else logging.INFO, "%s", verdict.why)

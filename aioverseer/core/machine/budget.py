@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aioverseer.core.clock import Rng
 from aioverseer.core.options.restart import Restart, RunEnd, wants_restart
 
-__all__ = ["Budget", "Done", "EndVerdict", "RestartIn", "Spent"]
+__all__ = ["Budget", "Done", "EndVerdict", "RestartIn", "Spent", "restarts"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +42,16 @@ class Spent:
 
     max_restarts: int
     within: float | None
+
+    def __str__(self) -> str:
+        """Return the verdict as part of a reason."""
+        span = "" if self.within is None else f" within {self.within:g} s"
+        return f"its {restarts(self.max_restarts)}{span} {'is' if self.max_restarts == 1 else 'are'} spent"
+
+
+def restarts(n: int) -> str:
+    """Return ``1 restart``, ``2 restarts``."""
+    return f"{n} restart" if n == 1 else f"{n} restarts"
 
 
 EndVerdict = RestartIn | Done | Spent

@@ -15,7 +15,7 @@ from aioverseer.core.machine.actions import (
     StartProcess,
     StopProcess,
 )
-from aioverseer.core.machine.budget import Budget, Done, RestartIn, Spent
+from aioverseer.core.machine.budget import Budget, Done, RestartIn, Spent, restarts
 from aioverseer.core.machine.inputs import (
     Admitted,
     DependenciesMet,
@@ -478,11 +478,10 @@ class ServiceMachine(Machine[ServiceAction]):
                 budget = "" if left is None else f" ({left} of {self._policy.max_restarts} restarts left)"
                 self.to(State.BACKOFF, f"{what}; restarts in {delay:.3g} s{budget}")
                 return [Arm(seconds=delay)]
-            case Spent(max_restarts=most, within=within):
+            case Spent():
                 self.wanted = False
                 self.gave_up = True
-                span = "" if within is None else f" within {within:g} s"
-                self.to(State.FATAL, f"gave up: {what}, and its {most} restarts{span} are spent")
+                self.to(State.FATAL, f"gave up: {what}, and {verdict}")
             case Done():
                 self.wanted = False
                 self.to(_end_state(exit), what)
@@ -498,7 +497,7 @@ class ServiceMachine(Machine[ServiceAction]):
             return []
         if isinstance(verdict, RestartTogether):
             self.due = self.now + verdict.delay
-            budget = "" if verdict.left is None else f" ({verdict.left} restarts of the group left)"
+            budget = "" if verdict.left is None else f" ({restarts(verdict.left)} of the group left)"
             how = f"restarts with group {verdict.group!r} ({verdict.strategy})"
             self.to(State.BACKOFF, f"{what}; {how} in {verdict.delay:.3g} s{budget}")
             if len(verdict.members) == 1:  # itself

@@ -221,8 +221,7 @@ class Groups:
             group = node.group
             if not isinstance(verdict, Spent):
                 return self._together(node, child, delay=verdict.delay, left=verdict.left, why=why)
-            span = "" if verdict.within is None else f" within {verdict.within:g} s"
-            why = f"group {group.name!r} gave up: {why}, and its {verdict.max_restarts} restarts{span} are spent"
+            why = f"group {group.name!r} gave up: {why}, and {verdict}"
             if not group.parent or group.restart.when == "never":
                 ended = EndGroup(group=group.name, members=self.members(group.name), gave_up=True, why=why)
                 self.refresh(group.name)

@@ -415,7 +415,7 @@ async def test_a_group_that_gives_up_is_one_failure_to_its_parent() -> None:
         await it.clock.advance(1)
         why = (
             "group 'outer' gave up: group 'inner' gave up: 'y' exited with code 1, and its 0 restarts within 60 s are "
-            "spent, and its 1 restarts within 60 s are spent"
+            "spent, and its 1 restart within 60 s is spent"
         )
         assert why == it.reason("y")
         assert all(it.reason(id).startswith(why) for id in "xwz")
@@ -712,7 +712,7 @@ async def test_group_status_has_phase_and_remaining_budget() -> None:
         await it.clock.advance(20)
         status = it.overseer.group_status("g")
         assert ("down", True) == (status.phase, status.gave_up)
-        assert "gave up: 'a' exited with code 1, and its 1 restarts within 60 s are spent" == status.reason
+        assert "gave up: 'a' exited with code 1, and its 1 restart within 60 s is spent" == status.reason
         await it.overseer.start_all()
         status = it.overseer.group_status("g")
         assert ("up", False, 1) == (status.phase, status.gave_up, status.restarts_left)

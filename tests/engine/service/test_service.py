@@ -265,7 +265,7 @@ async def test_giving_up_keeps_the_last_exit_and_the_last_lines() -> None:
         assert isinstance(error, GaveUp)
         assert (error.id, error.lines[-1]) == ("svc", "out of memory")
         assert "gave up" in str(error)
-        assert "1 restarts" in str(error)
+        assert "its 1 restart within 60 s is spent" in str(error)
         assert "out of memory" in str(error)
         with pytest.raises(NotReady) as raised:
             await w.service.ready()

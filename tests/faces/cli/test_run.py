@@ -75,7 +75,7 @@ def test_exit_code_after_giving_up_is_that_of_the_last_run(command: Start) -> No
     """The message counts the restarts."""
     code, _, err = command("run", "--max-restarts", "1", "--", *child("raise SystemExit(9)"), **separate()).finish()
     assert code == 9
-    assert "gave up: exited with code 9, and its 1 restarts" in err
+    assert "gave up: exited with code 9, and its 1 restart within" in err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

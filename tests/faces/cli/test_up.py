@@ -119,7 +119,7 @@ def test_service_is_given_up_after_the_last_restart(command: Start, procfile: Wr
     code, out, _ = command("up", "--max-restarts", "1", procfile(a=child("raise SystemExit(3)"))).finish()
     assert code == 1
     assert out.count("started with pid") == 2
-    assert "a failed: gave up: exited with code 3, and its 1 restarts" in out
+    assert "a failed: gave up: exited with code 3, and its 1 restart within" in out
 
 
 def test_missing_program_ends_no_other_service(command: Start, procfile: Write) -> None:
