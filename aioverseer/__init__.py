@@ -192,8 +192,19 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(_HOMES[name]), name)
+    _provide_rng()
     globals()[name] = found
     return found
+
+
+def _provide_rng() -> None:
+    """Give a Backoff without random numbers of its own those of the operating system.
+
+    Such numbers have no state, so two forks of a host do not spread their delays alike.
+    """
+    backoff = sys.modules.get("aioverseer.core.options.backoff")
+    if backoff is not None:
+        backoff.use_rng(lambda: importlib.import_module("random").SystemRandom())
 
 
 def __dir__() -> list[str]:

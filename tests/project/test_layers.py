@@ -77,6 +77,7 @@ METHODS_ONLY_IN_SYSTEM = {"subprocess_exec", "subprocess_shell"}
 """Of an event loop, whatever its variable is called."""
 
 LATE_IMPORTS = {
+    "__init__.py": "it imports what it exports on first use, and random numbers with a Backoff",
     "_engine/overseer/assembly.py": "a feature that few hosts use",
     "_engine/overseer/overseer.py": "a handle",
     "_engine/process/process.py": "a handle",

@@ -78,8 +78,8 @@ class Overseer:
                 of the host are restored on leaving.
             clock: The source of time; by default the running event loop. When it raises, the exception handler of the
                 event loop gets the error, and real time goes on.
-            rng: The source of random numbers for backoff delays; by default a generator of its own. When it raises,
-                the service that was about to restart ends FATAL with that error.
+            rng: The source of random numbers for backoff delays; by default a generator of its own. The ``rng`` of a
+                Backoff precedes it. When it raises, the service that was about to restart ends FATAL with that error.
             launcher: The launcher of programs; by default the operating system starts them.
             shutdown_timeout: Seconds that leaving and ``stop_all`` may take. After that, everything left is killed.
                 None leaves this to the ladders.

@@ -79,10 +79,7 @@ class Budget:
             exit: End of the run; None if the program could not be started.
             now: Monotonic seconds, never less than in the previous call.
             ready_for: Seconds for which the run was ready; None if it never was.
-            rng: Source of random numbers for the jitter of the backoff; None if the backoff has its own, or no jitter.
-
-        Raises:
-            SpecError: If the backoff has jitter and no source of random numbers.
+            rng: Source of random numbers for the jitter of the backoff, unless the backoff has its own.
         """
         if not wants_restart(self._policy, exit):
             return Done()
@@ -95,9 +92,6 @@ class Budget:
             now: As in ``judge``.
             ready_for: As in ``judge``.
             rng: As in ``judge``.
-
-        Raises:
-            SpecError: As ``judge``.
         """
         policy = self._policy
         if ready_for is not None and ready_for >= policy.reset_after:
@@ -108,7 +102,8 @@ class Budget:
             self._forget(now)
             if len(self._times) >= most:
                 return Spent(max_restarts=most, within=policy.within)
-        delay = policy.backoff.for_attempt(self._attempt, rng, self._previous)
+        own = policy.backoff.rng
+        delay = policy.backoff.for_attempt(self._attempt, rng if own is None else own, self._previous)
         if most is not None:
             self._times.append(now)
         attempt = self._attempt

@@ -118,7 +118,8 @@ def simulate(
         exits: End of each run: an exit code, a signal, or None if it cannot be started. A pair adds the seconds for
             which the run lives, otherwise 0. A third value is the seconds until it is ready, or None for never. Values
             after the final end are ignored.
-        rng: Source of random numbers for the jitter of the backoff; None uses the longest possible delay.
+        rng: Source of random numbers for the jitter of the backoff, unless the backoff has its own. None uses the
+            longest possible delay.
         ready_after: Seconds until a run without a third value is ready; a run that lives no longer is never ready.
 
     Raises:

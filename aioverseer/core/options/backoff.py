@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
+from collections.abc import Callable
 from typing import Literal
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 
-__all__ = ["Backoff", "Jitter"]
+__all__ = ["Backoff", "Jitter", "use_rng"]
 
 Jitter = bool | Literal["full", "decorrelated"]
 """Random spread of the delays; see ``Backoff``."""
+
+_makers: list[Callable[[], Rng]] = []
+
+
+def use_rng(make: Callable[[], Rng]) -> None:
+    """Set the source of random numbers for every Backoff that is used without one.
+
+    The package sets it with its first public name, as nothing in ``core`` reads chance by itself.
+
+    Args:
+        make: Makes the source; called when one is needed first.
+    """
+    _makers[:] = [make]
+    _default_rng.cache_clear()
+
+
+@functools.cache
+def _default_rng() -> Rng:
+    return _makers[0]()
 
 
 @exported_from("aioverseer")
@@ -52,8 +73,8 @@ class Backoff:
             max: Longest delay in seconds, 0 or more; with ``min >= max`` every delay is ``max``.
             factor: Ratio of each delay to the one before, more than 0; below 1 every delay is ``min``.
             jitter: ``False``, ``True``, ``"full"`` or ``"decorrelated"``.
-            rng: Source of random numbers for jitter, for example ``random.Random()``; needed unless
-                ``for_attempt()`` gets one.
+            rng: Source of random numbers for jitter, for example ``random.Random(1)``. In a Restart it precedes that
+                of the overseer. None uses that of the overseer, or of the operating system without an overseer.
 
         Raises:
             SpecError: Naming the option and the value.
@@ -99,6 +120,11 @@ class Backoff:
         return self._jitter
 
     @property
+    def rng(self) -> Rng | None:
+        """Source of random numbers that the constructor got, or None."""
+        return self._rng
+
+    @property
     def attempt(self) -> int:
         """Number of calls of ``duration()`` since the last ``reset()``."""
         return self._attempt
@@ -108,23 +134,20 @@ class Backoff:
 
         Args:
             n: Number of the attempt, from 0, without an upper limit.
-            rng: Source of random numbers; None uses that of the constructor. Without jitter it is not used.
+            rng: Source of random numbers; None uses that of the constructor, or else of the operating system. Without
+                jitter it is not used.
             previous: Previous delay in seconds, for ``jitter="decorrelated"``; None is ``min``.
 
         Raises:
-            SpecError: For a negative ``n``, or for jitter without a source of random numbers.
+            SpecError: For a negative ``n``.
         """
         # This form of the comparison also refuses nan.
         if not n >= 0:
             raise SpecError(f"n={n!r} is no attempt: the first is 0", option="n", value=n)
         if self._jitter is False:
             return self._grown(n)
-        rng = self._rng if rng is None else rng
         if rng is None:
-            raise SpecError(
-                f"backoff.jitter={self._jitter!r} needs a source of random numbers: pass rng=random.Random()",
-                option="rng",
-            )
+            rng = _default_rng() if self._rng is None else self._rng
         if self._min >= self._max:
             return self._max
         if self._jitter == "decorrelated":
@@ -138,11 +161,7 @@ class Backoff:
         return min(rng.uniform(low, d), d) if low < d else d
 
     def duration(self) -> float:
-        """Return the seconds to wait before the next attempt, and count it.
-
-        Raises:
-            SpecError: For jitter without an ``rng`` of the constructor.
-        """
+        """Return the seconds to wait before the next attempt, and count it."""
         delay = self.for_attempt(self._attempt, previous=self._previous)
         self._attempt += 1
         self._previous = delay

@@ -563,6 +563,17 @@ def test_rng_is_passed_in() -> None:
     assert 2.5 == led(f"{UP}, crashed, due, crashed, due, crashed", policy)._budget._previous
 
 
+def test_rng_of_the_backoff_precedes_that_of_the_overseer() -> None:
+    """The jitter is the end of 1 to 4, not the middle."""
+
+    class Longest(Middle):
+        def uniform(self, a: float, b: float, /) -> float:
+            return b
+
+    policy = Restart(backoff=Backoff(min=1, max=8, jitter=True, rng=Longest()))
+    assert 4 == led(f"{UP}, crashed, due, crashed, due, crashed", policy)._budget._previous
+
+
 def test_the_moment_of_the_restart_is_known() -> None:
     """In BACKOFF and only there."""
     machine = led(UP)

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import aioverseer
 from aioverseer.core.errors import SpecError
-from aioverseer.core.options.backoff import Backoff
+from aioverseer.core.options import backoff as module
+from aioverseer.core.options.backoff import Backoff, use_rng
 
 
 class Chance:
@@ -105,12 +107,29 @@ def test_decorrelated_jitter_stands_any_delay_before() -> None:
 
 
 @pytest.mark.parametrize("jitter", [True, "full", "decorrelated"])
-def test_jitter_without_rng_names_the_missing_argument(jitter: Any) -> None:
-    """The core never reads chance by itself, so the first attempt already fails."""
-    with pytest.raises(SpecError, match=r"pass rng=random\.Random\(\)"):
-        Backoff(jitter=jitter).for_attempt(0)
-    with pytest.raises(SpecError, match=r"pass rng=random\.Random\(\)"):
-        Backoff(jitter=jitter).duration()
+def test_jitter_without_rng_uses_that_of_the_system(jitter: Any) -> None:
+    backoff = aioverseer.Backoff(min=1, max=64, jitter=jitter)
+    assert 1 < len({backoff.for_attempt(6) for _ in range(20)})
+    assert all(0 <= backoff.duration() <= 64 for _ in range(20))
+    assert backoff.rng is None
+
+
+def test_default_rng_is_made_when_it_is_needed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Chance] = []
+
+    def make() -> Chance:
+        made.append(Chance(0.5))
+        return made[-1]
+
+    monkeypatch.setattr(module, "_makers", [])
+    try:
+        use_rng(make)
+        backoff = Backoff(min=1, factor=3, jitter=True)
+        assert not made
+        assert [2, 2] == [backoff.for_attempt(1), backoff.for_attempt(1)]
+        assert 1 == len(made)
+    finally:
+        module._default_rng.cache_clear()
 
 
 def test_rng_of_the_call_precedes_rng_of_the_constructor() -> None:

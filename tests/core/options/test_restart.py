@@ -304,10 +304,15 @@ def test_the_counter_of_the_backoff_is_left_alone() -> None:
     assert 0 == shared.attempt
 
 
-def test_jitter_without_chance_counts_nothing() -> None:
+def test_rng_that_raises_counts_nothing() -> None:
     """The error comes before anything has changed."""
-    budget = Budget(Restart())
-    with pytest.raises(SpecError, match="random"):
+
+    class Broken(random.Random):
+        def uniform(self, a: float, b: float) -> float:
+            raise ValueError("no entropy")
+
+    budget = Budget(Restart(backoff=Backoff(min=1, jitter="full", rng=Broken())))
+    with pytest.raises(ValueError, match="no entropy"):
         judge(budget, 0)
     assert 5 == budget.left(0)
 
