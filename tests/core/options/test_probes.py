@@ -111,3 +111,28 @@ def test_http_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(SpecError, match=re.escape("pip install 'aioverseer[http]'")):
         ready.http("http://127.0.0.1:80/")
+
+
+@pytest.mark.parametrize("join", [lambda probe: probe & 5, lambda probe: probe | 5])
+def test_probe_joins_only_probes(join: Any) -> None:
+    """Any other operand is a TypeError of the language."""
+    with pytest.raises(TypeError, match="unsupported operand"):
+        join(ready.fd())
+
+
+def test_unix_socket_is_named_by_its_path() -> None:
+    """Messages show the probe as text."""
+    assert "unix /run/x" == str(ready.unix("/run/x"))
+
+
+def test_pattern_of_bytes_is_refused() -> None:
+    """Lines are text for a probe, whatever the encoding of the program."""
+    pattern: Any = re.compile(b"up")
+    with pytest.raises(SpecError, match=r"ready.line: pattern=.* is no text"):
+        ready.line(pattern)
+
+
+def test_function_without_a_signature_is_called_without_arguments() -> None:
+    """Some built-in functions have none."""
+    function: Any = max
+    assert not ready.check(function).takes_process  # type: ignore[attr-defined]  # of a Check

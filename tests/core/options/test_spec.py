@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import ready
+from aioverseer import Process, ready
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.after import After
 from aioverseer.core.options.alive import Alive
@@ -531,3 +531,8 @@ def test_a_command_as_one_text_is_refused(argv: list[str], hint: str) -> None:
 def test_a_number_below_the_least_is_too_low(option: str, value: int) -> None:
     with pytest.raises(SpecError, match=rf"{option}={value} is too low: .*, {value + 1} or more"):
         spec(**{option: value})
+
+
+def test_process_takes_options_of_services_that_ask_for_nothing() -> None:
+    """Code that passes the same options to both need not leave them out."""
+    assert "true" == Process("true", log=None, after=(), critical=False).spec.argv[0]

@@ -239,3 +239,16 @@ async def test_cancelled_sleep_removes_its_timer() -> None:
     sleeping.cancel()
     await clock.settle()
     assert clock.next_timer() is None
+
+
+async def test_stall_is_reported_when_the_cancellation_is_caught() -> None:
+    """The coroutine returns after its cancellation, and still has not come to its end by itself."""
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            return
+
+    with pytest.raises(Stalled, match="nothing is left to happen"):
+        await ManualClock().run(stubborn(), patience=0.01)

@@ -189,3 +189,15 @@ async def test_wait_until_refuses_events_of_an_overseer(overseer: Overseer) -> N
     async with limit():
         with pytest.raises(SpecError, match="await until"):
             EventRecorder(overseer.events()).wait_until("web running")
+
+
+async def test_time_limit_of_the_wanted_function_is_passed_on(overseer: Overseer) -> None:
+    """Only the recorder's own limit means that the event did not come."""
+    seen = EventRecorder(overseer.events())
+
+    def wanted(event: Event) -> bool:
+        raise TimeoutError("mine")
+
+    await overseer.start("web")
+    with pytest.raises(TimeoutError, match="mine"):
+        await seen.until(wanted)

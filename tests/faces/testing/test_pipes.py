@@ -67,3 +67,28 @@ async def test_input_is_read_line_by_line(pieces: list[bytes]) -> None:
         assert text.removesuffix("\n").split("\n") == (lines or [""])
     else:
         assert text.replace("\n", "") == "".join(lines)
+
+
+async def test_reader_that_resumes_within_its_callback_gets_chunks_once() -> None:
+    """The flow goes on by itself after the callback."""
+    launcher = ScriptedLauncher(ManualClock(), FakeChild().writes(b"a").writes(b"b").writes(b"c").exits(0))
+    stream = (await launcher.launch(Spec(id="x", argv=("x",)), capture=True)).stdout
+    assert stream is not None
+    read: list[bytes] = []
+
+    def on_data(chunk: bytes) -> None:
+        read.append(chunk)
+        stream.resume()
+
+    stream.attach(on_data, lambda: read.append(b"end"), blocked=lambda: False)
+    assert [b"a", b"b", b"c", b"end"] == read
+
+
+async def test_output_after_the_close_is_discarded() -> None:
+    """The child goes on, as there is no SIGPIPE for scripts."""
+    launcher = ScriptedLauncher(ManualClock(), FakeChild())
+    child = await launcher.launch(Spec(id="x", argv=("x",)), capture=True)
+    child.close()
+    for _ in range(3):
+        child.print("x" * 65_536)
+    assert not child.has_ended

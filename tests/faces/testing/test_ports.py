@@ -134,3 +134,22 @@ def test_no_free_port_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("aioverseer.testing.ports._is_free", lambda port: False)
     with pytest.raises(OSError, match=r"no port between \d+ and \d+ is free"):
         Ports(folder=tmp_path).reserve()
+
+
+def test_named_port_belongs_to_the_object_without_a_run(tmp_path: Path) -> None:
+    """Nothing is shared with other processes, nor with another object."""
+    one, two = Ports(folder=tmp_path), Ports(folder=tmp_path)
+    port = one.reserve("db")
+    assert port == one.reserve("db")
+    assert port != two.reserve("db")
+    one.release()
+    two.release()
+
+
+def test_release_is_idempotent(tmp_path: Path) -> None:
+    """A port that was never reserved counts as released."""
+    ports = Ports(folder=tmp_path)
+    port = ports.reserve()
+    ports.release(port)
+    ports.release(port, 1)
+    assert {} == ports._held

@@ -232,3 +232,48 @@ async def test_scripts_are_used_in_order_and_the_last_one_is_repeated(clock: Man
     launcher.script("one", FakeChild().exits(10))
     assert 10 == await code_of("one")
     assert 3 == len(launcher.of("one"))
+
+
+def fake(clock: ManualClock, script: FakeChild, **options: Any) -> tuple[Process, ScriptedLauncher]:
+    """Return a Process that keeps its output, and its launcher."""
+    return run_of(clock, script, buffered=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [
+        (FakeChild().closes("stdin").prints("a").exits(0), ["a"]),
+        (FakeChild().prints("a").closes("stdout").prints("b").exits(0), ["a"]),
+        (FakeChild().notifies("READY=1").prints("a").exits(0), ["a"]),
+    ],
+)
+async def test_step_without_its_channel_changes_nothing(
+    clock: ManualClock, script: FakeChild, printed: list[str]
+) -> None:
+    """There is no input, no open output, or nobody to notify."""
+    process, _ = fake(clock, script)
+    assert (printed, 0) == ((status := await clock.run(process)).stdout, status.exit_code)
+
+
+async def test_merged_output_ends_when_the_left_process_is_swept(clock: ManualClock) -> None:
+    """The one pipe of both streams is held open by the process that was left behind."""
+    process, launcher = fake(clock, FakeChild().prints("a").leaves("helper").exits(0), merge_stderr=True)
+    assert ["a"] == (await clock.run(process)).stdout
+    assert launcher.children[0].swept
+
+
+async def test_print_after_the_end_changes_nothing(clock: ManualClock) -> None:
+    """A real program that has ended writes nothing either."""
+    process, launcher = fake(clock, FakeChild().prints("a").exits(0))
+    await clock.run(process)
+    launcher.children[0].print("late")
+    assert ["a"] == process.status().stdout
+
+
+async def test_print_without_captured_output_changes_nothing(clock: ManualClock) -> None:
+    """The output goes elsewhere, as with ``output="null"``."""
+    process, launcher = run_of(clock, FakeChild(), output="null")
+    async with process:
+        launcher.children[0].print("unseen")
+        assert None is process.stdout
+    assert None is process.status().stdout

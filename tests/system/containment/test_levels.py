@@ -83,3 +83,9 @@ def test_overseer_refuses_an_unknown_level() -> None:
 def test_scripted_children_have_no_containment() -> None:
     """The overseer reports the level of its launcher."""
     assert "none" == Overseer(launcher=ScriptedLauncher(ManualClock())).containment.level
+
+
+def test_pid_namespaces_that_cannot_be_had_are_refused_with_the_reason() -> None:
+    """The message names the levels that can be asked for instead."""
+    with pytest.raises(ContainmentError, match=r'"pidns" is not available: no right; ask for "strict"'):
+        decide("pidns", Facilities(pidns="no right"))
