@@ -9,9 +9,7 @@ import pytest
 from aioverseer.cli.arguments import parse
 
 
-@pytest.mark.parametrize(
-    "words", [["up", "--max-restarts", "unlimited"], ["run", "--max-restarts", "unlimited", "--", "x"]]
-)
-def test_unlimited_restarts_have_a_word(words: list[str]) -> None:
+@pytest.mark.parametrize(("verb", "rest"), [("up", []), ("run", ["--", "x"])])
+def test_unlimited_restarts_have_a_word(verb: str, rest: list[str]) -> None:
     """Both commands know it."""
-    assert math.inf == parse(words).policy.max_restarts
+    assert math.inf == parse([verb, "--max-restarts", "unlimited", *rest]).policy.max_restarts
