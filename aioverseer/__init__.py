@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     )
     from aioverseer.core.report.why import Awaited, Why
     from aioverseer.core.state import Exit, State
-    from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Dropped, Line
+    from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Line
     from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
     from aioverseer.threaded import ThreadedEvents, ThreadedOverseer, ThreadedService
 
@@ -78,7 +78,6 @@ __all__ = [
     "ContinuedLine",
     "CriticalServiceEnded",
     "DependencyCycle",
-    "Dropped",
     "DuplicateService",
     "Event",
     "EventStream",
@@ -138,7 +137,6 @@ _HOMES = {
     "DEFAULT_LINE_BUFFER_SIZE": "aioverseer.core.typing",
     "DEFAULT_STREAM_QUEUE_SIZE": "aioverseer.core.typing",
     "DependencyCycle": "aioverseer.core.errors",
-    "Dropped": "aioverseer.core.text.lines",
     "DuplicateService": "aioverseer.core.errors",
     "Event": "aioverseer.core.report.events",
     "EventStream": "aioverseer._engine.events.journal",

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 import anyio
 
 from aioverseer import (
-    Dropped,
     Event,
     Line,
     LogFile,
@@ -185,18 +184,27 @@ class _Session:
                     await self._err.put(_now(), self._formatter.message(summary(status)))
 
     async def _feed_lines(self, logs: Subscription) -> None:
+        told = 0
         while True:
             try:
                 batch = await logs.get_batch()
             except QueueShutDown:
+                await self._report_missed(_now(), logs.missed - told)
                 return
             # Lines of one read have the same time, and are written as one item.
-            for (time, is_error), lines in itertools.groupby(_lines(batch), self._time_and_stream):
+            for (time, is_error, missed), lines in itertools.groupby(batch, self._time_and_stream):
+                await self._report_missed(time, missed)
+                told += missed
                 output = self._err if is_error else self._out
                 await output.put(time, self._formatter.lines(lines))
 
-    def _time_and_stream(self, line: Line) -> tuple[datetime, bool]:
-        return line.time, self._split and line.stream == "stderr"
+    async def _report_missed(self, time: datetime, missed: int) -> None:
+        if missed and self._out.failure is None:
+            text = f"{plural(missed, 'line')} dropped: programs ended faster than their output could be shown"
+            await self._err.put(time, self._formatter.message(text))
+
+    def _time_and_stream(self, line: Line) -> tuple[datetime, bool, int]:
+        return line.time, self._split and line.stream == "stderr", line.missed
 
     async def _feed_events(self, events: AsyncIterator[Event]) -> None:
         async for event in events:
@@ -241,10 +249,6 @@ class _Session:
             with anyio.move_on_after(1):
                 while self._err.unwritten:
                     await self._err.changed()
-
-
-def _lines(batch: Sequence[Line | Dropped]) -> list[Line]:
-    return [item for item in batch if not isinstance(item, Dropped)]
 
 
 def _now() -> datetime:

@@ -6,23 +6,28 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 
-from aioverseer import Dropped, Event, EventStream, Line, QueueShutDown, Subscription
+from aioverseer import Event, EventStream, Line, QueueShutDown, Subscription
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop
 
 __all__ = ["ThreadedEvents", "ThreadedLines"]
 
 
-class ThreadedLines(Iterator[Line | Dropped]):
+class ThreadedLines(Iterator[Line]):
     """The lines of services as a plain iterator that blocks the calling thread; see ``Subscription``."""
 
     def __init__(self, loop: Loop, subscription: Subscription) -> None:
         """Wrap a subscription. For ``lines()`` and ``logs()``."""
         self._loop = loop
         self._subscription = subscription
-        self._batch: deque[Line | Dropped] = deque()
+        self._batch: deque[Line] = deque()
 
-    def __next__(self) -> Line | Dropped:
+    @property
+    def missed(self) -> int:
+        """Number of lines that were lost so far; ``Line.missed`` counts those just before a line."""
+        return self._subscription.missed
+
+    def __next__(self) -> Line:
         """Wait for the next line and return it."""
         if not self._batch:
             try:
@@ -35,7 +40,7 @@ class ThreadedLines(Iterator[Line | Dropped]):
         """End the iterator; its lines are no longer kept. Idempotent."""
         self._loop.call(self._subscription.close)
 
-    def _fetch(self) -> list[Line | Dropped]:
+    def _fetch(self) -> list[Line]:
         if self._loop.is_running:
             return self._loop.run(self._subscription.get_batch)
         return [self._subscription.get_nowait()]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from aioverseer import Line, LineQueue, Overseer, Process, QueueShutDown
+from aioverseer import LineQueue, Overseer, Process, QueueShutDown
 from tests.benchmarks.measure import BASE, OURS, Measure
 
 BLOCK = 1000
@@ -151,7 +151,7 @@ async def lost(count: int) -> float:
     async with Overseer() as overseer:
         queue = overseer.add("writer", *_command(count)).lines(overflow="block")
         await overseer.start_all()
-        texts = [item.text async for item in queue if isinstance(item, Line)]
+        texts = [item.text async for item in queue]
     return float(wrong + _wrong(texts, count))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer import Line, Overseer, Restart, State, Stop, StopFailed, Subscription
+from aioverseer import Overseer, Restart, State, Stop, StopFailed, Subscription
 from aioverseer._system.containment import cgroup, procfs
 from aioverseer.core.options.containment import AskedContainment
 from tests.support.programs import child, limit
@@ -64,7 +64,6 @@ def freezer_fixture() -> Iterator[Freezer]:
 async def told(lines: Subscription) -> str:
     """The next line."""
     line = await lines.get()
-    assert isinstance(line, Line)
     return str(line.text)
 
 

@@ -63,7 +63,7 @@ PAGES: dict[str, Page] = {
         "Output",
         "Lines, and the queues that deliver them.",
         aioverseer,
-        ("Line", "Dropped", "ContinuedLine", "ContinuedBytes", "LineQueue", "Subscription", "QueueShutDown"),
+        ("Line", "ContinuedLine", "ContinuedBytes", "LineQueue", "Subscription", "QueueShutDown"),
     ),
     "events-and-status.md": (
         "Events and status",

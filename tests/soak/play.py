@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aioverseer import Backoff, Dropped, Overseer, Restart, State
+from aioverseer import Backoff, Overseer, Restart, State
 from aioverseer._engine.events import journal
 
 __all__ = ["Sample", "soak"]
@@ -105,7 +105,7 @@ async def _play(*, restarts: int | None, seconds: float | None, on_sample: Calla
         async def read_lines() -> None:
             nonlocal read
             async for line in lines:
-                assert not isinstance(line, Dropped)
+                assert (line.seq, line.missed) == (read + 1, 0), "a line was lost"
                 assert line.text == str(read % 3 + 1), "a line was lost, came twice or out of order"
                 read += 1
 

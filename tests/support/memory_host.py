@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Any
 
-from aioverseer import Dropped, Line, Overseer, Process, Status
+from aioverseer import Line, Overseer, Process, Status
 from aioverseer.core.text.lines import ContinuedLine
 from tests.support.programs import child
 
@@ -67,14 +67,11 @@ class Count:
     def __init__(self) -> None:
         self.bytes = 0
         self.pieces = 0
-        self.dropped = 0
+        self.missed = 0
         self.last = ""
 
     def add(self, item: Any) -> None:
-        """Count a line, a piece of a line, or a mark of dropped lines."""
-        if isinstance(item, Dropped):
-            self.dropped += item.n
-            return
+        """Count a line, or a piece of a line."""
         text = str(item.text if isinstance(item, Line) else item)
         self.bytes += len(text)
         self.pieces += item.continued if isinstance(item, Line) else isinstance(item, ContinuedLine)
@@ -116,6 +113,7 @@ async def of_a_service(how: str, what: str, line_limit: int) -> tuple[Status, Co
         if queue is not None and how.startswith("stalled drop"):
             while queue.qsize():
                 count.add(queue.get_nowait())
+            count.missed = queue.missed
         else:
             count.last = str(service.tail(1)[0].text)[-100:]
     return status, count

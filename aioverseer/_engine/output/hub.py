@@ -36,6 +36,7 @@ class Hub:
         self._own = Subscribers()
         self._waiting: set[Subscription] = set()
         self._tail = Tail()
+        self._next = 1
         self._sinks: set[HubSink] = set()
         self._ending = False
         self._logs: Sequence[LogSink] = ()
@@ -109,7 +110,9 @@ class Hub:
     def publish(self, stream: str, run: int, batch: Sequence[str | bytes]) -> None:
         """Pass a batch to subscribers, logs and the tail."""
         now = self._clock.wall()
-        self._tail.remember(stream, run, now, batch)
+        first = self._next
+        self._next += len(batch)
+        self._tail.remember(stream, run, now, batch, first)
         takers = [
             subscription
             for group in (self._own, self._shared)
@@ -120,7 +123,7 @@ class Hub:
         if takers or logs:
             count = len(batch)
             skipped = 0 if logs else min(subscription.surplus(count) for subscription in takers)
-            lines = make_lines(self._id, stream, batch[skipped:] if skipped else batch, now, run)
+            lines = make_lines(self._id, stream, batch[skipped:] if skipped else batch, now, run, first + skipped)
             for subscription in takers:
                 try:
                     subscription.deliver_last(lines, skipped)

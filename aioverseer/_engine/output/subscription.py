@@ -10,7 +10,7 @@ from weakref import finalize, ref
 from aioverseer._engine.output.line_queue import LineQueue
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
-from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST, Dropped, Line
+from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST, Line, with_missed
 
 __all__ = ["Overflow", "Subscribers", "Subscription", "release_when_forgotten"]
 
@@ -21,12 +21,13 @@ _OVERFLOWS = ("drop_oldest", "drop_newest", "block", "error")
 
 
 @exported_from("aioverseer")
-class Subscription(LineQueue[Line | Dropped]):
+class Subscription(LineQueue[Line]):
     """A subscriber's queue of lines, of one Service or of all services of an Overseer.
 
     Attributes:
         stream: ``"stdout"``, ``"stderr"``, or None for both.
-        dropped: Number of lines that this subscriber has lost. A ``Dropped`` marks each loss in its place.
+        missed: Number of lines that this subscriber has lost so far. ``Line.missed`` counts those just before a line;
+            lines that were lost after the last one are counted here alone.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Subscription(LineQueue[Line | Dropped]):
             )
         super().__init__(size)
         self.stream = stream
-        self.dropped = 0
+        self.missed = 0
+        self._missed_at_end = 0
+        """Lines lost since the last line that was accepted: the next one tells of them."""
         self._overflow = overflow
         self._wants = wants
         self._excess = 0
@@ -124,7 +127,7 @@ class Subscription(LineQueue[Line | Dropped]):
         if not self._closed:
             self._shut = False
 
-    def deliver(self, batch: Sequence[Line | Dropped]) -> None:
+    def deliver(self, batch: Sequence[Line]) -> None:
         """Add the lines that there is room for, and treat the others by the overflow rule."""
         if self._shut:
             return
@@ -132,11 +135,11 @@ class Subscription(LineQueue[Line | Dropped]):
             if self._blocked and not self._accepts_excess(batch):
                 self._drop_newest(batch)
             else:
-                super().deliver(batch)
+                super().deliver(self._marked(batch))
             return
         if len(self._queue) + len(batch) <= self.maxsize:
             before = len(self._queue)
-            self._queue.extend(batch)
+            self._queue.extend(self._marked(batch))
             self._settle(before)
             return
         match self._overflow:
@@ -156,60 +159,59 @@ class Subscription(LineQueue[Line | Dropped]):
 
         Args:
             batch: The lines.
-            skipped: Number of lines before them that were not made, of the ``surplus``. They count as dropped.
+            skipped: Number of lines before them that were not made, of the ``surplus``. They count as missed.
         """
         if skipped == 0:
             self.deliver(batch)
         elif not self._shut:
             self._drop_oldest(batch, skipped)
 
-    def _accepts_excess(self, batch: Sequence[Line | Dropped]) -> bool:
+    def _accepts_excess(self, batch: Sequence[Line]) -> bool:
         # A blocked subscriber stops the reading of pipes, except the pipe of a program that has ended: that end must
         # not wait for a reader that may never come. So a crash loop adds one pipe's content for each run, up to this
         # bound. The content of one pipe is always accepted, even if it alone exceeds the bound, as one full of newlines
         # does.
         accepts = self._excess < EXCESS_BYTES
-        self._excess += sum(LINE_COST + len(line.text) for line in batch if isinstance(line, Line))
+        self._excess += sum(LINE_COST + len(line.text) for line in batch)
         return accepts
 
     def _make_room(self, taken: int) -> None:
         self._excess = 0
         super()._make_room(taken)
 
-    def _drop_oldest(self, batch: Sequence[Line | Dropped], skipped: int = 0) -> None:
-        # The Dropped comes first and does not count as a line.
+    def _marked(self, batch: Sequence[Line]) -> Sequence[Line]:
+        """Return a batch whose first line tells of the lines that were lost before it."""
+        if not (self._missed_at_end and batch):
+            return batch
+        missed, self._missed_at_end = self._missed_at_end, 0
+        return [with_missed(batch[0], missed), *batch[1:]]
+
+    def _drop_oldest(self, batch: Sequence[Line], skipped: int = 0) -> None:
         queue = self._queue
         before = len(queue)
-        first = queue[0] if queue else None
-        known = 0
-        if isinstance(first, Dropped):
-            known = first.n
-            queue.popleft()
-        lost = max(0, len(queue) + skipped + len(batch) - self.maxsize)
-        old = min(lost, len(queue))
+        lost = before + skipped + len(batch) - self.maxsize
+        old = min(lost, before)
+        self.missed += lost
+        self._missed_at_end += lost
         for _ in range(old):
-            queue.popleft()
-        queue.extend(batch[max(0, lost - old - skipped) :])
-        self.dropped += lost
-        if known + lost:
-            queue.appendleft(Dropped(known + lost))
+            self._missed_at_end += queue.popleft().missed
+        if queue:
+            missed, self._missed_at_end = queue[0].missed + self._missed_at_end, 0
+            queue[0] = with_missed(queue[0], missed)
+        queue.extend(self._marked(batch[lost - old - skipped :]))
         self._settle(before)
 
-    def _drop_newest(self, batch: Sequence[Line | Dropped]) -> None:
+    def _drop_newest(self, batch: Sequence[Line]) -> None:
         queue = self._queue
         before = len(queue)
-        kept = batch[: max(0, self.maxsize - len(queue))]
+        kept = batch[: max(0, self.maxsize - before)]
+        queue.extend(self._marked(kept))
         lost = len(batch) - len(kept)
-        queue.extend(kept)
-        self.dropped += lost
-        last = queue[-1]
-        if isinstance(last, Dropped):
-            queue[-1] = Dropped(last.n + lost)
-        else:
-            queue.append(Dropped(lost))
+        self.missed += lost
+        self._missed_at_end += lost
         self._settle(before)
 
-    def _fail(self, batch: Sequence[Line | Dropped]) -> None:
+    def _fail(self, batch: Sequence[Line]) -> None:
         before = len(self._queue)
         self._queue.extend(batch[: max(0, self.maxsize - before)])
         self._settle(before)

@@ -27,6 +27,7 @@ class _Batch(NamedTuple):
     time: datetime
     texts: Sequence[str | bytes]
     size: int
+    first: int
 
 
 class Tail:
@@ -37,27 +38,38 @@ class Tail:
         self._lines = 0
         self._size = 0
 
-    def remember(self, stream: str, run: int, time: datetime, batch: Sequence[str | bytes]) -> None:
-        """Add a batch, and drop old batches."""
+    def remember(self, stream: str, run: int, time: datetime, batch: Sequence[str | bytes], first: int) -> None:
+        """Add a batch, and drop old batches.
+
+        Args:
+            stream: ``"stdout"`` or ``"stderr"``.
+            run: Number of the run that wrote it.
+            time: Time at which it was read.
+            batch: Texts of the lines.
+            first: Number of the first line in its service.
+        """
         texts = batch[-TAIL_LINES:]
+        first += len(batch) - len(texts)
         size = sum(map(len, texts))
         batches = self._batches
-        batches.append(_Batch(stream, run, time, texts, size))
+        batches.append(_Batch(stream, run, time, texts, size, first))
         self._lines += len(texts)
         self._size += size
         # Only whole batches are dropped. lines() leaves out surplus lines of the oldest one.
         while len(batches) > 1:
-            first = batches[0]
-            if self._lines - len(first.texts) < TAIL_LINES and self._size - first.size < TAIL_BYTES:
+            oldest = batches[0]
+            if self._lines - len(oldest.texts) < TAIL_LINES and self._size - oldest.size < TAIL_BYTES:
                 break
             batches.popleft()
-            self._lines -= len(first.texts)
-            self._size -= first.size
+            self._lines -= len(oldest.texts)
+            self._size -= oldest.size
 
     def lines(self, id: str, most: int) -> list[Line]:
         """Return up to ``most`` of the last lines, oldest first."""
         lines = [
-            line for batch in self._batches for line in make_lines(id, batch.stream, batch.texts, batch.time, batch.run)
+            line
+            for batch in self._batches
+            for line in make_lines(id, batch.stream, batch.texts, batch.time, batch.run, batch.first)
         ]
         first = max(0, len(lines) - min(most, TAIL_LINES))
         size = sum(len(line.text) for line in lines[first:])

@@ -129,8 +129,9 @@ class Service:
             stream: One stream, or None for both.
             history: Number of remembered lines to begin with, at most.
             size: Number of lines that the queue holds.
-            overflow: The treatment of further lines. ``"drop_oldest"`` and ``"drop_newest"`` put a ``Dropped(n)`` in
-                their place, ``"block"`` slows the program down, ``"error"`` ends the queue with ``asyncio.QueueFull``.
+            overflow: The treatment of further lines. ``"drop_oldest"`` and ``"drop_newest"`` drop lines and count them
+                in ``missed``, ``"block"`` slows the program down, ``"error"`` ends the queue with
+                ``asyncio.QueueFull``.
 
         Raises:
             SpecError: If a value is invalid.

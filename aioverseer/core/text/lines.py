@@ -6,9 +6,8 @@ import codecs
 import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from itertools import repeat
+from itertools import count, repeat
 from typing import Any, Literal, NamedTuple, Protocol
 
 from aioverseer.core.errors import SpecError
@@ -21,12 +20,12 @@ __all__ = [
     "LINE_COST",
     "ContinuedBytes",
     "ContinuedLine",
-    "Dropped",
     "Line",
     "LineSplitter",
     "make_lines",
+    "with_missed",
 ]
-LINE_COST = 150
+LINE_COST = 200
 """Approximate bytes that a Line takes in addition to its text. They bound the memory of many empty lines."""
 EXCESS_BYTES = 4 * 1024 * 1024
 """Most bytes, or characters of text, that programs may leave at their end to a lossless subscriber or log without room.
@@ -60,18 +59,23 @@ class Line(NamedTuple):
     Attributes:
         id: Id of the service.
         stream: ``"stdout"`` or ``"stderr"``.
-        text: Text without the end of the line; bytes if the service has no encoding.
+        text: Text without the end of the line, a ``str``; ``bytes`` if the service has no encoding.
         time: Wall-clock time at which the line was read, aware; a label.
         run: Number of the run of the service that wrote it, from 1.
         continued: Whether the next line of this stream is the rest of this one, which was longer than the limit.
+        seq: Number of the line in its service, from 1, over all runs and both streams. Lines that no subscriber got
+            count, too.
+        missed: Number of lines that this subscriber has lost just before this one because it was too slow; 0 for none.
     """
 
     id: str
     stream: str
-    text: str | bytes
+    text: Any  # str or bytes depends on an option, and a union would force a check on every reader
     time: datetime
     run: int
     continued: bool = False
+    seq: int = 0
+    missed: int = 0
 
 
 _as_line: Callable[[tuple[object, ...]], Line] = functools.partial(
@@ -83,7 +87,12 @@ _PIECES = ContinuedLine, ContinuedBytes
 _NEVER: Iterable[bool] = repeat(False)  # noqa: FBT003  # repeat takes nothing by name
 
 
-def make_lines(id: str, stream: str, texts: Sequence[str | bytes], time: datetime, run: int) -> list[Line]:
+_NONE: Iterable[int] = repeat(0)
+
+
+def make_lines(
+    id: str, stream: str, texts: Sequence[str | bytes], time: datetime, run: int, first: int = 1
+) -> list[Line]:
     """Return a batch of texts as lines of a service.
 
     Args:
@@ -92,22 +101,21 @@ def make_lines(id: str, stream: str, texts: Sequence[str | bytes], time: datetim
         texts: Texts from a splitter.
         time: Time at which they were read.
         run: Number of the run that wrote them.
+        first: Number of the first line in its service.
     """
     # The loop over the lines runs in C, for speed: every line that is read passes here.
     continued = _NEVER if set(map(type, texts)) in _WHOLE else (isinstance(text, _PIECES) for text in texts)
-    return list(map(_as_line, zip(repeat(id), repeat(stream), texts, repeat(time), repeat(run), continued)))
+    return list(
+        map(
+            _as_line,
+            zip(repeat(id), repeat(stream), texts, repeat(time), repeat(run), continued, count(first), _NONE),
+        )
+    )
 
 
-@exported_from("aioverseer")
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Mark for lines that a subscriber did not get.
-
-    Attributes:
-        n: Number of lines that are missing here.
-    """
-
-    n: int
+def with_missed(line: Line, missed: int) -> Line:
+    """Return a copy of a line that tells how many lines are missing before it."""
+    return _as_line((*line[:-1], missed))
 
 
 class _Splitter(Protocol):

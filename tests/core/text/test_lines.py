@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Dropped, Line, LineSplitter
+from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Line, LineSplitter, make_lines, with_missed
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
 
 Typed = list[tuple[type, str | bytes]]
@@ -376,16 +376,18 @@ def test_joined_pieces_are_the_line(errors: str, data: bytes, limit: int) -> Non
 
 
 def test_a_line_is_whole_unless_it_says_otherwise() -> None:
-    """A Line is a tuple whose last field has a default."""
+    """A Line is a tuple whose last fields have defaults."""
     now = datetime.now(UTC)
     line = Line("web", "stdout", "hello", now, 1)
-    assert ("web", "stdout", "hello", now, 1, False) == line
+    assert ("web", "stdout", "hello", now, 1, False, 0, 0) == line
 
 
-def test_drops_are_values() -> None:
-    """Two marks of the same loss are equal."""
-    assert Dropped(3) == Dropped(n=3)
-    assert Dropped(3) != Dropped(4)
+def test_lines_of_a_batch_are_numbered() -> None:
+    """From the given number on; the copy for a slow subscriber differs in nothing but what is missing."""
+    now = datetime.now(UTC)
+    lines = make_lines("web", "stderr", [ContinuedLine("a"), "b"], now, 2, 7)
+    assert [("a", True, 7, 0), ("b", False, 8, 0)] == [tuple(line)[2:3] + tuple(line)[5:] for line in lines]
+    assert lines[0]._replace(missed=3) == with_missed(lines[0], 3)
 
 
 def test_pieces_are_text_with_a_mark_and_nothing_more() -> None:

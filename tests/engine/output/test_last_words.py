@@ -37,7 +37,7 @@ async def test_all_lines_before_an_immediate_exit_arrive() -> None:
             service = overseer.add("writer", *WRITER)
             lines = service.lines(overflow="block", size=100)
             await service.start()
-            return [line.text async for line in lines]  # type: ignore[union-attr, misc]  # no Dropped, and text
+            return [line.text async for line in lines]
 
     for _ in range(25):
         runs = await asyncio.gather(

@@ -17,7 +17,6 @@ import pytest
 from aioverseer import (
     Backoff,
     Event,
-    Line,
     LogBridge,
     LogFile,
     Overseer,
@@ -419,7 +418,7 @@ async def test_lost_lines_are_marked_before_the_next_run(tmp_path: Path, gate: G
             await chatty.start()
             while ends < 2:
                 item = await queue.get()
-                ends += isinstance(item, Line) and item.text == "end"
+                ends += item.text == "end"
             gate.open.set()
             await chatty.stop()
         lost = chatty.status().log_lost
@@ -552,7 +551,7 @@ async def test_lines_become_records_of_a_logger() -> None:
             overseer.add("raw", "printf", r"\377\n", encoding=None)
             queue = overseer.logs()
             await overseer.supervise_all()
-        times = {item.text: item.time.timestamp() async for item in queue if isinstance(item, Line)}
+        times = {item.text: item.time.timestamp() async for item in queue}
     found = {
         (record.name.removeprefix("aioverseer.output."), record.levelno, record.getMessage())
         for record in keeper.records

@@ -45,7 +45,7 @@ async def test_memory_is_constant_while_a_program_writes_lines(how: str) -> None
     lines = SIZE // 100
     if how.startswith("stalled drop"):
         # All but the content of the queue; the last line is one more.
-        assert lines + 1 - QUEUE == found["dropped"]
+        assert lines + 1 - QUEUE == found["missed"]
     if how in ("reading block", "reading process", "stalled process"):
         assert lines * 99 + len(LAST) == found["bytes"]
     if how in ("nobody", "stalled drop_oldest", "stalled error", "stalled process"):

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioverseer import Dropped, Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
+from aioverseer import Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
 from aioverseer._engine.output.hub import Hub
 from aioverseer._engine.output.pump import LineList, Pump
 from aioverseer._engine.output.subscription import Subscribers
@@ -405,9 +405,10 @@ def test_lines_dropped_at_once_are_counted_and_not_made(sizes: tuple[int, ...]) 
     for size, queue in zip(sizes, queues, strict=True):
         items = [queue.get_nowait() for _ in range(queue.qsize())]
         lost = max(0, 5000 - size)
-        assert items[: bool(lost)] == [Dropped(lost)][: bool(lost)]
-        assert texts[-size:] == [line.text for line in items if isinstance(line, Line)]
-        assert lost == queue.dropped
+        assert [lost, *[0] * (len(items) - 1)] == [line.missed for line in items]
+        assert list(range(lost + 1, 5001)) == [line.seq for line in items]
+        assert texts[-size:] == [line.text for line in items]
+        assert lost == queue.missed
 
 
 def test_empty_lines_of_ended_programs_are_bounded() -> None:
@@ -418,11 +419,12 @@ def test_empty_lines_of_ended_programs_are_bounded() -> None:
     for _ in range(50):
         queue.deliver(empty)
     kept = (EXCESS_BYTES // LINE_COST // 1000 + 1) * 1000
-    assert 2 + kept + 1 == queue.qsize()
-    lost = 50_000 - kept
-    got = [queue.get_nowait() for _ in range(queue.qsize())]
-    assert Dropped(lost) == got[-1]
-    assert lost == queue.dropped
+    assert 2 + kept == queue.qsize()
+    assert 50_000 - kept == queue.missed
+    while queue.qsize():
+        assert 0 == queue.get_nowait().missed
+    queue.deliver([line(3)])
+    assert 50_000 - kept == queue.get_nowait().missed
 
 
 async def test_output_of_ended_programs_for_a_full_reader_is_bounded() -> None:
@@ -432,13 +434,13 @@ async def test_output_of_ended_programs_for_a_full_reader_is_bounded() -> None:
     rest = [line(0)._replace(text="x" * (EXCESS_BYTES // 4 - LINE_COST)) for _ in range(6)]
     for one in rest:
         queue.deliver([one])
-    assert [Dropped(2)] == (await queue.get_batch())[-1:]
-    assert (2, 0, False) == (queue.dropped, queue.qsize(), is_blocked(queue))
+    assert 7 == len(await queue.get_batch())
+    assert (2, 0, False) == (queue.missed, queue.qsize(), is_blocked(queue))
     # After reading, the reader has the full allowance again.
     for one in rest[:3]:
         queue.deliver([one, one])
-    assert 6 == len(await queue.get_batch())
-    assert (2, 0, False) == (queue.dropped, queue.qsize(), is_blocked(queue))
+    assert [2, 0, 0, 0, 0, 0] == [line.missed for line in await queue.get_batch()]
+    assert (2, 0, False) == (queue.missed, queue.qsize(), is_blocked(queue))
 
 
 @given(
@@ -450,19 +452,18 @@ async def test_output_of_ended_programs_for_a_full_reader_is_bounded() -> None:
 def test_every_line_is_delivered_or_counted_in_its_place(
     overflow: Any, size: int, steps: list[tuple[bool, int]]
 ) -> None:
-    """Delivered and dropped lines are all lines. Each Dropped(n) stands where exactly n lines are missing."""
+    """Delivered and missed lines are all lines. Each line tells how many are missing just before it."""
     queue = Subscription(stream=None, size=size, overflow=overflow)
     written = 0
-    read: list[Line | Dropped] = []
+    read: list[Line] = []
     for write, count in steps:
         if write and queue.takes("id", "stdout"):
             queue.deliver([line(number) for number in range(written, written + count)])
             written += count
-            assert overflow == "block" or sum(isinstance(item, Line) for item in queue._queue) <= size
         else:
             with contextlib.suppress(asyncio.QueueEmpty, asyncio.QueueFull):
                 read += [queue.get_nowait() for _ in range(min(count, queue.qsize()))]
-        assert overflow == "block" or queue.qsize() <= size + sum(isinstance(item, Dropped) for item in queue._queue)
+        assert overflow == "block" or queue.qsize() <= size
     failed = overflow == "error" and not queue.takes("id", "stdout")
     queue.end()
     with contextlib.suppress(QueueShutDown, asyncio.QueueFull):
@@ -470,16 +471,13 @@ def test_every_line_is_delivered_or_counted_in_its_place(
             read.append(queue.get_nowait())
     expected = 0
     for item in read:
-        if isinstance(item, Dropped):
-            assert item.n > 0
-            expected += item.n
-        else:
-            assert str(expected) == item.text
-            expected += 1
-    assert sum(item.n for item in read if isinstance(item, Dropped)) == queue.dropped
+        expected += item.missed
+        assert str(expected) == item.text
+        expected += 1
     if not failed:
-        assert written == expected
-    assert queue.dropped == 0 or overflow.startswith("drop")
+        assert written == len(read) + queue.missed
+        assert written == expected or overflow == "drop_newest"
+    assert queue.missed == 0 or overflow.startswith("drop")
     assert overflow != "block" or written == len(read)
 
 
@@ -492,7 +490,7 @@ async def test_overflow_error_comes_after_the_lines() -> None:
     """The subscription accepts nothing after that."""
     queue = Subscription(stream=None, size=2, overflow="error")
     queue.deliver([line(n) for n in range(3)])
-    assert ["0", "1"] == [item.text for item in (await queue.get(), await queue.get()) if isinstance(item, Line)]
+    assert ["0", "1"] == [item.text for item in (await queue.get(), await queue.get())]
     for _ in range(2):
         with pytest.raises(asyncio.QueueFull, match="more than 2 lines behind"):
             await queue.get()
@@ -544,9 +542,9 @@ def hub_of() -> tuple[Hub, Any, Room]:
     return hub, sink, room
 
 
-def texts(lines: Sequence[Line | Dropped]) -> list[Any]:
+def texts(lines: Sequence[Line]) -> list[Any]:
     """Return the texts of lines."""
-    return [item.text if isinstance(item, Line) else item for item in lines]
+    return [line.text for line in lines]
 
 
 async def test_tail_is_bounded_by_lines_and_by_bytes() -> None:
@@ -608,8 +606,8 @@ async def test_history_comes_first_and_only_from_its_stream() -> None:
         queue = hub.subscribe(stream=stream, history=history, size=10, overflow="drop_oldest", ended=True)
         assert expected == texts(await _all_of(queue))
     queue = hub.subscribe(stream=None, history=4, size=2, overflow="drop_oldest", ended=True)
-    assert [Dropped(2), "e", "c"] == texts(await _all_of(queue))
-    assert 2 == queue.dropped
+    assert [("e", 2), ("c", 0)] == [(line.text, line.missed) for line in await _all_of(queue)]
+    assert 2 == queue.missed
 
 
 async def test_lossless_subscriber_pauses_only_its_stream() -> None:
@@ -627,7 +625,7 @@ async def test_lossless_subscriber_pauses_only_its_stream() -> None:
     slow.close()
     assert (False, 2) == (is_blocked(sink), room.times)
     assert [] == await _all_of(slow)
-    assert [Dropped(3), "4", "5"] == texts(await quick.get_batch())
+    assert [("4", 3), ("5", 0)] == [(line.text, line.missed) for line in await quick.get_batch()]
 
 
 async def test_dropped_lossless_subscription_resumes_the_pipe() -> None:

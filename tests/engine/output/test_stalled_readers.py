@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from aioverseer import Line, LineQueue, Overseer, Process, Restart, Service, State, Status
+from aioverseer import LineQueue, Overseer, Process, Restart, Service, State, Status
 from tests.support.programs import child, limit
 
 FLOOD = child(
@@ -99,7 +99,6 @@ async def test_stalled_subscriber_blocks_nothing_else(how: How, whole_set: bool)
             for service, queue in zip(services, errors, strict=True):
                 await service.write(f"{number}\n")
                 line = await queue.get()
-                assert isinstance(line, Line)
                 assert (service.id, str(number)) == (line.id, line.text)
         assert unread.qsize() <= SIZE + 2 * CHUNK
         for service in services:
@@ -138,9 +137,7 @@ async def test_stalled_subscriber_has_every_line_of_ended_services() -> None:
         lines = [line async for line in unread]
     assert 5 == sum(status.ok for status in ends.values())
     for id in ends:
-        assert [str(number) for number in range(1, 3001)] == [
-            line.text for line in lines if isinstance(line, Line) and line.id == id
-        ]
+        assert [str(number) for number in range(1, 3001)] == [line.text for line in lines if line.id == id]
 
 
 async def test_stalled_subscriber_gets_all_newlines_of_a_full_pipe() -> None:
@@ -153,7 +150,7 @@ async def test_stalled_subscriber_gets_all_newlines_of_a_full_pipe() -> None:
         await until_blocked(unread)
         await service.write("\n")
         assert (await service.wait()).ok
-        lines = [line.text if isinstance(line, Line) else line async for line in unread]
+        lines = [line.text async for line in unread]
     assert SIZE + 60_000 + 1 == len(lines)
     assert "end" == lines[-1]
 

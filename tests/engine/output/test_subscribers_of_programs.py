@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioverseer import Backoff, Dropped, Line, Overseer, QueueShutDown, Restart, Service, Subscription
+from aioverseer import Backoff, Line, Overseer, QueueShutDown, Restart, Service, Subscription
 from aioverseer._engine.output.subscription import Overflow
 from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine
 from tests.support.output_plans import ENCODINGS, LIMITS, WRITER, Plan, joined, plans
 from tests.support.programs import limit
 
-LineFields = tuple[str, str | bytes, int, bool]
-"""Fields of a line that all subscribers must see alike: stream, text, run, whether it is continued."""
+LineFields = tuple[str, str | bytes, int, bool, int]
+"""Fields of a line that all subscribers must see alike: stream, text, run, whether it is continued, number."""
 
 
 def without_time(line: Line) -> LineFields:
-    """Return a line without its time."""
-    return line.stream, line.text, line.run, line.continued
+    """Return a line without its time and what its subscriber has missed."""
+    return line.stream, line.text, line.run, line.continued, line.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Visit:
     queue: Subscription
     since: int
     """How many lines were written when it came."""
-    items: list[Line | Dropped] = field(default_factory=list)
+    items: list[Line] = field(default_factory=list)
     left: bool = False
     failed: bool = False
 
@@ -73,24 +73,24 @@ class Visit:
         self.left = True
 
     def check(self, written: Sequence[LineFields]) -> None:
-        """Check that the items are a part of the output, and that each Dropped has the number of missing lines."""
+        """Check that the items are a part of the output, and that each tells the number of missing lines."""
         guest = self.guest
         mine = [line for line in written if guest.stream in (None, line[0])]
         before = sum(guest.stream in (None, line[0]) for line in written[: self.since])
         # The tail is also bounded in bytes.
         history = 0 if guest.whole_set else guest.history
         starts = range(max(0, before - history), before + 1)
-        marks = sum(item.n for item in self.items if isinstance(item, Dropped))
+        marks = sum(item.missed for item in self.items)
         if self.left or self.failed:
-            assert self.queue.dropped >= marks
+            assert self.queue.missed >= marks
         else:
-            assert self.queue.dropped == marks
+            assert self.queue.missed == marks or guest.overflow == "drop_newest"
             # All lines to the end.
-            last = len(mine) - marks - sum(isinstance(item, Line) for item in self.items)
+            last = len(mine) - self.queue.missed - len(self.items)
             assert last in starts
             starts = range(last, last + 1)
         assert any(self.stands_at(start, mine) for start in starts)
-        assert not marks or guest.overflow in ("drop_oldest", "drop_newest")
+        assert not self.queue.missed or guest.overflow in ("drop_oldest", "drop_newest")
         assert not self.failed or guest.overflow == "error"
 
     @property
@@ -107,10 +107,8 @@ class Visit:
         """Return whether the items are the output from a position on."""
         position = start
         for item in self.items:
-            if isinstance(item, Dropped):
-                assert item.n > 0
-                position += item.n
-            elif position < len(written) and without_time(item) == written[position]:
+            position += item.missed
+            if position < len(written) and without_time(item) == written[position]:
                 position += 1
             else:
                 return False
@@ -130,7 +128,6 @@ async def witness(queue: Subscription, come: Callable[[int], None]) -> list[Line
     """Read all lines losslessly, and let the guests come in the middle."""
     seen: list[LineFields] = []
     async for item in queue:
-        assert isinstance(item, Line)
         seen.append(without_time(item))
         come(len(seen))
     return seen
@@ -191,8 +188,9 @@ def test_each_subscriber_gets_or_counts_every_line(
                 status = await overseer.supervise("writer")
                 written = await everything
             await asyncio.gather(*reading)
-        assert written == [without_time(item) async for item in journal if isinstance(item, Line)]
+        assert written == [without_time(item) async for item in journal]
         assert (0, runs - 1) == (status.exit_code, status.restarts)
+        assert list(range(1, len(written) + 1)) == [line[4] for line in written]
         for run in range(1, runs + 1):
             for number, stream in ((1, "stdout"), (2, "stderr")):
                 lines = [marked(line) for line in written if line[0] == stream and line[2] == run]
@@ -207,7 +205,7 @@ def test_each_subscriber_gets_or_counts_every_line(
 
 def marked(line: LineFields) -> str | bytes:
     """Return the text of a line, with a mark if it is a piece."""
-    _, text, _, continued = line
+    _, text, _, continued, _ = line
     if not continued:
         return text
     return ContinuedLine(text) if isinstance(text, str) else ContinuedBytes(text)

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioverseer import Dropped, Line, LineQueue, Overseer, QueueShutDown, SpecError, Subscription
+from aioverseer import Backoff, Line, LineQueue, Overseer, QueueShutDown, Restart, SpecError, Subscription
 from aioverseer.testing import ManualClock
 from tests.support.programs import child, limit
 
 CLOCK = ManualClock()
 
 
-def lines(first: int, count: int) -> list[Line | Dropped]:
+def lines(first: int, count: int) -> list[Line]:
     """Return a number of lines."""
-    return [Line("a", "stdout", str(number), CLOCK.wall(), 1) for number in range(first, first + count)]
+    return [Line("a", "stdout", str(number), CLOCK.wall(), 1, seq=number + 1) for number in range(first, first + count)]
 
 
 async def test_subscription_is_an_asyncio_queue() -> None:
@@ -133,16 +133,16 @@ Step = tuple[Literal["deliver", "read", "batch"], int]
     steps=st.lists(st.tuples(st.sampled_from(["deliver", "read", "batch"]), st.integers(1, 20)), max_size=30),
 )
 def test_delivered_and_dropped_lines_are_all_lines(size: int, overflow: Any, steps: list[Step]) -> None:
-    """In order, each line once. A Dropped stands exactly where its lines are missing."""
+    """In order, each line once. A line tells how many are missing just before it, and the queue how many in all."""
     queue = Subscription(stream=None, size=size, overflow=overflow)
     written = 0
-    items: list[Line | Dropped] = []
+    items: list[Line] = []
     for what, count in steps:
         if what == "deliver":
             queue.deliver(lines(written, count))
             written += count
             if overflow != "block":
-                assert sum(not isinstance(item, Dropped) for item in queue._queue) <= size
+                assert queue.qsize() <= size
         elif what == "read":
             items += [queue.get_nowait() for _ in range(min(count, queue.qsize()))]
         else:
@@ -152,23 +152,77 @@ def test_delivered_and_dropped_lines_are_all_lines(size: int, overflow: Any, ste
         items.append(queue.get_nowait())
     position = 0
     for item in items:
-        if isinstance(item, Dropped):
-            assert item.n > 0
-            position += item.n
-        else:
-            assert str(position) == item.text
-            position += 1
-    assert written == position
-    assert queue.dropped == sum(item.n for item in items if isinstance(item, Dropped))
+        position += item.missed
+        assert (str(position), position + 1) == (item.text, item.seq)
+        position += 1
+    told = sum(item.missed for item in items)
+    assert written == len(items) + queue.missed
+    # Only lines that are dropped after the last one have no line to tell of them.
+    assert written - position == queue.missed - told
+    assert overflow == "drop_newest" or queue.missed == told
     if overflow == "block":
-        assert queue.dropped == 0
+        assert queue.missed == 0
+
+
+@pytest.mark.parametrize(("overflow", "told"), [("drop_oldest", [3, 0]), ("drop_newest", [0, 0])])
+async def test_a_slow_reader_gets_lines_and_nothing_else(overflow: Any, told: list[int]) -> None:
+    """Lines that are dropped after the last one are counted by the queue alone; the next line tells of them."""
+    queue = Subscription(stream=None, size=2, overflow=overflow)
+    queue.deliver(lines(0, 5))
+    assert told == [line.missed for line in await queue.get_batch()]
+    assert 3 == queue.missed
+    queue.deliver(lines(5, 1))
+    assert 3 - sum(told) == (await queue.get()).missed
+    assert 3 == queue.missed
+
+
+async def test_lines_of_a_service_are_numbered_over_runs_and_streams() -> None:
+    """Lines that nobody reads count. The tail, the history and each subscriber see the same numbers."""
+    script = "echo a; echo b >&2; printf c; exit 1"
+    policy = Restart(max_restarts=2, backoff=Backoff(min=0.001, max=0.001))
+    async with Overseer() as overseer:
+        service = overseer.add("web", "sh", "-c", script, restart=policy)
+        other = overseer.add("other", "echo", "x")
+        everything = overseer.logs()
+        errors = service.lines("stderr")
+        await overseer.supervise_all()
+        late = service.lines(history=4)
+        assert list(range(1, 10)) == [line.seq for line in service.tail(100)]
+        assert [8, 9] == [line.seq for line in service.tail(2)]
+        assert [6, 7, 8, 9] == [line.seq async for line in late]
+        await overseer.start("web")
+        await overseer.supervise("web")
+        assert list(range(10, 19)) == [line.seq for line in service.tail(9)]
+    seen = [line async for line in everything]
+    assert list(range(1, 19)) == [line.seq for line in seen if line.id == "web"]
+    assert [1] == [line.seq for line in other.tail()]
+    assert {line.seq for line in seen if line.stream == "stderr"} == {line.seq async for line in errors}
+    # Lines of other streams and services are not missing.
+    assert {0} == {line.missed for line in seen}
+
+
+async def test_missed_lines_and_the_rest_are_the_numbers() -> None:
+    """Of a real program that writes much: numbers, gaps and totals agree, over two runs."""
+    async with Overseer() as overseer:
+        service = overseer.add("seq", "seq", "20000", restart=Restart("always", max_restarts=1, backoff=Backoff(0, 0)))
+        queues = [service.lines(size=10), service.lines(size=10, overflow="drop_newest"), overseer.logs(size=1)]
+        await overseer.supervise("seq")
+    for queue in queues:
+        last = 0
+        count = 0
+        async for line in queue:
+            assert line.seq == last + line.missed + 1
+            assert line.text == str((line.seq - 1) % 20000 + 1)
+            last, count = line.seq, count + 1
+        assert 40_000 == count + queue.missed
+        assert 40_000 == last or queue is queues[1]
 
 
 async def test_overflow_error_ends_the_queue_after_its_lines() -> None:
     """The subscriber that asked for it learns that it was too slow."""
     queue = Subscription(stream=None, size=2, overflow="error")
     queue.deliver(lines(0, 5))
-    assert ["0", "1"] == [item.text for item in [await queue.get(), await queue.get()] if isinstance(item, Line)]
+    assert ["0", "1"] == [item.text for item in [await queue.get(), await queue.get()]]
     with pytest.raises(asyncio.QueueFull, match="more than 2 lines behind"):
         await queue.get()
     assert not queue.takes("a", "stdout")
@@ -195,8 +249,7 @@ async def test_lossless_subscriber_releases_the_program_when_dropped() -> None:
             slow = service.lines(overflow="block", size=10)
             await service.start()
             while not slow.blocked:
-                first = await slow.get()
-                assert isinstance(first, Line)
+                await slow.get()
             assert service.pid is not None
             if forget:
                 del slow
@@ -217,6 +270,6 @@ async def test_streams_and_services_are_distinguished() -> None:
         assert 3 == len(overseer["a"].tail(1) + overseer["b"].tail(5))
         assert [] == overseer["a"].tail(0)
     assert {("a", "stderr", "err a"), ("b", "stderr", "err b")} == {
-        (item.id, item.stream, item.text) async for item in errors if isinstance(item, Line)
+        (item.id, item.stream, item.text) async for item in errors
     }
     assert 4 == len([item async for item in merged])

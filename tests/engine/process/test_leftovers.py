@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from aioverseer import Line, Overseer, Process, QueueShutDown, Restart, SpecError, State
+from aioverseer import Overseer, Process, QueueShutDown, Restart, SpecError, State
 from tests.support.programs import limit
 
 Gate = Callable[[], int]
@@ -60,7 +60,7 @@ async def test_late_output_of_a_service_arrives_beside_that_of_its_next_run(gate
             gate[1]()
         async with limit(10, "the last of them"):
             got += [line async for line in lines]
-        seen = sorted((line.run, str(line.text)) for line in got if isinstance(line, Line))
+        seen = sorted((line.run, str(line.text)) for line in got)
     assert [(run, text) for run in (1, 2) for text in ("early", "late", "later")] == seen
 
 

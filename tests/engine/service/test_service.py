@@ -802,13 +802,13 @@ async def test_lines_live_on_across_restarts_and_end_with_the_service() -> None:
         both, errors = w.service.lines(), w.service.lines("stderr")
         await w.finish(w.overseer.supervise("svc"))
         got = [line async for line in both]
-        lines = [(line.run, line.stream, line.text) for line in got if isinstance(line, Line)]
+        lines = [(line.run, line.stream, line.text) for line in got]
         assert lines == [(1, "stdout", "out"), (1, "stderr", "err"), (2, "stdout", "out"), (2, "stderr", "err")]
-        assert [str(line.text) async for line in errors if isinstance(line, Line)] == ["err", "err"]
+        assert [str(line.text) async for line in errors] == ["err", "err"]
         with pytest.raises(QueueShutDown):
             both.get_nowait()
         await w.finish(w.overseer.supervise("svc"))
-        assert [line.run for line in await both.get_batch() if isinstance(line, Line)] == [3, 3, 4, 4]
+        assert [line.run for line in await both.get_batch()] == [3, 3, 4, 4]
 
 
 async def test_late_subscriber_may_begin_with_remembered_lines() -> None:
@@ -816,7 +816,7 @@ async def test_late_subscriber_may_begin_with_remembered_lines() -> None:
     async with world(FakeChild().prints(*"abcde").exits(0)) as w:
         await w.finish(w.overseer.supervise("svc"))
         await w.finish(w.overseer.supervise("svc"))
-        past = [line.text async for line in w.service.lines(history=7) if isinstance(line, Line)]
+        past = [line.text async for line in w.service.lines(history=7)]
         assert past == [*"de", *"abcde"]
         assert [line.text for line in w.service.tail(3)] == [*"cde"]
         assert w.service.tail(0) == []
@@ -831,7 +831,7 @@ async def test_last_words_of_a_real_crash_are_delivered_before_its_end() -> None
         lines = service.lines(size=2000)
         status = await overseer.supervise("crash")
         assert status.exit_code == 5
-        texts = [line.text for line in await lines.get_batch() if isinstance(line, Line)]
+        texts = [line.text for line in await lines.get_batch()]
         assert texts == [*map(str, range(1000)), "the end"]
         assert service.tail(1)[0].text == "the end"
 

@@ -205,6 +205,26 @@ def test_slow_reader_loses_nothing(command: Start, procfile: Write) -> None:
     assert running.finish()[0] == 0
 
 
+def test_lines_that_nobody_could_show_in_time_are_counted(command: Start, procfile: Write) -> None:
+    """The rest of ended programs is bounded. Shown and dropped lines are all lines."""
+    names = "abcdef"
+    writers = dict.fromkeys(names, ("sh", "-c", "yes '' | head -c 60000"))
+    read, write = os.pipe()
+    with open(read, encoding="utf-8") as reader:
+        try:
+            running = command("up", procfile(**writers), stdout=write, stderr=subprocess.PIPE)
+        finally:
+            os.close(write)
+        ended: set[str] = set()
+        while ended != set(names):
+            ended.add(running.read_until(r"(.): exited with code 0", running.popen.stderr)[1])
+        shown = len(reader.read().splitlines())
+    code, _, err = running.finish()
+    dropped = [int(n) for n in re.findall(r"(\d+) lines dropped: ", running.printed + err)]
+    assert (code, 60_000 * len(names)) == (0, shown + sum(dropped))
+    assert dropped
+
+
 def test_closed_standard_output_stops_all_without_messages(command: Start, procfile: Write) -> None:
     """As with ``| head -1``."""
     file = procfile(a=child("[print(n) for n in iter(int, 1)]"), b=child(FOR_EVER))

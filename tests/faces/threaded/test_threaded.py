@@ -40,9 +40,9 @@ def test_plain_code_starts_talks_to_and_stops_a_service() -> None:
         service = overseer.add("echo", *ECHO, stdin="pipe")
         lines = service.lines(overflow="block")
         assert service.start().state is State.RUNNING
-        assert next(lines).text == "up"  # type: ignore[union-attr]  # a lossless subscriber gets no Dropped
+        assert next(lines).text == "up"
         service.write("hello\n")
-        assert next(lines).text == "HELLO"  # type: ignore[union-attr]  # as above
+        assert next(lines).text == "HELLO"
         first = service.pid
         assert service.restart().pid != first
         status = service.stop()
@@ -74,7 +74,7 @@ def test_second_use_keeps_services_and_unread_lines() -> None:
         logs = overseer.logs()
         events = overseer.events()
         assert overseer.supervise("talker").ok
-    assert ["one", "two"] == [line.text for line in lines]  # type: ignore[union-attr]  # nothing is dropped here
+    assert ["one", "two"] == [line.text for line in lines]
     assert 2 == len(list(logs))
     assert [State.STARTING, State.RUNNING, State.FINISHED] == [event.state for event in events]
     with overseer:

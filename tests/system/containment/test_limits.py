@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer import Line, Overseer, Restart, SpawnError, Stop, Subscription
+from aioverseer import Overseer, Restart, SpawnError, Stop, Subscription
 from aioverseer._system.containment import procfs
 from aioverseer._system.containment.cgroup import limits_of, tree
 from aioverseer.core.options.containment import AskedContainment
@@ -37,7 +37,6 @@ def spec_fixture(request: pytest.FixtureRequest) -> Iterator[Spec]:
 async def next_line(lines: Subscription) -> str:
     """Return the next line."""
     line = await lines.get()
-    assert isinstance(line, Line)
     return str(line.text)
 
 
