@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import signal
 import weakref
@@ -438,3 +439,22 @@ async def test_a_critical_task_that_fails_ends_all() -> None:
         async with limit(20), overseer:
             await overseer.supervise_all()
     assert overseer["sleeper"].state.is_final
+
+
+async def test_function_that_cannot_be_called_is_refused() -> None:
+    """The message says what to pass."""
+    async with Overseer() as overseer:
+        nothing: Any = 5
+        with pytest.raises(SpecError, match="'poller': 5 cannot be called: pass the function itself"):
+            overseer.add_task("poller", nothing)
+
+
+async def test_partial_function_is_shown_by_its_name() -> None:
+    """Arguments may be secrets, and are not shown."""
+
+    async def poller(_secret: str) -> None: ...
+
+    async with Overseer() as overseer:
+        service = overseer.add_task("poller", functools.partial(poller, "hunter2"))
+        assert "poller" in service.status().argv[0]
+        assert "hunter2" not in str(service.status())

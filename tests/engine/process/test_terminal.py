@@ -193,3 +193,20 @@ async def test_many_terminals_at_once() -> None:
         await process.write("\n")
     statuses = await asyncio.gather(*processes)
     assert 20 == len({(status.stdout or [None])[0] for status in statuses})
+
+
+async def test_empty_write_is_no_end_of_a_line() -> None:
+    """The end of input is typed twice in the middle of a line."""
+    async with Process("cat", pty=True, stdin="pipe", buffered=True) as process:
+        await process.write(b"half")
+        await process.write(b"")
+        await process.write_eof()
+        assert ["half"] == (await process).stdout
+
+
+async def test_end_of_input_after_the_close_does_nothing() -> None:
+    """The program may have ended meanwhile."""
+    async with limit(20), Process("cat", pty=True, stdin="pipe") as process:
+        process.close_stdin()
+        await process.write_eof()
+        await process.stop()

@@ -65,3 +65,18 @@ def test_folder_with_too_long_a_path_moves_to_tmp(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 100)))
     assert private_folder("kind").parent == tmp_path / ("x" * 100)
     assert private_folder("kind", longest=70).parent == Path("/tmp")
+
+
+def test_file_removed_while_waiting_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner has removed it, and nobody else has made a new one."""
+    path = tmp_path / "lock"
+    real = fcntl.flock
+
+    def late(descriptor: int, kind: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        path.unlink()
+        real(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(path) as descriptor:
+        assert os.path.samestat(os.fstat(descriptor), path.stat())
