@@ -227,3 +227,12 @@ async def test_unread_logs_of_an_earlier_use_block_nobody() -> None:
         await ended(overseer.supervise("a"), clock)
     assert logs.qsize() == 3
     assert unread.qsize() == 3
+
+
+async def test_each_change_of_state_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """With both states and the reason."""
+    with caplog.at_level("INFO", "aioverseer"):
+        async with limit(), Overseer() as overseer:
+            overseer.add("job", "true")
+            await overseer.supervise("job")
+    assert "job: running -> finished: exited with code 0" in caplog.messages

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import threading
 from pathlib import Path
 
 import pytest
 
-from aioverseer import Overseer, OverseerError, Restart, ThreadedOverseer
+from aioverseer import Event, Overseer, OverseerError, Restart, ThreadedOverseer
+from aioverseer._engine.events import recorder as recorder_module
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import limit
 
@@ -85,3 +88,23 @@ def test_threads_record_too(tmp_path: Path) -> None:
         overseer.record(tmp_path / "events")
         overseer.add("true", "true").start().wait()
     assert '"finished"' in (tmp_path / "events").read_text()
+
+
+async def test_disk_that_never_answers_does_not_block_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaving waits for a bounded time; the thread ends once the disk answers."""
+    gate, reached = threading.Event(), threading.Event()
+
+    def append(path: str, events: list[Event]) -> tuple[int, None]:
+        reached.set()
+        gate.wait(20)
+        return len(events), None
+
+    monkeypatch.setattr(recorder_module, "_append", append)
+    monkeypatch.setattr(recorder_module, "_PATIENCE", 0.05)
+    async with limit(), Overseer() as overseer:
+        recorder = overseer.record(tmp_path / "events")
+        overseer.add("true", "true")
+        await overseer.supervise("true")
+        await asyncio.to_thread(reached.wait, 10)
+    assert 0 == recorder.written
+    gate.set()

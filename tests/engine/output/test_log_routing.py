@@ -591,3 +591,40 @@ async def test_lines_below_the_level_are_not_lost() -> None:
             await overseer.supervise("web")
         assert 0 == overseer["web"].status().log_lost
     assert [] == keeper.records
+
+
+async def test_shared_file_stays_open_for_the_other_service(tmp_path: Path) -> None:
+    """One of two services is removed, and the other goes on in the same file without its id."""
+    path = tmp_path / "log"
+    async with limit(), Overseer() as overseer:
+        cats = [overseer.add(id, "cat", stdin="pipe", log=LogFile(path)) for id in ("a", "b")]
+        for cat in cats:
+            await cat.start()
+            await cat.write(f"{cat.id} one\n")
+            await cat.lines(history=1).get()
+        await overseer.stop("a")
+        overseer.remove("a")
+        await cats[1].write("b two\n")
+        await cats[1].write_eof()
+        await cats[1]
+    assert ["a | a one", "b | b one", "b two"] == sorted(lines(path))
+
+
+async def test_update_is_not_refused_because_of_the_log_of_before(tmp_path: Path) -> None:
+    """The service itself is no other user of its log."""
+    async with limit(), Overseer() as overseer:
+        overseer.add("a", "echo", "one", log=LogFile(tmp_path / "log"))
+        overseer.update("a", log=LogFile(tmp_path / "log", format="json"))
+        await overseer.supervise("a")
+    assert ["one"] == [json.loads(line)["text"] for line in lines(tmp_path / "log")]
+
+
+async def test_logs_without_lines_need_no_thread(tmp_path: Path) -> None:
+    """Flushing, reopening and leaving have nothing to do, and make no file."""
+    before = threading.active_count()
+    async with limit(), Overseer(log=LogFile(tmp_path / "log")) as overseer:
+        await overseer.add("quiet", "sleep", "100").start()
+        await overseer.flush_logs()
+        overseer.reopen_logs()
+        assert before == threading.active_count()
+    assert not (tmp_path / "log").exists()

@@ -10,14 +10,16 @@ import os
 import signal
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioverseer import Line, LineQueue, Process, QueueShutDown, SpecError, State, Subscription
+from aioverseer import Line, LineQueue, LogFile, Overseer, Process, QueueShutDown, SpecError, State, Subscription
 from aioverseer._engine.output.hub import Hub
+from aioverseer._engine.output.log_sink import LogSink
 from aioverseer._engine.output.pump import LineList, Pump
 from aioverseer._engine.output.subscription import Subscribers
 from aioverseer._engine.output.tail import TAIL_BYTES, TAIL_LINES
@@ -760,3 +762,64 @@ async def test_grandchild_with_the_pipe_delays_the_end_by_the_grace(where: str) 
         (survivor,) = map(int, seen - {"bye"})
         assert os.getsid(survivor) == survivor
         os.kill(survivor, signal.SIGKILL)
+
+
+async def test_failure_at_the_end_of_one_sink_spares_the_other() -> None:
+    """It is reported as an error of the event loop."""
+    ended: list[str] = []
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    class First(LineList):
+        def end(self) -> None:
+            raise OSError("mine")
+
+    class Second(LineList):
+        def end(self) -> None:
+            ended.append("second")
+
+    pump = Pump(Tap(), LineSplitter, [First(), Second()], on_end=lambda: ended.append("pump"))
+    pump.start()
+    pump.close()
+    assert ["second", "pump"] == ended
+    assert "mine" == str(reported[0]["exception"])
+
+
+async def test_failure_of_a_log_spares_the_other_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log gets no more lines of this run; subscribers and the other log get all."""
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    real = LogSink.deliver
+
+    def deliver(sink: LogSink, lines: Sequence[Line]) -> None:
+        if sink.takes("web", "stderr"):
+            raise OSError("mine")
+        real(sink, lines)
+
+    monkeypatch.setattr(LogSink, "deliver", deliver)
+    logs = [LogFile(tmp_path / "out", stream="stdout"), LogFile(tmp_path / "both")]
+    async with limit(20), Overseer() as overseer:
+        service = overseer.add("web", *child("print('one')"), log=logs)
+        lines = service.lines()
+        await overseer.supervise("web")
+        assert ["one"] == [line.text async for line in lines]
+    assert "one\n" == (tmp_path / "out").read_text()
+    assert not (tmp_path / "both").exists()
+    assert "mine" == str(reported[0]["exception"])
+
+
+async def test_waiting_reader_of_a_forgotten_queue_gets_the_next_line() -> None:
+    """Two tasks wait for one subscription that nothing else refers to."""
+    async with limit(20), Overseer() as overseer:
+        cat = await overseer.add("cat", "cat", stdin="pipe").start()
+        lines = cat.lines()
+        first, second = asyncio.ensure_future(lines.get()), asyncio.ensure_future(lines.get())
+        del lines
+        await iterate(2)
+        await cat.write("one\n")
+        assert "one" == (await first).text
+        del first
+        gc.collect()
+        await iterate(2)
+        await cat.write("two\n")
+        assert "two" == (await second).text
