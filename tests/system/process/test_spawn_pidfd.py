@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
 import sys
 import threading
 from typing import Any, Literal
@@ -283,3 +285,39 @@ def test_an_interrupt_in_one_waiter_wakes_the_others() -> None:
         ended.result()
         assert 2 == interrupts
         assert [True, False, True, False] == [task.exception() is not None for task in waiting]
+
+
+async def test_child_without_a_pidfd_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread has taken the last descriptors just after the spawn."""
+    pids: list[int] = []
+
+    def refused(pid: int) -> int:
+        pids.append(pid)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    process = Process("sleep", "100", containment="basic")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refused)
+        with pytest.raises(SpawnError) as caught:
+            await process.start()
+    assert errno.EMFILE == caught.value.errno
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[-1], 0)
+
+
+async def test_forgotten_child_is_reaped_when_it_ends() -> None:
+    """A launcher may close a child that lives."""
+    launcher = SystemLauncher(containment="basic")
+    child = await launcher.launch(Spec(id="x", argv=("sleep", "100")), capture=False)
+    child.close()
+    before = set(os.listdir("/proc/self/fd"))
+    os.kill(child.pid, signal.SIGKILL)
+    async with limit(10):
+        while True:
+            await asyncio.sleep(0)
+            try:
+                os.kill(child.pid, 0)
+            except ProcessLookupError:
+                break
+    assert len(before) > len(os.listdir("/proc/self/fd"))
+    await launcher.close()

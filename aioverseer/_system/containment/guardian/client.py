@@ -125,9 +125,12 @@ class Guardian:
         """Remove a user. After the last one, tell the guardian to end, and return its process to be waited for."""
         with self._lock:
             self._users -= 1
-            if self._users > 0 or self._process is None:
+            if self._users > 0:
                 return None
             process = self._process
+            if process is None:  # it was killed, and could not be replaced
+                self._drop_child_table()
+                return None
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._control, b"q")
             self._close_pipes()
