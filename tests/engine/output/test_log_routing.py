@@ -628,3 +628,41 @@ async def test_logs_without_lines_need_no_thread(tmp_path: Path) -> None:
         overseer.reopen_logs()
         assert before == threading.active_count()
     assert not (tmp_path / "log").exists()
+
+
+async def test_rotated_files_are_compressed_while_the_service_runs(tmp_path: Path) -> None:
+    """The thread does it between lines, and does not wait for the end."""
+    log = LogFile(tmp_path / "log", max_bytes=2000, keep=3, compress=True)
+    async with limit(20), Overseer() as overseer:
+        service = overseer.add("web", *child("for n in range(1000): print(n)\nimport time; time.sleep(100)"), log=log)
+        lines = service.lines(overflow="block")
+        await service.start()
+        while (await lines.get()).text != "999":
+            pass
+        await service.flush_log()
+        while not (tmp_path / "log.1.gz").exists():
+            await service.flush_log()
+        assert service.state is State.RUNNING
+
+
+def test_disk_that_answers_after_the_loop_is_closed_harms_nobody(
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread ends without an error."""
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    monkeypatch.setattr(log_routing, "_END_TIMEOUT", 0.05)
+
+    async def use() -> None:
+        async with limit(), Overseer(log=LogFile(tmp_path / "log")) as overseer:
+            overseer.add("web", "echo", "hello")
+            await overseer.supervise("web")
+            await gate.wait()
+
+    asyncio.run(use())
+    (thread,) = [thread for thread in threading.enumerate() if "logs" in thread.name]
+    gate.open.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [] == failed
+    assert ["hello"] == [line.rpartition("| ")[2] for line in lines(tmp_path / "log")]
