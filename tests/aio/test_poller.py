@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import select
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from aioverseer import Process
 from aioverseer._aio.poller import Poller, poller_for
 from tests.support.programs import limit
 
@@ -124,3 +127,45 @@ async def test_after_close_the_loop_watches_the_remaining_pipes(pipes: Callable[
         await called.get()
     poller.remove_reader(read)
     assert not asyncio.get_running_loop().remove_reader(read)
+
+
+async def test_closed_poller_leaves_descriptors_to_the_loop() -> None:
+    """One that was watched before the close, and one that is added after it."""
+    poller = Poller(asyncio.get_running_loop())
+    called: list[int] = []
+    pipes = [os.pipe(), os.pipe()]
+    poller.add_reader(pipes[0][0], lambda: called.append(0))
+    poller.close()
+    poller.close()
+    poller.add_reader(pipes[1][0], lambda: called.append(1))
+    for _, write in pipes:
+        os.write(write, b"x")
+    while len(set(called)) < 2:
+        await asyncio.sleep(0)
+    for read, write in pipes:
+        poller.remove_reader(read)
+        os.close(read)
+        os.close(write)
+
+
+def test_poller_may_be_closed_after_its_loop() -> None:
+    """Nothing can watch its descriptors any more."""
+    loop = asyncio.new_event_loop()
+    poller = Poller(loop)
+    read, write = os.pipe()
+    poller.add_reader(read, lambda: None)
+    loop.close()
+    poller.close()
+    os.close(read)
+    os.close(write)
+
+
+async def test_programs_run_without_a_poller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No descriptor is left for it, and the event loop's own readers serve."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(select, "epoll", refused)
+    assert None is poller_for(asyncio.get_running_loop())
+    assert ["hello"] == (await Process("echo", "hello", containment="basic")).stdout

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aioverseer._aio.shield import settle
+from aioverseer._aio.shield import settle, settle_work
 from aioverseer._aio.watchers import Watchers
 from tests.support.programs import limit
 
@@ -245,3 +245,17 @@ async def test_a_condition_may_complete_its_own_future() -> None:
     own.append(watchers.watch(0, nested))
     watchers.notify(1)
     assert (7, []) == (await own[0], watchers._waiting)
+
+
+async def test_work_that_never_ends_is_cancelled() -> None:
+    """Its time is over, and there is no result."""
+    cancelled = asyncio.Event()
+
+    async def forever() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            cancelled.set()
+
+    assert (None, None) == await settle_work(forever, within=0.01)
+    await cancelled.wait()
