@@ -14,8 +14,15 @@ import pytest
 
 from aioverseer import Alive, NotReady, Overseer, Process, Restart, SpawnError, State, Stop, ready
 from aioverseer._engine.health import readiness
+from aioverseer._system.probes import notify_socket
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
+
+
+@pytest.fixture(name="clock")
+def clock_fixture() -> ManualClock:
+    """A clock that the test moves."""
+    return ManualClock()
 
 
 def scripted(script: FakeChild, **options: Any) -> tuple[Process, ManualClock, ScriptedLauncher]:
@@ -202,3 +209,100 @@ async def test_leftover_that_holds_the_descriptor_does_not_hide_the_end() -> Non
             await service.start()
         assert service.pid is not None
         os.killpg(service.pid, signal.SIGKILL)
+
+
+async def test_answer_by_status_needs_no_body() -> None:
+    """A body is read only for a pattern, and only its first 64 KiB."""
+    pytest.importorskip("httpx")
+    code = """
+        import http.server
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", str(1 << 40))
+                self.end_headers()
+                try:
+                    self.wfile.write(b"x" * 60000 + b"fine" + b"x" * (1 << 20))
+                except OSError:
+                    pass
+            def log_message(self, *words):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        print(server.server_port, flush=True)
+        server.serve_forever()
+    """
+    async with limit(30), Process(*child(code), streaming=True) as server:
+        assert server.stdout is not None
+        url = f"http://127.0.0.1:{await server.stdout.get()}/"
+        for probe in (ready.http(url), ready.http(url, body="fine")):
+            async with Process("sleep", "100", ready=probe) as process:
+                assert State.RUNNING is process.state
+
+
+async def test_stop_in_the_second_of_a_check_that_goes_on(clock: ManualClock) -> None:
+    """The check was cancelled for its time limit, and has a second to end; the stop ends the wait for it."""
+    ended = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            await ended.wait()
+
+    launcher = ScriptedLauncher(clock, FakeChild())
+    process = Process("prog", clock=clock, launcher=launcher, ready=ready.check(stubborn))
+    starting = asyncio.ensure_future(process.start())
+    await clock.advance(5.5)
+    async with limit(10):
+        stopping = asyncio.ensure_future(process.stop())
+        await clock.settle()
+        ended.set()
+        assert State.INTERRUPT is (await clock.run(stopping)).state
+        with pytest.raises(NotReady):
+            await starting
+
+
+async def test_check_that_ends_late_is_followed_by_the_next(
+    clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It delays its cancellation by more than a second, and then ends cancelled: nobody misses its result."""
+    calls = 0
+    ended = asyncio.Event()
+
+    async def slow_once() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                await ended.wait()
+
+    launcher = ScriptedLauncher(clock, FakeChild())
+    process = Process("prog", clock=clock, launcher=launcher, ready=ready.check(slow_once))
+    starting = asyncio.ensure_future(process.start())
+    await clock.advance(7)
+    ended.set()
+    async with limit(10):
+        await clock.run(starting)
+    assert 2 == calls
+    assert "" == caplog.text
+    await process.stop()
+
+
+async def test_many_notices_arrive_over_several_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that sends many holds nobody up."""
+    monkeypatch.setattr(notify_socket, "_MAX_PER_ITERATION", 2)
+    code = """
+        import os, socket, time
+        name = os.environ["NOTIFY_SOCKET"]
+        name = "\\0" + name[1:] if name[0] == "@" else name
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            for number in range(9):
+                s.sendto(f"STATUS=step {number}".encode(), name)
+            s.sendto(b"READY=1", name)
+        time.sleep(100)
+    """
+    async with limit(20), Process(*child(code), ready=ready.notify()) as process:
+        assert State.RUNNING is process.state
