@@ -18,7 +18,7 @@ from aioverseer._system.process.terminal import set_size
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.state import Exit
 
-__all__ = ["SystemChild", "pidfd_of", "require_foreign", "sweep_group"]
+__all__ = ["SystemChild", "pidfd_of", "require_foreign", "require_unreaped", "sweep_group"]
 
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
 """Flag of pidfd_send_signal(2), since Linux 6.9: signal every member of the group that the process leads."""
@@ -82,6 +82,10 @@ class SystemChild:
     def sweep(self) -> None:
         """Kill the processes that are left in the group; see ``protocols.Child``."""
         pidfd = self._watcher.pidfd
+        if pidfd is None and (exit := self._watcher.exit) is not None and exit.code is exit.signal is None:
+            # Other code has reaped the child, nobody knows when. The group of this number may be that of another
+            # process. ``sweep_all`` finds the processes of the child by their marker.
+            return
         try:
             if pidfd is None or not self._signal_by_pidfd(pidfd, signal.SIGKILL, leader_only=False):
                 sweep_group(self.pid)
@@ -132,7 +136,7 @@ class SystemChild:
     def _signal_by_number(self, number: int, *, leader_only: bool) -> None:
         require_foreign(self.pid)
         # As long as this host has such an unreaped child, the process id cannot belong to another process.
-        _require_unreaped(os.P_PID, self.pid)
+        require_unreaped(os.P_PID, self.pid)
         if leader_only:
             os.kill(self.pid, number)
         else:
@@ -187,14 +191,14 @@ def pidfd_of(pid: int) -> int | None:
         return None  # not Linux, or forbidden in this container, or no descriptors are left
     try:
         # The process id may have been reused before the pidfd was opened.
-        _require_unreaped(os.P_PIDFD, pidfd)
+        require_unreaped(os.P_PIDFD, pidfd)
     except ProcessLookupError:
         os.close(pidfd)
         raise
     return pidfd
 
 
-def _require_unreaped(kind: int, number: int) -> None:
+def require_unreaped(kind: int, number: int) -> None:
     """Check that a number refers to a child of this host that has not been reaped. The child stays as it is.
 
     Raises:

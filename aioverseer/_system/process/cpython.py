@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import fcntl
 import functools
 import os
@@ -19,7 +20,7 @@ from typing import Any, cast
 
 from aioverseer._system.process.spawn import SpawnRequest
 
-__all__ = ["call_in_one_step", "can_answer_for", "environment_of_host", "start_program"]
+__all__ = ["call_in_one_step", "can_answer_for", "end_unwatched", "environment_of_host", "start_program"]
 
 # --- the environment of the host
 
@@ -95,15 +96,24 @@ def start_program(request: SpawnRequest) -> int:
             while part := os.read(read, _ERROR_SIZE):
                 report += part
         except BaseException:  # a signal handler of the host raised, and nothing else knows the child
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            end_unwatched(pid)
             raise
     finally:
         os.close(read)
     if report:
-        os.waitpid(pid, 0)
+        with contextlib.suppress(ChildProcessError):  # other code in this host has reaped it
+            os.waitpid(pid, 0)
         raise _error_of(report, executable, request.cwd)
     return pid
+
+
+def end_unwatched(pid: int) -> None:
+    """Kill and reap a child that nobody watches. It has just been loaded, so it dies at once."""
+    with contextlib.suppress(OSError):
+        # The process id of a reaped child may belong to another process.
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def _start_by_popen(request: SpawnRequest) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from aioverseer._system.containment.scope import ContainmentLevel, RunScope, sweep_strays
 from aioverseer._system.host.path_lookup import locate
 from aioverseer._system.process.child import SystemChild
+from aioverseer._system.process.clean_signals import CleanStart, inherited
 from aioverseer._system.process.cpython import environment_of_host
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.spawn import ExitWatcher, Spawner, SpawnRequest, choose
@@ -32,6 +33,8 @@ __all__ = ["SystemLauncher"]
 
 _SPAWNERS: tuple[Spawner, ...] = (PidfdSpawner(), AsyncioSpawner())
 """All spawners, best first."""
+
+_NO_SIGNALS: frozenset[int] = frozenset()
 
 _PASSES = 3
 """Searches for processes of a cancelled spawn: a process may fork while the first search is under way."""
@@ -128,6 +131,7 @@ class SystemLauncher:
         scope = await self._level_for(spec).prepare(spec)
         resources.hold()
         watcher: ExitWatcher | None = None
+        clean: CleanStart | None = None
         try:
             spawner = choose(_SPAWNERS, loop)
             # Everything that is possible before the wait for the queue is done before it: directly after a fork the
@@ -152,6 +156,11 @@ class SystemLauncher:
             with Descriptors(spec, resources) as opened:
                 opened.open(capture=capture)
                 words = [*opened.prefix, *words]
+                if signals := inherited():
+                    with as_spawn_error(spec):
+                        look_up(spec)
+                    clean = CleanStart(signals, words)
+                    words = [*clean.prefix, *words]
                 request = SpawnRequest(
                     name=spec.id,
                     words=words,
@@ -162,7 +171,12 @@ class SystemLauncher:
                     stderr=opened.child_stderr,
                     cwd=spec.cwd,
                     environment=environment,
-                    pass_fds=(*descriptors.values(), *(() if shim is None else shim.pass_fds)),
+                    pass_fds=(
+                        *descriptors.values(),
+                        *(() if shim is None else shim.pass_fds),
+                        *(() if clean is None else clean.pass_fds),
+                    ),
+                    held=_NO_SIGNALS if clean is None else clean.held,
                 )
                 try:
                     watcher = await spawner.spawn(request, resources)
@@ -172,6 +186,8 @@ class SystemLauncher:
                 except (OSError, ValueError) as error:
                     raise explained(spec, words, error) from error
                 scope.adopt(watcher.pid)
+                if clean is not None:
+                    clean.go()
                 return opened.hand_over(watcher, scope)
         except BaseException:
             scope.end()
@@ -179,6 +195,9 @@ class SystemLauncher:
                 watcher.release()
             resources.release()
             raise
+        finally:
+            if clean is not None:
+                clean.close()
 
 
 def _kill_unknown(scope: RunScope) -> None:

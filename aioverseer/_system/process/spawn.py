@@ -7,14 +7,17 @@ import errno
 import functools
 import os
 from collections.abc import Coroutine, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aioverseer._system.host.environment import Environment
+from aioverseer._system.process.clean_signals import held
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.state import Exit
 
 __all__ = ["VARIABLE", "ExitWatcher", "SpawnRequest", "Spawner", "choose"]
+
+T = TypeVar("T")
 
 VARIABLE = "AIOVERSEER_SPAWNER"
 """The environment variable that chooses a spawner by its name."""
@@ -33,6 +36,7 @@ class SpawnRequest(NamedTuple):
         cwd: The working folder; None is that of the host.
         environment: The environment of the program.
         pass_fds: Further descriptors that the program inherits, each under its own number.
+        held: Signals to block during the fork; see ``CleanStart``.
     """
 
     name: str
@@ -44,6 +48,7 @@ class SpawnRequest(NamedTuple):
     cwd: str | None
     environment: Environment
     pass_fds: tuple[int, ...]
+    held: frozenset[int] = frozenset()
 
     def call_asyncio(self) -> Coroutine[Any, Any, asyncio.subprocess.Process]:
         """Return the call of ``asyncio.create_subprocess_exec`` that every child goes through.
@@ -51,7 +56,7 @@ class SpawnRequest(NamedTuple):
         All descriptors are our own, never ``PIPE``: with ``PIPE``, ``Process.wait()`` also waits until nobody holds the
         pipe any more (CPython gh-119710).
         """
-        return asyncio.create_subprocess_exec(
+        call = asyncio.create_subprocess_exec(
             *self.words,
             executable=self.executable,
             stdin=self.stdin,
@@ -62,6 +67,13 @@ class SpawnRequest(NamedTuple):
             pass_fds=self.pass_fds,
             start_new_session=True,
         )
+        return _hold(self.held, call) if self.held else call
+
+
+async def _hold(signals: frozenset[int], call: Coroutine[Any, Any, T]) -> T:
+    # The fork is made before the call awaits anything.
+    with held(signals):
+        return await call
 
 
 class ExitWatcher(Protocol):

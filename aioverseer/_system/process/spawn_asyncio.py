@@ -11,7 +11,7 @@ import os
 import signal
 
 from aioverseer._aio.shield import settle
-from aioverseer._system.process.child import pidfd_of
+from aioverseer._system.process.child import pidfd_of, require_unreaped
 from aioverseer._system.process.exit_status import exit_of
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.spawn import SpawnRequest
@@ -61,6 +61,7 @@ async def _roll_back(task: asyncio.Task[asyncio.subprocess.Process]) -> None:
     process = task.result()
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
+            require_unreaped(os.P_PID, process.pid)
             os.killpg(process.pid, signal.SIGKILL)
     await settle(asyncio.ensure_future(process.wait()), within=_SPAWN_GRACE)
 

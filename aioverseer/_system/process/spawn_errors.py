@@ -15,6 +15,9 @@ from aioverseer.core.options.spec import Spec
 
 __all__ = ["as_spawn_error", "asked_environment", "explained", "look_up"]
 
+_FIRST_LINE = 256
+"""Bytes of a program in which the kernel looks for its interpreter."""
+
 
 def asked_environment(spec: Spec) -> dict[str, str] | None:
     """Return the environment that a Spec asks for; None for that of the host."""
@@ -37,13 +40,26 @@ def look_up(spec: Spec) -> None:
     """Check that the program and its working folder exist, where otherwise a wrapper would fail.
 
     Raises:
-        OSError: If one of them does not exist.
+        OSError: If one of them does not exist, or the interpreter that its first line names.
     """
     if spec.cwd is not None and not os.path.isdir(spec.cwd):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), spec.cwd)
     if not _is_found(spec):
         number = errno.EACCES if os.path.exists(_program(spec)) else errno.ENOENT
         raise OSError(number, os.strerror(number), spec.argv[0])
+    if _lacks_interpreter(spec):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), spec.argv[0])
+
+
+def _lacks_interpreter(spec: Spec) -> bool:
+    program = _found(spec)
+    try:
+        with open(program or "", "rb", buffering=0) as file:
+            first = file.read(_FIRST_LINE).partition(b"\n")[0]
+    except OSError:  # it may be executed, but not read
+        return False
+    words = first[2:].split() if first.startswith(b"#!") else []
+    return bool(words) and not os.path.exists(os.path.join(os.fsencode(spec.cwd or ""), words[0]))
 
 
 def _program(spec: Spec) -> str:
@@ -53,9 +69,13 @@ def _program(spec: Spec) -> str:
 
 
 def _is_found(spec: Spec) -> bool:
+    return _found(spec) is not None
+
+
+def _found(spec: Spec) -> str | None:
     given = asked_environment(spec)
     path = os.environ.get("PATH") if given is None else given.get("PATH", os.defpath)
-    return find(_program(spec), path) is not None
+    return find(_program(spec), path)
 
 
 def explained(spec: Spec, words: list[str], error: OSError | ValueError) -> SpawnError:

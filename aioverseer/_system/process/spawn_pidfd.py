@@ -7,14 +7,12 @@ on its wake-up pipe.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
-import signal
 
 from aioverseer._aio.poller import ReaderWatch
 from aioverseer._aio.timers import resolve
-from aioverseer._system.process.cpython import call_in_one_step, can_answer_for, start_program
+from aioverseer._system.process.cpython import call_in_one_step, can_answer_for, end_unwatched, start_program
 from aioverseer._system.process.exit_status import kept_exit
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.spawn import SpawnRequest
@@ -74,13 +72,17 @@ class PidfdChild:
             OSError: If the program cannot be started.
         """
         pid = start_program(request)
+        self.pid = pid
         try:
             self.pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            # It has run and ended, and other code in this host has reaped it already. Nobody knows its status.
+            self.exit = Exit()
+            return pid
         except OSError:
             # Another thread may have taken the descriptors that the spawn has just closed, and none are left.
-            _end(pid)
+            end_unwatched(pid)
             raise
-        self.pid = pid
         self._readers.add_reader(self.pidfd, self._on_readable)
         return pid
 
@@ -131,11 +133,3 @@ def _has_pidfds() -> bool:
     except (OSError, AttributeError):
         return False
     return True
-
-
-def _end(pid: int) -> None:
-    """Kill and reap a child that cannot be watched. It has just been loaded, so it dies at once."""
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)

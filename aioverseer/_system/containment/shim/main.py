@@ -20,7 +20,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -44,18 +44,17 @@ def main() -> None:
     # Signals to the group are for the command, which is in the group. The shim ignores them, and holds those that come
     # before the command exists. Stop signals keep their effect, so that a job is stopped as a whole.
     numbers = signal.valid_signals() - _STOPPED
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    initial = _SignalState({number: signal.getsignal(number) for number in numbers}, mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, numbers)
     signal.signal(signal.SIGCHLD, _nothing)
     wake = _child_end_pipe()
     me = os.getpid()
     if way == "namespace":
-        _end_as(_in_namespace(command, control, wake, host, initial, libc))
+        _end_as(_in_namespace(command, control, wake, host, numbers, libc))
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         _give_up(control, "this system has no subreapers")
-    pid = _fork(initial)
+    pid = _fork(numbers)
     if pid == 0:
-        _exec(command, initial, me, libc.prctl)
+        _exec(command, me, libc.prctl)
     try:
         status = _relay_until_end(pid, control, wake, host, lambda number: os.kill(pid, number))
         if way != "keep" or status is None:
@@ -66,15 +65,7 @@ def main() -> None:
     _end_as(status)
 
 
-class _SignalState:
-    """Signal handlers and mask at the start of the shim, to be restored in the command."""
-
-    def __init__(self, handlers: Mapping[signal.Signals, object], mask: Iterable[int]) -> None:
-        self.handlers = handlers
-        self.mask = mask
-
-
-def _fork(initial: _SignalState) -> int:
+def _fork(numbers: set[signal.Signals]) -> int:
     """Fork. The parent ignores signals from now on; those that are pending go to the child, which still blocks them."""
     held, go = os.pipe()
     pid = os.fork()
@@ -85,11 +76,11 @@ def _fork(initial: _SignalState) -> int:
         return 0
     os.close(held)
     # A signal that the child has received too is pending only once.
-    for number in signal.sigpending() & initial.handlers.keys():
+    for number in signal.sigpending() & numbers:
         os.kill(pid, number)
-    for number in initial.handlers:
+    for number in numbers:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, initial.mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.close(go)
     return pid
 
@@ -113,7 +104,7 @@ def _in_namespace(
     control: int,
     wake: int,
     host: int,
-    initial: _SignalState,
+    numbers: set[signal.Signals],
     libc: ctypes.CDLL,
 ) -> int:
     """Run the command in a new pid namespace; return its status when no process is left in it."""
@@ -121,12 +112,12 @@ def _in_namespace(
         _give_up(control, f"no pid namespace can be made ({refused})")
     relay, ours = os.pipe()
     result, report = os.pipe()
-    init = _fork(initial)
+    init = _fork(numbers)
     if init == 0:
         os.close(ours)
         os.close(result)
         os.close(control)
-        _be_init(command, relay, report, initial, libc)
+        _be_init(command, relay, report, numbers, libc)
     os.close(relay)
     os.close(report)
     status = _relay_until_end(init, control, wake, host, functools.partial(_write_signal, ours))
@@ -165,7 +156,7 @@ def _unshare(libc: ctypes.CDLL) -> str | None:
     return None
 
 
-def _be_init(command: list[str], relay: int, report: int, initial: _SignalState, libc: ctypes.CDLL) -> None:
+def _be_init(command: list[str], relay: int, report: int, numbers: set[signal.Signals], libc: ctypes.CDLL) -> None:
     """Be the init of a namespace until the command or the shim ends."""
     # If the shim ended before this call, the closed relay pipe shows it.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -178,9 +169,9 @@ def _be_init(command: list[str], relay: int, report: int, initial: _SignalState,
         os.write(report, f"!no /proc can be mounted in a pid namespace ({os.strerror(ctypes.get_errno())})".encode())
         os._exit(_NOT_FOUND)
     wake = _child_end_pipe()
-    pid = _fork(initial)
+    pid = _fork(numbers)
     if pid == 0:
-        _exec(command, initial, os.getppid(), libc.prctl)
+        _exec(command, os.getppid(), libc.prctl)
     poll = select.poll()
     poll.register(relay, select.POLLIN)
     poll.register(wake, select.POLLIN)
@@ -201,18 +192,16 @@ def _nothing(_number: int, _frame: object) -> None:
     """Do nothing: the wake-up pipe reports SIGCHLD."""
 
 
-def _exec(command: list[str], initial: _SignalState, parent: int, prctl: Callable[..., int]) -> None:
+def _exec(command: list[str], parent: int, prctl: Callable[..., int]) -> None:
     # If the shim is killed, the kernel kills the command too. Other descendants are then found by their marker.
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(_NOT_FOUND)
     signal.set_wakeup_fd(-1)
-    for number, handler in initial.handlers.items():
-        # Python itself ignores these two signals; the command must not.
-        ignored = handler is signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ)
-        signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, initial.mask)
+    # The command starts with default actions and an empty mask, whatever the host has blocked or ignores.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execvp(command[0], command)
     except OSError as error:
