@@ -6,7 +6,6 @@ started with ``&`` or ``nohup``. Nothing is reset in the host, because a signal 
 
 from __future__ import annotations
 
-import _signal
 import contextlib
 import functools
 import logging
@@ -15,9 +14,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aioverseer._system.host.path_lookup import find
+
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
 
 __all__ = ["CleanStart", "held", "inherited"]
 
