@@ -152,12 +152,13 @@ class FakeChild:
 
     # --- the start
 
-    def cannot_start(self, why: str = "there is no such program", number: int = errno.ENOENT) -> FakeChild:
+    def cannot_start(self, why: str = "there is no such program", number: int = errno.EAGAIN) -> FakeChild:
         """Let the start fail with a SpawnError.
 
         Args:
             why: The message of the error.
-            number: The errno of the error.
+            number: The errno of the error. By default a later start may succeed, so the Restart policy decides. With
+                ``errno.ENOENT`` and the like the program is not there, and a service that never ran gives up at once.
         """
         return dataclasses.replace(self, error=SpawnError(why, errno=number))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -117,7 +118,7 @@ BEHAVIOURS: dict[str, Pair] = {
     ),
     "is ready by a descriptor": Pair(("sh", "-c", "echo >&4; exec sleep 100"), FakeChild().writes_ready(4)),
     "ends before it is ready": Pair(("sh", "-c", "echo no; exit 9"), FakeChild().prints("no").exits(9)),
-    "is not there": Pair(("no-such-program",), FakeChild().cannot_start()),
+    "is not there": Pair(("no-such-program",), FakeChild().cannot_start(number=errno.ENOENT)),
 }
 
 

@@ -129,12 +129,15 @@ def test_host_without_standard_streams(stdin: str, tmp_path: pathlib.Path) -> No
         assert said == f"0 ['out'{text}] ['err']\n", said + done.stderr
 
 
-async def test_thousand_failures_leave_nothing() -> None:
-    """Of a program that is not there."""
+async def test_thousand_failures_leave_nothing(tmp_path: pathlib.Path) -> None:
+    """Of a program that is no longer there."""
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\nrm -- "$0"\nexit 1\n')
+    program.chmod(0o755)
     open_before = len(os.listdir("/proc/self/fd"))
     async with limit(20), Overseer() as overseer:
         policy = Restart("always", max_restarts=1000, within=None, backoff=Backoff(0, 0))
-        status = await overseer.supervise(overseer.add("svc", "/nowhere/program", restart=policy).id)
+        status = await overseer.supervise(overseer.add("svc", str(program), restart=policy).id)
         assert (State.FATAL, 1000) == (status.state, status.restarts)
         await asyncio.sleep(0)
     assert open_before == len(os.listdir("/proc/self/fd"))

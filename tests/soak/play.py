@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import pathlib
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aioverseer import Backoff, Overseer, Restart, State
@@ -22,8 +24,9 @@ PROGRAMS = {
     "silent": ("true",),
     "fails": ("false",),
     "talks": ("sh", "-c", "echo 1; echo 2; echo 3"),
-    "missing": ("/nowhere/program",),
 }
+VANISHES = "vanishes"
+"""One more program: it removes its own file, so that all later starts fail."""
 SAMPLES = 10
 MORE_MEMORY = 4 * 1024
 """Allowed growth in KiB between the first sample that counts and the last one."""
@@ -85,21 +88,32 @@ async def soak(
     """
     kept, journal.JOURNAL_SIZE = journal.JOURNAL_SIZE, JOURNAL
     try:
-        return await _play(restarts=restarts, seconds=seconds, on_sample=on_sample)
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, VANISHES)
+            file.write_text('#!/bin/sh\nrm -- "$0"\n')
+            file.chmod(0o755)
+            programs = {**PROGRAMS, VANISHES: (str(file),)}
+            return await _play(programs, restarts=restarts, seconds=seconds, on_sample=on_sample)
     finally:
         journal.JOURNAL_SIZE = kept
 
 
-async def _play(*, restarts: int | None, seconds: float | None, on_sample: Callable[[Sample], None]) -> list[str]:
+async def _play(
+    programs: Mapping[str, tuple[str, ...]],
+    *,
+    restarts: int | None,
+    seconds: float | None,
+    on_sample: Callable[[Sample], None],
+) -> list[str]:
     before = sample(0, 0)
     until = None if seconds is None else time.monotonic() + seconds
     samples: list[Sample] = []
     overseer = Overseer()
-    for name, argv in PROGRAMS.items():
+    for name, argv in programs.items():
         overseer.add(name, *argv, restart=Restart("always", max_restarts=None, backoff=Backoff(0, 0)))
     async with overseer:
         events, lines = overseer.events(), overseer["talks"].lines(overflow="block", size=50)
-        began = dict.fromkeys(PROGRAMS, 0)
+        began = dict.fromkeys(programs, 0)
         read = 0
 
         async def read_lines() -> None:
@@ -149,6 +163,6 @@ async def _play(*, restarts: int | None, seconds: float | None, on_sample: Calla
         if last - first > most:
             grown.append(f"{what}: {first}, then {last}")
     spread = max(one.descriptors for one in samples) - min(one.descriptors for one in samples)
-    if spread > 4 * len(PROGRAMS) * 2:
+    if spread > 4 * len(programs) * 2:
         grown.append(f"descriptors: {[one.descriptors for one in samples]}")
     return grown

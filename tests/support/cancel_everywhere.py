@@ -6,6 +6,7 @@ The scenarios are in ``tests/cancel/``.
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import itertools
 import os
@@ -48,7 +49,7 @@ PROGRAMS: dict[str, tuple[FakeChild, tuple[str, ...]]] = {
     "stubborn": (FakeChild().ignores(signal.SIGTERM), ("sh", "-c", "trap '' TERM; exec sleep 100")),
     "talks": (FakeChild().prints("1", "2").runs(1).prints("3").exits(0), ("sh", "-c", "echo 1; echo 2; echo 3")),
     "reads": (FakeChild(), ("cat",)),
-    "missing": (FakeChild().cannot_start(), ("/nowhere/program",)),
+    "missing": (FakeChild().cannot_start(number=errno.ENOENT), ("/nowhere/program",)),
 }
 """The script and the real command of each program."""
 
@@ -167,7 +168,7 @@ async def cancel_at_step(rig: Rig, scenario: Scenario, cancellation: Callable[..
     before, open_before = asyncio.all_tasks(), descriptors()
     rig.runner = asyncio.current_task()
     for name in PROGRAMS:
-        rig.add(name, restart=TWICE if name in {"fails", "missing"} else NEVER)
+        rig.add(name, restart=TWICE if name == "fails" else NEVER)
     await rig.overseer.__aenter__()
     victim = asyncio.ensure_future(rig.within(scenario))
     hit = False

@@ -41,9 +41,9 @@ class _Membership:
         self._group = group
 
     def judge(
-        self, what: str, *, now: float, ready_for: float | None
+        self, what: str, *, now: float, ready_for: float | None, hopeless: bool
     ) -> RestartTogether | AlreadyRestarting | EndGroup:
-        return self._supervisor.judge(self._id, what, now=now, ready_for=ready_for)
+        return self._supervisor.judge(self._id, what, now=now, ready_for=ready_for, hopeless=hopeless)
 
     def left(self, now: float) -> int | None:
         return self._supervisor.groups.left(self._group, now)
@@ -168,13 +168,16 @@ class GroupSupervisor:
     # Questions of the state machines of the members.
 
     def judge(
-        self, id: str, what: str, *, now: float, ready_for: float | None
+        self, id: str, what: str, *, now: float, ready_for: float | None, hopeless: bool
     ) -> RestartTogether | AlreadyRestarting | EndGroup:
         """Decide on an end after which a member restarts. The decision is performed once the member has reported it."""
         joined = self._restarts.join(id, self.groups.home(id) or "")
-        if joined is not None:
+        if joined is not None and not (hopeless and isinstance(joined, AlreadyRestarting)):
             return joined
-        verdict = self.groups.fail(id, what, now=now, ready_for=ready_for, rng=self._rng)
+        if hopeless:
+            verdict: RestartTogether | EndGroup = self.groups.end_for(id, what)
+        else:
+            verdict = self.groups.fail(id, what, now=now, ready_for=ready_for, rng=self._rng)
         if isinstance(verdict, EndGroup) or len(verdict.members) > 1:
             self._restarts.plan(id, verdict)
         return verdict

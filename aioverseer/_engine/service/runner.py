@@ -22,6 +22,7 @@ from aioverseer._engine.service.waiters import Waiters
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.machine.actions import AskThrottle, ReportThrottled, ServiceAction, StartProcess, StopProcess
+from aioverseer.core.machine.impossible import is_impossible
 from aioverseer.core.machine.inputs import (
     Admitted,
     Failed,
@@ -300,6 +301,9 @@ class ServiceRunner:
 
     def apply_spec(self, spec: Spec) -> None:
         """Take new options for the next run. A new policy judges the next end."""
+        # Another program, or another folder to find it in, has never run: a mistake in it shows at once.
+        if (spec.argv[0], spec.cwd) != (self.spec.argv[0], self.spec.cwd):
+            self.machine.change_program()
         self.spec = spec
         self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
 
@@ -457,7 +461,8 @@ class ServiceRunner:
         elif transition.state.is_final:
             self.history.append(process.snapshot())
             if process.machine.error is not None:
-                self.submit(SpawnFailed(error=process.machine.error))
+                error = process.machine.error
+                self.submit(SpawnFailed(error=error, impossible=is_impossible(process.spec, error)))
             else:
                 self.submit(ProcessEnded(exit=process.machine.exit))
 
@@ -487,8 +492,9 @@ class ServiceRunner:
             if self.machine.gave_up:
                 reason = self.last_error
                 subject = f"{self.spec.id!r} " if self.machine.membership is None else ""
+                remedy = "" if self.machine.hopeless else ": see why it ends, or give it another Restart policy"
                 self._gave_up = GaveUp(
-                    f"{subject}{self.machine.reason}: see why it ends, or give it another Restart policy",
+                    f"{subject}{self.machine.reason}{remedy}",
                     id=self.spec.id,
                     status=self.snapshot().status(),
                     lines=self.last_lines(),

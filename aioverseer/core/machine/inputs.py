@@ -186,12 +186,13 @@ class Unhealthy(Input):
 
 
 class SpawnFailed(Input):
-    """The operating system could not start the program."""
+    """The operating system could not start the program; ``impossible`` if no later attempt can succeed either."""
 
-    __slots__ = ("error",)
+    __slots__ = ("error", "impossible")
 
-    def __init__(self, *, error: BaseException) -> None:
+    def __init__(self, *, error: BaseException, impossible: bool = False) -> None:
         self.error = error
+        self.impossible = impossible
 
 
 class Exited(Input):

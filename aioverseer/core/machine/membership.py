@@ -79,9 +79,9 @@ class GroupMembership(Protocol):
     """Membership of a service in a group. The group judges the ends of the service by its own shared budget."""
 
     def judge(
-        self, what: str, *, now: float, ready_for: float | None
+        self, what: str, *, now: float, ready_for: float | None, hopeless: bool
     ) -> RestartTogether | AlreadyRestarting | EndGroup:
-        """Decide what follows an end for which the service would be restarted."""
+        """Decide what follows an end for which the service would be restarted; the group ends if it is hopeless."""
         ...
 
     def left(self, now: float) -> int | None:

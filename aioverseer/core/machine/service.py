@@ -52,13 +52,15 @@ class ServiceMachine(Machine[ServiceAction]):
         runs: Number of runs since the service was added.
         restarts: Number of runs after the first one since the last start.
         error: Reason why the last run could not be started.
-        gave_up: Whether the service ended because its restart budget is spent.
+        gave_up: Whether the service ended because its restart budget is spent, or no restart can help.
+        hopeless: Whether the service gave up because its program can never be started.
         due: Monotonic time of the end of the backoff; None outside of BACKOFF and once the backoff is over.
         has_throttle: Whether each restart by policy asks a throttle first.
         restart_reason: Reason of the restart that waits for the throttle; empty if none waits.
         deferred: Whether the service waits for its dependencies before its first run.
         begun: Whether a spawn was tried since the last start.
         spawned: Whether a spawn succeeded since the last start.
+        ever_spawned: Whether a spawn of this program succeeded since the service was added.
         was_ready: Whether the service was ready since the last start.
         stopped_on_request: Whether its end, if it has ended, was requested.
         membership: Membership in a group with a strategy; None without one.
@@ -75,6 +77,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self.restarts = 0
         self.error: BaseException | None = None
         self.gave_up = False
+        self.hopeless = False
         self.due: float | None = None
         self.has_throttle = False
         self.restart_reason = ""
@@ -86,6 +89,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self._steady: float | None = None  # longest ready time, in seconds, of runs that no judgement has counted yet
         self.deferred = False
         self.spawned = False
+        self.ever_spawned = False
         self.was_ready = False
         self.stopped_on_request = False
         self.membership: GroupMembership | None = None
@@ -126,6 +130,10 @@ class ServiceMachine(Machine[ServiceAction]):
             self._policy = policy
             self._budget = Budget(policy)
 
+    def change_program(self) -> None:
+        """Record that the next run is that of another program, which has never run yet."""
+        self.ever_spawned = False
+
     def left(self, now: float) -> int | None:
         """Return the number of restarts that are allowed now; None is no limit."""
         return (self.membership or self._budget).left(now)
@@ -141,7 +149,7 @@ class ServiceMachine(Machine[ServiceAction]):
     def _fresh(self) -> None:
         self.wanted = True
         self.restarts = 0
-        self.gave_up = self.stopped_by_group = False
+        self.gave_up = self.hopeless = self.stopped_by_group = False
         self.spawned = self.was_ready = self.stopped_on_request = False
         self.begun = False
         self.error = None
@@ -233,8 +241,13 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def record_spawn(self, _given: Spawned) -> list[ServiceAction]:
         """Record that the program runs; Ready follows once it can do its work."""
-        self.spawned = True
+        self.spawned = self.ever_spawned = True
         self.begun = True
+        return []
+
+    def record_late_spawn(self, _given: Spawned) -> list[ServiceAction]:
+        """Record that the program can be started, although a stop came before it was."""
+        self.ever_spawned = True
         return []
 
     def record_ready(self, _given: Ready) -> list[ServiceAction]:
@@ -408,10 +421,12 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.FATAL, f"one of its steps raised {error!r}")
 
     def judge_spawn(self, given: SpawnFailed) -> list[ServiceAction]:
-        """Judge a failed spawn like a failure of the program: BACKOFF, or a final state."""
+        """Judge a failed spawn like a failure: BACKOFF, or a final state. FATAL if it is impossible and never ran."""
         self.error = given.error
         self.begun = True
-        return self._judge(None, _first_line(given.error))
+        # A program that has run before may come back: a deployment replaces its file.
+        hopeless = given.impossible and not self.ever_spawned
+        return self._judge(None, _first_line(given.error), hopeless=hopeless)
 
     def judge_end(self, given: ProcessEnded) -> list[ServiceAction]:
         """Judge the end by the policy: BACKOFF, or a final state."""
@@ -464,13 +479,18 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.STARTING, reason)
         return [StartProcess(number=self.runs, delay=delay)]
 
-    def _judge(self, exit: Exit | None, what: str) -> list[ServiceAction]:
+    def _judge(self, exit: Exit | None, what: str, *, hopeless: bool = False) -> list[ServiceAction]:
         ready_for = None if self._ready_at is None else self.now - self._ready_at
         if self._steady is not None:
             ready_for = max(ready_for or 0.0, self._steady)
             self._steady = None
         if self.membership is not None and wants_restart(self._policy, exit):
-            return self._judge_in_group(self.membership, exit, what, ready_for)
+            return self._judge_in_group(self.membership, exit, what, ready_for, hopeless=hopeless)
+        if hopeless and wants_restart(self._policy, exit):
+            self.wanted = False
+            self.gave_up = self.hopeless = True
+            self.to(State.FATAL, f"gave up: {what}")
+            return []
         verdict = self._budget.judge(exit, now=self.now, ready_for=ready_for, rng=self._rng)
         match verdict:
             case RestartIn(delay=delay, left=left):
@@ -488,9 +508,9 @@ class ServiceMachine(Machine[ServiceAction]):
         return []
 
     def _judge_in_group(
-        self, membership: GroupMembership, exit: Exit | None, what: str, ready_for: float | None
+        self, membership: GroupMembership, exit: Exit | None, what: str, ready_for: float | None, *, hopeless: bool
     ) -> list[ServiceAction]:
-        verdict = membership.judge(what, now=self.now, ready_for=ready_for)
+        verdict = membership.judge(what, now=self.now, ready_for=ready_for, hopeless=hopeless)
         if isinstance(verdict, AlreadyRestarting):
             self.held_by_group = True
             self.to(State.BACKOFF, f"{what}; restarts with group {verdict.group!r}")
@@ -507,6 +527,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self.wanted = False
         if verdict.gave_up:
             self.gave_up = True
+            self.hopeless = hopeless
             self.to(State.FATAL, verdict.why)
         else:
             self.stopped_by_group = True
@@ -572,7 +593,7 @@ ServiceMachine.table = cast(
         (State.STOPPING, StartDeferred): ServiceMachine.want_again_deferred,
         (State.STOPPING, RestartRequested): ServiceMachine.want_again,
         (State.STOPPING, StopRequested): ServiceMachine.want_no_more,
-        (State.STOPPING, Spawned): ServiceMachine.ignore,
+        (State.STOPPING, Spawned): ServiceMachine.record_late_spawn,
         (State.STOPPING, SpawnFailed): ServiceMachine.fail_stopped,
         (State.STOPPING, Ready): ServiceMachine.ignore,
         (State.STOPPING, ProcessEnded): ServiceMachine.end_stopped,

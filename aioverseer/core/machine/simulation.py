@@ -22,7 +22,7 @@ from aioverseer.core.state import Exit, State, as_signal
 __all__ = ["Ending", "SimulatedRun", "Timeline", "simulate"]
 
 Ending: TypeAlias = "int | signal.Signals | None"
-"""End of a simulated run: an exit code, a signal (``signal.SIGKILL``), or None if it cannot be started."""
+"""End of a simulated run: an exit code, a signal (``signal.SIGKILL``), or None if it cannot be started this time."""
 
 
 @exported_from("aioverseer.testing")
@@ -115,9 +115,10 @@ def simulate(
 
     Args:
         policy: Option ``restart`` of the service.
-        exits: End of each run: an exit code, a signal, or None if it cannot be started. A pair adds the seconds for
-            which the run lives, otherwise 0. A third value is the seconds until it is ready, or None for never. Values
-            after the final end are ignored.
+        exits: End of each run: an exit code, a signal, or None if it cannot be started for want of memory or the like
+            (a program that is not there gives up at once). A pair adds the seconds for which the run lives, otherwise
+            0. A third value is the seconds until it is ready, or None for never. Values after the final end are
+            ignored.
         rng: Source of random numbers for the jitter of the backoff, unless the backoff has its own. None uses the
             longest possible delay.
         ready_after: Seconds until a run without a third value is ready; a run that lives no longer is never ready.

@@ -228,6 +228,23 @@ class Groups:
                 return ended
             node, child = self._nodes[group.parent], self._nodes[group.parent].children[True, group.name]
 
+    def end_for(self, id: str, what: str) -> EndGroup:
+        """Decide on a service that no restart can start: its group gives up, and so do all groups around that one.
+
+        Args:
+            id: Id of a service in a group.
+            what: Description of its failure.
+        """
+        node = self._nodes[self._homes[id]]
+        why = f"group {node.group.name!r} gave up: {id!r} {what}"
+        while node.group.parent and node.group.restart.when != "never":
+            node = self._nodes[node.group.parent]
+            why = f"group {node.group.name!r} gave up: {why}"
+        name = node.group.name
+        ended = EndGroup(group=name, members=self.members(name), gave_up=True, why=why)
+        self.refresh(name)
+        return ended
+
     def _together(self, node: _Node, child: _Member, *, delay: float, left: int | None, why: str) -> RestartTogether:
         children = node.in_place()
         match node.group.strategy:

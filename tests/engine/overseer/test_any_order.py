@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -76,7 +77,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.open_before = descriptors()
         self.loop = StepLoop(virtual=not self.real)
         clock = LoopTime()
-        scripts = {"missing": [FakeChild().cannot_start()]}
+        scripts = {"missing": [FakeChild().cannot_start(number=errno.ENOENT)]}
         launcher: Any = SystemLauncher() if self.real else ScriptedLauncher(clock, by_id=scripts)
         self.launcher = launcher
         self.overseer = Overseer(clock=clock, launcher=launcher, rng=random.Random(0))
@@ -127,7 +128,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(name=every, policy=st.sampled_from([AGAIN, NEVER, TWICE]))
     def update(self, name: str, policy: Restart) -> None:
         """Another policy, for the next end."""
-        if name in self.model and not (name == "missing" and policy is AGAIN):
+        if name in self.model:
             self.overseer.update(name, restart=policy)
             self.model[name].policy = policy
 
@@ -157,8 +158,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.started(name)
 
     def failed(self, one: Model) -> None:
-        """It could not be started, as often as its policy tries."""
-        one.ended, one.restarts = State.FATAL, 2 if one.policy is TWICE else 0
+        """It could not be started, and no policy tries it again."""
+        one.ended, one.restarts = State.FATAL, 0
 
     @rule(name=every, kill=st.booleans())
     def stop(self, name: str, kill: bool) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from aioverseer import (
-    Backoff,
     DuplicateService,
     NotReady,
     Overseer,
@@ -222,11 +221,11 @@ def test_eager_tasks_change_nothing() -> None:
         async with limit(), Overseer() as overseer:
             events = overseer.events()
             overseer.add("short", "true")
-            overseer.add("missing", "no-such-program", nice=1, restart=Restart(max_restarts=1, backoff=Backoff(0, 0)))
+            overseer.add("missing", "no-such-program", nice=1)
             await overseer.supervise_all()
             service = await overseer.add("long", *SLEEP).start()
             await service.restart()
         return [event.state async for event in events if event.id == "missing"]
 
     states = asyncio.run(use())
-    assert states == [State.STARTING, State.BACKOFF, State.STARTING, State.FATAL]
+    assert states == [State.STARTING, State.FATAL]

@@ -7,6 +7,7 @@ The model is small: what somebody last asked of each service, and what a restart
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import signal
 from collections.abc import Awaitable
@@ -41,6 +42,7 @@ SCRIPTS = [
     FakeChild().exits(1),
     FakeChild().runs(3).dies(signal.SIGSEGV),
     FakeChild().cannot_start(),
+    FakeChild().cannot_start(number=errno.ENOENT),
 ]
 POLICIES = [
     Restart("never"),

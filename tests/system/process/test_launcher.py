@@ -87,13 +87,13 @@ async def test_each_error_has_its_sentence_and_leaves_nothing(
         (spec(plain), errno.EACCES, f"'{plain}' may not be executed: make it executable"),
         (spec("true", cwd="/no/such"), errno.ENOENT, "its working folder cwd='/no/such' cannot be entered"),
         (spec("true", stdin=tmp_path / "none"), errno.ENOENT, f"stdin='{tmp_path}/none': No such file"),
+        (spec(str(tmp_path)), errno.EACCES, "may not be executed, as it is a folder"),
+        (spec(f"{plain}/x"), errno.ENOTDIR, "Not a directory"),
+        (spec("true", cwd=plain), errno.ENOTDIR, f"cwd='{plain}' cannot be entered"),
+        (spec(make(tmp_path, "i", "#!/no/such\n")), errno.ENOENT, "the interpreter in its first line is not"),
     ]
     if not wrapped:  # a wrapper finds out itself, and exits with 126 or 127
         cases += [
-            (spec(str(tmp_path)), errno.EACCES, "may not be executed"),
-            (spec(f"{plain}/x"), errno.ENOTDIR, "Not a directory"),
-            (spec("true", cwd=plain), errno.ENOTDIR, f"cwd='{plain}' cannot be entered"),
-            (spec(make(tmp_path, "i", "#!/no/such\n")), errno.ENOENT, "the interpreter in its first line is not"),
             (spec(make(tmp_path, "t", "\x7fbroken")), errno.ENOEXEC, "it may lack a #! line"),
             (spec(make(tmp_path, "s", "echo script\n")), errno.ENOEXEC, "it may lack a #! line"),
             (spec("true", "x" * 200_000), errno.E2BIG, "pass them in a file"),
