@@ -100,6 +100,10 @@ class PidHints:
         """Close the file of the last pid; it is opened again when needed."""
         self._last_pid.close()
 
+    def last_pid(self, *, keep_open: bool) -> int | None:
+        """Return the last pid, or None where the kernel does not report it; see ``LastPid.ask``."""
+        return self._last_pid.ask(keep_open=keep_open)
+
     def suspects(self, *, keep_open: bool) -> list[int] | None:
         """Return the pids that the ended runs can have started, or None when pids prove nothing.
 

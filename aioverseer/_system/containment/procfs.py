@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["HAS_PROC", "command_of", "environment_of", "is_between_programs", "pids", "read", "state_of"]
+__all__ = ["HAS_PROC", "command_of", "environment_of", "is_between_programs", "parent_of", "pids", "read", "state_of"]
 
 HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/environ")
 """Whether /proc can be used. macOS has none."""
@@ -57,6 +57,12 @@ def state_of(pid: int) -> str:
     """Return the state letter of a process, ``"X"`` when it is gone."""
     fields = _fields(pid)
     return fields[0].decode() if fields else "X"
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a process, 0 when it is gone or the parent is outside of this pid namespace."""
+    fields = _fields(pid)
+    return int(fields[1]) if fields else 0
 
 
 def is_between_programs(pid: int) -> bool:

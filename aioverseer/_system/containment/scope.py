@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from aioverseer._system.containment import cgroup, procfs
 from aioverseer._system.containment.guardian import client as guardian_client
 from aioverseer._system.containment.guardian.child_table import ChildTable
+from aioverseer._system.containment.limit_mark import SpawnMark
 from aioverseer._system.containment.shim import client as shim_client
 from aioverseer._system.containment.strays import StrayRegistry, stray_registry
 from aioverseer._system.containment.sweep import Sweeper
@@ -89,6 +90,10 @@ class RunScope:
         if given is None:
             return marker.inherited(own, self._run, kept=self._kept)
         return marker.added(given, self._run, kept=self._kept)
+
+    def mark(self) -> SpawnMark | None:
+        """Return the limit that marks the child and its descendants; None where there is none."""
+        return self._registry.limit_mark.of(self._run, kept=self._kept)
 
     def adopt(self, pid: int) -> None:
         """Record the child that was spawned."""

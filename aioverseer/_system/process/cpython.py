@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import FunctionType
 from typing import Any, cast
 
+from aioverseer._system.containment.mark_window import MarkWindow, fork_with_mark
 from aioverseer._system.process.spawn import SpawnRequest
 
 __all__ = ["call_in_one_step", "can_answer_for", "end_unwatched", "environment_of_host", "start_program"]
@@ -53,7 +54,7 @@ def start_program(request: SpawnRequest) -> int:
     Raises:
         OSError: If the program cannot be started. ``filename`` is the working folder where that is the reason.
     """
-    executable = request.executable
+    executable = request.executable or (request.words[0] if "/" in request.words[0] else None)
     if executable is None or _fork_exec is None:
         return _start_by_popen(request)
     sys.audit("subprocess.Popen", executable, request.words, request.cwd, request.environment.variables)
@@ -63,7 +64,8 @@ def start_program(request: SpawnRequest) -> int:
             if write < 3:  # the host has closed a standard descriptor, whose number the child needs  # noqa: PLR2004
                 low, write = write, fcntl.fcntl(write, fcntl.F_DUPFD_CLOEXEC, 3)
                 os.close(low)
-            pid = _fork_exec(
+            fork = functools.partial(
+                _fork_exec,
                 request.words,
                 (os.fsencode(executable),),
                 True,  # noqa: FBT003  # close all other descriptors
@@ -88,6 +90,7 @@ def start_program(request: SpawnRequest) -> int:
                 None,
                 subprocess._USE_VFORK,  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # an application may have switched vfork off
             )
+            pid = fork_with_mark(request.mark, fork)
         finally:
             os.close(write)
         try:
@@ -117,7 +120,8 @@ def end_unwatched(pid: int) -> None:
 
 
 def _start_by_popen(request: SpawnRequest) -> int:
-    popen = subprocess.Popen(
+    popen = functools.partial(
+        subprocess.Popen,
         request.words,
         executable=request.executable,
         stdin=request.stdin,
@@ -128,9 +132,16 @@ def _start_by_popen(request: SpawnRequest) -> int:
         pass_fds=request.pass_fds,
         start_new_session=True,
     )
+    window = MarkWindow(request.mark)
+    try:
+        child = window.call(popen)
+    except BaseException:
+        window.clear_others(0)
+        raise
     # Without a return code, the next Popen anywhere in the host would reap the child (``subprocess._cleanup``).
-    popen.returncode = 0
-    return popen.pid
+    child.returncode = 0
+    window.clear_others(child.pid)
+    return child.pid
 
 
 def _error_of(report: bytes, executable: str, cwd: str | None) -> Exception:
@@ -147,7 +158,8 @@ def _error_of(report: bytes, executable: str, cwd: str | None) -> Exception:
 
 def _find_fork_exec() -> Callable[..., int] | None:
     # Its arguments differ between versions. Python 3.11 to 3.13 receive security fixes only, so there they are fixed.
-    if sys.version_info >= (3, 14) or sys.platform != "linux":
+    # ``fork_with_mark`` relies on the interpreter's lock, which a free-threaded Python ("t") does not have.
+    if sys.version_info >= (3, 14) or sys.platform != "linux" or "t" in sys.abiflags:
         return None
     import _posixsubprocess  # noqa: PLC0415  # another platform may not have it
 

@@ -142,6 +142,7 @@ class SystemLauncher:
             if channels is not None and channels.env:
                 given = {**(os.environ if given is None else given), **channels.env}
             environment = scope.environment(given, own)
+            mark = scope.mark()
             shim = scope.shim
             if prefix := scope.prefix:
                 with as_spawn_error(spec):
@@ -177,6 +178,7 @@ class SystemLauncher:
                         *(() if clean is None else clean.pass_fds),
                     ),
                     held=_NO_SIGNALS if clean is None else clean.held,
+                    mark=mark,
                 )
                 try:
                     watcher = await spawner.spawn(request, resources)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from aioverseer._system.containment.limit_mark import SpawnMark
 from aioverseer._system.host.environment import Environment
 from aioverseer._system.process.clean_signals import held
 from aioverseer._system.process.loop_resources import LoopResources
@@ -37,6 +38,7 @@ class SpawnRequest(NamedTuple):
         environment: The environment of the program.
         pass_fds: Further descriptors that the program inherits, each under its own number.
         held: Signals to block during the fork; see ``CleanStart``.
+        mark: The limit that the program gets as a mark; None for none.
     """
 
     name: str
@@ -49,6 +51,7 @@ class SpawnRequest(NamedTuple):
     environment: Environment
     pass_fds: tuple[int, ...]
     held: frozenset[int] = frozenset()
+    mark: SpawnMark | None = None
 
     def call_asyncio(self) -> Coroutine[Any, Any, asyncio.subprocess.Process]:
         """Return the call of ``asyncio.create_subprocess_exec`` that every child goes through.

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
+from collections.abc import Coroutine, Generator
+from typing import Any, TypeVar
 
 from aioverseer._aio.shield import settle
+from aioverseer._system.containment.mark_window import MarkWindow
 from aioverseer._system.process.child import pidfd_of, require_unreaped
 from aioverseer._system.process.exit_status import exit_of
 from aioverseer._system.process.loop_resources import LoopResources
@@ -18,6 +22,8 @@ from aioverseer._system.process.spawn import SpawnRequest
 from aioverseer.core.state import Exit
 
 __all__ = ["AsyncioExitWatcher", "AsyncioSpawner"]
+
+T = TypeVar("T")
 
 _SPAWN_GRACE = 0.5
 """Seconds that a spawn whose caller was cancelled has for each step of its roll-back."""
@@ -42,12 +48,46 @@ class AsyncioSpawner:
         When all tasks of the loop are cancelled, this task is cancelled too. asyncio then kills the leader and does
         not report its process id, so the caller must look for the rest of the group.
         """
-        task = resources.loop.create_task(request.call_asyncio(), name=f"aioverseer spawn {request.name}")
+        window = MarkWindow(request.mark)
+        call = _FirstStep(request.call_asyncio(), window)
+        task = resources.loop.create_task(call, name=f"aioverseer spawn {request.name}")
+        child = 0
         try:
-            return AsyncioExitWatcher(await asyncio.shield(task))
+            watcher = AsyncioExitWatcher(await asyncio.shield(task))
+            child = watcher.pid
         except asyncio.CancelledError:
             await _roll_back(task)
             raise
+        finally:
+            window.clear_others(child)
+        return watcher
+
+
+class _FirstStep(Coroutine[Any, Any, T]):
+    """A coroutine whose first step happens inside a window.
+
+    Every event loop forks in the first step of ``create_subprocess_exec``; the call then waits for the watcher or the
+    transport.
+    """
+
+    def __init__(self, inner: Coroutine[Any, Any, T], window: MarkWindow) -> None:
+        self._inner = inner
+        self._window: MarkWindow | None = window
+
+    def send(self, value: Any) -> Any:  # the protocol of coroutines
+        window, self._window = self._window, None
+        if window is None:
+            return self._inner.send(value)
+        return window.call(functools.partial(self._inner.send, value))
+
+    def throw(self, *error: Any) -> Any:  # the protocol of coroutines
+        return self._inner.throw(*error)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._inner.__await__()
 
 
 async def _roll_back(task: asyncio.Task[asyncio.subprocess.Process]) -> None:

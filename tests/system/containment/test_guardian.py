@@ -258,17 +258,17 @@ def test_daemon_started_during_the_pass_is_killed(monkeypatch: pytest.MonkeyPatc
         listed = [str(stray.pid - 1)]
         judge = guardian_main._judge
 
-        def end(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
+        def end(pid: int, marks: guardian_main.Marks, sessions: frozenset[int]) -> bool | None:
             if str(stray.pid) not in listed:
                 listed.append(str(stray.pid))
                 return False
-            return judge(pid, mark, sessions)
+            return judge(pid, marks, sessions)
 
         table = ChildTable()
         try:
             monkeypatch.setattr("os.listdir", lambda _folder: list(listed))
             monkeypatch.setattr(guardian_main, "_judge", end)
-            guardian_main.end_all(b"token", table.descriptor)
+            guardian_main.end_all(guardian_main.Marks("token", ""), table.descriptor)
             assert -signal.SIGKILL == stray.wait(10)
         finally:
             table.close()

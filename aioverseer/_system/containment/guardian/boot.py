@@ -1,8 +1,9 @@
 """First part of the guardian's program: acknowledge that it is armed, then load ``main.py``.
 
-Run as ``python -I -S -E boot.py TOKEN HOST CONTROL ACK TABLE CGROUP``, never imported. The host's first launch waits
+Run as ``python -I -S -E boot.py TOKEN HOST CONTROL ACK TABLE CGROUP LIMIT``, never imported. The first launch waits
 for it, and Python compiles it each time: so keep it short, and import only built-in modules before the acknowledgement.
 CONTROL, ACK and TABLE are descriptors. CGROUP is the folder for the host's cgroups, or empty.
+TOKEN and LIMIT are the marks of the host's programs.
 """
 
 import sys
@@ -31,7 +32,7 @@ def main() -> None:
     _load()
     if guardian_main.wait_for_end(control, pidfd):
         cgroups = guardian_main.kill_cgroups(sys.argv[6], sys.argv[1])
-        guardian_main.end_all(sys.argv[1].encode(), table)
+        guardian_main.end_all(guardian_main.Marks(sys.argv[1], sys.argv[7]), table)
         guardian_main.remove_cgroups(cgroups)
 
 

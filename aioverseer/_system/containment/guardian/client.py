@@ -150,6 +150,7 @@ class Guardian:
             str(theirs),
             str(self.child_table.descriptor),
             tree().base,
+            stray_registry().limit_mark.word,
         ]
         try:
             # Not through asyncio, because the guardian may outlive the event loop that first needs it.

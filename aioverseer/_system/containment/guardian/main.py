@@ -4,9 +4,12 @@ Imported by ``boot.py`` alone, in a process of its own. It imports nothing of th
 """
 
 import os
+import re
+import resource
 import select
 import struct
 import time
+from types import MappingProxyType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ else:
     # `signal` builds enums, which takes longer than all other imports of this file.
     import _signal as signal
 
-__all__ = ["end_all", "entries", "is_child", "kill_cgroups", "remove_cgroups", "wait_for_end"]
+__all__ = ["Marks", "end_all", "entries", "is_child", "kill_cgroups", "remove_cgroups", "wait_for_end"]
 
 _BORN = 19
 """Index of the start time in /proc/PID/stat, counted from 0 after the name."""
@@ -54,8 +57,47 @@ def _is_released(control: int) -> bool:
         return False
 
 
-def end_all(token: bytes, table: int) -> None:
-    """Kill groups and sessions of the children in the table, and processes with the token, until none is left."""
+class Marks:
+    """The marks of the host's programs: in the environment, and in a limit.
+
+    The limit is read as ``limit_mark.py`` does it, which also describes the value.
+    """
+
+    _NAMES = MappingProxyType({10: b"Max file locks", 15: b"Max realtime timeout"})
+
+    def __init__(self, token: str, limit: str) -> None:
+        """Create them.
+
+        Args:
+            token: Token of the host in the environment.
+            limit: Number of the limit and the host's token there, as ``number:token``; empty without such marks.
+        """
+        field, _, host = limit.partition(":")
+        self._variable = token.encode() + b"-"
+        self._field = int(field) if field else None
+        self._top = 1 << 31 | int(host) if host else 0
+        """The upper bits of each limit of this host."""
+
+    def has_limit(self, pid: int) -> bool:
+        """Return whether a process has a limit of the host, and its run keeps no leftovers. A zombie has one, too."""
+        if self._field is None:
+            return False
+        try:
+            soft = resource.prlimit(pid, self._field)[0]
+        except PermissionError:
+            shown = re.search(rb"^%b +(\d+) " % self._NAMES[self._field], _read(f"/proc/{pid}/limits"), re.MULTILINE)
+            soft = int(shown[1]) if shown else 0
+        except OSError:
+            return False
+        return soft >> 31 == self._top and not soft & 1
+
+    def are_in(self, environment: bytes) -> bool:
+        """Return whether an environment has a mark of the host, and its run keeps no leftovers."""
+        return self._variable in environment
+
+
+def end_all(marks: Marks, table: int) -> None:
+    """Kill groups and sessions of the children in the table, and processes with a mark, until none is left."""
     deadline = time.monotonic() + _SWEEP_TIMEOUT
     leaders = [pid for pid, before, after in entries(table) if is_child(pid, before, after)]
     for pid in leaders:
@@ -64,8 +106,7 @@ def end_all(token: bytes, table: int) -> None:
         except OSError:
             continue
     sessions = frozenset(leaders)
-    mark = token + b"-"
-    while _sweep(mark, sessions, deadline) and time.monotonic() < deadline:
+    while _sweep(marks, sessions, deadline) and time.monotonic() < deadline:
         pass
 
 
@@ -152,16 +193,16 @@ def _open_pidfd(pid: int) -> int | None:
         return None
 
 
-def _sweep(mark: bytes, sessions: frozenset[int], until: float) -> bool:
+def _sweep(marks: Marks, sessions: frozenset[int], until: float) -> bool:
     """Kill processes with the mark or in one of the sessions; return whether another pass is needed."""
     killed: list[int] = []
     unclear = False
     for pid in _each_process(until):
-        verdict = _judge(pid, mark, sessions)
+        verdict = _judge(pid, marks, sessions)
         if verdict:
             pidfd = _open_pidfd(pid)
             # Judge again with a pidfd: the pid could have been reused in between.
-            verdict = _judge(pid, mark, sessions)
+            verdict = _judge(pid, marks, sessions)
             if verdict and _kill(pid, pidfd) and pidfd is not None:
                 killed.append(pidfd)
             elif pidfd is not None:
@@ -198,18 +239,23 @@ def _kill(pid: int, pidfd: int | None) -> bool:
     return True
 
 
-def _judge(pid: int, mark: bytes, sessions: frozenset[int]) -> bool | None:
-    """Return whether a process has the mark or is in one of the sessions; None in the middle of an exec."""
+def _judge(pid: int, marks: Marks, sessions: frozenset[int]) -> bool | None:
+    """Return whether a process has a mark or is in one of the sessions; None in the middle of an exec."""
+    if marks.has_limit(pid):
+        return _is_alive(_fields(pid))
     environment = _read(f"/proc/{pid}/environ")
-    if mark in environment:
+    if marks.are_in(environment):
         return True
     try:
         if os.getsid(pid) in sessions:
-            fields = _fields(pid)
-            return bool(fields) and fields[0] not in (b"Z", b"X")
+            return _is_alive(_fields(pid))
     except OSError:
         return False
     return None if not environment and _is_between_programs(_fields(pid)) else False
+
+
+def _is_alive(fields: list[bytes]) -> bool:
+    return bool(fields) and fields[0] not in (b"Z", b"X")
 
 
 def _is_between_programs(fields: list[bytes]) -> bool:

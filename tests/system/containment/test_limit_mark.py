@@ -1,0 +1,300 @@
+"""Marks in a limit: which limit, which value, and that nobody else gets it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aioverseer._system.containment import procfs
+from aioverseer._system.containment.guardian import main as guardian_main
+from aioverseer._system.containment.limit_mark import LimitMark, SpawnMark
+from aioverseer._system.containment.mark_window import MarkWindow, fork_with_mark
+from aioverseer._system.containment.pid_hints import LastPid
+from aioverseer._system.containment.strays import StrayRegistry
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+
+LOCKS, RTTIME = 10, 15
+SLEEP = ["/bin/sleep", "60"]
+FORK = ["/usr/bin/setsid", "/bin/sh", "-c", "sleep 60 & echo $!; wait"]
+
+
+@pytest.fixture(name="start")
+def start_fixture() -> Iterator[Callable[[SpawnMark | None], subprocess.Popen[bytes]]]:
+    """Return a function that starts a program with a mark; it is killed at the end."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(mark: SpawnMark | None) -> subprocess.Popen[bytes]:
+        started.append(MarkWindow(mark).call(lambda: subprocess.Popen(SLEEP, env={})))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@given(run=st.integers(1, (1 << 30) - 1), kept=st.booleans())
+def test_mark_tells_the_run(run: int, kept: bool) -> None:
+    """And whether its leftovers are kept; to the guardian, too. Another host's mark tells nothing."""
+    mine, other = LimitMark(lambda: None), LimitMark(lambda: None)
+    mark = mine.of(run, kept=kept)
+    assert mark is not None
+    marks = guardian_main.Marks("token", mine.word)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resource, "prlimit", lambda _pid, field: (mark.value if field == mark.field else -1, -1))
+        assert (run, kept) == mine.find(4321)
+        assert other.find(4321) is None
+        assert marks.has_limit(4321) is not kept
+        assert not guardian_main.Marks("token", other.word).has_limit(4321)
+
+
+def test_run_with_a_number_too_high_has_no_mark() -> None:
+    """After a billion runs the variable in the environment is left."""
+    assert LimitMark(lambda: None).of(1 << 30, kept=False) is None
+
+
+def test_mark_of_another_users_process_is_read_from_its_file(
+    monkeypatch: pytest.MonkeyPatch, start: Callable[[SpawnMark | None], subprocess.Popen[bytes]]
+) -> None:
+    """prlimit(2) refuses it, /proc shows it to everybody."""
+    limit_mark = LimitMark(lambda: None)
+    marked, plain = start(limit_mark.of(7, kept=False)), start(None)
+
+    def refuse(_pid: int, _field: int) -> tuple[int, int]:
+        raise PermissionError
+
+    monkeypatch.setattr(resource, "prlimit", refuse)
+    assert ((7, False), None) == (limit_mark.find(marked.pid), limit_mark.find(plain.pid))
+    marks = guardian_main.Marks("token", limit_mark.word)
+    assert (True, False) == (marks.has_limit(marked.pid), marks.has_limit(plain.pid))
+
+
+def test_zombie_is_no_stray(start: Callable[[SpawnMark | None], subprocess.Popen[bytes]]) -> None:
+    """It still has its limit."""
+    runs = StrayRegistry()
+    run = runs.begin()
+    process = start(runs.limit_mark.of(run, kept=False))
+    runs.end(run, 1, kept=False)
+    assert runs.judge(process.pid)
+    assert [process.pid] == runs.left_by(run)
+    marks = guardian_main.Marks("token", runs.limit_mark.word)
+    assert guardian_main._judge(process.pid, marks, frozenset())
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert runs.limit_mark.find(process.pid) is not None
+    assert not runs.judge(process.pid)
+    assert [] == runs.left_by(run)
+    assert not guardian_main._judge(process.pid, marks, frozenset())
+
+
+def test_live_and_kept_runs_leave_no_strays(start: Callable[[SpawnMark | None], subprocess.Popen[bytes]]) -> None:
+    """As with the variable."""
+    runs = StrayRegistry()
+    live, kept = runs.begin(), runs.begin()
+    first, second = start(runs.limit_mark.of(live, kept=False)), start(runs.limit_mark.of(kept, kept=True))
+    runs.end(kept, 1, kept=True)
+    runs.close()
+    assert (False, False) == (runs.judge(first.pid), runs.judge(second.pid))
+    assert [second.pid] == runs.left_by(kept)
+
+
+@pytest.mark.parametrize("program", ["", "sys.setswitchinterval(1e-6)"])
+def test_child_of_another_thread_gets_no_mark(program: str) -> None:
+    """Neither while a program is started in one step, nor while Python code runs meanwhile."""
+    done = subprocess.run([sys.executable, "-c", program.join(OTHERS)], capture_output=True, text=True, check=False)
+    assert ("0 of 60\n", "") == (done.stdout, done.stderr)
+
+
+OTHERS = (
+    """
+import asyncio, resource, subprocess, sys, threading
+from aioverseer import Process
+""",
+    """
+before, over, seen = resource.getrlimit(10), threading.Event(), []
+def start_others():
+    while not over.is_set():
+        if len(seen) < 60:
+            process = subprocess.Popen(["/bin/sleep", "60"])
+            seen.append(process)
+thread = threading.Thread(target=start_others)
+thread.start()
+async def main():
+    while len(seen) < 60:
+        await asyncio.gather(*(Process("/bin/true") for _ in range(4)))
+asyncio.run(main())
+over.set()
+thread.join()
+print(sum(resource.prlimit(it.pid, 10) != before for it in seen), "of", len(seen))
+for process in seen:
+    process.kill()
+    process.wait()
+""",
+)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_child_that_was_started_during_a_window_loses_the_mark(*, known: bool) -> None:
+    """Its child loses it too. Popen runs Python code, so another thread may start a child of its own."""
+    before = resource.getrlimit(LOCKS)
+    mark = SpawnMark(LOCKS, 1 << 62 | 4711, lambda: LastPid().ask(keep_open=False) if known else None)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def spawn() -> subprocess.Popen[bytes]:
+        thread = threading.Thread(target=lambda: started.append(subprocess.Popen(FORK, stdout=subprocess.PIPE)))
+        thread.start()
+        thread.join()
+        return subprocess.Popen(FORK, stdout=subprocess.PIPE)
+
+    window = MarkWindow(mark)
+    mine = window.call(spawn)
+    started.append(mine)
+    try:
+        pids = [pid for it in started for pid in (it.pid, int(it.stdout.readline()))]  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]  # it is a pipe
+        busy = threading.Event()
+        another = threading.Thread(target=busy.wait)  # with one thread there would be nothing to look for
+        another.start()
+        window.clear_others(mine.pid)
+        busy.set()
+        another.join()
+        assert [before[0]] * 2 + [mark.value] * 2 == [resource.prlimit(pid, LOCKS)[0] for pid in pids]
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]  # as above
+
+
+def test_failed_spawn_sets_the_limit_back() -> None:
+    """In both ways."""
+    before = resource.getrlimit(LOCKS)
+    mark = SpawnMark(LOCKS, 1 << 62, lambda: None)
+
+    def fail() -> int:
+        assert 1 << 62 == resource.getrlimit(LOCKS)[0]
+        raise BlockingIOError("no more processes")
+
+    for call in (MarkWindow(mark).call, lambda spawn: fork_with_mark(mark, spawn)):
+        with pytest.raises(BlockingIOError):
+            call(fail)
+        assert before == resource.getrlimit(LOCKS)
+
+
+def test_fork_of_the_host_during_a_window_has_the_limit_of_the_host() -> None:
+    """The fork would otherwise be a stray of the host."""
+    before = resource.getrlimit(LOCKS)
+    hear, tell = os.pipe()
+
+    def fork() -> None:
+        if os.fork() == 0:
+            os.write(tell, repr(resource.getrlimit(LOCKS)).encode())
+            os._exit(0)
+
+    def fork_elsewhere() -> None:
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+
+    try:
+        MarkWindow(SpawnMark(LOCKS, 1 << 62, lambda: None)).call(fork_elsewhere)
+        os.wait()
+        assert repr(before).encode() == os.read(hear, 100)
+    finally:
+        os.close(hear)
+        os.close(tell)
+
+
+@pytest.mark.parametrize(
+    ("outer", "chosen"),
+    [
+        ({}, LOCKS),
+        ({LOCKS: (1 << 62, -1)}, RTTIME),
+        ({LOCKS: (1 << 62, -1), RTTIME: (1 << 62, -1)}, RTTIME),
+        ({LOCKS: (100, -1)}, RTTIME),
+        ({LOCKS: (100, 100)}, RTTIME),
+        ({LOCKS: (0, 0), RTTIME: (0, 0)}, None),
+        ({LOCKS: (100, -1), RTTIME: (100, -1)}, None),
+    ],
+)
+def test_first_free_limit_is_used(outer: dict[int, tuple[int, int]], chosen: int | None) -> None:
+    """Hosts above have theirs; limits of an administrator stay as they are."""
+    code = (
+        "import sys; from aioverseer._system.containment.limit_mark import LimitMark\n"
+        "mark = LimitMark(lambda: None).of(1, kept=False)\n"
+        "print(mark and mark.field)"
+    )
+    words = ["prlimit", *(f"--{NAMES[number]}={soft}:{shown(hard)}" for number, (soft, hard) in outer.items())]
+    done = subprocess.run([*words, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (f"{chosen}\n", "") == (done.stdout, done.stderr)
+
+
+NAMES = {LOCKS: "locks", RTTIME: "rttime"}
+
+
+def shown(limit: int) -> str:
+    """Return a limit as prlimit(1) reads it."""
+    return "unlimited" if limit == -1 else str(limit)
+
+
+def test_limit_that_a_sandbox_refuses_later_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program is started nevertheless, once."""
+    mark = LimitMark(lambda: None).of(1, kept=False)
+    assert mark is not None
+
+    def refuse(_field: int, _limits: tuple[int, int]) -> None:
+        raise PermissionError("seccomp")
+
+    calls: list[int] = []
+
+    def spawn() -> int:
+        calls.append(1)
+        return 4321
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert [4321, 4321] == [fork_with_mark(mark, spawn), MarkWindow(mark).call(spawn)]
+    assert [1, 1] == calls
+
+
+def test_no_mark_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing could be found by it."""
+    monkeypatch.setattr(procfs, "HAS_PROC", False)
+    runs = LimitMark(lambda: None)
+    assert (None, "", True) == (runs.of(1, kept=False), runs.word, runs.missing)
+    assert not guardian_main.Marks("token", runs.word).has_limit(os.getpid())
+
+
+def test_daemon_below_a_host_below_a_host_is_a_stray_of_both() -> None:
+    """Each host has its own limit."""
+    outer = StrayRegistry()
+    run = outer.begin()
+    code = """if True:
+        import os, subprocess
+        from aioverseer._system.containment.limit_mark import LimitMark
+        from aioverseer._system.containment.mark_window import MarkWindow
+        mark = LimitMark(lambda: None).of(1, kept=False)
+        null = subprocess.DEVNULL
+        sleep = lambda: subprocess.Popen(["sleep", "60"], env={}, stdout=null, stderr=null)
+        print(MarkWindow(mark).call(sleep).pid, mark.field)
+    """
+    words = [sys.executable, "-c", code]
+    inner = MarkWindow(outer.limit_mark.of(run, kept=False)).call(
+        lambda: subprocess.run(words, capture_output=True, text=True, check=True)
+    )
+    outer.close()
+    pid, field = map(int, inner.stdout.split())
+    try:
+        assert RTTIME == field
+        assert 1 << 62 <= resource.prlimit(pid, RTTIME)[0]
+        assert (run, False) == outer.limit_mark.find(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
