@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, Self
@@ -56,6 +57,11 @@ class ThreadedService:
     def restarts(self) -> int:
         """The number of restarts since the service was last started."""
         return self._service.restarts
+
+    @property
+    def ready_match(self) -> re.Match[str] | None:
+        """The match of ``ready.line`` in the current or last run; see ``Process.ready_match``."""
+        return self._service.ready_match
 
     @property
     def history(self) -> tuple[Status, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 from aioverseer._engine.health.liveness import LivenessCheck
@@ -77,6 +78,11 @@ class Health:
     def blocker(self) -> str:
         """Probe that readiness waits for, as words to follow "waits for"; empty when there is none."""
         return str(self._readiness.probe) if self._begun and not (self._readiness.ready or self._stopped) else ""
+
+    @property
+    def ready_match(self) -> re.Match[str] | None:
+        """Match of the line by which the program became ready; None without one."""
+        return self._readiness.match
 
     @property
     def summary(self) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import sleep_until
+from aioverseer._engine.health.progress import ProbeProgress
 from aioverseer._system.probes.answer import Hangs, NotYet
 from aioverseer._system.probes.attempts import ProbeAttempts, within
 from aioverseer._system.probes.notify_socket import NotifySocket
@@ -71,7 +73,8 @@ class ReadinessCheck:
         self._attempts = ProbeAttempts(spec=spec, launcher=launcher, process=process)
         self._id = spec.id
         self._done: set[Probe] = set()
-        self._errors: dict[Probe, str] = {}
+        self._progress = ProbeProgress()
+        self._matches: dict[Probe, re.Match[str]] = {}
         self._tasks: dict[Probe, asyncio.Task[None]] = {}
         self._hung: dict[Probe, asyncio.Future[Any]] = {}
         self._on_ready: Callable[[], None] | None = None
@@ -84,9 +87,15 @@ class ReadinessCheck:
 
     @property
     def error(self) -> str:
-        """Last errors of the probes that are still needed, as text; empty when there are none."""
+        """Findings of the probes that are still needed, as text; empty when there are none."""
         left = frozenset[Probe]() if self.probe is None else pending(self.probe, self._done)
-        return describe({leaf: error for leaf, error in self._errors.items() if leaf in left})
+        now = self._clock.now()
+        return describe({leaf: self._progress.describe(leaf, now) for leaf in self._leaves if leaf in left})
+
+    @property
+    def match(self) -> re.Match[str] | None:
+        """Match of the first probe for a line, in the order in which they are written; None before any match."""
+        return next((self._matches[leaf] for leaf in self._leaves if leaf in self._matches), None)
 
     @property
     def reads_lines(self) -> bool:
@@ -128,7 +137,7 @@ class ReadinessCheck:
     def watch(self, stream: str) -> LineWatch | None:
         """Return a sink for one stream of the program; None when no probe waits for a line of that stream."""
         wanted = [leaf for leaf in self._leaves if isinstance(leaf, OutputLine) and leaf.stream in (None, stream)]
-        return LineWatch(wanted, self._fulfil) if wanted else None
+        return LineWatch(wanted, self._on_match, self._progress.record_lines) if wanted else None
 
     def begin(self, pid: int, on_ready: Callable[[], None], on_notice: Callable[[Notice], None] | None = None) -> None:
         """Begin to listen and to make attempts, after the spawn.
@@ -143,7 +152,7 @@ class ReadinessCheck:
         if self._socket is not None:
             self._socket.listen(pid, self._receive)
         for leaf, pipe in self._pipes.items():
-            pipe.listen(functools.partial(self._fulfil, leaf))
+            pipe.listen(functools.partial(self._fulfil, leaf), functools.partial(self._on_pipe_end, leaf))
         early, self._early = self._early, []
         for datagram in early:
             self._receive(read_notice(datagram))
@@ -195,6 +204,13 @@ class ReadinessCheck:
         if b"\n" in data:
             self._fulfil(Fd(number=number))
 
+    def _on_pipe_end(self, leaf: Probe) -> None:
+        self._progress.fail(leaf, "the program has closed it without a newline")
+
+    def _on_match(self, leaf: Probe, match: re.Match[str]) -> None:
+        self._matches[leaf] = match
+        self._fulfil(leaf)
+
     def _receive(self, notice: Notice) -> None:
         if self._closed:
             return
@@ -228,12 +244,15 @@ class ReadinessCheck:
     async def _poll(self, leaf: Probe) -> None:
         """Make attempts until one succeeds. Raises nothing but a cancellation."""
         began = self._clock.now()
+        progress = self._progress
+        on_progress = functools.partial(progress.change, leaf)
         while True:
             attempted = self._clock.now()
+            progress.begin_attempt(leaf, attempted)
             try:
-                await within(self._clock, ATTEMPT, self._attempts.ask(leaf))
+                await within(self._clock, ATTEMPT, self._attempts.ask(leaf, on_progress))
             except Exception as error:  # noqa: BLE001  # a function of the user may raise anything; it is reported as the reason
-                self._errors[leaf] = reason_of(error)
+                progress.end_attempt(leaf, reason_of(error))
                 if isinstance(error, Hangs):
                     self._hung[leaf] = error.task  # kept, because asyncio has only weak references to tasks
                     await asyncio.wait({error.task})
@@ -248,10 +267,23 @@ class ReadinessCheck:
 class LineWatch:
     """A ``LineSink`` that searches lines for patterns."""
 
-    def __init__(self, wanted: Sequence[OutputLine], fulfil: Callable[[Probe], None]) -> None:
+    def __init__(
+        self,
+        wanted: Sequence[OutputLine],
+        on_match: Callable[[Probe, re.Match[str]], None],
+        on_others: Callable[[Probe, Sequence[str | bytes]], None],
+    ) -> None:
+        """Begin without lines.
+
+        Args:
+            wanted: Probes with the patterns.
+            on_match: Called with a probe and the first match of its pattern.
+            on_others: Called with a probe and a batch of lines in which nothing matches.
+        """
         self.on_room: Callable[[], None] | None = None
         self._wanted = list(wanted)
-        self._fulfil = fulfil
+        self._on_match = on_match
+        self._on_others = on_others
 
     @property
     def blocked(self) -> bool:
@@ -261,9 +293,12 @@ class LineWatch:
     def deliver(self, batch: Sequence[str | bytes]) -> None:
         """Search a batch of lines for the patterns that were not found yet."""
         for probe in list(self._wanted):
-            if any(probe.pattern.search(_as_text(line)) for line in batch):
+            match = next(filter(None, (probe.pattern.search(_as_text(line)) for line in batch)), None)
+            if match is None:
+                self._on_others(probe, batch)
+            else:
                 self._wanted.remove(probe)
-                self._fulfil(probe)
+                self._on_match(probe, match)
 
     def end(self) -> None:
         """Do nothing: the end of a stream fulfils no probe."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import re
 import shlex
 from collections.abc import Generator
 from types import TracebackType
@@ -165,6 +166,15 @@ class Process:
     def stderr(self) -> LineQueue[Any] | None:
         """The lines of standard error, when ``streaming``; else None. None also with ``merge_stderr`` and ``pty``."""
         return self._runner.streams.stderr
+
+    @property
+    def ready_match(self) -> re.Match[str] | None:
+        """The match of ``ready.line``, for what the line says, such as the port that the program has chosen.
+
+        It is None before the line has come, and without such a probe. If several lines have come, it is the match of
+        the one that the probe names first.
+        """
+        return self._runner.ready_match
 
     @property
     def runtime(self) -> float:

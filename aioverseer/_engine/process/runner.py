@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -232,6 +233,11 @@ class ProcessRunner:
     def readiness(self) -> str:
         """The unfulfilled probe and its last answer, as words after "waits for"; empty when there is none."""
         return "" if self.health is None else self.health.blocker
+
+    @property
+    def ready_match(self) -> re.Match[str] | None:
+        """Match of the line by which the program became ready; None without one."""
+        return None if self.health is None else self.health.ready_match
 
     @property
     def health_summary(self) -> str:

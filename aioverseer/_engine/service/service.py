@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
@@ -84,6 +85,12 @@ class Service:
     def restarts(self) -> int:
         """Number of runs after the first one since the service was last started."""
         return self._runner.machine.restarts
+
+    @property
+    def ready_match(self) -> re.Match[str] | None:
+        """The match of ``ready.line`` in the current or last run; see ``Process.ready_match``."""
+        process = self._runner.process
+        return None if process is None else process.ready_match
 
     @property
     def history(self) -> tuple[Status, ...]:

@@ -98,8 +98,12 @@ class ProbeAttempts:
         """Record the stamp of a file before the start."""
         self.before[probe] = _stamp(self._path(probe.path)) if probe.fresh else None
 
-    async def ask(self, probe: Probe) -> None:
+    async def ask(self, probe: Probe, on_progress: Callable[[str], None] | None = None) -> None:
         """Make one attempt. Safe to cancel.
+
+        Args:
+            probe: Probe to ask.
+            on_progress: Called with what the attempt waits for, as words after "for", each time that this changes.
 
         Raises:
             NotYet: If the attempt fails.
@@ -117,7 +121,7 @@ class ProbeAttempts:
             case Http():
                 from aioverseer._system.probes.http import get  # noqa: PLC0415  # httpx is an extra
 
-                await get(probe)
+                await get(probe, on_progress)
             case Check(function=function, takes_process=takes_process):
                 await _call(function, *([self.process] if takes_process else []))
             case _:

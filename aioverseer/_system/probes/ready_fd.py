@@ -37,6 +37,7 @@ class ReadyPipe:
         os.set_blocking(self._ours, False)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_ready: Callable[[], None] = _ignore
+        self._on_end: Callable[[], None] = _ignore
 
     def spawned(self) -> None:
         """Close the program's end after the spawn or its failure."""
@@ -44,14 +45,16 @@ class ReadyPipe:
             os.close(self.theirs)
             self.theirs = -1
 
-    def listen(self, on_ready: Callable[[], None]) -> None:
+    def listen(self, on_ready: Callable[[], None], on_end: Callable[[], None]) -> None:
         """Begin to read, on the running event loop.
 
         Args:
             on_ready: Called once, at the first newline.
+            on_end: Called once, if the program closes the descriptor without a newline.
         """
         self.spawned()
         self._on_ready = on_ready
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._ours, self.drain)
 
@@ -68,6 +71,7 @@ class ReadyPipe:
             self._on_ready()
         elif not chunk:  # every writer has closed the pipe
             self.close()
+            self._on_end()
 
     def close(self) -> None:
         """Close both ends. Idempotent."""

@@ -26,6 +26,8 @@ class Probe:
 
     reads_lines: ClassVar[bool] = False
     """Whether the probe needs the lines that the program writes."""
+    awaits: ClassVar[str] = "an answer"
+    """Words for the answer that one attempt waits for."""
     comes_once: ClassVar[bool] = False
     """Whether the program sends its answer once, so that it cannot be asked again."""
 

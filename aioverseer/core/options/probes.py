@@ -35,6 +35,8 @@ _SHARE = 50
 class Tcp(Probe):
     """A program accepts connections on a TCP port."""
 
+    awaits: ClassVar[str] = "a connection"
+
     host: str
     port: int
 
@@ -46,6 +48,8 @@ class Tcp(Probe):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unix(Probe):
     """A program accepts connections on a UNIX socket."""
+
+    awaits: ClassVar[str] = "a connection"
 
     path: str
 
@@ -98,6 +102,8 @@ class File(Probe):
 class Command(Probe):
     """A command exits with code 0."""
 
+    awaits: ClassVar[str] = "the end of the command"
+
     argv: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -140,6 +146,8 @@ class Fd(Probe):
 class Check(Probe):
     """An async function returns without an exception, and not False."""
 
+    awaits: ClassVar[str] = "the function to return"
+
     function: Callable[..., Awaitable[object]]
     name: str
     takes_process: bool = field(compare=False)
@@ -165,4 +173,4 @@ def pause_before_next(*, waited: float, took: float) -> float:
 
 def describe(errors: Mapping[Probe, str]) -> str:
     """Return the last errors of probes as the end of a sentence; empty if there are none."""
-    return "; ".join(f"{probe}: {error}" for probe, error in errors.items())
+    return "; ".join(f"{probe}: {error}" for probe, error in errors.items() if error)
