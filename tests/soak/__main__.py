@@ -3,6 +3,7 @@
 ``python tests/soak [--minutes N] [--restarts N]``: restarts without end; nothing grows.
 ``python tests/soak torture [--rounds N]``: hosts end in each way, on each level of containment; nothing is left of a
 process tree that ignores signals.
+``python tests/soak daemons [--rounds N]``: real servers go into the background, on each level; nothing is left of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
+from aioverseer._system.containment.cgroup import tree  # noqa: E402  # the line above puts it on the path
+from aioverseer._system.containment.shim.client import missing_namespace  # noqa: E402  # as above
+from tests.soak.daemons import ENDS, PROGRAMS, rounds_of  # noqa: E402  # as above
 from tests.soak.play import soak  # noqa: E402  # the line above puts it on the path
 from tests.support.host_tree import MECHANISMS, WAYS, leftovers_of  # noqa: E402  # as above
 
@@ -22,6 +26,8 @@ def main() -> int:
     """Run the soak, print each sample and everything that has grown."""
     if sys.argv[1:2] == ["torture"]:
         return torture(sys.argv[2:])
+    if sys.argv[1:2] == ["daemons"]:
+        return daemons(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python tests/soak", description="Restarts without end: nothing grows.")
     parser.add_argument("--minutes", type=float, default=None, help="play for so long, however many restarts that is")
     parser.add_argument("--restarts", type=int, default=10_000, help="how many restarts (default: 10000)")
@@ -58,6 +64,51 @@ def torture(words: list[str]) -> int:
             bad += left
             print(f"{level:<11} {way:<13} {given.rounds} rounds, {left} of them left something", flush=True)  # noqa: T201
     return 1 if bad else 0
+
+
+def daemons(words: list[str]) -> int:
+    """Start servers in the background many times on each level, and print how many were left."""
+    parser = argparse.ArgumentParser(
+        prog="python tests/soak daemons", description="No server is left in the background."
+    )
+    parser.add_argument("--rounds", type=int, default=100, help="daemons of each kind (default: 100)")
+    parser.add_argument("--levels", default=",".join(MECHANISMS), help="mechanisms, with commas between")
+    parser.add_argument(
+        "--programs", default=",".join(program.name for program in PROGRAMS), help="with commas between"
+    )
+    given = parser.parse_args(words)
+    bad = total = 0
+    missing: list[str] = []
+    for program in PROGRAMS:
+        if program.name not in given.programs.split(","):
+            continue
+        if program.path is None:
+            missing.append(program.name)
+            continue
+        for level in given.levels.split(","):
+            if (reason := _missing_level(level)) is not None:
+                print(f"{program.name:<9} {level:<8} skipped: {reason}", flush=True)  # noqa: T201  # it is a command
+                continue
+            for way in ENDS:
+                if (level, way) == ("basic", "SIGKILL"):
+                    continue
+                result = rounds_of(program, level, way, given.rounds)
+                bad, total = bad + len(result.left), total + result.rounds
+                print(  # noqa: T201
+                    f"{program.name:<9} {level:<8} {way:<18} {result.rounds} daemons, {len(result.left)} left",
+                    flush=True,
+                )
+                for line in result.left[:3]:
+                    print(f"    {line}")  # noqa: T201
+    skipped = f"; not installed: {', '.join(missing)}" if missing else ""
+    print(f"{total} daemons, {bad} left{skipped}")  # noqa: T201
+    return 1 if bad else 0
+
+
+def _missing_level(level: str) -> str | None:
+    if level == "cgroup":
+        return tree().missing()
+    return missing_namespace() if level == "pidns" else None
 
 
 raise SystemExit(main())
