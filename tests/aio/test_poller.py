@@ -130,7 +130,7 @@ async def test_after_close_the_loop_watches_the_remaining_pipes(pipes: Callable[
 
 
 async def test_closed_poller_leaves_descriptors_to_the_loop() -> None:
-    """One that was watched before the close, and one that is added after it."""
+    """Descriptors watched before the close, and descriptors added after it."""
     poller = Poller(asyncio.get_running_loop())
     called: list[int] = []
     pipes = [os.pipe(), os.pipe()]

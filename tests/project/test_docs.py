@@ -6,7 +6,7 @@ A Markdown comment alone on its line says how the fenced block after it is used:
 - ``<!-- continues -->``: this ``python`` block is the next part of the script before it;
 - ``<!-- not run: reason -->``: the block is skipped, and the report shows the reason;
 - ``<!-- tests -->``: this ``python`` block is a file of tests, and they pass; ``<!-- tests: needs nginx -->`` skips it
-  where these programs are not installed;
+  where these programs or Python packages are not installed;
 - ``<!-- run -->``: this ``sh`` block runs in a folder with docs/examples, with ``aioverseer`` on its PATH;
 - ``<!-- output -->``: the script before prints this ``text`` block. ``...`` stands for any part of a line, and a line
   with only ``...`` for any number of lines. Write pids and durations this way.
@@ -23,6 +23,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -127,8 +128,8 @@ def snippets(name: str, text: str) -> list[Snippet]:
 
 def _missing(reason: str) -> str:
     """Return why a block with ``needs ...`` cannot run on this machine; empty when it can."""
-    programs = reason.split()[1:]
-    missing = [program for program in programs if shutil.which(program, path=PROGRAMS) is None]
+    needed = reason.split()[1:]
+    missing = [name for name in needed if shutil.which(name, path=PROGRAMS) is None and find_spec(name) is None]
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
