@@ -12,6 +12,8 @@ import select
 from collections.abc import Callable
 from typing import Protocol
 
+from aioverseer._aio.fork import replace_epoll
+
 __all__ = ["Poller", "ReaderWatch", "poller_for"]
 
 
@@ -48,6 +50,12 @@ class Poller:
             return
         self._epoll.register(descriptor, select.EPOLLIN)
         self._callbacks[descriptor] = callback
+
+    def separate(self) -> None:
+        """Forget all descriptors, in a fork of the host. The parent goes on to watch them."""
+        self._callbacks.clear()
+        if not self._epoll.closed:
+            replace_epoll(self._epoll.fileno())
 
     def remove_reader(self, descriptor: int, /) -> None:
         """Stop calling back; see ``ReaderWatch``."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from aioverseer._aio.fork import in_copy
 from aioverseer._aio.timers import resolve
 from aioverseer.core.clock import Clock, Timer
 
@@ -21,6 +22,8 @@ async def settle(
 ) -> asyncio.CancelledError | None:
     """Wait until a future is done, through any number of cancellations, at most ``within`` seconds.
 
+    In a fork of the host it waits for nothing: the work is that of the parent.
+
     The result of the future is not retrieved. When the time is over, the future continues without a waiter.
 
     Args:
@@ -33,7 +36,7 @@ async def settle(
         The last cancellation that arrived during the wait, for the caller to raise once its work is done; None without
         one.
     """
-    if waited.done():
+    if waited.done() or in_copy():
         return None
     loop = asyncio.get_running_loop()
     over: asyncio.Future[None] = loop.create_future()
@@ -47,7 +50,7 @@ async def settle(
     # without a shield this loop would spin. A native ``task.cancel()`` passes through the shield: it is remembered, and
     # the wait goes on.
     with anyio.CancelScope(shield=True):
-        while not waited.done() and not over.done():
+        while not waited.done() and not over.done() and not in_copy():
             try:
                 await asyncio.wait({waited, over}, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError as error:
@@ -70,6 +73,8 @@ async def settle_work(
     Returns:
         The result, or None when the time was over; and the last cancellation that arrived during the wait, or None.
     """
+    if in_copy():
+        return None, None
     task = asyncio.ensure_future(work())
     cancelled = await settle(task, within=within)
     if task.cancelled():

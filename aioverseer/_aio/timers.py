@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from aioverseer._aio.fork import generation
 from aioverseer.core.clock import Clock, Timer
 
 __all__ = ["OneShotTimer", "resolve", "sleep_until"]
@@ -19,7 +20,7 @@ class OneShotTimer:
             compares with this time instead of ``clock.now()``.
     """
 
-    __slots__ = ("_callback", "_clock", "_timer", "due")
+    __slots__ = ("_callback", "_clock", "_generation", "_timer", "due")
 
     def __init__(self, clock: Clock) -> None:
         """Create a timer that is not armed.
@@ -32,6 +33,7 @@ class OneShotTimer:
         # The callback is passed to ``arm``, and dropped after its call. A timer that kept a method of its owner
         # would form a reference cycle with the owner, which only the garbage collector could free.
         self._callback: Callable[[], None] | None = None
+        self._generation = 0
         self.due = 0.0
 
     @property
@@ -49,6 +51,7 @@ class OneShotTimer:
         if self._timer is not None:
             self._timer.cancel()
         self.due = when
+        self._generation = generation()
         self._callback = callback
         self._timer = self._clock.call_at(when, self._fire)
 
@@ -60,7 +63,7 @@ class OneShotTimer:
 
     def _fire(self) -> None:
         callback, self._timer, self._callback = self._callback, None, None
-        if callback is not None:
+        if callback is not None and self._generation == generation():
             callback()
 
 

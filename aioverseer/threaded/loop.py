@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
+import anyio
 from anyio.from_thread import BlockingPortal
 
 from aioverseer import OverseerError
@@ -15,30 +19,75 @@ T = TypeVar("T")
 
 
 class Loop:
-    """The event loop in its thread, between entering and leaving the overseer."""
+    """The event loop in its thread, between opening and closing the overseer.
+
+    The thread is a daemon. The interpreter waits for other threads before it calls the functions of ``atexit``, so an
+    overseer that nobody has closed would keep it from ending.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._portal: BlockingPortal | None = None
-
-    def use(self, portal: BlockingPortal | None) -> None:
-        """Set the portal to the running loop; None after its end."""
-        self._portal = portal
+        self._thread: threading.Thread | None = None
+        self._owner = 0
 
     @property
     def is_running(self) -> bool:
-        """Whether the loop runs."""
+        """Whether the loop runs, in this process or in the one that this is a fork of."""
         return self._portal is not None
+
+    @property
+    def is_of_a_fork(self) -> bool:
+        """Whether the loop runs in the process that this is a fork of. A fork has no other thread than its own."""
+        return self._portal is not None and self._owner != os.getpid()
+
+    def open(self, enter: Callable[[], Awaitable[object]]) -> None:
+        """Start the thread and enter the overseer in it. After an error there is no thread."""
+        started: Future[BlockingPortal] = Future()
+        self._owner = os.getpid()
+        self._thread = threading.Thread(target=_run, args=(started,), name=f"aioverseer {self._name}", daemon=True)
+        self._thread.start()
+        try:
+            self._portal = started.result()
+            self._portal.call(enter)
+        except BaseException:
+            # Of an interrupted wait too: the thread begins nothing without a call.
+            started.add_done_callback(_stop)
+            self._portal = None
+            self._thread.join()
+            raise
+
+    def close(self) -> None:
+        """End the thread. Idempotent. In a fork, forget it."""
+        portal, thread, forked = self._portal, self._thread, self.is_of_a_fork
+        self._portal = self._thread = None
+        if portal is not None and thread is not None and not forked:
+            portal.start_task_soon(portal.stop)
+            thread.join()
+
+    def _portal_here(self) -> BlockingPortal | None:
+        """Return the portal; None while the loop does not run.
+
+        Raises:
+            OverseerError: If this process is a fork of the one in which the loop runs.
+        """
+        if self.is_of_a_fork:
+            raise OverseerError(
+                f"overseer {self._name!r} belongs to process {self._owner}, of which this one is a fork: use it there, "
+                "or make another one here"
+            )
+        return self._portal
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine function on the loop and return its result.
 
         Raises:
-            OverseerError: If the overseer is not in use.
+            OverseerError: If the overseer is not in use, or belongs to the process that this is a fork of.
         """
-        if self._portal is None:
-            raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `with`")
-        return self._portal.call(work)
+        portal = self._portal_here()
+        if portal is None:
+            raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `with`, or call open()")
+        return portal.call(work)
 
     def call(self, work: Callable[[], T]) -> T:
         """Call a plain function and return its result.
@@ -46,10 +95,33 @@ class Loop:
         While the loop runs, the call is made in its thread, between two callbacks, and so never sees a half-made
         change. Otherwise the call is made in the calling thread.
         """
-        if self._portal is None:
+        portal = self._portal_here()
+        if portal is None:
             return work()
         # The tuple hides the result from the portal, which awaits any awaitable result, and a Service is awaitable.
-        return self._portal.call(lambda: (work(),))[0]
+        return portal.call(lambda: (work(),))[0]
+
+
+def _run(started: Future[BlockingPortal]) -> None:
+    """Run the loop until its portal is stopped."""
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            started.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    try:
+        anyio.run(serve, backend="asyncio")
+    except BaseException as error:
+        if started.done():
+            raise
+        started.set_exception(error)
+
+
+def _stop(started: Future[BlockingPortal]) -> None:
+    if started.exception() is None:
+        portal = started.result()
+        portal.start_task_soon(portal.stop)
 
 
 def as_async(work: Callable[[], T]) -> Callable[[], Awaitable[T]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import atexit
+import logging
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
-
-from anyio.from_thread import start_blocking_portal
 
 from aioverseer import (
     Body,
@@ -34,17 +33,21 @@ from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
 
 __all__ = ["ThreadedOverseer"]
 
+_log = logging.getLogger("aioverseer")
+
 
 @exported_from("aioverseer")
 class ThreadedOverseer:
     """An ``Overseer`` on an event loop in a thread of its own: a plain ``with`` block, the same methods without await.
+
+    Without a block, ``open`` and ``close`` do the same. The end of the interpreter closes what is open.
 
     It is for plain tests and fixtures of wide scope, notebooks and programs without an event loop. Services are
     supervised while the calling thread does something else. Methods may be called from any thread.
     """
 
     def __init__(self, *, name: str = "overseer", **options: Any) -> None:
-        """Make an overseer without services. The thread is started by ``with``.
+        """Make an overseer without services. The thread is started by ``with`` or ``open``.
 
         Args:
             name: The name in messages and logs.
@@ -58,7 +61,6 @@ class ThreadedOverseer:
             raise OverseerError("a ThreadedOverseer cannot handle signals: leave its block when one comes")
         self._overseer = Overseer(name=name, **options)
         self._loop = Loop(name)
-        self._stack = contextlib.ExitStack()
         self._services: dict[str, tuple[Service, ThreadedService]] = {}
 
     def __repr__(self) -> str:
@@ -75,34 +77,64 @@ class ThreadedOverseer:
         """The level of containment in force, and the reason."""
         return self._overseer.containment
 
-    def __enter__(self) -> Self:
-        """Start the thread and begin to supervise.
+    def open(self) -> Self:
+        """Start the thread and begin to supervise, for code that has no block, such as a notebook.
+
+        ``close`` ends it. At the latest the end of the interpreter does: a hook of ``atexit`` stops all services.
 
         Raises:
             OverseerError: If the overseer is in use already.
         """
         if self._loop.is_running:
             raise OverseerError(f"overseer {self.name!r} is in use already: leave it first, or make another one")
-        with contextlib.ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal("asyncio", name=f"aioverseer {self.name}"))
-            portal.call(self._overseer.__aenter__)
-            self._loop.use(portal)
-            self._stack = stack.pop_all()
+        # Before the first service may run. A process that is killed has its guardian.
+        atexit.register(self._close_at_exit)
+        try:
+            self._loop.open(self._overseer.__aenter__)
+        except BaseException:
+            atexit.unregister(self._close_at_exit)
+            raise
         return self
+
+    def close(self) -> None:
+        """Stop all services and end the thread. Idempotent. A fork of the host stops nothing.
+
+        Raises:
+            StopFailed: If a program is still there after its whole ladder.
+            CriticalServiceEnded: If a critical service has ended for good by itself.
+        """
+        self._close(None, None, None)
+
+    def __enter__(self) -> Self:
+        """Start the thread and begin to supervise; see ``open``.
+
+        Raises:
+            OverseerError: If the overseer is in use already.
+        """
+        return self.open()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop all services and end the thread, also after an exception in the block.
+        """Stop all services and end the thread, also after an exception in the block; see ``close``."""
+        self._close(kind, error, trace)
 
-        Raises:
-            StopFailed: If a program is still there after its whole ladder.
-        """
-        with self._stack:
-            try:
+    def _close(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        atexit.unregister(self._close_at_exit)
+        try:
+            if self._loop.is_running and not self._loop.is_of_a_fork:
                 self._loop.run(partial(self._overseer.__aexit__, kind, error, trace))
-            finally:
-                self._loop.use(None)
+        finally:
+            self._loop.close()
+
+    def _close_at_exit(self) -> None:
+        try:
+            self.close()
+        except OverseerError as error:
+            # An error of a hook is shown with a traceback of this library, which tells nothing.
+            _log.error("%s: %s", self.name, error)
 
     @overload
     def add(self, id: Spec, /) -> ThreadedService: ...

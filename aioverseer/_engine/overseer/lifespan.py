@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from aioverseer._aio.fork import generation
 from aioverseer._aio.shield import settle, settle_work
 from aioverseer._aio.task_group import SupervisorTaskGroup
 from aioverseer._engine.events.publisher import EventPublisher
@@ -82,6 +83,7 @@ class Lifespan:
         self._task: asyncio.Task[StopFailed | None] | None = None
         self._closing: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
+        self._generation = 0
 
     # Whether the overseer is in use.
 
@@ -96,6 +98,7 @@ class Lifespan:
         """
         if self._task is None or self._closing is None:
             raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `async with`")
+        self._check_fork()
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
@@ -109,8 +112,21 @@ class Lifespan:
 
     def check_unused(self) -> None:
         """Raise OverseerError while the overseer is in use."""
+        self._check_fork()
         if self._task is not None:
             raise OverseerError(f"overseer {self._name!r} is in use already: leave it first, or make another one")
+
+    @property
+    def _is_of_parent(self) -> bool:
+        """Whether the overseer is in use in the process that this is a fork of."""
+        return self._task is not None and self._generation != generation()
+
+    def _check_fork(self) -> None:
+        if self._is_of_parent:
+            raise OverseerError(
+                f"overseer {self._name!r} belongs to the process of which this one is a fork: use it there, or make "
+                "another one here"
+            )
 
     @property
     def is_used(self) -> bool:
@@ -145,6 +161,7 @@ class Lifespan:
         # anyio imports its backend with the first scope. Later there may be no descriptor left to open that file.
         anyio.CancelScope()
         self._install_settings()
+        self._generation = generation()
         self._loop = asyncio.get_running_loop()
         if self._own_launcher is not None:
             self._own_launcher.retain()
@@ -204,6 +221,8 @@ class Lifespan:
         Args:
             error: The error that came out of the block.
         """
+        if self._is_of_parent:  # ``sys.exit()`` in a fork, for example
+            return
         self._blocks.leave()
         if asyncio.get_running_loop() is not self._loop:
             raise OverseerError(f"overseer {self._name!r} must be left on the event loop on which it was entered")
@@ -287,13 +306,16 @@ class Lifespan:
                 # A program that SIGKILL did not end is reported. Leaving does not wait for its run.
                 self._tasks.cancel()
         except BaseException:  # a KeyboardInterrupt may come anywhere
+            if self._is_of_parent:
+                raise
             # No restart may follow the ends that this causes.
             self._shutdown.kill()
             self._tasks.cancel()
             raise
         finally:
             try:
-                await self._end_of_runs()
+                if not self._is_of_parent:
+                    await self._end_of_runs()
             finally:
                 if self._registry.groups is not None:
                     self._registry.groups.forget_all()

@@ -302,7 +302,7 @@ class Process:
         finally:
             if self.state.is_final:
                 self._runner.release()
-        if not self.state.is_final:
+        if not self.state.is_final and not self._runner.is_of_parent:
             raise stop_failed(self.status())
 
     async def stop(self, *, kill: bool = False) -> Status:
@@ -391,6 +391,7 @@ class Process:
         self._live_child().resize(window_size)
 
     def _live_child(self) -> Child:
+        self._runner.check_fork()
         child = self._runner.run_task.child
         if child is None or self._runner.machine.pid is None or self.state.is_final:
             raise self._not_running()
@@ -419,6 +420,8 @@ class Process:
 
     async def _roll_back(self, *, kill: bool = False, why: str, raise_cancelled: bool = False) -> None:
         """Stop the program and wait for its end through any cancellation, no longer than its ladder takes."""
+        if self._runner.is_of_parent:
+            return
         self._runner.stop(kill=kill, why=why)
         if self.state is State.INITIAL:
             return

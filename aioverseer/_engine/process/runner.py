@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
+from aioverseer._aio.fork import generation
 from aioverseer._aio.timers import OneShotTimer
 from aioverseer._aio.watchers import Watchers
 from aioverseer._engine.output.pump import LineSink
@@ -125,6 +126,7 @@ class ProcessRunner:
         )
         self.was_ready = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._generation = 0
         self._timer = OneShotTimer(clock)
         self._watchers: Watchers[ProcessMachine] = Watchers()
         # Separate, because their condition need not be evaluated before the end.
@@ -134,6 +136,7 @@ class ProcessRunner:
 
     def start(self) -> None:
         """Start the program. Idempotent."""
+        self.check_fork()
         self.submit(StartRequested())
 
     def stop(self, *, kill: bool = False, why: str = "a stop was asked for") -> None:
@@ -143,6 +146,7 @@ class ProcessRunner:
             kill: Whether to take the last step, SIGKILL, at once.
             why: The reason of the new state.
         """
+        self.check_fork()
         self.submit(StopRequested(kill=kill, why=why))
 
     def submit(self, given: Input) -> None:
@@ -151,6 +155,8 @@ class ProcessRunner:
         Raises:
             OverseerError: If this is called on another event loop than the one on which the run was started.
         """
+        if self.is_of_parent:
+            return
         if self._loop is not asyncio.get_running_loop():
             self.check_loop()
         for action in self.machine.feed(given, self.clock.now()):
@@ -194,14 +200,32 @@ class ProcessRunner:
         """Bind the run to the running event loop, or check that it is bound to it: nothing here is thread-safe.
 
         Raises:
-            OverseerError: If the run is bound to another event loop.
+            OverseerError: If the run is bound to another event loop, or to the process that this is a fork of.
         """
+        self.check_fork()
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
+            self._generation = generation()
         elif self._loop is not loop:
             raise OverseerError(
                 f"{self.spec.id!r} belongs to another event loop: use it on the loop on which it was started"
+            )
+
+    @property
+    def is_of_parent(self) -> bool:
+        """Whether the run is that of the process that this is a fork of."""
+        return self._loop is not None and self._generation != generation()
+
+    def check_fork(self) -> None:
+        """Check that the run is one of this process.
+
+        Raises:
+            OverseerError: If it is that of the process that this is a fork of.
+        """
+        if self.is_of_parent:
+            raise OverseerError(
+                f"{self.spec.id!r} belongs to the process of which this one is a fork: use it there, or clone() it"
             )
 
     # Futures for callers.
@@ -213,7 +237,7 @@ class ProcessRunner:
 
     def watch_end(self) -> asyncio.Future[ProcessMachine]:
         """Return a future for the end of the program, or for the end of a ladder that did not end it."""
-        if self._loop is not asyncio.get_running_loop():
+        if self.is_of_parent or self._loop is not asyncio.get_running_loop():
             self.check_loop()
         return self._end_watchers.watch(self.machine, ProcessMachine.is_over)
 

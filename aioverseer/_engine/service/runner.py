@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
+from aioverseer._aio.fork import in_copy
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import OneShotTimer
 from aioverseer._engine.output.hub import Hub
@@ -294,6 +295,8 @@ class ServiceRunner:
         Args:
             why: The reason of the new state.
         """
+        if in_copy():
+            return
         stopped = self.stop(why=why)
         within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
         await settle(stopped, within=within, clock=self.clock)
@@ -338,6 +341,8 @@ class ServiceRunner:
 
         An input that an action causes is fed after all actions before it were performed, so reports stay in order.
         """
+        if in_copy():  # the service is that of the parent of this fork
+            return
         self._inbox.append(given)
         if self._feeding:
             return

@@ -14,6 +14,7 @@ import functools
 from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
+from aioverseer._aio.fork import generation
 from aioverseer._system.containment import cgroup, procfs
 from aioverseer._system.containment.guardian import client as guardian_client
 from aioverseer._system.containment.guardian.child_table import ChildTable
@@ -38,7 +39,18 @@ class RunScope:
         cgroup: The cgroup of the run; None where there is none.
     """
 
-    __slots__ = ("_before_spawn", "_child_table", "_kept", "_pid", "_registry", "_run", "_slot", "cgroup", "shim")
+    __slots__ = (
+        "_before_spawn",
+        "_child_table",
+        "_generation",
+        "_kept",
+        "_pid",
+        "_registry",
+        "_run",
+        "_slot",
+        "cgroup",
+        "shim",
+    )
 
     def __init__(self, *, kept: bool, child_table: ChildTable | None) -> None:
         """Begin a run. It counts as live until ``end``.
@@ -47,6 +59,7 @@ class RunScope:
             kept: Whether leftovers of the run are kept.
             child_table: The children that the guardian kills; None where there is no guardian.
         """
+        self._generation = generation()
         self._registry = stray_registry()
         self._run = self._registry.begin()
         self._kept = kept
@@ -76,7 +89,7 @@ class RunScope:
 
     def kill(self) -> None:
         """Kill every process in the run's cgroup, if it has one."""
-        if self.cgroup is not None:
+        if self.cgroup is not None and self._generation == generation():
             self.cgroup.kill()
 
     def environment(self, given: Mapping[str, str] | None, own: Mapping[bytes, bytes]) -> Environment:
@@ -129,6 +142,8 @@ class RunScope:
 
     def end(self) -> None:
         """Record the end of the leader, or that none was spawned. Idempotent."""
+        if self._generation != generation():  # the run goes on in the parent of this fork
+            return
         if self.cgroup is not None:
             self.cgroup.discard()
         if self.shim is not None:
@@ -144,6 +159,8 @@ class RunScope:
 
     def left(self) -> tuple[Survivor, ...]:
         """Return the processes that a run with kept leftovers has left."""
+        if self._generation != generation():
+            return ()
         return tuple(Survivor(pid=pid, command=procfs.command_of(pid)) for pid in self._registry.left_by(self._run))
 
     def left_nothing(self) -> bool:

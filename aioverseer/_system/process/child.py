@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 
+from aioverseer._aio.fork import generation
 from aioverseer._system.containment.scope import RunScope
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.pipes import ReadPipe, WritePipe
@@ -50,6 +51,7 @@ class SystemChild:
         self._watcher = watcher
         self._resources: LoopResources | None = resources
         self._scope = scope
+        self._generation = generation()
         self.pid = watcher.pid
         self.stdin = stdin
         self.stdout = stdout
@@ -57,7 +59,7 @@ class SystemChild:
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
         """Send a signal to the group, or to the leader alone; see ``protocols.Child``."""
-        if self._watcher.exit is not None:
+        if self._watcher.exit is not None or self._is_of_parent:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
         shim = self._scope.shim
         if shim is not None and shim.relay(number, leader_only=leader_only):
@@ -72,6 +74,8 @@ class SystemChild:
 
     async def wait(self) -> Exit:
         """Wait for the exit of the leader; see ``protocols.Child``."""
+        if self._is_of_parent:
+            return Exit()
         return await self._scope.ended(await self._watcher.wait())
 
     def resize(self, window_size: tuple[int, int]) -> None:
@@ -82,6 +86,8 @@ class SystemChild:
     def sweep(self) -> None:
         """Kill the processes that are left in the group; see ``protocols.Child``."""
         pidfd = self._watcher.pidfd
+        if self._is_of_parent:
+            return
         if pidfd is None and (exit := self._watcher.exit) is not None and exit.code is exit.signal is None:
             # Other code has reaped the child, nobody knows when. The group of this number may be that of another
             # process. ``sweep_all`` finds the processes of the child by their marker.
@@ -94,19 +100,19 @@ class SystemChild:
 
     def left_nothing(self) -> bool:
         """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; see ``protocols.Child``."""
-        return self._scope.left_nothing()
+        return self._is_of_parent or self._scope.left_nothing()
 
     def may_have_left(self) -> bool:
         """Return whether ``sweep_all`` could find anything; see ``protocols.Child``."""
-        return self._scope.may_have_left()
+        return not self._is_of_parent and self._scope.may_have_left()
 
     async def sweep_all(self) -> tuple[Survivor, ...]:
         """Kill the processes that have left the group, too; see ``protocols.Child``."""
-        return await self._scope.sweep()
+        return () if self._is_of_parent else await self._scope.sweep()
 
     def left(self) -> tuple[Survivor, ...]:
         """Return the processes that the child has left behind; see ``protocols.Child``."""
-        return self._scope.left()
+        return () if self._is_of_parent else self._scope.left()
 
     def close(self) -> None:
         """Close every descriptor; see ``protocols.Child``."""
@@ -117,6 +123,11 @@ class SystemChild:
         if self._resources is not None:
             self._resources.release()
             self._resources = None
+
+    @property
+    def _is_of_parent(self) -> bool:
+        """Whether this process is a fork of the host. The child is not its own."""
+        return self._generation != generation()
 
     def _signal_by_pidfd(self, pidfd: int, number: int, *, leader_only: bool) -> bool:
         """Send a signal by the pidfd and return True, or return False where this kernel cannot."""

@@ -6,11 +6,13 @@ They exist as long as a program or a launcher holds them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import deque
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
+from aioverseer._aio.fork import separate
 from aioverseer._aio.poller import Poller, ReaderWatch, poller_for
 
 __all__ = ["LoopResources", "SpawnQueue"]
@@ -125,6 +127,13 @@ class LoopResources:
             self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         return self._null
 
+    def separate(self) -> None:
+        """Share nothing with the parent, in a fork of the host."""
+        if self._poller is not None:
+            with contextlib.suppress(OSError):  # no descriptors are left
+                self._poller.separate()
+        separate(self.loop)
+
     def hold(self) -> None:
         """Keep the resources open until ``release``."""
         self._holders += 1
@@ -142,4 +151,10 @@ class LoopResources:
             self._null = -1
 
 
+def _separate_all() -> None:
+    for resources in list(_all.values()):
+        resources.separate()
+
+
 _all = WeakValueDictionary()
+os.register_at_fork(after_in_child=_separate_all)

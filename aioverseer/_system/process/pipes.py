@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
+from weakref import WeakSet
 
+from aioverseer._aio.fork import generation
 from aioverseer._aio.poller import ReaderWatch
 from aioverseer._aio.timers import resolve
 
@@ -32,6 +35,7 @@ class ReadPipe:
             watch: Function that calls back when the pipe is readable; None is the event loop on which it is attached.
         """
         self._hold = hold
+        self._generation = generation()
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
         self._watch = watch
@@ -70,7 +74,7 @@ class ReadPipe:
         """Deliver at once what the pipe holds; see ``protocols.ReadStream``."""
         # The output of an ended program is in the pipe by now, before anything that a survivor adds. A pipe holds no
         # more than its capacity, so the loop stops there: a survivor that keeps writing cannot prolong it.
-        if self._descriptor < 0:
+        if self._descriptor < 0 or self._generation != generation():
             return
         # One byte more than the capacity: after a full pipe, one more read finds the end of the output.
         left = self._capacity() + 1
@@ -95,7 +99,7 @@ class ReadPipe:
         # iteration, and the first of them may fill the queue.
         if self._blocked is not None and self._blocked():
             self._pause()
-        else:
+        elif self._generation == generation():  # else the data belongs to the parent of this fork
             self._read()
 
     def _read(self) -> int:
@@ -138,6 +142,7 @@ class WritePipe:
         """
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
+        _written.add(self)
         # The second of two writers waits for the first, so that their bytes do not mix.
         self._lock = asyncio.Lock()
         self._writable: asyncio.Future[None] | None = None
@@ -162,6 +167,16 @@ class WritePipe:
         async with self._lock:
             self.close()
 
+    def separate(self) -> None:
+        """Close the copy, in a fork of the host: the program must read the end of its input from the parent alone.
+
+        The null device takes its number, as the copies of other objects may still use it.
+        """
+        if self._descriptor >= 0:
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            os.dup2(null, self._descriptor, inheritable=False)
+            os.close(null)
+
     def close(self) -> None:
         """Close the pipe. A pending write raises BrokenPipeError."""
         if self._descriptor < 0:
@@ -185,3 +200,13 @@ class WritePipe:
             # ``close`` removes the writer itself: after it, the descriptor number may belong to another file.
             if self._descriptor == descriptor:
                 loop.remove_writer(descriptor)
+
+
+def _separate_all() -> None:
+    for pipe in list(_written):
+        with contextlib.suppress(OSError):  # no descriptors are left
+            pipe.separate()
+
+
+_written: WeakSet[WritePipe] = WeakSet()
+os.register_at_fork(after_in_child=_separate_all)
