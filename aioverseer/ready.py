@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.composition import Probe
-from aioverseer.core.options.probes import Check, Command, Fd, File, Http, Notify, OutputLine, Tcp, Unix
+from aioverseer.core.options.probes import Check, Command, Fd, File, Http, Notify, OutputLine, Owner, Tcp, Unix
 from aioverseer.core.typing import PathLike
 
 __all__ = ["Probe", "check", "command", "fd", "file", "http", "line", "notify", "tcp", "unix"]
@@ -26,46 +26,57 @@ _SUCCESS = range(200, 300)
 _STATUSES = range(100, 600)
 
 
-def tcp(port: int, host: str = "127.0.0.1") -> Probe:
+def tcp(port: int, host: str = "127.0.0.1", *, owner: Literal["program", "any"] = "program") -> Probe:
     """Return a probe: a TCP port accepts connections. The probe connects, and closes the connection at once.
 
-    The probe cannot see which program listens. When another program has the port, your program has to end with an
-    error, as it cannot listen there itself.
+    A stranger does not fulfil the probe: a program that listened there before the start, or another program of this
+    host. The start then fails at once, and the error names the stranger.
 
     Args:
         port: Number of the port, 1 to 65535.
-        host: Name or address of the host.
+        host: Name or address of the host. The owner is checked on ``localhost`` and addresses of this machine.
+        owner: ``"any"`` accepts any program that listens, such as a proxy.
 
     Raises:
-        SpecError: When ``port`` or ``host`` has a wrong type or value.
+        SpecError: When an argument has a wrong type or value.
     """
     if not isinstance(port, int) or isinstance(port, bool) or port not in _PORTS:
         raise _refused("tcp", "port", port, "is no port: pass 1 to 65535")
-    return Tcp(host=_text("tcp", "host", host), port=port)
+    return Tcp(host=_text("tcp", "host", host), port=port, owner=_owner("tcp", owner))
 
 
-def unix(path: str | PathLike) -> Probe:
+def unix(path: str | PathLike, *, owner: Literal["program", "any"] = "program") -> Probe:
     """Return a probe: a UNIX socket accepts connections. The probe connects, and closes the connection at once.
+
+    A stranger does not fulfil the probe; see ``tcp``.
 
     Args:
         path: Path of the socket; a relative path begins at the folder in which the program runs. A leading ``@``
             means Linux's abstract namespace.
+        owner: ``"any"`` accepts any program that listens.
 
     Raises:
-        SpecError: When ``path`` is empty or not text.
+        SpecError: When ``path`` is empty or not text, or ``owner`` is unknown.
     """
-    return Unix(path=_path("unix", path))
+    return Unix(path=_path("unix", path), owner=_owner("unix", owner))
 
 
-def http(url: str, *, status: int | Iterable[int] | None = None, body: str | re.Pattern[str] | None = None) -> Probe:
+def http(
+    url: str,
+    *,
+    status: int | Iterable[int] | None = None,
+    body: str | re.Pattern[str] | None = None,
+    owner: Literal["program", "any"] = "program",
+) -> Probe:
     """Return a probe: a GET request gets the right answer. Redirects are not followed.
 
-    The probe needs httpx: ``pip install 'aioverseer[http]'``.
+    The probe needs httpx: ``pip install 'aioverseer[http]'``. A stranger does not fulfil it; see ``tcp``.
 
     Args:
         url: Address with scheme and host, for example ``"http://127.0.0.1:8000/health"``.
         status: One status code or several that are right; None accepts 200 to 299.
         body: Regular expression that must match somewhere in the first 64 KiB of the answer; None accepts any answer.
+        owner: ``"any"`` accepts an answer of any program, such as a proxy.
 
     Raises:
         SpecError: When an argument has a wrong value, or httpx is not installed.
@@ -78,7 +89,12 @@ def http(url: str, *, status: int | Iterable[int] | None = None, body: str | re.
             raise _refused("http", "status", number, "is no status: pass 100 to 599, or several")
     if importlib.util.find_spec("httpx") is None:
         raise SpecError(f"ready.http({url!r}) needs httpx: pip install 'aioverseer[http]'", option="ready", value=url)
-    return Http(url=url, status=frozenset(wanted), body=None if body is None else _pattern("http", "body", body))
+    return Http(
+        url=url,
+        status=frozenset(wanted),
+        body=None if body is None else _pattern("http", "body", body),
+        owner=_owner("http", owner),
+    )
 
 
 def line(pattern: str | re.Pattern[str], stream: Literal["stdout", "stderr"] | None = None) -> Probe:
@@ -175,6 +191,12 @@ def check(function: Callable[[], Awaitable[object]] | Callable[[Any], Awaitable[
 
 def _refused(probe: str, name: str, value: object, why: str) -> SpecError:
     return SpecError(f"ready.{probe}: {name}={value!r} {why}", option="ready", value=value)
+
+
+def _owner(probe: str, value: Owner) -> Owner:
+    if value not in ("program", "any"):
+        raise _refused(probe, "owner", value, 'is unknown: pass "program" or "any"')
+    return value
 
 
 def _text(probe: str, name: str, value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from aioverseer import After, Backoff, Overseer, Process, Restart, Spec, State, Stop, ready
+from aioverseer import After, Backoff, NotReady, Overseer, Process, Restart, Spec, State, Stop, ready
 from aioverseer.testing import Ports
 from tests.support.programs import limit
 
@@ -148,6 +149,36 @@ async def test_application_and_its_servers(servers: Servers, overseer: Overseer)
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", int(port))
+
+
+@needs("redis-server", "nginx", POSTGRES / "postgres")
+@pytest.mark.parametrize("kind", ["redis", "nginx", "postgres", "http.server"])
+@pytest.mark.parametrize("where", ["of this host", "unknown"])
+async def test_second_server_on_a_port_names_the_first(
+    servers: Servers, overseer: Overseer, kind: str, where: str
+) -> None:
+    """Instead of being ready by the answer of the first one, and failing some seconds later."""
+    port = servers.port()
+    servers.port = lambda: port
+    match kind:
+        case "redis":
+            spec = servers.redis()
+        case "nginx":
+            spec = servers.nginx()
+        case "postgres":
+            spec = (await servers.postgres()).updated(ready=ready.tcp(port))
+        case _:
+            words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+            spec = Spec.of("http", words, ready=ready.http(f"http://127.0.0.1:{port}/"))
+    other = await Process.from_spec(spec).start() if where == "unknown" else await overseer.add(spec).start()
+    second = overseer.add(dataclasses.replace(spec, id="second", restart=Restart("never")))
+    async with limit(20, "the failed start"):
+        with pytest.raises(NotReady, match=rf"port {port} is held by pid {other.pid} \("):
+            await second.start()
+    assert State.FATAL is second.state
+    async with limit(30, "the start after the end of the first"):
+        await other.stop()
+        await second.start()
 
 
 @needs("redis-server", POSTGRES / "postgres", POSTGRES / "psql")

@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 from aioverseer._engine.health.liveness import LivenessCheck
 from aioverseer._engine.health.readiness import LineWatch, ReadinessCheck
+from aioverseer._system.probes.listeners import ListenerCheck
 from aioverseer._system.protocols import Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock
 from aioverseer.core.options.composition import leaves
 from aioverseer.core.options.probes import Notify
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.report.status import stranger_before
 from aioverseer.core.text.sd_notify import Notice
 
 __all__ = ["Health"]
@@ -31,6 +33,7 @@ class Health:
         on_ready: Callable[[], None],
         on_extend: Callable[[float], None],
         on_unhealthy: Callable[[str], None],
+        on_stranger: Callable[[str], None],
         publish: Callable[[str], None],
     ) -> None:
         """Create the checks of a run. Nothing is opened.
@@ -43,13 +46,26 @@ class Health:
             on_ready: Called once, when the program is ready.
             on_extend: Called with the seconds that the program asks for.
             on_unhealthy: Called with the reason when the program is not alive and must be ended.
+            on_stranger: Called with who holds the socket of a probe, so that the program cannot become ready.
             publish: Called with a sentence for an event.
         """
+        probes = [probe for probe in (spec.ready, None if spec.alive is None else spec.alive.probe) if probe]
+        self._listeners = ListenerCheck(
+            spec,
+            [leaf for probe in probes for leaf in leaves(probe)],
+            is_hosted=launcher.containment_of(spec).level == "none",
+        )
         has_watchdog = spec.alive is not None and Notify() in leaves(spec.alive.probe)
         self._alive = spec.alive
         self._awaits_ready = spec.ready is not None
         self._readiness = ReadinessCheck(
-            spec.ready, spec=spec, clock=clock, launcher=launcher, process=process, notices=has_watchdog
+            spec.ready,
+            spec=spec,
+            clock=clock,
+            launcher=launcher,
+            process=process,
+            listeners=self._listeners,
+            notices=has_watchdog,
         )
         self._liveness: LivenessCheck | None = None
         if spec.alive is not None:
@@ -59,6 +75,7 @@ class Health:
                 clock=clock,
                 launcher=launcher,
                 process=process,
+                listeners=self._listeners,
                 drain=self._readiness.drain,
                 on_change=self._on_liveness,
                 on_excused=publish,
@@ -67,6 +84,8 @@ class Health:
         self._on_ready = on_ready
         self._on_extend = on_extend
         self._on_unhealthy = on_unhealthy
+        self._on_stranger = on_stranger
+        self._id = spec.id
         self._publish = publish
         self._reason = ""
         self._notified_state = ""
@@ -102,8 +121,16 @@ class Health:
         """Whether a probe needs the output of the program."""
         return self._readiness.reads_lines
 
-    def prepare(self) -> ReadinessChannels | None:
-        """Open the channels for the program; see ``ReadinessCheck.prepare``."""
+    async def prepare(self) -> ReadinessChannels | None:
+        """Open the channels for the program; see ``ReadinessCheck.prepare``. Safe to cancel.
+
+        Raises:
+            NotReady: If a stranger holds the socket of a probe.
+            SpawnError: If no descriptor is left.
+        """
+        # Before anything is opened: a cancellation leaves nothing behind.
+        if held := self._readiness.held_by_strangers(await self._listeners.prepare()):
+            raise stranger_before(self._id, held)
         channels = self._readiness.prepare()
         if channels is None or not self._has_watchdog or self._alive is None:
             return channels
@@ -123,7 +150,8 @@ class Health:
     def begin(self, pid: int) -> None:
         """Begin to check readiness, after the spawn."""
         self._begun = True
-        self._readiness.begin(pid, self._on_ready, self._on_notice)
+        self._listeners.begin(pid)
+        self._readiness.begin(pid, self._on_ready, self._on_notice, self._on_stranger)
         if self._liveness is not None and not self._awaits_ready:
             self._liveness.begin()
 

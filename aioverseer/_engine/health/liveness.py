@@ -11,6 +11,7 @@ from aioverseer._aio.timers import OneShotTimer
 from aioverseer._engine.health.readiness import reason_of
 from aioverseer._system.probes.answer import Hangs, NotYet
 from aioverseer._system.probes.attempts import GRACE, ProbeAttempts, within
+from aioverseer._system.probes.listeners import ListenerCheck
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.machine.health import LivenessJudge, is_late
@@ -44,6 +45,7 @@ class LivenessCheck:
         clock: Clock,
         launcher: Launcher,
         process: object,
+        listeners: ListenerCheck,
         drain: Callable[[], None],
         on_change: LivenessListener,
         on_excused: Callable[[str], None],
@@ -56,13 +58,14 @@ class LivenessCheck:
             clock: The source of time.
             launcher: The launcher of the commands of probes.
             process: Argument for functions of the user.
+            listeners: Check of who answers a connection.
             drain: Function that reads the notices that have arrived.
             on_change: Called when the program no longer counts as alive, and when it does again.
             on_excused: Called with a sentence when a failed check does not count, because the host was blocked.
         """
         self._policy = policy
         self._clock = clock
-        self._attempts = ProbeAttempts(spec=spec, launcher=launcher, process=process)
+        self._attempts = ProbeAttempts(spec=spec, launcher=launcher, process=process, listeners=listeners)
         for leaf in leaves(policy.probe):
             if isinstance(leaf, File):
                 self._attempts.before[leaf] = None  # liveness asks whether the file exists, not whether it is new

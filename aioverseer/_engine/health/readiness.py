@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import sleep_until
 from aioverseer._engine.health.progress import ProbeProgress
-from aioverseer._system.probes.answer import Hangs, NotYet
+from aioverseer._system.probes.answer import Hangs, NotYet, StrangerFound
 from aioverseer._system.probes.attempts import ProbeAttempts, within
+from aioverseer._system.probes.listeners import ListenerCheck
 from aioverseer._system.probes.notify_socket import NotifySocket
 from aioverseer._system.probes.ready_fd import ReadyPipe
 from aioverseer._system.protocols import Launcher, ReadinessChannels
@@ -54,6 +55,7 @@ class ReadinessCheck:
         clock: Clock,
         launcher: Launcher,
         process: object,
+        listeners: ListenerCheck,
         notices: bool = False,
     ) -> None:
         """Create a check. Nothing is opened.
@@ -64,13 +66,14 @@ class ReadinessCheck:
             clock: The source of time, for intervals and limits.
             launcher: The launcher of the commands of probes.
             process: Argument for functions of the user.
+            listeners: Check of who answers a connection.
             notices: Whether to receive notices even if the probe needs none.
         """
         self.probe = probe
         self.ready = probe is None
         self._leaves = () if probe is None else leaves(probe)
         self._clock = clock
-        self._attempts = ProbeAttempts(spec=spec, launcher=launcher, process=process)
+        self._attempts = ProbeAttempts(spec=spec, launcher=launcher, process=process, listeners=listeners)
         self._id = spec.id
         self._done: set[Probe] = set()
         self._progress = ProbeProgress()
@@ -79,6 +82,9 @@ class ReadinessCheck:
         self._hung: dict[Probe, asyncio.Future[Any]] = {}
         self._on_ready: Callable[[], None] | None = None
         self._on_notice: Callable[[Notice], None] | None = None
+        self._on_stranger: Callable[[str], None] | None = None
+        self._strangers: dict[Probe, str] = {}
+        """Probes that a stranger has answered, each with who holds its socket."""
         self._needs_socket = notices or Notify() in self._leaves
         self._socket: NotifySocket | None = None
         self._pipes: dict[Fd, ReadyPipe] = {}
@@ -101,6 +107,17 @@ class ReadinessCheck:
     def reads_lines(self) -> bool:
         """Whether a probe waits for a line."""
         return any(isinstance(leaf, OutputLine) for leaf in self._leaves)
+
+    def held_by_strangers(self, blocked: Mapping[Probe, str]) -> str:
+        """Return who holds the sockets without which the probe cannot be fulfilled; empty when it can be.
+
+        Args:
+            blocked: Probes that only a stranger would answer, each with who holds its socket.
+        """
+        mine = [leaf for leaf in self._leaves if leaf in blocked]
+        if self.probe is None or is_fulfilled(self.probe, set(self._leaves).difference(mine)):
+            return ""
+        return "; ".join(dict.fromkeys(blocked[leaf] for leaf in mine))
 
     def prepare(self) -> ReadinessChannels | None:
         """Open the channels for the program and return them; None when it needs none.
@@ -139,14 +156,22 @@ class ReadinessCheck:
         wanted = [leaf for leaf in self._leaves if isinstance(leaf, OutputLine) and leaf.stream in (None, stream)]
         return LineWatch(wanted, self._on_match, self._progress.record_lines) if wanted else None
 
-    def begin(self, pid: int, on_ready: Callable[[], None], on_notice: Callable[[Notice], None] | None = None) -> None:
+    def begin(
+        self,
+        pid: int,
+        on_ready: Callable[[], None],
+        on_notice: Callable[[Notice], None] | None = None,
+        on_stranger: Callable[[str], None] | None = None,
+    ) -> None:
         """Begin to listen and to make attempts, after the spawn.
 
         Args:
             pid: Process id of the program.
             on_ready: Called once, when the probe is fulfilled. If it is fulfilled already, this method calls it.
             on_notice: Called for each notice of the program.
+            on_stranger: Called with who holds a socket, if the probe cannot be fulfilled because of that.
         """
+        self._on_stranger = on_stranger
         self._on_ready = on_ready
         self._on_notice = on_notice
         if self._socket is not None:
@@ -253,6 +278,8 @@ class ReadinessCheck:
                 await within(self._clock, ATTEMPT, self._attempts.ask(leaf, on_progress))
             except Exception as error:  # noqa: BLE001  # a function of the user may raise anything; it is reported as the reason
                 progress.end_attempt(leaf, reason_of(error))
+                if self._is_hopeless(leaf, error):
+                    return
                 if isinstance(error, Hangs):
                     self._hung[leaf] = error.task  # kept, because asyncio has only weak references to tasks
                     await asyncio.wait({error.task})
@@ -260,8 +287,21 @@ class ReadinessCheck:
                 await sleep_until(self._clock, now + pause_before_next(waited=now - began, took=now - attempted))
             else:
                 break
+        self._strangers.pop(leaf, None)
         # Called later, because the next step cancels all tasks of the probes, this one included.
         asyncio.get_running_loop().call_soon(self._fulfil, leaf)
+
+    def _is_hopeless(self, leaf: Probe, error: Exception) -> bool:
+        """Record whether a stranger has answered; report and return True if the probe cannot be fulfilled so."""
+        self._strangers.pop(leaf, None)
+        if not isinstance(error, StrangerFound):
+            return False
+        self._strangers[leaf] = str(error)
+        if self._on_stranger is None or self._closed or not (why := self.held_by_strangers(self._strangers)):
+            return False
+        # Called later, because the next step cancels all tasks of the probes, this one included.
+        asyncio.get_running_loop().call_soon(self._on_stranger, why)
+        return True
 
 
 class LineWatch:

@@ -216,7 +216,7 @@ class RunTask:
         """Launch the program. After a failure, submit it and return None."""
         capture = self._streams.captured
         try:
-            channels = None if self._health is None else self._health.prepare()
+            channels = None if self._health is None else await self._health.prepare()
             if channels is None:
                 return await self._launcher.launch(self._spec, capture=capture)
             return await self._launcher.launch(self._spec, capture=capture, channels=channels)

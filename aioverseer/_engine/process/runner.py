@@ -27,7 +27,7 @@ from aioverseer.core.machine.inputs import Extend, Ready, StartRequested, StopRe
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.report.status import StatusSnapshot, last_lines, late, unhealthy
+from aioverseer.core.report.status import StatusSnapshot, last_lines, late, stranger_found, unhealthy
 from aioverseer.core.state import State
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class ProcessRunner:
                 on_ready=lambda: self.submit(Ready()),
                 on_extend=lambda seconds: self.submit(Extend(seconds=seconds)),
                 on_unhealthy=self._end_unhealthy,
+                on_stranger=self._end_blocked,
                 publish=self._on_health_notice,
             )
         self.stdin = StdinFeeder(spec) if spec.stdin is not None or spec.pty else None
@@ -332,6 +333,12 @@ class ProcessRunner:
         seconds = self.run_task.runtime
         error = late(self.snapshot(lines=False).status(), seconds, self.health_summary, self.last_lines())
         self.submit(Unhealthy(error=error, why=f"it was not ready within {seconds:.3g} s"))
+
+    def _end_blocked(self, held: str) -> None:
+        if self.machine.state is not State.STARTING:  # it has ended, or is stopped, in this iteration of the loop
+            return
+        error = stranger_found(self.snapshot(lines=False).status(), held, self.last_lines())
+        self.submit(Unhealthy(error=error, why=f"it cannot become ready: {held}"))
 
     def _end_unhealthy(self, why: str) -> None:
         error = unhealthy(self.snapshot(lines=False).status(), why, self.last_lines())

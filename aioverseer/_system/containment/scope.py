@@ -52,17 +52,20 @@ class RunScope:
         "shim",
     )
 
-    def __init__(self, *, kept: bool, child_table: ChildTable | None) -> None:
+    def __init__(self, *, kept: bool, child_table: ChildTable | None, id: str = "") -> None:
         """Begin a run. It counts as live until ``end``.
 
         Args:
             kept: Whether leftovers of the run are kept.
             child_table: The children that the guardian kills; None where there is no guardian.
+            id: The name of the service.
         """
         self._generation = generation()
         self._registry = stray_registry()
         self._run = self._registry.begin()
         self._kept = kept
+        if kept:
+            self._registry.keep(self._run, id)
         self._child_table = child_table
         self._slot = 0
         self._pid: int | None = None
@@ -111,7 +114,7 @@ class RunScope:
     def adopt(self, pid: int) -> None:
         """Record the child that was spawned."""
         self._pid = pid
-        self._registry.adopt(pid)
+        self._registry.adopt(pid, self._run)
         if self.shim is not None:
             self.shim.adopted()
         if self._child_table is not None:
@@ -263,7 +266,7 @@ class ContainmentLevel:
             if not self._lease.armed:
                 await self._lease.arm()
             child_table = self._lease.child_table
-        scope = RunScope(kept=kept, child_table=child_table)
+        scope = RunScope(kept=kept, child_table=child_table, id=spec.id)
         if self._uses_shim:
             scope.shim = shim_client.Shim("namespace" if self._uses_namespace else "keep" if kept else "kill")
         if self._uses_cgroup or not (spec.memory_max is spec.pids_max is spec.cpu_max is None):

@@ -36,8 +36,10 @@ class StrayRegistry:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._live: set[int] = set()
-        self._leaders: set[int] = set()
-        """Children whose runs live: they are never strays."""
+        self._leaders: dict[int, int] = {}
+        """Children whose runs live, with the number of the run: they are never strays."""
+        self._kept: dict[int, str] = {}
+        """Names of the services whose runs leave processes that are kept."""
         self._sessions: dict[int, float] = {}
         """When each of the last sessions lost its leader, oldest first."""
         self._ended: int = 0
@@ -59,10 +61,15 @@ class StrayRegistry:
             self._live.add(run)
         return run
 
-    def adopt(self, pid: int) -> None:
-        """Record the child of a run."""
+    def keep(self, run: int, id: str) -> None:
+        """Record that the leftovers of a run are kept, and its service."""
         with self._lock:
-            self._leaders.add(pid)
+            self._kept[run] = id
+
+    def adopt(self, pid: int, run: int = 0) -> None:
+        """Record the child of a run; 0 for a run whose number is not known."""
+        with self._lock:
+            self._leaders[pid] = run
             self._hints.adopt(pid)
 
     def end(self, run: int, pid: int | None, *, kept: bool) -> None:
@@ -80,7 +87,7 @@ class StrayRegistry:
                 self._hints.close()
             if pid is None:
                 return
-            self._leaders.discard(pid)
+            self._leaders.pop(pid, None)
             if kept:
                 return
             self._ended += 1
@@ -171,6 +178,35 @@ class StrayRegistry:
         except ProcessLookupError:
             return True
         return False
+
+    def leader_of(self, pid: int) -> int | None:
+        """Return the child of the living run to which a process belongs; None if it belongs to none.
+
+        A process belongs to a run by its session, by its ancestors, or by a mark.
+        """
+        try:
+            session = os.getsid(pid)
+        except OSError:
+            return None
+        if session in self._leaders:
+            return session
+        ancestor, seen = pid, set[int]()
+        while ancestor > 1 and ancestor not in seen and ancestor != os.getpid():
+            if ancestor in self._leaders:
+                return ancestor
+            seen.add(ancestor)
+            ancestor = procfs.parent_of(ancestor)
+        found = self._mark_of(pid)
+        with self._lock:
+            return next((leader for leader, run in self._leaders.items() if found and run == found[0]), None)
+
+    def kept_by(self, pid: int) -> str | None:
+        """Return the service whose ended run has left a process that is kept; None if it is no such process."""
+        found = self._mark_of(pid)
+        return None if found is None else self._kept.get(found[0])
+
+    def _mark_of(self, pid: int) -> tuple[int, bool] | None:
+        return self.limit_mark.find(pid) or self.marker.find(procfs.environment_of(pid))
 
     def left_by(self, run: int) -> list[int]:
         """Return the processes that carry a mark of a run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["Hangs", "NotYet"]
+__all__ = ["Hangs", "NotYet", "StrangerFound"]
 
 
 class NotYet(Exception):
@@ -22,3 +22,7 @@ class Hangs(NotYet):
     def __init__(self, text: str, task: asyncio.Future[Any]) -> None:
         super().__init__(text)
         self.task = task
+
+
+class StrangerFound(NotYet):
+    """The answer came from a program that is not the one of the probe. The text says who holds the port."""

@@ -20,11 +20,13 @@ from typing import Any, TypeVar
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import resolve
 from aioverseer._system.probes.answer import Hangs, NotYet
+from aioverseer._system.probes.listeners import ListenerCheck, peer_of, unix_address
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.probes import Check, Command, File, Http, Tcp, Unix
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.text.socket_tables import Address, as_address
 
 __all__ = ["GRACE", "ProbeAttempts", "Stamp", "T", "within"]
 
@@ -86,12 +88,14 @@ class ProbeAttempts:
         spec: Spec of the program, for the folder, environment and user of commands.
         launcher: Launcher of commands.
         process: Argument for functions.
+        listeners: Check of who answers a connection.
         before: Stamps of files before the start.
     """
 
     spec: Spec
     launcher: Launcher
     process: object
+    listeners: ListenerCheck
     before: dict[File, Stamp] = field(default_factory=dict[File, "Stamp"])
 
     def remember(self, probe: File) -> None:
@@ -107,13 +111,14 @@ class ProbeAttempts:
 
         Raises:
             NotYet: If the attempt fails.
+            StrangerFound: If another program than the one of the probe has answered.
             Exception: If a function or the system raises it, which is a failure too.
         """
         match probe:
             case Tcp(host=host, port=port):
-                await _connect_tcp(host, port)
+                await self.listeners.check(probe, await _connect_tcp(host, port))
             case Unix(path=path):
-                await _connect_unix(path if path.startswith("@") else self._path(path))
+                await self.listeners.check_peer(probe, await _connect_unix(unix_address(path, self.spec.cwd)))
             case File(path=path):
                 self._check(probe)
             case Command(argv=argv):
@@ -122,6 +127,7 @@ class ProbeAttempts:
                 from aioverseer._system.probes.http import get  # noqa: PLC0415  # httpx is an extra
 
                 await get(probe, on_progress)
+                await self.listeners.check(probe)
             case Check(function=function, takes_process=takes_process):
                 await _call(function, *([self.process] if takes_process else []))
             case _:
@@ -207,7 +213,8 @@ def _reason(error: OSError) -> str:
     return str(error) if number is None or number < 0 else os.strerror(number).lower()
 
 
-async def _connect_tcp(host: str, port: int) -> None:
+async def _connect_tcp(host: str, port: int) -> Address | None:
+    """Connect, and return the address that has answered."""
     failure = OSError(f"{host} has no address")
     for family, address in await _addresses(host, port):
         try:
@@ -218,7 +225,7 @@ async def _connect_tcp(host: str, port: int) -> None:
                 # with itself, by TCP's simultaneous open (RFC 9293, 3.5).
                 if connection.getsockname() == connection.getpeername():
                     raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")
-                return
+                return as_address(connection.getpeername()[0])
         except OSError as error:
             failure = error
     raise NotYet(_reason(failure))
@@ -237,11 +244,12 @@ async def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
         return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]  # any family
 
 
-async def _connect_unix(path: str) -> None:
-    address = "\0" + path[1:] if path.startswith("@") else path
+async def _connect_unix(address: str) -> int | None:
+    """Connect, and return the process that listens, where the system tells it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(0)
         try:
             await asyncio.get_running_loop().sock_connect(connection, address)
         except OSError as error:
             raise NotYet(_reason(error)) from None
+        return peer_of(connection)

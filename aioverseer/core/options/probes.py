@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from aioverseer.core.options.composition import Probe
 
@@ -18,17 +18,25 @@ __all__ = [
     "Http",
     "Notify",
     "OutputLine",
+    "Owner",
     "Tcp",
     "Unix",
     "describe",
+    "endpoint_of",
     "pause_before_next",
 ]
 
 _SHORTEST = 0.0025
 _LONGEST = 1.0
 """Bounds of the pause, in seconds."""
+_AUTHORITY = re.compile(r"(https?)://(?:[^/?#@]*@)?(?:\[([^\]/?#]+)\]|([^:/?#@\[\]]+))(?::([0-9]{1,5}))?(?=[/?#]|$)")
+"""Scheme, host and port of a URL (RFC 3986, 3.2)."""
 _SHARE = 50
 """The pause is this share of the time waited so far."""
+
+
+Owner: TypeAlias = Literal["program", "any"]
+"""Programs whose listening socket fulfils a probe: the program of the service alone, or any program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,7 @@ class Tcp(Probe):
 
     host: str
     port: int
+    owner: Owner = "program"
 
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""
@@ -52,6 +61,7 @@ class Unix(Probe):
     awaits: ClassVar[str] = "a connection"
 
     path: str
+    owner: Owner = "program"
 
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""
@@ -65,6 +75,7 @@ class Http(Probe):
     url: str
     status: frozenset[int]
     body: re.Pattern[str] | None
+    owner: Owner = "program"
 
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""
@@ -155,6 +166,20 @@ class Check(Probe):
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""
         return f"check {self.name}"
+
+
+def endpoint_of(probe: Probe) -> tuple[str, int] | None:
+    """Return the host and the port that a probe connects to, if the listening socket must be that of the program."""
+    match probe:
+        case Tcp(host=host, port=port, owner="program"):
+            return host, port
+        case Http(url=url, owner="program"):
+            if (found := _AUTHORITY.match(url)) is None:  # the request will report what is wrong
+                return None
+            scheme, in_brackets, name, port_text = found.groups()
+            return in_brackets or name, int(port_text or {"http": 80, "https": 443}[scheme])
+        case _:
+            return None
 
 
 def pause_before_next(*, waited: float, took: float) -> float:

@@ -32,6 +32,8 @@ __all__ = [
     "not_ready_after",
     "not_running",
     "stop_failed",
+    "stranger_before",
+    "stranger_found",
     "unhealthy",
 ]
 
@@ -235,6 +237,19 @@ def late(status: Status, seconds: float, detail: str, lines: Sequence[str]) -> N
         status=status,
         lines=lines,
     )
+
+
+_STRANGER = 'stop that program, use another address, or pass owner="any" to the probe if that program may answer'
+
+
+def stranger_before(id: str, held: str) -> NotReady:
+    """Return the error of a program that is not started, because a stranger would answer its probe."""
+    return NotReady(f"{id!r} cannot become ready: {held}; {_STRANGER}", id=id)
+
+
+def stranger_found(status: Status, held: str, lines: Sequence[str]) -> NotReady:
+    """Return the error of a run that is stopped because a stranger answers its probe."""
+    return NotReady(f"{status.id!r} cannot become ready: {held}; {_STRANGER}", id=status.id, status=status, lines=lines)
 
 
 def unhealthy(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:

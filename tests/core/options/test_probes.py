@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aioverseer import SpecError, ready
 from aioverseer.core.options.composition import AllOf, AnyOf, Probe, is_fulfilled, leaves, pending
-from aioverseer.core.options.probes import pause_before_next
+from aioverseer.core.options.probes import endpoint_of, pause_before_next
 
 LEAVES = [ready.tcp(port) for port in range(1, 6)]
 PROBES = st.recursive(
@@ -98,12 +98,35 @@ async def needs_two(_a: object, _b: object) -> None:
         (lambda: ready.check(needs_two), "takes too much"),  # type: ignore[arg-type]  # the types forbid it
         (lambda: ready.http("localhost:80"), "no URL"),
         (lambda: ready.http("http://x", status=99), "no status"),
+        (lambda: ready.tcp(80, owner="me"), "ready.tcp: owner='me'"),  # type: ignore[arg-type]  # the types forbid it
+        (lambda: ready.unix("s", owner=None), "ready.unix: owner=None"),  # type: ignore[arg-type]  # the types forbid it
+        (lambda: ready.http("http://x", owner=1), "ready.http: owner=1"),  # type: ignore[arg-type]  # the types forbid it
     ],
 )
 def test_refused_values_of_a_probe_are_named(make: Any, hint: str) -> None:
     """With what to do instead."""
     with pytest.raises(SpecError, match=re.escape(hint)):
         make()
+
+
+@pytest.mark.parametrize(
+    ("probe", "endpoint"),
+    [
+        (ready.tcp(80), ("127.0.0.1", 80)),
+        (ready.tcp(80, "::1"), ("::1", 80)),
+        (ready.tcp(80, owner="any"), None),
+        (ready.unix("s"), None),
+        (ready.http("http://127.0.0.1:8000/health"), ("127.0.0.1", 8000)),
+        (ready.http("http://localhost"), ("localhost", 80)),
+        (ready.http("https://me:secret@[::1]?a=b:9/c"), ("::1", 443)),
+        (ready.http("https://[::1]:8443#x"), ("::1", 8443)),
+        (ready.http("http://x:port/"), None),
+        (ready.http("http://127.0.0.1:8000/", owner="any"), None),
+    ],
+)
+def test_endpoint_whose_owner_matters(probe: Probe, endpoint: tuple[str, int] | None) -> None:
+    """Of an address with its parts, and of probes that care who listens."""
+    assert endpoint == endpoint_of(probe)
 
 
 def test_http_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

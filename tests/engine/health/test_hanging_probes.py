@@ -70,7 +70,7 @@ async def test_a_connection_that_is_not_accepted() -> None:
     """The first attempt hangs."""
     async with limit(20):
         with full(socket.AF_INET, ("127.0.0.1", 0)) as (_, port):
-            said = await reason_of(ready.tcp(port))
+            said = await reason_of(ready.tcp(port, owner="any"))
     assert re.search(r"tcp 127\.0\.0\.1:\d+: attempt 1 has been waiting for 0\.\d s for a connection\)", said), said
 
 
@@ -86,7 +86,7 @@ async def test_a_connection_that_is_not_accepted() -> None:
 async def test_an_http_server_that_does_not_finish_its_answer(sent: bytes, awaited: str) -> None:
     """The message says how far it came."""
     async with limit(20), answering(sent) as port:
-        said = await reason_of(ready.http(f"http://127.0.0.1:{port}/", body="up"), timeout=2)
+        said = await reason_of(ready.http(f"http://127.0.0.1:{port}/", body="up", owner="any"), timeout=2)
     assert re.search(rf"attempt 1 has been waiting for \d\.\d s for {awaited}\)", said), said
 
 
@@ -147,7 +147,7 @@ async def test_a_short_attempt_is_not_mentioned() -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         async with limit(20):
-            said = await reason_of(ready.tcp(port), timeout=0.3)
+            said = await reason_of(ready.tcp(port, owner="any"), timeout=0.3)
     assert f"tcp 127.0.0.1:{port}: connection refused)" in said
 
 

@@ -235,7 +235,7 @@ async def test_answer_by_status_needs_no_body() -> None:
     async with limit(30), Process(*child(code), streaming=True) as server:
         assert server.stdout is not None
         url = f"http://127.0.0.1:{await server.stdout.get()}/"
-        for probe in (ready.http(url), ready.http(url, body="fine")):
+        for probe in (ready.http(url, owner="any"), ready.http(url, body="fine", owner="any")):
             async with Process("sleep", "100", ready=probe) as process:
                 assert State.RUNNING is process.state
 
