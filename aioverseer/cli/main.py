@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parse(sys.argv[1:] if argv is None else argv)
     out, err = StreamWriter.of(sys.stdout), StreamWriter.of(sys.stderr)
+    logger = logging.getLogger("aioverseer")
+    logger.addFilter(_is_no_event)
     try:
         work = run(options, out, err) if isinstance(options, RunOptions) else up(options, out, err)
         code = asyncio.run(work)
@@ -47,10 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = 2
     except KeyboardInterrupt:
         code = 130
+    finally:
+        logger.removeFilter(_is_no_event)
     if out.has_blocked_write or err.has_blocked_write:
         # A thread is blocked in a write that nobody reads. An orderly end of the interpreter would wait for it.
         os._exit(code)
     return code
+
+
+def _is_no_event(record: logging.LogRecord) -> bool:
+    """Return whether a log record is about anything but an event of a service: the session shows those itself."""
+    return not hasattr(record, "service")
 
 
 def _complain(text: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, cast
 
 from aioverseer._engine.events.journal import EventStream, Journal
+from aioverseer._engine.events.log_records import LogRecords
 from aioverseer._engine.events.recorder import Recorder
 from aioverseer._engine.output.log_routing import LogRouting, OpenLogBackend
 from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
@@ -20,8 +21,6 @@ from aioverseer.core.report.events import EventRecord, Kind
 from aioverseer.core.typing import PathLike
 
 __all__ = ["EventPublisher"]
-
-_log = logging.getLogger("aioverseer")
 
 
 class EventPublisher:
@@ -64,6 +63,7 @@ class EventPublisher:
             on_trouble=self._on_log_trouble,
         )
         self._waiting: set[Subscription] = set()
+        self._log_records = LogRecords(clock)
         self._journal = Journal()
         self._recorders: list[Recorder] = []
 
@@ -72,8 +72,7 @@ class EventPublisher:
     def on_transition(self, transition: ServiceTransition) -> None:
         """Publish a change of state."""
         previous, state, reason = transition.previous, transition.state, transition.reason
-        if _log.isEnabledFor(logging.INFO):
-            _log.info("%s: %s -> %s: %s", transition.id, previous, state, reason)
+        self._log_records.on_transition(self._services.get(transition.id), transition)
         journal = self._journal
         journal.append(
             EventRecord(journal.seq + 1, self._clock.wall(), previous, state, reason, transition.snapshot, "state")
@@ -81,23 +80,24 @@ class EventPublisher:
 
     def on_unstoppable(self, id: str) -> None:
         """Publish that a program still exists after its whole ladder."""
-        self.publish(id, self._services[id].reason(), "stop")
+        self.publish(id, self._services[id].reason(), "stop", level=logging.ERROR)
 
-    def publish(self, id: str, text: str, kind: Kind) -> None:
+    def publish(self, id: str, text: str, kind: Kind, *, level: int | None = None) -> None:
         """Publish something that changes no state.
 
         Args:
             id: The name of the service. Nothing is published about a service that was removed.
             text: The end of a sentence that begins with the name.
             kind: The kind of the event.
+            level: The level of the log record; None for that of the kind.
         """
         service = self._services.get(id)
         if service is not None:
-            _log.info("%s: %s", id, text)
+            self._log_records.on_event(id, text, kind, level=level)
             self._record(service, text, kind)
 
     def _on_log_trouble(self, id: str, text: str) -> None:
-        _log.warning("%s: %s", id or self._name, text)
+        self._log_records.on_event(id or self._name, text, "log")
         service = self._services.get(id)
         if service is not None:
             self._record(service, text, "log")

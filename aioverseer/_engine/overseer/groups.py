@@ -246,9 +246,12 @@ class GroupSupervisor:
             left = "" if verdict.left is None else f"; {restarts(verdict.left)} left"
             self._publish_group(culprit, verdict.group, f"restarts by {verdict.strategy}: {verdict.why}{left}")
             return
-        _log.log(logging.ERROR if verdict.gave_up else logging.INFO, "%s", verdict.why)
         if verdict.group not in self.groups:  # a plain label
+            _log.info("%s", verdict.why)
             return
+        if verdict.gave_up and (service is None or service.gave_up is None):
+            # A member that gives up with its group says so in its own record, which is an error already.
+            _log.error("%s", verdict.why, extra={"service": culprit, "kind": "group"})
         self._publish_group(culprit, verdict.group, verdict.why)
         if not verdict.gave_up or service is None:
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,8 +12,6 @@ from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._system.protocols import Launcher
 
 __all__ = ["LeftoverSweep"]
-
-_log = logging.getLogger("aioverseer")
 
 
 class LeftoverSweep:
@@ -48,5 +45,4 @@ class LeftoverSweep:
 
     async def _sweep(self, id: str) -> None:
         for survivor in await self._launcher.sweep():
-            _log.warning("%s: %s was left behind and could not be killed", id, survivor)
             self._publisher.publish(id, f"has left {survivor} behind, which could not be killed", "leftovers")

@@ -259,8 +259,9 @@ class RunTask:
     def _report_leftovers(self, survivors: Iterable[Survivor], what: str) -> None:
         self.survivors = tuple(survivors)
         for survivor in self.survivors:
-            _log.warning("%s has left %s behind, which %s", self._spec.id, survivor, what)
-            if self._owner is not None:
+            if self._owner is None:
+                _log.warning("%s has left %s behind, which %s", self._spec.id, survivor, what)
+            else:
                 self._owner.on_notice(self._number, f"has left {survivor} behind, which {what}", "leftovers")
 
 

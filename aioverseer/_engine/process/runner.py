@@ -178,8 +178,9 @@ class ProcessRunner:
                 case ReadyTimedOut():
                     self._end_late()
                 case Unstoppable():
-                    _log.error("%s %s", self.spec.id, self.machine.reason)
-                    if self._owner is not None:
+                    if self._owner is None:
+                        _log.error("%s: %s", self.spec.id, self.machine.reason)
+                    else:
                         self._owner.on_unstoppable(self.number)
                     self._watchers.notify(self.machine)
                     self._end_watchers.notify(self.machine)

@@ -66,6 +66,7 @@ class ServiceMachine(Machine[ServiceAction]):
         membership: Membership in a group with a strategy; None without one.
         held_by_group: Whether the group has stopped the service, or has it wait, to start it again.
         stopped_by_group: Whether its end, if it has ended, was decided by its group.
+        judged: Whether the policy has judged the end of the last run; a request or the group has ended it otherwise.
     """
 
     name: ClassVar[str] = "service"
@@ -78,6 +79,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self.error: BaseException | None = None
         self.gave_up = False
         self.hopeless = False
+        self.judged = False
         self.due: float | None = None
         self.has_throttle = False
         self.restart_reason = ""
@@ -151,7 +153,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self.restarts = 0
         self.gave_up = self.hopeless = self.stopped_by_group = False
         self.spawned = self.was_ready = self.stopped_on_request = False
-        self.begun = False
+        self.begun = self.judged = False
         self.error = None
         self._budget = Budget(self._policy)
 
@@ -472,6 +474,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self.error = None
         self.due = None
         self.restart_reason = ""
+        self.judged = False
         self._ready_at = None
         self._anew = self._defer_anew = False
         self._kill = False
@@ -480,6 +483,7 @@ class ServiceMachine(Machine[ServiceAction]):
         return [StartProcess(number=self.runs, delay=delay)]
 
     def _judge(self, exit: Exit | None, what: str, *, hopeless: bool = False) -> list[ServiceAction]:
+        self.judged = True
         ready_for = None if self._ready_at is None else self.now - self._ready_at
         if self._steady is not None:
             ready_for = max(ready_for or 0.0, self._steady)

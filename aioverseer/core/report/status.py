@@ -35,6 +35,7 @@ __all__ = [
     "stranger_before",
     "stranger_found",
     "unhealthy",
+    "with_last_lines",
 ]
 
 
@@ -198,6 +199,11 @@ def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:
     return [line if isinstance(line, str) else line.decode("utf-8", "backslashreplace") for line in tail]
 
 
+def with_last_lines(message: str, lines: Sequence[str]) -> str:
+    """Return a message with the last lines of a program below it."""
+    return "\n".join([message, "last lines:", *(f"  {line}" for line in lines)]) if lines else message
+
+
 # Constructors of the errors of one run, so that all their messages are in one place. Callers raise them.
 
 
@@ -291,9 +297,7 @@ class ProgramError(OverseerError):
         self.id = id
         self.status = status
         self.lines = tuple(lines)
-        if self.lines:
-            message = "\n".join([message, "last lines:", *(f"  {line}" for line in self.lines)])
-        super().__init__(message)
+        super().__init__(with_last_lines(message, self.lines))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what pickle needs: by default it calls the class with the message alone."""
