@@ -7,9 +7,9 @@ is out of reach of the program's memory. It is inherited across fork and exec, a
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import resource
-import secrets
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,23 +23,19 @@ class _Field(NamedTuple):
 
     Attributes:
         number: Number of the limit in Linux; the module ``resource`` has no names for these.
-        name: Its name in /proc/PID/limits, as a pattern.
+        name: Its name in /proc/PID/limits.
     """
 
     number: int
-    name: re.Pattern[bytes]
-
-
-def _field(number: int, name: str) -> _Field:
-    return _Field(number, re.compile(rf"^{name} +(\d+) ".encode(), re.MULTILINE))
+    name: str
 
 
 _FIELDS = (
     # RLIMIT_LOCKS: the kernel has not read it since Linux 2.4.25; see setrlimit(2).
-    _field(10, "Max file locks"),
+    _Field(10, "Max file locks"),
     # RLIMIT_RTTIME: CPU time of real-time threads, in microseconds. A mark is 146,000 years. It serves a host below
     # another one, whose mark is in the first field.
-    _field(15, "Max realtime timeout"),
+    _Field(15, "Max realtime timeout"),
 )
 
 _RUN_BITS = 30
@@ -55,18 +51,19 @@ class SpawnMark(NamedTuple):
         field: Number of the limit.
         value: Soft limit of the program: the token of the host, the run, and in the last bit whether leftovers of the
             run are kept.
-        last_pid: Function that returns the last process id of the system; None where the system does not tell it.
+        last_pid: Function that returns the last process id of the system, or an earlier answer of at most that many
+            seconds; None where the system does not tell it.
     """
 
     field: int
     value: int
-    last_pid: Callable[[], int | None]
+    last_pid: Callable[[float], int | None]
 
 
 class LimitMark:
     """The limit marks of one host process."""
 
-    def __init__(self, last_pid: Callable[[], int | None]) -> None:
+    def __init__(self, last_pid: Callable[[float], int | None]) -> None:
         """Choose a token; the limit is chosen on first use.
 
         Args:
@@ -74,7 +71,7 @@ class LimitMark:
         """
         self._last_pid = last_pid
         # Never 0, so that the trial of a limit looks like no host's mark.
-        self._token = 1 + secrets.randbelow((1 << _TOKEN_BITS) - 1)
+        self._token = 1 + int.from_bytes(os.urandom(8), "big") % ((1 << _TOKEN_BITS) - 1)
         self._chosen: tuple[_Field | None] | None = None
 
     @property
@@ -123,7 +120,7 @@ class LimitMark:
 
 def _shown_limit(pid: int, field: _Field) -> int:
     """Return the soft limit of another user's process, from the file that every user may read; 0 where it has none."""
-    found = field.name.search(procfs.read(f"/proc/{pid}/limits"))
+    found = re.search(rf"^{field.name} +(\d+) ", procfs.read(f"/proc/{pid}/limits").decode(), re.MULTILINE)
     return 0 if found is None else int(found[1])
 
 

@@ -25,6 +25,9 @@ T = TypeVar("T")
 _MANY = 256
 """Processes that are worth a look each, a microsecond, instead of reading all of /proc."""
 
+_YOUNG = 0.02
+"""Age in seconds of a process id that will do as the lowest one that can come: usually few others came meanwhile."""
+
 _GENERATIONS = 16
 """Generations of processes that can come into being during a spawn."""
 
@@ -43,7 +46,7 @@ def fork_with_mark(mark: SpawnMark | None, fork: Callable[[], int]) -> int:
     with _state.lock:
         if (limits := _limits_to_change(mark)) is None:
             return fork()
-        last = mark.last_pid()
+        last = mark.last_pid(_YOUNG)
         first = None if last is None else last + 1
         set_limit = functools.partial(resource.setrlimit, mark.field)
         steps: tuple[Callable[[], object], ...] = (
@@ -89,7 +92,7 @@ class MarkWindow:
         with _state.lock:
             if (limits := _limits_to_change(mark)) is None:
                 return spawn()
-            last = mark.last_pid()
+            last = mark.last_pid(_YOUNG)
             self._limits, self._first = limits, None if last is None else last + 1
             try:
                 _state.open = _OpenWindow(threading.get_ident(), mark.field, limits)
@@ -119,7 +122,7 @@ def _clear_others(mark: SpawnMark, limits: Limits, *, child: int, first: int | N
         child: The child that keeps the mark.
         first: The lowest process id that one of them can have; None if that is not known.
     """
-    last = mark.last_pid()
+    last = mark.last_pid(0.0)
     pids: Iterable[int]
     if first is not None and last is not None and first - 1 <= last <= first + _MANY:
         pids = range(first, last + 1)

@@ -63,6 +63,9 @@ class PidHints:
 
     def __init__(self) -> None:
         self._last_pid = LastPid()
+        self._answer: int | None = None
+        """The last pid when it was asked for, and the time of that."""
+        self._answered = -math.inf
         self._checked = _CheckedRange()
         self._adopted: dict[int, float] = {}
         """When each recent child was adopted, oldest first."""
@@ -100,9 +103,17 @@ class PidHints:
         """Close the file of the last pid; it is opened again when needed."""
         self._last_pid.close()
 
-    def last_pid(self, *, keep_open: bool) -> int | None:
-        """Return the last pid, or None where the kernel does not report it; see ``LastPid.ask``."""
-        return self._last_pid.ask(keep_open=keep_open)
+    def last_pid(self, *, keep_open: bool, max_age: float = 0.0) -> int | None:
+        """Return the last pid, or None where the kernel does not report it; see ``LastPid.ask``.
+
+        Args:
+            keep_open: Whether the file of the last pid stays open, because runs live.
+            max_age: Seconds for which an earlier answer will do.
+        """
+        now = time.monotonic()
+        if now - self._answered >= max_age:
+            self._answer, self._answered = self._last_pid.ask(keep_open=keep_open), now
+        return self._answer
 
     def suspects(self, *, keep_open: bool) -> list[int] | None:
         """Return the pids that the ended runs can have started, or None when pids prove nothing.

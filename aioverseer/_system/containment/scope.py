@@ -226,13 +226,14 @@ class ContainmentLevel:
         self._lease: guardian_client.GuardianLease | None = None
         self._uses_cgroup = self._uses_guardian = self._uses_shim = self._uses_namespace = False
         # Level basic needs nothing of the system, so a lone Process does not check what it offers.
-        self.containment = _basic(proc=procfs.HAS_PROC)
+        self.containment = _basic(proc=procfs.HAS_PROC, limit=not stray_registry().limit_mark.missing)
         if asked != "basic":
             self._decide()
 
     def _decide(self) -> None:
         found = Facilities(
             proc=procfs.HAS_PROC,
+            limit=not stray_registry().limit_mark.missing,
             guardian=(None if self._lease is None else self._lease.failure) or guardian_client.missing(),
             shim=shim_client.missing() if self.asked == "strict" else None,
             cgroup=cgroup.tree().missing() if self.asked == "strict" else "none was asked for",
@@ -288,5 +289,5 @@ class ContainmentLevel:
 
 
 @functools.cache
-def _basic(*, proc: bool) -> Containment:
-    return decide("basic", Facilities(proc=proc, guardian=None, shim=None))
+def _basic(*, proc: bool, limit: bool) -> Containment:
+    return decide("basic", Facilities(proc=proc, limit=limit, guardian=None, shim=None))

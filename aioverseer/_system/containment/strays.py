@@ -50,9 +50,9 @@ class StrayRegistry:
         """Close the file that is open while runs live."""
         self._hints.close()
 
-    def _last_pid(self) -> int | None:
+    def _last_pid(self, max_age: float) -> int | None:
         with self._lock:
-            return self._hints.last_pid(keep_open=bool(self._live))
+            return self._hints.last_pid(keep_open=bool(self._live), max_age=max_age)
 
     def begin(self) -> int:
         """Register a run and return its number. Called before the spawn, so that no sweep can hit the new program."""

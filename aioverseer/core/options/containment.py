@@ -18,7 +18,8 @@ Mechanism = Literal["scripted", "event loop", "groups", "marker", "guardian", "s
 """Mechanism that keeps the promise."""
 
 _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
-_DAEMON = "a daemon that has left its session and emptied its environment"
+_DAEMON = "a daemon that has left its session, emptied its environment and changed its limits"
+_DAEMON_WITHOUT_LIMIT = "a daemon that has left its session and emptied its environment"
 _LEFT_GROUP = "whatever has left the process group of its service"
 _MOVED = "a program that moves itself into another cgroup, which takes the rights of the host"
 _SHIM_TOO = (
@@ -34,6 +35,7 @@ class Facilities:
 
     Attributes:
         proc: Whether ``/proc`` shows processes and their environments.
+        limit: Whether a limit can mark programs, in addition to their environment.
         guardian: Reason why there can be no guardian; None if there can.
         shim: Reason why there can be no shim; None if there can.
         cgroup: Reason why a program can have no cgroup of its own; None if it can.
@@ -41,6 +43,7 @@ class Facilities:
     """
 
     proc: bool = True
+    limit: bool = True
     guardian: str | None = None
     shim: str | None = None
     cgroup: str | None = "none was looked for"
@@ -118,6 +121,7 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
     Raises:
         ContainmentError: If ``"strict"`` or ``"pidns"`` is asked for and the system does not offer it.
     """
+    daemon = _DAEMON if found.limit else _DAEMON_WITHOUT_LIMIT
     if asked == "pidns":
         if found.pidns is not None:
             raise ContainmentError(
@@ -149,7 +153,7 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
             mechanism="shim",
             asked=asked,
             reason="each program runs below a shim that ends with it all that it has started",
-            escapes=(f"{_DAEMON}, when somebody kills the shim of its program by SIGKILL", _SHIM_TOO),
+            escapes=(f"{daemon}, when somebody kills the shim of its program by SIGKILL", _SHIM_TOO),
         )
     if not found.proc:
         return Containment(
@@ -160,14 +164,14 @@ def decide(asked: AskedContainment, found: Facilities) -> Containment:
             escapes=(_LEFT_GROUP, _HOST_KILLED),
         )
     if asked == "basic":
-        return _marked(asked, "it was asked for")
+        return _marked(asked, "it was asked for", daemon)
     if found.guardian is not None:
-        return _marked(asked, found.guardian)
+        return _marked(asked, found.guardian, daemon)
     why = "it was asked for" if asked == "guarded" else "the system has all that it needs"
-    return Containment(level="guarded", mechanism="guardian", asked=asked, reason=why, escapes=(_DAEMON, _OTHER_USER))
+    return Containment(level="guarded", mechanism="guardian", asked=asked, reason=why, escapes=(daemon, _OTHER_USER))
 
 
-def _marked(asked: AskedContainment, reason: str) -> Containment:
+def _marked(asked: AskedContainment, reason: str, daemon: str) -> Containment:
     return Containment(
-        level="basic", mechanism="marker", asked=asked, reason=reason, escapes=(_DAEMON, _OTHER_USER, _HOST_KILLED)
+        level="basic", mechanism="marker", asked=asked, reason=reason, escapes=(daemon, _OTHER_USER, _HOST_KILLED)
     )

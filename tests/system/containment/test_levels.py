@@ -55,6 +55,14 @@ def test_each_level_reports_what_can_escape() -> None:
     assert () == decide("pidns", PIDNS).escapes
 
 
+@pytest.mark.parametrize("asked", ["basic", "guarded", "strict"])
+def test_daemon_without_marks_can_escape(asked: AskedContainment) -> None:
+    """It needs less for that where no limit can mark it."""
+    both, one = decide(asked, ALL).escapes, decide(asked, Facilities(limit=False)).escapes
+    assert any("emptied its environment and changed its limits" in way for way in both)
+    assert any("left its session and emptied its environment" in way for way in one)
+
+
 def test_fall_to_a_lower_level_says_why() -> None:
     """In one sentence, with what can escape."""
     text = str(decide("auto", NO_GUARDIAN))

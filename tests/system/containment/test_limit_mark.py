@@ -46,7 +46,7 @@ def start_fixture() -> Iterator[Callable[[SpawnMark | None], subprocess.Popen[by
 @given(run=st.integers(1, (1 << 30) - 1), kept=st.booleans())
 def test_mark_tells_the_run(run: int, kept: bool) -> None:
     """And whether its leftovers are kept; to the guardian, too. Another host's mark tells nothing."""
-    mine, other = LimitMark(lambda: None), LimitMark(lambda: None)
+    mine, other = LimitMark(lambda _age: None), LimitMark(lambda _age: None)
     mark = mine.of(run, kept=kept)
     assert mark is not None
     marks = guardian_main.Marks("token", mine.word)
@@ -60,14 +60,14 @@ def test_mark_tells_the_run(run: int, kept: bool) -> None:
 
 def test_run_with_a_number_too_high_has_no_mark() -> None:
     """After a billion runs the variable in the environment is left."""
-    assert LimitMark(lambda: None).of(1 << 30, kept=False) is None
+    assert LimitMark(lambda _age: None).of(1 << 30, kept=False) is None
 
 
 def test_mark_of_another_users_process_is_read_from_its_file(
     monkeypatch: pytest.MonkeyPatch, start: Callable[[SpawnMark | None], subprocess.Popen[bytes]]
 ) -> None:
     """prlimit(2) refuses it, /proc shows it to everybody."""
-    limit_mark = LimitMark(lambda: None)
+    limit_mark = LimitMark(lambda _age: None)
     marked, plain = start(limit_mark.of(7, kept=False)), start(None)
 
     def refuse(_pid: int, _field: int) -> tuple[int, int]:
@@ -147,7 +147,7 @@ for process in seen:
 def test_child_that_was_started_during_a_window_loses_the_mark(*, known: bool) -> None:
     """Its child loses it too. Popen runs Python code, so another thread may start a child of its own."""
     before = resource.getrlimit(LOCKS)
-    mark = SpawnMark(LOCKS, 1 << 62 | 4711, lambda: LastPid().ask(keep_open=False) if known else None)
+    mark = SpawnMark(LOCKS, 1 << 62 | 4711, lambda _age: LastPid().ask(keep_open=False) if known else None)
     started: list[subprocess.Popen[bytes]] = []
 
     def spawn() -> subprocess.Popen[bytes]:
@@ -178,7 +178,7 @@ def test_child_that_was_started_during_a_window_loses_the_mark(*, known: bool) -
 def test_failed_spawn_sets_the_limit_back() -> None:
     """In both ways."""
     before = resource.getrlimit(LOCKS)
-    mark = SpawnMark(LOCKS, 1 << 62, lambda: None)
+    mark = SpawnMark(LOCKS, 1 << 62, lambda _age: None)
 
     def fail() -> int:
         assert 1 << 62 == resource.getrlimit(LOCKS)[0]
@@ -206,7 +206,7 @@ def test_fork_of_the_host_during_a_window_has_the_limit_of_the_host() -> None:
         thread.join()
 
     try:
-        MarkWindow(SpawnMark(LOCKS, 1 << 62, lambda: None)).call(fork_elsewhere)
+        MarkWindow(SpawnMark(LOCKS, 1 << 62, lambda _age: None)).call(fork_elsewhere)
         os.wait()
         assert repr(before).encode() == os.read(hear, 100)
     finally:
@@ -230,7 +230,7 @@ def test_first_free_limit_is_used(outer: dict[int, tuple[int, int]], chosen: int
     """Hosts above have theirs; limits of an administrator stay as they are."""
     code = (
         "import sys; from aioverseer._system.containment.limit_mark import LimitMark\n"
-        "mark = LimitMark(lambda: None).of(1, kept=False)\n"
+        "mark = LimitMark(lambda _age: None).of(1, kept=False)\n"
         "print(mark and mark.field)"
     )
     words = ["prlimit", *(f"--{NAMES[number]}={soft}:{shown(hard)}" for number, (soft, hard) in outer.items())]
@@ -248,7 +248,7 @@ def shown(limit: int) -> str:
 
 def test_limit_that_a_sandbox_refuses_later_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program is started nevertheless, once."""
-    mark = LimitMark(lambda: None).of(1, kept=False)
+    mark = LimitMark(lambda _age: None).of(1, kept=False)
     assert mark is not None
 
     def refuse(_field: int, _limits: tuple[int, int]) -> None:
@@ -268,7 +268,7 @@ def test_limit_that_a_sandbox_refuses_later_is_done_without(monkeypatch: pytest.
 def test_no_mark_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing could be found by it."""
     monkeypatch.setattr(procfs, "HAS_PROC", False)
-    runs = LimitMark(lambda: None)
+    runs = LimitMark(lambda _age: None)
     assert (None, "", True) == (runs.of(1, kept=False), runs.word, runs.missing)
     assert not guardian_main.Marks("token", runs.word).has_limit(os.getpid())
 
@@ -281,7 +281,7 @@ def test_daemon_below_a_host_below_a_host_is_a_stray_of_both() -> None:
         import os, subprocess
         from aioverseer._system.containment.limit_mark import LimitMark
         from aioverseer._system.containment.mark_window import MarkWindow
-        mark = LimitMark(lambda: None).of(1, kept=False)
+        mark = LimitMark(lambda _age: None).of(1, kept=False)
         null = subprocess.DEVNULL
         sleep = lambda: subprocess.Popen(["sleep", "60"], env={}, stdout=null, stderr=null)
         print(MarkWindow(mark).call(sleep).pid, mark.field)
