@@ -6,11 +6,12 @@ import argparse
 import dataclasses
 import math
 import shlex
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from aioverseer import Restart, Spec, __version__
+from aioverseer import Restart, Spec, Stop, __version__
 
 __all__ = ["PolicyOptions", "RunOptions", "UpOptions", "parse"]
 
@@ -25,15 +26,24 @@ PYTHONUNBUFFERED=1.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyOptions:
-    """Options about restarts. None keeps the default of the library.
+    """Options about restarts and stops. None keeps the default of the library.
 
     Attributes:
         when: The kinds of ends after which a program is restarted.
         max_restarts: The number of restarts; infinity is no limit.
+        stop_signal: The signal that asks a program to end.
+        stop_timeout: The seconds after which SIGKILL follows.
     """
 
     when: _When | None = None
     max_restarts: int | float | None = None
+    stop_signal: signal.Signals | None = None
+    stop_timeout: float | None = None
+
+    @property
+    def seconds_to_stop(self) -> float:
+        """The seconds that a program has before it is killed."""
+        return Stop().steps[0].timeout if self.stop_timeout is None else self.stop_timeout
 
     def applied_to(self, spec: Spec) -> Spec:
         """Return the Spec with these options."""
@@ -43,7 +53,10 @@ class PolicyOptions:
         if self.max_restarts is not None:
             most = self.max_restarts
             policy = dataclasses.replace(policy, max_restarts=most if isinstance(most, int) else None)
-        return spec.updated(restart=policy)
+        stop = spec.stop
+        if self.stop_signal is not None or self.stop_timeout is not None:
+            stop = Stop(self.stop_signal or signal.SIGTERM, self.seconds_to_stop)
+        return spec.updated(restart=policy, stop=stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +90,11 @@ class RunOptions:
     policy: PolicyOptions
     log_dir: str | None
 
+    @property
+    def hand_on(self) -> float | None:
+        """The seconds that the command has after a signal that is handed on; None if its stop has its own signal."""
+        return self.policy.seconds_to_stop if self.policy.stop_signal is None else None
+
 
 def parse(argv: Sequence[str]) -> UpOptions | RunOptions:
     """Parse a command line.
@@ -105,7 +123,12 @@ def parse(argv: Sequence[str]) -> UpOptions | RunOptions:
 
 
 def _policy(given: argparse.Namespace) -> PolicyOptions:
-    return PolicyOptions(when=given.restart, max_restarts=given.max_restarts)
+    return PolicyOptions(
+        when=given.restart,
+        max_restarts=given.max_restarts,
+        stop_signal=given.stop_signal,
+        stop_timeout=given.stop_timeout,
+    )
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -131,6 +154,18 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         help=f"give up after N restarts within {usual.within:g} s, or 'unlimited' (default: {usual.max_restarts})",
     )
     common.add_argument(
+        "--stop-signal",
+        type=_signal,
+        metavar="SIGNAL",
+        help="ask programs to end by this signal (default: SIGTERM; for run, the signal that aioverseer itself got)",
+    )
+    common.add_argument(
+        "--stop-timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"kill a program that has not ended by then (default: {Stop().steps[0].timeout:g})",
+    )
+    common.add_argument(
         "--log-dir",
         metavar="DIR",
         help="also append all output to DIR/NAME.log, kept below 10 MB each, with the 5 before it (default: no files)",
@@ -148,12 +183,31 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         "run",
         parents=[common],
         allow_abbrev=False,
-        usage="aioverseer run [--restart WHEN] [--max-restarts N] [--log-dir DIR] [--name NAME] -- COMMAND [ARG...]",
+        usage="aioverseer run [--restart WHEN] [--max-restarts N] [--stop-signal SIGNAL] [--stop-timeout SECONDS] "
+        "[--log-dir DIR] [--name NAME] -- COMMAND [ARG...]",
         help="run one command",
         description="Run one command, with its output and its exit code.",
     )
     runner.add_argument("--name", help="what messages call it (default: the program's own name)")
     return parser, runner
+
+
+def _signal(text: str) -> signal.Signals:
+    name = text.upper()
+    for number in signal.Signals:
+        if name in (number.name, number.name.removeprefix("SIG"), str(number.value)):
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is no signal: pass a name, for example SIGINT or INT")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: pass seconds, 0 or more")
+    return seconds
 
 
 def _count(text: str) -> int | float:

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     126 127  ``run``: the program cannot be executed, or does not exist
     128 + n  ``run``: signal n ended the command
     129      the terminal was closed
-    130 143  SIGINT (Ctrl-C) or SIGTERM stopped everything
+    130 143  SIGINT (Ctrl-C) or SIGTERM stopped everything; 131 ``run``: SIGQUIT
     141      the reader of standard output has gone (as after SIGPIPE)
     =======  ===================================================================
 

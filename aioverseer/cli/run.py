@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 
 from aioverseer import GaveUp, SpawnError, Spec, Status
 from aioverseer.cli.arguments import RunOptions
 from aioverseer.cli.errors import CommandError
 from aioverseer.cli.formatting import LineFormatter
 from aioverseer.cli.logs import log_files_in
-from aioverseer.cli.session import supervise
+from aioverseer.cli.session import StandIn, supervise
 from aioverseer.cli.stream_writer import StreamWriter
 
 __all__ = ["run"]
@@ -34,8 +35,19 @@ async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
     """
     program = options.command[0]
     name = options.name if options.name is not None else os.path.basename(program) or program
-    # encoding=None: output is passed on as bytes, in any encoding.
-    spec = options.policy.applied_to(Spec(id=name, argv=options.command, stdin="inherit", encoding=None))
+    # The program writes to our streams itself, so that every byte arrives as it is, and a terminal is one for it too.
+    # For log files the output is read; encoding=None passes it on in any encoding. The number of a stream that was
+    # closed at our start may belong to another file of this process.
+    shares_output = options.log_dir is None and out.is_open and err.is_open
+    spec = options.policy.applied_to(
+        Spec(
+            id=name,
+            argv=options.command,
+            stdin=None if sys.stdin is None else "inherit",
+            output="inherit" if shares_output else "read",
+            encoding=None,
+        )
+    )
     _check(program)
     outcome = await supervise(
         [spec],
@@ -43,8 +55,7 @@ async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
         out=out,
         err=err,
         log=log_files_in(options.log_dir),
-        split=True,
-        terse=True,
+        stand_in=StandIn(hand_on=options.hand_on, shares_output=shares_output),
     )
     return _exit_code_of(outcome.statuses[name]) if outcome.code is None else outcome.code
 

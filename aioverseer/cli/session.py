@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import itertools
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 import anyio
 
@@ -17,18 +17,23 @@ from aioverseer import (
     Line,
     LogFile,
     Overseer,
+    ProcessNotRunning,
     QueueShutDown,
     Spec,
     State,
     Status,
+    Stop,
     StopFailed,
     Subscription,
 )
 from aioverseer.cli.formatting import LineFormatter, describe, plural, summary
 from aioverseer.cli.merged_output import MergedOutput
+from aioverseer.cli.signals import CommandSignals
 from aioverseer.cli.stream_writer import StreamWriter
 
-__all__ = ["Outcome", "supervise"]
+__all__ = ["Outcome", "StandIn", "supervise"]
+
+_FOR_ONE_PROCESS = (signal.SIGUSR1, signal.SIGUSR2)
 
 _PATIENCE = 1.0
 """Seconds without a write after which unwritten output is discarded, once a stop of the command was requested."""
@@ -47,6 +52,20 @@ class Outcome:
     code: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """How a session stands for its one program, as if a shell had started the program itself.
+
+    Attributes:
+        hand_on: The seconds that the program has after a signal before it is killed; the signal that has come is handed
+            on to it as it is. None stops it by the ladder of its Spec.
+        shares_output: Whether the program writes to the streams of this process itself.
+    """
+
+    hand_on: float | None
+    shares_output: bool
+
+
 async def supervise(
     specs: Sequence[Spec],
     *,
@@ -54,8 +73,7 @@ async def supervise(
     out: StreamWriter,
     err: StreamWriter,
     log: LogFile | None = None,
-    split: bool = False,
-    terse: bool = False,
+    stand_in: StandIn | None = None,
 ) -> Outcome:
     """Run services until all have ended and all output is shown.
 
@@ -65,10 +83,10 @@ async def supervise(
         out: The stream for their output.
         err: The stream for messages.
         log: The log files that keep their output as well.
-        split: Whether their standard error goes to ``err`` and not to ``out``.
-        terse: Whether to show neither good ends nor a summary of bad ones.
+        stand_in: How the session stands for its one program. Standard error of the program then goes to ``err``, and
+            neither its good end nor a summary is shown. None for a set of services.
     """
-    session = _Session(formatter, out, err, log=log, split=split, terse=terse)
+    session = _Session(formatter, out, err, log=log, stand_in=stand_in)
     return await session.run(specs)
 
 
@@ -80,20 +98,20 @@ class _Session:
         err: StreamWriter,
         *,
         log: LogFile | None,
-        split: bool,
-        terse: bool,
+        stand_in: StandIn | None,
     ) -> None:
         self._formatter = formatter
-        self._split = split
-        self._terse = terse
+        self._stand_in = stand_in
         self._out = MergedOutput(out, self._on_out_failure)
         self._err = MergedOutput(err, lambda _error: None)
-        self._overseer = Overseer(name="aioverseer", handle_signals=True, log=log)
+        self._overseer = Overseer(name="aioverseer", log=log)
+        self._received: signal.Signals | None = None
         self._outcome = Outcome()
         self._logs: Subscription | None = None
         self._live: set[str] = set()
         self._stop_announced = False
         self._stop_requested = anyio.Event()
+        self._kill_requested = anyio.Event()
         self._overseer_ended = anyio.Event()
         self._shown = anyio.Event()
 
@@ -101,16 +119,16 @@ class _Session:
         for spec in specs:
             self._overseer.add(spec)
         async with anyio.create_task_group() as group:
+            relay = None if self._stand_in is None else self._relay
             try:
-                async with self._overseer as overseer, self._hangup():
-                    self._logs = overseer.logs(overflow="block")
-                    group.start_soon(self._show, self._logs, overseer.events())
-                    await self._supervise(overseer)
+                with CommandSignals(stop=self._on_signal, kill=self._kill_requested.set, relay=relay):
+                    async with self._overseer as overseer:
+                        self._logs = overseer.logs(overflow="block")
+                        group.start_soon(self._show, self._logs, overseer.events())
+                        await self._supervise(overseer)
             except StopFailed as error:
                 self._outcome.code = 1
                 self._err.put_now(_now(), self._formatter.message(str(error)))
-            if self._overseer.received_signal is not None:
-                self._outcome.code = 128 + self._overseer.received_signal
             self._overseer_ended.set()
             await self._wait_until_shown()
             group.cancel_scope.cancel()
@@ -120,30 +138,30 @@ class _Session:
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_on_request)
             # A signal that came before the first start has nothing to stop, so nothing is started.
-            if overseer.received_signal is None:
+            if not self._stop_requested.is_set():
                 self._outcome.statuses = await overseer.supervise_all()
             group.cancel_scope.cancel()
 
     async def _stop_on_request(self) -> None:
         await self._stop_requested.wait()
-        await self._overseer.stop_all()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._overseer.stop_all)
+            await self._kill_requested.wait()
+            await self._overseer.stop_all(kill=True)
 
-    @asynccontextmanager
-    async def _hangup(self) -> AsyncGenerator[None]:
-        """Stop all services when the terminal is closed.
+    def _on_signal(self, number: signal.Signals) -> None:
+        self._received = number
+        if self._stand_in is not None and self._stand_in.hand_on is not None:
+            for id in self._overseer:
+                self._overseer.update(id, stop=Stop(number, self._stand_in.hand_on))
+        self._stop(128 + number)
 
-        The default action of SIGHUP ends this process alone. The services have sessions of their own, so they would
-        live on.
-        """
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_DFL:
-            yield  # started by nohup: keep running without a terminal
-            return
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._stop, 128 + signal.SIGHUP)
-        try:
-            yield
-        finally:
-            loop.remove_signal_handler(signal.SIGHUP)
+    def _relay(self, number: signal.Signals) -> None:
+        # A terminal signals all programs in front; other senders mean one process.
+        scope: Literal["tree", "leader"] = "leader" if number in _FOR_ONE_PROCESS else "tree"
+        for id in self._overseer:
+            with contextlib.suppress(ProcessNotRunning):
+                self._overseer.signal(id, number, scope=scope)
 
     def _on_out_failure(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError):
@@ -178,7 +196,7 @@ class _Session:
         self._shown.set()
 
     async def _report_failures(self) -> None:
-        if self._outcome.code is None and not self._terse:
+        if self._outcome.code is None and self._stand_in is None:
             for status in self._outcome.statuses.values():
                 if not status.ok:
                     await self._err.put(_now(), self._formatter.message(summary(status)))
@@ -204,7 +222,7 @@ class _Session:
             await self._err.put(time, self._formatter.message(text))
 
     def _time_and_stream(self, line: Line) -> tuple[datetime, bool, int]:
-        return line.time, self._split and line.stream == "stderr", line.missed
+        return line.time, self._stand_in is not None and line.stream == "stderr", line.missed
 
     async def _feed_events(self, events: AsyncIterator[Event]) -> None:
         async for event in events:
@@ -214,13 +232,26 @@ class _Session:
                 self._live.add(event.id)
             else:
                 self._live.discard(event.id)
-            text = describe(event, terse=self._terse)
+            text = describe(event, terse=self._stand_in is not None)
             # Once the reader has closed our standard output, as `| head` does, everything stops without messages.
-            if text is not None and self._out.failure is None:
+            if text is not None and self._out.failure is None and not self._has_lost_reader(event):
                 await self._err.put(event.time, self._formatter.message(text))
 
+    def _has_lost_reader(self, event: Event) -> bool:
+        """Return whether a program that writes to our standard output has failed as the output has no reader.
+
+        Nothing is restarted then.
+        """
+        if self._stand_in is None or not self._stand_in.shares_output:
+            return False
+        failed = event.state is State.BACKOFF or (event.state.is_final and not event.status.ok)
+        lost = failed and self._received is None and not self._out.writer.has_reader()
+        if lost:
+            self._stop(128 + signal.SIGPIPE)
+        return lost or self._outcome.code == 128 + signal.SIGPIPE
+
     async def _announce_stop(self, event: Event) -> None:
-        received = self._overseer.received_signal
+        received = self._received
         if received is None or self._stop_announced:
             return
         self._stop_announced = True

@@ -16,12 +16,14 @@ class StreamWriter:
 
     Attributes:
         has_blocked_write: Whether a cancelled write has left its thread waiting for a reader.
+        is_open: Whether the stream was open when this process started.
         is_terminal: Whether the stream is a terminal.
     """
 
     def __init__(self, descriptor: int | None) -> None:
         """Write to a descriptor. None is a stream that was closed when this process started."""
         self.has_blocked_write = False
+        self.is_open = descriptor is not None
         self.is_terminal = descriptor is not None and os.isatty(descriptor)
         self._descriptor = descriptor
 
@@ -33,6 +35,14 @@ class StreamWriter:
             return cls(None)
         stream.flush()
         return cls(stream.fileno())
+
+    def has_reader(self) -> bool:
+        """Return whether the other end of a pipe, socket or terminal is still open; True for anything else."""
+        if self._descriptor is None:
+            return True
+        poll = select.poll()
+        poll.register(self._descriptor, 0)  # errors and hang-ups are reported in any case
+        return not poll.poll(0)
 
     async def write(self, data: bytes) -> None:
         """Write all bytes. A cancellation returns at once, while the thread stays in its write.

@@ -108,38 +108,46 @@ def status_of_the_kernel() -> Any:
 # --- signals of the host
 
 
-async def test_signal_before_anything_was_started_is_heard() -> None:
-    """supervise_all() starts nothing then; the next one does."""
+async def test_signal_before_anything_was_started_ends_the_block() -> None:
+    """Nothing is started then; the overseer can be used again."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().runs(1).exits(0))
-    async with limit(), Overseer(clock=clock, launcher=launcher, handle_signals=True) as overseer:
-        overseer.add("svc", "program")
-        os.kill(os.getpid(), signal.SIGTERM)
-        while overseer.received_signal is None:
-            await asyncio.sleep(0)
-        assert State.INITIAL is (await overseer.supervise_all())["svc"].state
+    overseer = Overseer(clock=clock, launcher=launcher, handle_signals=True)
+    overseer.add("svc", "program")
+    async with limit():
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            async with overseer:
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.sleep(0)
+                await overseer.supervise_all()
         assert [] == launcher.children
-        supervising = asyncio.ensure_future(overseer.supervise_all())
-        await clock.advance(2)
-        assert State.FINISHED is (await supervising)["svc"].state
+        async with overseer:
+            assert overseer.received_signal is None
+            supervising = asyncio.ensure_future(overseer.supervise_all())
+            await clock.advance(2)
+            assert State.FINISHED is (await supervising)["svc"].state
 
 
 async def test_two_signals_at_once_are_one_wish() -> None:
     """As from a terminal and from a parent that passes it on; a later one kills."""
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM))
-    async with limit(), Overseer(clock=clock, launcher=launcher, handle_signals=True) as overseer:
-        assert overseer._assembly.signal_handling is not None
-        hear = overseer._assembly.signal_handling.on_signal
-        service = await overseer.add("svc", "program").start()
-        hear(signal.SIGINT)
-        await clock.advance(0.01)
-        hear(signal.SIGTERM)
-        await clock.settle()
-        assert [signal.SIGTERM] == launcher.children[0].signals
-        await clock.advance(0.2)
-        hear(signal.SIGINT)
-        await service.wait()
+    overseer = Overseer(clock=clock, launcher=launcher, handle_signals=True)
+    async with limit():
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            async with overseer:
+                await overseer.add("svc", "program").start()
+                try:
+                    signal.raise_signal(signal.SIGINT)
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    await clock.advance(0.01)
+                    signal.raise_signal(signal.SIGTERM)
+                    await clock.settle()
+                    assert [signal.SIGTERM] == launcher.children[0].signals
+                    await clock.advance(0.2)
+                    signal.raise_signal(signal.SIGINT)
+                    raise
         assert [signal.SIGTERM, signal.SIGKILL] == launcher.children[0].signals
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal as signals
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,6 @@ class Assembly:
         blocks: Blocks that end with a critical service.
         throttle: The limit on restarts; None for no limit.
         signal_handling: The signals of the host; None where they are not handled.
-        received_signal: The last signal that the host received; None before the first.
     """
 
     def __init__(
@@ -95,7 +93,6 @@ class Assembly:
         self._launcher = launcher
         self._make_handle = make_handle
         self._load_health = load_health
-        self.received_signal: signals.Signals | None = None
         services: dict[str, ServiceRunner] = {}
         self.blocks = CriticalBlocks()
         self.dependencies = DependencyTracker(services)
@@ -117,7 +114,7 @@ class Assembly:
             start_task=self._start_task,
             end_for=self._end_for,
             stop_soon=self.shutdown.stop_soon,
-            is_leaving=lambda: self.lifespan.is_leaving,
+            is_leaving=self._is_leaving,
         )
         leftovers = LeftoverSweep(
             launcher,
@@ -135,7 +132,9 @@ class Assembly:
             host_settings.append(DescriptorLimit())
         if self.signal_handling is not None:
             host_settings.append(self.signal_handling)
-        self.startup = Startup(name, self.registry, self.dependencies, self.shutdown, self.blocks, self.signal_handling)
+        self.startup = Startup(
+            name, self.registry, self.dependencies, self.shutdown, self.blocks, is_leaving=self._is_leaving
+        )
         self.lifespan = Lifespan(
             name,
             self.registry,
@@ -146,6 +145,7 @@ class Assembly:
             launcher=launcher,
             own_launcher=own_launcher,
             host_settings=host_settings,
+            signal_handling=self.signal_handling,
         )
 
     def groups(self) -> GroupSupervisor:
@@ -166,6 +166,9 @@ class Assembly:
     def _start_task(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         return self.lifespan.start_task(work)
 
+    def _is_leaving(self) -> bool:
+        return self.lifespan.is_leaving
+
     def _end_for(self, service: ServiceRunner) -> None:
         self.lifespan.end_for(service)
 
@@ -184,6 +187,7 @@ class Assembly:
             make_handle=self._make_handle,
             load_health=self._load_health,
             check=self.lifespan.check,
+            is_leaving=self._is_leaving,
             blockers=self._blockers,
         )
 
@@ -208,10 +212,13 @@ class Assembly:
     def _make_signal_handling(self, name: str) -> SignalHandling:
         from aioverseer._engine.overseer.signals import SignalHandling  # noqa: PLC0415  # few hosts ask for it
 
-        return SignalHandling(name, self.registry, self.shutdown, clock=self._clock, on_signal=self._on_signal)
-
-    def _on_signal(self, number: signals.Signals) -> None:
-        self.received_signal = number
+        return SignalHandling(
+            name,
+            clock=self._clock,
+            block_runs=lambda: not self.blocks.is_left,
+            end_block=lambda: self.lifespan.end_on_signal(),  # noqa: PLW0108  # the lifespan is built later
+            kill=self.shutdown.kill,
+        )
 
 
 def _open_log_backend(

@@ -7,6 +7,7 @@ was entered by a fixture, or a handler of requests.
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,7 @@ from typing import Any, Self
 from aioverseer.core.export import exported_from
 from aioverseer.core.report.status import CriticalServiceEnded
 
-__all__ = ["Body", "CriticalBlocks", "cause_of"]
+__all__ = ["Body", "Cancelled", "CriticalBlocks", "cause_of"]
 
 
 def cause_of(ended: CriticalServiceEnded, error: BaseException | None) -> BaseException | None:
@@ -33,24 +34,43 @@ def cause_of(ended: CriticalServiceEnded, error: BaseException | None) -> BaseEx
     return error
 
 
+class Cancelled(enum.Enum):
+    """Who has cancelled the task of a block."""
+
+    NOT_BY_US = "not by us"
+    BY_US = "by us"
+    BY_OTHERS_TOO = "by others too"
+
+
 @exported_from("aioverseer")
 class Body:
     """A block that ends with a critical service; see ``Overseer.body``."""
 
-    def __init__(self, running: set[Body], ended: Callable[[], CriticalServiceEnded | None]) -> None:
+    def __init__(
+        self,
+        running: set[Body],
+        ended: Callable[[], CriticalServiceEnded | None],
+        has_signal: Callable[[asyncio.Task[Any] | None], bool] = lambda _task: False,
+    ) -> None:
         """Create a block. Use ``Overseer.body`` instead.
 
         Args:
             running: The running blocks, to which this one adds itself.
             ended: Function that returns the error about the critical service that has ended; None before that.
+            has_signal: Function that returns whether a signal of the host has ended all blocks, given the task of this
+                block.
         """
         self._running = running
         self._ended = ended
+        self._has_signal = has_signal
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
 
     def __enter__(self) -> Self:
-        """Begin the block. The task that runs it is cancelled when a critical service ends, or has ended already."""
+        """Begin the block. The task that runs it is cancelled when a critical service ends, or has ended already.
+
+        The same holds for a signal of the host, with ``handle_signals``.
+        """
         try:
             self._task = asyncio.current_task()
         except RuntimeError:  # code without an event loop: nothing can interrupt it, so __exit__ raises
@@ -58,7 +78,7 @@ class Body:
         self._running.add(self)
         # After the line above, because ``CriticalBlocks.end`` may run in another thread. It stores the error before it
         # reads the blocks, so one of the two sees the other.
-        if self._ended() is not None:
+        if self._ended() is not None or self._has_signal(self._task):
             self.end()
         return self
 
@@ -84,10 +104,12 @@ class Body:
         """
         self._running.discard(self)
         task, self._task = self._task, None
-        foreign = self._cancelled and task is not None and task.uncancel() > 0
         ended = self._ended()
+        if ended is None:  # after a signal of the host the cancellation goes on: the whole program is to end
+            return
+        foreign = self._cancelled and task is not None and task.uncancel() > 0
         is_ours = self._cancelled and isinstance(error, asyncio.CancelledError)
-        if ended is None or foreign or not (error is None or is_ours or isinstance(error, Exception)):
+        if foreign or not (error is None or is_ours or isinstance(error, Exception)):
             return
         raise ended from cause_of(ended, None if is_ours else error)
 
@@ -101,48 +123,77 @@ class Body:
 class CriticalBlocks:
     """All blocks of one overseer that end with a critical service: its own block, and those of ``body``.
 
+    A signal of the host ends them too, with ``handle_signals``.
+
     Attributes:
         ended: The error about the critical service that has ended; None before that.
         running: The blocks of ``body`` that are running.
+        is_left: Whether the code of the overseer's own block has ended.
     """
 
     def __init__(self) -> None:
         """Begin without blocks."""
         self.ended: CriticalServiceEnded | None = None
         self.running: set[Body] = set()
+        self.is_left = False
+        self._ended_by_signal = False
         self._own: asyncio.Task[Any] | None = None
-        # The task whose block was cancelled because of a critical service.
+        # The task whose block was cancelled because of a critical service or a signal.
         self._cancelled: asyncio.Task[Any] | None = None
 
     def body(self) -> Body:
         """Return a new block; see ``Overseer.body``."""
-        return Body(self.running, lambda: self.ended)
+        return Body(self.running, lambda: self.ended, self._has_signal)
 
     def reopen(self) -> None:
         """Forget the last use of the overseer."""
         self.ended = self._cancelled = None
+        self.is_left = self._ended_by_signal = False
 
     def enter(self) -> None:
         """Begin the block of the overseer, in the current task."""
         self._own = asyncio.current_task()
+        if self._ended_by_signal:  # it came before the block
+            self._cancel_own()
 
     def leave(self) -> None:
         """End the block of the overseer."""
         self._own = None
+        self.is_left = True
+
+    def _has_signal(self, task: asyncio.Task[Any] | None) -> bool:
+        """Return whether a signal has ended all blocks, and the task of this one was not cancelled for that yet."""
+        return self._ended_by_signal and (task is None or task is not self._cancelled)
 
     def end(self, ended: CriticalServiceEnded) -> None:
         """Cancel all blocks because a critical service has ended."""
         self.ended = ended
         # A block of ``body`` in the same task is cancelled first. Its error then ends the block of the overseer.
-        inner = any(block.task is self._own for block in self.running)
-        if self._own is not None and not self._own.done() and not inner:
-            # As asyncio.TaskGroup does: counted, to distinguish this cancellation from one by other code.
-            self._cancelled, self._own = self._own, None
-            self._cancelled.cancel()
+        if not any(block.task is self._own for block in self.running):
+            self._cancel_own()
         for block in tuple(self.running):
             block.end()
 
-    def uncancel(self) -> bool:
-        """Withdraw the cancellation of the overseer's block; return whether other code has cancelled it as well."""
+    def end_on_signal(self) -> None:
+        """Cancel all blocks because the host has received a signal."""
+        self._ended_by_signal = True
+        own = self._own
+        # The block of the overseer lets the signal have its effect, so a block of ``body`` in the same task is not
+        # cancelled on its own.
+        self._cancel_own()
+        for block in tuple(self.running):
+            if own is None or block.task is not own:
+                block.end()
+
+    def _cancel_own(self) -> None:
+        if self._own is not None and not self._own.done():
+            # As asyncio.TaskGroup does: counted, to distinguish this cancellation from one by other code.
+            self._cancelled, self._own = self._own, None
+            self._cancelled.cancel()
+
+    def uncancel(self) -> Cancelled:
+        """Withdraw the cancellation of the overseer's block, and return who has cancelled its task."""
         cancelled, self._cancelled = self._cancelled, None
-        return cancelled is not None and cancelled is asyncio.current_task() and cancelled.uncancel() > 0
+        if cancelled is None or cancelled is not asyncio.current_task():
+            return Cancelled.NOT_BY_US
+        return Cancelled.BY_OTHERS_TOO if cancelled.uncancel() > 0 else Cancelled.BY_US

@@ -17,7 +17,7 @@ from aioverseer._aio.fork import generation
 from aioverseer._aio.shield import settle, settle_work
 from aioverseer._aio.task_group import SupervisorTaskGroup
 from aioverseer._engine.events.publisher import EventPublisher
-from aioverseer._engine.overseer.critical import CriticalBlocks, cause_of
+from aioverseer._engine.overseer.critical import Cancelled, CriticalBlocks, cause_of
 from aioverseer._engine.overseer.give_up import GiveUpActions
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.service.runner import ServiceRunner
@@ -55,6 +55,7 @@ class Lifespan:
         launcher: Launcher,
         own_launcher: SystemLauncher | None,
         host_settings: Sequence[DescriptorLimit | SignalHandling],
+        signal_handling: SignalHandling | None,
     ) -> None:
         """Prepare. Nothing is begun.
 
@@ -68,6 +69,7 @@ class Lifespan:
             launcher: The launcher of programs, closed in the end.
             own_launcher: The same launcher, if it belongs to this overseer alone.
             host_settings: Changes of the host: installed on entering, restored on leaving in the reverse order.
+            signal_handling: The signals of the host; None where they are not handled.
         """
         self._name = name
         self._registry = registry
@@ -78,6 +80,7 @@ class Lifespan:
         self._launcher = launcher
         self._own_launcher = own_launcher
         self._host_settings = host_settings
+        self._signals = signal_handling
         self._tasks = SupervisorTaskGroup(name, on_failure=self._on_failure)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[StopFailed | None] | None = None
@@ -215,37 +218,96 @@ class Lifespan:
         self._blocks.end(ended)
         self._registry.notify()
 
-    async def leave(self, error: BaseException | None) -> None:
+    def end_on_signal(self) -> None:
+        """Stop everything and cancel the blocks: the host has received a signal."""
+        if self._closing is None:
+            return
+        if not self._closing.done():
+            self._closing.set_result(None)
+        self._blocks.end_on_signal()
+        self._registry.notify()
+
+    async def leave(self, error: BaseException | None) -> bool | None:
         """Leave the overseer; see ``Overseer.__aexit__``.
 
         Args:
             error: The error that came out of the block.
+
+        Returns:
+            True if the block has ended for a signal that a handler of the application has taken.
         """
         if self._is_of_parent:  # ``sys.exit()`` in a fork, for example
             return
         self._blocks.leave()
         if asyncio.get_running_loop() is not self._loop:
             raise OverseerError(f"overseer {self._name!r} must be left on the event loop on which it was entered")
+        cancelled = Cancelled.NOT_BY_US
         try:
-            survivors = await self._leave()
+            survivors, late = await self._leave()
         finally:
-            foreign = self._blocks.uncancel()
-        ended = self._blocks.ended
-        if ended is not None and not foreign:
-            if survivors is not None:
-                ended.add_note(str(survivors))
-            raise ended from cause_of(ended, error)
-        if survivors is None:
-            return
-        if error is None:
-            raise survivors
-        error.add_note(str(survivors))
+            cancelled = self._blocks.uncancel()
+        if cancelled is Cancelled.BY_US:
+            late = None  # the cancellation by a critical service or a signal has found the block at its end
+            if isinstance(error, asyncio.CancelledError):
+                error = None
+        raised = late or self._end_error(error, cancelled)
+        if survivors is not None:
+            told = raised or error
+            if told is None:
+                raised = survivors
+            else:
+                told.add_note(str(survivors))
+        return self._end_block(error, raised, cancelled)
 
-    async def _leave(self) -> StopFailed | None:
-        """Have the task stop everything, wait for it through any cancellation, and return an error about survivors."""
+    def _end_error(self, error: BaseException | None, cancelled: Cancelled) -> BaseException | None:
+        """Return the error about a critical service, with its cause; None for none."""
+        ended = self._blocks.ended
+        if ended is None or cancelled is Cancelled.BY_OTHERS_TOO:
+            return None
+        ended.__cause__ = cause_of(ended, error)
+        return ended
+
+    def _end_block(
+        self, error: BaseException | None, raised: BaseException | None, cancelled: Cancelled
+    ) -> bool | None:
+        """Let a signal that has ended the block have its effect, or else raise.
+
+        Args:
+            error: The error that came out of the block, unless it was a cancellation by us alone.
+            raised: The error to be raised without a signal.
+            cancelled: Who has cancelled the block.
+
+        Returns:
+            Whether nothing comes out of the block.
+        """
+        is_exit = error is not None and not isinstance(error, Exception | asyncio.CancelledError)
+        if self._signals is not None and not is_exit:
+            try:
+                taken = self._signals.let_through()
+            except (KeyboardInterrupt, SystemExit) as effect:
+                cause = raised or error
+                raise effect from None if isinstance(cause, asyncio.CancelledError) else cause
+            if taken and raised is None:
+                return cancelled is Cancelled.BY_US and error is None
+        if raised is not None:
+            raise raised
+        return None
+
+    async def _leave(self) -> tuple[StopFailed | None, asyncio.CancelledError | None]:
+        """Have the task stop everything, and wait for it through any cancellation.
+
+        Returns:
+            An error about survivors, and the last cancellation that arrived during the wait.
+        """
+        try:
+            return await self._end()
+        finally:
+            self._restore_settings()
+
+    async def _end(self) -> tuple[StopFailed | None, asyncio.CancelledError | None]:
         task, closing = self._task, self._closing
         if task is None or closing is None:
-            return None
+            return None, None
         if not closing.done():
             closing.set_result(None)
         services = self._registry.services
@@ -262,7 +324,6 @@ class Lifespan:
             _log.error("%s: stopping has taken too long, a bug of aioverseer: killing what is left", self._name)
             task.cancel()
             cancelled = await settle(task, within=_MARGIN) or cancelled
-        self._restore_settings()
         self._task = None
         left, late = await settle_work(self._launcher.close, within=_MARGIN)
         cancelled = late or cancelled
@@ -282,11 +343,7 @@ class Lifespan:
         survivors = task.result() if over else None
         if left:
             survivors = self._left_behind(left, survivors)
-        if cancelled is not None:
-            if survivors is not None:
-                cancelled.add_note(str(survivors))
-            raise cancelled
-        return survivors
+        return survivors, cancelled
 
     async def _hold(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> StopFailed | None:
         """Own the runs from entering to leaving; return when everything has been stopped.

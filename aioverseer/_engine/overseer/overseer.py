@@ -74,8 +74,10 @@ class Overseer:
 
         Args:
             name: The name in messages and logs.
-            handle_signals: Whether SIGINT and SIGTERM stop all services, and a second signal kills them. The handlers
-                of the host are restored on leaving.
+            handle_signals: Whether SIGINT and SIGTERM stop all services and end the block: its code is cancelled, and
+                the signal has its ordinary effect after the block. A signal that comes 0.1 s or more after the first
+                one kills all services. The next one has its ordinary effect at once if the code of the block still
+                runs. The handlers of the host are restored on leaving.
             clock: The source of time; by default the running event loop. When it raises, the exception handler of the
                 event loop gets the error, and real time goes on.
             rng: The source of random numbers for backoff delays; by default a generator of its own. The ``rng`` of a
@@ -145,7 +147,8 @@ class Overseer:
     @property
     def received_signal(self) -> signals.Signals | None:
         """The last signal that the host received, with ``handle_signals``; None before the first."""
-        return self._assembly.received_signal
+        handling = self._assembly.signal_handling
+        return None if handling is None else handling.received
 
     # Entering and leaving.
 
@@ -157,14 +160,17 @@ class Overseer:
                 thread.
         """
         self._lifespan.check_unused()
-        self._assembly.received_signal = None
         await self._lifespan.enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool | None:
         """Stop every service. A cancellation waits until that is done.
+
+        With ``handle_signals``, a signal that has ended the block has its ordinary effect afterwards: a handler that
+        the application has set for it is called; without one, SIGINT raises KeyboardInterrupt, and SIGTERM raises
+        SystemExit(143).
 
         Raises:
             StopFailed: If a program still exists after its whole ladder. An error of the block gets this as a note
@@ -172,7 +178,7 @@ class Overseer:
             CriticalServiceEnded: If a critical service has ended for good by itself. Its cause is the error of
                 the block, or else the error that has ended the service.
         """
-        await self._lifespan.leave(error)
+        return await self._lifespan.leave(error)
 
     # The registry.
 
@@ -256,7 +262,9 @@ class Overseer:
         del self._services[id]
 
     def update(self, id: str, **options: Unpack[SpecOptions]) -> Service:
-        """Change options of a service for its next run. A new Restart policy judges the next end.
+        """Change options of a service for its next run.
+
+        A new Restart policy judges the next end already, and a new Stop ladder serves the next stop.
 
         Raises:
             UnknownService: If there is no service of this name.
@@ -424,8 +432,6 @@ class Overseer:
         Each service is started once its dependencies (``after``) are met. A service whose dependencies cannot be met
         any more ends FATAL. When this is cancelled, the services that it began to start are stopped before the
         cancellation goes on. This may be called again.
-
-        With ``handle_signals``, a signal that came before anything was started counts: nothing is started then.
 
         Returns:
             The final Status of each service, by name. A program that still exists after its whole ladder is not waited

@@ -158,11 +158,6 @@ class Registry:
         """Whether no service is live, except those whose programs cannot be ended."""
         return all(self.services[id].is_unstoppable for id in self.live)
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether a caller waits until everything is over."""
-        return bool(self._watchers)
-
     def watch(self, wanted: Callable[[int], bool]) -> asyncio.Future[int]:
         """Return a future that is done once a condition is true.
 

@@ -106,21 +106,6 @@ class Shutdown:
         """Begin to stop all services in their order, and do not wait."""
         self._start_task(self._stop_in_order)
 
-    def on_signal(self, live: list[ServiceRunner], *, kill: bool) -> None:
-        """Stop all services because the host has received a signal. Without an order, all stops are requested at once.
-
-        Args:
-            live: The live services.
-            kill: Whether to kill them.
-        """
-        self.count += 1
-        if self._registry.groups is not None:
-            self._registry.groups.suspend_restarts()
-        if kill or len(self.levels()) <= 1:
-            self.request_stops(live, kill=kill)
-        else:
-            self.stop_soon()
-
     def kill(self) -> None:
         """Kill all live services, and do not wait. No strategy may follow these ends."""
         self.count += 1

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
 from aioverseer._engine.overseer.critical import CriticalBlocks
 from aioverseer._engine.overseer.dependencies import DependencyTracker
@@ -16,9 +15,6 @@ from aioverseer._system.host.fd_limit import fitting
 from aioverseer.core.errors import SpecError
 from aioverseer.core.report.status import Status, StatusSnapshot
 from aioverseer.core.state import State
-
-if TYPE_CHECKING:
-    from aioverseer._engine.overseer.signals import SignalHandling
 
 __all__ = ["Startup"]
 
@@ -35,7 +31,8 @@ class Startup:
         dependencies: DependencyTracker,
         shutdown: Shutdown,
         blocks: CriticalBlocks,
-        signal_handling: SignalHandling | None,
+        *,
+        is_leaving: Callable[[], bool],
     ) -> None:
         """Prepare.
 
@@ -45,14 +42,14 @@ class Startup:
             dependencies: The order of the services.
             shutdown: The stop of all services, for a roll-back and to count such stops.
             blocks: The blocks that end with a critical service, and the error about one that has ended.
-            signal_handling: The signals of the host; None where they are not handled.
+            is_leaving: Function that returns whether the overseer is being left.
         """
         self._name = name
         self._registry = registry
         self._dependencies = dependencies
         self._shutdown = shutdown
         self._blocks = blocks
-        self._signal_handling = signal_handling
+        self._is_leaving = is_leaving
         self._warned_of = 0
 
     async def supervise(self, service: ServiceRunner) -> Status:
@@ -92,9 +89,6 @@ class Startup:
         """Start all services, also those added meanwhile, and wait for their ends; see ``Overseer.supervise_all``."""
         registry = self._registry
         stops = self._shutdown.count
-        # A signal that came before anything was started requests a stop all the same.
-        if self._signal_handling is not None and self._signal_handling.take_early_signal():
-            stops -= 1
         known: set[ServiceRunner] = set()
         began: list[ServiceRunner] = []
 
@@ -151,6 +145,8 @@ class Startup:
             )
 
     async def _roll_back(self, began: list[ServiceRunner]) -> None:
+        if self._is_leaving():
+            return  # a critical service or a signal has ended the block: the stop of all services keeps their order
         self._shutdown.request_stops([service for service in began if service.state.is_live], kill=False)
         for service in began:
             await service.roll_back("the call that started it was cancelled")

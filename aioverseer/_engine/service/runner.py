@@ -98,6 +98,7 @@ class ServiceRunner:
         make_handle: Callable[[ProcessRunner], Any],
         load_health: Callable[[], type[Health]],
         check: _UseCheck,
+        is_leaving: Callable[[], bool],
         blockers: Callable[[str], list[Awaited]],
     ) -> None:
         """Create a service in INITIAL. Nothing is started.
@@ -117,6 +118,7 @@ class ServiceRunner:
             load_health: Function that imports the class that runs probes.
             check: Function that raises OverseerError unless the overseer is in use on this event loop, and also while
                 the overseer is being left if ``starting``.
+            is_leaving: Function that returns whether the overseer is being left.
             blockers: Function that returns what others make a service wait for, given its name.
         """
         self.spec = spec
@@ -136,6 +138,7 @@ class ServiceRunner:
         self._start_task = start_task
         self._make_handle = make_handle
         self._load_health = load_health
+        self._is_leaving = is_leaving
         self._blockers = blockers
         self._timer = OneShotTimer(clock)
         self._inbox: deque[Input] = deque()
@@ -297,17 +300,21 @@ class ServiceRunner:
         """
         if in_copy():
             return
+        if self._is_leaving():
+            return  # the stop of all services is under way, and keeps their order
         stopped = self.stop(why=why)
         within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
         await settle(stopped, within=within, clock=self.clock)
         stopped.cancel()
 
     def apply_spec(self, spec: Spec) -> None:
-        """Take new options for the next run. A new policy judges the next end."""
+        """Take new options for the next run. A new policy judges the next end, a new ladder serves the next stop."""
         # Another program, or another folder to find it in, has never run: a mistake in it shows at once.
         if (spec.argv[0], spec.cwd) != (self.spec.argv[0], self.spec.cwd):
             self.machine.change_program()
         self.spec = spec
+        if self.process is not None:
+            self.process.machine.apply_ladder(spec.stop)
         self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
 
     def join_group(self, membership: GroupMembership | None) -> None:

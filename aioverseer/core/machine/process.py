@@ -75,6 +75,11 @@ class ProcessMachine(Machine[ProcessAction]):
             ready_timeout=spec.ready_timeout,
         )
 
+    def apply_ladder(self, ladder: Stop) -> None:
+        """Take another ladder for the next stop. A stop that is under way keeps its own."""
+        if self.state is not State.STOPPING:
+            self._ladder = ladder
+
     @property
     def is_unhealthy(self) -> bool:
         """Whether the run is stopped, or was, because it was unhealthy."""

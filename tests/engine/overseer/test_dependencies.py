@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -27,7 +26,6 @@ from aioverseer import (
     Stop,
     ready,
 )
-from aioverseer._engine.overseer.signals import SignalHandling
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
 
@@ -490,8 +488,7 @@ async def test_a_new_run_does_not_restart_stopped_dependents() -> None:
         assert State.INTERRUPT is web.state
 
 
-@pytest.mark.parametrize("by_signal", [True, False])
-async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signal: bool) -> None:
+async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all() -> None:
     """A service that stops later, because a dependent has still to end, is not started once more before that."""
     async with scripted(db=FakeChild().runs(3).prints("up"), proxy=FakeChild().ignores(15)) as world:
         overseer, clock, launcher = world
@@ -503,16 +500,12 @@ async def test_a_new_run_restarts_nobody_in_the_middle_of_a_stop_of_all(by_signa
         await starting
         restarting = asyncio.ensure_future(overseer["db"].restart())
         await clock.settle()
-        stopping = None if by_signal else asyncio.ensure_future(overseer.stop_all())
-        if by_signal:
-            parts = overseer._assembly.registry, overseer._assembly.shutdown
-            SignalHandling("overseer", *parts, clock=clock, on_signal=lambda _: None).on_signal(signal.SIGTERM)
+        stopping = asyncio.ensure_future(overseer.stop_all())
         await clock.advance(4)
         await restarting
         assert (State.RUNNING, State.STOPPING) == (overseer["db"].state, overseer["proxy"].state)
         await clock.advance(10)
-        if stopping is not None:
-            await stopping
+        await stopping
         assert 1 == launched(launcher).count("web")
         assert not any(overseer[id].state.is_live for id in overseer)
         # And after that as ever.

@@ -1,4 +1,4 @@
-"""Signals of the host: handled when asked for, and left alone by default."""
+"""Signals of the host: left alone by default; with ``handle_signals`` they end the block."""
 
 from __future__ import annotations
 
@@ -8,59 +8,377 @@ import subprocess
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from aioverseer import Overseer, OverseerError
 from tests.support.host_program import run_host
 
-SIGNALS = """
-before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-async def main():
-    inside = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    async with Overseer(handle_signals={handle}) as overseer:
-        await running(overseer, {argv})
-        results = await overseer.supervise_all()
-        print("received", overseer.received_signal and overseer.received_signal.name)
-        statuses = results.values()
-        print({{str(status.state) for status in statuses}}, {{int(status.signal) for status in statuses}})
-    print("restored", inside == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)])
-asyncio.run(main())
-print("restored", before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)])
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+ENDS = {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 143}
+"""The ordinary effect of each signal, as an exit code of the host."""
+LOOPS = {"asyncio": "asyncio.run(main())", "uvloop": "import uvloop\nuvloop.run(main())"}
+APART = 0.15
+"""Seconds between two signals, more than those within which several signals are one request."""
+
+WAITS = "await asyncio.Event().wait()"
+SWALLOWS_ONCE = """
+try:
+    await asyncio.Event().wait()
+except asyncio.CancelledError:
+    print("swallowed", flush=True)
+await asyncio.Event().wait()
 """
+SWALLOWS_ALWAYS = """
+while True:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        print("swallowed", flush=True)
+"""
+SLEEPS = "time.sleep(100)"
+IS_BUSY = "while True: pass"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_of_the_host_stops_all_when_asked_for(number: signal.Signals) -> None:
-    """With ``handle_signals`` SIGINT and SIGTERM stop all services, and the host's handlers are put back."""
-    code, lines = run_host(SIGNALS.format(handle=True, argv=""), during=lambda host: host.send_signal(number))
+def host(body: str, *, argv: str = "", before: str = "", after: str = "", loop: str = "asyncio") -> str:
+    """Return a host whose block runs three services and then the body.
+
+    Args:
+        body: The code of the block.
+        argv: The arguments of the services, with their options.
+        before: The code before the block.
+        after: The code after the block, in the same function.
+        loop: The event loop.
+    """
+    parts = {
+        "before": textwrap.indent(before, " " * 4),
+        "body": textwrap.indent(textwrap.dedent(body), " " * 8),
+        "after": textwrap.indent(after, " " * 4),
+    }
+    return (
+        "import time\nasync def main():\n{before}\n    async with Overseer(handle_signals=True) as overseer:\n"
+        "        await running(overseer, {argv})\n{body}\n{after}\n{run}\n"
+    ).format(argv=argv, run=LOOPS[loop], **parts)
+
+
+def sending(*numbers: signal.Signals, gap: float = APART) -> Callable[[subprocess.Popen[str]], None]:
+    """Return a function that sends signals to a host until it has ended."""
+
+    def send(program: subprocess.Popen[str]) -> None:
+        for number in numbers:
+            program.send_signal(number)
+            try:
+                program.wait(gap)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+    return send
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("body", [WAITS, "await overseer.supervise_all()", "await overseer['s1'].wait()"])
+def test_signal_ends_the_block_and_has_its_ordinary_effect(number: signal.Signals, body: str, loop: str) -> None:
+    """The services are stopped, and the code after the block is not reached."""
+    code, lines = run_host(host(body, after="print('after')", loop=loop), during=sending(number))
+    assert (code, lines[-1]) == (ENDS[number], "up")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_handlers_of_the_host_are_restored_before_the_effect(number: signal.Signals) -> None:
+    """The effect comes after the clean-up."""
+    code, lines = run_host(
+        f"""
+        def handlers():
+            return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        before = handlers()
+        async def main():
+            inside = handlers()
+            try:
+                async with Overseer(handle_signals=True) as overseer:
+                    assert inside != handlers()
+                    await running(overseer)
+                    await asyncio.Event().wait()
+            except (KeyboardInterrupt, SystemExit) as error:
+                states = {{str(overseer[id].state) for id in overseer}}
+                print(repr(error), states, inside == handlers(), asyncio.current_task().cancelling())
+                print("received", overseer.received_signal.name)
+        asyncio.run(main())
+        print("restored", before == handlers(), {number.name!r})
+        """,
+        during=sending(number),
+    )
+    effect = "KeyboardInterrupt()" if number is signal.SIGINT else "SystemExit(143)"
     assert code == 0
-    assert lines[-4:] == [f"received {number.name}", "{'interrupted'} {15}", "restored True", "restored True"]
+    assert lines[-3:] == [
+        f"{effect} {{'interrupted'}} True 0",
+        f"received {number.name}",
+        f"restored True {number.name}",
+    ]
 
 
-def test_second_signal_of_the_host_kills() -> None:
-    """A second signal cuts the ladder of a deaf program short."""
+@pytest.mark.parametrize("gap", [APART, 0.03])
+def test_second_signal_kills(gap: float) -> None:
+    """Also when signals come so fast that no two of them are a tenth of a second apart."""
+    begun = time.monotonic()
+    code, _ = run_host(host(WAITS, argv="*DEAF, stop=Stop(timeout=60)"), during=sending(*SIGNALS * 50, gap=gap))
+    assert -code in SIGNALS  # one more signal may come when Python is ending
+    assert time.monotonic() - begun < 30
 
-    def twice(host: subprocess.Popen[str]) -> None:
-        assert host.stdout is not None
-        host.send_signal(signal.SIGINT)
-        assert host.stdout.readline() == "stopping\n"
-        time.sleep(0.15)  # two within a tenth of a second are one wish
-        host.send_signal(signal.SIGTERM)
 
-    spy = """
-    async def spy(overseer):
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("body", [SWALLOWS_ONCE, SWALLOWS_ALWAYS, SLEEPS, IS_BUSY])
+def test_block_that_does_not_end_is_ended_by_further_signals(body: str, number: signal.Signals, loop: str) -> None:
+    """The signal after the one that has killed has its effect at once; a task that still goes on takes one more."""
+    code, _ = run_host(host(body, loop=loop), during=sending(*[number] * 20, gap=0.5))
+    assert code in (ENDS[number], -number)  # one more signal may come when Python is ending
+
+
+def test_signal_after_the_kill_has_its_effect_at_once() -> None:
+    """The third signal raises where the main thread is: here it is the code of the block itself."""
+    body = """
+    try:
+        time.sleep(100)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        raise
+    """
+    code, lines = run_host(host(body), during=sending(*[signal.SIGINT] * 3, gap=0.5))
+    assert (code, lines[-1]) == (-signal.SIGINT, "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("name", "install"),
+    [
+        ("of the process", "signal.signal(signal.SIGTERM, mine)"),
+        ("of the loop", "asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, mine)"),
+    ],
+)
+def test_handler_of_the_application_is_called_after_the_clean_up(name: str, install: str) -> None:
+    """The block ends quietly, and the application goes on. The handler is called by the next signal too."""
+    code, lines = run_host(
+        f"""
+        async def main():
+            overseer = Overseer(handle_signals=True)
+            def mine(*_):
+                print("mine", {{str(overseer[id].state) for id in overseer}})
+            {install}
+            async with overseer:
+                await running(overseer)
+                await asyncio.Event().wait()
+            await asyncio.sleep(0)
+            print("after", asyncio.current_task().cancelling())
+            signal.raise_signal(signal.SIGTERM)
+            for _ in range(3):
+                await asyncio.sleep(0)
+        asyncio.run(main())
+        """,
+        during=sending(signal.SIGTERM),
+    )
+    assert code == 0
+    assert lines[-3:] == ["mine {'interrupted'}", "after 0", "mine {'interrupted'}"], name
+
+
+def test_ignored_signal_ends_the_block_all_the_same() -> None:
+    """The application has asked for it; nothing comes out of the block."""
+    before = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    code, lines = run_host(host(WAITS, before=before, after="print('after')"), during=sending(signal.SIGTERM))
+    assert (code, lines[-1]) == (0, "after")
+
+
+def test_error_of_the_block_is_the_cause() -> None:
+    """It is not lost."""
+    body = """
+    try:
+        await asyncio.Event().wait()
+    finally:
+        raise ValueError("while it ended")
+    """
+    code, lines = run_host(
+        host(body).replace("asyncio.run(main())", "")
+        + "try:\n    asyncio.run(main())\nexcept KeyboardInterrupt as error:\n    print(repr(error.__cause__))\n",
+        during=sending(signal.SIGINT),
+    )
+    assert (code, lines[-1]) == (0, "ValueError('while it ended')")
+
+
+def test_signal_during_the_start_ends_the_block() -> None:
+    """A service that never becomes ready does not hold it up."""
+    code, lines = run_host(
+        """
+        async def main():
+            async with Overseer(handle_signals=True) as overseer:
+                late = overseer.add("late", "sh", "-c", "echo up; exec sleep 100", ready=ready.line("never"))
+                lines = late.lines()
+                starting = asyncio.create_task(overseer.start_all())
+                await lines.get()
+                print("up", flush=True)
+                await starting
+        asyncio.run(main())
+        """,
+        during=sending(signal.SIGTERM),
+    )
+    assert (code, lines[-1]) == (143, "up")
+
+
+def test_signal_before_the_block_ends_it() -> None:
+    """It comes while the overseer is being entered."""
+    code, lines = run_host(
+        """
+        async def main():
+            asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
+            async with Overseer(handle_signals=True) as overseer:
+                print("inside")
+                await asyncio.Event().wait()
+        asyncio.run(main())
+        """
+    )
+    assert (code, lines) == (143, ["inside"])
+
+
+def test_first_signal_during_the_stop_has_its_effect_after_it() -> None:
+    """The block has ended by itself, and a deaf program is being stopped; the second signal kills."""
+
+    def while_it_stops(program: subprocess.Popen[str]) -> None:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "stopping\n"
+        sending(signal.SIGTERM, signal.SIGTERM)(program)
+
+    body = """
+    async def spy():
         async for event in overseer.events():
             if event.state is State.STOPPING:
                 print("stopping", flush=True)
                 return
+    spying = asyncio.create_task(spy())
+    await asyncio.sleep(0)
     """
-    body = SIGNALS.format(handle=True, argv="*DEAF, stop=Stop(timeout=60)").replace(
-        "        results =", "        task = asyncio.create_task(spy(overseer))\n        results ="
+    code, _ = run_host(host(body, argv="*DEAF, stop=Stop(timeout=60)"), during=while_it_stops)
+    assert code == 143
+
+
+def test_block_of_another_task_is_cancelled_too() -> None:
+    """Code that uses the services inside of ``overseer.body()``."""
+    code, lines = run_host(
+        host(
+            """
+            async def use():
+                with overseer.body():
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        print("cancelled", flush=True)
+            user = asyncio.create_task(use())
+            await asyncio.Event().wait()
+            """
+        ),
+        during=sending(signal.SIGTERM),
     )
-    code, lines = run_host(textwrap.dedent(spy) + body, during=twice)
-    assert code == 0
-    assert lines[-4:] == ["received SIGTERM", "{'interrupted'} {9}", "restored True", "restored True"]
+    assert (code, lines[-1]) == (143, "cancelled")
+
+
+def test_body_in_the_block_itself_changes_nothing() -> None:
+    code, lines = run_host(
+        host("with overseer.body():\n    await asyncio.Event().wait()"), during=sending(signal.SIGTERM)
+    )
+    assert (code, lines[-1]) == (143, "up")
+
+
+def test_overseer_entered_elsewhere_ends_with_the_signal() -> None:
+    """Entering and leaving happen in tasks of their own, as in fixtures."""
+    code, lines = run_host(
+        """
+        async def main():
+            overseer = Overseer(handle_signals=True)
+            await asyncio.create_task(overseer.__aenter__())
+            await running(overseer)
+            try:
+                with overseer.body():
+                    await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                print("cancelled", flush=True)
+            await asyncio.create_task(overseer.__aexit__(None, None, None))
+        asyncio.run(main())
+        """,
+        during=sending(signal.SIGTERM),
+    )
+    assert (code, lines[-1]) == (143, "cancelled")
+
+
+def test_nested_overseers_end_one_after_the_other() -> None:
+    """The inner one first: its programs may need those of the outer one."""
+    code, lines = run_host(
+        """
+        async def report(overseer):
+            async for event in overseer.events():
+                if event.state is State.INTERRUPT:
+                    print(overseer.name, event.id, flush=True)
+        async def main():
+            async with Overseer(name="outer", handle_signals=True) as outer:
+                outer.add("db", "sleep", "100")
+                await outer.start_all()
+                async with Overseer(name="inner", handle_signals=True) as inner:
+                    tasks = [asyncio.create_task(report(one)) for one in (outer, inner)]
+                    await running(inner)
+                    await asyncio.Event().wait()
+                await asyncio.Event().wait()
+        asyncio.run(main())
+        """,
+        during=sending(signal.SIGTERM),
+    )
+    assert code == 143
+    assert sorted(lines[-4:-1]) == ["inner s0", "inner s1", "inner s2"]
+    assert lines[-1] == "outer db"
+
+
+def test_loop_that_ended_without_leaving_keeps_no_signal() -> None:
+    """An overseer that nobody can stop any more does not swallow Ctrl-C."""
+
+    def after_its_loop(program: subprocess.Popen[str]) -> None:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "loop is over\n"
+        program.send_signal(signal.SIGINT)
+
+    code, lines = run_host(
+        """
+        import time
+        async def main():
+            overseer = await Overseer(handle_signals=True).__aenter__()
+            await running(overseer)
+            return overseer
+        overseer = asyncio.run(main())
+        print("loop is over", flush=True)
+        try:
+            time.sleep(100)
+        except KeyboardInterrupt:
+            print("interrupted")
+        """,
+        during=after_its_loop,
+    )
+    assert (code, lines[-1]) == (0, "interrupted")
+
+
+def test_fork_of_the_host_has_its_own_signals() -> None:
+    """A worker of multiprocessing can be terminated; the parent's services go on."""
+    code, lines = run_host(
+        host(
+            """
+            import time
+            pid = os.fork()
+            if pid == 0:
+                time.sleep(100)
+                os._exit(0)
+            os.kill(pid, signal.SIGTERM)
+            ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            await asyncio.sleep(0.05)
+            print("worker", ended, overseer["s0"].state, overseer.received_signal)
+            """
+        )
+    )
+    assert (code, lines[-1]) == (0, "worker -15 running None")
 
 
 def test_signals_of_the_host_are_left_alone_by_default() -> None:
@@ -98,3 +416,42 @@ def test_signal_handling_outside_of_the_main_thread_is_refused() -> None:
     thread.start()
     thread.join()
     assert "main thread" in found[0]
+
+
+@pytest.mark.parametrize("call", ["overseer.supervise_all()", "overseer.supervise('db')", "overseer['db'].wait()"])
+@pytest.mark.parametrize("by", ["signal", "critical"])
+def test_stop_keeps_the_order_although_a_call_is_cancelled(by: str, call: str) -> None:
+    """A call that has started services does not stop them at once when the block ends."""
+    code, lines = run_host(
+        f"""
+        async def main():
+            overseer = Overseer(handle_signals=True)
+            overseer.add("db", "sleep", "100", restart=Restart("never"))
+            slow = "trap 'sleep 0.2; exit' TERM; while :; do sleep 0.01; done"
+            overseer.add("web", "sh", "-c", slow, after="db")
+            overseer.add("job", "sleep", "100", critical=True, restart=Restart("never"))
+            try:
+                async with overseer:
+                    events = overseer.events()
+                    async def end():
+                        await overseer["web"].wait_for(State.RUNNING)
+                        if {by!r} == "critical":
+                            overseer.signal("job", signal.SIGKILL)
+                        else:
+                            signal.raise_signal(signal.SIGINT)
+                    task = asyncio.create_task(end())
+                    if "all" not in {call!r}:
+                        starting = asyncio.create_task(overseer.start("web"))
+                    await {call}
+                    await asyncio.Event().wait()
+            finally:
+                print(*[f"{{e.id}} {{e.state}}" for e in [e async for e in events]], sep=", ")
+        try:
+            asyncio.run(main())
+        except (KeyboardInterrupt, CriticalServiceEnded) as error:
+            print(type(error).__name__)
+        """
+    )
+    assert (code, lines[-1]) == (0, {"signal": "KeyboardInterrupt", "critical": "CriticalServiceEnded"}[by])
+    events = lines[-2].split(", ")
+    assert events.index("web interrupted") < events.index("db stopping")

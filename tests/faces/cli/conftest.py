@@ -27,12 +27,11 @@ class Command:
 
     def __init__(self, *words: str, env: dict[str, str] | None = None, **options: Any) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "PORT"}}
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
+        usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         self.popen = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "aioverseer", *words],
             env=environment | {"PYTHONPATH": str(ROOT)} | (env or {}),
-            text=True,
-            **options,
+            **(usual | options),
         )
         self.printed = ""
 

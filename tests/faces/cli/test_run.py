@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,29 +81,186 @@ def test_exit_code_after_giving_up_is_that_of_the_last_run(command: Start) -> No
     assert "gave up: exited with code 9, and its 1 restart within" in err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signal_stops_the_command_and_decides_the_exit_code(command: Start, number: int, code: int) -> None:
-    """The program itself exits with 0."""
-    text = """
-        import signal, sys
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        print('ready', flush=True)
-        rest()
-    """
-    running = command("run", "--", *child(text))
+TELLS = """
+import signal, sys
+def tell(number, _):
+    print(signal.Signals(number).name, flush=True)
+    sys.exit(0)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, tell)
+print('ready', flush=True)
+rest()
+"""
+"""Prints the name of the first signal, and exits with 0."""
+
+KEEPS_ON = """
+import os, signal
+def tell(number, _):
+    print(signal.Signals(number).name, flush=True)
+for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+    signal.signal(number, tell)
+print('ready', flush=True)
+while True:
+    rest()
+"""
+"""Prints the name of each signal but SIGTERM, and goes on."""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
+)
+def test_signal_is_handed_on_as_it_is_and_decides_the_exit_code(command: Start, number: int, code: int) -> None:
+    """The program itself exits with 0, and is not restarted."""
+    running = command("run", "--restart", "always", "--", *child(TELLS))
     running.read_until("ready")
     running.send(number)
     assert running.finish()[0] == code
+    assert signal.Signals(number).name in running.printed.splitlines()
     assert "a stop was asked for; exited with code 0" in running.printed
 
 
-def test_closed_standard_output_stops_the_command(command: Start) -> None:
-    """As with ``| head -1``."""
+@pytest.mark.parametrize("name", ["TERM", "SIGTERM", "sigterm", "15"])
+def test_signal_of_the_stop_can_be_chosen(command: Start, name: str) -> None:
+    running = command("run", "--stop-signal", name, "--", *child(TELLS))
+    running.read_until("ready")
+    running.send(signal.SIGINT)
+    assert running.finish()[0] == 130
+    assert "SIGTERM" in running.printed.splitlines()
+
+
+def test_time_of_the_stop_can_be_chosen(command: Start) -> None:
+    """SIGKILL follows the signal that was handed on."""
+    running = command("run", "--stop-timeout", "0.2", "--", *child(KEEPS_ON))
+    running.read_until("ready")
+    running.send(signal.SIGINT)
+    assert running.finish()[0] == 130
+    assert "was killed by SIGKILL" in running.printed
+
+
+def test_second_ctrl_c_kills(command: Start) -> None:
+    """The first one is with the program."""
+    running = command("run", "--stop-timeout", "60", "--", *child(KEEPS_ON))
+    running.read_until("ready")
+    running.send(signal.SIGINT)
+    running.read_until("SIGINT")
+    time.sleep(0.15)  # two signals within 0.1 s count as one
+    running.send(signal.SIGINT)
+    assert running.finish()[0] == 130
+    assert "was killed by SIGKILL" in running.printed
+
+
+def test_all_that_a_wrapper_started_gets_the_signal(command: Start) -> None:
+    """A shell waits for its program, and both get the signal, as from a terminal."""
+    script = shlex.join(child(TELLS)) + "; echo bye"
+    running = command("run", "--", "sh", "-c", f"trap : INT; {script}")
+    running.read_until("ready")
+    running.send(signal.SIGINT)
+    assert running.finish()[0] == 130
+    assert running.printed.splitlines().count("SIGINT") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH])
+def test_other_signals_are_passed_on_without_a_stop(command: Start, number: signal.Signals) -> None:
+    """They are for the program."""
+    running = command("run", "--", *child(KEEPS_ON))
+    running.read_until("ready")
+    running.send(number)
+    running.read_until(number.name)
+    running.send(signal.SIGTERM)
+    assert running.finish()[0] == 143
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="the state of a process is read from /proc")
+def test_ctrl_z_suspends_the_command_too(command: Start) -> None:
+    """Both go on when a shell continues this process."""
+
+    def state(pid: int) -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+    running = command("run", "--", *child("import os; print(os.getpid(), flush=True); " + KEEPS_ON.strip()))
+    pid = int(running.read_until(r"^(\d+)$")[1])
+    running.read_until("ready")
+    running.send(signal.SIGTSTP)
+    os.waitid(os.P_PID, running.popen.pid, os.WSTOPPED | os.WNOWAIT)
+    assert (state(running.popen.pid), state(pid)) == ("T", "T")
+    running.send(signal.SIGCONT)
+    running.send(signal.SIGUSR1)
+    running.read_until("SIGUSR1")
+    running.send(signal.SIGTERM)
+    assert running.finish()[0] == 143
+
+
+@pytest.mark.parametrize("words", [["yes"], ["sh", "-c", "yes; exit 3"]])
+def test_reader_that_goes_ends_the_command_as_in_a_shell(command: Start, words: list[str]) -> None:
+    """As with ``| head -1``: nothing is restarted, and nothing is said about it."""
+    running = command("run", "--", *words, **separate())
+    running.read_until("y")
+    running.popen.stdout.close()
+    assert [line for line in running.popen.stderr if "roken pipe" not in line] == []
+    assert running.popen.wait() == 141
+
+
+def test_program_that_fails_without_a_reader_is_not_restarted(command: Start) -> None:
+    """Python has an exception in place of SIGPIPE."""
     running = command("run", "--", *child("[print(n) for n in iter(int, 1)]"), **separate())
     running.read_until("0")
     running.popen.stdout.close()
-    assert running.popen.stderr.read() == ""
+    err = running.popen.stderr.read()
+    assert err.count("BrokenPipeError") == 1
+    assert "aioverseer" not in err
     assert running.popen.wait() == 141
+
+
+BYTES = b"a\r\nb\n\r\nc\0\xff\x1b[1m\r" + bytes(range(256)) * 300
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n"])
+def test_every_byte_is_passed_on_as_it_is(command: Start, tmp_path: Path, end: bytes) -> None:
+    """No end of a line is changed, added or lost; standard error stays apart."""
+    file = tmp_path / "bytes"
+    file.write_bytes(BYTES + end)
+    running = command("run", "--", "sh", "-c", 'cat "$0"; cat "$0" >&2', str(file), text=False, **separate())
+    assert running.popen.communicate(timeout=10) == (BYTES + end, BYTES + end)
+
+
+def test_output_of_both_streams_keeps_its_order(command: Start) -> None:
+    """Also where both go to one file."""
+    code, out, _ = command("run", "--", "sh", "-c", "for n in 1 2 3 4 5; do echo o$n; echo e$n >&2; done").finish()
+    assert (code, out.split()) == (0, [f"{stream}{n}" for n in range(1, 6) for stream in "oe"])
+
+
+def test_slow_reader_loses_nothing(command: Start) -> None:
+    """The command waits for the reader, as in a shell."""
+    running = command("run", "--", *child("import sys; sys.stdout.write('x' * 3_000_000)"), **separate())
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.popen.wait(0.5)
+    assert running.finish()[:2] == (0, "x" * 3_000_000)
+
+
+def test_terminal_is_one_for_the_command_too(command: Start) -> None:
+    """A prompt without a newline appears at once, and the command knows that it may draw."""
+    master, slave = os.openpty()
+    try:
+        code = "import os; print([os.isatty(n) for n in range(3)]); print(input('name? '))"
+        running = command("run", "--", *child(code), stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        shown = b""
+        while b"name? " not in shown:
+            shown += os.read(master, 4096)
+        assert b"[True, True, True]" in shown
+        os.write(master, b"Ada\n")
+        while b"Ada\r\nAda" not in shown:
+            shown += os.read(master, 4096)
+        assert running.popen.wait(15) == 0
+    finally:
+        os.close(master)
+
+
+def test_nothing_is_written_to_a_descriptor_closed_at_our_start(command: Start) -> None:
+    """Its number may belong to another file of this process."""
+    running = command("run", "--", "echo", "unseen", stdout=None, preexec_fn=lambda: os.close(1), **separate())
+    assert running.finish() == (0, "", "")
 
 
 def test_impossible_program_is_refused_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,8 @@ async def test_handler_of_the_event_loop_is_restored() -> None:
     heard: asyncio.Future[str] = loop.create_future()
     loop.add_signal_handler(signal.SIGTERM, heard.set_result, "the host")
     try:
-        async with Overseer(handle_signals=True) as overseer:
-            os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.sleep(0)
-            await overseer.stop_all()
-        assert not heard.done()
+        async with Overseer(handle_signals=True):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
         assert "the host" == await heard
     finally:
@@ -40,11 +38,73 @@ async def test_handler_of_the_process_is_restored(handler: signal.Handlers) -> N
         signal.signal(signal.SIGTERM, before)
 
 
-async def test_signal_long_after_a_stop_counts_as_the_first() -> None:
-    """A second signal kills only what the first one has not ended yet."""
-    loop = asyncio.get_running_loop()
-    async with Overseer(handle_signals=True) as overseer:
-        for _ in range(2):
-            service = await overseer.add(f"sleeper {loop.time()}", "sleep", "100").start()
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert signal.SIGTERM == (await service.wait()).signal
+def handlers() -> tuple[Any, Any]:
+    """Return the handlers of both signals."""
+    return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("first_left", [0, 1])
+async def test_handlers_are_restored_in_any_order_of_leaving(first_left: int) -> None:
+    """The overseer that was entered last need not be left first."""
+    before = handlers()
+    overseers = [Overseer(handle_signals=True), Overseer(handle_signals=True)]
+    for overseer in overseers:
+        await overseer.__aenter__()
+    taken = handlers()
+    await overseers.pop(first_left).__aexit__(None, None, None)
+    assert (handlers() == taken) is (first_left == 0)
+    assert handlers() != before
+    await overseers.pop().__aexit__(None, None, None)
+    assert handlers() == before
+
+
+async def test_signal_goes_to_the_overseer_that_is_left() -> None:
+    """The one that was entered last has gone, or the one that was entered first."""
+    for first_left in (0, 1):
+        overseers = [Overseer(handle_signals=True), Overseer(handle_signals=True)]
+        for overseer in overseers:
+            await overseer.__aenter__()
+        await overseers.pop(first_left).__aexit__(None, None, None)
+        task = asyncio.current_task()
+        assert task is not None
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            try:
+                signal.raise_signal(signal.SIGINT)
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                await overseers[0].__aexit__(None, error, None)
+        assert task.cancelling() == 0
+
+
+async def test_handler_that_the_application_sets_in_the_block_stays() -> None:
+    """It is the last wish of the application."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def mine(number: int, frame: object) -> None:
+        """Do nothing."""
+
+    try:
+        async with Overseer(handle_signals=True):
+            signal.signal(signal.SIGTERM, mine)
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_handlers_are_restored_after_a_refused_or_cancelled_enter() -> None:
+    before = handlers()
+    for steps in range(4):
+        task = asyncio.ensure_future(Overseer(handle_signals=True).__aenter__())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if task.done():
+            break
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert handlers() == before
+    else:
+        pytest.fail("entering takes more steps than this test cancels")
+    if not task.cancelled():
+        await task.result().__aexit__(None, None, None)
+    assert handlers() == before
