@@ -58,7 +58,10 @@ class ThreadedOverseer:
             SpecError: If an option is not valid.
         """
         if options.get("handle_signals"):
-            raise OverseerError("a ThreadedOverseer cannot handle signals: leave its block when one comes")
+            raise OverseerError(
+                "handle_signals=True: a ThreadedOverseer cannot handle signals, as only the main thread can; leave the "
+                "option out, and leave the block when a signal comes (Ctrl-C raises KeyboardInterrupt in it)"
+            )
         self._overseer = Overseer(name=name, **options)
         self._loop = Loop(name)
         self._services: dict[str, tuple[Service, ThreadedService]] = {}

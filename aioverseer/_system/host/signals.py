@@ -56,6 +56,7 @@ class HostSignals:
         self._on_signal = on_signal
         self.handler = self._handle  # one object, which ``signal.getsignal`` returns again
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
         self.previous: dict[int, _Previous] = {}
 
     def install(self) -> None:
@@ -68,6 +69,7 @@ class HostSignals:
             raise OverseerError(
                 "handle_signals=True works in the main thread only: leave it out, and stop the overseer from there"
             )
+        self._pid = os.getpid()
         self._loop = loop = asyncio.get_running_loop()
         self.previous = {number: self._take(loop, number) for number in _TAKEN}
         _installed.append(self)
@@ -122,6 +124,10 @@ class HostSignals:
         self._call(number, self.previous[number], None)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a fork by a library in C, which runs no fork handlers of Python
+            _forget()
+            signal.raise_signal(number)
+            return
         loop = self._loop
         # A loop that does not run any more, or not just now, cannot stop anything.
         if loop is None or not loop.is_running() or self._on_signal(signal.Signals(number)):
