@@ -12,7 +12,7 @@ from aioverseer.cli.arguments import RunOptions
 from aioverseer.cli.errors import CommandError
 from aioverseer.cli.formatting import LineFormatter
 from aioverseer.cli.logs import log_files_in
-from aioverseer.cli.session import StandIn, supervise
+from aioverseer.cli.session import OneCommand, supervise
 from aioverseer.cli.stream_writer import StreamWriter
 
 __all__ = ["run"]
@@ -55,7 +55,7 @@ async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
         out=out,
         err=err,
         log=log_files_in(options.log_dir),
-        stand_in=StandIn(hand_on=options.hand_on, shares_output=shares_output),
+        stand_in=OneCommand(hand_on=options.hand_on, shares_output=shares_output),
     )
     return _exit_code_of(outcome.statuses[name]) if outcome.code is None else outcome.code
 

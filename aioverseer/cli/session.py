@@ -31,7 +31,7 @@ from aioverseer.cli.merged_output import MergedOutput
 from aioverseer.cli.signals import CommandSignals
 from aioverseer.cli.stream_writer import StreamWriter
 
-__all__ = ["Outcome", "StandIn", "supervise"]
+__all__ = ["OneCommand", "Outcome", "supervise"]
 
 _FOR_ONE_PROCESS = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -53,7 +53,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StandIn:
+class OneCommand:
     """How a session stands for its one program, as if a shell had started the program itself.
 
     Attributes:
@@ -73,7 +73,7 @@ async def supervise(
     out: StreamWriter,
     err: StreamWriter,
     log: LogFile | None = None,
-    stand_in: StandIn | None = None,
+    stand_in: OneCommand | None = None,
 ) -> Outcome:
     """Run services until all have ended and all output is shown.
 
@@ -98,7 +98,7 @@ class _Session:
         err: StreamWriter,
         *,
         log: LogFile | None,
-        stand_in: StandIn | None,
+        stand_in: OneCommand | None,
     ) -> None:
         self._formatter = formatter
         self._stand_in = stand_in
