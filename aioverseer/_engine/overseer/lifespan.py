@@ -237,7 +237,7 @@ class Lifespan:
             True if the block has ended for a signal that a handler of the application has taken.
         """
         if self._is_of_parent:  # ``sys.exit()`` in a fork, for example
-            return
+            return None
         self._blocks.leave()
         if asyncio.get_running_loop() is not self._loop:
             raise OverseerError(f"overseer {self._name!r} must be left on the event loop on which it was entered")
