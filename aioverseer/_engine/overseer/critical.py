@@ -35,7 +35,7 @@ def cause_of(ended: CriticalServiceEnded, error: BaseException | None) -> BaseEx
 
 
 class Cancelled(enum.Enum):
-    """Who has cancelled the task of a block."""
+    """The canceller of the task of a block."""
 
     NOT_BY_US = "not by us"
     BY_US = "by us"

@@ -22,7 +22,7 @@ _TAKEN = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Previous:
-    """What handled a signal before.
+    """The previous handling of a signal.
 
     Attributes:
         handler: The result of ``signal.getsignal``.

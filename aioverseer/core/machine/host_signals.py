@@ -11,7 +11,7 @@ _SAME_REQUEST = 0.1
 
 
 class Request(enum.Enum):
-    """What a signal of the host asks for."""
+    """The request of a signal of the host."""
 
     STOP = "stop"
     """Stop all services and end the block."""

@@ -1,4 +1,4 @@
-"""What a signal of the host asks for."""
+"""Requests of signals of the host."""
 
 from __future__ import annotations
 
