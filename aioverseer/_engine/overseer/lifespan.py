@@ -275,7 +275,7 @@ class Lifespan:
         Args:
             error: The error that came out of the block, unless it was a cancellation by us alone.
             raised: The error to be raised without a signal.
-            cancelled: Who has cancelled the block.
+            cancelled: The canceller of the block.
 
         Returns:
             Whether nothing comes out of the block.

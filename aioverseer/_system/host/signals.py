@@ -43,7 +43,7 @@ class HostSignals:
 
     Attributes:
         handler: The handler of both signals.
-        previous: What handled each signal before.
+        previous: The previous handling of each signal.
     """
 
     def __init__(self, on_signal: Callable[[signal.Signals], bool]) -> None:
