@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import re
 import shlex
+import warnings
 from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
@@ -61,9 +62,14 @@ class Process:
     process`` starts it, and stops it at the end of the block. A Process belongs to one event loop and runs once;
     ``clone()`` returns a fresh one.
 
+    A program without ``streaming`` and ``ready`` whose Process is dropped is stopped, with a ``ResourceWarning``.
+
     Attributes:
         spec: The options of the run.
     """
+
+    _owns_run = False
+    """Whether the program is stopped when this handle is dropped; False for a second handle, and without a run."""
 
     def __init__(
         self,
@@ -113,6 +119,20 @@ class Process:
                 load_health=load_health,
             )
         )
+        # A reader that has reached the end of a queue may drop the Process just before the end of the program.
+        self._owns_run = not spec.streaming
+
+    def __del__(self) -> None:
+        """Stop a program that nobody can stop any more, with a ResourceWarning."""
+        if self._owns_run and self._runner.is_running:
+            warnings.warn(
+                f"{self!r} was dropped while its program runs, which is stopped now: keep the Process until its end, "
+                "use `async with`, or add it to an Overseer",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+            self._runner.abandon()
 
     def _bind(self, runner: ProcessRunner) -> Self:
         self._runner = runner

@@ -6,8 +6,10 @@ It feeds the state machine of the run, performs the actions that the machine ret
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
+import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -186,6 +188,23 @@ class ProcessRunner:
                     self._end_watchers.notify(self.machine)
                 case _:
                     assert_never(action)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the program is starting or running in this process, and nobody has asked for its stop."""
+        return self.machine.state in (State.STARTING, State.RUNNING) and not self.is_of_parent
+
+    def abandon(self) -> None:
+        """Begin to end the program, because nobody holds its handle any more. May be called in any thread."""
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            loop.call_soon_threadsafe(lambda: self.stop(why="its Process was dropped"))
+        except RuntimeError:  # the loop is closed
+            if self.run_task.child is not None:
+                with contextlib.suppress(OSError):
+                    self.run_task.child.signal(signal.SIGKILL)
 
     def end_unbegun(self) -> None:
         """End a run whose task was cancelled before its first step, and so could report nothing.
