@@ -14,6 +14,8 @@ from typing import Any, Literal, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.composition import Probe
+from aioverseer.core.options.meant import probe_for
+from aioverseer.core.options.numbers import expands
 from aioverseer.core.options.probes import Check, Command, Fd, File, Http, Notify, OutputLine, Owner, Tcp, Unix
 from aioverseer.core.typing import PathLike
 
@@ -40,8 +42,10 @@ def tcp(port: int, host: str = "127.0.0.1", *, owner: Literal["program", "any"] 
     Raises:
         SpecError: When an argument has a wrong type or value.
     """
-    if not isinstance(port, int) or isinstance(port, bool) or port not in _PORTS:
-        raise _refused("tcp", "port", port, "is no port: pass 1 to 65535")
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise _refused("tcp", "port", port, f"is no port: pass 1 to 65535{_as_address(port, host)}")
+    if port not in _PORTS:
+        raise _refused("tcp", "port", port, f"is too {'low' if port < 1 else 'high'}: pass 1 to 65535")
     return Tcp(host=_text("tcp", "host", host), port=port, owner=_owner("tcp", owner))
 
 
@@ -83,6 +87,8 @@ def http(
     """
     if not isinstance(url, str) or not re.match(r"https?://[^/\s]", url):
         raise _refused("http", "url", url, "is no URL: begin it with http:// or https:// and a host")
+    if isinstance(status, str | bytes) or not isinstance(status, int | Iterable | None):
+        raise _refused("http", "status", status, "is no status: pass 100 to 599, or several, for example {200, 204}")
     wanted = _SUCCESS if status is None else (status,) if isinstance(status, int) else tuple(status)
     for number in wanted:
         if not isinstance(number, int) or number not in _STATUSES:
@@ -139,6 +145,12 @@ def command(*argv: str | PathLike) -> Probe:
     """
     if not argv:
         raise _refused("command", "argv", argv, "is empty: name the command to run")
+    first: object = argv[0]
+    if isinstance(first, list | tuple):
+        raise _refused("command", "argv", first, f"is one list: unpack it: *{first!r}")
+    if len(argv) == 1 and isinstance(first, str) and "/" not in first and len(first.split()) > 1:
+        separate = ", ".join(map(repr, first.split()))
+        raise _refused("command", "argv", first, f"is one text, and arguments are separate: pass {separate}")
     return Command(argv=tuple(_path("command", item) if place == 0 else _word(item) for place, item in enumerate(argv)))
 
 
@@ -171,13 +183,17 @@ def check(function: Callable[[], Awaitable[object]] | Callable[[Any], Awaitable[
     The function is called repeatedly until it succeeds, one call at a time. A call is cancelled after 5 seconds.
 
     Args:
-        function: Async function. It takes no argument, or one: the ``Process``, with its pid, output and input.
+        function: Async function, or a plain one that does not block. It takes no argument, or one: the ``Process``,
+            with its pid, output and input.
 
     Raises:
         SpecError: When ``function`` cannot be called with no argument or one.
     """
-    if not callable(function):
-        raise _refused("check", "function", function, "cannot be called: pass an async function")
+    given: object = function
+    if inspect.isawaitable(given):
+        raise _refused("check", "function", given, "is the result of a call: pass the function itself")
+    if not callable(given):
+        raise _refused("check", "function", given, "cannot be called: pass an async function")
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:  # some built-in functions have no signature
@@ -187,6 +203,12 @@ def check(function: Callable[[], Awaitable[object]] | Callable[[Any], Awaitable[
         raise _refused("check", "function", function, "takes too much: it is given nothing, or the Process")
     name = str(getattr(function, "__name__", None) or type(function).__name__)
     return Check(function=function, name=name, takes_process=bool(needed))
+
+
+def _as_address(port: object, host: object) -> str:
+    """Return how to write a port that was given as text, as a part of an address, or after the host."""
+    meant = probe_for(f"{port}:{host}" if isinstance(host, int) else port)
+    return f"; write {meant}" if isinstance(port, str) and meant and meant.startswith("ready.tcp") else ""
 
 
 def _refused(probe: str, name: str, value: object, why: str) -> SpecError:
@@ -206,7 +228,10 @@ def _text(probe: str, name: str, value: object) -> str:
 
 
 def _path(probe: str, value: object) -> str:
-    return _text(probe, "path", value.__fspath__() if isinstance(value, PathLike) else value)
+    text = _text(probe, "path", value.__fspath__() if isinstance(value, PathLike) else value)
+    if (why := expands(text)) is not None:
+        raise _refused(probe, "path", value, why)
+    return text
 
 
 def _word(value: object) -> str:

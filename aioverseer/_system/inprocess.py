@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
+import inspect
 import signal as signals
 import traceback
 from collections.abc import Callable, Coroutine, Mapping
@@ -60,7 +61,8 @@ def check_function(id: str, function: object, options: Mapping[str, object]) -> 
         SpecError: If it is not, or if an option is for programs only. The message names the option.
     """
     if not callable(function):
-        raise SpecError(f"{id!r}: {function!r} cannot be called: pass the function itself", option="id", value=function)
+        given = "is the result of a call" if inspect.isawaitable(function) else "cannot be called"
+        raise SpecError(f"{id!r}: {function!r} {given}: pass the function itself", option="id", value=function)
     check_options(id, options)
 
 
@@ -291,7 +293,14 @@ class TaskLauncher:
     async def call(self) -> None:
         """Call the function and wait for it."""
         assert self._function is not None  # noqa: S101  # for the type checkers
-        await self._function()
+        # A plain function is refused after the call, as it may also return what an async one does.
+        work: object = self._function()
+        if not inspect.isawaitable(work):
+            raise TypeError(
+                f"{name_of(self._function)} is no async function: for one that blocks pass "
+                "functools.partial(asyncio.to_thread, function)"
+            )
+        await work
 
     def make(self) -> AbstractAsyncContextManager[Any]:
         """Return a new context manager."""

@@ -63,6 +63,10 @@ class SpecError(OverseerError, ValueError):
         self.value = value
 
 
+class WrongBlock(OverseerError, TypeError):
+    """A block began with ``with`` in place of ``async with``, or the reverse; raised by no other use."""
+
+
 @exported_from("aioverseer")
 class ContainmentError(OverseerError):
     """The system does not offer the level of containment; the message says why, and what to do."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack, overload
 
 from aioverseer import (
     Body,
@@ -34,6 +34,10 @@ from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
 __all__ = ["ThreadedOverseer"]
 
 _log = logging.getLogger("aioverseer")
+
+
+class _WrongBlock(OverseerError, TypeError):
+    """A block began with ``async with``."""
 
 
 @exported_from("aioverseer")
@@ -139,14 +143,22 @@ class ThreadedOverseer:
             # An error of a hook is shown with a traceback of this library, which tells nothing.
             _log.error("%s: %s", self.name, error)
 
+    if not TYPE_CHECKING:  # type checkers refuse such a block by themselves
+
+        async def __aenter__(self) -> NoReturn:
+            raise _WrongBlock("a ThreadedOverseer needs `with`: in async code write `async with Overseer()`")
+
+        async def __aexit__(self, *_: object) -> None:
+            """Do nothing: Python looks it up before it calls ``__aenter__``."""
+
     @overload
     def add(self, id: Spec, /) -> ThreadedService: ...
     @overload
-    def add(self, id: str, /, *argv: str, **options: Unpack[SpecOptions]) -> ThreadedService: ...
-    def add(self, id: str | Spec, /, *argv: str, **options: Unpack[SpecOptions]) -> ThreadedService:
+    def add(self, id: str, /, *argv: str | os.PathLike[str], **options: Unpack[SpecOptions]) -> ThreadedService: ...
+    def add(self, id: str | Spec, /, *argv: str | os.PathLike[str], **options: Unpack[SpecOptions]) -> ThreadedService:
         """Register a service without starting it; see ``Overseer.add`` for the arguments."""
-        spec = id if isinstance(id, Spec) and not argv and not options else Spec.of(str(id), argv, **options)
-        return self._wrapped(self._loop.call(partial(self._overseer.add, spec)))
+        add: Callable[..., Service] = self._overseer.add
+        return self._wrapped(self._loop.call(lambda: add(id, *argv, **options)))
 
     def add_task(
         self, id: str, function: Callable[[], Coroutine[Any, Any, object]], /, **options: Unpack[SpecOptions]
@@ -181,9 +193,15 @@ class ThreadedOverseer:
         self._loop.call(partial(self._overseer.remove, id))
         self._services.pop(id, None)
 
-    def update(self, id: str, **options: Unpack[SpecOptions]) -> ThreadedService:
-        """Change options of a service for its next run; see ``Overseer.update``."""
-        return self._wrapped(self._loop.call(lambda: self._overseer.update(id, **options)))
+    def update(
+        self,
+        id: str,
+        *command: str | os.PathLike[str],
+        argv: Iterable[str | os.PathLike[str]] | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> ThreadedService:
+        """Change the command or options of a service for its next run; see ``Overseer.update``."""
+        return self._wrapped(self._loop.call(lambda: self._overseer.update(id, *command, argv=argv, **options)))
 
     def __getitem__(self, id: str) -> ThreadedService:
         """Return the service of this name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from types import TracebackType
 from typing import Any, Literal, Self
 
 from aioverseer import Line, Service, Spec, State, Status, Subscription, Why
@@ -94,6 +95,16 @@ class ThreadedService:
             return self._service.lines(stream, history=history, size=size, overflow=overflow)
 
         return ThreadedLines(self._loop, self._loop.run(subscribe))
+
+    def __enter__(self) -> Self:
+        """Start the service; see ``start``."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the service by its ladder, however the block was left; see ``stop``."""
+        self.stop()
 
     def start(self) -> Self:
         """Start the service and return once it is ready.

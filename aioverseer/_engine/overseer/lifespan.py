@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from aioverseer._aio.fork import generation
+from aioverseer._aio.running_loop import running_loop
 from aioverseer._aio.shield import settle, settle_work
 from aioverseer._aio.task_group import SupervisorTaskGroup
 from aioverseer._engine.events.publisher import EventPublisher
@@ -161,11 +162,12 @@ class Lifespan:
     async def enter(self) -> None:
         """Enter the overseer; see ``Overseer.__aenter__``."""
         self.check_unused()
+        loop = running_loop()
         # anyio imports its backend with the first scope. Later there may be no descriptor left to open that file.
         anyio.CancelScope()
         self._install_settings()
         self._generation = generation()
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         if self._own_launcher is not None:
             self._own_launcher.retain()
         self._closing = self._loop.create_future()

@@ -6,7 +6,7 @@ import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack, cast, overload
 
 from aioverseer._aio.clock import steady
 from aioverseer._engine.output.subscription import Overflow, Subscription
@@ -16,12 +16,13 @@ from aioverseer._engine.service.service import Service
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
-from aioverseer.core.errors import SpecError
+from aioverseer.core.errors import SpecError, WrongBlock
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import AskedContainment, Containment, check_asked
 from aioverseer.core.options.group import Group
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.log import Log
+from aioverseer.core.options.overseer import check_overseer_options
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import StopReport
@@ -97,16 +98,18 @@ class Overseer:
                 each program. See ``Containment``. A given ``launcher`` has its own level.
 
         Raises:
-            SpecError: If ``shutdown_timeout``, ``restart_rate``, ``log`` or ``containment`` is invalid.
+            SpecError: If an option has a wrong type or value.
             ContainmentError: If ``"strict"`` or ``"pidns"`` is not available. The first use of ``"pidns"`` tries it
                 out, which blocks for some 30 ms.
         """
-        if shutdown_timeout is not None and not shutdown_timeout >= 0:
-            raise SpecError(
-                f"shutdown_timeout={shutdown_timeout!r} is no time: pass seconds, 0 or more, or None",
-                option="shutdown_timeout",
-                value=shutdown_timeout,
-            )
+        check_overseer_options(
+            name=name,
+            shutdown_timeout=shutdown_timeout,
+            handle_signals=handle_signals,
+            raise_fd_limit=raise_fd_limit,
+            clock=clock,
+            rng=rng,
+        )
         check_asked(containment, f"overseer {name!r}")
         own_launcher = None if launcher is not None else SystemLauncher(containment=containment)
         # The parts take longer to import than the handle, and are needed only once an Overseer exists.
@@ -179,6 +182,14 @@ class Overseer:
                 the block, or else the error that has ended the service.
         """
         return await self._lifespan.leave(error)
+
+    if not TYPE_CHECKING:  # type checkers refuse such a block by themselves
+
+        def __enter__(self) -> NoReturn:
+            raise WrongBlock("an Overseer needs `async with`: for plain code write `with ThreadedOverseer()`")
+
+        def __exit__(self, *_: object) -> None:
+            """Do nothing: Python looks it up before it calls ``__enter__``."""
 
     # The registry.
 
@@ -261,16 +272,32 @@ class Overseer:
         self._registry.remove(id)
         del self._services[id]
 
-    def update(self, id: str, **options: Unpack[SpecOptions]) -> Service:
-        """Change options of a service for its next run.
+    def update(
+        self,
+        id: str,
+        *command: str | PathLike,
+        argv: Iterable[str | PathLike] | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> Service:
+        """Change the command or options of a service for its next run.
 
         A new Restart policy judges the next end already, and a new Stop ladder serves the next stop.
+
+        Args:
+            id: The name of the service.
+            *command: The new program and all its arguments; none keeps the command.
+            argv: The same as a list.
+            **options: The options to change; see ``Spec``.
 
         Raises:
             UnknownService: If there is no service of this name.
             SpecError: If an option is unknown, or a value is invalid. Nothing has changed then.
         """
-        self._registry.update(id, options)
+        if command and argv is not None:
+            raise SpecError(
+                f"service {id!r}: pass the command once, as arguments or as argv=", option="argv", value=argv
+            )
+        self._registry.update(id, command or argv, options)
         return self._services[id]
 
     def group(

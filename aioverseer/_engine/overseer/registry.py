@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.inprocess import TaskLauncher, check_function, check_options, name_of
-from aioverseer.core.errors import DuplicateService, ServiceIsLive, UnknownService
+from aioverseer.core.errors import DuplicateService, ServiceIsLive, SpecError, UnknownService
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.spec import Spec
 
@@ -110,12 +110,22 @@ class Registry:
         self._log_routing.forget(id)
         self.notify()
 
-    def update(self, id: str, options: SpecOptions) -> None:
-        """Change options of a service; see ``Overseer.update``."""
+    def update(self, id: str, argv: Iterable[object] | None, options: SpecOptions) -> None:
+        """Change the command or options of a service; see ``Overseer.update``.
+
+        Args:
+            id: The name of the service.
+            argv: The new program and its arguments; None keeps them.
+            options: The options to change.
+        """
         service = self.get(id)
         if service.task_launcher is not None:
             check_options(id, options)
+            if argv is not None:
+                raise SpecError(f"{id!r} is a task or resource, which has no command: remove it, and add another")
         spec = service.spec.updated(**options)
+        if argv is not None:
+            spec = spec.with_command(argv)
         if service.task_launcher is not None:
             spec = service.task_launcher.adapt(spec)
         if self.groups is not None:

@@ -9,7 +9,7 @@ import shlex
 import warnings
 from collections.abc import Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack
 
 from aioverseer._aio.clock import steady
 from aioverseer._aio.shield import settle
@@ -18,7 +18,7 @@ from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Child, Launcher
 from aioverseer.core.clock import Clock
-from aioverseer.core.errors import ProcessNotRunning, SpecError
+from aioverseer.core.errors import ProcessNotRunning, SpecError, WrongBlock
 from aioverseer.core.export import exported_from
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.options.containment import Survivor
@@ -324,6 +324,14 @@ class Process:
                 self._runner.release()
         if not self.state.is_final and not self._runner.is_of_parent:
             raise stop_failed(self.status())
+
+    if not TYPE_CHECKING:  # type checkers refuse such a block by themselves
+
+        def __enter__(self) -> NoReturn:
+            raise WrongBlock("a Process needs `async with`: for plain code use ThreadedOverseer")
+
+        def __exit__(self, *_: object) -> None:
+            """Do nothing: Python looks it up before it calls ``__enter__``."""
 
     async def stop(self, *, kill: bool = False) -> Status:
         """End the program by its ladder and return the Status. Valid in every state, idempotent.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
 from aioverseer._aio.fork import generation
+from aioverseer._aio.running_loop import running_loop
 from aioverseer._aio.timers import OneShotTimer
 from aioverseer._aio.watchers import Watchers
 from aioverseer._engine.output.pump import LineSink
@@ -160,7 +161,7 @@ class ProcessRunner:
         """
         if self.is_of_parent:
             return
-        if self._loop is not asyncio.get_running_loop():
+        if self._loop is None or self._loop is not asyncio.get_running_loop():
             self.check_loop()
         for action in self.machine.feed(given, self.clock.now()):
             match action:  # the frequent ones first
@@ -224,7 +225,7 @@ class ProcessRunner:
             OverseerError: If the run is bound to another event loop, or to the process that this is a fork of.
         """
         self.check_fork()
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._loop is None:
             self._loop = loop
             self._generation = generation()
@@ -258,7 +259,7 @@ class ProcessRunner:
 
     def watch_end(self) -> asyncio.Future[ProcessMachine]:
         """Return a future for the end of the program, or for the end of a ladder that did not end it."""
-        if self.is_of_parent or self._loop is not asyncio.get_running_loop():
+        if self.is_of_parent or self._loop is None or self._loop is not asyncio.get_running_loop():
             self.check_loop()
         return self._end_watchers.watch(self.machine, ProcessMachine.is_over)
 

@@ -292,11 +292,14 @@ class ServiceRunner:
         self.request_stop(kill=kill, why=why)
         return self.waiters.for_stop(request)
 
-    async def roll_back(self, why: str) -> None:
+    async def roll_back(self, why: str) -> asyncio.CancelledError | None:
         """Stop the service and wait for that through any cancellation, no longer than the ladder takes.
 
         Args:
             why: The reason of the new state.
+
+        Returns:
+            A cancellation that came meanwhile.
         """
         if in_copy():
             return
@@ -304,8 +307,9 @@ class ServiceRunner:
             return  # the stop of all services is under way, and keeps their order
         stopped = self.stop(why=why)
         within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
-        await settle(stopped, within=within, clock=self.clock)
+        cancelled = await settle(stopped, within=within, clock=self.clock)
         stopped.cancel()
+        return cancelled
 
     def apply_spec(self, spec: Spec) -> None:
         """Take new options for the next run. A new policy judges the next end, a new ladder serves the next stop."""

@@ -6,6 +6,7 @@ import asyncio
 import re
 import shlex
 from collections.abc import Callable, Generator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from aioverseer._engine.output.subscription import Overflow, Subscription
@@ -30,8 +31,9 @@ __all__ = ["Service"]
 class Service:
     """A named, supervised program.
 
-    ``Overseer.add`` returns it. ``await service`` waits for the final end. Call its methods on the event loop of the
-    overseer; its state may be read from any thread.
+    ``Overseer.add`` returns it. ``await service`` waits for the final end. ``async with service`` starts it, and stops
+    it at the end of the block. Call its methods on the event loop of the overseer; its state may be read from any
+    thread.
     """
 
     def __init__(self, runner: ServiceRunner) -> None:
@@ -206,6 +208,25 @@ class Service:
     def __await__(self) -> Generator[Any, None, Status]:
         """Do what ``wait()`` does."""
         return self.wait().__await__()
+
+    async def __aenter__(self) -> Self:
+        """Start the service; see ``start``."""
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the service by its ladder, however the block was left. A cancellation waits until that is done.
+
+        Raises:
+            StopFailed: If the program still exists after its whole ladder.
+        """
+        self._runner.check()
+        cancelled = await self._runner.roll_back("its block has ended")
+        if cancelled is not None:
+            raise cancelled
+        if self._runner.is_unstoppable:
+            raise self._runner.waiters.stop_failed(self.status(lines=False))
 
     async def wait_for(self, wanted: State | Callable[[Status], bool], timeout: float | None = None) -> Status:
         """Wait for a state, or until a function returns True for the Status. Safe to cancel.

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import inspect
 import ipaddress
 import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import resolve
@@ -193,8 +194,10 @@ def _never() -> bool:
     return False
 
 
-async def _call(function: Callable[..., Awaitable[object]], *given: object) -> None:
-    answer = await function(*given)
+async def _call(function: Callable[..., object], *given: object) -> None:
+    answer = function(*given)
+    if inspect.isawaitable(answer):
+        answer = await cast("Awaitable[object]", answer)
     if answer is False:
         raise NotYet("it returned False")
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast, get_args
 
 from aioverseer.core.errors import DependencyCycle, SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.meant import hint_for, with_hint
 
 __all__ = ["After", "Until", "as_after"]
 
@@ -108,7 +109,7 @@ def as_after(value: Any, *, owner: str) -> tuple[After, ...]:
             raise _refused(owner, shown, f"is not understood: {error}") from None
     else:
         given = [value] if isinstance(value, str | After) else value
-        if not isinstance(given, Iterable):
+        if not isinstance(given, Iterable) or isinstance(given, bytes):
             raise _refused(owner, shown, 'is not understood: pass "db", ["db", "cache"] or {"migrate": "success"}')
         for item in cast("Iterable[object]", given):
             if not isinstance(item, str | After):
@@ -124,4 +125,5 @@ def as_after(value: Any, *, owner: str) -> tuple[After, ...]:
 
 
 def _refused(owner: str, value: object, why: str) -> SpecError:
-    return SpecError(f"service {owner!r}: after={value!r} {why}", option="after", value=value)
+    text = with_hint(why, hint_for("after", value))
+    return SpecError(f"service {owner!r}: after={value!r} {text}", option="after", value=value)

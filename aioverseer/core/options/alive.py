@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Literal
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.composition import Probe, leaves
+from aioverseer.core.options.meant import probe_for
+from aioverseer.core.options.numbers import no_seconds, no_whole_number
 
 __all__ = ["Alive"]
 
@@ -55,17 +56,16 @@ class Alive:
             SpecError: Naming the option and the value.
         """
         if not isinstance(probe, Probe):
-            raise _refused("probe", probe, "is no probe: pass for example ready.tcp(8000)")
+            raise _refused("probe", probe, f"is no probe: pass {probe_for(probe) or 'for example ready.tcp(8000)'}")
         for leaf in leaves(probe):
             if leaf.comes_once:
                 raise _refused("probe", str(leaf), "comes once: it tells that a program is ready, not that it lives")
         for name, value, least in (("every", every, 0.001), ("timeout", timeout, 0.001), ("grace", grace, 0.0)):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not least <= value <= sys.float_info.max:
-                raise _refused(name, value, f"is no time: pass seconds, {least:g} or more")
+            if (why := no_seconds(value, least=least)) is not None:
+                raise _refused(name, value, why)
         for name, count in (("failures", failures), ("successes", successes)):
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise _refused(name, count, "is no number of checks: pass 1 or more")
+            if (why := no_whole_number(count, "checks", least=1)) is not None:
+                raise _refused(name, count, why)
         if action not in ("restart", "mark"):
             raise _refused("action", action, 'is unknown: pass "restart" or "mark"')
         settle = object.__setattr__  # the only way to set a field of a frozen dataclass

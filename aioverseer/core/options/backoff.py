@@ -6,11 +6,12 @@ import functools
 import math
 import sys
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.numbers import no_seconds
 
 __all__ = ["Backoff", "Jitter", "use_rng"]
 
@@ -79,8 +80,8 @@ class Backoff:
         Raises:
             SpecError: Naming the option and the value.
         """
-        self._min = _as_number("backoff.min", min, "pass seconds, 0 or more")
-        self._max = _as_number("backoff.max", max, "pass seconds, 0 or more")
+        self._min = _as_seconds("backoff.min", min)
+        self._max = _as_seconds("backoff.max", max)
         self._factor = _as_number("backoff.factor", factor, "pass a number above 0, for example 2")
         if self._factor == 0:
             raise SpecError(
@@ -93,6 +94,12 @@ class Backoff:
                 f'backoff.jitter={jitter!r} is unknown: pass True, False, "full" or "decorrelated"',
                 option="backoff.jitter",
                 value=jitter,
+            )
+        if rng is not None and not callable(getattr(rng, "uniform", None)):
+            raise SpecError(
+                f"backoff.rng={rng!r} gives no random numbers: pass for example random.Random(1)",
+                option="backoff.rng",
+                value=rng,
             )
         self._jitter: Jitter = jitter
         self._rng = rng
@@ -194,6 +201,12 @@ class Backoff:
 
     def __repr__(self) -> str:
         return f"Backoff(min={self._min!r}, max={self._max!r}, factor={self._factor!r}, jitter={self._jitter!r})"
+
+
+def _as_seconds(option: str, value: object) -> float:
+    if (why := no_seconds(value)) is not None:
+        raise SpecError(f"{option}={value!r} {why}", option=option, value=value)
+    return float(cast("float", value))
 
 
 def _as_number(option: str, value: object, hint: str) -> float:

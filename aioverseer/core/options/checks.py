@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import re
 import shlex
-import sys
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, cast, get_args
@@ -23,6 +22,8 @@ from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions
 from aioverseer.core.options.log import as_logs
+from aioverseer.core.options.meant import hint_for, with_hint
+from aioverseer.core.options.numbers import expands, no_seconds, no_whole_number
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import HasDescriptor, PathLike
@@ -35,6 +36,8 @@ _USUAL_MASKS = frozenset({0, 0o2, 0o7, 0o22, 0o27, 0o37, 0o66, 0o77, 0o117, 0o13
 _MEANT_MASKS = frozenset(int(f"{mask:o}") for mask in _USUAL_MASKS)
 """Usual masks, written in octal digits and read as decimal numbers: 22 was meant as 0o22."""
 _WINDOW = range(1, 1 << 16)
+_PROBE = "pass for example ready.tcp(8000)"
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _CPUS = (0.01, 10_000)
 """Least and most value of ``cpu_max``; the kernel refuses less than a hundredth of a processor."""
 _RLIMITS = frozenset(
@@ -88,7 +91,7 @@ def check_options(
     Raises:
         SpecError: Naming the service, the option and the value.
     """
-    if not isinstance(id, str) or not id or "\0" in id or id != id.strip():
+    if not isinstance(id, str) or not id or not id.isprintable() or id != id.strip():
         raise SpecError(
             f"id={id!r} is no name for a service: pass a non-empty str without blanks at its ends",
             option="id",
@@ -138,7 +141,8 @@ class _Checker:
         self._id = id
 
     def refuse(self, option: str, value: object, why: str) -> SpecError:
-        return SpecError(f"service {self._id!r}: {option}={value!r} {why}", option=option, value=value)
+        text = with_hint(why, hint_for(option, value))
+        return SpecError(f"service {self._id!r}: {option}={value!r} {text}", option=option, value=value)
 
     def argv(self, argv: object) -> tuple[str, ...]:
         if isinstance(argv, str | bytes):
@@ -152,6 +156,13 @@ class _Checker:
         first = items[0]
         if type(first) is str and "/" not in first and len(first.split()) > 1:
             raise self.refuse("argv", list(items), f"is one text, and arguments are separate: {_separated(first)}")
+        if type(first) is str and not first[0].isalnum() and (why := expands(first)) is not None:
+            raise self.refuse("argv", list(items), why)
+        if type(first) is str and "=" in first and (found := _ASSIGNMENT.fullmatch(first)):
+            variable = {found[1]: found[2]}
+            raise self.refuse(
+                "argv", list(items), f"sets a variable, which only a shell does: pass extra_env={variable!r}"
+            )
         if all(type(item) is str and "\0" not in item for item in items):
             return cast("tuple[str, ...]", items)
         return tuple(self._argument(place, item) for place, item in enumerate(items))
@@ -160,7 +171,8 @@ class _Checker:
         name = f"argv[{place}]"
         text = item.__fspath__() if isinstance(item, PathLike) else item
         if not isinstance(text, str):
-            raise self.refuse(name, item, f"is of type {type(item).__name__}: every argument is a str or a path")
+            why = f"is of type {type(item).__name__}: every argument is a str or a path{_as_text(item)}"
+            raise self.refuse(name, item, why)
         if "\0" in text:
             raise self.refuse(name, item, "holds a NUL, which no argument can")
         return text
@@ -169,6 +181,8 @@ class _Checker:
         text = value.__fspath__() if isinstance(value, PathLike) else value
         if not isinstance(text, str) or not text or "\0" in text:
             raise self.refuse(option, value, "is no path: pass a non-empty str or a pathlib.Path")
+        if (why := expands(text)) is not None:
+            raise self.refuse(option, value, why)
         return text
 
     def environment(self, option: str, value: object) -> Mapping[str, str]:
@@ -186,16 +200,30 @@ class _Checker:
                     f"service {self._id!r}: {option}[{name!r}] {what}: every value is a str without NUL",
                     option=option,
                 )
+            if f"${name}" in text or f"${{{name}}}" in text:
+                raise SpecError(
+                    f"service {self._id!r}: {option}[{name!r}] holds ${name}, which only a shell expands: write its "
+                    f"value with os.environ[{name!r}]",
+                    option=option,
+                )
         return MappingProxyType(dict(cast("Mapping[str, str]", value)))
 
     def stdin(self, value: Any) -> object:
         # The input of a program may be a secret, so it is never part of a message.
+        hint = hint_for("stdin", value)
+        if hint is not None and isinstance(value, str):
+            raise SpecError(
+                f"service {self._id!r}: stdin={value!r} would be fed as text: {hint}; pass bytes to feed it",
+                option="stdin",
+                value=value,
+            )
         if isinstance(value, PathLike):
             self.path("stdin", value)
         elif not (callable(value) or isinstance(value, str | bytes | HasDescriptor | AsyncIterable)):
             raise SpecError(
                 f"service {self._id!r}: stdin is of type {type(value).__name__}: "
-                'pass None, "pipe", "inherit", text, bytes, a pathlib.Path, an open file or an async iterable',
+                'pass None, "pipe", "inherit", text, bytes, a pathlib.Path, an open file or an async iterable'
+                + ("" if hint is None else f"; {hint}"),
                 option="stdin",
             )
         return cast("object", value)
@@ -232,8 +260,8 @@ class _Checker:
 
     def readiness(self, value: object) -> object:
         if not isinstance(value, Probe):
-            hint = ": wrap it in ready.check(...)" if callable(value) else ": pass for example ready.tcp(8000)"
-            raise SpecError(f"service {self._id!r}: ready={value!r} is no probe{hint}", option="ready", value=value)
+            wrapped = callable(value) and getattr(value, "__module__", None) != "aioverseer.ready"
+            raise self.refuse("ready", value, f"is no probe: {'wrap it in ready.check(...)' if wrapped else _PROBE}")
         return value
 
     def liveness(self, value: object) -> object:
@@ -251,7 +279,7 @@ class _Checker:
     def window(self, option: str, value: object) -> object:
         match value:
             case (int(columns), int(rows)) if columns in _WINDOW and rows in _WINDOW:
-                return value
+                return columns, rows
             case _:
                 raise self.refuse(option, value, "is no size: pass (columns, rows), for example (80, 24)")
 
@@ -269,21 +297,22 @@ class _Checker:
         return value
 
     def whole(self, option: str, value: object, *, least: int, unit: str) -> object:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.refuse(option, value, f"is no whole number of {unit}: pass {least} or more")
-        if value < least:
-            raise self.refuse(option, value, f"is too low: pass a whole number of {unit}, {least} or more")
+        if (why := no_whole_number(value, unit, least=least)) is not None:
+            raise self.refuse(option, value, why)
         return value
 
     def processors(self, cpus: object) -> object:
-        if not isinstance(cpus, int | float) or isinstance(cpus, bool) or not _CPUS[0] <= cpus <= _CPUS[1]:
-            raise self.refuse("cpu_max", cpus, "is no number of processors: pass 0.01 or more, for example 1.5")
+        why = f"pass {_CPUS[0]} to {_CPUS[1]}, for example 1.5"
+        if not isinstance(cpus, int | float) or isinstance(cpus, bool) or cpus != cpus:  # nan  # noqa: PLR0124
+            raise self.refuse("cpu_max", cpus, f"is no number of processors: {why}")
+        if not _CPUS[0] <= cpus <= _CPUS[1]:
+            raise self.refuse("cpu_max", cpus, f"is too {'low' if cpus < _CPUS[0] else 'high'}, in processors: {why}")
         return cpus
 
-    def seconds(self, option: str, value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
-            raise self.refuse(option, value, "is no time: pass seconds, 0 or more")
-        return float(value)
+    def seconds(self, option: str, value: object, *, none: str = "") -> float:
+        if (why := no_seconds(value, none=none)) is not None:
+            raise self.refuse(option, value, why)
+        return float(cast("float", value))
 
     def encoding(self, encoding: object) -> object:
         if encoding is not None:
@@ -340,9 +369,12 @@ class _Checker:
         return cast("tuple[str | int, ...]", items)
 
     def within(self, option: str, value: object, numbers: range) -> object:
-        if not isinstance(value, int) or isinstance(value, bool) or value not in numbers:
-            shown = oct if option == "umask" else str
-            raise self.refuse(option, value, f"is out of bounds: pass {shown(numbers[0])} to {shown(numbers[-1])}")
+        shown = oct if option == "umask" else str
+        range_ = f"pass {shown(numbers[0])} to {shown(numbers[-1])}"
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.refuse(option, value, f"is no whole number: {range_}")
+        if value not in numbers:
+            raise self.refuse(option, value, f"is too {'low' if value < numbers[0] else 'high'}: {range_}")
         return value
 
     def mask(self, value: object) -> object:
@@ -377,7 +409,8 @@ class _Checker:
                 raise self.refuse(
                     f"rlimits[{name!r}]",
                     limit,
-                    "is no limit: pass a number, (soft, hard) with soft not above hard, or -1 for none",
+                    "is no limit: pass a number, (soft, hard) with soft not above hard, or -1 for none"
+                    + _as_limit(limit),
                 )
         return MappingProxyType(cast("dict[str, Rlimit]", limits))
 
@@ -393,8 +426,36 @@ def _separated(text: str) -> str:
     return f"pass {', '.join(map(repr, words))}"
 
 
+def _as_text(item: object) -> str:
+    """Return how to write an argument that is neither text nor a path; empty without an idea."""
+    match item:
+        case bool():
+            return ""
+        case int() | float():
+            return f"; write {str(item)!r}"
+        case bytes():
+            return f"; write {item.decode(errors='surrogateescape')!r}"
+        case list() | tuple():
+            return f"; unpack the list: *{item!r}"
+        case _:
+            return "; leave it out" if item is None else ""
+
+
 def _as_pair(limit: object) -> tuple[object, ...]:
     return cast("tuple[object, ...]", limit) if isinstance(limit, tuple) else (limit, limit)
+
+
+def _as_limit(limit: object) -> str:
+    """Return how to write a limit that was given as a list or a text; empty without an idea."""
+    match limit:
+        case [int(soft), int(hard)]:
+            return f"; write ({soft}, {hard})"
+        case str() if limit.strip().isdecimal():
+            return f"; write {limit.strip()}"
+        case str() | None:
+            return "; write -1 for no limit"
+        case _:
+            return ""
 
 
 def _is_limits(pair: tuple[object, ...]) -> bool:
@@ -440,7 +501,9 @@ _CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
     "stop": lambda check, value: check.kind("stop", value, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)"),
     "restart": lambda check, value: check.kind("restart", value, Restart, 'a Restart, for example Restart("always")'),
     "ready": _Checker.readiness,
-    "ready_timeout": lambda check, value: None if value is None else check.seconds("ready_timeout", value),
+    "ready_timeout": lambda check, value: (
+        None if value is None else check.seconds("ready_timeout", value, none="for no limit")
+    ),
     "alive": _Checker.liveness,
     "after": _Checker.order,
     "critical": lambda check, value: check.flag("critical", value),

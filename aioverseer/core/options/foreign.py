@@ -48,6 +48,8 @@ WORDS: dict[str, str] = {
     word: answer
     for words, answer in (
         ("command cmd args arguments argv0 script interpreter executable entrypoint exec execstart", _ARGUMENTS),
+        ("program", _ARGUMENTS),
+        ("argv", f"there are no arguments by name: {_ARGUMENTS}"),
         ("shell shellargs", _SHELL),
         ("numprocs numprocesses numprocsstart concurrency formation replicas scale workers instances", _SEVERAL),
         ("autorestart respawn restartpolicy restartmode unlessstopped", _RESTART),

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.give_up import OnGiveUp, check_on_give_up
+from aioverseer.core.options.meant import hint_for, with_hint
 from aioverseer.core.options.restart import Restart
 
 __all__ = ["AutoShutdown", "Group", "Strategy"]
@@ -60,9 +61,13 @@ class Group:
             )
         for option, known in (("strategy", get_args(Strategy)), ("auto_shutdown", get_args(AutoShutdown))):
             if getattr(self, option) not in known:
-                raise self.refuse(option, f"is unknown: pass {' or '.join(map(repr, known))}")
-        if not isinstance(self.restart, Restart):
-            raise self.refuse("restart", "is no policy: pass a Restart, for example Restart(max_restarts=3, within=60)")
+                meant = str(getattr(self, option)).lower().replace("-", "_").replace(" ", "_")
+                written = f"; write {meant!r}" if meant in known else ""
+                raise self.refuse(option, f"is unknown: pass {' or '.join(map(repr, known))}{written}")
+        restart: object = self.restart
+        if not isinstance(restart, Restart):
+            why = "is no policy: pass a Restart, for example Restart(max_restarts=3, within=60)"
+            raise self.refuse("restart", with_hint(why, hint_for("restart", restart)))
         parent: object = self.parent
         if not isinstance(parent, str):
             raise self.refuse("parent", "is no name: pass the name of a group")

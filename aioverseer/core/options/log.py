@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import string
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.meant import hint_for, with_hint
+from aioverseer.core.options.numbers import expands, no_seconds, no_whole_number
 from aioverseer.core.typing import PathLike
 
 __all__ = ["MOST_KEPT", "Log", "LogBridge", "LogFile", "as_logs"]
@@ -78,15 +79,17 @@ class LogFile:
         text = path.__fspath__() if isinstance(path, PathLike) else path
         if not isinstance(text, str) or not text or "\0" in text or text.endswith("/"):
             raise _refusal("path", path, "is no path of a file: pass a non-empty str or a pathlib.Path")
+        if (why := expands(text)) is not None:
+            raise _refusal("path", path, why)
         _check_placeholders("path", text, _IN_PATH)
-        if max_bytes is not None and not _is_whole(max_bytes, least=1):
-            raise _refusal("max_bytes", max_bytes, "is no size: pass a whole number of bytes, 1 or more, or None")
+        if max_bytes is not None:
+            why = no_whole_number(max_bytes, "bytes", least=1, none="for no limit")
+            if why is not None:
+                raise _refusal("max_bytes", max_bytes, why)
         if not _is_whole(keep, least=1) or keep > MOST_KEPT:
             raise _refusal("keep", keep, f"is no number of files: pass 1 to {MOST_KEPT}")
-        if every is not None and not (
-            isinstance(every, int | float) and not isinstance(every, bool) and 1 <= every <= sys.float_info.max
-        ):
-            raise _refusal("every", every, "is no period: pass seconds, 1 or more, or None")
+        if every is not None and (why := no_seconds(every, least=1, none="for no limit")) is not None:
+            raise _refusal("every", every, why + _period(every))
         for option, value in (("compress", compress), ("timestamps", timestamps)):
             if not isinstance(value, bool):
                 raise _refusal(option, value, "is neither: pass True or False")
@@ -163,7 +166,9 @@ class LogBridge:
             SpecError: Naming the option and the value.
         """
         if not isinstance(self.logger, str) or not self.logger:
-            raise _refusal("logger", self.logger, "is no name of a logger: pass a non-empty str", kind="LogBridge")
+            name = getattr(self.logger, "name", None)
+            why = f"is no name of a logger: pass {repr(name) if isinstance(name, str) else 'a non-empty str'}"
+            raise _refusal("logger", self.logger, why, kind="LogBridge")
         _check_placeholders("logger", self.logger, _IN_LOGGER, kind="LogBridge")
         for option, level in (("stdout", self.stdout), ("stderr", self.stderr)):
             if not _is_whole(level, least=0):
@@ -194,7 +199,8 @@ def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
     for item in items:
         if not isinstance(item, Log):
             raise SpecError(
-                f"{owner}: log={value!r} is no log: pass a LogFile, a LogBridge, or several of them in a list",
+                f"{owner}: log={value!r} is no log: "
+                + with_hint("pass a LogFile, a LogBridge, or several of them in a list", hint_for("log", item)),
                 option="log",
                 value=value,
             )
@@ -213,13 +219,23 @@ def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
 
 
 def _as_tuple(value: object) -> tuple[object, ...]:
-    return tuple(cast("Iterable[object]", value)) if isinstance(value, Iterable) else (value,)
+    # A text and an open file are iterable, and stand for themselves in the message.
+    listed = isinstance(value, Iterable) and not isinstance(value, str | bytes) and not hasattr(value, "fileno")
+    return tuple(cast("Iterable[object]", value)) if listed else (value,)
 
 
 def _places(log: Log) -> list[tuple[str, str]]:
     if isinstance(log, LogBridge):
         return [(log.logger, "")]
     return [(log.path, stream) for stream in log.streams]
+
+
+_PERIODS = {"secondly": 1, "minutely": 60, "hourly": 3600, "daily": 86_400, "midnight": 86_400, "weekly": 604_800}
+
+
+def _period(value: object) -> str:
+    seconds = _PERIODS.get(value.lower()) if isinstance(value, str) else None
+    return "" if seconds is None else f"; write {seconds}"
 
 
 def _as_name(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import signal as signals
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -10,6 +10,8 @@ from typing import Literal, cast, get_args
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.backoff import Backoff
+from aioverseer.core.options.meant import hint_for, with_hint
+from aioverseer.core.options.numbers import no_seconds, no_whole_number
 from aioverseer.core.options.stop import as_signal_number
 from aioverseer.core.state import Exit
 
@@ -89,15 +91,16 @@ class Restart:
         """
         if when not in get_args(When):
             raise _refuse("when", when, f"is unknown: pass one of {', '.join(map(repr, get_args(When)))}")
-        if max_restarts is not None and not _is_count(max_restarts):
-            raise _refuse("max_restarts", max_restarts, "is no limit: pass a whole number, 0 for none, or None")
-        if within is not None and not (_is_seconds(within) and within > 0):
-            raise _refuse("within", within, "is no window: pass seconds, more than 0, or None for ever")
+        if max_restarts is not None:
+            _require(
+                "max_restarts", max_restarts, no_whole_number(max_restarts, "restarts", least=0, none="for no limit")
+            )
+        if within is not None:
+            _require("within", within, no_seconds(within, above=True, none="for ever"))
         if backoff is None:
             backoff = Backoff(min=0.1, max=30.0, factor=2.0, jitter=True)
         _check_backoff(backoff)
-        if not _is_seconds(reset_after):
-            raise _refuse("reset_after", reset_after, "is no time: pass seconds, 0 or more")
+        _require("reset_after", reset_after, no_seconds(reset_after))
         settle = object.__setattr__  # the only way to set a field of a frozen dataclass
         settle(self, "when", when)
         settle(self, "max_restarts", max_restarts)
@@ -152,7 +155,13 @@ def wants_restart(policy: Restart, exit: RunEnd) -> bool:
 
 
 def _refuse(name: str, value: object, why: str) -> SpecError:
-    return SpecError(f"restart.{name}={value!r} {why}", option=f"restart.{name}", value=value)
+    option = f"restart.{name}"
+    return SpecError(f"{option}={value!r} {with_hint(why, hint_for(option, value))}", option=option, value=value)
+
+
+def _require(name: str, value: object, why_not: str | None) -> None:
+    if why_not is not None:
+        raise _refuse(name, value, why_not)
 
 
 def _check_backoff(value: object) -> None:
@@ -160,27 +169,30 @@ def _check_backoff(value: object) -> None:
         raise _refuse("backoff", value, "is no Backoff: pass for example Backoff(min=1, max=60)")
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
 def _as_items(name: str, values: object) -> tuple[object, ...]:
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise _refuse(name, values, "is no set of numbers: pass for example {0, 3}")
+        one = f"{{signal.{values.name}}}" if isinstance(values, signals.Signals) else f"{{{values!r}}}"
+        example = one if isinstance(values, int) and not isinstance(values, bool) else "for example {0, 3}"
+        raise _refuse(name, values, f"is no set of numbers: pass {example}")
     return tuple(cast("Iterable[object]", values))
 
 
 def _as_codes(name: str, values: object) -> frozenset[int]:
     codes: set[int] = set()
     for value in _as_items(name, values):
+        if isinstance(value, signals.Signals):
+            raise _refuse(name, value, f"is a signal, no exit code: write success_signals={{signal.{value.name}}}")
         if not isinstance(value, int) or isinstance(value, bool) or value not in _CODES:
-            raise _refuse(name, value, "is no exit code: pass whole numbers from 0 to 255")
+            raise _refuse(name, value, f"is no exit code: pass whole numbers from 0 to 255{_as_death(value)}")
         codes.add(int(value))
     return frozenset(codes)
+
+
+def _as_death(value: object) -> str:
+    """Return how to write a negative number, by which ``subprocess`` means a death by a signal."""
+    if isinstance(value, int) and -value in set(signals.Signals):
+        return f"; for a death by a signal write success_signals={{signal.{signals.Signals(-value).name}}}"
+    return ""
 
 
 def _as_signals(name: str, values: object) -> frozenset[int]:

@@ -165,6 +165,17 @@ class Spec:
         check_names(self.id, options)
         return dataclasses.replace(self, **_as_fields(options))
 
+    def with_command(self, argv: Iterable[object]) -> Self:
+        """Return a copy with another program and other arguments.
+
+        Args:
+            argv: Program and its arguments.
+
+        Raises:
+            SpecError: For an argument that no program can get.
+        """
+        return dataclasses.replace(self, argv=cast("tuple[str, ...]", argv))
+
     def __reduce__(self) -> tuple[Callable[..., Spec], tuple[dict[str, Any]]]:
         """Pickle the Spec by its options; functions among them, as in ``ready.check``, must be importable."""
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

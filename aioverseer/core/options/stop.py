@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal as signals
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.meant import signal_hint
+from aioverseer.core.options.numbers import no_seconds
 from aioverseer.core.state import as_signal, signal_name
 
 __all__ = ["FINAL_TIMEOUT", "Step", "Stop", "as_signal_number"]
@@ -43,8 +44,9 @@ def as_signal_number(value: object, option: str) -> int:
         SpecError: If the value is no signal.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 64:  # noqa: PLR2004  # Linux knows 64
+        hint = signal_hint(value)
         raise SpecError(
-            f"{option}={value!r} is no signal: pass a signal.Signals, for example signal.SIGTERM",
+            f"{option}={value!r} is no signal: {hint or 'pass a signal.Signals, for example signal.SIGTERM'}",
             option=option,
             value=value,
         )
@@ -93,6 +95,12 @@ class Stop:
         # The default is recognised by identity: Stop(10) means seconds, Stop(10, 10.0) a signal and seconds.
         if type(signal) is int and timeout is _USUAL_TIMEOUT and steps is None:
             raise SpecError(_ambiguous(signal), option="stop.signal", value=signal)
+        if isinstance(signal, list | tuple | Mapping) and steps is None:
+            raise SpecError(
+                f"stop.signal={signal!r} is no signal: for several write Stop(steps=[(signal.SIGINT, 5), ...])",
+                option="stop.signal",
+                value=signal,
+            )
         pairs = [(signal, timeout)] if steps is None else _as_pairs(steps)
         ladder = [Step(as_signal_number(number, "stop.signal"), _as_seconds(seconds)) for number, seconds in pairs]
         if not ladder:
@@ -140,9 +148,11 @@ def _ambiguous(number: int) -> str:
 
 
 def _as_pairs(steps: Iterable[Sequence[float]]) -> list[tuple[int, float]]:
-    if not isinstance(steps, Iterable):
+    if not isinstance(steps, Iterable) or isinstance(steps, Mapping):
         raise SpecError(
-            f"stop.steps={steps!r} is no list: pass pairs (signal, seconds)", option="stop.steps", value=steps
+            f"stop.steps={steps!r} is no list: pass pairs (signal, seconds), for example [(signal.SIGINT, 5)]",
+            option="stop.steps",
+            value=steps,
         )
     pairs: list[tuple[int, float]] = []
     for step in steps:
@@ -150,7 +160,7 @@ def _as_pairs(steps: Iterable[Sequence[float]]) -> list[tuple[int, float]]:
             number, seconds = step
         except (TypeError, ValueError):
             raise SpecError(
-                f"stop.steps holds {step!r}: each step is a pair (signal, seconds)",
+                f"stop.steps holds {step!r}: each step is a pair (signal, seconds), for example (signal.SIGINT, 5)",
                 option="stop.steps",
                 value=step,
             ) from None
@@ -159,8 +169,9 @@ def _as_pairs(steps: Iterable[Sequence[float]]) -> list[tuple[int, float]]:
 
 
 def _as_seconds(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
-        raise SpecError(
-            f"stop.timeout={value!r} is no time: pass seconds, 0 or more", option="stop.timeout", value=value
-        )
-    return float(value)
+    why = no_seconds(value)
+    if isinstance(value, signals.Signals):
+        why = "is a signal: write (signal, seconds), and Stop(steps=[(signal.SIGINT, 5), ...]) for several signals"
+    if why is not None:
+        raise SpecError(f"stop.timeout={value!r} {why}", option="stop.timeout", value=value)
+    return float(cast("float", value))
