@@ -36,7 +36,7 @@ __all__ = ["ThreadedOverseer"]
 _log = logging.getLogger("aioverseer")
 
 
-class _WrongBlock(OverseerError, TypeError):
+class _AsyncBlockRefused(OverseerError, TypeError):
     """A block began with ``async with``."""
 
 
@@ -146,7 +146,7 @@ class ThreadedOverseer:
     if not TYPE_CHECKING:  # type checkers refuse such a block by themselves
 
         async def __aenter__(self) -> NoReturn:
-            raise _WrongBlock("a ThreadedOverseer needs `with`: in async code write `async with Overseer()`")
+            raise _AsyncBlockRefused("a ThreadedOverseer needs `with`: in async code write `async with Overseer()`")
 
         async def __aexit__(self, *_: object) -> None:
             """Do nothing: Python looks it up before it calls ``__aenter__``."""

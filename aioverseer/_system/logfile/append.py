@@ -9,6 +9,7 @@ import stat
 from collections.abc import Sequence
 
 from aioverseer._system.logfile.disk import Disk
+from aioverseer._system.logfile.torn import is_torn
 
 __all__ = ["append_lines"]
 
@@ -36,7 +37,7 @@ def append_lines(path: str, lines: Sequence[bytes], disk: Disk | None = None) ->
         found = disk.stat(fd)
         regular = stat.S_ISREG(found.st_mode)
         before = found.st_size
-        if regular and before and not _is_ended(path, before, disk):
+        if regular and before and is_torn(path, fd, disk):
             before += disk.write(fd, memoryview(b"\n"))
         view = memoryview(b"".join(lines))
         written = 0
@@ -61,11 +62,3 @@ def append_lines(path: str, lines: Sequence[bytes], disk: Disk | None = None) ->
     finally:
         disk.close(fd)
     return len(lines), None
-
-
-def _is_ended(path: str, size: int, disk: Disk) -> bool:
-    reader = disk.open_to_read(path)
-    try:
-        return disk.last_byte(reader, size) in (b"\n", b"")
-    finally:
-        disk.close(reader)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from aioverseer._system.logfile.compress import Compression, holds_the_same
 from aioverseer._system.logfile.disk import Disk
+from aioverseer._system.logfile.torn import is_torn
 from aioverseer._system.logfile.trouble import Trouble, TroubleReport
 from aioverseer.core.options.log import LogFile
 from aioverseer.core.text.log_format import Entry, LogFormat
@@ -220,7 +221,7 @@ class AppendedFile:
             if not (self._is_regular or stat.S_ISCHR(found.st_mode)):
                 raise OSError(errno.EINVAL, "it is neither a file nor a device")
             self._size = found.st_size if self._is_regular else 0
-            if self._size > 0 and not self._ends_whole(self._size):
+            if self._size > 0 and is_torn(self._path, fd, self._disk):
                 # The file ends with part of a line: a host was killed while it wrote.
                 self._size += self._disk.write(fd, memoryview(b"\n"))
         except BaseException:
@@ -229,16 +230,6 @@ class AppendedFile:
         self._fd, self._opened = fd, found
         self._last = found.st_mtime
         self._format.reset()
-
-    def _ends_whole(self, size: int) -> bool:
-        try:
-            fd = self._disk.open_to_read(self._path)
-        except (PermissionError, FileNotFoundError):
-            return True  # its end is unknown: it is write-only, or was renamed just now
-        try:
-            return self._disk.last_byte(fd, size) in (b"\n", b"")
-        finally:
-            self._disk.close(fd)
 
     def _close(self) -> None:
         """Close the file, ending an unfinished line. While compression continues, keep the lock."""

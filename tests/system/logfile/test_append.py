@@ -60,6 +60,23 @@ def test_write_of_nothing_is_an_error(tmp_path: Path) -> None:
     assert (0, errno.EIO) == (written, getattr(error, "errno", None))
 
 
+def test_file_replaced_while_it_is_opened_gets_no_empty_line(tmp_path: Path) -> None:
+    """The path leads to another file, whose byte at that place says nothing."""
+    path = tmp_path / "events"
+    path.write_text("a\n")
+
+    class Replacing(Disk):
+        __slots__ = ()
+
+        def open_to_read(self, path: str) -> int:
+            os.rename(path, f"{path}.1")
+            Path(path).write_text("longer\n")
+            return super().open_to_read(path)
+
+    assert (1, None) == append_lines(str(path), [b"b\n"], Replacing())
+    assert "a\nb\n" == Path(f"{path}.1").read_text()
+
+
 def test_unfinished_line_of_a_killed_host_is_ended(tmp_path: Path) -> None:
     """So no line is glued to it. If even that fails, nothing is written."""
     path = tmp_path / "file"

@@ -581,6 +581,42 @@ def test_file_renamed_while_it_is_opened_gets_the_lines(world: World) -> None:
     assert [] == world.reports.sentences
 
 
+def test_file_rotated_by_another_host_while_it_is_opened_gets_no_empty_line(world: World) -> None:
+    """The path leads to the new file, whose byte at that place says nothing about the old one."""
+    world.open()
+    world.write(1)
+    world.end()
+
+    def before(name: str, _args: tuple[Any, ...]) -> None:
+        if name == "open_to_read":
+            world.path.rename(f"{world.path}.1")
+            world.path.write_text("a longer line of the other host\n")
+
+    world.disk.before = before
+    world.open()
+    world.write(1)
+    world.disk.before = None
+    assert "line 1\nline 2\n" == Path(f"{world.path}.1").read_text()
+
+
+def test_long_write_of_another_host_is_no_unfinished_line(world: World) -> None:
+    """The size is that of a moment in the middle of it."""
+    world.path.write_text("half of a l")
+    sizes = 0
+
+    def before(name: str, args: tuple[Any, ...]) -> None:
+        nonlocal sizes
+        sizes += name == "last_byte"
+        if name == "set_mode" and sizes == 1:
+            with world.path.open("a") as other:
+                other.write("ine\n")
+
+    world.disk.before = before
+    world.open()
+    world.write(1)
+    assert "half of a line\nline 1\n" == world.path.read_text()
+
+
 @pytest.mark.parametrize("error", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_file_is_rotated_without_locks(world: World, error: int) -> None:
     """Nothing is reported, because other hosts are unknown."""
