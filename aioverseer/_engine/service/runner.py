@@ -302,9 +302,9 @@ class ServiceRunner:
             A cancellation that came meanwhile.
         """
         if in_copy():
-            return
+            return None
         if self._is_leaving():
-            return  # the stop of all services is under way, and keeps their order
+            return None  # the stop of all services is under way, and keeps their order
         stopped = self.stop(why=why)
         within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
         cancelled = await settle(stopped, within=within, clock=self.clock)

@@ -221,7 +221,6 @@ class Service:
         Raises:
             StopFailed: If the program still exists after its whole ladder.
         """
-        self._runner.check()
         cancelled = await self._runner.roll_back("its block has ended")
         if cancelled is not None:
             raise cancelled
