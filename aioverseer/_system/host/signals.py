@@ -177,8 +177,8 @@ def _revived(handler: Any) -> Any:
 
     An ``asyncio.Runner`` that runs again sets a handler only where it finds Python's own.
     """
-    if isinstance(handler, functools.partial) and _is_of_asyncio(handler):
-        task = handler.keywords.get("main_task")
+    if _is_of_asyncio(handler):
+        task = getattr(handler, "keywords", {}).get("main_task")
         if isinstance(task, asyncio.Future) and task.done():
             return signal.default_int_handler
     return handler
