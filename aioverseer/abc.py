@@ -6,7 +6,7 @@ takes such objects, and ``aioverseer.testing`` has a clock and a launcher for te
 
 from __future__ import annotations
 
-from aioverseer._system.protocols import Child, Launcher, ReadinessChannels, ReadStream, WriteStream
+from aioverseer._system.protocols import Child, Launcher, Leftovers, ReadinessChannels, ReadStream, WriteStream
 from aioverseer.core.clock import Clock, Rng, Timer
 
-__all__ = ["Child", "Clock", "Launcher", "ReadStream", "ReadinessChannels", "Rng", "Timer", "WriteStream"]
+__all__ = ["Child", "Clock", "Launcher", "Leftovers", "ReadStream", "ReadinessChannels", "Rng", "Timer", "WriteStream"]

@@ -229,6 +229,10 @@ class TaskChild:
     def resize(self, window_size: tuple[int, int]) -> None:
         """Do nothing: a task has no terminal."""
 
+    async def find_leftovers(self, *, everywhere: bool) -> None:
+        """Return None: a task leaves no process."""
+        del everywhere
+
     def sweep(self) -> None:
         """Do nothing: a task has no process group."""
 

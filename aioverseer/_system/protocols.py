@@ -15,7 +15,7 @@ from aioverseer.core.options.containment import Containment, Survivor
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit
 
-__all__ = ["Child", "Launcher", "ReadStream", "ReadinessChannels", "WriteStream"]
+__all__ = ["Child", "Launcher", "Leftovers", "ReadStream", "ReadinessChannels", "WriteStream"]
 
 
 @exported_from("aioverseer.abc")
@@ -91,6 +91,34 @@ class WriteStream(Protocol):
 
 
 @exported_from("aioverseer.abc")
+class Leftovers(Protocol):
+    """The live processes that an ended leader has left behind. Zombies do not count."""
+
+    @property
+    def processes(self) -> tuple[Survivor, ...]:
+        """The processes that were found."""
+        ...
+
+    def signal(self, number: int, *, missed: bool = False) -> None:
+        """Send a signal to them, and to the processes of the program that are found later.
+
+        Args:
+            number: The signal.
+            missed: Whether processes in the leader's group are left out, because a signal to the group has reached
+                them.
+        """
+        ...
+
+    async def wait(self) -> None:
+        """Wait until none is left. Safe to cancel."""
+        ...
+
+    def close(self) -> None:
+        """Close every descriptor. Idempotent."""
+        ...
+
+
+@exported_from("aioverseer.abc")
 class Child(Protocol):
     """A program that was started, as the leader of its own session."""
 
@@ -127,12 +155,29 @@ class Child(Protocol):
         """Wait for the end of the leader, even if its pipes stay open. A cancellation has no effect on the child."""
         ...
 
+    async def find_leftovers(self, *, everywhere: bool) -> Leftovers | None:
+        """Find the live processes that the ended leader has left. Safe to cancel.
+
+        No sweep of other runs kills them before ``sweep``, ``sweep_all`` or ``close`` is called.
+
+        Args:
+            everywhere: Whether all processes of the machine are searched. If not, those that have left the leader's
+                session may be missed.
+
+        Returns:
+            The leftovers; None where there are none.
+        """
+        ...
+
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set the columns and rows of the terminal, for a child that has one."""
         ...
 
     def sweep(self) -> None:
-        """Kill the processes that the ended leader has left in its group. Does nothing when there are none."""
+        """Kill the processes that the ended leader has left in its group. Does nothing when there are none.
+
+        From then on, sweeps may kill its other leftovers.
+        """
         ...
 
     def left_nothing(self) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from aioverseer.abc import Clock, ReadinessChannels, Timer
+from aioverseer.abc import Clock, Leftovers, ReadinessChannels, Timer
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.spec import Spec
@@ -63,7 +63,7 @@ class LaunchedChildren:
 
     @property
     def strays(self) -> list[Survivor]:
-        """Live processes of ended children, without children whose leftovers are kept."""
+        """Live processes of children that have ended and were swept, without children whose leftovers are kept."""
         return [survivor for child in self._ended_parents() for survivor in child.relatives()]
 
     def sweep(self) -> tuple[Survivor, ...]:
@@ -73,7 +73,7 @@ class LaunchedChildren:
         return tuple(self.strays)
 
     def _ended_parents(self) -> list[RunningChild]:
-        return [child for child in self.parents if child.has_ended and child.spec.leftovers == "kill"]
+        return [child for child in self.parents if child.is_stray_parent]
 
 
 class _Track:
@@ -100,6 +100,24 @@ def _flat(steps: Sequence[ScriptStep]) -> Iterator[ScriptStep]:
                 yield from _flat(step.steps)
         else:
             yield step
+
+
+class _ScriptedLeftovers:
+    """The processes that an ended child has left; see ``aioverseer.abc.Leftovers``."""
+
+    def __init__(self, child: RunningChild, processes: tuple[Survivor, ...]) -> None:
+        self.processes = processes
+        self._child = child
+
+    def signal(self, number: int, *, missed: bool = False) -> None:
+        if number not in _HARMLESS and number not in _STOPPING:
+            self._child.end_relatives(far_only=missed)
+
+    async def wait(self) -> None:
+        await self._child.wait_for_relatives()
+
+    def close(self) -> None:
+        """Do nothing: there are no descriptors."""
 
 
 @exported_from("aioverseer.testing")
@@ -159,6 +177,7 @@ class RunningChild:
         self._open: set[StreamName] = {"stdout", "stderr"}
         """The output streams that the child has not closed."""
         self._relatives: list[_StartedProcess] = []
+        self._relative_ended: asyncio.Future[None] | None = None
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._begin(script.steps)
 
@@ -201,6 +220,15 @@ class RunningChild:
         changed, self.window_size = window_size != self.window_size, window_size
         if changed and not self.has_ended:
             self._take(signals.SIGWINCH)
+
+    async def find_leftovers(self, *, everywhere: bool) -> Leftovers | None:
+        """Return the processes that it has left; None where there are none.
+
+        Args:
+            everywhere: Whether daemons are among them.
+        """
+        found = self.relatives() if everywhere else self.relatives(daemons=False)
+        return _ScriptedLeftovers(self, tuple(found)) if found else None
 
     def sweep(self) -> None:
         """Kill the rest of its process group after its end."""
@@ -265,14 +293,38 @@ class RunningChild:
 
     # --- processes that it started
 
-    def relatives(self) -> list[Survivor]:
-        """Return the live processes that it started."""
-        return [Survivor(pid=it.pid, command=it.leave.command) for it in self._relatives if it.alive]
+    @property
+    def is_stray_parent(self) -> bool:
+        """Whether the processes that it started are strays: it has ended, and they have had the time of the ladder."""
+        return self.has_ended and (self.swept or self.closed) and self.spec.leftovers == "kill"
 
-    def end_relatives(self) -> None:
-        """End the processes that it started, except immortal ones."""
+    def relatives(self, *, daemons: bool = True) -> list[Survivor]:
+        """Return the live processes that it started.
+
+        Args:
+            daemons: Whether those that have left its group are among them.
+        """
+        return [
+            Survivor(pid=it.pid, command=it.leave.command)
+            for it in self._relatives
+            if it.alive and (daemons or not it.leave.daemon)
+        ]
+
+    def end_relatives(self, *, far_only: bool = False) -> None:
+        """End the processes that it started, except immortal ones.
+
+        Args:
+            far_only: Whether only those end that have left its group.
+        """
         for relative in self._relatives:
-            self._end_relative(relative)
+            if relative.leave.daemon or not far_only:
+                self._end_relative(relative)
+
+    async def wait_for_relatives(self) -> None:
+        """Wait until no process that it started lives. Safe to cancel."""
+        while self.relatives():
+            self._relative_ended = asyncio.get_running_loop().create_future()
+            await self._relative_ended
 
     def _end_group(self) -> None:
         for relative in self._relatives:
@@ -282,6 +334,8 @@ class RunningChild:
     def _end_relative(self, relative: _StartedProcess) -> None:
         if relative.alive and not relative.leave.immortal:
             relative.alive = False
+            if self._relative_ended is not None and not self._relative_ended.done():
+                self._relative_ended.set_result(None)
             if not relative.leave.daemon:
                 for source in (self.stdout, self.stderr):
                     if source is not None:

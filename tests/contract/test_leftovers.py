@@ -50,6 +50,7 @@ async def test_the_launcher_finds_it_too(bench: Bench, verb: str) -> None:
     """When it is asked to sweep, and when it is closed."""
     running = await bench.launch("leaves a daemon")
     await running.wait()
+    running.sweep()
     assert () == await getattr(bench.launcher, verb)()
     assert not running.may_have_left()
 
@@ -72,6 +73,7 @@ async def test_while_it_runs_nothing_of_it_is_swept(bench: Bench) -> None:
     await ear.hear(b"up\n")
     other = await bench.launch("leaves a daemon")
     await other.wait()
+    other.sweep()
     assert () == await other.sweep_all()
     assert () == await bench.launcher.sweep()
     running.signal(signal.SIGTERM, leader_only=True)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from aioverseer.core.machine.table import Transition
 from aioverseer.core.report.events import Kind
+from aioverseer.core.state import Exit
 
 __all__ = ["ProcessOwner"]
 
@@ -31,6 +32,14 @@ class ProcessOwner(Protocol):
         Args:
             run: The number of the run.
             pid: The process id; 0 for a task of the host.
+        """
+        ...
+
+    def will_run_again(self, exit: Exit) -> bool:
+        """Return whether another run follows an end that nobody has asked for.
+
+        Args:
+            exit: The exit of the program.
         """
         ...
 

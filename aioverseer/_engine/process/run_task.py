@@ -12,14 +12,15 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aioverseer._aio.shield import settle, settle_work
+from aioverseer._aio.timers import resolve
 from aioverseer._engine.output.streams import OutputStreams
 from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.stdin import StdinFeeder
-from aioverseer._system.protocols import Child, Launcher
+from aioverseer._system.protocols import Child, Launcher, Leftovers
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
-from aioverseer.core.machine.actions import SendSignal
-from aioverseer.core.machine.inputs import Exited, InternalError, Spawned, SpawnFailed
+from aioverseer.core.machine.actions import SendSignal, SignalUnreached
+from aioverseer.core.machine.inputs import Exited, InternalError, LeaderEnded, Spawned, SpawnFailed
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Input
 from aioverseer.core.options.containment import Survivor
@@ -96,6 +97,10 @@ class RunTask:
         self.started_at: datetime.datetime | None = None
         self.stopped_at: datetime.datetime | None = None
         self.survivors: tuple[Survivor, ...] = ()
+        self._leftovers: Leftovers | None = None
+        """The processes that the leader has left behind, while they have the time of the ladder."""
+        self._leftovers_over: asyncio.Future[None] | None = None
+        """Resolved by SIGKILL, which ends the wait for them."""
 
     @property
     def runtime(self) -> float:
@@ -138,6 +143,11 @@ class RunTask:
         """Send the signal of a step of the ladder."""
         if self.child is None:
             return
+        if self._leftovers is not None and self._leftovers_over is not None:
+            self._leftovers.signal(action.signal)
+            if action.signal == signals.SIGKILL:
+                resolve(self._leftovers_over)  # the sweep that follows also finds those that appear now
+            return
         try:
             self.child.signal(action.signal, leader_only=action.leader_only)
         except ProcessLookupError:
@@ -146,6 +156,11 @@ class RunTask:
         except PermissionError:
             # The program has changed its user. The ladder goes on, and reports the program as unstoppable at its end.
             _log.warning("%s may not be sent %s", self._spec.id, signal_name(action.signal))
+
+    def send_unreached(self, action: SignalUnreached) -> None:
+        """Send the signal of the present step to leftovers outside of the group."""
+        if self._leftovers is not None:
+            self._leftovers.signal(action.signal, missed=True)
 
     async def _run(self, submit: Callable[[Input], None]) -> None:
         """Run the program. This raises nothing but a cancellation, a KeyboardInterrupt or the like."""
@@ -192,9 +207,9 @@ class RunTask:
             exit = await _kill(child)
         self._ended = self._clock.now()
         self.stopped_at = self._clock.wall()
+        cancelled = await self._end_leftovers(child, exit, submit, patient=cancelled is None) or cancelled
         if self._stdin is not None:
             cancelled = await self._stdin.end(within=_MARGIN) or cancelled
-        cancelled = await self._end_leftovers(child) or cancelled
         if self._closes_launcher:
             cancelled = (await settle_work(self._launcher.close, within=_MARGIN))[1] or cancelled
         if self._streams.captured:
@@ -236,22 +251,71 @@ class RunTask:
                 raise cancelled from None
             return None
 
-    async def _end_leftovers(self, child: Child) -> asyncio.CancelledError | None:
-        """Kill or report processes that the program has left behind; return a cancellation that came meanwhile."""
-        cancelled: asyncio.CancelledError | None = None
-        if self._spec.leftovers == "kill":
-            is_last = self._owner is None or (self._machine.state is State.STOPPING and not self._machine.is_unhealthy)
-            if is_last and child.left_nothing():
-                return None
-            child.sweep()
-            if is_last and child.may_have_left():
-                # No run follows, so a look at every process of the machine is worth its cost. A service that is about
-                # to restart must not pay it for each run.
-                left, cancelled = await settle_work(child.sweep_all, within=_MARGIN)
-                self._report_leftovers(left or (), "could not be killed")
-        elif self._spec.leftovers == "report":
+    async def _end_leftovers(
+        self, child: Child, exit: Exit, submit: Callable[[Input], None], *, patient: bool
+    ) -> asyncio.CancelledError | None:
+        """End or report processes that the program has left behind; return a cancellation that came meanwhile.
+
+        Args:
+            child: The program, whose leader has ended.
+            exit: The exit of the leader.
+            submit: Function that feeds the state machine.
+            patient: Whether they get the time of the ladder. If not, they are killed at once.
+        """
+        if self._spec.leftovers == "report":
             self._report_leftovers(child.left(), "goes on")
+        if self._spec.leftovers != "kill":
+            return None
+        if child.left_nothing():
+            return None
+        cancelled: asyncio.CancelledError | None = None
+        # A look at every process of the machine is worth its cost where no run follows. A service that is about to
+        # restart must not pay it for each run.
+        is_last = self._is_last(exit)
+        if patient and not self._machine.is_killing:
+            try:
+                is_last = await self._wait_for_leftovers(child, exit, submit, everywhere=is_last) or is_last
+            except asyncio.CancelledError as error:
+                cancelled = error
+        child.sweep()
+        if (is_last or self._machine.is_killing) and child.may_have_left():
+            left, late = await settle_work(child.sweep_all, within=_MARGIN)
+            cancelled = late or cancelled
+            self._report_leftovers(left or (), "could not be killed")
         return cancelled
+
+    def _is_last(self, exit: Exit) -> bool:
+        """Return whether no run follows without a request."""
+        if self._owner is None:
+            return True
+        if self._machine.state is State.STOPPING:
+            return not self._machine.is_unhealthy
+        return not self._owner.will_run_again(exit)
+
+    async def _wait_for_leftovers(
+        self, child: Child, exit: Exit, submit: Callable[[Input], None], *, everywhere: bool
+    ) -> bool:
+        """Give the leftovers of a program the steps of its ladder; return whether there were any.
+
+        When this is cancelled, the caller kills them.
+        """
+        leftovers = await child.find_leftovers(everywhere=everywhere)
+        if leftovers is None:
+            return False
+        if self._machine.is_killing:  # the ladder came to its end during the search
+            leftovers.close()
+            return True
+        self._leftovers = leftovers
+        self._leftovers_over = over = asyncio.get_running_loop().create_future()
+        submit(LeaderEnded(exit=exit, left=leftovers.processes))
+        gone = asyncio.ensure_future(leftovers.wait())
+        try:
+            await asyncio.wait({gone, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            self._leftovers = self._leftovers_over = None
+            leftovers.close()
+        return True
 
     def _start_cancelled(self) -> SpawnError:
         return SpawnError(f"the start of {self._spec.id!r} was cancelled")

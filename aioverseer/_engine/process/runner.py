@@ -25,8 +25,23 @@ from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import OverseerError
-from aioverseer.core.machine.actions import Launch, ReadyTimedOut, ReportSpawned, SendSignal, Unstoppable
-from aioverseer.core.machine.inputs import Extend, Ready, StartRequested, StopRequested, TimerFired, Unhealthy
+from aioverseer.core.machine.actions import (
+    Launch,
+    ReadyTimedOut,
+    ReportSpawned,
+    SendSignal,
+    SignalUnreached,
+    Unstoppable,
+)
+from aioverseer.core.machine.inputs import (
+    Extend,
+    LeaderEnded,
+    Ready,
+    StartRequested,
+    StopRequested,
+    TimerFired,
+    Unhealthy,
+)
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.spec import Spec
@@ -174,6 +189,8 @@ class ProcessRunner:
                         self._owner.on_spawned(self.number, action.pid)
                 case SendSignal():
                     self.run_task.send(action)
+                case SignalUnreached():
+                    self.run_task.send_unreached(action)
                 case Arm():
                     self._timer.arm(self.machine.now + action.seconds, self._on_timer)
                 case Disarm():
@@ -189,6 +206,8 @@ class ProcessRunner:
                     self._end_watchers.notify(self.machine)
                 case _:
                     assert_never(action)
+        if isinstance(given, LeaderEnded):
+            self._watchers.notify(self.machine)  # its reason has changed, its state perhaps not
 
     @property
     def is_running(self) -> bool:

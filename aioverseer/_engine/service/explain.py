@@ -47,6 +47,8 @@ def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
                 return "it is ready, or is ended", process.ready_due
             return "it becomes ready", None
         case State.STOPPING if not service.is_unstoppable:
+            if process is not None and process.machine.ended_by_itself and machine.wanted:
+                return "a restart, or its end", None
             return "a new run" if machine.wanted else "its end", None
         case _:
             return None, None

@@ -28,7 +28,7 @@ from aioverseer.core.machine.inputs import (
     Admitted,
     Failed,
     ProcessEnded,
-    ProcessUnhealthy,
+    ProcessEnding,
     Ready,
     Spawned,
     SpawnFailed,
@@ -40,11 +40,12 @@ from aioverseer.core.machine.inputs import (
 from aioverseer.core.machine.membership import GroupMembership
 from aioverseer.core.machine.service import ServiceMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
+from aioverseer.core.options.restart import wants_restart
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import Kind, StopOutcome
 from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines
 from aioverseer.core.report.why import Awaited
-from aioverseer.core.state import State
+from aioverseer.core.state import Exit, State
 
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
@@ -472,15 +473,15 @@ class ServiceRunner:
             return
         if transition.state is State.RUNNING:
             self.submit(Ready())
-        elif transition.state is State.STOPPING and process.machine.is_unhealthy:
-            self.submit(ProcessUnhealthy(why=transition.reason))
+        elif transition.state is State.STOPPING and (process.machine.is_unhealthy or process.machine.ended_by_itself):
+            self.submit(ProcessEnding(why=transition.reason, ended=process.machine.ended_by_itself))
         elif transition.state.is_final:
             self.history.append(process.snapshot())
             if process.machine.error is not None:
                 error = process.machine.error
                 self.submit(SpawnFailed(error=error, impossible=is_impossible(process.spec, error)))
             else:
-                self.submit(ProcessEnded(exit=process.machine.exit))
+                self.submit(ProcessEnded(exit=process.machine.exit, left=process.machine.left_words))
 
     def on_spawned(self, run: int, pid: int) -> None:
         """Handle the spawn of the current run."""
@@ -490,6 +491,11 @@ class ServiceRunner:
         self.submit(Spawned(pid=pid))
         if process.machine.state is State.STARTING:
             self._owner.on_spawned(self.spec.id)
+
+    def will_run_again(self, exit: Exit) -> bool:
+        """Return whether another run follows an end that nobody has asked for; see ``ProcessOwner``."""
+        machine = self.machine
+        return machine.wanted and wants_restart(machine.policy, exit) and machine.left(self.clock.now()) != 0
 
     def on_unstoppable(self, run: int) -> None:
         """Handle a program of the current run that still exists after its whole ladder."""

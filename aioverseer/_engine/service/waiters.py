@@ -156,6 +156,8 @@ class Waiters:
                     seconds=service.clock.now() - request.since,
                     survived=service.is_unstoppable and not overtaken,
                     left=() if request.run is None else request.run.run_task.survivors,
+                    leftovers=() if request.run is None else request.run.machine.left,
+                    leftovers_signal=None if request.run is None else request.run.machine.left_signal or None,
                 )
             )
         self._stops = waiting

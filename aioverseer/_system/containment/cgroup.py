@@ -253,25 +253,43 @@ class Cgroup:
         except OSError:
             return True
 
+    def pids(self) -> list[int]:
+        """Return the processes in it and in the cgroups that they have made below it. Zombies do not count."""
+        found: list[int] = []
+        if self._exists:
+            for folder, _, _ in os.walk(self.path):
+                with contextlib.suppress(OSError):
+                    found += map(int, self._files.read(f"{folder}/cgroup.procs").split())
+        return found
+
+    def remove_empty(self) -> bool:
+        """Remove it if no living process is in it; return whether it is gone. Nothing is killed."""
+        if not self._exists:
+            return True
+        try:
+            self._files.remove(self.path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        self._unlock()
+        self._exists = False
+        _remaining.pop(self.path, None)
+        return True
+
     def discard(self) -> bool:
         """Kill its processes, unless they are kept, and try to remove it; return whether it is gone. Idempotent."""
         if not self._exists:
             return True
         if not self._kept:
             self.kill()
-        try:
-            self._files.remove(self.path)
-        except FileNotFoundError:
-            pass
-        except OSError:  # busy: its processes are dying, or are kept
-            _remaining[self.path] = self
-            if self._kept:
-                self._unlock()  # any host that finds it empty may remove it
-            return False
-        self._unlock()
-        self._exists = False
-        _remaining.pop(self.path, None)
-        return True
+        if self.remove_empty():
+            return True
+        # Busy: its processes are dying, or are kept.
+        _remaining[self.path] = self
+        if self._kept:
+            self._unlock()  # any host that finds it empty may remove it
+        return False
 
     def _unlock(self) -> None:
         if self._lock >= 0:

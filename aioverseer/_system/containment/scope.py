@@ -18,7 +18,9 @@ from aioverseer._aio.fork import generation
 from aioverseer._system.containment import cgroup, procfs
 from aioverseer._system.containment.guardian import client as guardian_client
 from aioverseer._system.containment.guardian.child_table import ChildTable
+from aioverseer._system.containment.leftovers import session_of
 from aioverseer._system.containment.limit_mark import SpawnMark
+from aioverseer._system.containment.search import processes_of
 from aioverseer._system.containment.shim import client as shim_client
 from aioverseer._system.containment.strays import StrayRegistry, stray_registry
 from aioverseer._system.containment.sweep import Sweeper
@@ -42,6 +44,7 @@ class RunScope:
     __slots__ = (
         "_before_spawn",
         "_child_table",
+        "_clean",
         "_generation",
         "_kept",
         "_pid",
@@ -69,6 +72,8 @@ class RunScope:
         self._child_table = child_table
         self._slot = 0
         self._pid: int | None = None
+        self._clean = False
+        """Whether it is known that the run has left nothing."""
         self.shim: shim_client.Shim | None = None
         self.cgroup: cgroup.Cgroup | None = None
         self._before_spawn = 0 if child_table is None else child_table.now()
@@ -124,14 +129,49 @@ class RunScope:
     async def ended(self, exit: Exit) -> Exit:
         """Record the end of the leader, and return its exit with the cause that the system knows.
 
-        With a cgroup, it returns when the cgroup is empty, after a second at most. Idempotent, and safe to cancel.
+        Its leftovers are no strays before ``end``. Idempotent, and safe to cancel.
         """
         if (exit.signal is not None or exit.code != 0) and (cause := self._cause(exit)) is not None:
             exit = dataclasses.replace(exit, cause=cause)
-        if self.cgroup is not None:
-            await self.cgroup.end()
-        self.end()
+        if self._kept:
+            if self.cgroup is not None:
+                await self.cgroup.end()
+            self.end()
+        elif self._run != 0 and self._pid is not None:
+            self._registry.leader_ended(self._run, self._pid)
         return exit
+
+    async def processes(self, *, group_is_empty: bool, everywhere: bool) -> list[int]:
+        """Return the live processes that the ended leader has left. Zombies do not count.
+
+        Args:
+            group_is_empty: Whether the leader's process group has no member, not even a zombie.
+            everywhere: Whether to search all processes. If not, the cgroup and the leader's session are searched, and
+                all only when it is known that there is something to find.
+        """
+        if self._run == 0 or self._pid is None:
+            return []
+        evidence = self._registry.may_have_left() if procfs.HAS_PROC else None
+        everywhere = everywhere or evidence is True
+        found: set[int] = set()
+        if self.cgroup is not None and not self.cgroup.remove_empty():
+            found.update(self.cgroup.pids())
+        if evidence is False:
+            pass
+        elif everywhere and procfs.HAS_PROC:
+            found.update(await processes_of(self._registry, self._run))
+        elif not group_is_empty:
+            found.update(session_of(self._pid))
+        self._clean = (everywhere or evidence is False) and not found
+        return sorted(found)
+
+    def owns(self, pid: int) -> bool:
+        """Return whether a process belongs to this run, other than the leader."""
+        owner = self._registry.owner_of(pid)
+        # A process in the middle of an exec shows nothing. It was found to belong to this run a moment ago.
+        if owner is None or owner.run == self._run != 0:
+            return True
+        return self.cgroup is not None and pid in self.cgroup.pids()
 
     def _cause(self, exit: Exit) -> str | None:
         """Return the cause of a failure, where the shim or the cgroup knows it."""
@@ -153,7 +193,7 @@ class RunScope:
             self.shim.close()
         if self._run == 0:
             return
-        self._registry.end(self._run, self._pid, kept=self._kept)
+        self._registry.end(self._run, self._pid, kept=self._kept, clean=self._clean)
         if self._child_table is not None:
             with contextlib.suppress(ValueError):
                 self._child_table.remove(self._slot)
@@ -168,14 +208,20 @@ class RunScope:
 
     def left_nothing(self) -> bool:
         """Return whether it is certain that nothing is left."""
-        return self._registry.left_nothing()
+        self._clean = self._registry.left_nothing()
+        return self._clean
 
     def may_have_left(self) -> bool:
         """Return whether a sweep could find anything."""
+        if self.cgroup is not None and not self.cgroup.remove_empty():
+            return True
         return self._registry.begin_sweep() is not None
 
     async def sweep(self) -> tuple[Survivor, ...]:
-        """Kill strays; see ``sweep_strays``."""
+        """Kill strays; see ``sweep_strays``. With a cgroup, return when it is empty, after a second at most."""
+        self.end()
+        if self.cgroup is not None:
+            await self.cgroup.end()
         return await sweep_strays()
 
 

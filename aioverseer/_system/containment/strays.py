@@ -9,13 +9,14 @@ import itertools
 import os
 import threading
 import time
+from typing import NamedTuple
 
 from aioverseer._system.containment import procfs
 from aioverseer._system.containment.limit_mark import LimitMark
 from aioverseer._system.containment.marker import Marker
 from aioverseer._system.containment.pid_hints import PidHints
 
-__all__ = ["StrayRegistry", "stray_registry"]
+__all__ = ["NOBODY", "Owner", "StrayRegistry", "stray_registry"]
 
 _REMEMBERED = 5.0
 """Seconds for which the session of an ended run is known. Once a session is empty, its number may be reused."""
@@ -25,6 +26,22 @@ _MAX_SESSIONS = 256
 
 _EXEC = 0.01
 """Seconds to wait for processes in the middle of an exec. An exec takes a tenth of a millisecond."""
+
+
+class Owner(NamedTuple):
+    """The run that a process belongs to.
+
+    Attributes:
+        run: Number of the run; 0 for none that lives.
+        is_stray: Whether the process must be killed, because its run has ended.
+    """
+
+    run: int
+    is_stray: bool
+
+
+NOBODY = Owner(run=0, is_stray=False)
+"""The owner of a process that no run has started."""
 
 
 class StrayRegistry:
@@ -42,6 +59,10 @@ class StrayRegistry:
         """Names of the services whose runs leave processes that are kept."""
         self._sessions: dict[int, float] = {}
         """When each of the last sessions lost its leader, oldest first."""
+        self._leaderless: dict[int, tuple[int, int]] = {}
+        """Live runs whose leader has ended: its pid, and the number of ends before it.
+
+        Their leftovers have the time of the ladder, so they are no strays yet."""
         self._ended: int = 0
         self._swept: int = 0
         self._hints = PidHints()
@@ -72,30 +93,55 @@ class StrayRegistry:
             self._leaders[pid] = run
             self._hints.adopt(pid)
 
-    def end(self, run: int, pid: int | None, *, kept: bool) -> None:
+    def leader_ended(self, run: int, pid: int) -> None:
+        """Record the end of the leader of a run. Its leftovers are no strays before ``end``.
+
+        Args:
+            run: Number of the run.
+            pid: Its child.
+        """
+        with self._lock:
+            self._leaderless[run] = pid, self._ended
+            self._lose(pid)
+
+    def end(self, run: int, pid: int | None, *, kept: bool, clean: bool = False) -> None:
         """Record the end of a run: from now on, processes with its marker are strays.
 
         Args:
             run: Number of the run.
             pid: Its child; None when none was spawned.
             kept: Whether its leftovers are kept, so that they are no strays.
+            clean: Whether it is known that the run has left nothing, so that no sweep has to look for it.
         """
-        now = time.monotonic()
         with self._lock:
             self._live.discard(run)
             if not self._live:
                 self._hints.close()
+            was_leaderless = self._leaderless.pop(run, None) is not None
             if pid is None:
                 return
-            self._leaders.pop(pid, None)
             if kept:
-                return
-            self._ended += 1
-            self._hints.end(pid)
-            self._sessions.pop(pid, None)
-            self._sessions[pid] = now
-            if len(self._sessions) > _MAX_SESSIONS:
-                del self._sessions[next(iter(self._sessions))]
+                self._leaders.pop(pid, None)
+            elif not was_leaderless:
+                self._lose(pid)
+            elif not clean:
+                # Again, because a sweep that began after the end of the leader has passed over its leftovers.
+                self._ended += 1
+                self._hints.end(pid)
+
+    def _lose(self, pid: int) -> None:
+        self._leaders.pop(pid, None)
+        self._ended += 1
+        self._hints.end(pid)
+        self._sessions.pop(pid, None)
+        self._sessions[pid] = time.monotonic()
+        if len(self._sessions) > _MAX_SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+
+    @property
+    def ended(self) -> int:
+        """The mark to pass to ``swept`` after a search that begins now and finds no stray."""
+        return self._ended
 
     def left_nothing(self) -> bool:
         """Return whether the runs that ended since the last sweep have certainly left no process, in any group.
@@ -111,62 +157,90 @@ class StrayRegistry:
 
     def begin_sweep(self) -> int | None:
         """Return the mark to pass to ``swept``, or None when a sweep could find nothing."""
+        return self.ended if self.may_have_left() is not False else None
+
+    def may_have_left(self) -> bool | None:
+        """Return whether ended runs or leaders have left a process in any group; None when only a search can tell.
+
+        Few processes are read. False is certain.
+        """
         judged: set[int] = set()
         while True:
             with self._lock:
                 if self._ended == self._swept or not procfs.HAS_PROC:
-                    return None
+                    return False
                 mark, suspects = self._ended, self._suspects()
             if suspects is None:
-                return mark
+                return None
             # Repeat until no pid is new: a process that has just ended may have started another one, with a higher pid.
             new = [pid for pid in suspects if pid not in judged]
             if not new:
                 break
-            if any(self.judge(pid) is not False for pid in new):
-                return mark
+            if any(self._is_left(pid) for pid in new):
+                return True
             judged.update(new)
-        self.swept(mark)
-        return None
+        self.swept(mark, leaderless=True)
+        return False
+
+    def _is_left(self, pid: int) -> bool:
+        owner = self.owner_of(pid)
+        return owner is None or owner.is_stray or owner.run in self._leaderless
 
     def _suspects(self) -> list[int] | None:
         return self._hints.suspects(keep_open=bool(self._live))
 
-    def swept(self, mark: int) -> None:
+    def swept(self, mark: int, *, leaderless: bool = False) -> None:
         """Record that a sweep has found no stray.
 
         Args:
             mark: The value that ``begin_sweep`` returned before that sweep.
+            leaderless: Whether it has found no leftover either of the runs whose leader has ended.
         """
         with self._lock:
+            if not leaderless:
+                mark = min([mark, *(before for _, before in self._leaderless.values())])
             self._swept = max(self._swept, mark)
             if self._swept == self._ended:
                 self._hints.reset()
 
+    def is_leaderless(self, run: int) -> bool:
+        """Return whether the leader of a live run has ended."""
+        return run in self._leaderless
+
     def judge(self, pid: int) -> bool | None:
         """Return whether a process is a stray; None while it is in the middle of an exec."""
+        owner = self.owner_of(pid)
+        return None if owner is None else owner.is_stray
+
+    def owner_of(self, pid: int) -> Owner | None:
+        """Return the run that a process belongs to; None while it is in the middle of an exec.
+
+        Leaders of live runs, this host and its parent belong to no run.
+        """
         if pid <= 1 or pid in self._leaders or pid in (os.getpid(), os.getppid()):
-            return False
+            return NOBODY
         try:
             session = os.getsid(pid)
         except OSError:
-            return False
+            return NOBODY
         # Session 0: a kernel thread, as most processes are, or a process whose session lies outside of this pid
         # namespace. Our children make their sessions inside it. The check spares two reads of /proc for each process.
         if session == 0:
-            return False
+            return NOBODY
         # The limit first, because a program cannot overwrite it, and a look at it takes a thirtieth of the time.
         if (found := self.limit_mark.find(pid)) is not None:
-            return self._is_stray(*found) and procfs.state_of(pid) not in "ZX"
+            return self._owner(*found) if procfs.state_of(pid) not in "ZX" else NOBODY
         environment = procfs.environment_of(pid)
         if (found := self.marker.find(environment)) is not None:
-            return self._is_stray(*found)
+            return self._owner(*found)
         if self._sessions and self._has_lost_its_leader(session) and procfs.state_of(pid) not in "ZX":
-            return True
-        return None if not environment and procfs.is_between_programs(pid) else False
+            leaderless = tuple(self._leaderless.items())
+            run = next((run for run, (leader, _) in leaderless if leader == session), 0)
+            return Owner(run=run, is_stray=run == 0)
+        return None if not environment and procfs.is_between_programs(pid) else NOBODY
 
-    def _is_stray(self, run: int, kept: bool) -> bool:  # noqa: FBT001  # the pair that the marks give
-        return not kept and run not in self._live
+    def _owner(self, run: int, kept: bool) -> Owner:  # noqa: FBT001  # the pair that the marks give
+        return Owner(run=run, is_stray=not kept and run not in self._live)
 
     def _has_lost_its_leader(self, session: int) -> bool:
         """Return whether this is the session of an ended run."""

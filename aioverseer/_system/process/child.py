@@ -11,6 +11,8 @@ import os
 import signal
 
 from aioverseer._aio.fork import generation
+from aioverseer._system.containment import procfs
+from aioverseer._system.containment.leftovers import FoundLeftovers
 from aioverseer._system.containment.scope import RunScope
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.pipes import ReadPipe, WritePipe
@@ -19,7 +21,7 @@ from aioverseer._system.process.terminal import set_size
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.state import Exit
 
-__all__ = ["SystemChild", "pidfd_of", "require_foreign", "require_unreaped", "sweep_group"]
+__all__ = ["SystemChild", "pidfd_of", "require_foreign", "require_unreaped", "signal_leaderless"]
 
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
 """Flag of pidfd_send_signal(2), since Linux 6.9: signal every member of the group that the process leads."""
@@ -52,6 +54,9 @@ class SystemChild:
         self._resources: LoopResources | None = resources
         self._scope = scope
         self._generation = generation()
+        self._group_is_empty = False
+        self._reached: dict[int, int] = {}
+        """The last signal that each process outside of the group got."""
         self.pid = watcher.pid
         self.stdin = stdin
         self.stdout = stdout
@@ -83,20 +88,52 @@ class SystemChild:
         if self.stdout is not None and (descriptor := self.stdout.fileno()) >= 0:
             set_size(descriptor, window_size)
 
+    async def find_leftovers(self, *, everywhere: bool) -> FoundLeftovers | None:
+        """Find what the ended leader has left; see ``protocols.Child``."""
+        if self._is_of_parent:
+            return None
+        # Members of the group count even if they are zombies, so what is in the session is looked at only then.
+        self._group_is_empty = not self._signal_rest(0)
+
+        async def find() -> list[int]:
+            return await self._scope.processes(group_is_empty=self._group_is_empty, everywhere=everywhere)
+
+        found = await find()
+        if not found and procfs.HAS_PROC:
+            return None
+        leftovers = FoundLeftovers(
+            found,
+            group=self.pid,
+            find=find,
+            is_left=self._scope.owns,
+            signal_group=self._signal_rest,
+            reached=lambda pid: self._reached.get(pid, 0),
+        )
+        return leftovers or None
+
     def sweep(self) -> None:
         """Kill the processes that are left in the group; see ``protocols.Child``."""
+        if not self._group_is_empty:
+            self._signal_rest(signal.SIGKILL)
+        self._scope.end()
+
+    def _signal_rest(self, number: int) -> bool:
+        """Send a signal to what the ended leader has left in its group; return whether there was anything."""
         pidfd = self._watcher.pidfd
         if self._is_of_parent:
-            return
+            return False
         if pidfd is None and (exit := self._watcher.exit) is not None and exit.code is exit.signal is None:
             # Other code has reaped the child, nobody knows when. The group of this number may be that of another
             # process. ``sweep_all`` finds the processes of the child by their marker.
-            return
+            return False
         try:
-            if pidfd is None or not self._signal_by_pidfd(pidfd, signal.SIGKILL, leader_only=False):
-                sweep_group(self.pid)
+            if pidfd is None or not self._signal_by_pidfd(pidfd, number, leader_only=False):
+                signal_leaderless(self.pid, number)
+        except PermissionError:
+            return True
         except OSError:  # usually because nothing is left
-            return
+            return False
+        return True
 
     def left_nothing(self) -> bool:
         """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; see ``protocols.Child``."""
@@ -119,6 +156,8 @@ class SystemChild:
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
+        if self._watcher.exit is not None:
+            self._scope.end()
         self._watcher.release()
         if self._resources is not None:
             self._resources.release()
@@ -154,11 +193,12 @@ class SystemChild:
             os.killpg(self.pid, number)
 
 
-def sweep_group(pid: int) -> None:
-    """Kill the processes that a leader has left in its group at its exit.
+def signal_leaderless(pid: int, number: int) -> None:
+    """Send a signal to the processes that a leader has left in its group at its exit.
 
     Args:
         pid: The process id of the leader, which is also the number of the group.
+        number: The signal.
 
     Raises:
         OSError: If the group is empty, which is the usual case, or the system refuses.
@@ -171,7 +211,9 @@ def sweep_group(pid: int) -> None:
     try:
         os.getsid(pid)
     except ProcessLookupError:
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(pid, number)
+        return
+    raise ProcessLookupError(errno.ESRCH, f"group {pid} belongs to another process")
 
 
 def require_foreign(pid: int) -> None:

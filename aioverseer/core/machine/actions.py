@@ -13,6 +13,7 @@ __all__ = [
     "ReportThrottled",
     "SendSignal",
     "ServiceAction",
+    "SignalUnreached",
     "StartProcess",
     "StopProcess",
     "Unstoppable",
@@ -70,13 +71,25 @@ class ReportSpawned(Action):
 
 
 class SendSignal(Action):
-    """Send a signal to the program and everything it started, or to the program alone."""
+    """Send a signal to the program and everything it started, or to the program alone.
+
+    After LeaderEnded it goes to the leftovers. SIGKILL then also ends the wait for them.
+    """
 
     __slots__ = ("leader_only", "signal")
 
     def __init__(self, *, signal: int, leader_only: bool) -> None:
         self.signal = signal
         self.leader_only = leader_only
+
+
+class SignalUnreached(Action):
+    """Send the signal of the present step to those leftovers that it has not reached, as they left the group."""
+
+    __slots__ = ("signal",)
+
+    def __init__(self, *, signal: int) -> None:
+        self.signal = signal
 
 
 class ReadyTimedOut(Action):
@@ -91,4 +104,4 @@ class Unstoppable(Action):
     __slots__ = ()
 
 
-ProcessAction = Launch | ReportSpawned | SendSignal | Arm | Disarm | ReadyTimedOut | Unstoppable
+ProcessAction = Launch | ReportSpawned | SendSignal | SignalUnreached | Arm | Disarm | ReadyTimedOut | Unstoppable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aioverseer.core.machine.table import Input
+from aioverseer.core.options.containment import Survivor
 from aioverseer.core.state import Exit
 
 __all__ = [
@@ -14,8 +15,9 @@ __all__ = [
     "Failed",
     "HeldByGroup",
     "InternalError",
+    "LeaderEnded",
     "ProcessEnded",
-    "ProcessUnhealthy",
+    "ProcessEnding",
     "Ready",
     "ReleasedByGroup",
     "RestartRequested",
@@ -61,22 +63,30 @@ class DependencyFailed(Input):
         self.error = error
 
 
-class ProcessUnhealthy(Input):
-    """The run is being stopped because it is unhealthy."""
+class ProcessEnding(Input):
+    """The run is being stopped without a request: it is unhealthy, or its leader has ended and left others behind.
 
-    __slots__ = ("why",)
+    ``ended`` tells the second case.
+    """
 
-    def __init__(self, *, why: str) -> None:
+    __slots__ = ("ended", "why")
+
+    def __init__(self, *, why: str, ended: bool = False) -> None:
         self.why = why
+        self.ended = ended
 
 
 class ProcessEnded(Input):
-    """The run has ended and its output is delivered; ``exit`` is None if no program was spawned."""
+    """The run has ended and its output is delivered.
 
-    __slots__ = ("exit",)
+    ``exit`` is None if no program was spawned. ``left`` is the end of a sentence about its leftovers, or empty.
+    """
 
-    def __init__(self, *, exit: Exit | None) -> None:
+    __slots__ = ("exit", "left")
+
+    def __init__(self, *, exit: Exit | None, left: str = "") -> None:
         self.exit = exit
+        self.left = left
 
 
 class Failed(Input):
@@ -195,8 +205,18 @@ class SpawnFailed(Input):
         self.impossible = impossible
 
 
+class LeaderEnded(Input):
+    """The leader has ended and has left live processes behind, which must end too."""
+
+    __slots__ = ("exit", "left")
+
+    def __init__(self, *, exit: Exit, left: tuple[Survivor, ...]) -> None:
+        self.exit = exit
+        self.left = left
+
+
 class Exited(Input):
-    """The program has ended and its output is delivered."""
+    """The program has ended, its leftovers are ended or kept, and its output is delivered."""
 
     __slots__ = ("exit",)
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 import signal
 from typing import ClassVar, Self, cast
 
-from aioverseer.core.machine.actions import Launch, ProcessAction, ReadyTimedOut, ReportSpawned, SendSignal, Unstoppable
+from aioverseer.core.machine.actions import (
+    Launch,
+    ProcessAction,
+    ReadyTimedOut,
+    ReportSpawned,
+    SendSignal,
+    SignalUnreached,
+    Unstoppable,
+)
 from aioverseer.core.machine.inputs import (
     Exited,
     Extend,
     InternalError,
+    LeaderEnded,
     Ready,
     Spawned,
     SpawnFailed,
@@ -22,11 +31,15 @@ from aioverseer.core.machine.inputs import (
     Unhealthy,
 )
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
+from aioverseer.core.options.containment import Survivor, left_behind, shown
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.options.stop import Stop
+from aioverseer.core.options.stop import LEAST_FINAL_TIMEOUT, Step, Stop
 from aioverseer.core.state import Exit, State, signal_name
 
 __all__ = ["ProcessMachine"]
+
+_LEFTOVER_TIMEOUT = 2.0
+"""Seconds between the first step and SIGKILL for leftovers that the ladder has not reached before."""
 
 
 class ProcessMachine(Machine[ProcessAction]):
@@ -39,6 +52,10 @@ class ProcessMachine(Machine[ProcessAction]):
         due: Monotonic time by which the run must be ready; None when it is ready, or has no time limit.
         start_due: Monotonic time of the launch while ``delay_start`` runs; else None.
         sent: Signals of the ladder that were sent, in order.
+        leader_exit: Exit of the leader while its leftovers are awaited, and afterwards; None if it left none.
+        ended_by_itself: Whether the leader ended without a stop, and left others behind.
+        left: Processes that the leader left behind and that got the ladder.
+        left_signal: Last signal that they got; 0 for none.
         unstoppable: Whether the program outlived the whole ladder.
     """
 
@@ -53,7 +70,13 @@ class ProcessMachine(Machine[ProcessAction]):
         self.error: BaseException | None = None
         self.sent: list[int] = []
         self.unstoppable = False
+        self.leader_exit: Exit | None = None
+        self.ended_by_itself = False
+        self.left: tuple[Survivor, ...] = ()
+        self.left_signal = 0
         self._ladder = ladder
+        self._steps: tuple[Step, ...] = ladder.steps
+        self._killed_by: float | None = None  # latest time of SIGKILL for leftovers of a stopped leader
         self._delay = delay
         self.due: float | None = None
         self.start_due: float | None = None
@@ -86,7 +109,30 @@ class ProcessMachine(Machine[ProcessAction]):
         return self._failure is not None
 
     @property
+    def is_killing(self) -> bool:
+        """Whether the last step of the ladder has been taken, so that nothing is left to wait for."""
+        return bool(self.sent) and self._step + 1 == len(self._steps)
+
+    @property
+    def left_words(self) -> str:
+        """Words about the leftovers that got the ladder, as the end of a sentence; empty if there were none."""
+        if self.leader_exit is None:
+            return ""
+        how = f", ended by {signal_name(self.left_signal)}" if self.left_signal else ""
+        return f"left {left_behind(self.left)}{how}"
+
+    @property
+    def _story(self) -> str:
+        """Return why the run stops and, once the leader has ended, how it ended and what it left behind."""
+        if self.leader_exit is None:
+            return self._stop_reason
+        exit = "" if self.ended_by_itself else f"; {self.leader_exit}"
+        return f"{self._stop_reason}{exit}; left {left_behind(self.left)}"
+
+    @property
     def _subject(self) -> str:
+        if self.leader_exit is not None:
+            return f"what it left behind ({shown(self.left)})"
         return f"pid {self.pid}" if self.pid else "it"  # a task of the host has no pid
 
     @property
@@ -98,7 +144,9 @@ class ProcessMachine(Machine[ProcessAction]):
         program = "its program to be started" if self.pid is None else f"{self._subject} to end"
         if self.unstoppable or self._step_due is None:
             return program, None
-        steps = self._ladder.steps
+        steps = self._steps
+        if self.leader_exit is not None and self._step + 1 == len(steps):
+            return program, None
         if self.pid is None or self._step + 1 == len(steps):
             return f"{program}, or is reported as one that does not die", self._step_due
         return f"{program}, or is sent {signal_name(steps[self._step + 1].signal)}", self._step_due
@@ -117,7 +165,8 @@ class ProcessMachine(Machine[ProcessAction]):
         """Return whether the run is ready, or never will be."""
         if self.state is State.STOPPING:
             # A run that is stopped as unhealthy ends with its own error, which says more: wait for that end.
-            return not self.is_unhealthy or self.unstoppable
+            # So does a run whose leader has ended by itself.
+            return not (self.is_unhealthy or self.ended_by_itself) or self.unstoppable
         return self.state is State.RUNNING or self.state.is_final
 
     # Guards. A launch has one outcome, which comes after it, and a timer fires only while it is armed.
@@ -129,6 +178,10 @@ class ProcessMachine(Machine[ProcessAction]):
     def has_spawned(self, _given: Input) -> bool:
         """Return whether the program has been spawned."""
         return self.pid is not None
+
+    def has_live_leader(self, _given: Input) -> bool:
+        """Return whether the program has been spawned, and its leader has not ended."""
+        return self.pid is not None and self.leader_exit is None and not self.is_killing
 
     def has_launched(self, _given: Input) -> bool:
         """Return whether the program is being spawned, or has been."""
@@ -245,7 +298,7 @@ class ProcessMachine(Machine[ProcessAction]):
             self._stop_reason = given.why
         if not (given.kill or self.unstoppable):
             return []
-        last = len(self._ladder.steps) - 1
+        last = len(self._steps) - 1
         if self._step == last and not self.unstoppable:
             return []
         self._step = last
@@ -260,12 +313,46 @@ class ProcessMachine(Machine[ProcessAction]):
                 f"{self._stop_reason}; its spawn has not returned since then, and there is no process to signal yet"
             )
             return [Unstoppable()]
-        if self._step + 1 < len(self._ladder.steps):
+        if self._step + 1 < len(self._steps):
             self._step += 1
             return self._take_step()
+        if self.leader_exit is not None:
+            return []  # the sweep after SIGKILL has a limit of its own, and reports the survivors
         self.unstoppable = True
-        self.reason = f"{self._subject} is still there {self._ladder.steps[-1].timeout:g} s after SIGKILL"
+        self.reason = f"{self._subject} is still there {self._steps[-1].timeout:g} s after SIGKILL"
         return [Unstoppable()]
+
+    def end_leader(self, given: LeaderEnded) -> list[ProcessAction]:
+        """STOPPING: take the first step of the ladder for the leftovers, and SIGKILL two seconds later."""
+        early = " before it was ready" if self.state is State.STARTING else ""
+        self._record_leftovers(given)
+        self.due = None
+        self.ended_by_itself = True
+        self._steps = self._leftover_steps(_LEFTOVER_TIMEOUT)
+        self._step = 0
+        self._stop_reason = f"{given.exit}{early}"
+        self.to(State.STOPPING, self._story)
+        return self._take_step()
+
+    def end_leader_stopped(self, given: LeaderEnded) -> list[ProcessAction]:
+        """Go on with the ladder for the leftovers; with ``scope="leader"`` take its first step, which they missed."""
+        self._record_leftovers(given)
+        if self._ladder.scope == "tree":
+            self.left_signal = self._steps[self._step].signal
+            self.reason = f"{self._story}; {signal_name(self.left_signal)} was sent"
+            return [SignalUnreached(signal=self.left_signal), SignalUnreached(signal=signal.SIGCONT)]
+        latest = self.now if self._killed_by is None else self._killed_by
+        self._steps = self._leftover_steps(max(0.0, min(_LEFTOVER_TIMEOUT, latest - self.now)))
+        self._step = 0
+        return self._take_step()
+
+    def _record_leftovers(self, given: LeaderEnded) -> None:
+        self.leader_exit = given.exit
+        self.left = given.left
+
+    def _leftover_steps(self, seconds: float) -> tuple[Step, ...]:
+        first, last = self._ladder.steps[0], self._ladder.steps[-1]
+        return (last,) if first is last else (Step(first.signal, seconds), last)
 
     def end(self, given: Exited) -> list[ProcessAction]:
         """INTERRUPT if a signal killed the program, else FINISHED."""
@@ -279,36 +366,52 @@ class ProcessMachine(Machine[ProcessAction]):
         return []
 
     def end_stopped(self, given: Exited) -> list[ProcessAction]:
-        """INTERRUPT, whatever the exit; FATAL if the run was stopped as unhealthy."""
+        """INTERRUPT, whatever the exit; FATAL if the run was stopped as unhealthy.
+
+        A leader that ended by itself before the stop counts as in ``end``.
+        """
         self.exit = given.exit
         self.unstoppable = False
         self.due = None
+        left = f"; {self.left_words}" if self.leader_exit is not None else ""
+        if self.ended_by_itself:
+            state = State.FINISHED if given.exit.signal is None else State.INTERRUPT
+            self.to(state, f"{self._stop_reason}{left}")
+            return [Disarm()]
         if self._failure is not None:
             self.error = self._failure
-            self.to(State.FATAL, f"{self._stop_reason}; {given.exit}")
+            self.to(State.FATAL, f"{self._stop_reason}; {given.exit}{left}")
             return [Disarm()]
-        self.to(State.INTERRUPT, f"{self._stop_reason}; {given.exit}")
+        self.to(State.INTERRUPT, f"{self._stop_reason}; {given.exit}{left}")
         return [Disarm()]
 
     def _plan_stop(self, given: StopRequested) -> None:
         self.due = None
         self._stop_reason = given.why
-        self._step = len(self._ladder.steps) - 1 if given.kill else 0
+        self._step = len(self._steps) - 1 if given.kill else 0
 
     def _wait_for_spawn(self) -> Arm:
         # A spawn can block without end, for example on a network file system that does not answer.
-        seconds = sum(step.timeout for step in self._ladder.steps[self._step :])
+        seconds = sum(step.timeout for step in self._steps[self._step :])
         self._step_due = self.now + seconds
         return Arm(seconds=seconds)
 
     def _take_step(self) -> list[ProcessAction]:
-        step = self._ladder.steps[self._step]
-        last = self._step == len(self._ladder.steps) - 1
-        self.sent.append(step.signal)
+        step = self._steps[self._step]
+        last = self._step == len(self._steps) - 1
+        if self._killed_by is None:
+            ladder = sum(later.timeout for later in self._steps[self._step :])
+            self._killed_by = self.now + ladder - LEAST_FINAL_TIMEOUT
+        # With scope="leader", the leftovers of a stopped leader get a step that the ladder has taken before.
+        is_repeated = self.leader_exit is not None and not self.ended_by_itself and self._ladder.scope == "leader"
+        if not is_repeated or last:
+            self.sent.append(step.signal)
+        if self.leader_exit is not None:
+            self.left_signal = step.signal
         self._step_due = self.now + step.timeout
-        self.reason = f"{self._stop_reason}; {signal_name(step.signal)} was sent"
+        self.reason = f"{self._story}; {signal_name(step.signal)} was sent"
         # The last step kills the whole tree whatever the scope is, so that nothing is left behind.
-        leader_only = self._ladder.scope == "leader" and not last
+        leader_only = self._ladder.scope == "leader" and not last and self.leader_exit is None
         actions: list[ProcessAction] = [SendSignal(signal=step.signal, leader_only=leader_only)]
         if step.signal != signal.SIGKILL:
             # A program that is suspended (by SIGSTOP or a terminal) handles no signal until it continues. systemd and
@@ -322,6 +425,7 @@ ProcessMachine.guards = {
     SpawnFailed: ProcessMachine.awaits_spawn,
     TimerFired: ProcessMachine.is_armed,
     Exited: ProcessMachine.has_spawned,
+    LeaderEnded: ProcessMachine.has_live_leader,
     Ready: ProcessMachine.has_spawned,
     Extend: ProcessMachine.has_spawned,
     Unhealthy: ProcessMachine.has_spawned,
@@ -345,10 +449,12 @@ ProcessMachine.table = cast(
         (State.STARTING, Extend): ProcessMachine.extend,
         (State.STARTING, Unhealthy): ProcessMachine.end_unhealthy,
         (State.STARTING, Exited): ProcessMachine.end,
+        (State.STARTING, LeaderEnded): ProcessMachine.end_leader,
         (State.RUNNING, StartRequested): ProcessMachine.ignore,
         (State.RUNNING, InternalError): ProcessMachine.give_up,
         (State.RUNNING, StopRequested): ProcessMachine.stop,
         (State.RUNNING, Exited): ProcessMachine.end,
+        (State.RUNNING, LeaderEnded): ProcessMachine.end_leader,
         (State.RUNNING, Extend): ProcessMachine.ignore,
         (State.RUNNING, Unhealthy): ProcessMachine.end_unhealthy,
         (State.STOPPING, StartRequested): ProcessMachine.ignore,
@@ -358,6 +464,7 @@ ProcessMachine.table = cast(
         (State.STOPPING, SpawnFailed): ProcessMachine.fail_stopped,
         (State.STOPPING, TimerFired): ProcessMachine.take_next_step,
         (State.STOPPING, Exited): ProcessMachine.end_stopped,
+        (State.STOPPING, LeaderEnded): ProcessMachine.end_leader_stopped,
         (State.STOPPING, Ready): ProcessMachine.ignore,
         (State.STOPPING, Extend): ProcessMachine.ignore,
         (State.STOPPING, Unhealthy): ProcessMachine.ignore,

@@ -23,7 +23,7 @@ from aioverseer.core.machine.inputs import (
     Failed,
     HeldByGroup,
     ProcessEnded,
-    ProcessUnhealthy,
+    ProcessEnding,
     Ready,
     ReleasedByGroup,
     RestartRequested,
@@ -102,6 +102,8 @@ class ServiceMachine(Machine[ServiceAction]):
         self._anew = False  # wanted again after a stop: a new start follows, not a restart
         self._defer_anew = False  # that start must wait for its dependencies
         self._kill = False
+        self._ended_by_itself = False  # its leader has ended without a stop, and leftovers are awaited
+        self._ended_early = False  # before it was ready
         self._failure: BaseException | None = None  # error of the FATAL state that follows the end of its run
 
     def has_run(self, _given: Input) -> bool:
@@ -184,11 +186,13 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.FATAL, _first_line(given.error))
         return []
 
-    def record_unhealthy(self, given: ProcessUnhealthy) -> list[ServiceAction]:
+    def record_ending(self, given: ProcessEnding) -> list[ServiceAction]:
         """STOPPING, and still wanted: the policy will judge the end."""
         if self._ready_at is not None:
             self._steady = max(self._steady or 0.0, self.now - self._ready_at)
             self._ready_at = None
+        self._ended_by_itself = given.ended
+        self._ended_early = self.state is State.STARTING
         self.to(State.STOPPING, given.why)
         return []
 
@@ -292,6 +296,7 @@ class ServiceMachine(Machine[ServiceAction]):
             self.wanted = True
             self._anew = True
         self._defer_anew = False
+        self._ended_by_itself = False
         return []
 
     def want_again_deferred(self, _given: StartDeferred) -> list[ServiceAction]:
@@ -436,8 +441,9 @@ class ServiceMachine(Machine[ServiceAction]):
             self.wanted = False
             self.to(State.INTERRUPT, "was stopped before it was started")
             return []
-        early = " before it was ready" if self.state is State.STARTING else ""
-        return self._judge(given.exit, f"{given.exit}{early}")
+        is_early = self.state is State.STARTING or (self._ended_by_itself and self._ended_early)
+        early = " before it was ready" if is_early else ""
+        return self._judge(given.exit, f"{given.exit}{early}{_also(given)}")
 
     def end_stopped(self, given: ProcessEnded) -> list[ServiceAction]:
         """INTERRUPT; STARTING or BACKOFF if the service is wanted; FATAL if an error stopped it."""
@@ -446,6 +452,8 @@ class ServiceMachine(Machine[ServiceAction]):
                 return self._wait_for_group(self.reason)
             if self._anew:
                 return self._start_anew()
+            if self._ended_by_itself:
+                return self.judge_end(given)
             if self._ready_at is not None:
                 self._steady = max(self._steady or 0.0, self.since - self._ready_at)
             self.restarts += 1
@@ -453,7 +461,7 @@ class ServiceMachine(Machine[ServiceAction]):
         if self._failure is not None:
             self._end_failed(self._failure)
             return []
-        how = "" if given.exit is None else f"; {given.exit}"
+        how = "" if given.exit is None else f"; {given.exit}{_also(given)}"
         self.to(State.INTERRUPT, f"{self.reason}{how}")
         return []
 
@@ -478,6 +486,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self._ready_at = None
         self._anew = self._defer_anew = False
         self._kill = False
+        self._ended_by_itself = False
         self._failure = None
         self.to(State.STARTING, reason)
         return [StartProcess(number=self.runs, delay=delay)]
@@ -544,6 +553,10 @@ def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
 
 
+def _also(given: ProcessEnded) -> str:
+    return f"; {given.left}" if given.left else ""
+
+
 def _end_state(exit: Exit | None) -> State:
     """Return the final state of a service that ended by itself and is not restarted."""
     if exit is None:
@@ -554,7 +567,7 @@ def _end_state(exit: Exit | None) -> State:
 _FINAL = (State.INTERRUPT, State.FINISHED, State.FATAL)
 
 ServiceMachine.guards = {
-    **dict.fromkeys((Spawned, SpawnFailed, Ready, ProcessEnded, ProcessUnhealthy), ServiceMachine.has_run),
+    **dict.fromkeys((Spawned, SpawnFailed, Ready, ProcessEnded, ProcessEnding), ServiceMachine.has_run),
     Failed: ServiceMachine.may_fail,
     **dict.fromkeys((Admitted, Throttled), ServiceMachine.awaits_throttle),
     TimerFired: ServiceMachine.is_armed,
@@ -571,7 +584,7 @@ ServiceMachine.table = cast(
         (State.STARTING, StartDeferred): ServiceMachine.defer_again,
         (State.STARTING, DependenciesMet): ServiceMachine.start_deferred,
         (State.STARTING, DependencyFailed): ServiceMachine.fail_dependency,
-        (State.STARTING, ProcessUnhealthy): ServiceMachine.record_unhealthy,
+        (State.STARTING, ProcessEnding): ServiceMachine.record_ending,
         (State.STARTING, RestartRequested): ServiceMachine.restart,
         (State.STARTING, StopRequested): ServiceMachine.stop,
         (State.STARTING, Spawned): ServiceMachine.record_spawn,
@@ -585,7 +598,7 @@ ServiceMachine.table = cast(
         (State.RUNNING, SpawnFailed): ServiceMachine.judge_spawn,
         (State.RUNNING, ProcessEnded): ServiceMachine.judge_end,
         (State.RUNNING, Failed): ServiceMachine.fail,
-        (State.RUNNING, ProcessUnhealthy): ServiceMachine.record_unhealthy,
+        (State.RUNNING, ProcessEnding): ServiceMachine.record_ending,
         (State.BACKOFF, StartRequested): ServiceMachine.restart_now,
         (State.BACKOFF, RestartRequested): ServiceMachine.restart_now,
         (State.BACKOFF, StopRequested): ServiceMachine.stop_backoff,
@@ -602,7 +615,7 @@ ServiceMachine.table = cast(
         (State.STOPPING, Ready): ServiceMachine.ignore,
         (State.STOPPING, ProcessEnded): ServiceMachine.end_stopped,
         (State.STOPPING, Failed): ServiceMachine.fail,
-        (State.STOPPING, ProcessUnhealthy): ServiceMachine.ignore,
+        (State.STOPPING, ProcessEnding): ServiceMachine.ignore,
         (State.INITIAL, HeldByGroup): ServiceMachine.ignore,
         (State.INITIAL, StoppedByGroup): ServiceMachine.ignore,
         (State.STARTING, HeldByGroup): ServiceMachine.hold,

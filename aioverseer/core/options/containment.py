@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from aioverseer.core.errors import ContainmentError, SpecError
 from aioverseer.core.export import exported_from
 
-__all__ = ["AskedContainment", "Containment", "Facilities", "Level", "Mechanism", "Survivor", "check_asked", "decide"]
+__all__ = [
+    "AskedContainment",
+    "Containment",
+    "Facilities",
+    "Level",
+    "Mechanism",
+    "Survivor",
+    "check_asked",
+    "decide",
+    "left_behind",
+    "shown",
+]
 
 Level = Literal["none", "basic", "guarded", "strict"]
 """Level of the promise that no process is left behind."""
@@ -16,6 +28,11 @@ AskedContainment = Literal["auto", "basic", "guarded", "strict", "pidns"]
 """Value of the option: a level, or ``"pidns"``, which is ``"strict"`` by means of pid namespaces."""
 Mechanism = Literal["scripted", "event loop", "groups", "marker", "guardian", "shim", "cgroup", "pidns"]
 """Mechanism that keeps the promise."""
+
+_SHOWN = 3
+"""Processes that a sentence names."""
+_MAX_COMMAND = 60
+"""Characters of a command line in a sentence."""
 
 _HOST_KILLED = "everything, when the host itself is killed by SIGKILL"
 _DAEMON = "a daemon that has left its session, emptied its environment and changed its limits"
@@ -66,6 +83,24 @@ class Survivor:
     def __str__(self) -> str:
         """Return the pid and the command."""
         return f"pid {self.pid} ({self.command})"
+
+
+def left_behind(left: Sequence[Survivor]) -> str:
+    """Return how many processes were left, and the first of them: ``1 process behind: pid 12 (node)``."""
+    if not left:
+        return "processes behind that this system does not name"
+    return f"{'1 process' if len(left) == 1 else f'{len(left)} processes'} behind: {shown(left)}"
+
+
+def shown(left: Sequence[Survivor]) -> str:
+    """Return the first of some processes, with short command lines, and how many more there are."""
+    more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+    return f"{', '.join(map(_short, left[:_SHOWN]))}{more}"
+
+
+def _short(survivor: Survivor) -> str:
+    command = survivor.command
+    return f"pid {survivor.pid} ({command if len(command) <= _MAX_COMMAND else command[: _MAX_COMMAND - 3] + '...'})"
 
 
 @exported_from("aioverseer")

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from aioverseer.core.export import exported_from
-from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.containment import Survivor, left_behind
 from aioverseer.core.report.status import Status, StatusSnapshot
 from aioverseer.core.state import State, signal_name
 
@@ -104,6 +104,8 @@ class StopOutcome:
         survived: Whether the program is still there after the whole ladder.
         cut: Whether the program was killed because its share of ``shutdown_timeout`` was over.
         left: Processes that the last run has left behind and that are known to live on.
+        leftovers: Processes that were still there when the program itself had ended, and that got its ladder too.
+        leftovers_signal: Last signal that they got; None if there were none.
     """
 
     id: str
@@ -113,6 +115,8 @@ class StopOutcome:
     survived: bool = False
     cut: bool = False
     left: tuple[Survivor, ...] = ()
+    leftovers: tuple[Survivor, ...] = ()
+    leftovers_signal: int | None = None
 
     def __str__(self) -> str:
         """Return the outcome as one sentence."""
@@ -120,6 +124,8 @@ class StopOutcome:
         end = "and is still there" if self.survived else f"and is {self.status.state}"
         if self.cut:
             end += ": its share of shutdown_timeout was over"
+        if self.leftovers_signal is not None:
+            end += f"; it left {left_behind(self.leftovers)}, ended by {signal_name(self.leftovers_signal)}"
         if self.left:
             end += f"; it has left {', '.join(map(str, self.left))}"
         return f"{self.id} needed {sent} in {self.seconds:.2f} s {end}"

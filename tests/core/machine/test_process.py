@@ -16,11 +16,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from aioverseer.core.machine.actions import Launch, SendSignal, Unstoppable
+from aioverseer.core.machine.actions import Launch, SendSignal, SignalUnreached, Unstoppable
 from aioverseer.core.machine.inputs import (
     Exited,
     Extend,
     InternalError,
+    LeaderEnded,
     Ready,
     Spawned,
     SpawnFailed,
@@ -31,6 +32,7 @@ from aioverseer.core.machine.inputs import (
 )
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Action, Arm, Disarm, IllegalInput, Input, Machine, Transition, rows
+from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.stop import Step, Stop
 from aioverseer.core.state import Exit, State, signal_name
 
@@ -48,6 +50,7 @@ INPUTS: dict[str, Input] = {
     "failed": SpawnFailed(error=ERROR),
     "exited": Exited(exit=Exit(code=0)),
     "killed": Exited(exit=Exit(signal=SIGKILL)),
+    "left": LeaderEnded(exit=Exit(code=0), left=(Survivor(pid=12, command="node"),)),
     "broken": InternalError(error=BUG),
     "ready": Ready(),
     "extend": Extend(seconds=60),
@@ -95,6 +98,16 @@ PLACES: dict[str, str] = {
     "unhealthy, unstoppable": f"{UP} unhealthy due due due",
     "ended before it was ready": f"~ {UP} exited",
     "fatal, as it was unhealthy": f"{UP} unhealthy exited",
+    "left others": f"{UP} left",
+    "left others before it was ready": f"~ {UP} left",
+    "left others, stopped": f"{UP} left stop",
+    "left others that are killed": f"{UP} left due",
+    "stopped, left others": f"{UP} stop left",
+    "stopped, left others, second step": f"{UP} stop left due",
+    "stopped, left others that are killed": f"{UP} stop left due due",
+    "unhealthy, left others": f"{UP} unhealthy left",
+    "finished, had left others": f"{UP} left exited",
+    "interrupted, had left others": f"{UP} stop left exited",
 }
 
 IDLE = {"start": "", "stop": "", "kill": ""}
@@ -117,12 +130,21 @@ ON_THE_LADDER = {
     "extend": "",
     "unhealthy": "",
 }
-FIRST = {**ON_THE_LADDER, "kill": "SIGKILL, arm 2", "due": "SIGTERM, SIGCONT, arm 3"}
+LEFT = {**ON_THE_LADDER, "kill": "SIGKILL, arm 2", "due": "SIGKILL, arm 2", "exited": "disarm, -> finished"}
+LEFT_DYING = {**ON_THE_LADDER, "due": "", "exited": "disarm, -> finished"}
+STOPPED_LEFT = {**ON_THE_LADDER, "kill": "SIGKILL, arm 2", "due": "SIGTERM, SIGCONT, arm 3"}
+FIRST = {
+    **ON_THE_LADDER,
+    "kill": "SIGKILL, arm 2",
+    "due": "SIGTERM, SIGCONT, arm 3",
+    "left": "SIGINT missed, SIGCONT missed",
+}
 LAST = {**ON_THE_LADDER, "due": "unstoppable"}
 FAILING = {"exited": "disarm, -> fatal", "killed": "disarm, -> fatal"}
 STUCK = {**ON_THE_LADDER, "stop": "SIGKILL, arm 2", "kill": "SIGKILL, arm 2"}
 
 RUNNING = {
+    "left": "SIGINT, SIGCONT, arm 2, -> stopping",
     "start": "",
     "stop": "SIGINT, SIGCONT, arm 5, -> stopping",
     "kill": "SIGKILL, arm 2, -> stopping",
@@ -161,7 +183,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "stopping before its spawn, then to be killed": {**UNSPAWNED, "spawned": "SIGKILL, arm 2"},
     "first step": FIRST,
     "first step, stopped before its spawn": FIRST,
-    "second step": {**FIRST, "due": "SIGKILL, arm 2"},
+    "second step": {**FIRST, "due": "SIGKILL, arm 2", "left": "SIGTERM missed, SIGCONT missed"},
     "last step": LAST,
     "last step at once": LAST,
     "last step cut short": LAST,
@@ -183,6 +205,16 @@ EXPECTED: dict[str, dict[str, str]] = {
     "unhealthy, unstoppable": {**STUCK, **FAILING},
     "ended before it was ready": IDLE,
     "fatal, as it was unhealthy": IDLE,
+    "left others": LEFT,
+    "left others before it was ready": LEFT,
+    "left others, stopped": LEFT,
+    "left others that are killed": LEFT_DYING,
+    "stopped, left others": STOPPED_LEFT,
+    "stopped, left others, second step": {**STOPPED_LEFT, "due": "SIGKILL, arm 2"},
+    "stopped, left others that are killed": {**ON_THE_LADDER, "due": ""},
+    "unhealthy, left others": {**STOPPED_LEFT, **FAILING},
+    "finished, had left others": IDLE,
+    "interrupted, had left others": IDLE,
 }
 
 
@@ -193,6 +225,8 @@ def words(actions: Sequence[Action]) -> str:
         match action:
             case SendSignal():
                 said.append(signal_name(action.signal) + (" to the leader" if action.leader_only else ""))
+            case SignalUnreached():
+                said.append(f"{signal_name(action.signal)} missed")
             case Arm():
                 said.append(f"arm {action.seconds:g}")
             case Transition():
@@ -300,6 +334,20 @@ def test_each_rule_says_what_it_does() -> None:
         ("unhealthy, then stopped", "it was not ready in time; SIGINT was sent"),
         ("ended before it was ready", "exited with code 0 before it was ready"),
         ("fatal, as it was unhealthy", "it was not ready in time; exited with code 0"),
+        ("left others", "exited with code 0; left 1 process behind: pid 12 (node); SIGINT was sent"),
+        (
+            "left others before it was ready",
+            "exited with code 0 before it was ready; left 1 process behind: pid 12 (node); SIGINT was sent",
+        ),
+        (
+            "stopped, left others, second step",
+            "a stop was asked for; exited with code 0; left 1 process behind: pid 12 (node); SIGTERM was sent",
+        ),
+        ("finished, had left others", "exited with code 0; left 1 process behind: pid 12 (node), ended by SIGINT"),
+        (
+            "interrupted, had left others",
+            "a stop was asked for; exited with code 0; left 1 process behind: pid 12 (node), ended by SIGINT",
+        ),
     ],
 )
 def test_the_reason_says_why_it_is_there(place: str, reason: str) -> None:

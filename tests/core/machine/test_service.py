@@ -19,7 +19,7 @@ from aioverseer.core.machine.inputs import (
     Failed,
     HeldByGroup,
     ProcessEnded,
-    ProcessUnhealthy,
+    ProcessEnding,
     Ready,
     ReleasedByGroup,
     RestartRequested,
@@ -72,7 +72,7 @@ INPUTS: dict[str, Input] = {
     "held": StartDeferred(why="waits for 'db' to be ready"),
     "released": DependenciesMet(),
     "barred": DependencyFailed(error=ERROR),
-    "failing": ProcessUnhealthy(why="it was not ready in time"),
+    "failing": ProcessEnding(why="it was not ready in time"),
     "group holds": HeldByGroup(why="restarts with group 'g' (one_for_all)", due=50.0),
     "group releases": ReleasedByGroup(),
     "group stops": StoppedByGroup(why="group 'g' gave up"),
@@ -80,13 +80,7 @@ INPUTS: dict[str, Input] = {
     "admitted": Admitted(),
 }
 _OF_OTHERS = (
-    StartDeferred
-    | DependenciesMet
-    | DependencyFailed
-    | ProcessUnhealthy
-    | HeldByGroup
-    | ReleasedByGroup
-    | StoppedByGroup
+    StartDeferred | DependenciesMet | DependencyFailed | ProcessEnding | HeldByGroup | ReleasedByGroup | StoppedByGroup
 )
 WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS)]
 """Inputs of the random walk below: a service without dependencies and group, perhaps with a throttle."""

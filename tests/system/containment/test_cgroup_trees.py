@@ -245,6 +245,7 @@ async def test_cause_of_an_end_is_read_from_the_kernel(
     assert one.cgroup is not None
     Path(one.cgroup.path, "memory.events").write_text(f"oom {oom}\noom_kill {oom}\n")
     assert said == str(await one.ended(exit))
+    one.end()
     assert not Path(one.cgroup.path).exists()
     assert any(name.endswith("cgroup.kill") and "probe" not in name for name, _ in files.wrote)
 

@@ -1,0 +1,246 @@
+"""The processes that a leader leaves behind get the steps of its ladder, at every level of containment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioverseer import Overseer, Process, Restart, State, Stop
+from aioverseer._system.containment import cgroup
+from aioverseer._system.containment.guardian import client as guardian_client
+from aioverseer._system.containment.shim import client as shim_client
+from tests.support.programs import child, limit
+
+SAVES = """
+import os, signal, sys, time
+def save(number, frame):
+    print('saving', flush=True)
+    time.sleep(0.3)
+    with open(sys.argv[1], 'w') as file:
+        file.write(signal.Signals(number).name)
+    print('saved', flush=True)
+    os._exit(0)
+for number in signal.SIGTERM, signal.SIGINT:
+    signal.signal(number, save)
+if 'far' in sys.argv:
+    os.setsid()
+print('up', flush=True)
+rest()
+rest()
+"""
+"""Saves for a while when it is asked to end."""
+
+STUBBORN = """
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if 'far' in sys.argv:
+    os.setsid()
+print(os.getpid(), flush=True)
+rest()
+"""
+"""Does not end when it is asked to."""
+
+
+@pytest.fixture(name="level", params=["basic", "guarded", "cgroup", "shim", "pidns"])
+def level_fixture(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the value of the option ``containment`` for each mechanism that this machine has."""
+    if sys.platform != "linux":
+        pytest.skip("needs /proc")
+    kind = str(request.param)
+    missing = {
+        "guarded": guardian_client.missing,
+        "cgroup": lambda: cgroup.tree().missing(),
+        "shim": shim_client.missing,
+        "pidns": shim_client.missing_namespace,
+    }
+    if kind in missing and (why := missing[kind]()) is not None:
+        pytest.skip(why)
+    if kind == "shim":
+        monkeypatch.setattr(cgroup.Tree, "missing", lambda _self: "none is wanted")
+    return {"cgroup": "strict", "shim": "strict"}.get(kind, kind)
+
+
+@pytest.fixture(name="saved")
+def saved_fixture(tmp_path: Path) -> Path:
+    """Return the file that the program saves to."""
+    return tmp_path / "saved"
+
+
+def wrapped(script: str, code: str, *args: object) -> tuple[str, ...]:
+    """Return a shell script that has the program as ``"$@"``."""
+    return ("sh", "-c", script, "sh", *child(code, *map(str, args)))
+
+
+async def up(process: Process) -> None:
+    """Wait until the program behind the wrapper is up."""
+    assert process.stdout is not None
+    assert "up" == await process.stdout.get()
+
+
+PLACES = pytest.mark.parametrize("place", ["near", "far"])
+"""Whether the program is in the group of its wrapper, or in a session of its own."""
+
+
+@PLACES
+async def test_program_behind_a_wrapper_saves_before_a_stop_ends(level: Any, saved: Path, place: str) -> None:
+    """The wrapper dies at the first signal, and the program that it waited for does not."""
+    async with limit(20):
+        process = Process(*wrapped('"$@"; echo bye', SAVES, saved, place), containment=level, streaming=True)
+        await process.start()
+        await up(process)
+        status = await process.stop()
+        assert "SIGTERM" == saved.read_text()
+        assert State.INTERRUPT is status.state
+        assert status.reason.startswith("a stop was asked for; was killed by SIGTERM; left 1 process behind: pid ")
+        assert status.reason.endswith(", ended by SIGTERM")
+        assert process.stdout is not None
+        assert ["saving", "saved"] == [line async for line in process.stdout]
+
+
+@PLACES
+async def test_program_saves_after_its_wrapper_has_ended_by_itself(level: Any, saved: Path, place: str) -> None:
+    """The exit is that of the wrapper. The output of the rest is read up to its end."""
+    async with limit(20):
+        script = 'exec 3<"$1"; shift; "$@" & read -r line <&3; exit 3'
+        gate = saved.with_name("gate")
+        os.mkfifo(gate)
+        holder = os.open(gate, os.O_RDWR)
+        argv = ("sh", "-c", script, "sh", str(gate), *child(SAVES, str(saved), place))
+        process = Process(*argv, containment=level, streaming=True)
+        await process.start()
+        await up(process)
+        os.write(holder, b"\n")
+        status = await process.wait()
+        os.close(holder)
+        assert ("SIGTERM", State.FINISHED, 3) == (saved.read_text(), status.state, status.exit_code)
+        assert status.reason.startswith("exited with code 3; left 1 process behind: pid ")
+        assert process.stdout is not None
+        assert ["saving", "saved"] == [line async for line in process.stdout]
+
+
+async def test_leader_scope_gives_the_rest_its_time_after_the_leader(level: Any, saved: Path) -> None:
+    """The first step goes to the leader alone, then to the rest."""
+    async with limit(20):
+        stop = Stop(steps=[(signal.SIGINT, 5), (signal.SIGTERM, 5)], scope="leader")
+        script = 'trap "exit 7" INT; exec 3<&0; "$@" & wait'
+        process = Process(*wrapped(script, SAVES, saved), containment=level, streaming=True, stop=stop)
+        await process.start()
+        await up(process)
+        status = await process.stop()
+        assert ("SIGINT", 7) == (saved.read_text(), status.exit_code)
+        assert [signal.SIGINT] == process._runner.machine.sent
+
+
+@PLACES
+async def test_stubborn_rest_is_killed_two_seconds_after_its_leader(level: Any, place: str) -> None:
+    """It is named, with the signal that ended it."""
+    async with limit(20):
+        script = '"$@" & read -r line; exit 1'
+        process = Process(
+            *wrapped(script, STUBBORN, place), containment=level, streaming=True, stdin="pipe", merge_stderr=True
+        )
+        await process.start()
+        assert process.stdout is not None
+        await process.stdout.get()
+        began = time.monotonic()
+        await process.write("\n")
+        status = await process.wait()
+        assert 1.9 < time.monotonic() - began < 3.5
+        assert (State.FINISHED, 1) == (status.state, status.exit_code)
+        assert status.reason.endswith(", ended by SIGKILL")
+
+
+@PLACES
+async def test_stubborn_rest_is_killed_at_the_last_step(level: Any, place: str) -> None:
+    """The ladder goes on when the leader ends first."""
+    async with limit(20):
+        stop = Stop(timeout=0.5)
+        process = Process(*wrapped('"$@"; echo bye', STUBBORN, place), containment=level, streaming=True, stop=stop)
+        await process.start()
+        assert process.stdout is not None
+        await process.stdout.get()
+        began = time.monotonic()
+        status = await process.stop()
+        assert 0.4 < time.monotonic() - began < 2.5
+        assert status.reason.endswith(", ended by SIGKILL")
+        assert [signal.SIGTERM, signal.SIGKILL] == process._runner.machine.sent
+
+
+async def test_kill_waits_for_nobody(level: Any, saved: Path) -> None:
+    """Everything is killed at once."""
+    async with limit(20):
+        process = Process(*wrapped('"$@"; echo bye', SAVES, saved), containment=level, streaming=True)
+        await process.start()
+        await up(process)
+        status = await process.stop(kill=True)
+        assert (False, signal.SIGKILL) == (saved.exists(), status.signal)
+
+
+async def test_kill_ends_the_wait_for_the_rest(level: Any) -> None:
+    """The leader has ended, and the ladder has hours left."""
+    async with limit(20):
+        process = Process(
+            *wrapped('"$@"; echo bye', STUBBORN), containment=level, streaming=True, stop=Stop(timeout=3600)
+        )
+        await process.start()
+        assert process.stdout is not None
+        await process.stdout.get()
+        stopping = asyncio.ensure_future(process.stop())
+        await process._runner.watch(lambda machine: machine.leader_exit is not None or machine.state.is_final)
+        assert State.STOPPING is process.state
+        assert "left 1 process behind" in process.status().reason
+        status = await process.stop(kill=True)
+        assert status == await stopping
+        assert status.reason.endswith(", ended by SIGKILL")
+
+
+async def test_restart_waits_for_the_rest_of_the_run_before(level: Any, saved: Path) -> None:
+    """The service is STOPPING meanwhile, and its policy judges the exit of the leader."""
+    async with limit(20), Overseer(containment=level) as overseer:
+        again = Restart("always", max_restarts=1)
+        script = 'exec 3<&0; "$@" & read -r line <&3; exit 1'
+        service = overseer.add("web", *wrapped(script, SAVES, saved), restart=again, stdin="pipe")
+        lines = service.lines()
+        ends = asyncio.ensure_future(overseer.supervise("web"))
+        seen: list[tuple[int, str]] = []
+        while (2, "up") not in seen:
+            line = await lines.get()
+            seen.append((line.run, str(line.text)))
+            if seen[-1] == (1, "up"):
+                await service.write("\n")
+        assert [(1, "up"), (1, "saving"), (1, "saved"), (2, "up")] == seen
+        report = await overseer.stop_all()
+        assert "left 1 process behind: pid " in str(report)
+        await ends
+    assert State.INTERRUPT is service.state
+
+
+async def test_zombie_in_the_group_counts_as_gone() -> None:
+    """Its parent lives and never reaps it, as in a container without an init. The parent itself cannot be found."""
+    code = """
+    import os
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os._exit(0)
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        os.setsid()
+        print(os.getpid(), flush=True)
+        null = os.open(os.devnull, os.O_RDWR)
+        for number in 0, 1, 2:
+            os.dup2(null, number)
+        os.set_inheritable(tell, True)
+        os.execve('/bin/sh', ['sh', '-c', f'echo >&{tell}; exec {tell}>&-; exec sleep 60'], {})
+    os.read(told, 1)
+    """
+    async with limit(20):
+        status = await Process(*child(code), stop=Stop(timeout=3600))
+    os.kill(int((status.stdout or ["0"])[0]), signal.SIGKILL)
+    assert "exited with code 0" == status.reason
