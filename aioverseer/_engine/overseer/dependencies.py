@@ -92,20 +92,24 @@ class DependencyTracker:
         """
         return DependencyGraph({id: self._edges.get(id, ()) for id in self._services})
 
-    def stop_order(self, ids: Iterable[str]) -> list[str]:
-        """Return names in the order in which to request stops at the same time: each dependent before its dependencies.
+    def stop_order(self, started: Iterable[str]) -> list[str]:
+        """Return names in the order in which to request stops at the same time: the reverse order of their start.
 
-        In the opposite order, the end of a dependency would start a dependent that waits for it, before its own stop.
+        Each dependent comes before its dependencies, whenever it was started. In the opposite order, the end of a
+        dependency would start a dependent that waits for it, before its own stop.
+
+        Args:
+            started: Names in the order of their start.
         """
-        names = sorted(ids)
+        names = list(started)[::-1]
         if not self._edges:
             return names
         try:
             levels = self.check().stop_levels
         except SpecError:  # each service was started on its own, so there is no order to keep
             return names
-        wanted = set(names)
-        return [id for level in levels for id in level if id in wanted]
+        place = {id: number for number, level in enumerate(levels) for id in level}
+        return sorted(names, key=place.__getitem__)
 
     def start(self, services: Iterable[ServiceRunner]) -> None:
         """Start services, each once its dependencies are met.

@@ -28,7 +28,7 @@ class Registry:
 
     Attributes:
         services: All services by name, in the order in which they were added; for reading.
-        live: The names of live services; for reading.
+        live: The names of live services, in the order of their start; for reading.
         groups: The groups; None while no group has been made.
         added: Number of services that were added so far.
     """
@@ -50,7 +50,7 @@ class Registry:
             make_runner: Factory of the engine of a service.
         """
         self.services = services
-        self.live: set[str] = set()
+        self.live: dict[str, None] = {}
         self.groups: GroupSupervisor | None = None
         self.added = 0
         self._dependencies = dependencies
@@ -157,9 +157,9 @@ class Registry:
     def on_transition(self, transition: ServiceTransition) -> None:
         """Keep ``live`` up to date, and notify the callers of ``watch`` of an end."""
         if transition.state.is_live:
-            self.live.add(transition.id)
+            self.live.setdefault(transition.id)
             return
-        self.live.discard(transition.id)
+        self.live.pop(transition.id, None)
         if transition.state.is_final:
             self.notify()
 

@@ -111,10 +111,15 @@ class Shutdown:
         self.count += 1
         if self._registry.groups is not None:
             self._registry.groups.suspend_restarts(stopping=1)
-        self.request_stops([self._services[id] for id in sorted(self._live)], kill=True)
+        self.request_stops([self._services[id] for id in self._live], kill=True)
 
     def request_stops(self, services: Iterable[ServiceRunner], *, kill: bool) -> None:
-        """Begin to stop services, dependents first, and do not wait."""
+        """Begin to stop services, dependents first, and do not wait.
+
+        Args:
+            services: The services, in the order of their start.
+            kill: Whether to kill them.
+        """
         requested = {service.id: service for service in services}
         for id in self._dependencies.stop_order(requested):
             requested[id].request_stop(kill=kill)
@@ -134,13 +139,17 @@ class Shutdown:
         await self.stop(kill=False)
 
     def levels(self) -> list[list[str]]:
-        """Return the live services in the order of their stop. Deferred services are stopped with the first level."""
+        """Return the live services in the order of their stop. Deferred services are stopped with the first level.
+
+        Services of one level come in the reverse order of their start.
+        """
+        started_last = list(self._live)[::-1]
         try:
             order = self._dependencies.check().stop_levels
         except SpecError:  # each service was started on its own, so there is no order to keep
-            return [sorted(self._live)]
-        deferred = [id for level in order for id in level if id in self._live and self._services[id].is_deferred]
-        levels = [[id for id in level if id in self._live and id not in deferred] for level in order]
+            return [started_last]
+        deferred = [id for id in self._dependencies.stop_order(self._live) if self._services[id].is_deferred]
+        levels = [[id for id in started_last if id in level and id not in deferred] for level in map(frozenset, order)]
         levels = [level for level in levels if level]
         return [deferred + levels[0], *levels[1:]] if levels else [deferred]
 
@@ -204,7 +213,7 @@ class Shutdown:
         def kill_the_rest() -> None:
             cut.update(left())
             _log.warning("the time for stopping %s is over: killing", ", ".join(sorted(cut)))
-            for id in self._dependencies.stop_order(cut):
+            for id in self._dependencies.stop_order(id for id in self._live if id in cut):
                 self._publisher.publish(id, "is killed, as its share of shutdown_timeout is over", "stop")
                 self._services[id].request_stop(kill=True)
 

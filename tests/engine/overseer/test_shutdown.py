@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import Any
 
 import pytest
 
@@ -92,3 +93,33 @@ async def test_shutdown_timeout_does_not_kill_a_run_that_was_started_since() -> 
         assert (await ended(stop, clock)).ok
         assert overseer["good"].state is State.RUNNING
         assert launcher.children[-1].signals == []
+
+
+@pytest.mark.parametrize("kill", [False, True])
+@pytest.mark.parametrize("after", [(), "db"])
+async def test_services_of_one_level_stop_in_the_reverse_order_of_their_start(kill: bool, after: Any) -> None:
+    """The order in which they were started counts, and the events come in the order of the stops."""
+    overseer, clock, _ = scripted(FakeChild())
+    async with overseer:
+        overseer.add("db", "x")
+        for name in ("a", "b", "c"):
+            overseer.add(name, "x", after=after)
+        for name in ("db", "b", "c", "a"):
+            await ended(overseer.start(name), clock, 0)
+        events = overseer.events()
+        report = await ended(overseer.stop_all(kill=kill), clock)
+        stopped = [event.id for event in [await anext(events) for _ in range(8)] if event.state is State.STOPPING]
+        assert ["a", "c", "b", "db"] == stopped
+        assert ["a", "c", "b", "db"] == list(report.outcomes)
+
+
+async def test_leaving_stops_what_was_started_at_once_in_reverse() -> None:
+    """Also where nothing depends on anything."""
+    overseer, clock, launcher = scripted(FakeChild())
+    async with overseer:
+        for name in ("b", "a", "c"):
+            overseer.add(name, "x")
+        await ended(overseer.start_all(), clock, 0)
+        events = overseer.events()
+    asked = [event.id async for event in events if event.state is State.STOPPING]
+    assert [child.spec.id for child in launcher.children][::-1] == asked == ["c", "a", "b"]
