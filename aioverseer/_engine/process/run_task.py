@@ -272,6 +272,8 @@ class RunTask:
         # A look at every process of the machine is worth its cost where no run follows. A service that is about to
         # restart must not pay it for each run.
         is_last = self._is_last(exit)
+        # The owner sweeps after a service that has ended for good by itself, and reports the survivors then.
+        is_reported_later = is_last and self._owner is not None and self._machine.state is not State.STOPPING
         if patient and not self._machine.is_killing:
             try:
                 is_last = await self._wait_for_leftovers(child, exit, submit, everywhere=is_last) or is_last
@@ -281,7 +283,10 @@ class RunTask:
         if (is_last or self._machine.is_killing) and child.may_have_left():
             left, late = await settle_work(child.sweep_all, within=_MARGIN)
             cancelled = late or cancelled
-            self._report_leftovers(left or (), "could not be killed")
+            if is_reported_later:
+                self.survivors = tuple(left or ())
+            else:
+                self._report_leftovers(left or (), "could not be killed")
         return cancelled
 
     def _is_last(self, exit: Exit) -> bool:

@@ -225,13 +225,15 @@ async def test_restart_waits_for_the_rest_of_the_run_before(level: Any, saved: P
 async def test_zombie_in_the_group_counts_as_gone() -> None:
     """Its parent lives and never reaps it, as in a container without an init. The parent itself cannot be found."""
     code = """
-    import os
+    import os, resource
     told, tell = os.pipe()
     if os.fork() == 0:
         if os.fork() == 0:
             os._exit(0)
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         os.setsid()
+        for limit in 10, 15:  # the mark of the library
+            resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
         print(os.getpid(), flush=True)
         null = os.open(os.devnull, os.O_RDWR)
         for number in 0, 1, 2:
