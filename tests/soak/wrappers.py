@@ -1,4 +1,4 @@
-"""Programs behind wrappers, stopped many times: how many of them could not save."""
+"""Programs below wrappers, stopped many times: how many of them could not save."""
 
 from __future__ import annotations
 

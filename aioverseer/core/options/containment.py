@@ -86,7 +86,7 @@ class Survivor:
 
 
 def left_behind(left: Sequence[Survivor]) -> str:
-    """Return how many processes were left, and the first of them: ``1 process behind: pid 12 (node)``."""
+    """Return how many processes were left, and the first of them, as words that follow "left"."""
     if not left:
         return "processes behind that this system does not name"
     return f"{'1 process' if len(left) == 1 else f'{len(left)} processes'} behind: {shown(left)}"

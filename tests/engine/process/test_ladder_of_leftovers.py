@@ -79,7 +79,7 @@ def wrapped(script: str, code: str, *args: object) -> tuple[str, ...]:
 
 
 async def up(process: Process) -> None:
-    """Wait until the program behind the wrapper is up."""
+    """Wait until the program below the wrapper is up."""
     assert process.stdout is not None
     assert "up" == await process.stdout.get()
 
