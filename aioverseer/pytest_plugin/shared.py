@@ -115,7 +115,7 @@ class SharedService:
     def leave(self) -> None:
         """Disconnect from the service. If this was the last worker, return after the service has been stopped."""
         self._has_left = True
-        self._keeper.let_go()
+        self._keeper.release()
         with contextlib.suppress(OSError):
             self._keeper.connection.shutdown(socket.SHUT_WR)
         self._receiver.join()

@@ -64,12 +64,12 @@ class LaunchedChildren:
     @property
     def strays(self) -> list[Survivor]:
         """Live processes of children that have ended and were swept, without children whose leftovers are kept."""
-        return [survivor for child in self._ended_parents() for survivor in child.relatives()]
+        return [survivor for child in self._ended_parents() for survivor in child.leftovers()]
 
     def sweep(self) -> tuple[Survivor, ...]:
         """Kill the strays, and return the ones that are still there."""
         for child in self._ended_parents():
-            child.end_relatives()
+            child.end_leftovers()
         return tuple(self.strays)
 
     def _ended_parents(self) -> list[RunningChild]:
@@ -111,10 +111,10 @@ class _ScriptedLeftovers:
 
     def signal(self, number: int, *, missed: bool = False) -> None:
         if number not in _HARMLESS and number not in _STOPPING:
-            self._child.end_relatives(far_only=missed)
+            self._child.end_leftovers(far_only=missed)
 
     async def wait(self) -> None:
-        await self._child.wait_for_relatives()
+        await self._child.wait_for_leftovers()
 
     def close(self) -> None:
         """Do nothing: there are no descriptors."""
@@ -176,7 +176,7 @@ class RunningChild:
         """Tracks whose timers fired while the child was stopped by SIGSTOP."""
         self._open: set[StreamName] = {"stdout", "stderr"}
         """The output streams that the child has not closed."""
-        self._relatives: list[_StartedProcess] = []
+        self._leftovers: list[_StartedProcess] = []
         self._relative_ended: asyncio.Future[None] | None = None
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._begin(script.steps)
@@ -227,7 +227,7 @@ class RunningChild:
         Args:
             everywhere: Whether daemons are among them.
         """
-        found = self.relatives() if everywhere else self.relatives(daemons=False)
+        found = self.leftovers() if everywhere else self.leftovers(daemons=False)
         return _ScriptedLeftovers(self, tuple(found)) if found else None
 
     def sweep(self) -> None:
@@ -249,7 +249,7 @@ class RunningChild:
 
     def left(self) -> tuple[Survivor, ...]:
         """Return its leftovers if its Spec keeps leftovers; else nothing."""
-        return () if self.spec.leftovers == "kill" else tuple(self.relatives())
+        return () if self.spec.leftovers == "kill" else tuple(self.leftovers())
 
     def close(self) -> None:
         """Close its pipes."""
@@ -298,7 +298,7 @@ class RunningChild:
         """Whether the processes that it started are strays: it has ended, and they have had the time of the ladder."""
         return self.has_ended and (self.swept or self.closed) and self.spec.leftovers == "kill"
 
-    def relatives(self, *, daemons: bool = True) -> list[Survivor]:
+    def leftovers(self, *, daemons: bool = True) -> list[Survivor]:
         """Return the live processes that it started.
 
         Args:
@@ -306,45 +306,45 @@ class RunningChild:
         """
         return [
             Survivor(pid=it.pid, command=it.leave.command)
-            for it in self._relatives
+            for it in self._leftovers
             if it.alive and (daemons or not it.leave.daemon)
         ]
 
-    def end_relatives(self, *, far_only: bool = False) -> None:
+    def end_leftovers(self, *, far_only: bool = False) -> None:
         """End the processes that it started, except immortal ones.
 
         Args:
             far_only: Whether only those end that have left its group.
         """
-        for relative in self._relatives:
-            if relative.leave.daemon or not far_only:
-                self._end_relative(relative)
+        for leftover in self._leftovers:
+            if leftover.leave.daemon or not far_only:
+                self._end_leftover(leftover)
 
-    async def wait_for_relatives(self) -> None:
+    async def wait_for_leftovers(self) -> None:
         """Wait until no process that it started lives. Safe to cancel."""
-        while self.relatives():
+        while self.leftovers():
             self._relative_ended = asyncio.get_running_loop().create_future()
             await self._relative_ended
 
     def _end_group(self) -> None:
-        for relative in self._relatives:
-            if not relative.leave.daemon:
-                self._end_relative(relative)
+        for leftover in self._leftovers:
+            if not leftover.leave.daemon:
+                self._end_leftover(leftover)
 
-    def _end_relative(self, relative: _StartedProcess) -> None:
-        if relative.alive and not relative.leave.immortal:
-            relative.alive = False
+    def _end_leftover(self, leftover: _StartedProcess) -> None:
+        if leftover.alive and not leftover.leave.immortal:
+            leftover.alive = False
             if self._relative_ended is not None and not self._relative_ended.done():
                 self._relative_ended.set_result(None)
-            if not relative.leave.daemon:
+            if not leftover.leave.daemon:
                 for source in (self.stdout, self.stderr):
                     if source is not None:
                         source.drop_writer()
 
     def _leave(self, leave: LeaveStep) -> None:
-        if not self._relatives:
+        if not self._leftovers:
             self._launched.parents.append(self)
-        self._relatives.append(_StartedProcess(next(self._launched.pids), leave))
+        self._leftovers.append(_StartedProcess(next(self._launched.pids), leave))
         if not leave.daemon:
             for source in (self.stdout, self.stderr):
                 if source is not None:

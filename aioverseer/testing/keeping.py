@@ -41,7 +41,7 @@ class Keeper:
             name: The name that all clients share, of any length.
             argv: The command that starts the keeper. The path of its socket is appended. The keeper prints
                 ``LISTENING`` once it listens.
-            data: The input of the keeper. Its standard input stays open until ``let_go``.
+            data: The input of the keeper. Its standard input stays open until ``release``.
             folder: The folder of its socket. Default: a folder of the user among the temporary files.
 
         Raises:
@@ -83,11 +83,11 @@ class Keeper:
                 why = output.decode(errors="replace").strip() or "see its standard error"
                 raise OSError(f"the keeper of {self._name!r} has not begun: {why}")
         except BaseException:
-            self.let_go()
+            self.release()
             raise
         return connection
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Close the keeper's standard input, if this client has started it. The connection stays open. Idempotent."""
         if self._hold is not None:
             self._hold.close()
@@ -98,7 +98,7 @@ class Keeper:
         Args:
             has_ended: Whether the keeper has ended. Then its files are removed, unless another keeper owns them by now.
         """
-        self.let_go()
+        self.release()
         self.connection.close()
         if not has_ended:
             return

@@ -81,10 +81,6 @@ class Groups:
         """Return whether there is a group of this name."""
         return name in self._nodes
 
-    def __bool__(self) -> bool:
-        """Return whether there is any group."""
-        return bool(self._nodes)
-
     def get(self, name: str) -> Group:
         """Return the group of this name."""
         return self._nodes[name].group

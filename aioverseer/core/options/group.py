@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.give_up import OnGiveUp, check_on_give_up
-from aioverseer.core.options.meant import hint_for, with_hint
+from aioverseer.core.options.meant import hint_for
 from aioverseer.core.options.restart import Restart
 
 __all__ = ["AutoShutdown", "Group", "Strategy"]
@@ -67,7 +67,8 @@ class Group:
         restart: object = self.restart
         if not isinstance(restart, Restart):
             why = "is no policy: pass a Restart, for example Restart(max_restarts=3, within=60)"
-            raise self.refuse("restart", with_hint(why, hint_for("restart", restart)))
+            hint = hint_for("restart", restart)
+            raise self.refuse("restart", why if hint is None else f"{why}; {hint}")
         parent: object = self.parent
         if not isinstance(parent, str):
             raise self.refuse("parent", "is no name: pass the name of a group")

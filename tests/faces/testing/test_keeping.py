@@ -60,7 +60,7 @@ def keeper(name: str, folder: Path, program: str = PROGRAM) -> Generator[int]:
     try:
         with found.connection.makefile() as answers:
             yield int(answers.readline())
-            found.let_go()
+            found.release()
             found.connection.shutdown(socket.SHUT_WR)
             has_ended = answers.read() != "stays"
     finally:
