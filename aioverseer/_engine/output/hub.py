@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aioverseer._engine.output.log_feed import LogFeed
 from aioverseer._engine.output.log_sink import LogSink
 from aioverseer._engine.output.pump import LineSink, report_error
 from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
 from aioverseer._engine.output.tail import TAIL_LINES, Tail
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpecError
+from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.lines import Line, make_lines
 
 __all__ = ["Hub"]
@@ -46,6 +48,20 @@ class Hub:
         sink = HubSink(self, stream, run)
         self._sinks.add(sink)
         return sink
+
+    def log_feed(self, stream: str, run: int, spec: Spec) -> LogFeed:
+        """Return a new feed that passes the bytes of one pipe of one run to the logs that keep them.
+
+        Args:
+            stream: ``"stdout"`` or ``"stderr"``.
+            run: Number of the run.
+            spec: Options of the run.
+        """
+        return LogFeed(
+            spec,
+            is_wanted=lambda: any(log.is_raw and log.takes(self._id, stream) for log in self._logs),
+            publish=lambda lines: self._log(make_lines(self._id, stream, lines, self._clock.wall(), run), is_raw=True),
+        )
 
     def on_sink_end(self, sink: HubSink) -> None:
         """Remove a sink, because its pipe has ended."""
@@ -119,10 +135,10 @@ class Hub:
             for subscription in group.all()
             if subscription.takes(self._id, stream)
         ]
-        logs = [log for log in self._logs if log.takes(self._id, stream)]
-        if takers or logs:
+        has_logs = any(not log.is_raw and log.takes(self._id, stream) for log in self._logs)
+        if takers or has_logs:
             count = len(batch)
-            skipped = 0 if logs else min(subscription.surplus(count) for subscription in takers)
+            skipped = 0 if has_logs else min(subscription.surplus(count) for subscription in takers)
             lines = make_lines(self._id, stream, batch[skipped:] if skipped else batch, now, run, first + skipped)
             for subscription in takers:
                 try:
@@ -130,13 +146,19 @@ class Hub:
                 except Exception as error:  # noqa: BLE001  # reported below; it must not stop other readers
                     subscription.fail(error)
                     report_error("a subscriber of a service's lines failed and gets no more", error)
-            for log in logs:
-                try:
-                    log.deliver(lines)
-                except Exception as error:  # noqa: BLE001  # reported below; it must not stop other readers
-                    self._logs = [other for other in self._logs if other is not log]
-                    report_error("a log of a service's lines failed and gets no more of this run", error)
-                    log.shutdown()
+            if has_logs:
+                self._log(lines, is_raw=False)
+
+    def _log(self, lines: Sequence[Line], *, is_raw: bool) -> None:
+        for log in self._logs:
+            if log.is_raw is not is_raw or not log.takes(self._id, lines[0].stream):
+                continue
+            try:
+                log.deliver(lines)
+            except Exception as error:  # noqa: BLE001  # reported below; it must not stop other readers
+                self._logs = [other for other in self._logs if other is not log]
+                report_error("a log of a service's lines failed and gets no more of this run", error)
+                log.shutdown()
 
     def blocked(self, stream: str) -> bool:
         """Return whether a lossless subscriber of a stream, or a log, has no room."""

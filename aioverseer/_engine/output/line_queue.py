@@ -47,6 +47,9 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """
         super().__init__(maxsize)
         self.on_room: Callable[[], None] | None = None
+        self.on_full: Callable[[], None] | None = None
+        self._delivered = 0
+        self._had_waiter = False
         self._shut = False
         self._blocked = False
         self._low = maxsize // 2
@@ -56,6 +59,11 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
     def blocked(self) -> bool:
         """Whether the pipe is not read until half of the queue is free."""
         return self._blocked
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no reader has ever taken a delivered line, or waited for one."""
+        return not self._had_waiter and len(self._queue) == self._delivered
 
     @property
     def has_waiter(self) -> bool:
@@ -166,9 +174,12 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             return
         before = len(self._queue)
         self._queue.extend(batch)
+        self._delivered += len(batch)
         self._settle(before)
         if 0 < self.maxsize <= len(self._queue):
             self._blocked = True
+            if self.on_full is not None:
+                self.on_full()
 
     def end(self) -> None:
         """End the queue. Lines that are in it are still delivered."""
@@ -196,6 +207,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
     async def _wait_for_line(self) -> None:
         if self._shut:
             raise self._at_end()
+        self._had_waiter = True
         getter = self._get_loop().create_future()
         self._getters.append(getter)
         try:

@@ -19,6 +19,7 @@ from aioverseer._engine.output.log_sink import LogSink
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.log import Log, LogBridge, LogFile
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.text.lines import can_split_bytes
 
 if TYPE_CHECKING:  # loaded by the overseer's assembly when a service has a log
     from aioverseer._system.logfile.backend import LogBackend
@@ -51,6 +52,8 @@ class _Destination:
     streams: frozenset[str]
     is_own: bool
     """Whether it comes from the options of the service, not of the overseer."""
+    is_raw: bool
+    """Whether it keeps the bytes of the program. JSON and records hold text."""
 
 
 class LogRouting:
@@ -139,7 +142,7 @@ class LogRouting:
                 callbacks = self._on_room.setdefault(key, {})
                 callbacks[id] = on_room
                 backlog.on_room = partial(_call_all, callbacks)
-                sinks.append(LogSink(id, destination.streams, backlog, self._count))
+                sinks.append(LogSink(id, destination.streams, backlog, self._count, is_raw=destination.is_raw))
         self._sinks[id] = tuple(sinks)
         return self._sinks[id]
 
@@ -182,6 +185,7 @@ class LogRouting:
         """Return the destinations of a service, by a key that identifies each."""
         destinations: dict[str, _Destination] = {}
         for log in self._default if spec.log is None else spec.log:
+            is_raw = isinstance(log, LogFile) and log.format == "text" and can_split_bytes(spec.encoding)
             for stream in ("stdout", "stderr"):
                 if isinstance(log, LogBridge):
                     name = log.logger_of(id=spec.id, group=spec.group)
@@ -192,7 +196,9 @@ class LogRouting:
                     key = f"file {name}"
                 else:
                     continue
-                destination = _Destination(log=log, name=name, streams=frozenset({stream}), is_own=spec.log is not None)
+                destination = _Destination(
+                    log=log, name=name, streams=frozenset({stream}), is_own=spec.log is not None, is_raw=is_raw
+                )
                 known = destinations.get(key)
                 if known is not None:
                     _check_agreement(spec.id, destination, known, "another log of the same service")

@@ -16,9 +16,21 @@ __all__ = ["LogSink"]
 
 
 class LogSink:
-    """Takes the lines of one service for one log."""
+    """Takes the lines of one service for one log.
 
-    def __init__(self, id: str, streams: frozenset[str], backlog: Backlog, on_lost: Callable[[str, int], None]) -> None:
+    Attributes:
+        is_raw: Whether the log keeps the bytes of the program.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        streams: frozenset[str],
+        backlog: Backlog,
+        on_lost: Callable[[str, int], None],
+        *,
+        is_raw: bool = False,
+    ) -> None:
         """Connect a service to a log.
 
         Args:
@@ -26,7 +38,9 @@ class LogSink:
             streams: Streams whose lines go to the log.
             backlog: Backlog of the log.
             on_lost: Called with the id and a number of lines that the full backlog has refused.
+            is_raw: Whether the log keeps the bytes of the program, and so gets lines of a ``RawLineSplitter``.
         """
+        self.is_raw = is_raw
         self._id = id
         self._streams = streams
         self._backlog = backlog

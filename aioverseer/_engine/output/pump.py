@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from aioverseer._system.protocols import ReadStream
 from aioverseer.core.text.lines import LineSplitter
 
-__all__ = ["LineList", "LineSink", "Pump", "report_error"]
+__all__ = ["ByteSink", "LineList", "LineSink", "Pump", "report_error"]
 
 _LAST_BYTES = 128 * 1024
 """Bytes that are read after the end of a program even if a sink is blocked. Processes that it left are being killed,
@@ -33,6 +33,18 @@ class LineSink(Protocol):
 
     def end(self) -> None:
         """End the sink: no batch follows."""
+        ...
+
+
+class ByteSink(Protocol):
+    """Receiver of the bytes of a pipe, before they are decoded. It raises nothing, and a ``LineSink`` blocks for it."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Accept a chunk of any size."""
+        ...
+
+    def finish(self) -> None:
+        """Accept the end of the pipe."""
         ...
 
 
@@ -65,6 +77,7 @@ class Pump:
     """Passes the lines of one pipe to its sinks. It does not read the pipe while one of them is blocked.
 
     Attributes:
+        stream: ``"stdout"`` or ``"stderr"``.
         ended: Whether the pipe has ended and all lines are delivered.
     """
 
@@ -74,6 +87,8 @@ class Pump:
         splitter: Callable[[], LineSplitter],
         sinks: Sequence[LineSink],
         *,
+        stream: str = "stdout",
+        byte_sink: ByteSink | None = None,
         on_end: Callable[[], None],
     ) -> None:
         """Connect a pipe. Nothing is read before ``start``.
@@ -82,17 +97,26 @@ class Pump:
             source: The pipe.
             splitter: Factory of the line splitter, called for the first bytes, as many programs write nothing.
             sinks: Receivers of the lines.
+            stream: Name of the stream.
+            byte_sink: Receiver of the bytes; None for none.
             on_end: Called once, when the pipe has ended and all lines are delivered.
         """
+        self.stream = stream
         self.ended = False
         self._source = source
         self._make_splitter = splitter
         self._splitter: LineSplitter | None = None
         self._sinks = sinks
+        self._byte_sink = byte_sink
         self._on_end = on_end
         self._spare = 0
         for sink in sinks:
             sink.on_room = self._on_room
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the pipe is not read, because a sink has no room."""
+        return not self.ended and self._is_blocked()
 
     def start(self) -> None:
         """Begin to read."""
@@ -112,6 +136,8 @@ class Pump:
 
     def _data(self, chunk: bytes) -> None:
         self._spare -= len(chunk)
+        if self._byte_sink is not None:
+            self._byte_sink.feed(chunk)
         if self._splitter is None:
             self._splitter = self._make_splitter()
         batch = self._splitter.feed(chunk)
@@ -125,13 +151,15 @@ class Pump:
         if self.ended:
             return
         self.ended = True
+        if self._byte_sink is not None:
+            self._byte_sink.finish()
         if self._splitter is not None and (batch := self._splitter.finish()):
             self._deliver(batch)
         for sink in self._sinks:
             sink.on_room = None
             _end(sink)
         # Drop the references that lead back to the Process: only the garbage collector frees a reference cycle.
-        self._sinks, self._make_splitter = (), LineSplitter
+        self._sinks, self._byte_sink, self._make_splitter = (), None, LineSplitter
         on_end, self._on_end = self._on_end, _nothing
         on_end()
 

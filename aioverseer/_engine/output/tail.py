@@ -7,13 +7,13 @@ that writes much costs little.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aioverseer.core.text.lines import Line, make_lines
 
-__all__ = ["TAIL_BYTES", "TAIL_LINES", "Tail"]
+__all__ = ["TAIL_BYTES", "TAIL_LINES", "Tail", "TailSink"]
 
 TAIL_LINES = 200
 """Number of lines that a Service remembers."""
@@ -77,3 +77,32 @@ class Tail:
             size -= len(lines[first].text)
             first += 1
         return lines[first:]
+
+
+class TailSink:
+    """A ``LineSink`` that remembers the last lines of one stream of a lone Process."""
+
+    def __init__(self, tail: Tail, stream: str, now: Callable[[], datetime]) -> None:
+        """Connect a stream to a tail.
+
+        Args:
+            tail: Tail of both streams.
+            stream: ``"stdout"`` or ``"stderr"``.
+            now: Source of the time of the lines.
+        """
+        self.on_room: Callable[[], None] | None = None
+        self._tail = tail
+        self._stream = stream
+        self._now = now
+
+    @property
+    def blocked(self) -> bool:
+        """False: the tail is bounded."""
+        return False
+
+    def deliver(self, batch: Sequence[Any]) -> None:
+        """Remember the last lines of a batch."""
+        self._tail.remember(self._stream, 1, self._now(), batch, 1)
+
+    def end(self) -> None:
+        """Do nothing."""

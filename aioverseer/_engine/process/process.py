@@ -86,7 +86,8 @@ class Process:
             id: The name in messages; by default the name of the program.
             clock: The source of time; by default the running event loop.
             launcher: The launcher of the program; by default the operating system starts it.
-            **options: See ``Spec``; ``buffered`` is on by default here, unless ``output`` says otherwise.
+            **options: See ``Spec``; ``buffered`` is on by default here, unless the program streams, or ``output`` says
+                otherwise.
 
         Raises:
             SpecError: If an option is unknown, or a value is invalid.
@@ -177,14 +178,19 @@ class Process:
         """
         return self._runner.snapshot(lines=lines).status()
 
+    # None or a queue depends on an option, and a union with None would force a check on every reader.
+
     @property
-    def stdout(self) -> LineQueue[Any] | None:
-        """The lines of standard output, when ``streaming``; else None."""
+    def stdout(self) -> LineQueue[Any] | Any:
+        """The lines of standard output as a ``LineQueue``, when ``streaming``; else None."""
         return self._runner.streams.stdout
 
     @property
-    def stderr(self) -> LineQueue[Any] | None:
-        """The lines of standard error, when ``streaming``; else None. None also with ``merge_stderr`` and ``pty``."""
+    def stderr(self) -> LineQueue[Any] | Any:
+        """The lines of standard error as a ``LineQueue``, when ``streaming``; else None.
+
+        It is None also with ``merge_stderr`` and ``pty``, and with ``streaming="stdout"``.
+        """
         return self._runner.streams.stderr
 
     @property

@@ -17,7 +17,7 @@ from aioverseer._aio.fork import generation
 from aioverseer._aio.running_loop import running_loop
 from aioverseer._aio.timers import OneShotTimer
 from aioverseer._aio.watchers import Watchers
-from aioverseer._engine.output.pump import LineSink
+from aioverseer._engine.output.pump import ByteSink, LineSink
 from aioverseer._engine.output.streams import OutputStreams
 from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.run_task import RunTask
@@ -85,6 +85,7 @@ class ProcessRunner:
         owner: ProcessOwner | None = None,
         start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], object] | None = None,
         line_sink: Callable[[str], LineSink] | None = None,
+        byte_sink: Callable[[str], ByteSink] | None = None,
         recent_lines: Callable[[], list[str]] | None = None,
     ) -> None:
         """Assemble the parts. Nothing is started.
@@ -101,6 +102,7 @@ class ProcessRunner:
             owner: The receiver of the reports; None for a lone Process.
             start_task: Function that runs the task of the run; None for an asyncio task of its own.
             line_sink: Factory of a consumer of lines, given ``"stdout"`` or ``"stderr"``.
+            byte_sink: Factory of a consumer of bytes, given ``"stdout"`` or ``"stderr"``.
             recent_lines: Function that returns the last lines, for error messages; None for the lines of this run.
         """
         self.spec = spec
@@ -128,7 +130,9 @@ class ProcessRunner:
             listeners.append(line_sink)
         if self.health is not None and self.health.reads_lines:
             listeners.append(self.health.watch)
-        self.streams = OutputStreams(spec, clock=clock, listeners=listeners)
+        self.streams = OutputStreams(
+            spec, clock=clock, listeners=listeners, byte_sink=byte_sink, keeps_tail=recent_lines is None
+        )
         self.machine = ProcessMachine.from_spec(spec)
         self.run_task = RunTask(
             spec,
@@ -329,18 +333,26 @@ class ProcessRunner:
             stdout,
             stderr,
             0,
-            machine.reason,
+            self.reason,
             0,
             0,
             self.launcher.containment_of(self.spec).level,
+            self.last_lines() if lines and self._recent_lines is None else (),
         )
+
+    @property
+    def reason(self) -> str:
+        """The reason of the current state, and whose reading a running program waits for."""
+        held_up = [] if self.machine.state.is_final else self.streams.held_up
+        if not held_up:
+            return self.machine.reason
+        return f"{self.machine.reason}; waits for a reader of its {' and '.join(held_up)}"
 
     def last_lines(self) -> list[str]:
         """Return the last lines that the program wrote, for an error message."""
         if self._recent_lines is not None:
             return self._recent_lines()
-        stdout, stderr = self.streams.kept_lines()
-        return last_lines(stderr or stdout or ())
+        return last_lines(self.streams.last_lines())
 
     # Reports of the state machine and of the probes.
 

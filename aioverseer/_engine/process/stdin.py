@@ -11,6 +11,7 @@ from typing import cast
 from aioverseer._aio.shield import settle
 from aioverseer._system.protocols import WriteStream
 from aioverseer.core.errors import ProcessNotRunning
+from aioverseer.core.options.input import unfit_input
 from aioverseer.core.options.spec import Spec
 
 __all__ = ["StdinFeeder"]
@@ -126,6 +127,8 @@ class StdinFeeder:
         items: object = source
         if not isinstance(source, AsyncIterable) and callable(source):
             items = source()
+        if (why := unfit_input(items)) is not None:
+            raise TypeError(f"stdin gave {type(items).__name__}: {why}")
         if not isinstance(items, AsyncIterable):
             raise TypeError(
                 f"stdin gave {type(items).__name__}: pass an async iterable, or a function that returns one"

@@ -59,6 +59,7 @@ HISTORY_RUNS = 50
 _MARGIN = 2.0
 """Seconds that a roll-back waits in addition to the ladder: for the last output, and for a busy host."""
 
+_GOOD = Exit(code=0)
 _ERROR_LINES = 20
 """Last lines that an error carries."""
 
@@ -243,6 +244,7 @@ class ServiceRunner:
             spec.restart.max_restarts,
             lost,
             level,
+            self.last_lines() if lines and machine.state.is_final and process.machine.exit != _GOOD else (),
         )
 
     @property
@@ -257,7 +259,10 @@ class ServiceRunner:
             return reason
         if process.machine.unstoppable:
             reason = f"{reason}; {process.machine.reason}"
-        return f"{reason} ({process.health_summary})" if process.health_summary else reason
+        if process.health_summary:
+            reason = f"{reason} ({process.health_summary})"
+        held_up = process.streams.held_up
+        return f"{reason}; waits for a reader of its {' and '.join(held_up)}" if held_up else reason
 
     def last_lines(self) -> list[str]:
         """Return the last lines of all runs, for an error message."""
@@ -425,6 +430,7 @@ class ServiceRunner:
             owner=self,
             start_task=self._start_run,
             line_sink=functools.partial(self.hub.sink, run=action.number),
+            byte_sink=functools.partial(self.hub.log_feed, run=action.number, spec=self.spec),
             recent_lines=self.last_lines,
         )
         self.process.start()

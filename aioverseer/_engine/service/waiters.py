@@ -105,7 +105,8 @@ class Waiters:
             snapshot: The service after the change, without lines.
         """
         if self._watchers:
-            self._watchers.notify(self._service.snapshot() if snapshot.spec.buffered else snapshot)
+            has_lines = snapshot.spec.buffered or snapshot.state.is_final
+            self._watchers.notify(self._service.snapshot() if has_lines else snapshot)
         if self._stops:
             self._complete_stops()
 

@@ -78,6 +78,7 @@ def _text(entry: Entry) -> str:
 
 
 def _extra(entry: Entry) -> dict[str, object]:
+    # The same attributes for a mark of missing lines, because a formatter that lacks one fails.
     if isinstance(entry, Line):
-        return {"service": entry.id, "stream": entry.stream, "run": entry.run}
-    return {"service": entry.id}
+        return {"service": entry.id, "stream": entry.stream, "run": entry.run, "seq": entry.seq, "missed": 0}
+    return {"service": entry.id, "stream": "", "run": 0, "seq": 0, "missed": entry.n}

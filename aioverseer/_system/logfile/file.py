@@ -66,6 +66,8 @@ class AppendedFile:
         self._size = 0
         self._begun = 0
         """Bytes of an unfinished line at the end of the file."""
+        self._left: tuple[int, int, int] | None = None
+        """Device, inode and size of a file that was closed in the middle of a line that may go on."""
         self._last = 0.0
         self._compression: Compression | None = None
         self._compresses = False
@@ -129,7 +131,7 @@ class AppendedFile:
         pieces: list[bytes] = []
         size = self._size
         for entry in todo[:n]:
-            torn = self._format.unfinished
+            torn = self._format.needs_end
             begun = self._begun if self._format.continues(entry) else 0
             piece = self._format.encode(entry, named=self.shows_ids)
             if rotates:
@@ -221,23 +223,28 @@ class AppendedFile:
             if not (self._is_regular or stat.S_ISCHR(found.st_mode)):
                 raise OSError(errno.EINVAL, "it is neither a file nor a device")
             self._size = found.st_size if self._is_regular else 0
-            if self._size > 0 and is_torn(self._path, fd, self._disk):
-                # The file ends with part of a line: a host was killed while it wrote.
+            goes_on = self._left == (found.st_dev, found.st_ino, found.st_size)
+            if self._size > 0 and not goes_on and is_torn(self._path, fd, self._disk):
+                # The file ends with part of a line: its writer was killed, or a program has not ended its last line.
                 self._size += self._disk.write(fd, memoryview(b"\n"))
         except BaseException:
             self._disk.close(fd)
             raise
         self._fd, self._opened = fd, found
         self._last = found.st_mtime
-        self._format.reset()
+        if not goes_on:
+            self._format.reset()
 
     def _close(self) -> None:
-        """Close the file, ending an unfinished line. While compression continues, keep the lock."""
+        """Close the file, ending an unfinished line that has a prefix. While compression continues, keep the lock."""
         if self._fd < 0:
             return
-        if self._format.unfinished:
+        self._left = None
+        if self._format.needs_end:
             self._end_line()
-        self._format.reset()
+            self._format.reset()
+        elif self._format.unfinished and self._opened is not None:
+            self._left = (self._opened.st_dev, self._opened.st_ino, self._size)
         self._unlock()
         self._lock_fd, self._fd = self._fd, -1
         if not (self._is_locked and self._compresses):
@@ -293,7 +300,7 @@ class AppendedFile:
         """Begin a new file, or keep the old one if it cannot be renamed; return whether there is a new one.
 
         Args:
-            torn: Whether the old file ends with an unfinished line.
+            torn: Whether the old file ends with an unfinished line that must be ended.
         """
         try:
             self._finish_compression()

@@ -20,6 +20,7 @@ from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import check_asked
 from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.give_up import check_on_give_up
+from aioverseer.core.options.input import unfit_input
 from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions
 from aioverseer.core.options.log import as_logs
 from aioverseer.core.options.meant import hint_for, with_hint
@@ -217,6 +218,8 @@ class _Checker:
                 option="stdin",
                 value=value,
             )
+        if (why := unfit_input(value)) is not None:
+            raise SpecError(f"service {self._id!r}: stdin is of type {type(value).__name__}: {why}", option="stdin")
         if isinstance(value, PathLike):
             self.path("stdin", value)
         elif not (callable(value) or isinstance(value, str | bytes | HasDescriptor | AsyncIterable)):
@@ -250,7 +253,8 @@ class _Checker:
             return
         for name in ("buffered", "streaming", "pty"):
             if values[name]:
-                raise self.refuse("output", output, f"cannot go with {name}=True, which reads it: leave one out")
+                given = f"{name}={values[name]!r}"
+                raise self.refuse("output", output, f"cannot go with {given}, which reads it: leave one out")
         if values["ready"] is not None:
             for leaf in leaves(values["ready"]):
                 if leaf.reads_lines:
@@ -282,6 +286,18 @@ class _Checker:
                 return columns, rows
             case _:
                 raise self.refuse(option, value, "is no size: pass (columns, rows), for example (80, 24)")
+
+    def streaming(self, value: object) -> object:
+        if not isinstance(value, bool) and value not in ("stdout", "stderr"):
+            raise self.refuse("streaming", value, 'is unknown: pass True, "stdout", "stderr" or False')
+        return value
+
+    def streams(self, values: Mapping[str, Any]) -> None:
+        for name in ("merge_stderr", "pty"):
+            if values["streaming"] == "stderr" and values[name]:
+                raise self.refuse(
+                    "streaming", "stderr", f'has no lines of its own with {name}=True: pass streaming="stdout"'
+                )
 
     def one_of(self, option: str, value: object, known: tuple[str, ...]) -> object:
         if value not in known:
@@ -480,7 +496,7 @@ _CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
     "window_size": lambda check, value: check.window("window_size", value),
     "output": lambda check, value: check.one_of("output", value, get_args(Output)),
     "buffered": lambda check, value: check.flag("buffered", value),
-    "streaming": lambda check, value: check.flag("streaming", value),
+    "streaming": _Checker.streaming,
     "merge_stderr": lambda check, value: check.flag("merge_stderr", value),
     "encoding": _Checker.encoding,
     "errors": _Checker.errors,
@@ -517,6 +533,7 @@ _TOGETHER: dict[str, Callable[[_Checker, Mapping[str, Any]], None]] = {
     "stdin": _Checker.fed,
     "errors": _Checker.replacing,
     "output": _Checker.unread,
+    "streaming": _Checker.streams,
     "significant": _Checker.significance,
 }
 """Checks of an option together with others, made once each option alone is valid."""

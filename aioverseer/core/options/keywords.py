@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # names of types only
 from aioverseer.core.export import exported_from
 from aioverseer.core.typing import HasDescriptor, PathLike
 
-__all__ = ["Feed", "Leftovers", "Output", "Rlimit", "SpecOptions", "Stdin"]
+__all__ = ["Feed", "Leftovers", "Output", "Rlimit", "SpecOptions", "Stdin", "Streaming"]
 
 
 Rlimit = int | tuple[int, int]
@@ -28,6 +28,8 @@ Leftovers = Literal["kill", "keep", "report"]
 """Treatment of processes that a program leaves at its end; see ``Spec.leftovers``."""
 
 
+Streaming = bool | Literal["stdout", "stderr"]
+"""Streams that are delivered through queues; see ``Spec.streaming``."""
 Feed = AsyncIterable[str | bytes]
 """Source of input in pieces."""
 Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | None
@@ -46,7 +48,7 @@ class SpecOptions(TypedDict, total=False):
     window_size: tuple[int, int]
     output: Output
     buffered: bool
-    streaming: bool
+    streaming: Streaming
     merge_stderr: bool
     encoding: str | None
     errors: str

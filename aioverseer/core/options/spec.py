@@ -21,7 +21,7 @@ from aioverseer.core.options.checks import OPTIONS, check_names, check_options, 
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.containment import AskedContainment
 from aioverseer.core.options.give_up import OnGiveUp
-from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions, Stdin
+from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
@@ -53,9 +53,12 @@ class Spec:
         output: Destination of standard output and standard error. ``"read"``: pipes that this library reads.
             ``"inherit"``: the streams of the host. ``"null"``: the null device. A Process that is neither buffered nor
             streaming reads nothing, so it uses the null device too.
-        buffered: Whether all lines are kept for ``Status.stdout`` and ``Status.stderr``.
+        buffered: Whether all lines are kept, without a limit, for ``Status.stdout`` and ``Status.stderr``. A Process
+            is buffered by default, unless it streams.
         streaming: Whether lines are delivered through ``Process.stdout`` and ``Process.stderr``. No line is lost: a
-            slow reader slows the program.
+            slow reader slows the program, and a queue that nobody reads holds it up. ``"stdout"`` or ``"stderr"``
+            delivers that stream alone. Of the other one the last lines are kept for error messages, and the program
+            never waits for it.
         merge_stderr: Whether standard error goes into standard output, in order.
         encoding: Encoding of the output; None delivers bytes.
         errors: Handling of bytes that the encoding does not know, as in ``bytes.decode``. ``"strict"`` is refused, as
@@ -111,7 +114,7 @@ class Spec:
     window_size: tuple[int, int] = (80, 24)
     output: Output = "read"
     buffered: bool = False
-    streaming: bool = False
+    streaming: Streaming = False
     merge_stderr: bool = False
     encoding: str | None = "utf-8"
     errors: str = "replace"
@@ -220,7 +223,7 @@ _values_of: Callable[[Spec], tuple[object, ...]] = attrgetter(*_NAMES)
 
 
 def describe(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> Spec:
-    """Make the Spec of a Process without a Service: named after its program, and buffered by default.
+    """Make the Spec of a Process without a Service: named after its program, and buffered unless it streams.
 
     Raises:
         SpecError: For an option that is unknown or only for a Service, or a value that is refused.
@@ -229,7 +232,7 @@ def describe(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOpti
 
 
 def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpack[SpecOptions]) -> Spec:
-    options.setdefault("buffered", options.get("output", "read") == "read")
+    options.setdefault("buffered", options.get("output", "read") == "read" and not options.get("streaming", False))
     refuse_options_of_services(options)
     return Spec.of(id if id is not None else _name_of(argv), argv, **options)
 

@@ -65,6 +65,7 @@ class Status:
         log_lost: Number of lines that the log files of the service have lost since it was added; see ``LogFile``.
         containment: Level of containment in force: ``"basic"``, ``"guarded"``, ``"strict"``, or ``"none"`` for a
             scripted child; empty if it is not known yet.
+        last_lines: Last lines of a Process, or of a service that has failed, for error messages.
     """
 
     id: str
@@ -77,8 +78,8 @@ class Status:
     started_at: datetime | None = None
     stopped_at: datetime | None = None
     runtime: float = 0.0
-    stdout: Sequence[str] | Sequence[bytes] | None = None
-    stderr: Sequence[str] | Sequence[bytes] | None = None
+    stdout: Sequence[Any] | Any = None  # str, bytes or None depends on options, as for Process.stdout
+    stderr: Sequence[Any] | Any = None
     restarts: int = 0
     reason: str = ""
     cwd: str | None = None
@@ -86,6 +87,7 @@ class Status:
     max_restarts: int | None = 0
     log_lost: int = 0
     containment: str = ""
+    last_lines: Sequence[str] = ()
 
     @property
     def ok(self) -> bool:
@@ -103,7 +105,7 @@ class Status:
         """Return this status if it is ``ok``.
 
         Raises:
-            ProcessFailed: If the program has not ended with exit code 0; carries the last buffered lines. Its cause
+            ProcessFailed: If the program has not ended with exit code 0; carries the last lines. Its cause
                 is ``error``.
         """
         if self.ok:
@@ -112,7 +114,7 @@ class Status:
             f"{self.id!r} ({shlex.join(self.argv)}) is {self.state}: {self.reason}",
             id=self.id,
             status=self,
-            lines=last_lines(self.stderr or self.stdout or ()),
+            lines=self.last_lines or last_lines(self.stderr or self.stdout or ()),
         ) from self.error
 
     def to_json(self) -> dict[str, Any]:
@@ -166,6 +168,7 @@ class StatusSnapshot(NamedTuple):
     max_restarts: int | None
     log_lost: int
     containment: str
+    last_lines: Sequence[str] = ()
 
     def status(self) -> Status:
         """Return the Status."""
@@ -190,6 +193,7 @@ class StatusSnapshot(NamedTuple):
             max_restarts=self.max_restarts,
             log_lost=self.log_lost,
             containment=self.containment,
+            last_lines=self.last_lines,
         )
 
 

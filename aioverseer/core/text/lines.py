@@ -22,6 +22,8 @@ __all__ = [
     "ContinuedLine",
     "Line",
     "LineSplitter",
+    "RawLineSplitter",
+    "can_split_bytes",
     "make_lines",
     "with_missed",
 ]
@@ -183,6 +185,41 @@ class LineSplitter:
         return self._splitter.finish()
 
 
+class RawLineSplitter:
+    r"""Splitter for a log file, which keeps the bytes: joined with ``\n``, the lines are what was written.
+
+    Only ``\n`` ends a line, so a ``\r`` before it stays. A last line without an end is a ``ContinuedBytes``, as are the
+    pieces of a line longer than the limit.
+    """
+
+    __slots__ = ("_splitter",)
+
+    def __init__(self, *, encoding: str | None, line_limit: int, keeps_cr: bool = True) -> None:
+        r"""Make a splitter for one stream.
+
+        Args:
+            encoding: Encoding of the stream, whose characters are not cut if it is UTF-8; ``can_split_bytes``.
+            line_limit: Longest line in bytes without its end.
+            keeps_cr: Whether the ``\r`` of ``\r\n`` belongs to the line. On a terminal the kernel has added it.
+        """
+        cut = _cut_utf8 if encoding is not None and _kind(encoding) == "utf-8" else None
+        self._splitter = _ByteSplitter(None, "strict", line_limit, cut, is_raw=True, keeps_cr=keeps_cr)
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take the next bytes of the stream; return the lines and pieces that are complete now."""
+        return self._splitter.feed(chunk)
+
+    def finish(self) -> list[bytes]:
+        """Return the rest at the end of the stream, as pieces."""
+        return self._splitter.finish()
+
+
+@functools.cache
+def can_split_bytes(encoding: str | None) -> bool:
+    """Return whether the byte 0x0A ends a line in an encoding; not so in UTF-16, UTF-32 and EBCDIC."""
+    return encoding is None or "\n".encode(encoding).removeprefix("".encode(encoding)) == b"\n"
+
+
 _BUILT_IN = frozenset({"strict", "ignore", "replace", "backslashreplace", "surrogateescape", "surrogatepass"})
 
 
@@ -214,7 +251,7 @@ def _guarded(errors: str) -> str:
 class _ByteSplitter:
     """Splitter that decodes after splitting: for bytes, and for encodings in which byte 0x0A is always a newline."""
 
-    __slots__ = ("_cut", "_encoding", "_errors", "_limit", "_rest")
+    __slots__ = ("_cut", "_encoding", "_errors", "_is_raw", "_keeps_cr", "_limit", "_rest")
 
     def __init__(
         self,
@@ -222,11 +259,16 @@ class _ByteSplitter:
         errors: str,
         limit: int,
         cut: Callable[[bytes | bytearray, int], int] | None,
+        *,
+        is_raw: bool = False,
+        keeps_cr: bool = False,
     ) -> None:
         self._encoding = encoding
         self._errors = errors
         self._limit = limit
         self._cut = cut
+        self._is_raw = is_raw
+        self._keeps_cr = keeps_cr
         self._rest = bytearray()
         """Unfinished line without the pieces already returned: at most the limit and one byte."""
 
@@ -239,7 +281,7 @@ class _ByteSplitter:
         if self._rest:
             data = b"".join((self._rest, data))
             self._rest.clear()
-        if b"\r" in data:  # replace() alone is slower than all the rest
+        if not self._keeps_cr and b"\r" in data:  # replace() alone is slower than all the rest
             data = data.replace(b"\r\n", b"\n")
         lines = self._split_long(data) if self._has_long(data) else self._split(data)
         if end < len(chunk):
@@ -252,7 +294,10 @@ class _ByteSplitter:
             return []
         line = bytes(self._rest)
         self._rest.clear()
-        return self._split_long(line + b"\n")
+        lines = self._split_long(line + b"\n")
+        if self._is_raw:
+            lines[-1] = ContinuedBytes(lines[-1])
+        return lines
 
     def _split(self, data: bytes) -> list[Any]:
         encoding = self._encoding
@@ -287,7 +332,8 @@ class _ByteSplitter:
             return []
         pieces: list[Any] = []
         # A carriage return at the end may be the first half of "\r\n".
-        del rest[: self._cut_pieces(rest, len(rest) - (rest[-1] == _CR), pieces)]
+        held = 0 if self._keeps_cr else rest[-1] == _CR
+        del rest[: self._cut_pieces(rest, len(rest) - held, pieces)]
         return pieces
 
     def _cut_pieces(self, data: bytes | bytearray, size: int, pieces: list[Any]) -> int:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from aioverseer.core.options.log import LogFile
 from aioverseer.core.text.lines import Line
@@ -50,12 +50,21 @@ class LogFormat:
         self._encode = self._json if self._is_json else self._text
         self._timestamps = log.timestamps
         self._open: tuple[str, str, int] | None = None
+        self._is_exact = False
         self._stamped: tuple[datetime | None, str] = (None, "")
 
     @property
     def unfinished(self) -> bool:
         """Whether the bytes so far end in the middle of a line."""
         return self._open is not None
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether the unfinished line must be ended before the file is left.
+
+        A newline is added to text with a prefix and to decoded text, but not to the bytes of a program.
+        """
+        return self._open is not None and not self._is_exact
 
     def continues(self, entry: Entry) -> bool:
         """Return whether an entry continues the unfinished line."""
@@ -83,21 +92,25 @@ class LogFormat:
         try:
             if self._is_json:
                 return self._all_json(lines)
-            texts = cast("list[str]", [line.text for line in lines])
+            texts: list[Any] = [line.text for line in lines]
             if self._timestamps or named:
                 texts = self._all_headed(lines, named=named)
+            if isinstance(texts[0], bytes):
+                return b"\n".join(texts) + b"\n"
             return ("\n".join(texts) + "\n").encode("utf-8", "surrogateescape")
-        except (TypeError, UnicodeEncodeError):  # bytes, or text that UTF-8 cannot encode
+        except (TypeError, UnicodeEncodeError):  # text among bytes, or text that UTF-8 cannot encode
             return None
 
-    def _all_headed(self, lines: Sequence[Line], *, named: bool) -> list[str]:
-        head, id, time = "", "", None
-        texts: list[str] = []
+    def _all_headed(self, lines: Sequence[Line], *, named: bool) -> list[Any]:
+        head: Any = ""
+        id, time, is_bytes = "", None, False
+        texts: list[Any] = []
         for line in lines:
-            if line.time is not time or line.id != id:
-                id, time = line.id, line.time
+            if line.time is not time or line.id != id or isinstance(line.text, bytes) is not is_bytes:
+                id, time, is_bytes = line.id, line.time, isinstance(line.text, bytes)
                 head = self._head(line, named=named)
-            texts.append(head + cast("str", line.text))
+                head = _encoded(head) if is_bytes else head
+            texts.append(head + line.text)
         return texts
 
     def _all_json(self, lines: Sequence[Line]) -> bytes:
@@ -131,6 +144,7 @@ class LogFormat:
         content = _encoded(entry.text) if isinstance(entry.text, str) else entry.text
         if entry.continued:
             self._open = source
+            self._is_exact = isinstance(entry.text, bytes) and not self._timestamps and not named
             return head + content
         self._open = None
         return head + content + b"\n"

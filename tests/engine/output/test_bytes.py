@@ -176,7 +176,13 @@ def test_readers_of_one_queue_share_its_lines(
 
     async def play() -> None:
         process = Process(
-            *WRITER, stdin=plan.stdin, streaming=True, encoding=None, line_limit=line_limit, queue_size=queue_size
+            *WRITER,
+            stdin=plan.stdin,
+            streaming=True,
+            buffered=True,
+            encoding=None,
+            line_limit=line_limit,
+            queue_size=queue_size,
         )
         async with limit(20, "the run and its readers"):
             await process.start()

@@ -240,7 +240,7 @@ async def test_failing_error_handler_loses_no_line() -> None:
     os.read(0, 1)
     os.write(1, b"last")
     """
-    process = Process(*child(code), stdin="pipe", streaming=True, errors="aioverseer-tests-fussy")
+    process = Process(*child(code), stdin="pipe", streaming=True, buffered=True, errors="aioverseer-tests-fussy")
     async with limit(10, "the run"), process:
         stdout = process.stdout
         assert stdout is not None

@@ -16,7 +16,7 @@ async def test_all_lines_before_an_immediate_exit_arrive() -> None:
     """In two hundred runs no line is lost, also the last one without its newline, in each way of reading."""
 
     async def buffered() -> list[str]:
-        return list((await Process(*WRITER)).stdout or ())  # type: ignore[arg-type]  # text, as no encoding is None
+        return list((await Process(*WRITER)).stdout or ())
 
     async def streamed() -> list[str]:
         process = Process(*WRITER, streaming=True, buffered=False)

@@ -42,7 +42,7 @@ def whole(lines: list[Any], kind: type) -> list[Any]:
 @pytest.mark.parametrize("encoding", ["utf-8", None])
 async def test_long_lines_of_a_process_lose_nothing(encoding: str | None, line_limit: int) -> None:
     """With and without a final newline. The kept lines are the streamed ones."""
-    process = Process(*WRITER, streaming=True, encoding=encoding, line_limit=line_limit)
+    process = Process(*WRITER, streaming=True, buffered=True, encoding=encoding, line_limit=line_limit)
     async with limit(20, "the run"):
         await process.start()
         stdout = process.stdout

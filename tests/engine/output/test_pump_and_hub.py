@@ -718,8 +718,8 @@ async def test_all_lines_before_an_exit_arrive_in_both_kinds_of_readers() -> Non
 
     async def some(count: int) -> None:
         for _ in range(count):
-            process = Process("sh", "-c", command, streaming=True, queue_size=300)
-            _, read = await asyncio.gather(process.start(), _all_of(process.stdout))  # type: ignore[arg-type]  # it streams
+            process = Process("sh", "-c", command, streaming=True, buffered=True, queue_size=300)
+            _, read = await asyncio.gather(process.start(), _all_of(process.stdout))
             assert expected == read == (await process).stdout
 
     await asyncio.gather(*(some(20) for _ in range(10)))

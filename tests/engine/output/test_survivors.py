@@ -45,7 +45,7 @@ async def until_it_drains(clock: ManualClock) -> float:
 async def test_output_of_a_survivor_arrives_within_the_grace() -> None:
     """The end comes exactly with the grace, with the unfinished line. Then the survivor's pipe is broken."""
     clock = ManualClock()
-    process = Process("cat", stdin="pipe", streaming=True, drain_timeout=GRACE, clock=clock)
+    process = Process("cat", stdin="pipe", streaming=True, buffered=True, drain_timeout=GRACE, clock=clock)
     async with limit(20, "the run"):
         await process.start()
         stdout = process.stdout

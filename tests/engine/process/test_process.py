@@ -83,7 +83,9 @@ def test_a_process_can_be_made_outside_of_an_event_loop() -> None:
 
 async def test_a_clone_has_the_same_spec_and_a_life_of_its_own() -> None:
     """All options go along; streams and results do not."""
-    first = Process("cat", id="cat", stdin="x\ny", streaming=True, encoding=None, line_limit=99, env={"A": "b"})
+    first = Process(
+        "cat", id="cat", stdin="x\ny", streaming=True, buffered=True, encoding=None, line_limit=99, env={"A": "b"}
+    )
     assert [b"x", b"y"] == (await first).stdout
     second = first.clone()
     assert second.spec == first.spec
@@ -286,7 +288,7 @@ async def test_a_stop_waits_for_a_program_that_has_just_ended_by_itself() -> Non
     os.close(tell)
     os.read(hear, 1)
     """
-    process = Process(*child(code), streaming=True, drain_timeout=0.3)
+    process = Process(*child(code), streaming=True, buffered=True, drain_timeout=0.3)
     await process.start()
     survivor = int(await line(process))
     assert process.pid is not None
@@ -422,7 +424,7 @@ async def test_a_fifo_as_input_does_not_hold_up_the_event_loop(tmp_path: pathlib
     assert (await Process("cat", stdin=path)).ok
     both = os.open(path, os.O_RDWR)
     try:
-        process = await Process("head", "-n1", stdin=path, streaming=True).start()
+        process = await Process("head", "-n1", stdin=path, streaming=True, buffered=True).start()
         os.write(both, b"through\n")
         assert "through" == await line(process)
         assert (await process).ok
@@ -535,7 +537,7 @@ async def test_buffered_and_streaming_each_have_all_output(buffered: bool, strea
 async def test_merged_output_is_in_the_order_in_which_it_was_written() -> None:
     """Every line, alternating over both streams."""
     code = "import os\nfor n in range(2000): os.write(1 + n % 2, b'%d\\n' % n)"
-    process = Process(*child(code), merge_stderr=True, streaming=True)
+    process = Process(*child(code), merge_stderr=True, streaming=True, buffered=True)
     status = await process
     assert [str(n) for n in range(2000)] == status.stdout
     assert (None, None) == (status.stderr, process.stderr)
