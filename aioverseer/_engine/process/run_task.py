@@ -23,7 +23,7 @@ from aioverseer.core.machine.actions import SendSignal, SignalUnreached
 from aioverseer.core.machine.inputs import Exited, InternalError, LeaderEnded, Spawned, SpawnFailed
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Input
-from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.containment import IN_BACKGROUND, Survivor, left_behind
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import FINAL_TIMEOUT
 from aioverseer.core.state import Exit, State, signal_name
@@ -276,7 +276,9 @@ class RunTask:
         is_reported_later = is_last and self._owner is not None and self._machine.state is not State.STOPPING
         if patient and not self._machine.is_killing:
             try:
-                is_last = await self._wait_for_leftovers(child, exit, submit, everywhere=is_last) or is_last
+                # A daemon is the usual leftover of a success. Without a look its next run would meet it.
+                everywhere = is_last or exit.code == 0
+                is_last = await self._wait_for_leftovers(child, exit, submit, everywhere=everywhere) or is_last
             except asyncio.CancelledError as error:
                 cancelled = error
         child.sweep()
@@ -313,6 +315,9 @@ class RunTask:
         self._leftovers = leftovers
         self._leftovers_over = over = asyncio.get_running_loop().create_future()
         submit(LeaderEnded(exit=exit, left=leftovers.processes))
+        if self._machine.ended_by_itself:
+            advice = f"; {IN_BACKGROUND}" if self._machine.is_in_background else ""
+            self._notify(f"{exit} and left {left_behind(leftovers.processes)}{advice}")
         gone = asyncio.ensure_future(leftovers.wait())
         try:
             await asyncio.wait({gone, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -328,10 +333,13 @@ class RunTask:
     def _report_leftovers(self, survivors: Iterable[Survivor], what: str) -> None:
         self.survivors = tuple(survivors)
         for survivor in self.survivors:
-            if self._owner is None:
-                _log.warning("%s has left %s behind, which %s", self._spec.id, survivor, what)
-            else:
-                self._owner.on_notice(self._number, f"has left {survivor} behind, which {what}", "leftovers")
+            self._notify(f"has left {survivor} behind, which {what}")
+
+    def _notify(self, text: str) -> None:
+        if self._owner is None:
+            _log.warning("%s %s", self._spec.id, text)
+        else:
+            self._owner.on_notice(self._number, text, "leftovers")
 
 
 async def _kill(child: Child) -> Exit:

@@ -31,7 +31,7 @@ from aioverseer.core.machine.inputs import (
     Unhealthy,
 )
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
-from aioverseer.core.options.containment import Survivor, left_behind, shown
+from aioverseer.core.options.containment import IN_BACKGROUND, Survivor, left_behind, shown
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import LEAST_FINAL_TIMEOUT, Step, Stop
 from aioverseer.core.state import Exit, State, signal_name
@@ -119,7 +119,13 @@ class ProcessMachine(Machine[ProcessAction]):
         if self.leader_exit is None:
             return ""
         how = f", ended by {signal_name(self.left_signal)}" if self.left_signal else ""
-        return f"left {left_behind(self.left)}{how}"
+        advice = f"; {IN_BACKGROUND}" if self.is_in_background else ""
+        return f"left {left_behind(self.left)}{how}{advice}"
+
+    @property
+    def is_in_background(self) -> bool:
+        """Whether the leader has ended with code 0 and left others behind."""
+        return self.ended_by_itself and self.leader_exit is not None and self.leader_exit.code == 0
 
     @property
     def _story(self) -> str:

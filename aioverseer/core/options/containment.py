@@ -10,6 +10,7 @@ from aioverseer.core.errors import ContainmentError, SpecError
 from aioverseer.core.export import exported_from
 
 __all__ = [
+    "IN_BACKGROUND",
     "AskedContainment",
     "Containment",
     "Facilities",
@@ -90,6 +91,13 @@ def left_behind(left: Sequence[Survivor]) -> str:
     if not left:
         return "processes behind that this system does not name"
     return f"{'1 process' if len(left) == 1 else f'{len(left)} processes'} behind: {shown(left)}"
+
+
+IN_BACKGROUND = (
+    "a program that goes into the background cannot be supervised: run it in the foreground (such as redis with "
+    '"--daemonize no", nginx with "daemon off;", httpd with "-D FOREGROUND"), or pass leftovers="keep"'
+)
+"""Advice for a program that exits with code 0 and leaves processes behind."""
 
 
 def shown(left: Sequence[Survivor]) -> str:

@@ -34,10 +34,10 @@ class Event:
         missed: Number of events that this subscriber has lost just before this one because it was too slow; 0 for
             none.
         kind: ``"state"``: a transition. ``"log"``: trouble with the log files of the service. ``"health"``: a message
-            of the program about itself, or a change of its liveness. ``"leftovers"``: a process that a run has left
-            behind and that lives on. ``"throttle"``: the service waits in the queue of ``restart_rate``. ``"stop"``: an
-            obstacle to a stop. ``"group"``: a consequence for its group: the start or the end of a restart of several
-            members, giving up, or the end of the group.
+            of the program about itself, or a change of its liveness. ``"leftovers"``: processes that a run has left
+            behind, and what becomes of them or is to be done. ``"throttle"``: the service waits in the queue of
+            ``restart_rate``. ``"stop"``: an obstacle to a stop. ``"group"``: a consequence for its group: the start or
+            the end of a restart of several members, giving up, or the end of the group.
     """
 
     seq: int

@@ -32,7 +32,7 @@ from aioverseer.core.machine.inputs import (
 )
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Action, Arm, Disarm, IllegalInput, Input, Machine, Transition, rows
-from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.containment import IN_BACKGROUND, Survivor
 from aioverseer.core.options.stop import Step, Stop
 from aioverseer.core.state import Exit, State, signal_name
 
@@ -343,7 +343,10 @@ def test_each_rule_says_what_it_does() -> None:
             "stopped, left others, second step",
             "a stop was asked for; exited with code 0; left 1 process behind: pid 12 (node); SIGTERM was sent",
         ),
-        ("finished, had left others", "exited with code 0; left 1 process behind: pid 12 (node), ended by SIGINT"),
+        (
+            "finished, had left others",
+            f"exited with code 0; left 1 process behind: pid 12 (node), ended by SIGINT; {IN_BACKGROUND}",
+        ),
         (
             "interrupted, had left others",
             "a stop was asked for; exited with code 0; left 1 process behind: pid 12 (node), ended by SIGINT",
