@@ -193,7 +193,8 @@ def _prepare_postgres(folder: Path) -> None:
 def _postgres(folder: Path) -> str:
     options = f"-k {folder} -c listen_addresses= -c fsync=off -c shared_buffers=1MB -c max_connections=4"
     # A server that was killed leaves its lock file, whose number may be another process by now.
-    return f"rm -f data/postmaster.pid && {_as_user()}{_pg_ctl()} start -w -t 60 -D {folder}/data -l {folder}/data/log -o '{options}'"
+    start = f"{_pg_ctl()} start -w -t 60 -D {folder}/data -l {folder}/data/log -o '{options}'"
+    return f"rm -f data/postmaster.pid && {_as_user()}{start}"
 
 
 PROGRAMS = (
