@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aioverseer._aio.timers import resolve
 from aioverseer._system.containment import procfs
+from aioverseer._system.containment.shim.client import Shim
 from aioverseer.core.options.containment import Survivor
 
-__all__ = ["FoundLeftovers", "session_of", "signal_process"]
+__all__ = ["FoundLeftovers", "ShimLeftovers", "session_of", "signal_process"]
 
 _MAX_WATCHED = 64
 """Processes that are watched at the same time, each by a descriptor. The others are found by the next search."""
@@ -158,6 +159,33 @@ class FoundLeftovers:
         for pidfd in self._watched.values():
             os.close(pidfd)
         self._watched.clear()
+
+
+class ShimLeftovers:
+    """Leftovers below a shim, which ends after the last of them; see ``protocols.Leftovers``."""
+
+    def __init__(self, pids: Iterable[int], shim: Shim, wait: Callable[[], Awaitable[object]]) -> None:
+        """Take what the shim has reported.
+
+        Args:
+            pids: The pids that it reported.
+            shim: The shim.
+            wait: Function that waits for the end of the shim.
+        """
+        self.processes = tuple(Survivor(pid=pid, command=procfs.command_of(pid)) for pid in pids)
+        self._shim = shim
+        self._wait = wait
+
+    def signal(self, number: int, *, missed: bool = False) -> None:
+        """Have the shim send a signal; see ``protocols.Leftovers``."""
+        self._shim.signal_leftovers(number, missed=missed)
+
+    async def wait(self) -> None:
+        """Wait for the end of the shim; see ``protocols.Leftovers``."""
+        await self._wait()
+
+    def close(self) -> None:
+        """Do nothing: the run owns the shim."""
 
 
 def session_of(leader: int) -> list[int]:

@@ -6,18 +6,21 @@ Signals never go through ``Process.send_signal`` of asyncio, which on Python 3.1
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
 
 from aioverseer._aio.fork import generation
 from aioverseer._system.containment import procfs
-from aioverseer._system.containment.leftovers import FoundLeftovers
+from aioverseer._system.containment.leftovers import FoundLeftovers, ShimLeftovers
 from aioverseer._system.containment.scope import RunScope
+from aioverseer._system.containment.shim.client import Shim
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.pipes import ReadPipe, WritePipe
 from aioverseer._system.process.spawn import ExitWatcher
 from aioverseer._system.process.terminal import set_size
+from aioverseer._system.protocols import Leftovers
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.state import Exit
 
@@ -55,6 +58,8 @@ class SystemChild:
         self._scope = scope
         self._generation = generation()
         self._group_is_empty = False
+        self._below_shim: tuple[Exit, tuple[int, ...]] | None = None
+        """Exit of the command and pids of what it has left, once its shim has reported them."""
         self._reached: dict[int, int] = {}
         """The last signal that each process outside of the group got."""
         self.pid = watcher.pid
@@ -64,7 +69,7 @@ class SystemChild:
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
         """Send a signal to the group, or to the leader alone; see ``protocols.Child``."""
-        if self._watcher.exit is not None or self._is_of_parent:
+        if self._watcher.exit is not None or self._below_shim is not None or self._is_of_parent:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
         shim = self._scope.shim
         if shim is not None and shim.relay(number, leader_only=leader_only):
@@ -81,17 +86,44 @@ class SystemChild:
         """Wait for the exit of the leader; see ``protocols.Child``."""
         if self._is_of_parent:
             return Exit()
-        return await self._scope.ended(await self._watcher.wait())
+        if self._scope.shim is None:
+            return await self._scope.ended(await self._watcher.wait())
+        return await self._scope.ended(await self._wait_for_command(self._scope.shim))
+
+    async def _wait_for_command(self, shim: Shim) -> Exit:
+        """Wait for the end of a shim, or for its report that the command has ended and has left processes."""
+        if self._below_shim is not None:
+            return self._below_shim[0]
+        loop = asyncio.get_running_loop()
+        ended = asyncio.ensure_future(self._watcher.wait())
+
+        def on_report() -> None:
+            if (report := shim.listen()) is not None:
+                self._below_shim = report
+            loop.remove_reader(shim.fileno())
+            if self._below_shim is not None:
+                ended.cancel()
+
+        loop.add_reader(shim.fileno(), on_report)
+        try:
+            await asyncio.wait({ended})
+            return self._below_shim[0] if self._below_shim is not None else ended.result()
+        finally:
+            ended.cancel()
+            if shim.fileno() >= 0:
+                loop.remove_reader(shim.fileno())
 
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set the size of its terminal; see ``protocols.Child``."""
         if self.stdout is not None and (descriptor := self.stdout.fileno()) >= 0:
             set_size(descriptor, window_size)
 
-    async def find_leftovers(self, *, everywhere: bool) -> FoundLeftovers | None:
+    async def find_leftovers(self, *, everywhere: bool) -> Leftovers | None:
         """Find what the ended leader has left; see ``protocols.Child``."""
         if self._is_of_parent:
             return None
+        if self._below_shim is not None and self._scope.shim is not None:
+            return ShimLeftovers(self._below_shim[1], self._scope.shim, self._watcher.wait)
         # Members of the group count even if they are zombies, so what is in the session is looked at only then.
         self._group_is_empty = not self._signal_rest(0)
 
@@ -137,15 +169,20 @@ class SystemChild:
 
     def left_nothing(self) -> bool:
         """Return whether neither ``sweep`` nor ``sweep_all`` could find anything; see ``protocols.Child``."""
-        return self._is_of_parent or self._scope.left_nothing()
+        return self._is_of_parent or (self._below_shim is None and self._scope.left_nothing())
 
     def may_have_left(self) -> bool:
         """Return whether ``sweep_all`` could find anything; see ``protocols.Child``."""
-        return not self._is_of_parent and self._scope.may_have_left()
+        return not self._is_of_parent and (self._watcher.exit is None or self._scope.may_have_left())
 
     async def sweep_all(self) -> tuple[Survivor, ...]:
         """Kill the processes that have left the group, too; see ``protocols.Child``."""
-        return () if self._is_of_parent else await self._scope.sweep()
+        if self._is_of_parent:
+            return ()
+        self._scope.end()
+        if self._below_shim is not None:
+            await self._watcher.wait()  # its socket is closed: it kills what is left, and ends within about a second
+        return await self._scope.sweep()
 
     def left(self) -> tuple[Survivor, ...]:
         """Return the processes that the child has left behind; see ``protocols.Child``."""
@@ -156,7 +193,7 @@ class SystemChild:
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
-        if self._watcher.exit is not None:
+        if self._watcher.exit is not None or self._below_shim is not None:
             self._scope.end()
         self._watcher.release()
         if self._resources is not None:

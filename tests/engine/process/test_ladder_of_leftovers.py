@@ -48,7 +48,7 @@ rest()
 """Does not end when it is asked to."""
 
 
-@pytest.fixture(name="level", params=["basic", "guarded", "cgroup"])
+@pytest.fixture(name="level", params=["basic", "guarded", "cgroup", "shim", "pidns"])
 def level_fixture(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the value of the option ``containment`` for each mechanism that this machine has."""
     if sys.platform != "linux":

@@ -16,6 +16,8 @@ import subprocess
 import sys
 from typing import Literal, TypeAlias
 
+from aioverseer.core.state import Exit
+
 __all__ = ["Shim", "Way", "missing", "missing_namespace"]
 
 _PROGRAM = os.path.join(os.path.dirname(__file__), "main.py")
@@ -89,8 +91,32 @@ class Shim:
         """
         self._theirs, self._ours = (end.detach() for end in socket.socketpair())
         os.set_blocking(self._ours, False)
+        self._reason = b""
         self.pass_fds = (self._theirs,)
         self.prefix = [sys.executable, "-I", "-S", "-E", _PROGRAM, str(self._theirs), way]
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when the shim has something to say."""
+        return self._ours
+
+    def listen(self) -> tuple[Exit, tuple[int, ...]] | None:
+        """Return the exit of the command and the pids of what it has left, once the shim has reported them; else None.
+
+        A reason why the shim could not run its command is kept for ``failure``.
+        """
+        with contextlib.suppress(OSError):
+            said = os.read(self._ours, 4096)
+            if not said.startswith(b"\0"):
+                self._reason += said
+                return None
+            status, *pids = map(int, said[1:].split())
+            return Exit.from_returncode(os.waitstatus_to_exitcode(status)), tuple(pids)
+        return None
+
+    def signal_leftovers(self, number: int, *, missed: bool) -> None:
+        """Have the shim send a signal to what its command has left; see ``protocols.Leftovers``."""
+        with contextlib.suppress(OSError):  # the shim has just ended
+            os.write(self._ours, bytes([number | 0x80 if missed else number]))
 
     def adopted(self) -> None:
         """Close the shim's end of the sockets after the spawn."""
@@ -129,7 +155,8 @@ class Shim:
         """
         if code == _NOT_RUN and self._ours >= 0:
             with contextlib.suppress(OSError):
-                return os.read(self._ours, 4096).decode(errors="replace") or None
+                self._reason += os.read(self._ours, 4096)
+            return self._reason.decode(errors="replace") or None
         return None
 
     def close(self) -> None:

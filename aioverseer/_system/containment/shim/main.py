@@ -2,14 +2,16 @@
 
 Run as ``python -I -S -E main.py CONTROL WAY COMMAND...``, never imported. WAY is one of:
 
-- ``kill``: The shim is a subreaper, so orphaned descendants become its children. It kills them after the command. When
-  it has no child, nothing is left.
+- ``kill``: The shim is a subreaper, so orphaned descendants become its children. After the command it reports them to
+  the host, passes on the host's signals, and kills them when the host says so. When it has no child, nothing is left.
 - ``keep``: Descendants are left alone.
 - ``namespace``: The shim makes a pid namespace and its first process, init, which starts the command. When init ends,
   the kernel kills every process in the namespace. Init ends with the shim, however the shim ends.
 
-CONTROL is a socket. Each byte from the host is a signal for the command; SIGKILL is for all; end of file means that the
-host is gone. If the shim cannot run the command, it writes the reason there.
+CONTROL is a socket. Each byte from the host is a signal for the command, and after its end for what it has left; with
+the highest bit set, only for processes outside of the group. SIGKILL is for all; end of file means that the host is
+gone. If the shim cannot run the command, it writes the reason there. If the command has left processes, it writes a
+null byte, the status of the command and their pids.
 """
 
 import ctypes
@@ -56,7 +58,10 @@ def main() -> None:
     if pid == 0:
         _exec(command, me, libc.prctl)
     try:
-        status = _relay_until_end(pid, control, wake, host, lambda number: os.kill(pid, number))
+        status = _relay_until_end(pid, control, wake, host, lambda number: _kill(pid, number))
+        if way == "kill" and status is not None and _children() and _descendants():
+            _report_leftovers(control, status, 0)
+            _relay_until_end(0, control, wake, host, _signal_leftovers)
         if way != "keep" or status is None:
             end = _end_all(pid, wake, status)
             status = end if status is None else status
@@ -120,13 +125,22 @@ def _in_namespace(
         _be_init(command, relay, report, numbers, libc)
     os.close(relay)
     os.close(report)
-    status = _relay_until_end(init, control, wake, host, functools.partial(_write_signal, ours))
+    said = b""
+
+    def hear() -> None:
+        nonlocal said
+        more = os.read(result, 4096)
+        said += more
+        if more.startswith(b"?"):
+            _report_leftovers(control, int(more[1 : more.index(b"\n")]), init)
+
+    status = _relay_until_end(init, control, wake, host, functools.partial(_write_signal, ours), (result, hear))
     if status is None:
         os.kill(init, signal.SIGKILL)
         # Init ends after the last process of the namespace.
         status = os.waitpid(init, 0)[1]
     # Init reports the status of the command, or why there is none. Without a report, both were killed.
-    reported = os.read(result, 4096)
+    reported = (said + os.read(result, 4096)).rpartition(b"\n")[2]
     if reported.startswith(b"!"):
         _give_up(control, reported[1:].decode(errors="replace"))
     return int(reported) if reported else status
@@ -175,7 +189,16 @@ def _be_init(command: list[str], relay: int, report: int, numbers: set[signal.Si
     poll = select.poll()
     poll.register(relay, select.POLLIN)
     poll.register(wake, select.POLLIN)
-    while (status := _reap(pid)) is None:
+    status = None
+    while True:
+        if status is None:
+            status = _reap(pid)
+            if status is not None and _has_children() and _descendants():
+                os.write(report, f"?{status}\n".encode())
+        else:
+            _reap(pid)
+        if status is not None and not _has_children():
+            break
         for ready, _ in poll.poll():
             if ready == wake:
                 os.read(wake, 4096)
@@ -183,7 +206,10 @@ def _be_init(command: list[str], relay: int, report: int, numbers: set[signal.Si
                 os._exit(_NOT_FOUND)
             else:
                 for number in word:
-                    os.kill(pid, number)
+                    if status is None:
+                        _kill(pid, number)
+                    else:
+                        _signal_leftovers(number)
     os.write(report, str(status).encode())
     os._exit(0)
 
@@ -209,8 +235,81 @@ def _exec(command: list[str], parent: int, prctl: Callable[..., int]) -> None:
     os._exit(_NOT_FOUND)
 
 
-def _relay_until_end(pid: int, control: int, wake: int, host: int, send: Callable[[int], object]) -> int | None:
-    """Relay the host's signals until a child ends; return its status, or None when all must be killed."""
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError:
+        return  # it has just ended, or has become another user
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _report_leftovers(control: int, status: int, init: int) -> None:
+    """Tell the host that the command has ended with a status, and which processes it has left."""
+    pids = " ".join(str(pid) for pid in _descendants()[:100] if pid != init)
+    try:
+        os.write(control, f"\0{status} {pids}".encode())
+    except OSError:
+        return  # the host is gone, which the caller is about to see
+
+
+def _signal_leftovers(word: int) -> None:
+    """Send a signal to all descendants; with the highest bit set, to those outside of the group."""
+    number = word & 0x7F
+    group = os.getpgrp()
+    for pid in _descendants():
+        try:
+            # In a pid namespace the number of the group is 0, as its leader is outside.
+            if not (word & 0x80 and os.getpgid(pid) == group):
+                os.kill(pid, number)
+        except OSError:
+            continue
+
+
+def _descendants() -> list[int]:
+    """Return all living processes below this one."""
+    below: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    fields = file.read().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] not in ("Z", "X"):
+                below.setdefault(int(fields[1]), []).append(int(name))
+    found, left = [], [os.getpid()]
+    while left:
+        pids = below.get(left.pop(), [])
+        found += pids
+        left += pids
+    return found
+
+
+def _relay_until_end(
+    pid: int,
+    control: int,
+    wake: int,
+    host: int,
+    send: Callable[[int], object],
+    also: tuple[int, Callable[[], None]] | None = None,
+) -> int | None:
+    """Relay the host's signals until a child ends; return its status, or None when all must be killed.
+
+    Args:
+        pid: The child; 0 to relay until no child is left.
+        control: The socket of the host.
+        wake: The pipe that is readable when a child has ended.
+        host: Process id of the host.
+        send: Function that takes each byte of the host.
+        also: Another descriptor to watch, and the function to call when it is readable.
+    """
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake, select.POLLIN)
@@ -222,15 +321,19 @@ def _relay_until_end(pid: int, control: int, wake: int, host: int, send: Callabl
         gone = -1
     if os.getppid() != host:
         return None
+    if also is not None:
+        poll.register(also[0], select.POLLIN)
     while True:
         status = _reap(pid)
-        if status is not None:
+        if status is not None or (pid == 0 and not _has_children()):
             return status
         for ready, _ in poll.poll():
             if ready == wake:
                 os.read(wake, 4096)
             elif ready == gone:
                 return None
+            elif also is not None and ready == also[0]:
+                also[1]()
             else:
                 word = os.read(control, 64)
                 if not word or signal.SIGKILL in word:
