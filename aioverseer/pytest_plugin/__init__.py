@@ -6,6 +6,7 @@ therefore imported by ``deferred.py`` when a fixture is first used.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,17 @@ def pytest_configure(config: pytest.Config) -> None:
     async_plugins.register(config)
 
 
+@pytest.hookimpl(wrapper=True, trylast=True)  # inside of the wrappers of pytest, which the tear-down relies on
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test in its set-up when a service that it relies on has ended before, or start that service again."""
+    if used := usage.used_by(item):
+        deferred.overseers.fail_or_restart(item, used)
+    result = yield
+    if used := usage.used_by(item):
+        deferred.overseers.fail_or_restart(None, used)
+    return result
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a test at once when a service that it relies on ends."""
@@ -69,7 +81,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add a section for each service to the report of a failed test."""
+    """Add a section for each service to the report of a failed test, and shorten the traceback of our errors."""
+    if call.excinfo is not None and "aioverseer.core.errors" in sys.modules:  # else it is no error of the library
+        deferred.tracebacks.shorten(call)
     report = yield
     if report.failed:
         for services in usage.used_by(item):

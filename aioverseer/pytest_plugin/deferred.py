@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aioverseer import testing
-    from aioverseer.pytest_plugin import overseers, shared
+    from aioverseer.pytest_plugin import overseers, shared, tracebacks
 
-__all__ = ["overseers", "shared", "testing"]
+__all__ = ["overseers", "shared", "testing", "tracebacks"]
 
 _MODULES = {
     "overseers": "aioverseer.pytest_plugin.overseers",
     "shared": "aioverseer.pytest_plugin.shared",
     "testing": "aioverseer.testing",
+    "tracebacks": "aioverseer.pytest_plugin.tracebacks",
 }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import inspect
+import logging
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from types import TracebackType
@@ -24,12 +26,13 @@ from aioverseer import (
 )
 from aioverseer.pytest_plugin.log_dirs import log_for
 from aioverseer.pytest_plugin.reports import AnyOverseer, ServiceReports
-from aioverseer.pytest_plugin.usage import Section, UsedServices, record
+from aioverseer.pytest_plugin.usage import Section, UsedServices, forget_closed, record
 
 __all__ = [
     "as_critical",
     "checked_spec",
     "fail_early",
+    "fail_or_restart",
     "marked_services",
     "one_service",
     "recorded",
@@ -44,12 +47,20 @@ def recorded(
     request: pytest.FixtureRequest,
     body: Callable[[], contextlib.AbstractContextManager[object]],
     sections: Callable[[], Iterable[Section]],
+    *,
+    restarts: bool = False,
 ) -> Generator[None]:
     """Record the services of a fixture for its scope.
 
     The end of a critical service is raised at the end of the scope, unless a test has failed because of it already.
+
+    Args:
+        request: The request of the fixture.
+        body: Factory of the context manager that ends with a critical service.
+        sections: Factory of the sections of a report.
+        restarts: Whether the fixture is set up again for the next test when a service has ended.
     """
-    services = UsedServices(fixture=request.fixturename or "", body=body, sections=sections)
+    services = UsedServices(fixture=request.fixturename or "", body=body, sections=sections, restarts=restarts)
     record(request.node, services)
     try:
         yield
@@ -59,6 +70,55 @@ def recorded(
             raise _failure(cause if isinstance(cause, OverseerError) else error) from None
     finally:
         services.is_closed = True
+
+
+_log = logging.getLogger("aioverseer")
+
+# --- before a test
+
+
+def fail_or_restart(item: pytest.Item | None, used: list[UsedServices]) -> None:
+    """Fail a test in its set-up when a service that it uses has ended, or end the fixture, so that it is made anew.
+
+    Args:
+        item: The test, before its fixtures are set up; None after that, when nothing is made anew.
+        used: The services that it uses.
+    """
+    for services in used:
+        if services.is_closed or (ended := _end_of(services)) is None:
+            continue
+        services.is_reported = True
+        text = f"{_when(ended)}{ended}"
+        if item is None or not services.restarts:
+            raise _failure(OverseerError(f"fixture {services.fixture!r} is dead: {text}")) from None
+        _log.warning("fixture %r is set up again: %s", services.fixture, text)
+        _finish(item, services.fixture)
+        forget_closed(item)
+
+
+def _end_of(services: UsedServices) -> CriticalServiceEnded | None:
+    try:
+        with services.body():
+            return None
+    except CriticalServiceEnded as error:
+        return error
+
+
+def _when(ended: CriticalServiceEnded) -> str:
+    """Return when a service has ended, as the beginning of a sentence."""
+    at = None if ended.status is None else ended.status.stopped_at
+    if at is None:
+        return "before this test "
+    ago = (datetime.datetime.now(datetime.UTC) - at).total_seconds()
+    return f"at {at.astimezone():%H:%M:%S}, {ago:.1f} s before this test, "
+
+
+def _finish(item: pytest.Item, name: str) -> None:
+    """Tear a fixture down, and those that use it. pytest sets them up again for the test."""
+    info: Any = getattr(item, "_fixtureinfo", None)
+    for made in () if info is None else info.name2fixturedefs.get(name, ()):
+        if made.cached_result is not None:
+            made.finish(getattr(item, "_request"))  # noqa: B009  # pytest has no public name for it
 
 
 # --- during a test
@@ -152,12 +212,15 @@ def checked_spec(fixture: str, spec: object) -> Spec:
 
 
 @contextlib.contextmanager
-def threaded(request: pytest.FixtureRequest, *, own: bool = False, **options: Any) -> Generator[ThreadedOverseer]:
+def threaded(
+    request: pytest.FixtureRequest, *, own: bool = False, restarts: bool = False, **options: Any
+) -> Generator[ThreadedOverseer]:
     """Run a ThreadedOverseer for the scope of a fixture.
 
     Args:
         request: The request of the fixture.
         own: Whether the plugin itself starts the services. They do not count as left running by the test.
+        restarts: Whether the fixture is set up again for the next test when a service has ended.
         **options: Options of ``ThreadedOverseer``.
     """
     __tracebackhide__ = True
@@ -165,7 +228,7 @@ def threaded(request: pytest.FixtureRequest, *, own: bool = False, **options: An
     options.setdefault("name", request.node.name or "session")
     overseer = ThreadedOverseer(**options)
     left: list[str] = []
-    with recorded(request, overseer.body, ServiceReports(overseer).sections):
+    with recorded(request, overseer.body, ServiceReports(overseer).sections, restarts=restarts):
         with overseer:
             yield overseer
             left = [] if own else _running(overseer)
@@ -186,9 +249,11 @@ async def supervised(request: pytest.FixtureRequest) -> AsyncGenerator[Overseer]
 
 
 @contextlib.contextmanager
-def one_service(request: pytest.FixtureRequest, spec: Spec, options: Mapping[str, Any]) -> Generator[ThreadedService]:
+def one_service(
+    request: pytest.FixtureRequest, spec: Spec, options: Mapping[str, Any], *, restarts: bool = False
+) -> Generator[ThreadedService]:
     """Run one service for the scope of a fixture; yield it once it is ready."""
-    with threaded(request, own=True, **options) as overseer:
+    with threaded(request, own=True, restarts=restarts, **options) as overseer:
         yield overseer.add(as_critical(spec)).start()
 
 

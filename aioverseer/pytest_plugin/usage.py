@@ -25,6 +25,7 @@ class UsedServices:
         fixture: The name of the fixture.
         body: Factory of the context manager that ends with a critical service; see ``Overseer.body``.
         sections: Factory of the sections of a report, one for each service.
+        restarts: Whether the fixture is set up again for the next test when a service has ended.
         is_reported: Whether a test has failed because of a service. The fixture then raises no second error.
         is_closed: Whether the scope of the fixture is over.
     """
@@ -32,6 +33,7 @@ class UsedServices:
     fixture: str
     body: Callable[[], contextlib.AbstractContextManager[object]]
     sections: Callable[[], Iterable[Section]]
+    restarts: bool = False
     is_reported: bool = False
     is_closed: bool = False
 

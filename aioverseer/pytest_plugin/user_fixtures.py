@@ -24,7 +24,13 @@ Scope = Literal["function", "class", "module", "package", "session"]
 
 
 def service_fixture(
-    *, scope: Scope = "function", shared: bool = False, name: str | None = None, autouse: bool = False, **options: Any
+    *,
+    scope: Scope = "function",
+    shared: bool = False,
+    when_dead: Literal["fail", "restart"] = "fail",
+    name: str | None = None,
+    autouse: bool = False,
+    **options: Any,
 ) -> Any:
     """Make a fixture that runs a service, from a function that returns its Spec. The function may use fixtures.
 
@@ -36,20 +42,36 @@ def service_fixture(
         shared: Whether all workers of pytest-xdist share one service. The first worker starts it, the last one to leave
             stops it, and the value of the fixture is a ``SharedService``. Use named ports for shared services:
             ``free_port_factory("redis")``.
+        when_dead: Treatment of later tests of the scope when the service has ended: ``"fail"`` fails them in their
+            set-up, with who ended when; ``"restart"`` sets the fixture up again, and those that use it.
         name: The name of the fixture. Default: the name of the function.
         autouse: Whether all tests use the fixture.
         **options: Options of ``ThreadedOverseer``. For a shared service they must be plain values or names at the top
             of a module, as they are sent to another process.
+
+    Raises:
+        pytest.UsageError: If ``when_dead`` is unknown, or is ``"restart"`` for a shared service.
     """
+    if when_dead not in ("fail", "restart"):
+        raise pytest.UsageError(f'service_fixture: when_dead={when_dead!r} is unknown: pass "fail" or "restart"')
+    if shared and when_dead == "restart":
+        raise pytest.UsageError(
+            'service_fixture: when_dead="restart" is not possible with shared=True, as other workers use the service '
+            "too: pass restart=Restart(...) to its Spec"
+        )
 
     def decorate(function: Callable[..., Spec]) -> Any:
         def serve(request: pytest.FixtureRequest, **fixtures: Any) -> Generator[ThreadedService | SharedService]:
             if takes_request:
                 fixtures["request"] = request
             spec = deferred.overseers.checked_spec(function.__name__, function(**fixtures))
-            run = deferred.shared.shared_service if shared else deferred.overseers.one_service
-            with run(request, spec, options) as service:
-                yield service
+            if shared:
+                with deferred.shared.shared_service(request, spec, options) as service:
+                    yield service
+            else:
+                restarts = when_dead == "restart"
+                with deferred.overseers.one_service(request, spec, options, restarts=restarts) as service:
+                    yield service
 
         signature = inspect.signature(function)
         takes_request = "request" in signature.parameters

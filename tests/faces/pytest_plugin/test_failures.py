@@ -285,3 +285,173 @@ def test_workers_have_log_folders_of_their_own(suite: pytest.Pytester) -> None:
     result.assert_outcomes(passed=4)
     found = {path.parent.name: path.read_text() for path in suite.path.glob("logs/*/wide.log")}
     assert {"session-gw0": "gw0\n", "session-gw1": "gw1\n"} == found
+
+
+FAILED_STARTS = """
+    BAD = [sys.executable, "-S", "-c", "print('the disk is full'); raise SystemExit(3)"]
+    OPTIONS = {"ready": ready.line("up"), "restart": Restart("never")}
+"""
+"""The head of tests whose service ends before it is ready."""
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        """
+        def test_it(service_factory):
+            service_factory("web", *BAD, **OPTIONS)  # here
+        """,
+        """
+        def test_it(threaded_overseer):
+            threaded_overseer.add("web", *BAD, **OPTIONS).start()  # here
+        """,
+        """
+        @pytest.fixture
+        def web(threaded_overseer):
+            return threaded_overseer.add("web", *BAD, **OPTIONS).start()  # here
+
+        def test_it(web):
+            pass
+        """,
+        """
+        @pytest.mark.asyncio
+        async def test_it(overseer):
+            await overseer.add("web", *BAD, **OPTIONS).start()  # here
+        """,
+        """
+        import pytest_asyncio
+
+        @pytest_asyncio.fixture
+        async def web(overseer):
+            overseer.add("web", *BAD, **OPTIONS)
+            await overseer.start_all()  # here
+            yield
+
+        @pytest.mark.asyncio
+        async def test_it(web):
+            pass
+        """,
+        """
+        @pytest.mark.asyncio
+        async def test_it():
+            from aioverseer import Overseer
+            async with Overseer() as overseer:
+                await overseer.add("web", *BAD, **OPTIONS).start()  # here
+        """,
+    ],
+    ids=["factory", "threaded", "fixture", "async", "async fixture", "own overseer"],
+)
+def test_failed_start_shows_the_line_that_has_called_the_library(suite: pytest.Pytester, test: str) -> None:
+    """Neither frames of the library nor errors that say the same again."""
+    result = run(suite, inspect.cleandoc(FAILED_STARTS).replace("\n", "\n        ").join(["\n        ", "\n"]) + test)
+    text = result.stdout.str()
+    assert 1 == text.count(">  ")
+    result.stdout.fnmatch_lines([">*# here", "E*the disk is full*"])
+    for inner in ("aioverseer/", "_engine", "asyncio/", "The above exception", "During handling", "hidden"):
+        assert inner not in text.partition("short test summary")[0].partition("Captured")[0].partition("= FAILURES")[2]
+    report = [line for line in text.splitlines() if line.startswith(("E  ", ">  "))]
+    assert len(report) <= 6
+
+
+def test_error_of_a_task_keeps_its_own_traceback(suite: pytest.Pytester) -> None:
+    """The cause is code of the user."""
+    result = run(
+        suite,
+        """
+        async def broken():
+            raise KeyError("no such table")  # there
+
+        @pytest.mark.asyncio
+        async def test_it(overseer):
+            never = ready.check(asyncio.Event().wait)
+            await overseer.add_task("web", broken, ready=never, restart=Restart("never")).start()
+        """,
+    )
+    result.stdout.fnmatch_lines(["*# there*", "E*KeyError: 'no such table'"])
+
+
+def test_tests_after_the_end_of_a_session_server_fail_in_their_set_up(suite: pytest.Pytester) -> None:
+    """Their bodies do not run, and neither do fixtures that use the server. The report says who ended, and when."""
+    result = run(
+        suite,
+        """
+        @service_fixture(scope="session")
+        def web(free_port_factory):
+            port = free_port_factory("web")
+            return Spec.of("web", [*SERVER, str(port)], ready=ready.tcp(port))
+
+        @pytest.fixture
+        def client(web, free_port_factory):
+            print("CONNECTS")
+            return free_port_factory("web")
+
+        def test_first(web, free_port_factory):
+            ask(free_port_factory("web"), b"die")
+            web.wait()
+
+        def test_second(client):
+            print("RUNS")
+
+        @pytest.mark.asyncio
+        async def test_third(web):
+            print("RUNS")
+
+        def test_other():
+            pass
+        """,
+    )
+    result.assert_outcomes(failed=1, errors=2, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_second*",
+            "fixture 'web' is dead: at *:*:*, * s before this test, critical service 'web' is finished: *code 3*",
+            "last lines:",
+            "  told to die",
+            "*- service web -*",
+            "*ERROR at setup of test_third*",
+        ]
+    )
+    assert "RUNS" not in result.stdout.str()
+    assert "CONNECTS" not in result.stdout.str()
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_session_server_is_started_again_on_request(suite: pytest.Pytester) -> None:
+    """With the fixtures that use it."""
+    result = run(
+        suite,
+        """
+        @service_fixture(scope="session", when_dead="restart")
+        def web(free_port_factory):
+            port = free_port_factory("web")
+            return Spec.of("web", [*SERVER, str(port)], ready=ready.tcp(port))
+
+        @pytest.fixture(scope="session")
+        def pid(web):
+            return web.pid
+
+        def test_first(web, pid, free_port_factory):
+            assert web.pid == pid
+            ask(free_port_factory("web"), b"die")
+            web.wait()
+
+        @pytest.mark.parametrize("time", [1, 2])
+        def test_second(web, pid, free_port_factory, time):
+            assert web.pid == pid
+            assert ask(free_port_factory("web"), b"hello") == b"HELLO"
+        """,
+    )
+    result.assert_outcomes(failed=1, passed=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ('when_dead="retry"', "*when_dead='retry' is unknown*"),
+        ('shared=True, when_dead="restart"', "*restart=Restart(*"),
+    ],
+)
+def test_unknown_treatment_of_dead_servers_is_refused(suite: pytest.Pytester, options: str, hint: str) -> None:
+    """When the fixture is made."""
+    result = run(suite, f"\n        web = service_fixture({options})(lambda: None)\n")
+    result.stdout.fnmatch_lines([hint])

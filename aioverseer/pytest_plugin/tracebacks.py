@@ -1,0 +1,57 @@
+"""Short tracebacks: an error of the library ends at the line of the test or fixture that has called the library."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+import aioverseer
+
+__all__ = ["shorten"]
+
+_LIBRARY = str(Path(__file__).parents[1])
+_STANDARD = Path(contextlib.__file__).parent
+_INNER = (_LIBRARY, *(str(_STANDARD / name) for name in ("asyncio", "concurrent", "contextlib.py")))
+"""Files whose frames say nothing about a test when they come after its last line."""
+
+
+def shorten(call: pytest.CallInfo[None]) -> None:
+    """Cut the library's frames, and causes that say the same again, from an error of the library before its report."""
+    if call.excinfo is None or not isinstance(error := call.excinfo.value, aioverseer.OverseerError):
+        return
+    if isinstance(error, aioverseer.CriticalServiceEnded) and isinstance(error.__cause__, aioverseer.NotReady):
+        error = error.__cause__  # the end of the service has failed its start, which says more
+    error.__traceback__ = _outer(error.__traceback__)
+    cause = _next(error)
+    # The message has the reason and the last lines already. A cause of ours would say the same once more.
+    while isinstance(cause, aioverseer.OverseerError | OSError | asyncio.CancelledError):
+        cause = _next(cause)
+    error.__cause__ = cause
+    call.excinfo = pytest.ExceptionInfo.from_exc_info((type(error), error, error.__traceback__ or call.excinfo.tb))
+
+
+def _next(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _outer(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames after the last one that is neither the library's nor asyncio's."""
+    frames: list[TracebackType] = []
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    while frames and _is_inner(frames[-1]):
+        frames.pop()
+    outer: TracebackType | None = None
+    for frame in reversed(frames):
+        outer = TracebackType(outer, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return outer
+
+
+def _is_inner(trace: TracebackType) -> bool:
+    name = trace.tb_frame.f_code.co_filename
+    return name.startswith(_INNER) or "/anyio/" in name
