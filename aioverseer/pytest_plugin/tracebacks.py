@@ -21,7 +21,8 @@ _INNER = (_LIBRARY, *(str(_STANDARD / name) for name in ("asyncio", "concurrent"
 
 def shorten(call: pytest.CallInfo[None]) -> None:
     """Cut the library's frames, and causes that say the same again, from an error of the library before its report."""
-    if call.excinfo is None or not isinstance(error := call.excinfo.value, aioverseer.OverseerError):
+    error: BaseException | None = None if call.excinfo is None else call.excinfo.value
+    if call.excinfo is None or not isinstance(error, aioverseer.OverseerError):
         return
     if isinstance(error, aioverseer.CriticalServiceEnded) and isinstance(error.__cause__, aioverseer.NotReady):
         error = error.__cause__  # the end of the service has failed its start, which says more
@@ -31,7 +32,8 @@ def shorten(call: pytest.CallInfo[None]) -> None:
     while isinstance(cause, aioverseer.OverseerError | OSError | asyncio.CancelledError):
         cause = _next(cause)
     error.__cause__ = cause
-    call.excinfo = pytest.ExceptionInfo.from_exc_info((type(error), error, error.__traceback__ or call.excinfo.tb))
+    error.__traceback__ = error.__traceback__ or call.excinfo.tb
+    call.excinfo = pytest.ExceptionInfo[BaseException].from_exception(error)
 
 
 def _next(error: BaseException) -> BaseException | None:
