@@ -31,7 +31,7 @@ def service_fixture(
     name: str | None = None,
     autouse: bool = False,
     **options: Any,
-) -> Any:
+) -> Callable[[Callable[..., Spec]], Any]:
     """Make a fixture that runs a service, from a function that returns its Spec. The function may use fixtures.
 
     The value of the fixture is a ``ThreadedService`` that is ready. Tests that use it fail at once when the service
