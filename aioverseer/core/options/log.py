@@ -220,8 +220,9 @@ def as_logs(value: object, *, owner: str) -> tuple[Log, ...] | None:
 
 def _as_tuple(value: object) -> tuple[object, ...]:
     # A text and an open file are iterable, and stand for themselves in the message.
-    listed = isinstance(value, Iterable) and not isinstance(value, str | bytes) and not hasattr(value, "fileno")
-    return tuple(cast("Iterable[object]", value)) if listed else (value,)
+    if isinstance(value, str | bytes) or hasattr(value, "fileno") or not isinstance(value, Iterable):
+        return (value,)
+    return tuple(cast("Iterable[object]", value))
 
 
 def _places(log: Log) -> list[tuple[str, str]]:

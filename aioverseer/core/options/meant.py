@@ -196,8 +196,10 @@ def _after(value: object) -> str | None:
     names = [getattr(item, "id", item) for item in items]
     if items and all(isinstance(name, str) for name in names):
         return f"write after={names!r}"
-    pairs_ = [item for item in items if isinstance(item, tuple) and len(cast("tuple[object, ...]", item)) == 2]  # noqa: PLR2004  # a pair
-    return f"write after={dict(cast('list[tuple[str, str]]', pairs_))!r}" if items and pairs_ == items else None
+    tuples = [tuple(cast("Iterable[Any]", item)) for item in items if isinstance(item, tuple)]
+    if items and len(tuples) == len(items) and all(len(one) == 2 for one in tuples):  # noqa: PLR2004  # pairs
+        return f"write after={dict(tuples)!r}"
+    return None
 
 
 def _input(value: object) -> str | None:

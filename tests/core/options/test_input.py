@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ async def test_lines_with_their_ends_are_an_input() -> None:
     """As the error says to write it."""
     other = Process("seq", "3", streaming=True)
 
-    async def feed() -> Any:
+    async def feed() -> AsyncIterator[str]:
         async for line in other.stdout:
             yield line + "\n"
 

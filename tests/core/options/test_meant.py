@@ -81,7 +81,7 @@ OPTIONS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("option", "value", "hint"), OPTIONS, ids=lambda each: ascii(each)[:40])
+@pytest.mark.parametrize(("option", "value", "hint"), OPTIONS, ids=lambda each: ascii(each).partition(" at 0x")[0][:40])
 def test_the_error_says_what_to_write(option: str, value: Any, hint: str) -> None:
     with pytest.raises(SpecError) as caught:
         Spec.of("web", ["true"], **{option: value})

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ async def reason_of(probe: Probe, *argv: str, timeout: float = 0.5) -> str:
 
 
 @contextmanager
-def full(family: int, address: Any) -> Iterator[Any]:
+def full(family: int, address: Any) -> Generator[Any]:
     """Listen with a full queue, so that a further connection neither succeeds nor fails; yield the address."""
     with socket.socket(family) as server:
         server.bind(address)

@@ -27,7 +27,12 @@ class Command:
 
     def __init__(self, *words: str, env: dict[str, str] | None = None, **options: Any) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "PORT"}}
-        usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        usual: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+        }
         self.popen = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "aioverseer", *words],
             env=environment | {"PYTHONPATH": str(ROOT)} | (env or {}),

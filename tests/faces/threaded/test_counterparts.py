@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import current_thread
@@ -72,7 +72,7 @@ def test_resource_is_entered_and_left_on_the_loop(overseer: ThreadedOverseer) ->
     made = value()
 
     @asynccontextmanager
-    async def pool() -> AsyncIterator[object]:
+    async def pool() -> AsyncGenerator[object]:
         threads.append(current_thread().name)
         yield made
         threads.append(current_thread().name)

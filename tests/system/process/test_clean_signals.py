@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ PYTHON_IGNORES = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
 
 
 @contextlib.contextmanager
-def ignoring(*numbers: int) -> Iterator[None]:
+def ignoring(*numbers: int) -> Generator[None]:
     """Ignore signals in this process."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
@@ -45,7 +45,7 @@ def ignoring(*numbers: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def blocking(*numbers: int) -> Iterator[None]:
+def blocking(*numbers: int) -> Generator[None]:
     """Block signals in this thread."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
