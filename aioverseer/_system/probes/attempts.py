@@ -21,7 +21,8 @@ from typing import Any, TypeVar, cast
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import resolve
 from aioverseer._system.probes.answer import Hangs, NotYet
-from aioverseer._system.probes.listeners import ListenerCheck, peer_of, unix_address
+from aioverseer._system.probes.listeners import ListenerCheck, peer_of
+from aioverseer._system.probes.unix_address import connectable, unix_address
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.options.composition import Probe
@@ -252,7 +253,8 @@ async def _connect_unix(address: str) -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(0)
         try:
-            await asyncio.get_running_loop().sock_connect(connection, address)
+            with connectable(address) as path:
+                await asyncio.get_running_loop().sock_connect(connection, path)
         except OSError as error:
             raise NotYet(_reason(error)) from None
         return peer_of(connection)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from aioverseer._system.containment import procfs
 from aioverseer._system.containment.kinship import holder
 from aioverseer._system.probes.answer import NotYet, StrangerFound
+from aioverseer._system.probes.unix_address import connectable, unix_address
 from aioverseer.core.machine.listeners import Holder, Verdict, held_by, judge
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.probes import Unix, endpoint_of
@@ -27,7 +28,7 @@ from aioverseer.core.text.socket_tables import (
     reached_by,
 )
 
-__all__ = ["ListenerCheck", "peer_of", "unix_address"]
+__all__ = ["ListenerCheck", "peer_of"]
 
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _LOOK = 0.25
@@ -181,7 +182,11 @@ class ListenerCheck:
         if address in _passed_addresses(self._spec):
             self._paths.remove(probe)
             return None
-        peer = await _accepts(socket.AF_UNIX, address)
+        try:
+            with connectable(address) as path:
+                peer = await _accepts(socket.AF_UNIX, path)
+        except OSError:  # its folder does not exist
+            return None
         if peer is None:
             return None
         try:
@@ -351,11 +356,6 @@ def _can_share(address: Address, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def unix_address(path: str, cwd: str | None) -> str:
-    """Return the address of a UNIX socket: a path, or a name in the abstract namespace after a NUL."""
-    return "\0" + path[1:] if path.startswith("@") else os.path.join(cwd or "", path)
 
 
 async def _accepts(family: int, address: object) -> int | None:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from aioverseer._system.host.interpreter import missing_interpreter
 from aioverseer._system.host.path_lookup import find
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ class CleanStart:
         if tool is not None:
             self.prefix = [tool, f"--default-signal={','.join(map(str, sorted(signals)))}"]
             return
-        if not sys.executable or not os.path.isfile(_TRAMPOLINE):
-            _warn()
+        if (why := missing_interpreter()) is not None or not os.path.isfile(_TRAMPOLINE):
+            _warn(why or f"{_TRAMPOLINE!r} is not there")
             self.prefix = []
             return
         hold = -1
@@ -150,8 +151,9 @@ def _env() -> str | None:
 
 
 @functools.cache
-def _warn() -> None:
+def _warn(why: str) -> None:
     _log.warning(
         "this host has blocked or ignores signals, and its programs inherit that: there is neither an env(1) with "
-        "--default-signal nor a Python interpreter (sys.executable is empty) to reset them; install GNU coreutils"
+        "--default-signal nor a Python interpreter (%s) to reset them; install GNU coreutils",
+        why,
     )

@@ -170,6 +170,18 @@ async def test_unix_needs_a_listening_socket(tmp_path: Path) -> None:
     await process.stop()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reaches a folder by a descriptor")
+@pytest.mark.parametrize("by", ["cwd", "path"])
+async def test_socket_in_a_folder_with_a_long_path_is_found(tmp_path: Path, by: str) -> None:
+    """An address holds 107 bytes. The program binds a short path in its folder, so it does not care."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    code = "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('s'); s.listen(); time.sleep(100)"
+    path = "s" if by == "cwd" else folder / "s"
+    async with limit(), Process(*child(code), cwd=folder, ready=ready.unix(path), ready_timeout=20) as process:
+        assert State.RUNNING is process.state
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 async def test_file_of_an_earlier_run_counts_only_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fresh: bool

@@ -142,6 +142,20 @@ async def test_stranger_answers_no_http_probe(port: int) -> None:
 
 
 @LINUX
+async def test_stranger_in_a_folder_with_a_long_path_is_found(tmp_path: Path) -> None:
+    """An address holds 107 bytes, so it has bound a short path in its folder."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    with subprocess.Popen(child(LISTEN, "AF_UNIX", "s", "0"), stdout=subprocess.PIPE, cwd=folder) as program:
+        try:
+            assert program.stdout is not None
+            program.stdout.readline()
+            assert f"is held by pid {program.pid} " in await refused(ready.unix("s"), cwd=folder)
+        finally:
+            program.kill()
+
+
+@LINUX
 @pytest.mark.parametrize("path", ["s", "@abstract"])
 async def test_stranger_answers_no_unix_probe(tmp_path: Path, path: str) -> None:
     """Of a path in the folder of the program, and of an abstract name."""

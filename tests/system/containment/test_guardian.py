@@ -178,10 +178,12 @@ async def test_final_failure_of_the_guardian_is_reported_once(
 
 
 async def test_guardian_that_ends_before_it_is_armed_counts_as_failed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """For example where its interpreter cannot run."""
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+    python = tmp_path / "python"
+    python.symlink_to("/bin/false")
+    monkeypatch.setattr(sys, "executable", str(python))
     async with limit(), Overseer() as overseer:
         await overseer.add("a", "sleep", "60").start()
         assert "before it was armed" in overseer.containment.reason

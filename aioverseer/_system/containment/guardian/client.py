@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import subprocess
@@ -20,6 +21,7 @@ from aioverseer._aio.shield import settle
 from aioverseer._system.containment.cgroup import tree
 from aioverseer._system.containment.guardian.child_table import ChildTable
 from aioverseer._system.containment.strays import stray_registry
+from aioverseer._system.host.interpreter import missing_interpreter
 
 __all__ = ["Guardian", "GuardianLease", "guardian", "missing"]
 
@@ -40,12 +42,19 @@ _PARTS = (_PROGRAM, os.path.join(os.path.dirname(__file__), "main.py"))
 
 def missing() -> str | None:
     """Return why there can be no guardian; None when there can be one."""
-    if not sys.executable:
-        return "there is no Python interpreter to run a guardian with (sys.executable is empty)"
+    if (why := missing_interpreter()) is not None:
+        why = f"there is no Python interpreter to run a guardian with ({why})"
+        _report(why)
+        return why
     for part in _PARTS:
         if not os.path.isfile(part):
             return f"the guardian's program {part!r} is not there"
     return guardian().failure
+
+
+@functools.cache
+def _report(why: str) -> None:
+    _log.warning("%s: if the host is killed by SIGKILL, its programs live on", why)
 
 
 class Guardian:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from typing import Literal, TypeAlias
 
+from aioverseer._system.host.interpreter import missing_interpreter
 from aioverseer.core.state import Exit
 
 __all__ = ["Shim", "Way", "missing", "missing_namespace"]
@@ -36,8 +37,10 @@ def missing() -> str | None:
     """Return why there can be no shim; None when there can be one."""
     if sys.platform != "linux":
         return "only Linux has subreapers"
-    if not sys.executable or not os.path.isfile(_PROGRAM):
-        return "there is no Python interpreter to run a shim with (sys.executable is empty)"
+    if (why := missing_interpreter()) is not None:
+        return f"there is no Python interpreter to run a shim with ({why})"
+    if not os.path.isfile(_PROGRAM):
+        return f"the shim's program {_PROGRAM!r} is not there"
     if not os.access(sys.executable, os.X_OK):
         # For example in a host that has changed its user.
         return f"this user may not run the Python interpreter {sys.executable!r}, which a shim needs"
