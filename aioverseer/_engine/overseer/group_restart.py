@@ -121,6 +121,11 @@ class GroupRestarts:
             return EndGroup(group=group, members=(), gave_up=False, why=restart.why)
         return None
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether all services are being stopped, so that no restart of a group may begin."""
+        return self._suspended > 0
+
     def concerns(self, id: str) -> bool:
         """Return whether a service is part of a restart or an end in progress."""
         return any(id in restart.members for restart in self._restarts)
@@ -182,6 +187,8 @@ class GroupRestarts:
         while self._planned:
             culprit, verdict = self._planned.popleft()
             if isinstance(verdict, RestartTogether):
+                if self.is_suspended:
+                    continue  # it would end members before their level of the stop is reached
                 self._begin_restart(culprit, verdict)
             else:
                 self._begin_end(culprit, verdict)
@@ -345,7 +352,7 @@ class GroupRestarts:
         if service.machine.held_by_group:
             service.submit(ReleasedByGroup())
             self._dependencies.reconsider(service)
-        elif service.state.is_final and not service.machine.stopped_on_request and not self._suspended:
+        elif service.state.is_final and not service.machine.stopped_on_request and not self.is_suspended:
             try:
                 self._dependencies.start([service])
             except SpecError as error:

@@ -178,6 +178,9 @@ class GroupSupervisor:
             verdict: RestartTogether | EndGroup = self.groups.end_for(id, what)
         else:
             verdict = self.groups.fail(id, what, now=now, ready_for=ready_for, rng=self._rng)
+            if isinstance(verdict, RestartTogether) and self._restarts.is_suspended:
+                # The stop of all ends a member that it concerns. A member that was started since restarts by itself.
+                return verdict.alone(id)
         if isinstance(verdict, EndGroup) or len(verdict.members) > 1:
             self._restarts.plan(id, verdict)
         return verdict

@@ -31,13 +31,13 @@ class _Plan:
     """One stop of all services, in progress.
 
     Attributes:
-        now: Names of the services that are being stopped.
+        now: Stops of the services whose level was reached, by name.
         later: Names of the others, level by level.
         early: Stops of services that ended, or were about to end, before their level was reached. They stay down.
     """
 
     def __init__(self, levels: list[list[str]]) -> None:
-        self.now: list[str] = []
+        self.now: dict[str, asyncio.Future[StopOutcome]] = {}
         self.later = levels
         self.early: dict[str, asyncio.Future[StopOutcome]] = {}
 
@@ -169,8 +169,7 @@ class Shutdown:
                 if self._timeout is not None and not kill:
                     left = max(0.0, began + self._timeout - self._clock.now())
                     seconds = left / len(plan.later)
-                plan.now = plan.later.pop(0)
-                outcomes |= await self._stop_level(plan, kill=kill, within=seconds)
+                outcomes |= await self._stop_level(plan, plan.later.pop(0), kill=kill, within=seconds)
         finally:
             self._dependencies.suspend_restarts(stopping=-1)
             self._plans.remove(plan)
@@ -191,10 +190,12 @@ class Shutdown:
     def _stop_early(self, plan: _Plan, id: str) -> None:
         plan.early[id] = self._services[id].stop()
 
-    async def _stop_level(self, plan: _Plan, *, kill: bool, within: float | None) -> dict[str, StopOutcome]:
+    async def _stop_level(
+        self, plan: _Plan, level: list[str], *, kill: bool, within: float | None
+    ) -> dict[str, StopOutcome]:
         # All stops of a level run at the same time, so awaiting one after the other takes as long as the slowest.
-        services = [self._services[id] for id in plan.now if id in self._services]
-        stopping = {
+        services = [self._services[id] for id in level if id in self._services]
+        plan.now = stopping = {
             service.id: plan.early[service.id]
             if service.id in plan.early and not service.state.is_live
             else service.stop(kill=kill)
@@ -243,9 +244,10 @@ class Shutdown:
         for plan in self._plans:
             if not any(id in level for level in plan.later):
                 continue
-            for name in plan.now:
+            for name, stop in plan.now.items():
                 service = self._services.get(name)
-                if service is None or not service.state.is_live or service.is_unstoppable:
+                # A service whose stop is over may have been started again since.
+                if stop.done() or service is None or not service.state.is_live or service.is_unstoppable:
                     continue
                 text, due = service.ending
                 due_in = None if due is None else max(0.0, due - now)

@@ -320,9 +320,13 @@ class Process:
     ) -> None:
         """Stop the program by its ladder, however the block was left. A cancellation waits until that is done.
 
+        A program that was never started, as with ``AsyncExitStack.push_async_exit``, is left alone.
+
         Raises:
             StopFailed: If the program still exists after its whole ladder.
         """
+        if self.state is State.INITIAL:
+            return
         try:
             await self._roll_back(why="its block has ended", raise_cancelled=True)
         finally:

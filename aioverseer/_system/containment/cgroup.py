@@ -359,7 +359,8 @@ async def _emptied(path: str, is_empty: Callable[[], bool]) -> None:
 
         def check() -> None:
             poll.poll(0)
-            os.pread(events, 256, 0)  # a read through this descriptor re-arms EPOLLPRI
+            with contextlib.suppress(OSError):  # ENODEV: the cgroup was removed by others
+                os.pread(events, 256, 0)  # a read through this descriptor re-arms EPOLLPRI
             if is_empty() and not empty.done():
                 empty.set_result(None)
 

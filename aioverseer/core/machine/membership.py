@@ -46,6 +46,22 @@ class RestartTogether(Value):
         self.left = left
         self.why = why
 
+    def alone(self, id: str) -> RestartTogether:
+        """Return the same verdict for one member alone: no other member is stopped or started.
+
+        Args:
+            id: Id of the member that failed.
+        """
+        return RestartTogether(
+            group=self.group,
+            strategy=self.strategy,
+            members=(id,),
+            anew=frozenset({id}),
+            delay=self.delay,
+            left=self.left,
+            why=self.why,
+        )
+
 
 class AlreadyRestarting(Value):
     """Verdict: a restart of the group is under way and takes this service along. It costs no restart."""

@@ -363,6 +363,46 @@ async def test_a_member_that_ended_before_stop_all_stays_down() -> None:
         assert {"a": "finished", "b": "running", "c": "interrupted"} == it.states()
 
 
+async def test_no_restart_of_a_group_begins_while_all_are_stopped() -> None:
+    """A member of a later level that fails stays down, and the others run until their level is reached."""
+    made = World(web=STUBBORN)
+    async with made.overseer as overseer:
+        overseer.group("g", "one_for_all", restart=SLOW)
+        for id in ("db", "cache"):
+            overseer.add(id, id, group="g")
+        overseer.add("web", "web", after=["db", "cache"])
+        await overseer.start_all()
+        events = overseer.events()
+        stopping = asyncio.ensure_future(overseer.stop_all())
+        await made.clock.advance(1)
+        made.crash("cache")
+        await made.clock.advance(1)
+        meanwhile = made.states()
+        await made.clock.advance(20)
+        assert (await stopping).ok
+        await made.clock.advance(60 * MINUTE)
+        later = made.states()
+    assert {"db": "running", "cache": "interrupted", "web": "stopping"} == meanwhile
+    assert {"db": "interrupted", "cache": "interrupted", "web": "interrupted"} == later
+    assert [] == [event.reason async for event in events if event.kind == "group"]
+
+
+async def test_member_started_during_stop_all_restarts_alone() -> None:
+    """Its group is being stopped, so nobody else restarts, and the end of the stop does not leave it waiting."""
+    async with world(slow=STUBBORN) as it:
+        it.overseer.add("slow", "slow")
+        await it.overseer.start("slow")
+        stopping = asyncio.ensure_future(it.overseer.stop_all())
+        await it.clock.advance(1)
+        await it.overseer.start("a")
+        it.crash("a")
+        await it.clock.advance(20)
+        assert (await stopping).ok
+        assert "backoff" == it.states()["a"]
+        await it.clock.advance(5 * MINUTE)
+        assert {"a": "running", "b": "interrupted", "c": "interrupted", "slow": "interrupted"} == it.states()
+
+
 async def test_a_start_by_a_user_does_not_wait_for_the_others() -> None:
     """They follow when it is time."""
     async with world() as it:

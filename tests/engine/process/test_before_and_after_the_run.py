@@ -48,6 +48,30 @@ async def test_block_with_a_program_that_does_not_end_raises() -> None:
     assert State.INTERRUPT is process.state
 
 
+async def test_leaving_without_a_start_does_nothing() -> None:
+    """An exit stack may be left before the start. The program can be started afterwards."""
+    process, clock, launcher = scripted(FakeChild())
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_exit(process)
+    assert (State.INITIAL, []) == (process.state, launcher.children)
+
+    async def fail() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_exit(process)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await fail()
+
+    async def use() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_exit(process)
+            await process.start()
+
+    await clock.run(use())
+    assert State.INTERRUPT is process.state
+
+
 @pytest.mark.parametrize(("argv", "error"), [(("false",), NotReady), (("/no/such/program",), SpawnError)])
 async def test_wait_for_readiness_ends_with_the_program(argv: tuple[str, ...], error: type[Exception]) -> None:
     """Nothing is started by the wait itself."""

@@ -218,6 +218,22 @@ async def test_a_service_stopped_later_names_its_blockers() -> None:
         assert () == overseer["db"].why().awaits
 
 
+async def test_a_service_started_since_its_stop_is_no_blocker() -> None:
+    """The stop of all waits for the run that it stops, and not for a later one."""
+    by_id = {"web": [FakeChild().ignores(15)], "job": [FakeChild(), FakeChild()], "db": [FakeChild()]}
+    async with scripted(by_id=by_id) as (overseer, clock):
+        overseer.add("db", "db")
+        for id in ("job", "web"):
+            overseer.add(id, id, after="db")
+        await overseer.start_all()
+        stop = asyncio.ensure_future(overseer.stop_all())
+        await clock.advance(4)
+        await overseer.start("job")
+        assert ["web"] == [blocker.name for blocker in overseer["db"].why().awaits]
+        await clock.advance(7)
+        assert ["web", "job", "db"] == list((await stop).outcomes)
+
+
 async def test_blockers_are_named_while_a_stop_waits() -> None:
     """When half of their share of ``shutdown_timeout`` is over, and again when they are killed."""
     by_id = {"web": [FakeChild().ignores(15)]}

@@ -21,6 +21,7 @@ from aioverseer._system.containment.cgroup_cleanup import hold
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit
 from aioverseer.core.text.cgroup_files import Limits, counter, home, is_unit
+from tests.support.programs import limit
 
 MOUNT = "33 24 0:28 / {} rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 
@@ -260,6 +261,47 @@ def test_busy_cgroup_is_removed_later(tmp_path: Path) -> None:
     assert made in cgroup.remaining()
     events.write_text("populated 0\n")
     assert made.discard()
+    assert made not in cgroup.remaining()
+
+
+@pytest.mark.parametrize("error", [errno.ENODEV, errno.ENOENT])
+async def test_cgroup_removed_by_others_during_its_end_is_gone(
+    error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open file of a removed cgroup cannot be read any more."""
+    made = Tree(FakeFiles(tmp_path, "/box")).make(spec(), "run")
+    events = Path(made.path, "cgroup.events")
+    events.write_text("populated 1\n")
+
+    class Epoll:
+        """A regular file has no EPOLLPRI."""
+
+        def __init__(self) -> None:
+            self._ours, self._theirs = os.pipe()
+
+        def register(self, *_: int) -> None:
+            """Remove the cgroup, as another host does."""
+            shutil.rmtree(made.path)
+
+        def poll(self, _seconds: float) -> None:
+            """Report nothing."""
+
+        def fileno(self) -> int:
+            """Return a descriptor for the event loop."""
+            return self._ours
+
+        def close(self) -> None:
+            """Close both ends."""
+            os.close(self._ours)
+            os.close(self._theirs)
+
+    def gone(*_: int) -> bytes:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("select.epoll", Epoll)
+    monkeypatch.setattr(os, "pread", gone)
+    async with limit(20):
+        await made.end()
     assert made not in cgroup.remaining()
 
 

@@ -20,7 +20,7 @@ from aioverseer import Overseer, State
 from aioverseer._system.containment.guardian import client as module
 from aioverseer._system.containment.guardian import main as guardian_main
 from aioverseer._system.containment.guardian.child_table import ENTRY, ChildTable, boot_time
-from aioverseer._system.containment.guardian.client import Guardian, guardian
+from aioverseer._system.containment.guardian.client import Guardian, GuardianLease, guardian
 from tests.support.programs import child, limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -69,6 +69,24 @@ async def test_two_overseers_share_one_guardian() -> None:
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_event_loops_share_the_acknowledgement() -> None:
+    """The loop that does not read it is woken too: the start must not take until its time limit."""
+    first, second = GuardianLease(lambda: None), GuardianLease(lambda: None)
+    one, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        waiting = one.create_task(first.arm())
+        one.run_until_complete(asyncio.sleep(0))
+        assert not waiting.done()
+        other.run_until_complete(second.arm())
+        one.run_until_complete(asyncio.wait_for(waiting, 5))
+        assert (True, True) == (first.armed, second.armed)
+    finally:
+        one.run_until_complete(first.close())
+        other.run_until_complete(second.close())
+        one.close()
+        other.close()
 
 
 async def test_level_basic_has_no_guardian() -> None:

@@ -209,22 +209,29 @@ def test_living_run_and_strangers_are_no_strays() -> None:
     assert not any(map(known.judge, (0, 1, os.getpid(), os.getppid())))
 
 
-def test_process_in_a_session_of_an_ended_run_is_a_stray() -> None:
+@pytest.mark.parametrize("leader_ends", [True, False])
+def test_process_in_a_session_of_an_ended_run_is_a_stray(leader_ends: bool) -> None:
     """Even with an empty environment. A session with a leader is another one with a reused number."""
     known = StrayRegistry()
     code = "import os, signal\nif os.fork() == 0:\n os.setpgid(0, 0)\n print(os.getpid(), flush=True)\n signal.pause()"
     with subprocess.Popen(
-        [sys.executable, "-I", "-c", code], env={}, start_new_session=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-I", "-c", code + ("" if leader_ends else "\nsignal.pause()")],
+        env={},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as leader:
         assert leader.stdout is not None
         pid = int(leader.stdout.readline())
-        leader.wait()
-        assert not known.judge(pid)
-        known.end(known.begin(), leader.pid, kept=False)
-        assert known.judge(pid)
-        os.kill(pid, signal.SIGKILL)
-    known.end(known.begin(), os.getsid(0), kept=False)
-    assert not known.judge(os.getppid())
+        try:
+            if leader_ends:
+                leader.wait()
+            assert not known.judge(pid)
+            known.end(known.begin(), leader.pid, kept=False)
+            assert leader_ends == known.judge(pid)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            leader.kill()
 
 
 def _executing() -> list[str]:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable
 
 from aioverseer._aio.shield import settle
+from aioverseer._aio.timers import resolve
 from aioverseer._system.containment.cgroup import tree
 from aioverseer._system.containment.guardian.child_table import ChildTable
 from aioverseer._system.containment.strays import stray_registry
@@ -75,6 +76,7 @@ class Guardian:
         self._process: subprocess.Popen[bytes] | None = None
         self._control = -1
         self._alive = -1
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
 
     @property
     def pid(self) -> int | None:
@@ -111,16 +113,34 @@ class Guardian:
                 self._start()
             return os.dup(self._alive)
 
+    def when_armed(self, loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+        """Call a function once, at once or when any event loop has read the acknowledgement.
+
+        Args:
+            loop: Event loop that calls the function.
+            function: Function to call.
+        """
+        with self._lock:
+            if not self.armed:
+                self._waiting.append((loop, function))
+                return
+        function()
+
     def read_state(self, descriptor: int) -> bool | None:
         """Read a descriptor of ``acquire``: True when the guardian is armed, False when it has died, else None."""
-        try:
-            word = os.read(descriptor, 1)
-        except BlockingIOError:
-            return True if self.armed else None
-        if word:
-            self.armed = True
-            return True
         with self._lock:
+            try:
+                word = os.read(descriptor, 1)
+            except BlockingIOError:
+                return True if self.armed else None
+            if word:
+                self.armed = True
+                # All descriptors share one pipe, so nobody else can read this byte.
+                waiting, self._waiting = self._waiting, []
+                for loop, function in waiting:
+                    with contextlib.suppress(RuntimeError):  # the event loop was closed while it waited
+                        loop.call_soon_threadsafe(function)
+                return True
             if self._process is not None and _is_same_pipe(descriptor, self._alive):
                 # Its pipe closes just before the process ends: waiting takes a microsecond.
                 self._process.kill()
@@ -192,6 +212,7 @@ class Guardian:
         self._control = self._alive = -1
         self._process = None
         self.armed = False
+        self._waiting = []
 
     def forget(self) -> None:
         """Close everything, in a fork of the host: an open pipe there would hide the host's end from the guardian."""
@@ -277,7 +298,7 @@ class GuardianLease:
                 return
             self._guardian = current
         if self._loop is None:
-            self._watch(loop)
+            self._watch(self._guardian, loop)
         if self._settled is not None and not self._settled.done():
             timer = loop.call_later(_START_TIMEOUT, self._settle)
             try:
@@ -287,12 +308,11 @@ class GuardianLease:
             if self._descriptor >= 0 and not self.armed:
                 self._fail("the guardian has not answered in time")
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _watch(self, current: Guardian, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._settled = loop.create_future()
         loop.add_reader(self._descriptor, self._on_readable)
-        if self.armed:
-            self._settle()
+        current.when_armed(loop, functools.partial(resolve, self._settled))
 
     def _unwatch(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -325,7 +345,7 @@ class GuardianLease:
                     self._descriptor = -1
                     self._fail(f"a guardian could not be started: {error}", temporary=error.errno in _TEMPORARY)
                     return
-                self._watch(loop)
+                self._watch(current, loop)
             case None:
                 pass
 
