@@ -4,12 +4,14 @@
 ``python tests/soak torture [--rounds N]``: hosts end in each way, on each level of containment; nothing is left of a
 process tree that ignores signals.
 ``python tests/soak daemons [--rounds N]``: real servers go into the background, on each level; nothing is left of them.
+``python tests/soak wrappers [--rounds N]``: programs below wrappers are stopped, on each level; each saves its data.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from aioverseer._system.containment.cgroup import tree  # noqa: E402  # the line
 from aioverseer._system.containment.shim.client import missing_namespace  # noqa: E402  # as above
 from tests.soak.daemons import ENDS, PROGRAMS, rounds_of  # noqa: E402  # as above
 from tests.soak.play import soak  # noqa: E402  # the line above puts it on the path
+from tests.soak.wrappers import KINDS, LEVELS, lost_by  # noqa: E402  # as above
 from tests.support.host_tree import MECHANISMS, WAYS, leftovers_of  # noqa: E402  # as above
 
 
@@ -28,6 +31,8 @@ def main() -> int:
         return torture(sys.argv[2:])
     if sys.argv[1:2] == ["daemons"]:
         return daemons(sys.argv[2:])
+    if sys.argv[1:2] == ["wrappers"]:
+        return wrappers(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python tests/soak", description="Restarts without end: nothing grows.")
     parser.add_argument("--minutes", type=float, default=None, help="play for so long, however many restarts that is")
     parser.add_argument("--restarts", type=int, default=10_000, help="how many restarts (default: 10000)")
@@ -102,6 +107,38 @@ def daemons(words: list[str]) -> int:
                     print(f"    {line}")  # noqa: T201
     skipped = f"; not installed: {', '.join(missing)}" if missing else ""
     print(f"{total} daemons, {bad} left{skipped}")  # noqa: T201
+    return 1 if bad else 0
+
+
+def wrappers(words: list[str]) -> int:
+    """Stop programs below wrappers many times on each level, and print how many could not save."""
+    parser = argparse.ArgumentParser(
+        prog="python tests/soak wrappers", description="No program below a wrapper loses its data at a stop."
+    )
+    parser.add_argument("--rounds", type=int, default=100, help="stops of each kind (default: 100)")
+    parser.add_argument("--levels", default=",".join(LEVELS), help="values of containment, with commas between")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="kinds of wrappers, with commas between")
+    given = parser.parse_args(words)
+    logging.getLogger("aioverseer").setLevel(logging.CRITICAL)  # it warns of each program that is left behind
+    bad = total = 0
+    missing: set[str] = set()
+    for level in LEVELS:
+        if level not in given.levels.split(","):
+            continue
+        if level == "pidns" and (reason := missing_namespace()) is not None:
+            print(f"{level:<8} skipped: {reason}", flush=True)  # noqa: T201  # it is a command
+            continue
+        for kind in KINDS:
+            if kind not in given.kinds.split(","):
+                continue
+            lost = asyncio.run(lost_by(level, kind, given.rounds))
+            if lost is None:
+                missing.add(kind)
+                continue
+            bad, total = bad + lost, total + given.rounds
+            print(f"{level:<8} {kind:<15} {given.rounds} stops, {lost} lost", flush=True)  # noqa: T201
+    skipped = f"; not installed: {', '.join(sorted(missing))}" if missing else ""
+    print(f"{total} stops, {bad} lost{skipped}")  # noqa: T201
     return 1 if bad else 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import sys
@@ -88,19 +87,3 @@ async def lost_by(level: AskedContainment, kind: str, rounds: int) -> int | None
                     await service.stop()
                 lost += saved.read_text() != "x"
     return lost
-
-
-async def lost_by_all(rounds: int) -> int:
-    """Stop every kind at each level, print the figures, and return how many programs could not save."""
-    total = 0
-    for level in LEVELS:
-        for kind in KINDS:
-            lost = await lost_by(level, kind, rounds)
-            total += lost or 0
-            said = "is not installed" if lost is None else f"{rounds} rounds, {lost} lost"
-            print(f"{level:<8} {kind:<15} {said}", flush=True)  # noqa: T201  # for a command
-    return total
-
-
-if __name__ == "__main__":
-    raise SystemExit(asyncio.run(lost_by_all(int(sys.argv[1]))) > 0)

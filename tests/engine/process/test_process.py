@@ -229,13 +229,14 @@ async def test_a_stubborn_program_that_is_frozen_is_killed_too() -> None:
 
 @pytest.mark.parametrize("scope", ["tree", "leader"])
 async def test_the_ladders_scope_selects_leader_or_tree(scope: Any) -> None:
-    """With "leader" the others hear nothing of the polite step; at the end they are gone all the same."""
+    """With "leader" the other gets the step once the leader has ended, and with "tree" at the same time."""
     code = """
     import os, select, signal, sys
     r, w = os.pipe()
     def leave(*_):
         os.write(1, b"leader heard\\n")
         select.select([r], [], [], float(sys.argv[1]))  # the other has heard it too, or has had its time
+        os.write(1, b"leader ends\\n")
         os._exit(0)
     if os.fork():
         signal.signal(signal.SIGTERM, leave)
@@ -246,6 +247,7 @@ async def test_the_ladders_scope_selects_leader_or_tree(scope: Any) -> None:
     def heard(*_):
         os.write(1, b"other heard\\n")
         os.write(w, b"x")
+        os._exit(0)
     signal.signal(signal.SIGTERM, heard)
     os.write(w, b"x")
     while True:
@@ -256,7 +258,9 @@ async def test_the_ladders_scope_selects_leader_or_tree(scope: Any) -> None:
     status = await process.stop()
     assert (0, (signal.SIGTERM,)) == (status.exit_code, process.signals_sent)
     assert isinstance(status.stdout, list)
-    assert ("leader heard" in status.stdout, "other heard" in status.stdout) == (True, scope == "tree")
+    assert {"up", "leader heard", "other heard", "leader ends"} == set(status.stdout)
+    last = {"tree": "leader ends", "leader": "other heard"}[scope]
+    assert last == status.stdout[-1]
 
 
 async def test_a_stop_while_it_is_being_spawned_ends_it() -> None:

@@ -25,11 +25,13 @@ from tests.support.programs import child, limit
 pytestmark = pytest.mark.skipif(tree().missing() is not None, reason=f"{tree().missing()}")
 
 LOST = """
-import os, signal
+import os, resource, signal
 hear, tell = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
+        for limit in 10, 15:  # the mark of the library
+            resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
         print(os.getpid(), flush=True)
         os.dup2(os.open(os.devnull, os.O_RDWR), 2)
         os.set_inheritable(tell, True)
@@ -37,7 +39,7 @@ if os.fork() == 0:
     os._exit(0)
 os.read(hear, 1)
 """
-"""Leaves a daemon that has left session and group, and has an empty environment."""
+"""Leaves a daemon that has left session and group, and has no mark: no environment, and its limits are set back."""
 
 HOST = """
 import asyncio, sys
@@ -90,7 +92,7 @@ async def next_line(lines: Subscription) -> str:
 
 
 @pytest.mark.parametrize("ending", ["by itself", "stopped", "left", "killed"])
-async def test_daemon_without_session_group_and_environment_is_gone(ending: str) -> None:
+async def test_daemon_without_session_group_and_marks_is_gone(ending: str) -> None:
     """For each kind of end of its leader. The cgroup is removed too."""
     code = LOST if ending == "by itself" else f"{LOST}\nsignal.pause()"
     async with limit(30):

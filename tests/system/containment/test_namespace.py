@@ -26,11 +26,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 LOST = """
-import os, signal
+import os, resource, signal
 hear, tell = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
+        for limit in 10, 15:  # the mark of the library
+            resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
         os.set_inheritable(tell, True)
         os.execve("/bin/sh", ["sh", "-c", f"echo x >&{tell}; exec sleep 60 >/dev/null 2>&1"], {})
     os._exit(0)
@@ -38,7 +40,7 @@ os.read(hear, 1)
 os.wait()
 print("up", flush=True)
 """
-"""Leaves a daemon that has left session and group, and has an empty environment; who forked it is gone by "up"."""
+"""Leaves a daemon that has left session and group, and has no mark; who forked it is gone by "up"."""
 
 HOST = """
 import asyncio, sys
@@ -91,7 +93,7 @@ def ends(pidfd: int) -> bool:
 
 
 @pytest.mark.parametrize("ending", ["by itself", "stopped", "left", "killed", "shim killed"])
-async def test_daemon_without_session_group_and_environment_is_gone(ending: str) -> None:
+async def test_daemon_without_session_group_and_marks_is_gone(ending: str) -> None:
     """It is gone when its leader has ended, for each kind of end. No guardian is needed."""
     code = f"{LOST}\nimport sys; sys.stdin.read()"
     async with limit(30):

@@ -19,11 +19,13 @@ from tests.support.programs import child, limit
 pytestmark = pytest.mark.skipif(shim_client.missing() is not None, reason=f"{shim_client.missing()}")
 
 LOST = """
-import os, signal
+import os, resource, signal
 hear, tell = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
+        for limit in 10, 15:  # the mark of the library
+            resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
         print(os.getpid(), flush=True)
         os.dup2(os.open(os.devnull, os.O_RDWR), 2)
         os.set_inheritable(tell, True)
@@ -31,7 +33,7 @@ if os.fork() == 0:
     os._exit(0)
 os.read(hear, 1)
 """
-"""Leaves a daemon that has left session and group, and has an empty environment."""
+"""Leaves a daemon that has left session and group, has an empty environment, and has set its limits back."""
 
 
 STRUCK = """
@@ -80,7 +82,7 @@ def no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("ending", ["by itself", "stopped"])
-async def test_daemon_without_session_group_and_environment_is_gone(ending: str) -> None:
+async def test_daemon_without_session_group_and_marks_is_gone(ending: str) -> None:
     """Only a shim finds such a daemon."""
     code = LOST if ending == "by itself" else f"{LOST}\nsignal.pause()"
     async with limit(), Overseer(containment="strict") as overseer:
@@ -103,7 +105,8 @@ async def test_guarded_loses_such_a_daemon() -> None:
         pid = int(service.tail()[0].text)
     try:
         assert lives(pid)
-        assert any("emptied its environment" in way for way in decide("guarded", Facilities()).escapes)
+        said = "emptied its environment and changed its limits"
+        assert any(said in way for way in decide("guarded", Facilities()).escapes)
     finally:
         os.kill(pid, signal.SIGKILL)
 
