@@ -128,7 +128,7 @@ def probe_for(value: object) -> str | None:
         case int():
             return f"ready.tcp({value})"
         case re.Pattern():
-            return f"ready.line({value.pattern!r})"
+            return f"ready.line({value!r})"
         case str():
             return _probe_in(value)
         case list() | tuple():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal as signals
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
@@ -147,15 +147,16 @@ def _ambiguous(number: int) -> str:
     )
 
 
-def _as_pairs(steps: object) -> list[tuple[int, float]]:
+def _as_pairs(steps: Iterable[Sequence[float]]) -> list[tuple[int, float]]:
+    given: object = steps
     if not isinstance(steps, Iterable) or isinstance(steps, Mapping):
         raise SpecError(
             f"stop.steps={steps!r} is no list: pass pairs (signal, seconds), for example [(signal.SIGINT, 5)]",
             option="stop.steps",
-            value=cast("object", steps),
+            value=given,
         )
     pairs: list[tuple[int, float]] = []
-    for step in cast("Iterable[Any]", steps):
+    for step in steps:
         try:
             number, seconds = step
         except (TypeError, ValueError):
@@ -164,7 +165,7 @@ def _as_pairs(steps: object) -> list[tuple[int, float]]:
                 option="stop.steps",
                 value=step,
             ) from None
-        pairs.append((number, seconds))
+        pairs.append((number, seconds))  # type: ignore[arg-type]  # checked by as_signal_number
     return pairs
 
 

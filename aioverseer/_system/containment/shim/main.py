@@ -284,7 +284,8 @@ def _descendants() -> list[int]:
                 continue
             if fields[0] not in ("Z", "X"):
                 below.setdefault(int(fields[1]), []).append(int(name))
-    found, left = [], [os.getpid()]
+    found: list[int] = []
+    left = [os.getpid()]
     while left:
         pids = below.get(left.pop(), [])
         found += pids
