@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import sys
 import threading
@@ -180,9 +181,15 @@ def shared_service(request: pytest.FixtureRequest, spec: Spec, options: Mapping[
         yield service
 
 
+_KEEPER = "import sys; sys.path.append(sys.argv.pop(1)); from aioverseer.pytest_plugin import keeper; keeper.main()"
+"""Program that imports this package from wherever the plugin was imported, and runs a keeper."""
+
+
 @contextlib.contextmanager
 def _connected(spec: Spec, run: str, data: bytes) -> Generator[SharedService]:
-    command = [sys.executable, "-m", "aioverseer.pytest_plugin.keeper"]
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # Not by -m, which puts the working folder first: a random.py of the user would hide that of Python.
+    command = [sys.executable, "-P", "-c", _KEEPER, folder]
     for _ in range(_MAX_ATTEMPTS):
         keeper = Keeper(f"{run}-{spec.id}", command, data)
         has_ended = True

@@ -292,3 +292,19 @@ def test_service_that_cannot_be_sent_to_the_keeper_is_refused(suite: pytest.Pyte
     result.stdout.fnmatch_lines(
         ["*service 'closure' cannot be shared, as another process is to run it: *", "*containment='everything'*"]
     )
+
+
+def test_modules_in_the_working_folder_do_not_reach_the_keeper(tmp_path: Path) -> None:
+    """The command pytest does not put that folder on the import path, and neither may the keeper."""
+    (tmp_path / "random.py").write_text("raise RuntimeError('a module of the user')")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_it.py").write_text(
+        "from aioverseer import Spec, ready\n"
+        "from aioverseer.pytest_plugin import service_fixture\n\n"
+        "@service_fixture(scope='session', shared=True)\n"
+        "def job(): return Spec.of('job', ['sh', '-c', 'echo up; exec sleep 100'], ready=ready.line('up'))\n\n"
+        "def test_it(job): assert job.pid\n"
+    )
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
