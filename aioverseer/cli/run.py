@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
+import stat
 import sys
+from typing import IO
 
 from aioverseer import GaveUp, SpawnError, Spec, Status
 from aioverseer.cli.arguments import RunOptions
@@ -39,7 +42,11 @@ async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
     # For log files the output is read; encoding=None passes it on in any encoding. The number of a stream that was
     # closed at our start may belong to another file of this process.
     shares_output = options.log_dir is None and out.is_open and err.is_open
-    spec = options.policy.applied_to(
+    policy = options.policy
+    if policy.when is None and (_is_file(sys.stdin) or _is_file(sys.stdout)):
+        # A second run would read the rest of the input, and add its output to that of the first one.
+        policy = dataclasses.replace(policy, when="never")
+    spec = policy.applied_to(
         Spec(
             id=name,
             argv=options.command,
@@ -58,6 +65,14 @@ async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
         stand_in=OneCommand(hand_on=options.hand_on, shares_output=shares_output),
     )
     return _exit_code_of(outcome.statuses[name]) if outcome.code is None else outcome.code
+
+
+def _is_file(stream: IO[str] | None) -> bool:
+    """Return whether a standard stream is a file on a disk."""
+    try:
+        return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # closed at our start, or replaced by an object without a descriptor
+        return False
 
 
 def _check(program: str) -> None:

@@ -101,7 +101,7 @@ class ProcessMachine(Machine[ProcessAction]):
     def apply_ladder(self, ladder: Stop) -> None:
         """Take another ladder for the next stop. A stop that is under way keeps its own."""
         if self.state is not State.STOPPING:
-            self._ladder = ladder
+            self._ladder, self._steps = ladder, ladder.steps
 
     @property
     def is_unhealthy(self) -> bool:

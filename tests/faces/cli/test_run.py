@@ -321,3 +321,17 @@ def test_later_double_dashes_belong_to_the_command(command: Start) -> None:
     code = "import sys; print(sys.argv[1:])"
     _, out, _ = command("run", "--", *child(code, "--name", "--", "-x"), **separate()).finish()
     assert out == "['--name', '--', '-x']\n"
+
+
+@pytest.mark.parametrize(("options", "written"), [((), "part\n"), (("--restart", "on-failure"), "part\npart\n")])
+def test_command_with_a_file_as_output_is_not_restarted(
+    command: Start, tmp_path: Path, options: tuple[str, ...], written: str
+) -> None:
+    """A second run would add to the output of the first; an option asks for it all the same."""
+    once = "echo part; [ -e again ] && exit 0; touch again; exit 3"
+    with (tmp_path / "dump").open("w") as file:
+        code, _, _ = command(
+            "run", *options, "--", "sh", "-c", once, cwd=tmp_path, stdout=file, stderr=subprocess.PIPE
+        ).finish()
+    assert written == (tmp_path / "dump").read_text()
+    assert (0 if options else 3) == code
