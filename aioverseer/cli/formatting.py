@@ -81,7 +81,7 @@ def describe(event: Event, *, terse: bool = False) -> str | None:
         event: The event.
         terse: Whether to show neither the first start nor a good end.
     """
-    missed = f"({event.missed} events were lost) " if event.missed else ""
+    missed = {0: "", 1: "(1 event was lost) "}.get(event.missed, f"({event.missed} events were lost) ")
     if event.kind != "state":
         return f"{missed}{event.id}: {event.reason}"
     match event.state:

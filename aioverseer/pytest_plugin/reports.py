@@ -46,7 +46,7 @@ def _report_lines(overseer: AnyOverseer, id: str, events: list[Event]) -> Iterat
         how = f"code {status.exit_code}" if status.signal is None else _signal_name(status.signal)
         yield f"last exit: {how} after {status.runtime:.3f} s"
     lines = service.tail(_LINES)
-    yield f"last {len(lines)} lines:" if lines else "it has written nothing"
+    yield {0: "it has written nothing", 1: "its one line:"}.get(len(lines), f"last {len(lines)} lines:")
     yield from (f"  {line.stream}: {line.text!s}" for line in lines)
     if events:
         yield "events:"

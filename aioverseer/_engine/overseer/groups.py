@@ -15,7 +15,6 @@ from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import UnknownService
-from aioverseer.core.machine.budget import restarts
 from aioverseer.core.machine.membership import AlreadyRestarting, EndGroup, RestartTogether
 from aioverseer.core.machine.strategies import Groups
 from aioverseer.core.options.give_up import OnGiveUp
@@ -26,6 +25,7 @@ from aioverseer.core.report.group import GroupStatus, Phase
 from aioverseer.core.report.status import GaveUp
 from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import State
+from aioverseer.core.text.counted import counted
 
 __all__ = ["GroupSupervisor"]
 
@@ -246,7 +246,7 @@ class GroupSupervisor:
     def _on_begin(self, culprit: str, verdict: RestartTogether | EndGroup) -> None:
         service = self._services.get(culprit)
         if isinstance(verdict, RestartTogether):
-            left = "" if verdict.left is None else f"; {restarts(verdict.left)} left"
+            left = "" if verdict.left is None else f"; {counted(verdict.left, 'restart')} left"
             self._publish_group(culprit, verdict.group, f"restarts by {verdict.strategy}: {verdict.why}{left}")
             return
         if verdict.group not in self.groups:  # a plain label

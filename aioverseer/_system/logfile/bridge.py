@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from aioverseer._system.logfile.trouble import Trouble, TroubleReport
 from aioverseer.core.options.log import LogBridge
+from aioverseer.core.text.counted import counted
 from aioverseer.core.text.lines import Line
 from aioverseer.core.text.log_format import Entry, Gap
 
@@ -73,7 +74,7 @@ class LoggedLines:
 
 def _text(entry: Entry) -> str:
     if isinstance(entry, Gap):
-        return f"{entry.n} lines are missing here: {entry.reason}"
+        return f"{counted(entry.n, 'line', verb=True)} missing here: {entry.reason}"
     return entry.text if isinstance(entry.text, str) else entry.text.decode("utf-8", "backslashreplace")
 
 

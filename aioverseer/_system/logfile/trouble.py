@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from aioverseer.core.text.counted import counted
 from aioverseer.core.text.log_format import Entry, Gap
 
 __all__ = ["Trouble", "TroubleReport"]
@@ -83,7 +84,7 @@ class Trouble:
             return
         lost, self._lost = self._lost, 0
         self._reason = None
-        amount = {0: "", 1: "; 1 line was lost"}.get(lost, f"; {lost} lines were lost")
+        amount = f"; {counted(lost, 'line')} {'was' if lost == 1 else 'were'} lost" if lost else ""
         self._report.publish(id, f"{self._end}{amount}")
 
 

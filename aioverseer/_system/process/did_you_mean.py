@@ -30,6 +30,9 @@ def hint_for_path(spec: Spec) -> str:
     program = spec.argv[0]
     if program.startswith("~"):
         return " (no shell expands the ~: pass os.path.expanduser(...))"
+    words = program.split()
+    if len(words) > 1 and os.path.isfile(os.path.join(spec.cwd or "", words[0])):
+        return f" (arguments are separate: pass {', '.join(map(repr, words))})"
     if os.path.isabs(program):
         return ""
     here = _working_folder()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.options.restart import Restart, RunEnd, wants_restart
+from aioverseer.core.text.counted import counted
 
-__all__ = ["Budget", "Done", "EndVerdict", "RestartIn", "Spent", "restarts"]
+__all__ = ["Budget", "Done", "EndVerdict", "RestartIn", "Spent"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,12 +47,7 @@ class Spent:
     def __str__(self) -> str:
         """Return the verdict as part of a reason."""
         span = "" if self.within is None else f" within {self.within:g} s"
-        return f"its {restarts(self.max_restarts)}{span} {'is' if self.max_restarts == 1 else 'are'} spent"
-
-
-def restarts(n: int) -> str:
-    """Return ``1 restart``, ``2 restarts``."""
-    return f"{n} restart" if n == 1 else f"{n} restarts"
+        return f"its {counted(self.max_restarts, 'restart')}{span} {'is' if self.max_restarts == 1 else 'are'} spent"
 
 
 EndVerdict = RestartIn | Done | Spent

@@ -15,7 +15,7 @@ from aioverseer.core.machine.actions import (
     StartProcess,
     StopProcess,
 )
-from aioverseer.core.machine.budget import Budget, Done, RestartIn, Spent, restarts
+from aioverseer.core.machine.budget import Budget, Done, RestartIn, Spent
 from aioverseer.core.machine.inputs import (
     Admitted,
     DependenciesMet,
@@ -40,6 +40,7 @@ from aioverseer.core.machine.membership import AlreadyRestarting, GroupMembershi
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
 from aioverseer.core.options.restart import Restart, wants_restart
 from aioverseer.core.state import Exit, State
+from aioverseer.core.text.counted import counted
 
 __all__ = ["ServiceMachine"]
 
@@ -508,7 +509,9 @@ class ServiceMachine(Machine[ServiceAction]):
         match verdict:
             case RestartIn(delay=delay, left=left):
                 self.due = self.now + delay
-                budget = "" if left is None else f" ({left} of {self._policy.max_restarts} restarts left)"
+                budget = (
+                    "" if left is None else f" ({left} of {counted(self._policy.max_restarts or 0, 'restart')} left)"
+                )
                 self.to(State.BACKOFF, f"{what}; restarts in {delay:.3g} s{budget}")
                 return [Arm(seconds=delay)]
             case Spent():
@@ -530,7 +533,7 @@ class ServiceMachine(Machine[ServiceAction]):
             return []
         if isinstance(verdict, RestartTogether):
             self.due = self.now + verdict.delay
-            budget = "" if verdict.left is None else f" ({restarts(verdict.left)} of the group left)"
+            budget = "" if verdict.left is None else f" ({counted(verdict.left, 'restart')} of the group left)"
             how = f"restarts with group {verdict.group!r} ({verdict.strategy})"
             self.to(State.BACKOFF, f"{what}; {how} in {verdict.delay:.3g} s{budget}")
             if len(verdict.members) == 1:  # itself

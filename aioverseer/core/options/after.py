@@ -114,6 +114,9 @@ def as_after(value: Any, *, owner: str) -> tuple[After, ...]:
         for item in cast("Iterable[object]", given):
             if not isinstance(item, str | After):
                 raise _refused(owner, shown, f"holds {item!r}, which is no name of a service: pass a str or an After")
+            if isinstance(item, str) and "," in item:
+                names = [name for name in map(str.strip, item.split(",")) if name]
+                raise _refused(owner, shown, f"is one text, and names are separate: write after={names!r}")
             items.append(item if isinstance(item, After) else After(item))
     names = [item.name for item in items]
     for name in names:

@@ -188,7 +188,7 @@ class _Checker:
 
     def environment(self, option: str, value: object) -> Mapping[str, str]:
         if not isinstance(value, Mapping):
-            raise self.refuse(option, type(value).__name__, "is no mapping: pass a dict of names to texts")
+            raise self.refuse(option, type(value).__name__, f"is no mapping: {_as_variables(option, value)}")
         items = cast("Mapping[object, object]", value)
         for name, text in items.items():
             # A value is never part of a message, as it may be a secret, even if it was written into the name.
@@ -198,7 +198,8 @@ class _Checker:
             if not isinstance(text, str) or "\0" in text:
                 what = "holds a NUL" if isinstance(text, str) else f"is of type {type(text).__name__}"
                 raise SpecError(
-                    f"service {self._id!r}: {option}[{name!r}] {what}: every value is a str without NUL",
+                    f"service {self._id!r}: {option}[{name!r}] {what}: every value is a str without NUL"
+                    f"{_as_value(text)}",
                     option=option,
                 )
             if f"${name}" in text or f"${{{name}}}" in text:
@@ -455,6 +456,31 @@ def _as_text(item: object) -> str:
             return f"; unpack the list: *{item!r}"
         case _:
             return "; leave it out" if item is None else ""
+
+
+def _as_variables(option: str, value: object) -> str:
+    """Return how to write variables that were given in another form. Values are never shown: they may be secret."""
+    items = cast("list[object]", value) if isinstance(value, list | tuple) else [value]
+    found = [_ASSIGNMENT.fullmatch(item) for item in items if isinstance(item, str)]
+    names = [match[1] for match in found if match]
+    if not names or len(names) < len(items):
+        return "pass a dict of names to texts"
+    return f"pass a dict of names to texts, {option}={{{', '.join(f'{name!r}: ...' for name in names)}}}"
+
+
+def _as_value(value: object) -> str:
+    """Return how to write the value of a variable that is no text; empty without an idea."""
+    match value:
+        case None:
+            return "; leave the variable out, or write '' for an empty one"
+        case bool():
+            return "; write the word that the program expects, such as '1'"
+        case int() | float():
+            return "; write the number as a text, by str(...)"
+        case bytes():
+            return "; write os.fsdecode(...)"
+        case _:
+            return "; write os.fspath(...)" if isinstance(value, PathLike) else ""
 
 
 def _as_pair(limit: object) -> tuple[object, ...]:

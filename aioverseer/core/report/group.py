@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aioverseer.core.export import exported_from
+from aioverseer.core.text.counted import counted
 
 __all__ = ["GroupStatus", "Phase"]
 
@@ -44,7 +45,7 @@ class GroupStatus:
         if self.reason:
             text += f": {self.reason}"
         if self.restarts_left is not None:
-            text += f"; {self.restarts_left} restarts left"
+            text += f"; {counted(self.restarts_left, 'restart')} left"
             if self.refills_in is not None:
                 text += f", one more in {self.refills_in:.1f} s"
         return text

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from aioverseer.core.export import exported_from
 from aioverseer.core.state import State
+from aioverseer.core.text.counted import counted
 
 __all__ = ["Awaited", "AwaitedKind", "Why"]
 
@@ -78,7 +79,7 @@ class Why:
             if self.due_in is not None and self.due_in not in [one.due_in for one in awaits]:
                 text += f" in {self.due_in:.1f} s"
         if self.restarts_left is not None and not self.state.is_final:
-            text += f"; {self.restarts_left} restarts left"
+            text += f"; {counted(self.restarts_left, 'restart')} left"
             if self.refills_in is not None:
                 text += f", one more in {self.refills_in:.1f} s"
         return text

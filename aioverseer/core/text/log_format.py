@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from aioverseer.core.options.log import LogFile
+from aioverseer.core.text.counted import counted
 from aioverseer.core.text.lines import Line
 
 __all__ = ["Entry", "Gap", "LogFormat"]
@@ -137,7 +138,7 @@ class LogFormat:
 
     def _text(self, entry: Entry, named: bool) -> bytes:  # noqa: FBT001  # the two formats are called alike
         if isinstance(entry, Gap):
-            words = f"[aioverseer: {_lines(entry.n)} missing here: {entry.reason}]"
+            words = f"[aioverseer: {counted(entry.n, 'line', verb=True)} missing here: {entry.reason}]"
             return _encoded(self._head(entry, named=named and bool(entry.id)) + words) + b"\n"
         source = (entry.id, entry.stream, entry.run)
         head = b"" if self._open == source else _encoded(self._head(entry, named=named))
@@ -177,10 +178,6 @@ class LogFormat:
         if time is not self._stamped[0]:
             self._stamped = (time, time.isoformat(timespec="milliseconds"))
         return self._stamped[1]
-
-
-def _lines(n: int) -> str:
-    return "1 line is" if n == 1 else f"{n} lines are"
 
 
 def _encoded(text: str) -> bytes:

@@ -341,15 +341,33 @@ def test_no_value_of_the_environment_is_shown(option: str) -> None:
     ("value", "expected"),
     [
         ({"TOKEN": f"{SECRET}\0"}, "{option}['TOKEN'] holds a NUL: every value is a str without NUL"),
-        ({"TOKEN": SECRET.encode()}, "{option}['TOKEN'] is of type bytes: every value is a str without NUL"),
-        ({"TOKEN": None}, "{option}['TOKEN'] is of type NoneType: every value is a str without NUL"),
-        ({"TOKEN": 5}, "{option}['TOKEN'] is of type int: every value is a str without NUL"),
+        (
+            {"TOKEN": SECRET.encode()},
+            "{option}['TOKEN'] is of type bytes: every value is a str without NUL; write os.fsdecode(...)",
+        ),
+        (
+            {"TOKEN": None},
+            (
+                "{option}['TOKEN'] is of type NoneType: every value is a str without NUL"
+                "; leave the variable out, or write '' for an empty one"
+            ),
+        ),
+        (
+            {"TOKEN": 5},
+            (
+                "{option}['TOKEN'] is of type int: every value is a str without NUL"
+                "; write the number as a text, by str(...)"
+            ),
+        ),
         ({f"TOKEN={SECRET}": SECRET}, "{option}='TOKEN=...' is no name of a variable"),
         ({"": SECRET}, "{option}='' is no name of a variable"),
         ({"A\0": SECRET}, "{option}='A\\x00' is no name of a variable"),
         ({5: SECRET}, "{option}=5 is no name of a variable"),
-        ([f"TOKEN={SECRET}"], "{option}='list' is no mapping: pass a dict of names to texts"),
-        (f"TOKEN={SECRET}", "{option}='str' is no mapping: pass a dict of names to texts"),
+        (
+            [f"TOKEN={SECRET}"],
+            "{option}='list' is no mapping: pass a dict of names to texts, {option}={{'TOKEN': ...}}",
+        ),
+        (f"TOKEN={SECRET}", "{option}='str' is no mapping: pass a dict of names to texts, {option}={{'TOKEN': ...}}"),
     ],
     ids=str,
 )
@@ -360,6 +378,14 @@ def test_no_value_of_the_environment_is_in_a_message(option: str, value: Any, ex
     assert f"service 'db': {expected.format(option=option)}" == str(caught.value)
     assert SECRET not in repr((caught.value.args, caught.value.option, caught.value.value))
     assert (None, True) == (caught.value.__cause__, caught.value.__context__ is None)
+
+
+@pytest.mark.parametrize("value", ["db, cache", "db,cache", ["db, cache"]])
+def test_names_in_one_text_are_refused(value: Any) -> None:
+    """The message says how to write a list. A name with a blank is a name."""
+    with pytest.raises(SpecError, match=re.escape("names are separate: write after=['db', 'cache']")):
+        Spec.of("web", ("x",), after=value)
+    assert "my db" == Spec.of("web", ("x",), after="my db").after[0].name
 
 
 def test_there_is_no_none_in_extra_env() -> None:

@@ -209,7 +209,7 @@ def test_server_that_hangs_fails_the_test_in_time(suite: pytest.Pytester) -> Non
             "*NotReadyInTime: *'web' is not ready*",
             "*- service web -*",
             "web is fatal for *s: *not ready*",
-            "last 1 lines:",
+            "its one line:",
             "  stdout: waiting for the disk",
             "events:",
             "* +0.000 s  starting * is being started",

@@ -52,6 +52,7 @@ async def test_a_missing_program_or_folder_is_named(tmp_path: pathlib.Path) -> N
     for process, words in (
         (Process("no-such-program"), "no program 'no-such-program' on PATH"),
         (Process("./no-such-program"), "no file './no-such-program'"),
+        (Process("/bin/sleep 60"), "(arguments are separate: pass '/bin/sleep', '60')"),
         (Process("true", cwd="/no/such/folder"), "cwd='/no/such/folder' cannot be entered"),
         (Process("true", stdin=tmp_path / "none"), "none'"),
         (Process("true", cwd=script(tmp_path, "")), "cannot be entered"),
