@@ -33,6 +33,13 @@ __all__ = [
 ]
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
+
+_REASONS = {
+    errno.EAGAIN: "the system has no room for another process",
+    errno.ENOENT: "there is no such program",
+    errno.EACCES: "it may not be executed",
+}
+"""Messages of errors at a start."""
 _HIGHEST_CODE = 255
 _DESCRIPTORS = range(3, 10)
 _SIGNALS = range(1, signals.NSIG)
@@ -152,14 +159,16 @@ class FakeChild:
 
     # --- the start
 
-    def cannot_start(self, why: str = "there is no such program", number: int = errno.EAGAIN) -> FakeChild:
+    def cannot_start(self, why: str | None = None, number: int = errno.EAGAIN) -> FakeChild:
         """Let the start fail with a SpawnError.
 
         Args:
-            why: The message of the error.
+            why: The message of the error; None for one that fits the errno.
             number: The errno of the error. By default a later start may succeed, so the Restart policy decides. With
                 ``errno.ENOENT`` and the like the program is not there, and a service that never ran gives up at once.
         """
+        if why is None:
+            why = _REASONS.get(number, f"it cannot be started ({errno.errorcode.get(number, number)})")
         return dataclasses.replace(self, error=SpawnError(why, errno=number))
 
     def spawns_in(self, seconds: float) -> FakeChild:

@@ -159,7 +159,8 @@ async def test_a_failure_on_the_way_back_is_one_more_failure() -> None:
         it.crash("a")
         await it.clock.advance(10)
         assert {"a": "interrupted", "b": "fatal", "c": "interrupted"} == it.states()
-        why = "group 'g' gave up: 'b' there is no such program, and its 2 restarts within 60 s are spent"
+        why = "the system has no room for another process, and its 2 restarts within 60 s are spent"
+        why = f"group 'g' gave up: 'b' {why}"
         assert why == it.reason("b")
         assert f"{why}; was killed by SIGTERM" == it.reason("a")
         assert why == it.reason("c")

@@ -172,7 +172,7 @@ async def test_a_shortage_is_left_to_the_policy() -> None:
         await clock.advance(2.5)
         assert (State.BACKOFF, 2) == (service.state, service.restarts)
         await clock.advance(10)
-        with pytest.raises(NotReady, match="gave up: there is no such program, and its 5 restarts"):
+        with pytest.raises(NotReady, match="gave up: the system has no room for another process, and its 5 restarts"):
             await start
 
 

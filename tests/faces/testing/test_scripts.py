@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -79,6 +80,28 @@ async def test_spawn_takes_its_time_and_a_cancelled_start_is_killed(clock: Manua
     await clock.run(asyncio.wait([starting]))
     (child,) = launcher.children
     assert ([signal.SIGKILL], True, State.INTERRUPT) == (child.signals, child.has_ended, process.state)
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (errno.EAGAIN, "the system has no room for another process"),
+        (errno.ENOENT, "there is no such program"),
+        (errno.EACCES, "it may not be executed"),
+        (errno.EMFILE, "it cannot be started (EMFILE)"),
+        (9999, "it cannot be started (9999)"),
+    ],
+)
+async def test_error_of_a_start_fits_its_errno(clock: ManualClock, number: int, why: str) -> None:
+    """Unless the script says something else."""
+    for script, expected in (
+        (FakeChild().cannot_start(number=number), why),
+        (FakeChild().cannot_start("no", number), "no"),
+    ):
+        process, _ = run_of(clock, script)
+        error = (await process).error
+        assert isinstance(error, OSError)
+        assert (number, True) == (error.errno, expected in str(error))
 
 
 async def test_child_ends_some_time_after_a_signal(clock: ManualClock) -> None:
