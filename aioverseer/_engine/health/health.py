@@ -29,7 +29,7 @@ class Health:
         spec: Spec,
         clock: Clock,
         launcher: Launcher,
-        process: object,
+        process: Callable[[], object],
         on_ready: Callable[[], None],
         on_extend: Callable[[float], None],
         on_unhealthy: Callable[[str], None],
@@ -42,7 +42,7 @@ class Health:
             spec: Spec of the program, with ``ready``, ``alive`` or both.
             clock: The source of time.
             launcher: The launcher of the commands of probes.
-            process: Argument for functions of the user.
+            process: Function that returns the argument for functions of the user.
             on_ready: Called once, when the program is ready.
             on_extend: Called with the seconds that the program asks for.
             on_unhealthy: Called with the reason when the program is not alive and must be ended.

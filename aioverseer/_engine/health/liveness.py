@@ -44,7 +44,7 @@ class LivenessCheck:
         spec: Spec,
         clock: Clock,
         launcher: Launcher,
-        process: object,
+        process: Callable[[], object],
         listeners: ListenerCheck,
         drain: Callable[[], None],
         on_change: LivenessListener,
@@ -57,7 +57,7 @@ class LivenessCheck:
             spec: Spec of the program.
             clock: The source of time.
             launcher: The launcher of the commands of probes.
-            process: Argument for functions of the user.
+            process: Function that returns the argument for functions of the user.
             listeners: Check of who answers a connection.
             drain: Function that reads the notices that have arrived.
             on_change: Called when the program no longer counts as alive, and when it does again.

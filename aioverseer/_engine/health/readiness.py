@@ -54,7 +54,7 @@ class ReadinessCheck:
         spec: Spec,
         clock: Clock,
         launcher: Launcher,
-        process: object,
+        process: Callable[[], object],
         listeners: ListenerCheck,
         notices: bool = False,
     ) -> None:
@@ -65,7 +65,7 @@ class ReadinessCheck:
             spec: Spec of the program.
             clock: The source of time, for intervals and limits.
             launcher: The launcher of the commands of probes.
-            process: Argument for functions of the user.
+            process: Function that returns the argument for functions of the user.
             listeners: Check of who answers a connection.
             notices: Whether to receive notices even if the probe needs none.
         """

@@ -66,6 +66,11 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         return not self._had_waiter and len(self._queue) == self._delivered
 
     @property
+    def has_ended(self) -> bool:
+        """Whether no line follows those that are in the queue."""
+        return self._shut
+
+    @property
     def has_waiter(self) -> bool:
         """Whether a reader waits for a line."""
         return bool(self._getters)

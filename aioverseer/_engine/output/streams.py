@@ -135,6 +135,11 @@ class OutputStreams:
         spec = self._spec
         return LineSplitter(encoding=spec.encoding, errors=spec.errors, line_limit=spec.line_limit)
 
+    @property
+    def has_ended_queue(self) -> bool:
+        """Whether the program has closed a stream that is delivered through a queue."""
+        return any(queue is not None and queue.has_ended for queue in (self.stdout, self.stderr))
+
     async def drain(self, *, patient: bool) -> None:
         """Deliver the output that the program wrote before its end.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import re
 import shlex
 import warnings
+import weakref
 from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack
@@ -62,7 +64,8 @@ class Process:
     process`` starts it, and stops it at the end of the block. A Process belongs to one event loop and runs once;
     ``clone()`` returns a fresh one.
 
-    A program without ``streaming`` and ``ready`` whose Process is dropped is stopped, with a ``ResourceWarning``.
+    A Process that is dropped while its program runs stops it, with a ``ResourceWarning``. The lines of a queue do not
+    keep the program: hold the Process as long as you read them.
 
     Attributes:
         spec: The options of the run.
@@ -110,30 +113,35 @@ class Process:
     def _set_up(self, spec: Spec, *, clock: Clock | None, launcher: Launcher | None) -> None:
         # A launcher with a containment level of its own may start a guardian, which nobody else would close.
         closes_launcher = launcher is None and spec.containment is not None
+        known = weakref.ref(self)  # the runner lives on in its task, and must not keep a dropped handle
         self._bind(
             ProcessRunner(
                 spec,
                 clock=steady(clock),
                 launcher=launcher or (SystemLauncher() if closes_launcher else _SHARED_LAUNCHER),
                 closes_launcher=closes_launcher,
-                make_handle=self._bind,
+                make_handle=lambda runner: known() or handle_of(runner),
                 load_health=load_health,
             )
         )
-        # A reader that has reached the end of a queue may drop the Process just before the end of the program.
-        self._owns_run = not spec.streaming
+        self._owns_run = True
 
     def __del__(self) -> None:
         """Stop a program that nobody can stop any more, with a ResourceWarning."""
         if self._owns_run and self._runner.is_running:
-            warnings.warn(
+            warn = functools.partial(
+                warnings.warn,
                 f"{self!r} was dropped while its program runs, which is stopped now: keep the Process until its end, "
                 "use `async with`, or add it to an Overseer",
                 ResourceWarning,
-                source=self,
                 stacklevel=2,
             )
-            self._runner.abandon()
+            if self._runner.streams.has_ended_queue:
+                # A reader that has reached the end of a queue may drop the Process just before the program ends.
+                self._runner.abandon_late(warn)
+            else:
+                self._runner.abandon()
+                warn(source=self)  # last: a filter may turn it into an exception
 
     def _bind(self, runner: ProcessRunner) -> Self:
         self._runner = runner

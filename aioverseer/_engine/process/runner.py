@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import re
 import signal
@@ -55,6 +56,9 @@ __all__ = ["ProcessRunner"]
 
 _log = logging.getLogger("aioverseer")
 
+_DROPPED_TIMEOUT = 2.0
+"""Seconds in which a program that has closed its output must end by itself, if its handle was dropped."""
+
 
 class ProcessRunner:
     """The engine of one run.
@@ -95,8 +99,8 @@ class ProcessRunner:
             clock: The source of time.
             launcher: The launcher of the program.
             closes_launcher: Whether the launcher belongs to this run alone, and is closed after it.
-            make_handle: Factory of the object that functions of the user receive, such as that of ``ready.check``. It
-                is called only for a program with probes, and not kept.
+            make_handle: Function that returns the object that functions of the user receive, such as that of
+                ``ready.check``. It is called each time that one is called, so the run keeps no handle alive.
             load_health: Function that imports the class that runs probes, which few programs need.
             number: The number of the run.
             owner: The receiver of the reports; None for a lone Process.
@@ -117,7 +121,7 @@ class ProcessRunner:
                 spec=spec,
                 clock=clock,
                 launcher=launcher,
-                process=make_handle(self),
+                process=functools.partial(make_handle, self),
                 on_ready=lambda: self.submit(Ready()),
                 on_extend=lambda seconds: self.submit(Extend(seconds=seconds)),
                 on_unhealthy=self._end_unhealthy,
@@ -229,6 +233,30 @@ class ProcessRunner:
             if self.run_task.child is not None:
                 with contextlib.suppress(OSError):
                     self.run_task.child.signal(signal.SIGKILL)
+
+    def abandon_late(self, on_stop: Callable[[], object]) -> None:
+        """Begin to end the program, unless it soon ends by itself. May be called in any thread.
+
+        Args:
+            on_stop: Called when the program is being ended.
+        """
+        loop = self._loop
+        if loop is None:
+            return
+        try:
+            loop.call_soon_threadsafe(self._stop_after_grace, on_stop)
+        except RuntimeError:  # the loop is closed
+            self.abandon()
+            on_stop()
+
+    def _stop_after_grace(self, on_stop: Callable[[], object]) -> None:
+        def stop() -> None:
+            if self.is_running:
+                self.abandon()
+                on_stop()
+
+        timer = self.clock.call_at(self.clock.now() + _DROPPED_TIMEOUT, stop)
+        self.watch_end().add_done_callback(lambda _: timer.cancel())
 
     def end_unbegun(self) -> None:
         """End a run whose task was cancelled before its first step, and so could report nothing.

@@ -425,7 +425,7 @@ class ServiceRunner:
             number=action.number,
             clock=self.clock,
             launcher=self._launcher,
-            make_handle=self._new_handle,
+            make_handle=self._handle_of,
             load_health=self._load_health,
             owner=self,
             start_task=self._start_run,
@@ -435,10 +435,8 @@ class ServiceRunner:
         )
         self.process.start()
 
-    def _new_handle(self, run: ProcessRunner) -> Any:
-        # Users get the handle that the probes have got.
-        self._handle = self._make_handle(run)
-        return self._handle
+    def _handle_of(self, run: ProcessRunner) -> Any:
+        return self.handle if run is self.process else self._make_handle(run)
 
     def _start_run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run the next run in the task of this service, in the loop iteration in which the last run ended."""

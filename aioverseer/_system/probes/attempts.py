@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import resolve
 from aioverseer._system.probes.answer import Hangs, NotYet
-from aioverseer._system.probes.listeners import ListenerCheck, peer_of
+from aioverseer._system.probes.listeners import ListenerCheck, connect, peer_of
 from aioverseer._system.probes.unix_address import connectable, unix_address
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
@@ -89,14 +89,14 @@ class ProbeAttempts:
     Attributes:
         spec: Spec of the program, for the folder, environment and user of commands.
         launcher: Launcher of commands.
-        process: Argument for functions.
+        process: Function that returns the argument for functions.
         listeners: Check of who answers a connection.
         before: Stamps of files before the start.
     """
 
     spec: Spec
     launcher: Launcher
-    process: object
+    process: Callable[[], object]
     listeners: ListenerCheck
     before: dict[File, Stamp] = field(default_factory=dict[File, "Stamp"])
 
@@ -131,7 +131,7 @@ class ProbeAttempts:
                 await get(probe, on_progress)
                 await self.listeners.check(probe)
             case Check(function=function, takes_process=takes_process):
-                await _call(function, *([self.process] if takes_process else []))
+                await _call(function, *([self.process()] if takes_process else []))
             case _:
                 raise NotImplementedError(f"{probe} has no attempts, as it waits for the program")
 
@@ -254,7 +254,9 @@ async def _connect_unix(address: str) -> int | None:
         connection.settimeout(0)
         try:
             with connectable(address) as path:
-                await asyncio.get_running_loop().sock_connect(connection, path)
+                await connect(connection, path)
+        except BlockingIOError:
+            raise NotYet("its queue of connections is full") from None
         except OSError as error:
             raise NotYet(_reason(error)) from None
         return peer_of(connection)

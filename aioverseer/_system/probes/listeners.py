@@ -358,13 +358,27 @@ def _can_share(address: Address, port: int) -> bool:
     return True
 
 
+async def connect(connection: socket.socket, address: object) -> None:
+    """Connect a socket that does not block. Safe to cancel.
+
+    Raises:
+        BlockingIOError: If the queue of a UNIX listener is full.
+        OSError: If nobody listens.
+    """
+    if connection.family == socket.AF_UNIX:
+        # Never in progress. asyncio takes EAGAIN for that, and a full queue for a connection.
+        connection.connect(address)  # type: ignore[arg-type]  # of its family
+    else:
+        await asyncio.get_running_loop().sock_connect(connection, address)  # type: ignore[arg-type]
+
+
 async def _accepts(family: int, address: object) -> int | None:
     """Return the process that accepts connections, 0 if it is not known, None if none does. Safe to cancel."""
     with socket.socket(family, socket.SOCK_STREAM) as connection:
         connection.settimeout(0)
         try:
             async with asyncio.timeout(_LOOK):
-                await asyncio.get_running_loop().sock_connect(connection, address)  # type: ignore[arg-type]  # of its family
+                await connect(connection, address)
         except (TimeoutError, BlockingIOError):
             return 0  # it listens, and its queue is full
         except (OSError, ValueError):

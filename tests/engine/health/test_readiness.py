@@ -182,6 +182,57 @@ async def test_socket_in_a_folder_with_a_long_path_is_found(tmp_path: Path, by: 
         assert State.RUNNING is process.state
 
 
+async def test_full_queue_of_a_unix_listener_is_no_answer(tmp_path: Path) -> None:
+    """The program does not accept. The connection is made when there is room."""
+    from aioverseer._system.probes import attempts
+    from aioverseer._system.probes.answer import NotYet
+
+    address, waiting = str(tmp_path / "s"), list[socket.socket]()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen(0)
+        with pytest.raises(BlockingIOError):  # noqa: PT012  # the number of connections depends on the system
+            while True:
+                waiting.append(socket.socket(socket.AF_UNIX))
+                waiting[-1].setblocking(False)
+                waiting[-1].connect(address)
+        with pytest.raises(NotYet, match="its queue of connections is full"):
+            await attempts._connect_unix(address)
+        listener.accept()[0].close()
+        assert await attempts._connect_unix(address) == (os.getpid() if sys.platform == "linux" else None)
+    for connection in waiting:
+        connection.close()
+
+
+async def test_program_that_accepts_nobody_is_not_ready(tmp_path: Path) -> None:
+    """Its queue is full from the start."""
+    code = """
+        import socket, sys
+        s = socket.socket(socket.AF_UNIX)
+        s.bind("s")
+        s.listen(0)
+        held = []
+        try:
+            while True:
+                held.append(socket.socket(socket.AF_UNIX))
+                held[-1].setblocking(False)
+                held[-1].connect("s")
+        except BlockingIOError:
+            sys.stdin.readline()
+        s.listen(20)
+        sys.stdin.readline()
+    """
+    process = Process(*child(code), cwd=tmp_path, stdin="pipe", ready=ready.unix("s"))
+    starting = asyncio.ensure_future(process.start())
+    async with limit():
+        while "full" not in process._runner.health_summary:
+            assert not starting.done()
+            await asyncio.sleep(0)
+        await process.write("\n")
+        assert await starting is process
+    await process.stop()
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 async def test_file_of_an_earlier_run_counts_only_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fresh: bool

@@ -9,10 +9,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aioverseer import Overseer, Process, State, Stop, ready
+from aioverseer import Alive, Overseer, Process, State, Stop, ready
+from aioverseer.testing import ManualClock
 from tests.support.programs import child, limit
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
@@ -69,6 +71,95 @@ async def test_dropped_process_is_named_and_stopped(tmp_path: Path) -> None:
     assert "saved" == (tmp_path / "data").read_text()
 
 
+OPTIONS = {
+    "streaming": {"streaming": True},
+    "streaming a stream": {"streaming": "stderr"},
+    "ready": {"ready": ready.check(is_there)},
+    "alive": {"alive": Alive(ready.check(is_there), every=0.1)},
+    "ready by a command": {"ready": ready.command("true")},
+    "not read": {"output": "null"},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+async def test_dropped_with_options(options: Any) -> None:
+    """Probes and queues do not hold their Process."""
+    async with limit(20):
+        held = [await Process("sleep", "100", **options).start()]
+        assert held[0].pid is not None
+        pidfd = os.pidfd_open(held[0].pid)
+        with pytest.warns(ResourceWarning, match="'sleep 100'"):
+            drop(held)
+        await gone(pidfd)
+
+
+async def test_probe_in_progress_holds_its_process() -> None:
+    """The warning comes when the function has returned."""
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def enter(process: Process) -> bool:
+        entered.set()
+        await leave.wait()
+        return process.state is State.RUNNING
+
+    async with limit(20):
+        held = [await Process("sleep", "100", alive=Alive(ready.check(enter), every=0.01, timeout=20)).start()]
+        assert held[0].pid is not None
+        pidfd = os.pidfd_open(held[0].pid)
+        await entered.wait()
+        drop(held)
+        with pytest.warns(ResourceWarning, match="'sleep 100'"):  # noqa: PT031  # it comes while the test waits
+            leave.set()
+            await gone(pidfd)
+
+
+async def test_dropped_after_the_program_has_closed_its_output() -> None:
+    """It may be about to end. If it goes on, it is stopped."""
+    clock = ManualClock()
+    async with limit(20):
+        held = [await Process("sh", "-c", "exec >&-; exec sleep 100", streaming="stdout", clock=clock).start()]
+        assert held[0].stdout is not None
+        assert [] == [line async for line in held[0].stdout]
+        assert held[0].pid is not None
+        pidfd = os.pidfd_open(held[0].pid)
+        drop(held)
+        while clock.next_timer() is None:
+            await asyncio.sleep(0)
+        with pytest.warns(ResourceWarning, match="exec sleep 100"):
+            await clock.advance(2)
+        await gone(pidfd)
+
+
+async def test_dropped_after_the_last_line(quiet: None) -> None:
+    """The program has closed its output, and ends by itself soon."""
+    clock = ManualClock()
+    code = 'exec >&-; read -r _ <"$1"'
+    pipe = os.pipe()
+    end = f"/proc/{os.getpid()}/fd/{pipe[0]}"
+    async with limit(20):
+        held = [await Process("sh", "-c", code, "sh", end, streaming="stdout", clock=clock).start()]
+        assert held[0].stdout is not None
+        assert [] == [line async for line in held[0].stdout]
+        assert held[0].pid is not None
+        pidfd = os.pidfd_open(held[0].pid)
+        drop(held)
+        while clock.next_timer() is None:
+            await asyncio.sleep(0)
+        os.write(pipe[1], b"\n")
+        await gone(pidfd)
+        while clock.next_timer() is not None:
+            await asyncio.sleep(0)
+    for descriptor in pipe:
+        os.close(descriptor)
+
+
+async def test_strict_filter_does_not_keep_the_program() -> None:
+    """The warning is an exception then, which Python reports as unraisable."""
+    async with limit(20):
+        status = await Process(sys.executable, "-W", "error", "-c", STRICT)
+    assert ["gone"] == status.stdout
+
+
 async def test_dropped_in_another_thread() -> None:
     """The garbage collector may run anywhere."""
     async with limit(20):
@@ -79,6 +170,23 @@ async def test_dropped_in_another_thread() -> None:
             await asyncio.to_thread(drop, held)
         await gone(pidfd)
 
+
+STRICT = """
+import asyncio, gc, os
+from aioverseer import Process
+
+async def main():
+    process = await Process("sleep", "100").start()
+    pidfd = os.pidfd_open(process.pid)
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(pidfd, ended.set)
+    del process
+    gc.collect()
+    await asyncio.wait_for(ended.wait(), 15)
+    print("gone", flush=True)
+
+asyncio.run(main())
+"""
 
 CLOSED = """
 import asyncio, gc, os
