@@ -82,6 +82,8 @@ class LogRecords:
         """
         if level is None:
             level = logging.WARNING if kind in ("leftovers", "log") else logging.INFO
+        elif level == logging.WARNING and not self._limit.admit(id, self._clock.now()):
+            level = logging.INFO
         _log.log(level, "%s: %s", id, text, extra={"service": id, "kind": kind})
 
 

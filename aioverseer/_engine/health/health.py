@@ -35,6 +35,7 @@ class Health:
         on_unhealthy: Callable[[str], None],
         on_stranger: Callable[[str], None],
         publish: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         """Create the checks of a run. Nothing is opened.
 
@@ -48,6 +49,7 @@ class Health:
             on_unhealthy: Called with the reason when the program is not alive and must be ended.
             on_stranger: Called with who holds the socket of a probe, so that the program cannot become ready.
             publish: Called with a sentence for an event.
+            warn: The same for an event that is logged as a warning.
         """
         probes = [probe for probe in (spec.ready, None if spec.alive is None else spec.alive.probe) if probe]
         self._listeners = ListenerCheck(
@@ -87,6 +89,7 @@ class Health:
         self._on_stranger = on_stranger
         self._id = spec.id
         self._publish = publish
+        self._warn = warn
         self._reason = ""
         self._notified_state = ""
         self._notified_status = ""
@@ -187,7 +190,7 @@ class Health:
         if self._alive.action == "restart":
             self._on_unhealthy(why)
         else:
-            self._publish(f"is not alive: {why}")
+            self._warn(f"is not alive: {why}")
 
     def _on_notice(self, notice: Notice) -> None:
         if notice.status is not None:

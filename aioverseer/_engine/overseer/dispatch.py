@@ -68,6 +68,6 @@ class Dispatcher:
         if self._registry.groups is not None:
             self._registry.groups.on_unstoppable(id)
 
-    def on_notice(self, id: str, text: str, kind: Kind) -> None:
+    def on_notice(self, id: str, text: str, kind: Kind, *, level: int | None = None) -> None:
         """Publish something that is worth an event but changes no state."""
-        self._publisher.publish(id, text, kind)
+        self._publisher.publish(id, text, kind, level=level)

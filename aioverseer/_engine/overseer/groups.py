@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Protocol, cast
 
 from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.overseer.group_restart import GroupRestarts
@@ -30,6 +30,10 @@ from aioverseer.core.text.counted import counted
 __all__ = ["GroupSupervisor"]
 
 _log = logging.getLogger("aioverseer")
+
+
+class _Publish(Protocol):
+    def __call__(self, id: str, text: str, kind: Kind, *, level: int | None = None) -> None: ...
 
 
 class _Membership:
@@ -66,7 +70,7 @@ class GroupSupervisor:
         *,
         clock: Clock,
         rng: Rng,
-        publish: Callable[[str, str, Kind], None],
+        publish: _Publish,
         on_give_up: Callable[[OnGiveUp, ServiceRunner, GaveUp | None], None],
     ) -> None:
         """Begin without groups.
@@ -76,7 +80,7 @@ class GroupSupervisor:
             dependencies: The order of the members.
             clock: The source of time.
             rng: The source of random numbers for backoff delays.
-            publish: Function that publishes an event, given the name of a service, a sentence and the kind.
+            publish: Function that publishes an event.
             on_give_up: Function that performs the ``on_give_up`` of a group.
         """
         self.groups = Groups()
@@ -252,10 +256,11 @@ class GroupSupervisor:
         if verdict.group not in self.groups:  # a plain label
             _log.info("%s", verdict.why)
             return
-        if verdict.gave_up and (service is None or service.gave_up is None):
-            # A member that gives up with its group says so in its own record, which is an error already.
+        # A member that gives up with its group says so in its own record, which is an error already.
+        is_first_record = verdict.gave_up and (service is None or service.gave_up is None)
+        if is_first_record and service is None:  # it was removed, so nothing is published about it
             _log.error("%s", verdict.why, extra={"service": culprit, "kind": "group"})
-        self._publish_group(culprit, verdict.group, verdict.why)
+        self._publish_group(culprit, verdict.group, verdict.why, level=logging.ERROR if is_first_record else None)
         if not verdict.gave_up or service is None:
             return
         self._given_up.add(verdict.group)
@@ -273,10 +278,10 @@ class GroupSupervisor:
         else:
             self._finish(culprit, group, "has ended", is_group=True)
 
-    def _publish_group(self, culprit: str, group: str, what: str) -> None:
+    def _publish_group(self, culprit: str, group: str, what: str, *, level: int | None = None) -> None:
         prefix = f"group {group!r} "
         self._reasons[group] = what.removeprefix(prefix)
-        self._publish(culprit, what if what.startswith(prefix) else prefix + what, "group")
+        self._publish(culprit, what if what.startswith(prefix) else prefix + what, "group", level=level)
 
     def stop_label(self, service: ServiceRunner) -> None:
         """Stop all services with the label of a service that gave up."""

@@ -51,12 +51,13 @@ class ProcessOwner(Protocol):
         """
         ...
 
-    def on_notice(self, run: int, text: str, kind: Kind) -> None:
+    def on_notice(self, run: int, text: str, kind: Kind, *, level: int | None = None) -> None:
         """Handle something that is worth an event but changes no state.
 
         Args:
             run: The number of the run.
             text: The end of a sentence that begins with the name of the program.
             kind: The kind of the event.
+            level: The level of the log record; None for that of the kind.
         """
         ...

@@ -127,6 +127,7 @@ class ProcessRunner:
                 on_unhealthy=self._end_unhealthy,
                 on_stranger=self._end_blocked,
                 publish=self._on_health_notice,
+                warn=functools.partial(self._on_health_notice, level=logging.WARNING),
             )
         self.stdin = StdinFeeder(spec) if spec.stdin is not None or spec.pty else None
         listeners: list[Callable[[str], LineSink | None]] = []
@@ -403,11 +404,11 @@ class ProcessRunner:
     def _on_timer(self) -> None:
         self.submit(TimerFired())
 
-    def _on_health_notice(self, text: str) -> None:
+    def _on_health_notice(self, text: str, *, level: int = logging.INFO) -> None:
         if self._owner is not None:
-            self._owner.on_notice(self.number, text, "health")
+            self._owner.on_notice(self.number, text, "health", level=level)
         else:
-            _log.info("%s %s", self.spec.id, text)
+            _log.log(level, "%s %s", self.spec.id, text)
 
     def _end_late(self) -> None:
         seconds = self.run_task.runtime

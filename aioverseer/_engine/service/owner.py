@@ -50,13 +50,14 @@ class ServiceOwner(Protocol):
         """Handle a program that still exists after its whole ladder."""
         ...
 
-    def on_notice(self, id: str, text: str, kind: Kind) -> None:
+    def on_notice(self, id: str, text: str, kind: Kind, *, level: int | None = None) -> None:
         """Handle something that is worth an event but changes no state.
 
         Args:
             id: The name of the service.
             text: The end of a sentence that begins with the name of the service.
             kind: The kind of the event.
+            level: The level of the log record; None for that of the kind.
         """
         ...
 

@@ -507,9 +507,9 @@ class ServiceRunner:
             self.waiters.on_change(self.snapshot(lines=False))
             self._owner.on_unstoppable(self.spec.id)
 
-    def on_notice(self, run: int, text: str, kind: Kind) -> None:  # noqa: ARG002  # each report names its run
+    def on_notice(self, run: int, text: str, kind: Kind, *, level: int | None = None) -> None:  # noqa: ARG002  # each report names its run
         """Handle something that is worth an event."""
-        self._owner.on_notice(self.spec.id, text, kind)
+        self._owner.on_notice(self.spec.id, text, kind, level=level)
 
     # Reports to the owner.
 

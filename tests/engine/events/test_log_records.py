@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Backoff, CriticalServiceEnded, Overseer, Restart
+from aioverseer import Alive, Backoff, CriticalServiceEnded, Overseer, Process, Restart, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import limit
 
@@ -131,6 +131,51 @@ async def test_a_group_gives_up_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [("WARNING", "b: running -> backoff"), ("ERROR", "b: running -> fatal")] == [
         (level, ":".join(text.split(":")[:2])) for level, text in loud(caplog)
     ]
+
+
+async def test_a_group_that_gives_up_by_a_significant_member_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Its member has ended well, so the record is that of the group."""
+    with caplog.at_level(logging.INFO, "aioverseer"):
+        async with world(job=FakeChild().runs(1).exits(0)) as (overseer, clock):
+            once = Restart("always", max_restarts=0)
+            overseer.group("all", restart=once)
+            overseer.group("g", parent="all", restart=once, auto_shutdown="any_significant")
+            overseer.add("job", "job", group="g", significant=True, restart=NEVER)
+            overseer.add("db", "db", group="all")
+            await ended(overseer, clock)
+    told = [record for record in caplog.records if record.getMessage().startswith(("group", "job: group"))]
+    assert [logging.ERROR] == [record.levelno for record in told]
+    assert ("job", "group") == (told[0].__dict__["service"], told[0].__dict__["kind"])
+    assert "job: group 'all' gave up: group 'g' has ended: 'job' " in told[0].getMessage()
+
+
+@pytest.mark.parametrize("lone", [False, True], ids=["service", "process"])
+async def test_a_mark_of_ill_health_is_a_warning(lone: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """The recovery is information."""
+    well = asyncio.Event()
+
+    async def is_well() -> bool:
+        return well.is_set()
+
+    alive = Alive(ready.check(is_well), every=1, failures=1, action="mark")
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild())
+    with caplog.at_level(logging.INFO, "aioverseer"):
+        async with limit():
+            if lone:
+                async with Process("web", alive=alive, clock=clock, launcher=launcher):
+                    await clock.advance(3)
+                    well.set()
+                    await clock.advance(3)
+            else:
+                async with Overseer(clock=clock, launcher=launcher) as overseer:
+                    await overseer.add("web", "web", alive=alive).start()
+                    await clock.advance(3)
+                    well.set()
+                    await clock.advance(3)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if "alive" in record.getMessage()]
+    assert ["WARNING", "INFO"] == [level for level, _ in told]
+    assert ["is not alive", "is alive again"] == [text.split("web")[1].strip(": ").split(":")[0] for _, text in told]
 
 
 async def test_a_task_is_logged_with_its_exception(caplog: pytest.LogCaptureFixture) -> None:
