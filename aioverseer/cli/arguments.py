@@ -145,8 +145,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         "--restart",
         choices=_WHENS,
         metavar="WHEN",
-        help=f"after which ends a program is run again: {', '.join(_WHENS)} (default: {usual.when}; for run with a file as "
-        "its input or output: never)",
+        help=f"after which ends a program is run again: {', '.join(_WHENS)} (default: {usual.when}; for run with a "
+        "file as its input or output: never)",
     )
     common.add_argument(
         "--max-restarts",
