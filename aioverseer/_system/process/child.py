@@ -126,6 +126,8 @@ class SystemChild:
             return ShimLeftovers(self._below_shim[1], self._scope.shim, self._watcher.wait)
         # Members of the group count even if they are zombies, so what is in the session is looked at only then.
         self._group_is_empty = not self._signal_rest(0)
+        if self._group_is_empty and not everywhere and self._scope.cgroup is None:
+            return None  # a crash loop must not pay for a look at other processes
 
         async def find() -> list[int]:
             return await self._scope.processes(group_is_empty=self._group_is_empty, everywhere=everywhere)

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Overseer, Process, Restart, State, Stop
-from aioverseer._system.containment import cgroup
+from aioverseer import Backoff, Overseer, Process, Restart, State, Stop, ThreadedOverseer
+from aioverseer._system.containment import cgroup, procfs
 from aioverseer._system.containment.guardian import client as guardian_client
 from aioverseer._system.containment.shim import client as shim_client
+from aioverseer._system.containment.strays import StrayRegistry
 from tests.support.programs import child, limit
 
 SAVES = """
@@ -246,3 +247,95 @@ async def test_zombie_in_the_group_counts_as_gone() -> None:
         status = await Process(*child(code), stop=Stop(timeout=3600))
     os.kill(int((status.stdout or ["0"])[0]), signal.SIGKILL)
     assert "exited with code 0" == status.reason
+
+
+async def test_crash_loop_that_leaves_nothing_looks_at_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the end for good does, although other processes were started meanwhile."""
+    looks: list[int] = []
+
+    def look(_registry: StrayRegistry) -> None:
+        looks.append(service.status().restarts)
+
+    monkeypatch.setattr(StrayRegistry, "left_nothing", lambda _registry: False)
+    monkeypatch.setattr(StrayRegistry, "may_have_left", look)
+    async with limit(20), Overseer(containment="basic") as overseer:
+        again = Restart("on-failure", max_restarts=3, backoff=Backoff(0, 0))
+        service = overseer.add("web", "sh", "-c", "exit 1", restart=again)
+        await overseer.supervise("web")
+        assert {3} == set(looks)
+
+
+async def test_group_restart_waits_for_the_rest_of_each_member(saved: Path) -> None:
+    """The member that is stopped for the sake of the others saves its data before it runs again."""
+    async with limit(20), Overseer(containment="basic") as overseer:
+        overseer.group("all", "one_for_all", restart=Restart(backoff=Backoff(0, 0)))
+        overseer.add("failing", "sh", "-c", "read -r line; exit 1", stdin="pipe", group="all")
+        service = overseer.add("app", *wrapped('"$@"; echo bye', SAVES, saved), group="all")
+        lines = service.lines()
+        await overseer.start_all()
+        assert "up" == (await lines.get()).text
+        await overseer["failing"].write("\n")
+        seen = [str((await lines.get()).text) for _ in range(3)]
+        assert (["saving", "saved", "up"], "SIGTERM") == (seen, saved.read_text())
+
+
+async def test_time_for_all_is_the_time_of_the_rest_too() -> None:
+    """With ``shutdown_timeout`` they are killed although the ladder has hours left."""
+    async with limit(20), Overseer(containment="basic", shutdown_timeout=0.5) as overseer:
+        service = overseer.add("app", *wrapped('"$@"; echo bye', STUBBORN), stop=Stop(timeout=3600))
+        lines = service.lines()
+        await service.start()
+        pid = int((await lines.get()).text)
+        report = await overseer.stop_all()
+        assert [pid] == [left.pid for left in report.outcomes["app"].leftovers]
+        assert ["app"] == report.escalated
+    assert procfs.state_of(pid) in "ZX"
+
+
+async def test_cancelled_stop_goes_on_while_the_rest_saves(saved: Path) -> None:
+    """The caller is cancelled, not the stop."""
+    async with limit(20):
+        process = Process(*wrapped('"$@"; echo bye', SAVES, saved), streaming=True)
+        await process.start()
+        await up(process)
+        stopping = asyncio.ensure_future(process.stop())
+        await process._runner.watch(lambda machine: machine.leader_exit is not None)
+        stopping.cancel()
+        await asyncio.wait({stopping})
+        assert stopping.cancelled()
+        assert State.STOPPING is process.state
+        status = await process.wait()
+        assert (State.INTERRUPT, "SIGTERM") == (status.state, saved.read_text())
+
+
+def test_end_of_the_loop_ends_the_rest_at_once() -> None:
+    """The task of the run itself is cancelled while it waits."""
+    pids: list[int] = []
+    made: list[Process] = []
+
+    async def main() -> None:
+        process = Process(*wrapped('"$@"; echo bye', STUBBORN), streaming=True, stop=Stop(timeout=3600))
+        made.append(process)
+        await process.start()
+        assert process.stdout is not None
+        pids.append(int(str(await process.stdout.get())))
+        asyncio.get_running_loop().create_task(process.stop())
+        await process._runner.watch(lambda machine: machine.leader_exit is not None)
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began < 20
+    assert State.INTERRUPT is made[0].state
+    assert procfs.state_of(pids[0]) in "ZX"
+
+
+def test_threaded_overseer_gives_the_rest_its_time(saved: Path) -> None:
+    """A stop returns after the program below the wrapper has saved."""
+    with ThreadedOverseer(containment="basic") as overseer:
+        service = overseer.add("app", *wrapped('"$@"; echo bye', SAVES, saved))
+        lines = service.lines()
+        service.start()
+        assert "up" == next(lines).text
+        report = overseer.stop_all()
+        assert "SIGTERM" == saved.read_text()
+        assert [1] == [len(outcome.leftovers) for outcome in report.outcomes.values()]
