@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -29,6 +31,7 @@ class Loop:
         self._name = name
         self._portal: BlockingPortal | None = None
         self._thread: threading.Thread | None = None
+        self._leaving: asyncio.Task[object] | None = None
         self._owner = 0
 
     @property
@@ -45,6 +48,7 @@ class Loop:
         """Start the thread and enter the overseer in it. After an error there is no thread."""
         started: Future[BlockingPortal] = Future()
         self._owner = os.getpid()
+        self._leaving = None
         self._thread = threading.Thread(target=_run, args=(started,), name=f"aioverseer {self._name}", daemon=True)
         self._thread.start()
         try:
@@ -57,13 +61,40 @@ class Loop:
             self._thread.join()
             raise
 
-    def close(self) -> None:
-        """End the thread. Idempotent. In a fork, forget it."""
-        portal, thread, forked = self._portal, self._thread, self.is_of_a_fork
-        self._portal = self._thread = None
-        if portal is not None and thread is not None and not forked:
-            portal.start_task_soon(portal.stop)
-            thread.join()
+    def close(self, leave: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Leave the overseer and end the thread. Idempotent. In a fork, forget the loop.
+
+        After an interrupted wait the overseer is still being left. The next call waits for that, too.
+
+        Args:
+            leave: Coroutine function that leaves the overseer. It is called once.
+        """
+        portal, thread = self._portal, self._thread
+        if portal is None or thread is None:
+            return
+        if self.is_of_a_fork:
+            self._portal = self._thread = None
+            return
+        try:
+            self.run(partial(self._leave_once, portal, leave))
+        finally:
+            if not self.is_running:
+                thread.join()
+
+    async def _leave_once(self, portal: BlockingPortal, leave: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Leave the overseer, or wait until an earlier call has left it."""
+
+        async def leave_and_stop() -> None:
+            try:
+                await leave()
+            finally:
+                # On the loop: an interrupt of the calling thread cannot come between the two.
+                self._portal = None
+                await portal.stop()
+
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(leave_and_stop())
+        await asyncio.shield(self._leaving)
 
     def _portal_here(self) -> BlockingPortal | None:
         """Return the portal; None while the loop does not run.

@@ -6,7 +6,7 @@ import atexit
 import logging
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack, overload
@@ -93,7 +93,9 @@ class ThreadedOverseer:
             OverseerError: If the overseer is in use already.
         """
         if self._loop.is_running:
-            raise OverseerError(f"overseer {self.name!r} is in use already: leave it first, or make another one")
+            raise OverseerError(
+                f"overseer {self.name!r} is in use already: leave it or close() it first, or make another one"
+            )
         # Before the first service may run. A process that is killed has its guardian.
         atexit.register(self._close_at_exit)
         try:
@@ -106,7 +108,11 @@ class ThreadedOverseer:
     def close(self) -> None:
         """Stop all services and end the thread. Idempotent. A fork of the host stops nothing.
 
+        Ctrl-C during the wait kills all services. KeyboardInterrupt is raised once they have ended. A further Ctrl-C
+        raises it at once; the overseer is still open then, and another ``close`` waits again.
+
         Raises:
+            KeyboardInterrupt: If Ctrl-C comes during the wait.
             StopFailed: If a program is still there after its whole ladder.
             CriticalServiceEnded: If a critical service has ended for good by itself.
         """
@@ -129,16 +135,26 @@ class ThreadedOverseer:
     def _close(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        atexit.unregister(self._close_at_exit)
+        leave = partial(self._overseer.__aexit__, kind, error, trace)
         try:
-            if self._loop.is_running and not self._loop.is_of_a_fork:
-                self._loop.run(partial(self._overseer.__aexit__, kind, error, trace))
+            self._loop.close(leave)
+        except KeyboardInterrupt as interrupt:
+            try:
+                with suppress(OverseerError):  # the overseer has just been left, or the end of the block says it again
+                    self.stop_all(kill=True)
+                self._loop.close(leave)
+            except OverseerError as failure:
+                raise interrupt from failure
+            raise
         finally:
-            self._loop.close()
+            if not self._loop.is_running:
+                atexit.unregister(self._close_at_exit)
 
     def _close_at_exit(self) -> None:
         try:
             self.close()
+        except KeyboardInterrupt:
+            pass  # all programs have been killed; Python would show a traceback of this library
         except OverseerError as error:
             # An error of a hook is shown with a traceback of this library, which tells nothing.
             _log.error("%s: %s", self.name, error)

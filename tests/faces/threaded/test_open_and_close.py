@@ -187,3 +187,120 @@ def test_close_raises_what_a_block_raises() -> None:
         overseer.close()
     overseer.close()
     assert os.getpid() > 0
+
+
+STUBBORN = """
+from aioverseer import Stop
+stubborn = overseer.add("stubborn", "sh", "-c", "trap 'echo asked' TERM; echo up; while :; do sleep 0.01; done",
+                        stop=Stop(timeout=1000))
+asked = stubborn.lines()
+stubborn.start()
+next(asked)
+print(stubborn.pid, flush=True)
+
+def interrupt_when_asked():
+    while next(asked).text != "asked":
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt_when_asked, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "overseer.close()",
+        "overseer.__exit__(None, None, None)",
+        "overseer.__exit__(KeyError, KeyError('x'), None)",
+    ],
+)
+def test_interrupt_of_a_close_kills_what_is_left(end: str, tmp_path: Path) -> None:
+    """KeyboardInterrupt comes out once all has ended, and the overseer may be opened again."""
+    code, stderr, left = run(
+        f"""{STUBBORN}
+try:
+    {end}
+except KeyboardInterrupt:
+    assert not os.path.exists(f"/proc/{{stubborn.pid}}"), stubborn.why()
+    print(stubborn.status().reason, file=sys.stderr)
+overseer.close()
+with overseer:
+    service.start()
+""",
+        tmp_path,
+    )
+    assert 0 == code, stderr
+    assert "SIGKILL" in stderr
+    assert [] == left
+
+
+def test_interrupt_at_the_end_of_the_interpreter_kills_without_a_traceback(tmp_path: Path) -> None:
+    """The hook ends in silence."""
+    assert (0, "", []) == run(STUBBORN, tmp_path)
+
+
+def test_overseer_is_open_after_an_interrupt_of_the_kill(tmp_path: Path) -> None:
+    """Each call says so, and the next close waits again."""
+    code, stderr, left = run(
+        """
+import asyncio
+from aioverseer import OverseerError
+holds = []
+
+async def hold():
+    holds.extend((asyncio.get_running_loop(), asyncio.Event()))
+    while not holds[1].is_set():
+        try:
+            await holds[1].wait()
+        except asyncio.CancelledError:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+task = overseer.add_task("task", hold).start()
+try:
+    overseer.close()
+except KeyboardInterrupt as interrupt:
+    assert isinstance(interrupt.__context__, KeyboardInterrupt)
+
+def refused(call):
+    try:
+        call()
+    except OverseerError as error:
+        return str(error)
+
+assert task.state.is_live
+assert "in use already" in refused(overseer.open)
+kill = threading.Thread(target=overseer.stop_all, args=(True,))
+kill.start()
+holds[0].call_soon_threadsafe(holds[1].set)
+kill.join()
+overseer.close()
+assert not task.state.is_live
+assert "not in use" in refused(overseer.stop_all)
+assert "not in use" in refused(task.start)
+overseer.open()
+service.start()
+print(service.pid)
+""",
+        tmp_path,
+    )
+    assert (0, "", []) == (code, stderr, left)
+
+
+def test_close_of_several_threads_waits_in_each(tmp_path: Path) -> None:
+    """The overseer is left once."""
+    code, stderr, left = run(
+        """
+def close():
+    overseer.close()
+    assert not os.path.exists(f"/proc/{service.pid}")
+
+threads = [threading.Thread(target=close) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+""",
+        tmp_path,
+    )
+    assert (0, "", []) == (code, stderr, left)
