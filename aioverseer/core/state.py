@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import enum
 import functools
-import signal
 from dataclasses import dataclass
+from signal import Signals
 
 from aioverseer.core.export import exported_from
 
@@ -62,10 +62,10 @@ for _state in State:
 
 
 @functools.cache
-def as_signal(number: int) -> signal.Signals | int:
+def as_signal(number: int) -> Signals | int:
     """Return the named signal of a number, or the number if Python has no name for it (real-time signals)."""
     try:
-        return signal.Signals(number)
+        return Signals(number)
     except ValueError:
         return number
 
@@ -74,7 +74,7 @@ def as_signal(number: int) -> signal.Signals | int:
 def signal_name(number: int) -> str:
     """Return the name of a signal for a sentence: ``SIGTERM``, or ``signal 35`` if it has none."""
     named = as_signal(number)
-    return named.name if isinstance(named, signal.Signals) else f"signal {number}"
+    return named.name if isinstance(named, Signals) else f"signal {number}"
 
 
 @exported_from("aioverseer")
@@ -87,7 +87,7 @@ class Exit:
     """
 
     code: int | None = None
-    signal: int | None = None
+    signal: Signals | int | None = None
     cause: str | None = None
 
     @staticmethod

@@ -5,7 +5,7 @@ Run ``uvicorn --app-dir docs/examples web_app:app``. Then open ``localhost:8000`
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -19,7 +19,7 @@ PORT = int(os.environ.get("REDIS_PORT", "6399"))
 
 
 @asynccontextmanager
-async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Overseer]]:
+async def lifespan(_app: Starlette) -> AsyncGenerator[dict[str, Overseer]]:
     async with Overseer() as overseer:
         words = ["redis-server", "--port", str(PORT), "--bind", "127.0.0.1", "--save", ""]
         overseer.add("redis", *words, ready=ready.tcp(PORT), restart=Restart("always"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import pickle
 import re
+import typing
 from typing import Any
 
 import pytest
@@ -115,5 +116,14 @@ def test_an_error_about_a_program_shows_its_last_words(kind: Any, lines: list[st
 
 def test_an_error_about_a_program_needs_its_name_only() -> None:
     """There may be no Status yet, and no line."""
-    error = GaveUp("gave up", id="db")
+    error = StopFailed("it does not die", id="db")
     assert ("db", None, ()) == (error.id, error.status, error.lines)
+
+
+@pytest.mark.parametrize("kind", [GaveUp, ProcessFailed])
+def test_an_error_about_an_end_always_has_a_status(kind: type[GaveUp | ProcessFailed]) -> None:
+    """A handler reads its status without a check for None."""
+    told: Any = {"id": "db"}
+    with pytest.raises(TypeError, match="status"):
+        kind("'db' failed", **told)
+    assert Status is typing.get_type_hints(vars(kind)["status"].fget)["return"]

@@ -3,9 +3,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import typing
 
 import pytest
 
+from aioverseer.core.options.stop import Step
+from aioverseer.core.report.events import StopOutcome
+from aioverseer.core.report.status import Status
 from aioverseer.core.state import Exit, State, as_signal, signal_name
 
 STATES = [
@@ -88,3 +92,18 @@ def test_an_exit_is_a_value() -> None:
     assert 1 == len({Exit(code=1), Exit.from_returncode(1)})
     with pytest.raises(dataclasses.FrozenInstanceError):
         Exit(code=1).code = 2  # type: ignore[misc]  # that it is refused is the point
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "expected"),
+    [
+        (Exit, "signal", signal.Signals | int | None),
+        (Status, "signal", signal.Signals | int | None),
+        (StopOutcome, "signals", tuple[signal.Signals | int, ...]),
+        (StopOutcome, "leftovers_signal", signal.Signals | int | None),
+        (Step, "signal", signal.Signals | int),
+    ],
+)
+def test_a_signal_has_the_type_of_its_values(kind: type, field: str, expected: object) -> None:
+    """A named signal, or a number where Python has no name for it."""
+    assert expected == typing.get_type_hints(kind)[field]

@@ -67,6 +67,7 @@ class Snippet:
     language: str
     code: str = ""
     skip: str = ""
+    needs: tuple[str, ...] = ()
     output: list[str] = field(default_factory=list)
 
     def append(self, block: Block) -> None:
@@ -111,7 +112,8 @@ def snippets(name: str, text: str) -> list[Snippet]:
                     raise ValueError(f"{name}:{block.line}: there is no script before this output")
                 found[-1].output.append(block.text)
             case ("tests", "python"):
-                found.append(Snippet(name, block.line, "pytest", skip=_missing(reason)))
+                needs = tuple(reason.split()[1:])
+                found.append(Snippet(name, block.line, "pytest", skip=_missing(needs), needs=needs))
                 found[-1].append(block)
             case (_, "python") | ("run", "sh"):
                 skip = reason.strip() if word == "not run" else ""
@@ -126,10 +128,9 @@ def snippets(name: str, text: str) -> list[Snippet]:
     return found
 
 
-def _missing(reason: str) -> str:
+def _missing(needs: tuple[str, ...]) -> str:
     """Return why a block with ``needs ...`` cannot run on this machine; empty when it can."""
-    needed = reason.split()[1:]
-    missing = [name for name in needed if shutil.which(name, path=PROGRAMS) is None and find_spec(name) is None]
+    missing = [name for name in needs if shutil.which(name, path=PROGRAMS) is None and find_spec(name) is None]
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 

@@ -10,6 +10,7 @@ import shlex
 import warnings
 import weakref
 from collections.abc import Generator
+from signal import Signals
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack
 
@@ -174,7 +175,7 @@ class Process:
         return self._runner.machine.error
 
     @property
-    def signals_sent(self) -> tuple[int, ...]:
+    def signals_sent(self) -> tuple[Signals | int, ...]:
         """Signals of the ladder that were sent so far, in order."""
         return tuple(self._runner.machine.sent)
 

@@ -68,12 +68,12 @@ class ProcessMachine(Machine[ProcessAction]):
         self.pid: int | None = None
         self.exit: Exit | None = None
         self.error: BaseException | None = None
-        self.sent: list[int] = []
+        self.sent: list[signal.Signals | int] = []
         self.unstoppable = False
         self.leader_exit: Exit | None = None
         self.ended_by_itself = False
         self.left: tuple[Survivor, ...] = ()
-        self.left_signal = 0
+        self.left_signal: signal.Signals | int = 0
         self._ladder = ladder
         self._steps: tuple[Step, ...] = ladder.steps
         self._killed_by: float | None = None  # latest time of SIGKILL for leftovers of a stopped leader

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal as signals
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from signal import Signals
 from typing import Literal, NamedTuple, cast
 
 from aioverseer.core.errors import SpecError
@@ -26,14 +27,14 @@ LEAST_FINAL_TIMEOUT = 1.0
 class Step(NamedTuple):
     """One step of a ladder: send ``signal``, then wait up to ``timeout`` seconds for the end."""
 
-    signal: int
+    signal: Signals | int
     timeout: float
 
 
 _USUAL_TIMEOUT = 10.0
 
 
-def as_signal_number(value: object, option: str) -> int:
+def as_signal_number(value: object, option: str) -> Signals | int:
     """Check a signal that a user has passed.
 
     Args:

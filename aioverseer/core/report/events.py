@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from signal import Signals
 from typing import Any, Literal, NamedTuple
 
 from aioverseer.core.export import exported_from
@@ -110,13 +111,13 @@ class StopOutcome:
 
     id: str
     status: Status
-    signals: tuple[int, ...] = ()
+    signals: tuple[Signals | int, ...] = ()
     seconds: float = 0.0
     survived: bool = False
     cut: bool = False
     left: tuple[Survivor, ...] = ()
     leftovers: tuple[Survivor, ...] = ()
-    leftovers_signal: int | None = None
+    leftovers_signal: Signals | int | None = None
 
     def __str__(self) -> str:
         """Return the outcome as one sentence."""

@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from signal import Signals
+from typing import Any, NamedTuple, cast
 
 from aioverseer.core.errors import OverseerError, ProcessNotRunning
 from aioverseer.core.export import exported_from
@@ -50,7 +51,7 @@ class Status:
         pid: Process id of the current or last run; None before the first spawn.
         state: State at this moment.
         exit_code: Exit code of the last run that ended; None if none has, or a signal killed it.
-        signal: Signal that killed the program; None if none did.
+        signal: Signal that killed the program, a number if Python has no name for it; None if none did.
         error: Reason why the program could not be started, or the GaveUp that ended a service; otherwise None.
         started_at: Wall-clock time of the spawn, aware. It is a label and never part of a decision.
         stopped_at: Wall-clock time of the end, aware.
@@ -73,7 +74,7 @@ class Status:
     pid: int | None = None
     state: State = State.INITIAL
     exit_code: int | None = None
-    signal: int | None = None
+    signal: Signals | int | None = None
     error: BaseException | None = None
     started_at: datetime | None = None
     stopped_at: datetime | None = None
@@ -286,7 +287,6 @@ class ProgramError(OverseerError):
 
     Attributes:
         id: Id of the service, or of the process.
-        status: Status at the time of the error; None if there is none.
         lines: Last lines that the program wrote, oldest first.
     """
 
@@ -299,9 +299,14 @@ class ProgramError(OverseerError):
         lines: Sequence[str] = (),
     ) -> None:
         self.id = id
-        self.status = status
+        self._status = status
         self.lines = tuple(lines)
         super().__init__(with_last_lines(message, self.lines))
+
+    @property
+    def status(self) -> Status | None:
+        """Status at the time of the error; None if there is none."""
+        return self._status
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what pickle needs: by default it calls the class with the message alone."""
@@ -319,6 +324,14 @@ def _restored(kind: type[ProgramError], args: tuple[object, ...]) -> ProgramErro
 class ProcessFailed(ProgramError):
     """The program failed: an exit code other than 0, a signal, or it could not be started."""
 
+    def __init__(self, message: str, *, id: str, status: Status, lines: Sequence[str] = ()) -> None:
+        super().__init__(message, id=id, status=status, lines=lines)
+
+    @property
+    def status(self) -> Status:
+        """Status at the time of the error."""
+        return cast("Status", self._status)
+
 
 @exported_from("aioverseer")
 class NotReady(ProgramError):
@@ -333,6 +346,14 @@ class NotReadyInTime(NotReady, TimeoutError):
 @exported_from("aioverseer")
 class GaveUp(ProgramError):
     """The restart budget is spent; the service stays down until it is started again."""
+
+    def __init__(self, message: str, *, id: str, status: Status, lines: Sequence[str] = ()) -> None:
+        super().__init__(message, id=id, status=status, lines=lines)
+
+    @property
+    def status(self) -> Status:
+        """Status at the time of the error."""
+        return cast("Status", self._status)
 
 
 @exported_from("aioverseer")

@@ -14,6 +14,7 @@ from aioverseer.core.report.status import GaveUp, ProcessFailed, Status, StatusS
 from aioverseer.core.state import Exit, State
 
 FRESH = Status(id="db", argv=("redis-server", "--port", "6399"))
+GAVE_UP = GaveUp("gave up", id="db", status=FRESH)
 BEGUN = datetime(2030, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
 
 
@@ -36,7 +37,7 @@ def status(**changes: Any) -> Status:
         ({"state": State.INTERRUPT, "signal": signal.SIGTERM}, False, Exit(signal=signal.SIGTERM)),
         ({"state": State.FINISHED}, False, None),  # the status was lost
         ({"state": State.FATAL, "error": SpawnError("no such program")}, False, None),
-        ({"state": State.FATAL, "exit_code": 0, "error": GaveUp("gave up", id="db")}, False, Exit(code=0)),
+        ({"state": State.FATAL, "exit_code": 0, "error": GAVE_UP}, False, Exit(code=0)),
     ],
 )
 def test_ok_is_exit_code_zero_and_nothing_else(changes: dict[str, Any], ok: bool, exit: Exit | None) -> None:
