@@ -86,7 +86,8 @@ def test_names_for_type_checkers_are_those_of_the_lazy_loader() -> None:
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_traceback_shows_the_public_name(kind: type[OverseerError]) -> None:
-    error = kind("it failed", id="db") if issubclass(kind, ProgramError) else kind("it failed")
+    status = Status(id="db", argv=("db",))
+    error = kind("it failed", id="db", status=status) if issubclass(kind, ProgramError) else kind("it failed")
     assert [f"aioverseer.{kind.__name__}: it failed\n"] == traceback.format_exception_only(error)
 
 
