@@ -266,8 +266,9 @@ async def test_a_host_that_is_not_root_refuses_before_the_spawn() -> None:
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
         for options in (
-            {"user": "root"}, {"user": 12345}, {"extra_groups": ["root"]}, {"nice": -3},
+            {"user": "root"}, {"user": 12345}, {"extra_groups": ["root"]}, {"nice": own - 3},
             {"rlimits": {"nofile": 300}}, {"rlimits": {"nofile": (100, -1)}},
         ):
             try:
@@ -275,7 +276,7 @@ async def test_a_host_that_is_not_root_refuses_before_the_spawn() -> None:
                 print("started", options)
             except SpawnError as error:
                 print(error.errno, str(error).partition("with ")[2])
-        for options in ({"user": 65534}, {"nice": 3}, {"rlimits": {"nofile": (50, 200)}}, {"umask": 0}):
+        for options in ({"user": 65534}, {"nice": min(own + 3, 19)}, {"rlimits": {"nofile": (50, 200)}}, {"umask": 0}):
             real = await SystemLauncher().launch(Spec(id="web", argv=("true",), **options), capture=False)
             print((await real.wait()).code)
             real.close()
@@ -286,7 +287,7 @@ async def test_a_host_that_is_not_root_refuses_before_the_spawn() -> None:
         "1 user='root': only root may run a program as another user",
         "1 user=12345: only root may run a program as another user",
         "1 extra_groups=('root',): only root may run a program as another user",
-        "1 nice=-3: only root may make a program more urgent than the host",
+        f"1 nice={os.getpriority(os.PRIO_PROCESS, 0) - 3}: only root may make a program more urgent than the host",
         "1 rlimits['nofile']=300: the hard limit of the host is 200, and only root may raise it",
         "1 rlimits['nofile']=(100, -1): the hard limit of the host is 200, and only root may raise it",
         "0",
@@ -338,7 +339,7 @@ def test_the_limit_of_priority_is_exact(monkeypatch: pytest.MonkeyPatch) -> None
     ("options", "tool"),
     [
         ({"umask": 0}, "sh"),
-        ({"nice": 5}, "nice"),
+        ({"nice": os.getpriority(os.PRIO_PROCESS, 0) - 1}, "nice"),
         ({"rlimits": {"core": 0}}, "prlimit"),
         ({"extra_groups": [1]}, "setpriv"),
     ],
