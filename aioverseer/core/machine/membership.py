@@ -39,7 +39,7 @@ class RestartTogether(Value):
         why: str,
     ) -> None:
         self.group = group
-        self.strategy = strategy
+        self.strategy: Strategy = strategy
         self.members = members
         self.anew = anew
         self.delay = delay
