@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aioverseer import testing
-    from aioverseer.pytest_plugin import overseers, shared, tracebacks
+    from aioverseer.pytest_plugin import folders, overseers, shared, tracebacks
 
-__all__ = ["overseers", "shared", "testing", "tracebacks"]
+__all__ = ["folders", "overseers", "shared", "testing", "tracebacks"]
 
 _MODULES = {
+    "folders": "aioverseer.pytest_plugin.folders",
     "overseers": "aioverseer.pytest_plugin.overseers",
     "shared": "aioverseer.pytest_plugin.shared",
     "testing": "aioverseer.testing",

@@ -14,23 +14,29 @@ import json
 import os
 import pickle
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from aioverseer import EventStream, Overseer, OverseerError, Service, Spec
+from aioverseer.pytest_plugin.folders import ServiceFolder
 from aioverseer.pytest_plugin.reports import ServiceReports
 
 __all__ = ["main", "pickled"]
 
 
-def pickled(spec: Spec, options: Mapping[str, Any]) -> bytes:
-    """Return the input of a keeper: the service, the options of its overseer, and the import path to unpickle them.
+_PREPARE_GRACE = 10.0
+"""Seconds that a preparation may still take when nobody waits for it any more. It cannot be interrupted."""
+
+
+def pickled(spec: Spec, options: Mapping[str, Any], folder: ServiceFolder | None) -> bytes:
+    """Return the input of a keeper: service, options of its overseer, folder, and the import path to unpickle them.
 
     Raises:
         Exception: If a part cannot be pickled.
     """
-    return pickle.dumps((sys.path, pickle.dumps((spec, dict(options)))))
+    return pickle.dumps((sys.path, pickle.dumps((spec, dict(options), folder))))
 
 
 class _KeeperServer:
@@ -113,7 +119,7 @@ def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         writer.write(json.dumps(message).encode() + b"\n")
 
 
-async def _keep(path: str, spec: Spec, options: dict[str, Any]) -> None:
+async def _keep(path: str, spec: Spec, options: dict[str, Any], folder: ServiceFolder | None) -> None:
     overseer = Overseer(**options)
     service = overseer.add(spec)
     keeper = _KeeperServer(spec, overseer)
@@ -127,9 +133,10 @@ async def _keep(path: str, spec: Spec, options: dict[str, Any]) -> None:
         asyncio.create_task(keeper.wait_for_starter(stdin)),
         asyncio.create_task(keeper.follow(overseer.events())),
     ]
+    folders = contextlib.ExitStack()
     try:
         async with overseer:
-            running = asyncio.create_task(_run(service, keeper))
+            running = asyncio.create_task(_run(service, keeper, folder, folders))
             await keeper.unused.wait()
             running.cancel()
             await asyncio.wait([running])
@@ -139,17 +146,62 @@ async def _keep(path: str, spec: Spec, options: dict[str, Any]) -> None:
     finally:
         for helper in helpers:
             helper.cancel()
+        # Before the socket closes: the next keeper, which a client may start from then on, makes the folder again.
+        folders.close()
         server.close()
         keeper.close_at_exit()
 
 
-async def _run(service: Service, keeper: _KeeperServer) -> None:
+async def _run(
+    service: Service, keeper: _KeeperServer, folder: ServiceFolder | None, folders: contextlib.ExitStack
+) -> None:
+    if folder is not None:
+        try:
+            folders.enter_context(folder.made())
+            await _fill(folder)
+        except Exception as error:  # noqa: BLE001  # a function of the tests, which may raise anything
+            text = "".join(traceback.format_exception_only(error)).strip()
+            keeper.publish_outcome(ended=f"the folder of {service.id!r} could not be prepared: {text}{_where(error)}")
+            return
     try:
         await service.start()
     except OverseerError as error:
         keeper.publish_outcome(ended=str(error))
     else:
         keeper.publish_outcome(pid=service.pid)
+
+
+async def _fill(folder: ServiceFolder) -> None:
+    """Fill a folder in a thread, so that clients are served meanwhile. After a cancellation it has some time to end."""
+    loop = asyncio.get_running_loop()
+    filled: asyncio.Future[BaseException | None] = loop.create_future()
+
+    def run() -> None:
+        error = None
+        try:
+            folder.fill()
+        except BaseException as raised:  # noqa: BLE001  # as above; pytest.fail raises a BaseException
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the time was over
+            loop.call_soon_threadsafe(filled.set_result, error)
+
+    # A daemon, as this process must end even if the function never returns.
+    threading.Thread(target=run, name="prepare", daemon=True).start()
+    try:
+        error = await asyncio.shield(filled)
+    except asyncio.CancelledError:
+        await asyncio.wait([filled], timeout=_PREPARE_GRACE)
+        raise
+    if isinstance(error, Exception):
+        raise error
+    if error is not None:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _where(error: BaseException) -> str:
+    """Return the line that has raised an error, as the end of a message."""
+    frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
 def _answer_starter(answer: str) -> None:
@@ -167,11 +219,11 @@ def main() -> None:
     try:
         # The input comes from the process that has started this one, so it is trusted.
         sys.path[:], data = pickle.load(sys.stdin.buffer)  # noqa: S301  # as above
-        spec, options = pickle.loads(data)  # noqa: S301  # as above
+        spec, options, folder = pickle.loads(data)  # noqa: S301  # as above
     except Exception as error:  # noqa: BLE001  # unpickling imports modules of the tests, which may raise anything
         _answer_starter("".join(traceback.format_exception_only(error)))
         sys.exit(1)
-    asyncio.run(_keep(path, spec, options))
+    asyncio.run(_keep(path, spec, options, folder))
 
 
 if __name__ == "__main__":

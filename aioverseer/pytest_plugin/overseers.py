@@ -24,6 +24,7 @@ from aioverseer import (
     ThreadedOverseer,
     ThreadedService,
 )
+from aioverseer.pytest_plugin.folders import ServiceFolder
 from aioverseer.pytest_plugin.log_dirs import log_for
 from aioverseer.pytest_plugin.reports import AnyOverseer, ServiceReports
 from aioverseer.pytest_plugin.usage import Section, UsedServices, forget_closed, record
@@ -250,10 +251,20 @@ async def supervised(request: pytest.FixtureRequest) -> AsyncGenerator[Overseer]
 
 @contextlib.contextmanager
 def one_service(
-    request: pytest.FixtureRequest, spec: Spec, options: Mapping[str, Any], *, restarts: bool = False
+    request: pytest.FixtureRequest,
+    spec: Spec,
+    options: Mapping[str, Any],
+    folder: ServiceFolder | None = None,
+    *,
+    restarts: bool = False,
 ) -> Generator[ThreadedService]:
-    """Run one service for the scope of a fixture; yield it once it is ready."""
-    with threaded(request, own=True, restarts=restarts, **options) as overseer:
+    """Run one service for the scope of a fixture; yield it once it is ready. Its folder lives a bit longer."""
+    __tracebackhide__ = True
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            stack.enter_context(folder.made())
+            folder.fill()
+        overseer = stack.enter_context(threaded(request, own=True, restarts=restarts, **options))
         yield overseer.add(as_critical(spec)).start()
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Body, CriticalServiceEnded, OverseerError, Spec, ThreadedOverseer
+from aioverseer.pytest_plugin.folders import ServiceFolder, remove_abandoned
 from aioverseer.pytest_plugin.keeper import pickled
 from aioverseer.pytest_plugin.log_dirs import log_for_all_workers
 from aioverseer.pytest_plugin.overseers import as_critical, recorded
@@ -160,7 +161,9 @@ class SharedService:
 
 
 @contextlib.contextmanager
-def shared_service(request: pytest.FixtureRequest, spec: Spec, options: Mapping[str, Any]) -> Generator[SharedService]:
+def shared_service(
+    request: pytest.FixtureRequest, spec: Spec, options: Mapping[str, Any], folder: ServiceFolder | None = None
+) -> Generator[SharedService]:
     """Share a service with the other workers of the run for the scope of a fixture. Its id is its identity.
 
     Raises:
@@ -170,13 +173,17 @@ def shared_service(request: pytest.FixtureRequest, spec: Spec, options: Mapping[
     options = {"name": f"shared {spec.id}", "log": log_for_all_workers(request.config), **options}
     ThreadedOverseer(**options)  # raises SpecError for invalid options, before a process is started for them
     try:
-        data = pickled(as_critical(spec), options)
+        data = pickled(as_critical(spec), options, folder)
     except Exception as error:  # pickling may raise anything
         raise pytest.UsageError(
             f"service {spec.id!r} cannot be shared, as another process is to run it: {error}; functions that it needs "
             "must stand at the top of a module, and options be plain values"
         ) from error
-    with _connected(spec, run_id(request.config), data) as service, recorded(request, service.body, service.sections):
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            stack.callback(remove_abandoned, folder.path)  # of a keeper that was killed
+        service = stack.enter_context(_connected(spec, run_id(request.config), data))
+        stack.enter_context(recorded(request, service.body, service.sections))
         service.ready()
         yield service
 

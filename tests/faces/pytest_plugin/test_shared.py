@@ -308,3 +308,245 @@ def test_modules_in_the_working_folder_do_not_reach_the_keeper(tmp_path: Path) -
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+FOLDER = """
+    import os, subprocess, sys, time, pytest
+    from pathlib import Path
+    from aioverseer import Spec, ready
+    from aioverseer.pytest_plugin import service_fixture
+    from server import SERVER, ask
+
+    def fill(folder):
+        with open("calls", "a") as file:
+            file.write(f"{folder}\\n")
+        (folder / "data").write_text("filled")
+
+    @pytest.fixture(scope="session")
+    def port(free_port_factory):
+        return free_port_factory("web")
+
+    def wait_for(name):
+        while not os.path.exists(name):
+            time.sleep(0.01)
+"""
+"""The beginning of a suite whose server has a folder."""
+
+
+def prepared_folders(suite: pytest.Pytester) -> list[Path]:
+    """Return the folder of each call of ``fill``."""
+    return [Path(line) for line in (suite.path / "calls").read_text().splitlines()]
+
+
+def test_folder_of_a_shared_server_outlives_the_worker_that_came_first(suite: pytest.Pytester) -> None:
+    """It is filled once, all workers get its path, and the last one to leave finds it removed."""
+    suite.makepyfile(
+        FOLDER
+        + """
+    @pytest.fixture
+    def turn(request):
+        number = request.node.callspec.params["number"]
+        if number == 1:
+            wait_for("up")
+        yield
+        open(f"left{number}", "w").close()
+
+    @service_fixture(shared=True, prepare=fill)
+    def web(turn, port, service_folder):
+        assert isinstance(service_folder, Path)
+        return Spec.of("web", [*SERVER, str(port)], cwd=service_folder, ready=ready.tcp(port))
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_it(web, port, number):
+        data = Path(web.spec.cwd, "data")
+        assert data.read_text() == "filled"
+        if number == 0:
+            open("up", "w").close()
+            wait_for("both")
+        else:
+            open("both", "w").close()
+            wait_for("left0")
+            assert data.read_text() == "filled"
+            assert ask(port, b"hello") == b"HELLO"
+            assert os.path.samefile(f"/proc/{web.pid}/cwd", data.parent)
+"""
+    )
+    suite.runpytest_subprocess("-n", "2").assert_outcomes(passed=2)
+    (folder,) = prepared_folders(suite)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_each_scope_has_a_fresh_folder(suite: pytest.Pytester, shared: bool) -> None:
+    """The same without workers, and without sharing. A folder without a preparation is empty, and private."""
+    suite.makepyfile(
+        FOLDER
+        + f"""
+    @service_fixture(shared={shared}, prepare=fill)
+    def web(port, service_folder, request):
+        assert not service_folder.exists()
+        return Spec.of("web", [*SERVER, str(port)], cwd=service_folder, ready=ready.tcp(port))
+
+    @service_fixture(shared={shared})
+    def plain(service_folder):
+        return Spec.of("plain", ["sh", "-c", "ls -A; echo that is all; exec sleep 100"], cwd=service_folder,
+            ready=ready.line("that is all"))
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_it(web, port, plain, number):
+        folder = Path(web.spec.cwd)
+        assert ["data"] == os.listdir(folder)
+        (folder / "more").touch()
+        assert ask(port, b"hello") == b"HELLO"
+        assert folder != Path(plain.spec.cwd)
+        assert [] == os.listdir(plain.spec.cwd)
+        assert 0o700 == os.stat(plain.spec.cwd).st_mode & 0o777
+"""
+    )
+    suite.runpytest_subprocess().assert_outcomes(passed=2)
+    folders = prepared_folders(suite)
+    assert 2 == len(folders)
+    assert not any(folder.exists() for folder in folders)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_preparation_that_fails_fails_the_test_with_its_message(suite: pytest.Pytester, shared: bool) -> None:
+    """Its kind and message are shown, and the output of a command. The service is not started."""
+    suite.makepyfile(
+        FOLDER
+        + f"""
+    def full(folder):
+        fill(folder)
+        raise LookupError("the disk is full")
+
+    def command(folder):
+        fill(folder)
+        subprocess.run(["sh", "-c", "echo no such locale >&2; exit 7"], check=True, capture_output=True)
+
+    def leave(folder):
+        fill(folder)
+        pytest.fail("that was it")
+
+    def spec(id):
+        return Spec.of(id, ["sh", "-c", "touch started; exec sleep 100"])
+
+    @service_fixture(shared={shared}, prepare=full)
+    def one(service_folder):
+        return spec("one")
+
+    @service_fixture(shared={shared}, prepare=command)
+    def two(service_folder):
+        return spec("two")
+
+    @service_fixture(shared={shared}, prepare=leave)
+    def three(service_folder):
+        return spec("three")
+
+    def test_one(one):
+        pass
+
+    def test_two(two):
+        pass
+
+    def test_three(three):
+        pass
+"""
+    )
+    result = suite.runpytest_subprocess()
+    result.stdout.fnmatch_lines(
+        ["*LookupError: the disk is full*", "*returned non-zero exit status 7.*", "*no such locale*", "*that was it*"]
+    )
+    if shared:
+        result.stdout.fnmatch_lines(["*the folder of 'one' could not be prepared: *test_*.py:*"])
+    assert 3 == sum(result.parseoutcomes().get(word, 0) for word in ("error", "errors", "failed"))
+    folders = prepared_folders(suite)
+    assert 3 == len(folders)
+    assert not any(folder.exists() for folder in folders)
+    assert not (suite.path / "started").exists()
+
+
+def test_wrong_preparations_are_refused(suite: pytest.Pytester) -> None:
+    """The errors say what to write."""
+    suite.makepyfile(
+        FOLDER
+        + """
+    async def later(folder):
+        pass
+
+    def test_coroutine():
+        with pytest.raises(pytest.UsageError, match="prepare=.*later.* is no plain function: pass one that takes"):
+            service_fixture(prepare=later)
+
+    def test_path():
+        with pytest.raises(pytest.UsageError, match="prepare='/data' is no plain function"):
+            service_fixture(prepare="/data")
+
+    def test_no_argument():
+        with pytest.raises(pytest.UsageError, match="'web' does not use the folder .*: give it the argument `service_"):
+            @service_fixture(prepare=fill)
+            def web():
+                pass
+
+    @service_fixture(shared=True, prepare=lambda folder: None)
+    def closure(service_folder):
+        return Spec.of("closure", ["sleep", "100"])
+
+    def test_closure(closure):
+        pass
+"""
+    )
+    result = suite.runpytest_subprocess()
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*service 'closure' cannot be shared, as another process is to run it: *lambda*"])
+
+
+def test_two_servers_of_one_function_do_not_share_a_folder(suite: pytest.Pytester) -> None:
+    """The second one fails, and the first one keeps its folder."""
+    suite.makepyfile(
+        FOLDER
+        + """
+    def one(service_folder, request):
+        return Spec.of(request.fixturename, ["sleep", "100"], cwd=service_folder)
+
+    first = service_fixture(shared=True, prepare=fill, name="first")(one)
+    second = service_fixture(shared=True, prepare=fill, name="second")(one)
+
+    def test_it(first, request):
+        with pytest.raises(BaseException, match="is used by another service: two shared services"):
+            request.getfixturevalue("second")
+        assert ["data"] == os.listdir(first.spec.cwd)
+"""
+    )
+    result = suite.runpytest_subprocess()
+    assert 1 == result.parseoutcomes()["passed"]
+    (folder,) = prepared_folders(suite)
+    assert not folder.exists()
+
+
+def test_folder_of_a_killed_keeper_is_removed(suite: pytest.Pytester) -> None:
+    """The next keeper fills a fresh one at the same place, and nothing is left at the end."""
+    suite.makepyfile(
+        FOLDER
+        + """
+    import asyncio, signal
+
+    @service_fixture(shared=True, prepare=fill)
+    def web(service_folder):
+        return Spec.of("web", ["sleep", "100"], cwd=service_folder)
+
+    @pytest.mark.parametrize("number", range(2))
+    @pytest.mark.asyncio
+    async def test_it(web, number):
+        assert ["data"] == os.listdir(web.spec.cwd)
+        Path(web.spec.cwd, "more").touch()
+        if number == 0:
+            keeper = int(Path(f"/proc/{web.pid}/stat").read_text().rpartition(")")[2].split()[1])
+            os.kill(keeper, signal.SIGKILL)
+            await asyncio.sleep(1000)
+"""
+    )
+    result = suite.runpytest_subprocess()
+    assert (1, 1) == tuple(result.parseoutcomes().get(word, 0) for word in ("passed", "failed"))
+    first, second = prepared_folders(suite)
+    assert first == second
+    assert not first.exists()
