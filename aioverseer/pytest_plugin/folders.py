@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -62,9 +61,9 @@ class ServiceFolder:
             return
         try:
             self.prepare(self.path)
-        except subprocess.CalledProcessError as error:
-            for output in (error.stdout, error.stderr):
-                if output:
+        except Exception as error:
+            for name in ("stdout", "stderr"):  # of a subprocess.CalledProcessError
+                if output := getattr(error, name, None):
                     error.add_note(output.decode(errors="replace") if isinstance(output, bytes) else str(output))
             raise
 

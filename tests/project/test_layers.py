@@ -71,7 +71,11 @@ CALLS_ONLY_IN_SYSTEM = {
     ),
     "signal": {"pidfd_send_signal"},
 }
-MAY_IMPORT = {"testing/ports.py": {"fcntl"}, "testing/keeping.py": {"subprocess"}}
+MAY_IMPORT = {
+    "testing/ports.py": {"fcntl"},
+    "testing/keeping.py": {"subprocess"},
+    "pytest_plugin/folders.py": {"fcntl"},
+}
 """Files outside of ``_system/`` that need one of these: locks for ports, and a process that outlives its host."""
 METHODS_ONLY_IN_SYSTEM = {"subprocess_exec", "subprocess_shell"}
 """Of an event loop, whatever its variable is called."""
