@@ -602,6 +602,7 @@ async def test_shared_file_stays_open_for_the_other_service(tmp_path: Path) -> N
             await cat.start()
             await cat.write(f"{cat.id} one\n")
             await cat.lines(history=1).get()
+        await overseer.flush_logs()  # before only one service has the file, and needs no id
         await overseer.stop("a")
         overseer.remove("a")
         await cats[1].write("b two\n")

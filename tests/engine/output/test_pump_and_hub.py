@@ -729,12 +729,14 @@ async def test_all_lines_before_an_exit_arrive_in_both_kinds_of_readers() -> Non
 async def test_grandchild_with_the_pipe_delays_the_end_by_the_grace(where: str) -> None:
     """There is no delay if it is killed with the group, as a clock that stands still shows."""
     code = """
-    import os, signal, sys
+    import os, resource, signal, sys
     r, w = os.pipe()
     if os.fork() == 0:
         away = sys.argv[1] != "in the group"
         if away:
             os.setsid()
+            for field in (10, 15) if sys.platform == "linux" else ():
+                resource.setrlimit(field, (resource.RLIM_INFINITY, resource.getrlimit(field)[1]))
         print(os.getpid())
         os.set_inheritable(w, True)
         if away:

@@ -21,6 +21,7 @@ from aioverseer import (
     Restart,
     Service,
     SpawnError,
+    SpecError,
     State,
     ThreadedOverseer,
     ready,
@@ -284,8 +285,9 @@ async def test_the_message_names_the_folder_of_a_relative_path(
 
 
 async def test_the_message_names_what_a_shell_would_expand() -> None:
-    """There is no shell."""
-    assert "no shell expands the ~" in await message_of("~/bin/serve")
+    """There is no shell, and the mistake shows at the definition."""
+    with pytest.raises(SpecError, match="begins with ~, which only a shell expands"):
+        await message_of("~/bin/serve")
 
 
 async def test_the_message_names_the_interpreter(tmp_path: pathlib.Path) -> None:
