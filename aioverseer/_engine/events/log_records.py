@@ -58,7 +58,7 @@ class LogRecords:
             transition.id,
             transition.previous,
             transition.state,
-            reason,
+            _writable(reason),
             extra={"service": transition.id, "kind": "state"},
         )
 
@@ -84,7 +84,12 @@ class LogRecords:
             level = logging.WARNING if kind in ("leftovers", "log") else logging.INFO
         elif level == logging.WARNING and not self._limit.admit(id, self._clock.now()):
             level = logging.INFO
-        _log.log(level, "%s: %s", id, text, extra={"service": id, "kind": kind})
+        _log.log(level, "%s: %s", id, _writable(text), extra={"service": id, "kind": kind})
+
+
+def _writable(text: str) -> str:
+    """Return the text with lone surrogates as escapes: handlers write UTF-8, and raise for them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _level_of(service: ServiceRunner, state: State) -> int:

@@ -255,3 +255,13 @@ def test_the_command_does_not_print_it_twice(tmp_path: Path) -> None:
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert 1 == done.stderr.count("restarts in")
     assert " -> " not in done.stderr
+
+
+async def test_last_lines_of_broken_bytes_can_be_written(caplog: pytest.LogCaptureFixture) -> None:
+    """Handlers write UTF-8, which knows no lone surrogates."""
+    async with limit(20), Overseer() as overseer:
+        broken = ("sh", "-c", "printf 'bad \\377 byte\\n'; exit 3")
+        overseer.add("bad", *broken, errors="surrogateescape", restart=Restart("never"))
+        await overseer.supervise("bad")
+    assert "bad \\udcff byte" in caplog.text
+    assert caplog.text.encode()

