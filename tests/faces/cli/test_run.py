@@ -181,7 +181,7 @@ def test_ctrl_z_suspends_the_command_too(command: Start) -> None:
     running = command(
         "run", "--", *child("import os; print(os.getpid(), flush=True); " + KEEPS_ON.strip()), process_group=0
     )
-    # A group of its own: the kernel discards SIGTSTP where no shell could continue the group (orphaned, see setpgid(2)).
+    # A group of its own: the kernel discards SIGTSTP where no shell can continue the group; see setpgid(2).
     pid = int(running.read_until(r"^(\d+)$")[1])
     running.read_until("ready")
     running.send(signal.SIGTSTP)
