@@ -16,6 +16,7 @@ import pytest
 from aioverseer import Alive, Overseer, Process, State, Stop, ready
 from aioverseer.testing import ManualClock
 from tests.support.programs import child, limit
+from tests.support.spawners import pidfd_only
 
 pytestmark = pytest.mark.filterwarnings("default::ResourceWarning")
 
@@ -203,6 +204,7 @@ os._exit(0)
 """
 
 
+@pidfd_only  # asyncio itself reaps it otherwise, in a thread
 async def test_dropped_after_its_loop_was_closed() -> None:
     """Its program does not stay. In a host of its own, as such a loop leaves its descriptors open."""
     async with limit(20):

@@ -32,7 +32,8 @@ def run(code: str, folder: Path, *, words: tuple[str, ...] = ()) -> tuple[int, s
     script = folder / "script.py"
     script.write_text(BEGIN.replace("SAVED", str(folder / "saved")) + textwrap.dedent(code))
     done = subprocess.run(
-        [sys.executable, *(words or (str(script),))],
+        # Python 3.12 warns of each fork of a program with threads.
+        [sys.executable, "-W", "ignore::DeprecationWarning", *(words or (str(script),))],
         cwd=folder,
         capture_output=True,
         text=True,
