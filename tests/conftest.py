@@ -53,13 +53,21 @@ def child_fixture() -> Any:
 
 
 def pytest_configure() -> None:
-    """No idle event loop in the main thread: some versions of pytest-asyncio make one beside the tests'.
-
-    And Ctrl-C as anywhere: a shell has its background jobs ignore it, which the programs of tests would inherit.
-    """
+    """No idle event loop in the main thread: some versions of pytest-asyncio make one beside the tests'."""
     asyncio.set_event_loop(None)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _be_a_usual_host()
+
+
+def _be_a_usual_host() -> None:
+    """Give ignored signals their default actions: nohup ignores SIGHUP, and a shell SIGINT and SIGQUIT for ``&``.
+
+    Programs of a host that ignores signals are started in another way, and most tests are about the usual one.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Python itself ignores these two
+        if signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            with suppress(ValueError, OSError):  # not the main thread
+                signal.signal(number, usual)
 
 
 def pytest_collection_finish() -> None:
