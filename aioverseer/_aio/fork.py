@@ -67,7 +67,7 @@ def separate(loop: asyncio.AbstractEventLoop) -> None:
                 epoll.register(ours.fileno(), select.EPOLLIN)
     for task in asyncio.all_tasks(loop):
         # Its own process goes on with it. The end of the fork is no reason for a message.
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]  # no public name
 
 
 def replace_epoll(descriptor: int) -> None:

@@ -369,7 +369,7 @@ async def connect(connection: socket.socket, address: object) -> None:
         # Never in progress. asyncio takes EAGAIN for that, and a full queue for a connection.
         connection.connect(address)  # type: ignore[arg-type]  # of its family
     else:
-        await asyncio.get_running_loop().sock_connect(connection, address)  # type: ignore[arg-type]
+        await asyncio.get_running_loop().sock_connect(connection, address)  # type: ignore[arg-type]  # of its family
 
 
 async def _accepts(family: int, address: object) -> int | None:

@@ -160,47 +160,47 @@ def test_size_of_a_terminal_may_be_a_list() -> None:
 
 
 OTHERS: list[tuple[Callable[[], object], str]] = [
-    (lambda: Stop("TERM"), "stop.signal='TERM' is no signal: write signal.SIGTERM"),  # type: ignore[arg-type]
-    (lambda: Stop("15"), "write signal.SIGTERM"),  # type: ignore[arg-type]
-    (lambda: Stop(timeout="10s"), "stop.timeout='10s' is no time: pass seconds, 0 or more; write 10"),  # type: ignore[arg-type]
+    (lambda: Stop("TERM"), "stop.signal='TERM' is no signal: write signal.SIGTERM"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Stop("15"), "write signal.SIGTERM"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Stop(timeout="10s"), "stop.timeout='10s' is no time: pass seconds, 0 or more; write 10"),  # type: ignore[arg-type]  # on purpose
     (lambda: Stop(timeout=-1), "stop.timeout=-1 is too low: pass seconds, 0 or more"),
     (lambda: Stop(timeout=float("inf")), "stop.timeout=inf is no time, as it has no end"),
     (lambda: Stop(signal.SIGINT, signal.SIGTERM), "is a signal: write (signal, seconds)"),
     (lambda: Stop(steps=[(5, signal.SIGINT)]), "is a signal: write (signal, seconds)"),
-    (lambda: Stop(steps={signal.SIGINT: 5}), "pass pairs (signal, seconds), for example [(signal.SIGINT, 5)]"),  # type: ignore[dict-item]
-    (lambda: Stop([signal.SIGINT, signal.SIGTERM]), "for several write Stop(steps=[(signal.SIGINT, 5), ...])"),  # type: ignore[arg-type]
-    (lambda: Restart(True), "write Restart('always')"),  # type: ignore[arg-type]
-    (lambda: Restart("no"), "write Restart('never')"),  # type: ignore[arg-type]
-    (lambda: Restart(5), "write Restart(max_restarts=5)"),  # type: ignore[arg-type]
+    (lambda: Stop(steps={signal.SIGINT: 5}), "pass pairs (signal, seconds), for example [(signal.SIGINT, 5)]"),  # type: ignore[dict-item]  # on purpose
+    (lambda: Stop([signal.SIGINT, signal.SIGTERM]), "for several write Stop(steps=[(signal.SIGINT, 5), ...])"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Restart(True), "write Restart('always')"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Restart("no"), "write Restart('never')"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Restart(5), "write Restart(max_restarts=5)"),  # type: ignore[arg-type]  # on purpose
     (
         lambda: Restart(max_restarts=-1),
         "restart.max_restarts=-1 is too low: pass a whole number of restarts, 0 or more",
     ),
-    (lambda: Restart(max_restarts="5"), "pass 0 or more, or None for no limit; write 5"),  # type: ignore[arg-type]
+    (lambda: Restart(max_restarts="5"), "pass 0 or more, or None for no limit; write 5"),  # type: ignore[arg-type]  # on purpose
     (lambda: Restart(within=0), "restart.within=0 is too low: pass seconds, more than 0, or None for ever"),
-    (lambda: Restart(success_codes=0), "restart.success_codes=0 is no set of numbers: pass {0}"),  # type: ignore[arg-type]
+    (lambda: Restart(success_codes=0), "restart.success_codes=0 is no set of numbers: pass {0}"),  # type: ignore[arg-type]  # on purpose
     (lambda: Restart(success_codes=[-15]), "write success_signals={signal.SIGTERM}"),
     (lambda: Restart(success_codes=[signal.SIGTERM]), "write success_signals={signal.SIGTERM}"),
     (lambda: Restart(success_signals=["TERM"]), "write signal.SIGTERM"),  # type: ignore[list-item]
-    (lambda: Backoff("1s"), "backoff.min='1s' is no time: pass seconds, 0 or more; write 1"),  # type: ignore[arg-type]
-    (lambda: Backoff(rng=5), "backoff.rng=5 gives no random numbers: pass for example random.Random(1)"),  # type: ignore[arg-type]
-    (lambda: Alive(8000), "Alive: probe=8000 is no probe: pass ready.tcp(8000)"),  # type: ignore[arg-type]
+    (lambda: Backoff("1s"), "backoff.min='1s' is no time: pass seconds, 0 or more; write 1"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Backoff(rng=5), "backoff.rng=5 gives no random numbers: pass for example random.Random(1)"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Alive(8000), "Alive: probe=8000 is no probe: pass ready.tcp(8000)"),  # type: ignore[arg-type]  # on purpose
     (lambda: Alive(ready.tcp(1), every=0), "Alive: every=0 is too low: pass seconds, 0.001 or more"),
     (lambda: Alive(ready.tcp(1), failures=0), "failures=0 is too low: pass a whole number of checks, 1 or more"),
-    (lambda: ready.tcp("6379"), "pass 1 to 65535; write ready.tcp(6379)"),  # type: ignore[arg-type]
-    (lambda: ready.tcp("localhost", 6379), "write ready.tcp(6379, host='localhost')"),  # type: ignore[arg-type]
+    (lambda: ready.tcp("6379"), "pass 1 to 65535; write ready.tcp(6379)"),  # type: ignore[arg-type]  # on purpose
+    (lambda: ready.tcp("localhost", 6379), "write ready.tcp(6379, host='localhost')"),  # type: ignore[arg-type]  # on purpose
     (lambda: ready.tcp(0), "port=0 is too low: pass 1 to 65535"),
-    (lambda: ready.http("http://x/", status="200"), "status='200' is no status"),  # type: ignore[arg-type]
+    (lambda: ready.http("http://x/", status="200"), "status='200' is no status"),  # type: ignore[arg-type]  # on purpose
     (lambda: ready.command("pg_isready -q"), "arguments are separate: pass 'pg_isready', '-q'"),
-    (lambda: ready.command(["a", "b"]), "is one list: unpack it: *['a', 'b']"),  # type: ignore[arg-type]
+    (lambda: ready.command(["a", "b"]), "is one list: unpack it: *['a', 'b']"),  # type: ignore[arg-type]  # on purpose
     (lambda: ready.file("~/up"), "pass os.path.expanduser('~/up')"),
     (lambda: LogFile("~/web.log"), "pass os.path.expanduser('~/web.log')"),
-    (lambda: LogFile("web.log", max_bytes="10M"), "write 10 * 1024**2"),  # type: ignore[arg-type]
-    (lambda: LogFile("web.log", every="daily"), "pass seconds, 1 or more, or None for no limit; write 86400"),  # type: ignore[arg-type]
-    (lambda: LogBridge(logging.getLogger("web")), "is no name of a logger: pass 'web'"),  # type: ignore[arg-type]
-    (lambda: After("db", "healthy"), "pass 'started' or 'ready' or 'finished' or 'success'"),  # type: ignore[arg-type]
-    (lambda: Group(name="g", strategy="one-for-one"), "write 'one_for_one'"),  # type: ignore[arg-type]
-    (lambda: Group(name="g", restart="always"), "write restart=Restart('always')"),  # type: ignore[arg-type]
+    (lambda: LogFile("web.log", max_bytes="10M"), "write 10 * 1024**2"),  # type: ignore[arg-type]  # on purpose
+    (lambda: LogFile("web.log", every="daily"), "pass seconds, 1 or more, or None for no limit; write 86400"),  # type: ignore[arg-type]  # on purpose
+    (lambda: LogBridge(logging.getLogger("web")), "is no name of a logger: pass 'web'"),  # type: ignore[arg-type]  # on purpose
+    (lambda: After("db", "healthy"), "pass 'started' or 'ready' or 'finished' or 'success'"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Group(name="g", strategy="one-for-one"), "write 'one_for_one'"),  # type: ignore[arg-type]  # on purpose
+    (lambda: Group(name="g", restart="always"), "write restart=Restart('always')"),  # type: ignore[arg-type]  # on purpose
 ]
 
 
