@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from aioverseer._system.containment.guardian.client import guardian
 from tests.support.programs import child
 
 with suppress(ImportError):  # some tests run these checks in environments of their own
@@ -254,6 +255,9 @@ def _leaks(before: _Held, mark: str) -> list[str]:
         gc.collect()
         now.descriptors = _descriptors()
     lines = [f"thread {thread.name}" for thread in now.threads - before.threads]
+    if (why := guardian().failure) is not None:
+        lines.append(f"no guardian for the tests that follow: {why}")
+        guardian().failure = None
     lines += [f"descriptor {number}: {target}" for number, target in now.descriptors - before.descriptors]
     for process in now.processes - before.processes:
         lines.append(str(process))

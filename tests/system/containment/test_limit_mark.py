@@ -34,7 +34,7 @@ def start_fixture() -> Iterator[Callable[[SpawnMark | None], subprocess.Popen[by
     started: list[subprocess.Popen[bytes]] = []
 
     def start(mark: SpawnMark | None) -> subprocess.Popen[bytes]:
-        started.append(MarkWindow(mark).call(lambda: subprocess.Popen(SLEEP, env={})))
+        started.append(MarkWindow(mark).call(lambda: subprocess.Popen(SLEEP, env={}, start_new_session=True)))
         return started[-1]
 
     yield start
