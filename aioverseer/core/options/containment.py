@@ -108,6 +108,9 @@ def shown(left: Sequence[Survivor]) -> str:
 
 def _short(survivor: Survivor) -> str:
     command = survivor.command
+    if len(command) > _MAX_COMMAND:  # the folder is what a reader needs least
+        path, *arguments = command.split(" ", 1)
+        command = " ".join([path.rpartition("/")[2], *arguments])
     return f"pid {survivor.pid} ({command if len(command) <= _MAX_COMMAND else command[: _MAX_COMMAND - 3] + '...'})"
 
 

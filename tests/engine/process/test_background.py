@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,8 @@ from tests.support.programs import child, limit
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 NEVER = Restart("never")
-NAMED = f"({sys.executable} -I -S"
+NAMED = f"{Path(sys.executable).name} -I -S"
+"""Without its folder, which may be too long for a sentence."""
 
 
 async def events_of(*argv: str, restart: Restart = NEVER) -> tuple[Status, list[Event], str]:
