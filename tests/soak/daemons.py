@@ -98,7 +98,7 @@ def rounds_of(program: Program, mechanism: str, way: str, rounds: int) -> Result
 
 
 def _one_host(program: Program, mechanism: str, way: str, folders: list[Path], *, stays: bool) -> list[str]:
-    after = "; exec sleep 600" if stays else ""
+    after = " && exec sleep 600" if stays else ""
     plan = [
         (["sh", "-c", f"{program.command(folder)} >/dev/null 2>&1 </dev/null && echo up{after}"], str(folder))
         for folder in folders
@@ -192,9 +192,10 @@ def _prepare_postgres(folder: Path) -> None:
 
 def _postgres(folder: Path) -> str:
     options = f"-k {folder} -c listen_addresses= -c fsync=off -c shared_buffers=1MB -c max_connections=4"
-    # A server that was killed leaves its lock file, whose number may be another process by now.
+    # A server that was killed leaves two lock files with its number. That may be another process by now, or a zombie
+    # that nobody reaps, as in a container without an init: PostgreSQL takes both for a server that runs.
     start = f"{_pg_ctl()} start -w -t 60 -D {folder}/data -l {folder}/data/log -o '{options}'"
-    return f"rm -f data/postmaster.pid && {_as_user()}{start}"
+    return f"rm -f data/postmaster.pid .s.PGSQL.*.lock && {_as_user()}{start}"
 
 
 PROGRAMS = (
