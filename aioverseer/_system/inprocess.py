@@ -222,6 +222,9 @@ class TaskChild:
         else:
             self._task.cancel()
 
+    def signal_outside(self, number: int, *, soon: float, late: float) -> None:
+        """Do nothing: a task has no other groups."""
+
     async def wait(self) -> Exit:
         """Wait for the end of the task. A cancellation has no effect on it."""
         return await asyncio.shield(self._exit)

@@ -151,6 +151,18 @@ class Child(Protocol):
         """
         ...
 
+    def signal_outside(self, number: int, *, soon: float, late: float) -> None:
+        """Plan a signal, and SIGCONT, to processes of the program outside of the leader's group. Does not block.
+
+        The end of the leader and each further call cancel what is planned.
+
+        Args:
+            number: The signal.
+            soon: Seconds from now for processes in the leader's session.
+            late: Seconds from now for processes in other sessions.
+        """
+        ...
+
     async def wait(self) -> Exit:
         """Wait for the end of the leader, even if its pipes stay open. A cancellation has no effect on the child."""
         ...

@@ -211,6 +211,9 @@ class RunningChild:
             self._end_group()
         self._take(number)
 
+    def signal_outside(self, number: int, *, soon: float, late: float) -> None:
+        """Do nothing: scripted daemons get their signals when their leader has ended."""
+
     async def wait(self) -> Exit:
         """Wait for the end and return the exit. Safe to cancel."""
         return await asyncio.shield(self._exit)

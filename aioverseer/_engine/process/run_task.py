@@ -19,7 +19,7 @@ from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer._system.protocols import Child, Launcher, Leftovers
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
-from aioverseer.core.machine.actions import SendSignal, SignalUnreached
+from aioverseer.core.machine.actions import SendSignal, SignalOutside, SignalUnreached
 from aioverseer.core.machine.inputs import Exited, InternalError, LeaderEnded, Spawned, SpawnFailed
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Input
@@ -156,6 +156,11 @@ class RunTask:
         except PermissionError:
             # The program has changed its user. The ladder goes on, and reports the program as unstoppable at its end.
             _log.warning("%s may not be sent %s", self._spec.id, signal_name(action.signal))
+
+    def send_outside(self, action: SignalOutside) -> None:
+        """Have the signal of the present step sent to processes outside of the group."""
+        if self.child is not None and self._spec.leftovers == "kill":
+            self.child.signal_outside(action.signal, soon=action.soon, late=action.late)
 
     def send_unreached(self, action: SignalUnreached) -> None:
         """Send the signal of the present step to leftovers outside of the group."""

@@ -31,6 +31,7 @@ from aioverseer.core.machine.actions import (
     ReadyTimedOut,
     ReportSpawned,
     SendSignal,
+    SignalOutside,
     SignalUnreached,
     Unstoppable,
 )
@@ -198,6 +199,8 @@ class ProcessRunner:
                         self._owner.on_spawned(self.number, action.pid)
                 case SendSignal():
                     self.run_task.send(action)
+                case SignalOutside():
+                    self.run_task.send_outside(action)
                 case SignalUnreached():
                     self.run_task.send_unreached(action)
                 case Arm():

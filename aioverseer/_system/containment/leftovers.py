@@ -11,14 +11,14 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from aioverseer._aio.timers import resolve
 from aioverseer._system.containment import procfs
 from aioverseer._system.containment.shim.client import Shim
 from aioverseer.core.options.containment import Survivor
 
-__all__ = ["FoundLeftovers", "ShimLeftovers", "session_of", "signal_process"]
+__all__ = ["FoundLeftovers", "ShimLeftovers", "open_pidfd", "session_of", "signal_process"]
 
 _MAX_WATCHED = 64
 """Processes that are watched at the same time, each by a descriptor. The others are found by the next search."""
@@ -74,7 +74,7 @@ class FoundLeftovers:
         for pid in found:
             if pid in self._watched or pid in self._unwatched:
                 continue
-            pidfd = _open(pid) if len(self._watched) < _MAX_WATCHED else None
+            pidfd = open_pidfd(pid) if len(self._watched) < _MAX_WATCHED else None
             if not self._is_left(pid):
                 if pidfd is not None:
                     os.close(pidfd)
@@ -164,20 +164,26 @@ class FoundLeftovers:
 class ShimLeftovers:
     """Leftovers below a shim, which ends after the last of them; see ``protocols.Leftovers``."""
 
-    def __init__(self, pids: Iterable[int], shim: Shim, wait: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self, pids: Iterable[int], *, shim: Shim, wait: Callable[[], Awaitable[object]], reached: Collection[int]
+    ) -> None:
         """Take what the shim has reported.
 
         Args:
             pids: The pids that it reported.
             shim: The shim.
             wait: Function that waits for the end of the shim.
+            reached: Signals that the processes outside of the group got while the leader lived.
         """
         self.processes = tuple(Survivor(pid=pid, command=procfs.command_of(pid)) for pid in pids)
         self._shim = shim
         self._wait = wait
+        self._reached = reached
 
     def signal(self, number: int, *, missed: bool = False) -> None:
         """Have the shim send a signal; see ``protocols.Leftovers``."""
+        if missed and number in self._reached:
+            return  # many programs take a second SIGTERM as a wish to end without saving
         self._shim.signal_leftovers(number, missed=missed)
 
     async def wait(self) -> None:
@@ -214,7 +220,8 @@ def signal_process(pid: int, pidfd: int | None, number: int) -> None:
         os.kill(pid, number)
 
 
-def _open(pid: int) -> int | None:
+def open_pidfd(pid: int) -> int | None:
+    """Return a pidfd; None where there is none."""
     try:
         return os.pidfd_open(pid)
     except (OSError, AttributeError):  # gone, not Linux, forbidden in this container, or no descriptors are left

@@ -165,6 +165,12 @@ class RunScope:
         self._clean = (everywhere or evidence is False) and not found
         return sorted(found)
 
+    async def live_processes(self) -> list[int]:
+        """Return the live processes of the run while its leader lives. The leader may be among them."""
+        if self.cgroup is not None:
+            return self.cgroup.pids()
+        return await processes_of(self._registry, self._run) if procfs.HAS_PROC and self._run != 0 else []
+
     def owns(self, pid: int) -> bool:
         """Return whether a process belongs to this run, other than the leader."""
         owner = self._registry.owner_of(pid)

@@ -14,6 +14,7 @@ import signal
 from aioverseer._aio.fork import generation
 from aioverseer._system.containment import procfs
 from aioverseer._system.containment.leftovers import FoundLeftovers, ShimLeftovers
+from aioverseer._system.containment.outside import OutsideSignal
 from aioverseer._system.containment.scope import RunScope
 from aioverseer._system.containment.shim.client import Shim
 from aioverseer._system.process.loop_resources import LoopResources
@@ -60,9 +61,8 @@ class SystemChild:
         self._group_is_empty = False
         self._below_shim: tuple[Exit, tuple[int, ...]] | None = None
         """Exit of the command and pids of what it has left, once its shim has reported them."""
-        self._reached: dict[int, int] = {}
-        """The last signal that each process outside of the group got."""
         self.pid = watcher.pid
+        self._outside = OutsideSignal(self.pid, find=scope.live_processes, owns=scope.owns)
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
@@ -82,13 +82,19 @@ class SystemChild:
         if pidfd is None or not self._signal_by_pidfd(pidfd, number, leader_only=leader_only):
             self._signal_by_number(number, leader_only=leader_only)
 
+    def signal_outside(self, number: int, *, soon: float, late: float) -> None:
+        """Plan a signal to processes outside of the group; see ``protocols.Child``."""
+        if procfs.HAS_PROC and not self._is_of_parent:
+            self._outside.plan(number, soon=soon, late=late)
+
     async def wait(self) -> Exit:
         """Wait for the exit of the leader; see ``protocols.Child``."""
         if self._is_of_parent:
             return Exit()
-        if self._scope.shim is None:
-            return await self._scope.ended(await self._watcher.wait())
-        return await self._scope.ended(await self._wait_for_command(self._scope.shim))
+        shim = self._scope.shim
+        exit = await (self._watcher.wait() if shim is None else self._wait_for_command(shim))
+        self._outside.cancel()
+        return await self._scope.ended(exit)
 
     async def _wait_for_command(self, shim: Shim) -> Exit:
         """Wait for the end of a shim, or for its report that the command has ended and has left processes."""
@@ -123,7 +129,12 @@ class SystemChild:
         if self._is_of_parent:
             return None
         if self._below_shim is not None and self._scope.shim is not None:
-            return ShimLeftovers(self._below_shim[1], self._scope.shim, self._watcher.wait)
+            return ShimLeftovers(
+                self._below_shim[1],
+                shim=self._scope.shim,
+                wait=self._watcher.wait,
+                reached=self._outside.reached.values(),
+            )
         # Members of the group count even if they are zombies, so what is in the session is looked at only then.
         self._group_is_empty = not self._signal_rest(0)
         if self._group_is_empty and not everywhere and self._scope.cgroup is None:
@@ -141,7 +152,7 @@ class SystemChild:
             find=find,
             is_left=self._scope.owns,
             signal_group=self._signal_rest,
-            reached=lambda pid: self._reached.get(pid, 0),
+            reached=lambda pid: self._outside.reached.get(pid, 0),
         )
         return leftovers or None
 
@@ -192,6 +203,7 @@ class SystemChild:
 
     def close(self) -> None:
         """Close every descriptor; see ``protocols.Child``."""
+        self._outside.cancel()
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()

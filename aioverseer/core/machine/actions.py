@@ -13,6 +13,7 @@ __all__ = [
     "ReportThrottled",
     "SendSignal",
     "ServiceAction",
+    "SignalOutside",
     "SignalUnreached",
     "StartProcess",
     "StopProcess",
@@ -83,6 +84,20 @@ class SendSignal(Action):
         self.leader_only = leader_only
 
 
+class SignalOutside(Action):
+    """Send the signal of this step to processes outside of the leader's group too, if the leader still lives then.
+
+    ``soon`` and ``late`` are seconds from now: for processes in the leader's session, and for those in other sessions.
+    """
+
+    __slots__ = ("late", "signal", "soon")
+
+    def __init__(self, *, signal: int, soon: float, late: float) -> None:
+        self.signal = signal
+        self.soon = soon
+        self.late = late
+
+
 class SignalUnreached(Action):
     """Send the signal of the present step to those leftovers that it has not reached, as they left the group."""
 
@@ -104,4 +119,14 @@ class Unstoppable(Action):
     __slots__ = ()
 
 
-ProcessAction = Launch | ReportSpawned | SendSignal | SignalUnreached | Arm | Disarm | ReadyTimedOut | Unstoppable
+ProcessAction = (
+    Launch
+    | ReportSpawned
+    | SendSignal
+    | SignalOutside
+    | SignalUnreached
+    | Arm
+    | Disarm
+    | ReadyTimedOut
+    | Unstoppable
+)

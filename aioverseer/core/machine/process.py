@@ -14,6 +14,7 @@ from aioverseer.core.machine.actions import (
     ReadyTimedOut,
     ReportSpawned,
     SendSignal,
+    SignalOutside,
     SignalUnreached,
     Unstoppable,
 )
@@ -40,6 +41,9 @@ __all__ = ["ProcessMachine"]
 
 _LEFTOVER_TIMEOUT = 2.0
 """Seconds between the first step and SIGKILL for leftovers that the ladder has not reached before."""
+
+_SOON = 0.1
+"""Seconds after a step before it also goes to other groups of the leader's session. Most leaders have ended by then."""
 
 
 class ProcessMachine(Machine[ProcessAction]):
@@ -423,7 +427,21 @@ class ProcessMachine(Machine[ProcessAction]):
             # A program that is suspended (by SIGSTOP or a terminal) handles no signal until it continues. systemd and
             # s6 send SIGCONT for the same reason. SIGKILL works on a suspended program.
             actions.append(SendSignal(signal=signal.SIGCONT, leader_only=leader_only))
+            if self._ladder.scope == "tree" and self.leader_exit is None:
+                actions.append(self._signal_outside(step))
         return [*actions, Arm(seconds=step.timeout)]
+
+
+    @staticmethod
+    def _signal_outside(step: Step) -> SignalOutside:
+        """Return when a step goes to processes that no signal to the leader's group reaches.
+
+        A shell with job control makes a group for each job, in its own session, and may wait for jobs without telling
+        them anything. Programs that make sessions, such as PostgreSQL or another supervisor, end what they have started
+        in an order of their own. So they have most of the step for that.
+        """
+        late = max(step.timeout / 2, step.timeout - _LEFTOVER_TIMEOUT)
+        return SignalOutside(signal=step.signal, soon=min(_SOON, step.timeout / 2), late=late)
 
 
 ProcessMachine.guards = {

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from aioverseer.core.machine.actions import Launch, SendSignal, SignalUnreached, Unstoppable
+from aioverseer.core.machine.actions import Launch, SendSignal, SignalOutside, SignalUnreached, Unstoppable
 from aioverseer.core.machine.inputs import (
     Exited,
     Extend,
@@ -225,6 +225,8 @@ def words(actions: Sequence[Action]) -> str:
         match action:
             case SendSignal():
                 said.append(signal_name(action.signal) + (" to the leader" if action.leader_only else ""))
+            case SignalOutside():
+                pass  # it has a test of its own
             case SignalUnreached():
                 said.append(f"{signal_name(action.signal)} missed")
             case Arm():
@@ -638,3 +640,27 @@ class Walk(RuleBasedStateMachine):
 def test_random_walks() -> None:
     """The invariants hold for any inputs in any order."""
     run_state_machine_as_test(Walk, settings=settings(max_examples=200, stateful_step_count=20, deadline=None))
+
+
+@pytest.mark.parametrize(
+    ("ladder", "path", "planned"),
+    [
+        (Stop(), "start spawned stop", [(SIGTERM, 0.1, 8.0)]),
+        (Stop(timeout=3.0), "start stop spawned", [(SIGTERM, 0.1, 1.5)]),
+        (Stop(timeout=0.1), "start spawned stop", [(SIGTERM, 0.05, 0.05)]),
+        (Stop(steps=[(SIGINT, 5), (SIGTERM, 1)]), "start spawned stop due", [(SIGTERM, 0.1, 0.5)]),
+        (Stop(), "start spawned stop due", []),
+        (Stop(), "start spawned kill", []),
+        (Stop(), "start spawned left", []),
+        (Stop(scope="leader"), "start spawned stop", []),
+    ],
+)
+def test_step_goes_outside_of_the_group_while_the_leader_lives(
+    ladder: Stop, path: str, planned: list[tuple[int, float, float]]
+) -> None:
+    """Soon in its session, in other sessions two seconds before the end of the step, or after half of it."""
+    *before, last = path.split()
+    run = led(" ".join(before), ladder=ladder)
+    actions = run.feed(INPUTS[last], run.now + 1)
+    found = [(it.signal, it.soon, it.late) for it in actions if isinstance(it, SignalOutside)]
+    assert planned == found

@@ -339,3 +339,67 @@ def test_threaded_overseer_gives_the_rest_its_time(saved: Path) -> None:
         report = overseer.stop_all()
         assert "SIGTERM" == saved.read_text()
         assert [1] == [len(outcome.leftovers) for outcome in report.outcomes.values()]
+
+
+JOB = 'trap "" TERM; set -m; "$@" & wait'
+"""A shell that ignores the signal, and whose job has a group of its own."""
+DEAF = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.run(sys.argv[1:], start_new_session=True)
+"""
+"""A parent that ignores the signal, and whose child has a session of its own."""
+
+
+async def test_job_of_a_shell_that_tells_it_nothing_gets_the_step(level: Any, saved: Path) -> None:
+    """It is in the session of the shell, so that nobody else would tell it."""
+    async with limit(20):
+        process = Process(*wrapped(JOB, SAVES, saved), containment=level, streaming=True)
+        await process.start()
+        await up(process)
+        began = time.monotonic()
+        status = await process.stop()
+        assert time.monotonic() - began < 5
+        assert "SIGTERM" == saved.read_text()
+        assert State.INTERRUPT is status.state
+        assert process.stdout is not None
+        assert ["saving", "saved"] == [line async for line in process.stdout]
+
+
+async def test_session_below_a_parent_that_tells_it_nothing_gets_the_step_before_sigkill(level: Any, saved: Path) -> None:
+    """Late, as most parents end what they have started in an order of their own."""
+    async with limit(20):
+        argv = child(DEAF, *child(SAVES, str(saved)))
+        process = Process(*argv, containment=level, streaming=True, stop=Stop(timeout=2.0))
+        await process.start()
+        await up(process)
+        began = time.monotonic()
+        status = await process.stop()
+        assert 1.0 <= time.monotonic() - began < 1.9
+        assert ("SIGTERM", 0) == (saved.read_text(), status.exit_code)
+        assert process.stdout is not None
+        assert ["saving", "saved"] == [line async for line in process.stdout]
+
+
+ORDERLY = """
+import signal, subprocess, sys, time
+def stop(number, frame):
+    time.sleep(0.5)
+    below.send_signal(signal.SIGINT)
+    below.wait()
+    sys.exit(0)
+below = subprocess.Popen(sys.argv[1:], start_new_session=True)
+signal.signal(signal.SIGTERM, stop)
+rest()
+"""
+"""A parent that needs half a second before it ends what it has started, as another supervisor does."""
+
+
+async def test_parent_may_end_a_session_of_its_own_in_its_own_way(level: Any, saved: Path) -> None:
+    """No signal from elsewhere disturbs that."""
+    async with limit(20):
+        process = Process(*child(ORDERLY, *child(SAVES, str(saved))), containment=level, streaming=True)
+        await process.start()
+        await up(process)
+        status = await process.stop()
+        assert ("SIGINT", 0) == (saved.read_text(), status.exit_code)
