@@ -120,13 +120,5 @@ class Unstoppable(Action):
 
 
 ProcessAction = (
-    Launch
-    | ReportSpawned
-    | SendSignal
-    | SignalOutside
-    | SignalUnreached
-    | Arm
-    | Disarm
-    | ReadyTimedOut
-    | Unstoppable
+    Launch | ReportSpawned | SendSignal | SignalOutside | SignalUnreached | Arm | Disarm | ReadyTimedOut | Unstoppable
 )

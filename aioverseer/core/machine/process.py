@@ -431,7 +431,6 @@ class ProcessMachine(Machine[ProcessAction]):
                 actions.append(self._signal_outside(step))
         return [*actions, Arm(seconds=step.timeout)]
 
-
     @staticmethod
     def _signal_outside(step: Step) -> SignalOutside:
         """Return when a step goes to processes that no signal to the leader's group reaches.
