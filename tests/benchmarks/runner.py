@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import gc
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,8 +51,15 @@ def work(key: str, *, quick: bool) -> None:
         quick: Whether to run the small job.
     """
     crowds.raise_limit()
+    _be_quiet()
     measure = next(measure for measure in MEASURES if measure.key == key)
     print(json.dumps(dataclasses.asdict(sample(measure, quick=quick))))  # noqa: T201  # it is a command
+
+
+def _be_quiet() -> None:
+    """Drop log records: trees log different things, and writing them to a terminal takes longer than a spawn."""
+    logging.getLogger("aioverseer").addHandler(logging.NullHandler())
+    logging.getLogger("aioverseer").propagate = False
 
 
 async def _as_coroutine(awaitable: object) -> float:

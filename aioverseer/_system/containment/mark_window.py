@@ -46,8 +46,8 @@ def fork_with_mark(mark: SpawnMark | None, fork: Callable[[], int]) -> int:
     with _state.lock:
         if (limits := _limits_to_change(mark)) is None:
             return fork()
-        last = mark.last_pid(_YOUNG)
-        first = None if last is None else last + 1
+        alone = threading.active_count() == 1
+        first = None if alone else _lowest_pid(mark)
         set_limit = functools.partial(resource.setrlimit, mark.field)
         steps: tuple[Callable[[], object], ...] = (
             functools.partial(set_limit, (mark.value, limits[1])),
@@ -66,7 +66,8 @@ def fork_with_mark(mark: SpawnMark | None, fork: Callable[[], int]) -> int:
                 raise
             # A sandbox has come to refuse the limit. The program can do without its mark.
             return fork()
-    _clear_others(mark, limits, child=pid, first=first)
+    if not alone:
+        _clear_others(mark, limits, child=pid, first=first)
     return pid
 
 
@@ -92,8 +93,7 @@ class MarkWindow:
         with _state.lock:
             if (limits := _limits_to_change(mark)) is None:
                 return spawn()
-            last = mark.last_pid(_YOUNG)
-            self._limits, self._first = limits, None if last is None else last + 1
+            self._limits, self._first = limits, _lowest_pid(mark)
             try:
                 _state.open = _OpenWindow(threading.get_ident(), mark.field, limits)
                 with contextlib.suppress(OSError, ValueError):  # as above
@@ -113,6 +113,12 @@ class MarkWindow:
             _clear_others(self._mark, self._limits, child=child, first=self._first)
 
 
+def _lowest_pid(mark: SpawnMark) -> int | None:
+    """Return the lowest process id of a child that another thread can start from now on; None if that is not known."""
+    last = mark.last_pid(_YOUNG) if threading.active_count() > 1 else None
+    return None if last is None else last + 1
+
+
 def _clear_others(mark: SpawnMark, limits: Limits, *, child: int, first: int | None) -> None:
     """Give other children of this process, and their descendants, the limits of this process.
 
@@ -122,14 +128,14 @@ def _clear_others(mark: SpawnMark, limits: Limits, *, child: int, first: int | N
         child: The child that keeps the mark.
         first: The lowest process id that one of them can have; None if that is not known.
     """
-    last = mark.last_pid(0.0)
+    if threading.active_count() == 1:
+        return  # nobody can have started another child
     pids: Iterable[int]
+    last = None if first is None else mark.last_pid(0.0)
     if first is not None and last is not None and first - 1 <= last <= first + _MANY:
         pids = range(first, last + 1)
-    elif threading.active_count() > 1:
+    else:
         pids = procfs.pids()
-    else:  # nobody can have started another child
-        return
     for pid in pids:
         with contextlib.suppress(OSError, ValueError):
             if (

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import signal
+from collections.abc import Mapping
 
 from aioverseer._aio.fork import generation
 from aioverseer._system.containment import procfs
@@ -62,7 +63,7 @@ class SystemChild:
         self._below_shim: tuple[Exit, tuple[int, ...]] | None = None
         """Exit of the command and pids of what it has left, once its shim has reported them."""
         self.pid = watcher.pid
-        self._outside = OutsideSignal(self.pid, find=scope.live_processes, owns=scope.owns)
+        self._outside: OutsideSignal | None = None
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
@@ -84,8 +85,16 @@ class SystemChild:
 
     def signal_outside(self, number: int, *, soon: float, late: float) -> None:
         """Plan a signal to processes outside of the group; see ``protocols.Child``."""
-        if procfs.HAS_PROC and not self._is_of_parent:
-            self._outside.plan(number, soon=soon, late=late)
+        if not procfs.HAS_PROC or self._is_of_parent:
+            return
+        if self._outside is None:
+            self._outside = OutsideSignal(self.pid, find=self._scope.live_processes, owns=self._scope.owns)
+        self._outside.plan(number, soon=soon, late=late)
+
+    @property
+    def _reached(self) -> Mapping[int, int]:
+        """The last signal that each process outside of the group got while the leader lived."""
+        return {} if self._outside is None else self._outside.reached
 
     async def wait(self) -> Exit:
         """Wait for the exit of the leader; see ``protocols.Child``."""
@@ -93,7 +102,8 @@ class SystemChild:
             return Exit()
         shim = self._scope.shim
         exit = await (self._watcher.wait() if shim is None else self._wait_for_command(shim))
-        self._outside.cancel()
+        if self._outside is not None:
+            self._outside.cancel()
         return await self._scope.ended(exit)
 
     async def _wait_for_command(self, shim: Shim) -> Exit:
@@ -133,7 +143,7 @@ class SystemChild:
                 self._below_shim[1],
                 shim=self._scope.shim,
                 wait=self._watcher.wait,
-                reached=self._outside.reached.values(),
+                reached=self._reached.values(),
             )
         # Members of the group count even if they are zombies, so what is in the session is looked at only then.
         self._group_is_empty = not self._signal_rest(0)
@@ -152,7 +162,7 @@ class SystemChild:
             find=find,
             is_left=self._scope.owns,
             signal_group=self._signal_rest,
-            reached=lambda pid: self._outside.reached.get(pid, 0),
+            reached=lambda pid: self._reached.get(pid, 0),
         )
         return leftovers or None
 
@@ -203,7 +213,8 @@ class SystemChild:
 
     def close(self) -> None:
         """Close every descriptor; see ``protocols.Child``."""
-        self._outside.cancel()
+        if self._outside is not None:
+            self._outside.cancel()
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()

@@ -50,7 +50,7 @@ def inherited() -> frozenset[int]:
     # The functions of ``signal`` make an enum of each answer, which takes 30 times as long.
     of, ignore = _signal.getsignal, _signal.SIG_IGN
     ignored = [number for number in _CHECKED if of(number) == ignore] if ignore in map(of, _CHECKED) else ()
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    blocked = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     return _NONE if not ignored and not blocked else frozenset({*ignored, *map(int, blocked)})
 
 

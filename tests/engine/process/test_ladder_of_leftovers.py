@@ -366,9 +366,7 @@ async def test_job_of_a_shell_that_tells_it_nothing_gets_the_step(level: Any, sa
         assert ["saving", "saved"] == [line async for line in process.stdout]
 
 
-async def test_session_below_a_deaf_parent_gets_the_step_before_sigkill(
-    level: Any, saved: Path
-) -> None:
+async def test_session_below_a_deaf_parent_gets_the_step_before_sigkill(level: Any, saved: Path) -> None:
     """Late, as most parents end what they have started in an order of their own."""
     async with limit(20):
         argv = child(DEAF, *child(SAVES, str(saved)))
