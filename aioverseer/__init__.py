@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         NotReadyInTime,
         ProcessFailed,
         ProgramError,
+        RunEnded,
         Status,
         StopFailed,
     )
@@ -100,6 +101,7 @@ __all__ = [
     "QueueShutDown",
     "Recorder",
     "Restart",
+    "RunEnded",
     "Service",
     "ServiceIsLive",
     "SpawnError",
@@ -156,6 +158,7 @@ _HOMES = {
     "ProcessFailed": "aioverseer.core.report.status",
     "ProcessNotRunning": "aioverseer.core.errors",
     "ProgramError": "aioverseer.core.report.status",
+    "RunEnded": "aioverseer.core.report.status",
     "QueueShutDown": "aioverseer._engine.output.line_queue",
     "Recorder": "aioverseer._engine.events.recorder",
     "Restart": "aioverseer.core.options.restart",

@@ -15,6 +15,7 @@ OverseerError
     ├── NotReady                          the program cannot reach the awaited state any more
     │   └── NotReadyInTime (also TimeoutError)
     ├── GaveUp                            the restart budget is spent
+    ├── RunEnded                          the run ended before the awaited output or answer
     ├── CriticalServiceEnded              a critical service has ended for good
     └── StopFailed                        the program is still there after the whole ladder
 ```

@@ -24,6 +24,7 @@ __all__ = [
     "NotReadyInTime",
     "ProcessFailed",
     "ProgramError",
+    "RunEnded",
     "Status",
     "StatusSnapshot",
     "StopFailed",
@@ -341,6 +342,11 @@ class NotReady(ProgramError):
 @exported_from("aioverseer")
 class NotReadyInTime(NotReady, TimeoutError):
     """The program did not reach the awaited state in time."""
+
+
+@exported_from("aioverseer")
+class RunEnded(ProgramError):
+    """The run has ended, and the awaited output or answer did not come before."""
 
 
 @exported_from("aioverseer")
