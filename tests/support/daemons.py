@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-__all__ = ["DAEMON"]
+__all__ = ["DAEMON", "LOST"]
 
 DAEMON = textwrap.dedent("""
     import ctypes, os, signal, sys
@@ -31,3 +31,20 @@ DAEMON = textwrap.dedent("""
         signal.pause()
 """).strip()
 """Python code. It prints the pid of the daemon, and ends; with the argument ``stay`` it stays."""
+
+LOST = """
+import os, resource, signal
+hear, tell = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for limit in 10, 15:  # the mark of the library
+            resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
+        print(os.getpid(), flush=True)
+        os.dup2(os.open(os.devnull, os.O_RDWR), 2)
+        os.set_inheritable(tell, True)
+        os.execve("/bin/sh", ["sh", "-c", f"echo x >&{tell}; exec sleep 60 >/dev/null"], {})
+    os._exit(0)
+os.read(hear, 1)
+"""
+"""Leaves a daemon that has left session and group, and has no mark: no environment, and its limits are set back."""

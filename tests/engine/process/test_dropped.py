@@ -114,18 +114,24 @@ async def test_probe_in_progress_holds_its_process() -> None:
             await gone(pidfd)
 
 
+async def dropped_mute(clock: ManualClock, script: str, *words: str) -> int:
+    """Drop a Process whose script has closed its output; return a pidfd once the library waits for its end."""
+    held = [await Process("sh", "-c", script, "sh", *words, streaming="stdout", clock=clock).start()]
+    assert held[0].stdout is not None
+    assert [] == [line async for line in held[0].stdout]
+    assert held[0].pid is not None
+    pidfd = os.pidfd_open(held[0].pid)
+    drop(held)
+    while clock.next_timer() is None:
+        await asyncio.sleep(0)
+    return pidfd
+
+
 async def test_dropped_after_the_program_has_closed_its_output() -> None:
     """It may be about to end. If it goes on, it is stopped."""
     clock = ManualClock()
     async with limit(20):
-        held = [await Process("sh", "-c", "exec >&-; exec sleep 100", streaming="stdout", clock=clock).start()]
-        assert held[0].stdout is not None
-        assert [] == [line async for line in held[0].stdout]
-        assert held[0].pid is not None
-        pidfd = os.pidfd_open(held[0].pid)
-        drop(held)
-        while clock.next_timer() is None:
-            await asyncio.sleep(0)
+        pidfd = await dropped_mute(clock, "exec >&-; exec sleep 100")
         with pytest.warns(ResourceWarning, match="exec sleep 100"):
             await clock.advance(2)
         await gone(pidfd)
@@ -138,14 +144,7 @@ async def test_dropped_after_the_last_line(quiet: None) -> None:
     pipe = os.pipe()
     end = f"/proc/{os.getpid()}/fd/{pipe[0]}"
     async with limit(20):
-        held = [await Process("sh", "-c", code, "sh", end, streaming="stdout", clock=clock).start()]
-        assert held[0].stdout is not None
-        assert [] == [line async for line in held[0].stdout]
-        assert held[0].pid is not None
-        pidfd = os.pidfd_open(held[0].pid)
-        drop(held)
-        while clock.next_timer() is None:
-            await asyncio.sleep(0)
+        pidfd = await dropped_mute(clock, code, end)
         os.write(pipe[1], b"\n")
         await gone(pidfd)
         while clock.next_timer() is not None:

@@ -20,26 +20,10 @@ from aioverseer._system.containment.guardian import client as guardian_client
 from aioverseer._system.containment.strays import stray_registry
 from aioverseer.core.options.containment import Facilities, decide
 from aioverseer.core.options.spec import Spec
+from tests.support.daemons import LOST
 from tests.support.programs import child, limit
 
 pytestmark = pytest.mark.skipif(tree().missing() is not None, reason=f"{tree().missing()}")
-
-LOST = """
-import os, resource, signal
-hear, tell = os.pipe()
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        for limit in 10, 15:  # the mark of the library
-            resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
-        print(os.getpid(), flush=True)
-        os.dup2(os.open(os.devnull, os.O_RDWR), 2)
-        os.set_inheritable(tell, True)
-        os.execve("/bin/sh", ["sh", "-c", f"echo x >&{tell}; exec sleep 60 >/dev/null"], {})
-    os._exit(0)
-os.read(hear, 1)
-"""
-"""Leaves a daemon that has left session and group, and has no mark: no environment, and its limits are set back."""
 
 HOST = """
 import asyncio, sys

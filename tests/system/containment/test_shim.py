@@ -14,27 +14,10 @@ from aioverseer import ContainmentError, Overseer, Restart, SpawnError, State, S
 from aioverseer._system.containment import cgroup, procfs
 from aioverseer._system.containment.shim import client as shim_client
 from aioverseer.core.options.containment import AskedContainment, Facilities, decide
+from tests.support.daemons import LOST
 from tests.support.programs import child, limit
 
 pytestmark = pytest.mark.skipif(shim_client.missing() is not None, reason=f"{shim_client.missing()}")
-
-LOST = """
-import os, resource, signal
-hear, tell = os.pipe()
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        for limit in 10, 15:  # the mark of the library
-            resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
-        print(os.getpid(), flush=True)
-        os.dup2(os.open(os.devnull, os.O_RDWR), 2)
-        os.set_inheritable(tell, True)
-        os.execve("/bin/sh", ["sh", "-c", f"echo x >&{tell}; exec sleep 60 >/dev/null"], {})
-    os._exit(0)
-os.read(hear, 1)
-"""
-"""Leaves a daemon that has left session and group, has an empty environment, and has set its limits back."""
-
 
 STRUCK = """
 import importlib.util, os, signal
