@@ -135,7 +135,9 @@ def file(path: str | PathLike, *, fresh: bool = True) -> Probe:
 def command(*argv: str | PathLike) -> Probe:
     """Return a probe: a command exits with code 0, for example ``ready.command("pg_isready", "-q")``.
 
-    The command runs in the folder of the program, with its environment and as its user.
+    The command runs in the folder of the program, with its environment and as its user. Its program must be there
+    before the start, which fails at once without it. For a file that the program itself makes, pass a shell:
+    ``ready.command("sh", "-c", "./made-later")``.
 
     Args:
         *argv: Command and arguments, taken literally: no shell reads them.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from aioverseer._engine.health.liveness import LivenessCheck
 from aioverseer._engine.health.readiness import LineWatch, ReadinessCheck
+from aioverseer._system.probes.commands import check_commands
 from aioverseer._system.probes.listeners import ListenerCheck
 from aioverseer._system.protocols import Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock
@@ -52,10 +53,10 @@ class Health:
             warn: The same for an event that is logged as a warning.
         """
         probes = [probe for probe in (spec.ready, None if spec.alive is None else spec.alive.probe) if probe]
+        self._spec = spec
+        self._is_hosted = launcher.containment_of(spec).level == "none"
         self._listeners = ListenerCheck(
-            spec,
-            [leaf for probe in probes for leaf in leaves(probe)],
-            is_hosted=launcher.containment_of(spec).level == "none",
+            spec, [leaf for probe in probes for leaf in leaves(probe)], is_hosted=self._is_hosted
         )
         has_watchdog = spec.alive is not None and Notify() in leaves(spec.alive.probe)
         self._alive = spec.alive
@@ -87,7 +88,6 @@ class Health:
         self._on_extend = on_extend
         self._on_unhealthy = on_unhealthy
         self._on_stranger = on_stranger
-        self._id = spec.id
         self._publish = publish
         self._warn = warn
         self._reason = ""
@@ -129,11 +129,13 @@ class Health:
 
         Raises:
             NotReady: If a stranger holds the socket of a probe.
-            SpawnError: If no descriptor is left.
+            SpawnError: If no descriptor is left, or the program of a probe's command is missing.
         """
+        if not self._is_hosted:  # the launcher of scripted children knows no files
+            check_commands(self._spec)
         # Before anything is opened: a cancellation leaves nothing behind.
         if held := self._readiness.held_by_strangers(await self._listeners.prepare()):
-            raise stranger_before(self._id, held)
+            raise stranger_before(self._spec.id, held)
         channels = self._readiness.prepare()
         if channels is None or not self._has_watchdog or self._alive is None:
             return channels

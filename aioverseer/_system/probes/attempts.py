@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import resolve
 from aioverseer._system.probes.answer import Hangs, NotYet
+from aioverseer._system.probes.commands import spec_of_command
 from aioverseer._system.probes.listeners import ListenerCheck, connect, peer_of
 from aioverseer._system.probes.unix_address import connectable, unix_address
 from aioverseer._system.protocols import Launcher
@@ -146,20 +147,7 @@ class ProbeAttempts:
             raise NotYet("it is as it was before the start")
 
     async def _run(self, argv: tuple[str, ...]) -> None:
-        spec = self.spec
-        child = await self.launcher.launch(
-            Spec(
-                id=f"{spec.id} probe",
-                argv=argv,
-                cwd=spec.cwd,
-                env=spec.env,
-                extra_env=spec.extra_env,
-                user=spec.user,
-                extra_groups=spec.extra_groups,
-                merge_stderr=True,
-            ),
-            capture=True,
-        )
+        child = await self.launcher.launch(spec_of_command(self.spec, argv), capture=True)
         output = bytearray()
 
         def keep(chunk: bytes) -> None:

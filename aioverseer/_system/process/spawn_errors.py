@@ -100,12 +100,19 @@ def _no_interpreter(program: str, path: str) -> str:
     return f"{why} ({interpreter!r})"
 
 
-def explained(spec: Spec, words: list[str], error: OSError | ValueError) -> SpawnError:
-    """Return the SpawnError for an error of the system."""
+def explained(spec: Spec, words: list[str], error: OSError | ValueError, *, option: str = "") -> SpawnError:
+    """Return the SpawnError for an error of the system.
+
+    Args:
+        spec: Spec of the program.
+        words: Command line as it was spawned, with its prefixes.
+        error: Error of the system.
+        option: Option that needs the program, with its value, if it is not the program of the service.
+    """
     program = spec.argv[0]
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     filename = error.filename if isinstance(error, OSError) else None
-    text = f"service {spec.id!r} cannot be started: "
+    text = f"service {spec.id!r} cannot be started{f' with {option}' if option else ''}: "
     if spec.cwd is not None and filename == spec.cwd:
         text += f"its working folder cwd={spec.cwd!r} cannot be entered ({error.strerror}): create it or change cwd"  # type: ignore[union-attr]  # only an OSError has a filename
         return SpawnError(text, errno=number, filename=spec.cwd)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 
 from aioverseer.core.errors import SpawnError
+from aioverseer.core.options.composition import leaves
+from aioverseer.core.options.probes import Command
 from aioverseer.core.options.spec import Spec
 
 __all__ = ["is_impossible"]
@@ -36,11 +38,17 @@ def is_impossible(spec: Spec, error: BaseException) -> bool:
 
     Args:
         spec: Spec of the program.
-        error: Error of the spawn. An error about another file, such as that of standard input, does not count:
-            another program may still make the file.
+        error: Error of the spawn. It counts if it is about the program, its working folder or the program of a
+            probe's command. Another file, such as that of standard input, may still be made by another program.
     """
     if not isinstance(error, SpawnError) or error.errno not in _IMPOSSIBLE:
         return False
     filename, program = error.filename, spec.argv[0]
     # A program that was found on PATH is named with its folder.
-    return filename in (program, spec.cwd) or (filename or "").endswith(f"/{program}")
+    return filename in (program, spec.cwd, *_probe_programs(spec)) or (filename or "").endswith(f"/{program}")
+
+
+def _probe_programs(spec: Spec) -> list[str]:
+    """Return the programs of the commands of ``ready`` and ``alive``."""
+    probes = [probe for probe in (spec.ready, None if spec.alive is None else spec.alive.probe) if probe is not None]
+    return [leaf.argv[0] for probe in probes for leaf in leaves(probe) if isinstance(leaf, Command)]

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from aioverseer import (
+    Alive,
     Backoff,
     CriticalServiceEnded,
     Event,
     GaveUp,
     NotReady,
     Overseer,
+    Process,
     Restart,
     Service,
     SpawnError,
@@ -90,6 +92,43 @@ async def test_a_file_that_is_no_program_ends_fatal_at_once(tmp_path: pathlib.Pa
         assert isinstance(error, GaveUp)
         assert isinstance(error.__cause__, SpawnError)
         assert errno.ENOEXEC == error.__cause__.errno
+
+
+@pytest.mark.parametrize("option", ["ready", "alive"])
+@pytest.mark.parametrize("path", ["no-such-check", "./no-such-check"])
+async def test_a_missing_command_of_a_probe_ends_fatal_at_once(option: str, path: str, tmp_path: pathlib.Path) -> None:
+    """The program is not started, as nothing could tell whether it is ready or alive."""
+    started = tmp_path / "started"
+    program = script(tmp_path, "serve", f"#!/bin/sh\n: > {started}\nexec sleep 100\n")
+    probe = ready.command(path, "-q")
+    options: dict[str, Any] = {option: probe if option == "ready" else Alive(probe)}
+    async with limit(20), Overseer() as overseer:
+        service = overseer.add("web", program, cwd=tmp_path, restart=PATIENT, **options)
+        with pytest.raises(NotReady, match=f"cannot be started with {option}=command {path}: there is no ") as caught:
+            await service.start()
+        assert [NotReady, GaveUp, SpawnError, FileNotFoundError] == causes(caught.value)
+        assert (os.environ["PATH"] if path == "no-such-check" else str(tmp_path / path)) in str(caught.value)
+        assert (State.FATAL, 0, False) == (service.state, service.status().restarts, started.exists())
+        with pytest.raises(SpawnError, match="no-such-check"):
+            await Process(program, cwd=tmp_path, **options).start()
+
+
+async def test_a_command_that_another_probe_can_replace_may_be_missing(tmp_path: pathlib.Path) -> None:
+    """``|`` needs one of both."""
+    program = script(tmp_path, "serve", "#!/bin/sh\necho up\nexec sleep 100\n")
+    async with limit(20), Overseer() as overseer:
+        probe = ready.command("no-such-check") | ready.line("up")
+        service = overseer.add("web", program, ready=probe, restart=PATIENT)
+        await service.start()
+        assert State.RUNNING is service.state
+
+
+async def test_the_missing_program_is_named_before_that_of_its_probe() -> None:
+    """Both come with one package, and the program matters more."""
+    async with limit(20), Overseer() as overseer:
+        service = overseer.add("db", "no-such-server", ready=ready.command("no-such-check"), restart=PATIENT)
+        with pytest.raises(NotReady, match="no program 'no-such-server' on PATH"):
+            await service.start()
 
 
 async def test_a_program_that_vanishes_is_tried_again(tmp_path: pathlib.Path) -> None:
