@@ -101,6 +101,8 @@ class RunTask:
         """The processes that the leader has left behind, while they have the time of the ladder."""
         self._leftovers_over: asyncio.Future[None] | None = None
         """Resolved by SIGKILL, which ends the wait for them."""
+        self._unsent: set[int] = set()
+        """Signals of the ladder that came after the end of the leader, and so have not reached its group."""
 
     @property
     def runtime(self) -> float:
@@ -151,8 +153,8 @@ class RunTask:
         try:
             self.child.signal(action.signal, leader_only=action.leader_only)
         except ProcessLookupError:
-            # The program has just ended by itself. Its exit is about to be reported.
-            return
+            # The program has just ended by itself. Its exit is about to be reported, or what it has left behind.
+            self._unsent.add(action.signal)
         except PermissionError:
             # The program has changed its user. The ladder goes on, and reports the program as unstoppable at its end.
             _log.warning("%s may not be sent %s", self._spec.id, signal_name(action.signal))
@@ -165,7 +167,7 @@ class RunTask:
     def send_unreached(self, action: SignalUnreached) -> None:
         """Send the signal of the present step to leftovers outside of the group."""
         if self._leftovers is not None:
-            self._leftovers.signal(action.signal, missed=True)
+            self._leftovers.signal(action.signal, missed=action.signal not in self._unsent)
 
     async def _run(self, submit: Callable[[Input], None]) -> None:
         """Run the program. This raises nothing but a cancellation, a KeyboardInterrupt or the like."""

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Backoff, Overseer, Process, Restart, State, Stop, ThreadedOverseer
+from aioverseer import Backoff, Overseer, Process, Restart, State, Status, Stop, ThreadedOverseer
 from aioverseer._system.containment import cgroup, procfs
 from aioverseer._system.containment.guardian import client as guardian_client
 from aioverseer._system.containment.shim import client as shim_client
 from aioverseer._system.containment.strays import StrayRegistry
+from aioverseer._system.process.child import SystemChild
+from aioverseer._system.protocols import Leftovers
 from tests.support.programs import child, limit
 
 SAVES = """
@@ -124,6 +126,34 @@ async def test_program_saves_after_its_wrapper_has_ended_by_itself(level: Any, s
         assert status.reason.startswith("exited with code 3; left 1 process behind: pid ")
         assert process.stdout is not None
         assert ["saving", "saved"] == [line async for line in process.stdout]
+
+
+@PLACES
+async def test_stop_after_the_end_of_the_wrapper_reaches_what_it_left(
+    level: Any, saved: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No signal reaches the group through an ended leader, before it is known what the leader has left."""
+    find_leftovers = SystemChild.find_leftovers
+    stops: list[asyncio.Future[Status]] = []
+
+    async def find_after_stop(self: SystemChild, *, everywhere: bool) -> Leftovers | None:
+        stops.append(asyncio.ensure_future(process.stop()))
+        await asyncio.sleep(0)
+        return await find_leftovers(self, everywhere=everywhere)
+
+    monkeypatch.setattr(SystemChild, "find_leftovers", find_after_stop)
+    async with limit(20):
+        script = 'exec 3<&0; "$@" & read -r line; exit 3'
+        argv = wrapped(script, SAVES, saved, place)
+        process = Process(*argv, containment=level, streaming=True, stdin="pipe", stop=Stop(timeout=5))
+        await process.start()
+        await up(process)
+        await process.write("\n")
+        status = await process.wait()
+        assert [status] == [await stop for stop in stops]
+        assert "SIGTERM" == saved.read_text()
+        assert State.INTERRUPT is status.state
+        assert status.reason.startswith("a stop was asked for; exited with code 3; left 1 process behind: pid ")
 
 
 async def test_leader_scope_gives_the_rest_its_time_after_the_leader(level: Any, saved: Path) -> None:
