@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.critical import Body
     from aioverseer._engine.overseer.overseer import Overseer
     from aioverseer._engine.process.process import Process
+    from aioverseer._engine.service.runs import Runs
     from aioverseer._engine.service.service import Service
     from aioverseer.core.errors import (
         ContainmentError,
@@ -102,6 +103,7 @@ __all__ = [
     "Recorder",
     "Restart",
     "RunEnded",
+    "Runs",
     "Service",
     "ServiceIsLive",
     "SpawnError",
@@ -159,6 +161,7 @@ _HOMES = {
     "ProcessNotRunning": "aioverseer.core.errors",
     "ProgramError": "aioverseer.core.report.status",
     "RunEnded": "aioverseer.core.report.status",
+    "Runs": "aioverseer._engine.service.runs",
     "QueueShutDown": "aioverseer._engine.output.line_queue",
     "Recorder": "aioverseer._engine.events.recorder",
     "Restart": "aioverseer.core.options.restart",

@@ -63,7 +63,7 @@ PAGES: dict[str, Page] = {
         "Output",
         "Lines, and the queues that deliver them.",
         aioverseer,
-        ("Line", "ContinuedLine", "ContinuedBytes", "LineQueue", "Subscription", "QueueShutDown"),
+        ("Line", "ContinuedLine", "ContinuedBytes", "LineQueue", "Subscription", "Runs", "QueueShutDown"),
     ),
     "events-and-status.md": (
         "Events and status",
@@ -125,14 +125,15 @@ INNER = {
     "LogBridge": {"logger_of"},
     "LogFile": {"rotates", "has_ids", "streams", "path_of", "rules"},
     "Recorder": {"finish"},
+    "Runs": {"add", "hold_while_waiting", "is_closed", "reopen"},
     "Subscription": set("deliver deliver_last fail hold_while_waiting lossless reopen surplus takes".split()),
     "SharedService": {"leave", "sections"},
     "ThreadedService": {"wraps"},
 }
 """Members that other layers of the library call. They are not for users."""
 NOT_MADE = set(
-    "Body EventStream Group GroupStatus Probe Recorder RunningChild Service SharedService Subscription ThreadedEvents "
-    "ThreadedService".split()
+    "Body EventStream Group GroupStatus Probe Recorder RunningChild Runs Service SharedService Subscription "
+    "ThreadedEvents ThreadedService".split()
 )
 """Classes that users get from methods and do not make themselves."""
 VARIABLES = {"LineQueue": "queue", "Subscription": "queue", "EventStream": "events", "ThreadedEvents": "events"}
@@ -275,11 +276,13 @@ def attributes(owner: type) -> dict[str, str]:
 
 
 def members(owner: type) -> dict[str, Any]:
-    """Return the members of a class that are for users, in the order of the source."""
+    """Return the members of a class that are for users, in the order of the source; those of inner bases come last."""
     inner = INNER.get(owner.__name__, set())
+    own = [base for base in owner.__mro__ if base is owner or base.__module__.startswith("aioverseer._")]
+    found = {name: member for base in reversed(own) for name, member in vars(base).items()}
     return {
         name: member
-        for name, member in vars(owner).items()
+        for name, member in {**{name: found[name] for name in vars(owner)}, **found}.items()
         if name not in inner
         and (name in SPECIAL or not name.startswith("_"))
         and isinstance(member, types.FunctionType | property | classmethod | staticmethod)

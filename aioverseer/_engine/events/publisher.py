@@ -10,14 +10,16 @@ from typing import Literal, cast
 from aioverseer._engine.events.journal import EventStream, Journal
 from aioverseer._engine.events.log_records import LogRecords
 from aioverseer._engine.events.recorder import Recorder
+from aioverseer._engine.output.lasting_queue import LastingQueue, call_when_forgotten
 from aioverseer._engine.output.log_routing import LogRouting, OpenLogBackend
-from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
+from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.log import Log, as_logs
 from aioverseer.core.report.events import EventRecord, Kind
+from aioverseer.core.text.lines import Line
 from aioverseer.core.typing import PathLike
 
 __all__ = ["EventPublisher"]
@@ -62,7 +64,7 @@ class EventPublisher:
             open_backend=open_log_backend,
             on_trouble=self._on_log_trouble,
         )
-        self._waiting: set[Subscription] = set()
+        self._waiting: set[LastingQueue[Line]] = set()
         self._log_records = LogRecords(clock)
         self._journal = Journal()
         self._recorders: list[Recorder] = []
@@ -148,7 +150,8 @@ class EventPublisher:
         subscription.on_room = self._resume_reading
         subscription.hold_while_waiting(self._waiting)
         self.subscribers.add(subscription)
-        release_when_forgotten(subscription, self._resume_reading)
+        if subscription.lossless:
+            call_when_forgotten(subscription, self._resume_reading)
         return subscription
 
     def _resume_reading(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aioverseer._engine.output.lasting_queue import LastingQueue, call_when_forgotten
 from aioverseer._engine.output.log_feed import LogFeed
 from aioverseer._engine.output.log_sink import LogSink
 from aioverseer._engine.output.pump import LineSink, report_error
-from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription, release_when_forgotten
+from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscription
 from aioverseer._engine.output.tail import TAIL_LINES, Tail
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpecError
@@ -36,7 +37,7 @@ class Hub:
         self._clock = clock
         self._shared = shared
         self._own = Subscribers()
-        self._waiting: set[Subscription] = set()
+        self._waiting: set[LastingQueue[Line]] = set()
         self._tail = Tail()
         self._next = 1
         self._sinks: set[HubSink] = set()
@@ -116,7 +117,8 @@ class Hub:
         if ended and not self._sinks:
             subscription.end()
         self._own.add(subscription)
-        release_when_forgotten(subscription, self.resume_reading)
+        if subscription.lossless:
+            call_when_forgotten(subscription, self.resume_reading)
         return subscription
 
     def tail(self, most: int) -> list[Line]:

@@ -37,7 +37,12 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
 
     The queue always accepts a whole batch, so it may exceed ``maxsize`` by one chunk of the pipe. While it is full, the
     pipe is not read until half of the queue is free. The program then blocks when it writes.
+
+    Attributes:
+        missed: Number of lines that the reader has lost so far; 0 for a queue that loses none.
     """
+
+    missed = 0
 
     def __init__(self, maxsize: int = 0) -> None:
         """Create an empty queue.

@@ -122,6 +122,11 @@ class Pump:
         """Begin to read."""
         self._source.attach(self._data, self._end, blocked=self._is_blocked)
 
+    def add(self, sink: LineSink) -> None:
+        """Add a receiver, of the lines from now on."""
+        self._sinks = [*self._sinks, sink]
+        sink.on_room = self._on_room
+
     def drain(self) -> None:
         """Deliver the current content of the pipe even if a sink is blocked, and read on to its end."""
         self._source.drain()

@@ -11,6 +11,7 @@ from typing import Any
 from aioverseer._aio.timers import resolve
 from aioverseer._engine.output.line_queue import LineQueue
 from aioverseer._engine.output.pump import ByteSink, LineList, LineSink, Pump
+from aioverseer._engine.output.run_queue import RunQueue
 from aioverseer._engine.output.tail import TAIL_LINES, Tail, TailSink
 from aioverseer._system.protocols import Child, ReadStream
 from aioverseer.core.clock import Clock
@@ -25,9 +26,10 @@ _log = logging.getLogger("aioverseer")
 class OutputStreams:
     """Standard output and standard error of one run.
 
+    The run of a service has queues that begin with their first reading; see ``RunQueue``. A lone Process has those that
+    its options name.
+
     Attributes:
-        stdout: Queue of the lines of standard output, when that is streamed; else None.
-        stderr: Queue of the lines of standard error; None also when that is merged into standard output.
         captured: Whether the program's output comes through pipes.
         ended_child: The child after its end, as long as survivors hold its pipes and these are read; else None.
     """
@@ -39,7 +41,7 @@ class OutputStreams:
         clock: Clock,
         listeners: Sequence[Callable[[str], LineSink | None]],
         byte_sink: Callable[[str], ByteSink] | None = None,
-        keeps_tail: bool = False,
+        of_service: bool = False,
     ) -> None:
         """Create the queues. Nothing is read before ``begin``.
 
@@ -48,7 +50,8 @@ class OutputStreams:
             clock: Clock of ``drain_timeout``.
             listeners: Functions that return a sink for the stream of a name, or None.
             byte_sink: Factory of a consumer of the bytes of a stream; None for none.
-            keeps_tail: Whether the last lines are remembered, unless all are kept.
+            of_service: Whether the run is one of a service, whose hub remembers the last lines. Otherwise they are
+                remembered here, unless all lines are kept.
         """
         self._spec = spec
         self._clock = clock
@@ -56,25 +59,85 @@ class OutputStreams:
         self._byte_sink = byte_sink
         self._kept_stdout: LineList | None = None
         self._kept_stderr: LineList | None = None
-        self.stdout: LineQueue[Any] | None = None
-        self.stderr: LineQueue[Any] | None = None
-        if spec.buffered or spec.streaming:
-            self._make_sinks(merged=spec.merge_stderr or spec.pty)
+        self._stdout: LineQueue[Any] | None = None
+        self._stderr: LineQueue[Any] | None = None
+        self._of_service = of_service
+        self._is_merged = spec.merge_stderr or spec.pty
+        self._run_ended = False
         # A terminal is always read, or the program would block in its first write.
         self.captured = spec.output == "read" and bool(spec.buffered or spec.streaming or spec.pty or listeners)
-        self._tail = Tail() if keeps_tail and self.captured and not spec.buffered else None
+        self._tail = None if of_service or spec.buffered or not self.captured else Tail()
         self._pumps: list[Pump] = []
+        if spec.buffered or spec.streaming:
+            self._make_sinks()
         self._drained: asyncio.Future[None] | None = None
         self.ended_child: Child | None = None
 
-    def _make_sinks(self, *, merged: bool) -> None:
+    def _make_sinks(self) -> None:
         spec = self._spec
         if spec.buffered:
             self._kept_stdout = LineList()
-            self._kept_stderr = None if merged else LineList()
-        if spec.streaming:
-            self.stdout = None if spec.streaming == "stderr" else LineQueue(spec.queue_size)
-            self.stderr = None if merged or spec.streaming == "stdout" else LineQueue(spec.queue_size)
+            self._kept_stderr = None if self._is_merged else LineList()
+        if not spec.streaming:
+            return
+        if self._of_service:
+            for queue in (self._run_queue("stdout"), self._run_queue("stderr")):
+                if queue is not None and spec.streaming in (True, queue.stream):
+                    queue.keep_all()
+            return
+        self._stdout = None if spec.streaming == "stderr" else LineQueue(spec.queue_size)
+        self._stderr = None if self._is_merged or spec.streaming == "stdout" else LineQueue(spec.queue_size)
+
+    @property
+    def stdout(self) -> LineQueue[Any] | None:
+        """Queue of the lines of standard output; None for a lone Process that does not stream it."""
+        return self._run_queue("stdout") if self._of_service else self._stdout
+
+    @property
+    def stderr(self) -> LineQueue[Any] | None:
+        """Queue of the lines of standard error; None also when that is merged into standard output."""
+        return self._run_queue("stderr") if self._of_service else self._stderr
+
+    def keep_for_reader(self) -> None:
+        """Keep all of standard output, and the last lines of standard error: the run of a service has a reader."""
+        for queue in (self._run_queue("stdout"), self._run_queue("stderr")):
+            if queue is not None and queue.stream == "stdout":
+                queue.keep_all()
+            elif queue is not None:
+                queue.keep_recent()
+
+    def relax(self) -> None:
+        """Hold the program up no longer for a stream that no one has begun to read: the reader of the runs has left."""
+        if self._spec.streaming is True:
+            return
+        for queue in (self._stdout, self._stderr):
+            if isinstance(queue, RunQueue) and queue.stream != self._spec.streaming:
+                queue.relax()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes, or characters, of the items that wait for a reader, and what these objects cost, about."""
+        return sum(queue.waiting_bytes for queue in (self._stdout, self._stderr) if isinstance(queue, RunQueue))
+
+    def _run_queue(self, stream: str) -> RunQueue[Any] | None:
+        """Return the queue of a stream of a service's run, made on its first use; None without such a stream."""
+        known = self._stdout if stream == "stdout" else self._stderr
+        if isinstance(known, RunQueue):
+            return known
+        if not self.captured or (stream == "stderr" and self._is_merged):
+            return None
+        queue: RunQueue[Any] = RunQueue(stream, self._spec.queue_size)
+        if stream == "stdout":
+            self._stdout = queue
+        else:
+            self._stderr = queue
+        for pump in self._pumps:
+            if pump.stream == stream and not pump.ended:
+                queue.begin_pipe()
+                pump.add(queue)
+        if self._run_ended:
+            queue.end_run()
+        return queue
 
     def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
         """Return the lines so far of both streams; None when not buffered."""
@@ -100,14 +163,17 @@ class OutputStreams:
         if not self.captured:
             return
         for stream, source, kept, queue in (
-            ("stdout", child.stdout, self._kept_stdout, self.stdout),
-            ("stderr", child.stderr, self._kept_stderr, self.stderr),
+            ("stdout", child.stdout, self._kept_stdout, self._stdout),
+            ("stderr", child.stderr, self._kept_stderr, self._stderr),
         ):
             if source is not None:
+                if isinstance(queue, RunQueue):
+                    queue.begin_pipe()
                 self._pumps.append(self._pump(stream, source, kept, queue))
-        if self.stdout is not None and self.stderr is not None:
-            self.stderr.on_full = functools.partial(self._warn_if_unread, "stderr", self.stderr, "stdout", self.stdout)
-            self.stdout.on_full = functools.partial(self._warn_if_unread, "stdout", self.stdout, "stderr", self.stderr)
+        stdout, stderr = self._stdout, self._stderr
+        if stdout is not None and stderr is not None:
+            stderr.on_full = functools.partial(self._warn_if_unread, "stderr", stderr, "stdout", stdout)
+            stdout.on_full = functools.partial(self._warn_if_unread, "stdout", stdout, "stderr", stderr)
         for pump in self._pumps:
             pump.start()
 
@@ -138,7 +204,7 @@ class OutputStreams:
     @property
     def has_ended_queue(self) -> bool:
         """Whether the program has closed a stream that is delivered through a queue."""
-        return any(queue is not None and queue.has_ended for queue in (self.stdout, self.stderr))
+        return any(queue is not None and queue.has_ended for queue in (self._stdout, self._stderr))
 
     async def drain(self, *, patient: bool) -> None:
         """Deliver the output that the program wrote before its end.
@@ -187,8 +253,10 @@ class OutputStreams:
             self.ended_child = None
 
     def end_queues(self) -> None:
-        """End the queues of a run without a child. After a spawn the pumps end them."""
-        if self.captured and self.ended_child is None:
-            for queue in (self.stdout, self.stderr):
-                if queue is not None:
-                    queue.end()
+        """End the queues that no pump ends: those of a run without a child, and those of the run of a service."""
+        self._run_ended = True
+        for queue in (self._stdout, self._stderr):
+            if isinstance(queue, RunQueue):
+                queue.end_run()
+            elif queue is not None and self.captured and self.ended_child is None:
+                queue.end()

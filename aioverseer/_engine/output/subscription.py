@@ -1,18 +1,17 @@
-"""Subscription: the queue of one of many readers, with its own size and overflow rule. Subscribers: a weak set."""
+"""Subscription: the queue of lines of one of many readers, with its own size and overflow rule."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Literal
-from weakref import finalize, ref
 
-from aioverseer._engine.output.line_queue import LineQueue
+from aioverseer._engine.output.lasting_queue import LastingQueue, Readers
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.text.lines import EXCESS_BYTES, LINE_COST, Line, with_missed
 
-__all__ = ["Overflow", "Subscribers", "Subscription", "release_when_forgotten"]
+__all__ = ["Overflow", "Subscribers", "Subscription"]
 
 Overflow = Literal["drop_oldest", "drop_newest", "block", "error"]
 """Treatment of lines that a subscriber has no room for."""
@@ -21,7 +20,7 @@ _OVERFLOWS = ("drop_oldest", "drop_newest", "block", "error")
 
 
 @exported_from("aioverseer")
-class Subscription(LineQueue[Line]):
+class Subscription(LastingQueue[Line]):
     """A subscriber's queue of lines, of one Service or of all services of an Overseer.
 
     Attributes:
@@ -66,8 +65,6 @@ class Subscription(LineQueue[Line]):
         self._overflow = overflow
         self._wants = wants
         self._excess = 0
-        self._closed = False
-        self._holders: set[Subscription] | None = None
         self._failure: Exception | None = None
 
     @property
@@ -80,39 +77,10 @@ class Subscription(LineQueue[Line]):
         """Whether the queue is full and must not lose lines."""
         return self._blocked and self._overflow == "block"
 
-    def close(self) -> None:
-        """End for good and discard all lines. Idempotent."""
-        self.shutdown(immediate=True)
-
-    def shutdown(self, immediate: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of asyncio.Queue
-        """End for good: a later run of the service does not open the subscription again.
-
-        Args:
-            immediate: Whether to discard the lines that are still in it.
-        """
-        self._closed = True
-        super().shutdown(immediate)
-
     def fail(self, error: Exception) -> None:
         """End for good. Readers get the remaining lines, then the error."""
         self._failure = error
         self.shutdown()
-
-    def hold_while_waiting(self, holders: set[Subscription]) -> None:
-        """Use this set for a strong reference while a reader waits, as there may be no other reference."""
-        self._holders = holders
-
-    async def _wait_for_line(self) -> None:
-        holders = self._holders
-        if holders is None:
-            return await super()._wait_for_line()
-        holders.add(self)
-        try:
-            await super()._wait_for_line()
-        finally:
-            # The event loop keeps a getter alive that was woken and has not run yet.
-            if not self.has_waiter:
-                holders.discard(self)
 
     def takes(self, id: str, stream: str) -> bool:
         """Return whether lines of a service and stream are for this subscriber."""
@@ -121,11 +89,6 @@ class Subscription(LineQueue[Line]):
             and (self.stream is None or self.stream == stream)
             and (self._wants is None or self._wants(id))
         )
-
-    def reopen(self) -> None:
-        """Accept lines again, because the service was started again."""
-        if not self._closed:
-            self._shut = False
 
     def deliver(self, batch: Sequence[Line]) -> None:
         """Add the lines that there is room for, and treat the others by the overflow rule."""
@@ -226,42 +189,5 @@ class Subscription(LineQueue[Line]):
         return self._failure or super()._at_end()
 
 
-class Subscribers:
-    """A weak set of subscriptions, in the order in which they were added.
-
-    Most sets are empty, and each restart checks that several times. A WeakSet is much slower at it.
-    """
-
-    def __init__(self) -> None:
-        """Create an empty set."""
-        # Changed by single operations only, as the garbage collector may run in any thread.
-        self._refs: dict[ref[Subscription], None] = {}
-
-    def add(self, subscription: Subscription) -> None:
-        """Add a subscription."""
-        self._refs[ref(subscription, self._forget)] = None
-
-    def clear(self) -> None:
-        """Remove all subscriptions."""
-        self._refs.clear()
-
-    def all(self) -> Sequence[Subscription]:
-        """Return the subscriptions that are still referenced, in order."""
-        if not self._refs:
-            return ()
-        return [subscription for known in list(self._refs) if (subscription := known()) is not None]
-
-    def _forget(self, known: ref[Subscription]) -> None:
-        self._refs.pop(known, None)
-
-
-def release_when_forgotten(subscription: Subscription, resume_reading: Callable[[], None]) -> None:
-    """Resume the reading of pipes when a lossless subscription is garbage-collected without ``close()``."""
-    if subscription.lossless:
-        # The garbage collector may run in any thread, and the event loop may be closed by then.
-        finalize(subscription, _call_soon, asyncio.get_running_loop(), resume_reading).atexit = False
-
-
-def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(callback)
+Subscribers = Readers[Subscription]
+"""A weak set of subscriptions."""

@@ -21,7 +21,7 @@ from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Child, Launcher
 from aioverseer.core.clock import Clock
-from aioverseer.core.errors import ProcessNotRunning, SpecError, WrongBlock
+from aioverseer.core.errors import OverseerError, ProcessNotRunning, SpecError, WrongBlock
 from aioverseer.core.export import exported_from
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.options.containment import Survivor
@@ -165,6 +165,11 @@ class Process:
         return self._runner.machine.pid or None
 
     @property
+    def number(self) -> int:
+        """The number of the run in its service, from 1; 1 for a lone Process."""
+        return self._runner.number
+
+    @property
     def exit(self) -> Exit | None:
         """The exit code or signal; None before the end."""
         return self._runner.machine.exit
@@ -191,14 +196,20 @@ class Process:
 
     @property
     def stdout(self) -> LineQueue[Any] | Any:
-        """The lines of standard output as a ``LineQueue``, when ``streaming``; else None."""
+        """The lines of standard output as a ``LineQueue``, when ``streaming``; else None.
+
+        The run of a service always has the queue, unless its output is not read. The queue begins with its first
+        reading, or with the run for a reader of ``Service.runs``; no line is lost from then on. It ends with the run.
+        """
         return self._runner.streams.stdout
 
     @property
     def stderr(self) -> LineQueue[Any] | Any:
         """The lines of standard error as a ``LineQueue``, when ``streaming``; else None.
 
-        It is None also with ``merge_stderr`` and ``pty``, and with ``streaming="stdout"``.
+        It is None also with ``merge_stderr`` and ``pty``, and for a lone Process with ``streaming="stdout"``. The run
+        of a service always has the queue, as for ``stdout``; for a reader of ``Service.runs`` it keeps the last
+        ``queue_size`` lines until the first reading.
         """
         return self._runner.streams.stderr
 
@@ -252,7 +263,9 @@ class Process:
             NotReady: If the program ended, or is being stopped, before it was ready. Raised at once, with the last
                 lines.
             NotReadyInTime: If the program was not ready within ``ready_timeout``, and was ended.
+            OverseerError: If the Process is the run of a service, which starts and stops it.
         """
+        self._check_lone()
         began = self.state is State.INITIAL
         self._runner.start()
         try:
@@ -362,7 +375,9 @@ class Process:
 
         Raises:
             StopFailed: If the program still exists after its whole ladder.
+            OverseerError: If the Process is the run of a service, which starts and stops it.
         """
+        self._check_lone()
         self._runner.stop(kill=kill)
         if self.state is not State.INITIAL:
             await self._runner.watch_end()
@@ -436,6 +451,13 @@ class Process:
         window_size = self.spec.updated(window_size=(columns, rows)).window_size
         self._runner.check_loop()
         self._live_child().resize(window_size)
+
+    def _check_lone(self) -> None:
+        if self._runner.is_of_service:
+            raise OverseerError(
+                f"{self.spec.id!r}, run {self.number}: its start and its stop are the service's affair: use "
+                "service.start(), service.restart() or service.stop()"
+            )
 
     def _live_child(self) -> Child:
         self._runner.check_fork()

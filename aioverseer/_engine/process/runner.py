@@ -137,7 +137,7 @@ class ProcessRunner:
         if self.health is not None and self.health.reads_lines:
             listeners.append(self.health.watch)
         self.streams = OutputStreams(
-            spec, clock=clock, listeners=listeners, byte_sink=byte_sink, keeps_tail=recent_lines is None
+            spec, clock=clock, listeners=listeners, byte_sink=byte_sink, of_service=owner is not None
         )
         self.machine = ProcessMachine.from_spec(spec)
         self.run_task = RunTask(
@@ -220,6 +220,11 @@ class ProcessRunner:
                     assert_never(action)
         if isinstance(given, LeaderEnded):
             self._watchers.notify(self.machine)  # its reason has changed, its state perhaps not
+
+    @property
+    def is_of_service(self) -> bool:
+        """Whether a service has begun the run, and begins the next one."""
+        return self._owner is not None
 
     @property
     def is_running(self) -> bool:

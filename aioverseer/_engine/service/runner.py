@@ -19,6 +19,7 @@ from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.output.subscription import Subscribers
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, Throttle
+from aioverseer._engine.service.runs import RunReaders, Runs
 from aioverseer._engine.service.waiters import Waiters
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
@@ -134,6 +135,7 @@ class ServiceRunner:
         self.process: ProcessRunner | None = None
         self.history: deque[StatusSnapshot] = deque(maxlen=HISTORY_RUNS)
         self.waiters = Waiters(self)
+        self._run_readers = RunReaders()
         self._owner = owner
         self._launcher: Launcher = task_launcher or launcher
         self._throttle = throttle
@@ -327,6 +329,21 @@ class ServiceRunner:
             self.process.machine.apply_ladder(spec.stop)
         self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
 
+    def read_runs(self) -> Runs[Any]:
+        """Return a new reader of the runs, from the current one on."""
+        runs = self._run_readers.add(on_left=self._on_reader_left)
+        process = self.process
+        if process is not None and process.machine.state.is_live:
+            process.streams.keep_for_reader()
+            runs.add(self.handle, process.streams)
+        elif self.machine.state.is_final:
+            runs.end()
+        return runs
+
+    def _on_reader_left(self) -> None:
+        if self.process is not None and not self._run_readers.any:
+            self.process.streams.relax()
+
     def join_group(self, membership: GroupMembership | None) -> None:
         """Let a group judge the ends of this service from now on; None for the service's own policy."""
         self.machine.membership = membership
@@ -346,11 +363,13 @@ class ServiceRunner:
         """End subscriptions and waits for good: the service was removed."""
         self.release()
         self.hub.end()
+        self._run_readers.end()
         self.waiters.close()
 
     def detach(self) -> None:
         """End the waits: the overseer was left. It may be entered again."""
         self.release()
+        self._run_readers.end()
         self.waiters.detach()
 
     def submit(self, given: Input) -> None:
@@ -416,6 +435,7 @@ class ServiceRunner:
         self._gave_up = None
         self._handle = None
         self.hub.begin()
+        self._run_readers.reopen()
         if self._still_read or (self.process is not None and self.process.is_still_read):
             earlier = (*self._still_read, self.process)
             self._still_read = [run for run in earlier if run is not None and run.is_still_read]
@@ -433,6 +453,7 @@ class ServiceRunner:
             byte_sink=functools.partial(self.hub.log_feed, run=action.number, spec=self.spec),
             recent_lines=self.last_lines,
         )
+        self._run_readers.on_run(self.process, self._handle_of)
         self.process.start()
 
     def _handle_of(self, run: ProcessRunner) -> Any:
@@ -527,6 +548,7 @@ class ServiceRunner:
                 )
                 self._gave_up.__cause__ = reason
             self.hub.end()
+            self._run_readers.end()
         # Without the lines of a buffered run: the memory of the journal must stay bounded.
         snapshot = self.snapshot(lines=False)
         self._owner.on_transition(

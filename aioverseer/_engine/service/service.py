@@ -13,6 +13,7 @@ from aioverseer._engine.output.subscription import Overflow, Subscription
 from aioverseer._engine.process.process import Process
 from aioverseer._engine.service.explain import explain
 from aioverseer._engine.service.runner import ServiceRunner
+from aioverseer._engine.service.runs import Runs
 from aioverseer.core.errors import ProcessNotRunning
 from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import RestartRequested
@@ -149,6 +150,20 @@ class Service:
         return self._runner.hub.subscribe(
             stream=stream, history=history, size=size, overflow=overflow, ended=self.state.is_final
         )
+
+    def runs(self) -> Runs[Process]:
+        """Return the runs of the service, from the current one on: ``async for run in service.runs()``.
+
+        Each one is a ``Process``. A reader gets every item of ``run.stdout``, from the first one that the run writes.
+        ``run.stdout`` ends with the run: ``run.status()`` is final then. A slow reader slows the program down.
+        ``run.stderr`` keeps its last ``queue_size`` items, and loses none once somebody has begun to read it. Runs that
+        have ended wait for the reader.
+
+        The iteration ends when the service does. Two readers get the same Process objects, so each item goes to one of
+        them; ``lines()`` serves any number of readers.
+        """
+        self._runner.check()
+        return self._runner.read_runs()
 
     async def start(self) -> Self:
         """Start the service and return once it is ready. The policy judges a failed start like any failure.

@@ -1,0 +1,246 @@
+"""The runs of a service as conversations: each is read to its end, and the end is known no earlier."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+
+import pytest
+
+from aioverseer import Backoff, Overseer, OverseerError, Process, Restart, State
+from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
+from tests.support.programs import child, limit
+
+ALWAYS = Restart("always", max_restarts=None, backoff=Backoff(min=0.0, max=0.0))
+NEVER = Restart("never")
+
+TALK = """
+import sys
+for number in range(20):
+    print("notice", number)
+print("answer")
+"""
+
+
+async def read(run: Process) -> list[str]:
+    items = []
+    async for item in run.stdout:
+        items.append(item)
+        await asyncio.sleep(0)
+    return items
+
+
+@pytest.mark.parametrize("runs", [1_000])
+async def test_each_of_a_thousand_runs_is_read_to_its_answer_before_its_end_is_known(runs: int) -> None:
+    clock = ManualClock()
+    script = FakeChild().prints("".join(f"notice {n}\n" for n in range(20)) + "answer").exits()
+    async with limit(60), Overseer(clock=clock, launcher=ScriptedLauncher(clock, script)) as overseer:
+        restart = Restart("always", max_restarts=runs - 1, within=None, backoff=Backoff(min=0.0, max=0.0))
+        service = overseer.add("talker", "talker", restart=restart)
+        reader = service.runs()
+        await service.start()
+        numbers = []
+        async for run in reader:
+            items = await read(run)
+            assert items == [*(f"notice {n}" for n in range(20)), "answer"]
+            assert run.status().state is State.FINISHED
+            numbers.append(run.number)
+        assert numbers == list(range(1, runs + 1))
+
+
+async def test_runs_of_real_programs_are_read_to_their_ends() -> None:
+    async with limit(60), Overseer() as overseer:
+        service = overseer.add("talker", *child(TALK), restart=ALWAYS)
+        reader = service.runs()
+        await service.start()
+        async for run in reader:
+            items = await read(run)
+            assert len(items) == 21
+            assert items[-1] == "answer"
+            assert run.status().exit_code == 0
+            if run.number == 30:
+                await service.stop()
+                break
+
+
+async def test_the_iteration_begins_with_the_current_run_and_ends_with_the_service() -> None:
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe", restart=NEVER)
+        await service.start()
+        seen = []
+        async for run in service.runs():
+            assert run is service.process
+            await run.write("hello\n")
+            await run.write_eof()
+            seen.append((run.number, await read(run), str(run.status().state)))
+        assert seen == [(1, ["hello"], "finished")]
+        assert [run async for run in service.runs()] == []
+
+
+async def test_stdout_of_a_program_that_closes_it_ends_with_the_run() -> None:
+    code = """
+    import os, sys
+    print("last")
+    sys.stdout.flush()
+    os.close(1)
+    sys.stdin.read()
+    """
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("mute", *child(code), stdin="pipe", restart=NEVER)
+        reader = service.runs()
+        await service.start()
+        run = await anext(reader)
+        assert await run.stdout.get() == "last"
+        ended = asyncio.ensure_future(anext(run.stdout, None))
+        await run.write("more\n")
+        assert run.state is State.RUNNING
+        assert not ended.done()
+        run.close_stdin()
+        assert await ended is None
+        assert run.status().state is State.FINISHED
+
+
+async def test_a_run_of_the_past_is_read_to_its_end() -> None:
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("talker", *child(TALK), restart=NEVER)
+        reader = service.runs()
+        await service.start()
+        await service.wait()
+        await service.start()
+        await service.wait()
+        first, second = [run async for run in reader]
+        assert (first.number, second.number) == (1, 2)
+        for run in (second, first):
+            assert len(await read(run)) == 21
+
+
+async def test_a_slow_reader_slows_the_program_and_loses_nothing() -> None:
+    code = "for number in range(200_000): print(number)"
+    async with limit(60), Overseer() as overseer:
+        service = overseer.add("fast", *child(code), restart=NEVER, queue_size=10)
+        reader = service.runs()
+        await service.start()
+        run = await anext(reader)
+        full = asyncio.Event()
+        run.stdout.on_full = full.set
+        if not run.stdout.blocked:
+            await full.wait()
+        assert "waits for a reader of its stdout" in service.status().reason
+        assert run.stdout.qsize() < 100_000
+        rest = [int(item) async for item in run.stdout]
+        assert rest == list(range(200_000))
+
+
+async def test_stderr_keeps_its_last_lines_until_somebody_reads_it() -> None:
+    code = """
+    import sys
+    for number in range(50_000):
+        print(number, file=sys.stderr)
+    print("written")
+    sys.stdin.readline()
+    for number in range(50_000, 100_000):
+        print(number, file=sys.stderr)
+    """
+    async with limit(60), Overseer() as overseer:
+        service = overseer.add("loud", *child(code), stdin="pipe", restart=NEVER, queue_size=100)
+        reader = service.runs()
+        await service.start()
+        run = await anext(reader)
+        assert await run.stdout.get() == "written"
+        await run.write("go on\n")
+        items = [int(item) async for item in run.stderr]
+        assert items[0] > 40_000
+        assert items == list(range(items[0], 100_000))
+        assert run.status().exit_code == 0
+
+
+async def test_without_runs_the_queue_begins_with_the_first_reading() -> None:
+    async with limit(60), Overseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe", restart=NEVER, queue_size=5)
+        await service.start()
+        run = service.process
+        assert run is not None
+        assert run.stdout.qsize() == 0
+        lines = service.lines()
+        await run.write("".join(f"{n}\n" for n in range(1000)))
+        while (await lines.get()).text != "999":
+            pass
+        assert run.stdout.qsize() == 0
+        reading = asyncio.ensure_future(run.stdout.get())
+        await asyncio.sleep(0)
+        await run.write("now\n")
+        assert await reading == "now"
+        await service.stop()
+        assert [item async for item in run.stdout] == []
+
+
+async def test_start_and_stop_of_a_run_are_refused() -> None:
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe")
+        await service.start()
+        run = service.process
+        assert run is not None
+        for refused in (run.start, run.stop, run.__aenter__):
+            with pytest.raises(OverseerError, match=r"'cat', run 1: .* the service's affair: use service.start\(\)"):
+                await refused()
+        assert run.state is State.RUNNING
+        assert service.state is State.RUNNING
+
+
+async def test_a_reader_that_has_left_holds_no_program_up() -> None:
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe", restart=NEVER, queue_size=5)
+        await service.start()
+        run = await anext(service.runs())
+        gc.collect()
+        lines = service.lines(overflow="block")
+        for first in range(0, 1000, 10):
+            await run.write("".join(f"{n}\n" for n in range(first, first + 10)))
+            for n in range(first, first + 10):
+                assert (await lines.get()).text == str(n)
+        assert "waits for a reader" not in service.status().reason
+        run.close_stdin()
+        assert [item async for item in run.stdout] == ["995", "996", "997", "998", "999"]
+        assert run.stdout.missed == 995
+
+
+async def test_a_cancelled_wait_for_a_run_takes_none() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().prints("hello").exits())
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = overseer.add("talker", "talker", restart=NEVER)
+        reader = service.runs()
+        waiting = asyncio.ensure_future(anext(reader))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await service.start()
+        await service.wait()
+        run = await anext(reader)
+        assert run.number == 1
+        assert await read(run) == ["hello"]
+
+
+async def test_a_reader_ends_when_the_overseer_is_left() -> None:
+    async with limit():
+        async with Overseer() as overseer:
+            service = overseer.add("never", "true")
+            waiting = asyncio.ensure_future(anext(service.runs(), None))
+            await asyncio.sleep(0)
+        assert await waiting is None
+
+
+async def test_a_stalled_reader_of_a_crash_loop_loses_whole_runs_and_counts_them() -> None:
+    clock = ManualClock()
+    script = FakeChild().prints("x" * 15_000, *("y" * 15_000 for _ in range(9))).exits(1)
+    async with limit(60), Overseer(clock=clock, launcher=ScriptedLauncher(clock, script)) as overseer:
+        service = overseer.add("talker", "talker", restart=ALWAYS)
+        reader = service.runs()
+        await service.start()
+        await service.wait_for(lambda status: status.restarts >= 300)
+        await service.stop()
+        runs = [run async for run in reader]
+        assert reader.missed > 0
+        assert [run.number for run in runs] == list(range(reader.missed + 1, reader.missed + len(runs) + 1))
+        for run in itertools.islice(runs, 3):
+            assert len(await read(run)) == 10
