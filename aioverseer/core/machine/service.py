@@ -301,10 +301,11 @@ class ServiceMachine(Machine[ServiceAction]):
         return []
 
     def want_again_deferred(self, _given: StartDeferred) -> list[ServiceAction]:
-        """Begin a new run after the end of this one; once dependencies are met if the service was not wanted."""
-        if not self.wanted:
+        """Begin a new run after the end of this one, once dependencies are met; nothing if one follows anyway."""
+        if not self.wanted or self._ended_by_itself:
             self.wanted = True
             self._anew = self._defer_anew = True
+            self._ended_by_itself = False
         return []
 
     def want_no_more(self, given: StopRequested) -> list[ServiceAction]:

@@ -599,6 +599,18 @@ def test_a_new_start_has_its_delay_a_restart_has_none(again: str) -> None:
     assert "begin #4 in 4 s, -> starting" in feed(machine, again)
 
 
+@pytest.mark.parametrize(
+    ("again", "expected"),
+    [("start", "begin #2, -> starting"), ("restart", "begin #2, -> starting"), ("held", "-> starting")],
+)
+def test_start_while_leftovers_end_is_a_new_run(again: str, expected: str) -> None:
+    """The leader has ended by itself, so no program does the work any more. The policy would not start another one."""
+    machine = led(UP, Restart("never"))
+    assert "-> stopping" == words(machine.feed(ProcessEnding(why="exited with code 0", ended=True), 10.0))
+    assert [expected] == feed(machine, f"{again}, done")[1:]
+    assert ("held" == again) is machine.deferred
+
+
 def test_a_restart_by_wish_costs_no_budget() -> None:
     """It is counted as a restart of the service, not as one of the policy."""
     machine = led(UP)
