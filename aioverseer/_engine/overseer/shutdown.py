@@ -148,8 +148,12 @@ class Shutdown:
             order = self._dependencies.check().stop_levels
         except SpecError:  # each service was started on its own, so there is no order to keep
             return [started_last]
-        deferred = [id for id in self._dependencies.stop_order(self._live) if self._services[id].is_deferred]
-        levels = [[id for id in started_last if id in level and id not in deferred] for level in map(frozenset, order)]
+        place = {id: number for number, level in enumerate(order) for id in level}
+        levels: list[list[str]] = [[] for _ in order]
+        deferred: list[str] = []
+        for id in started_last:
+            (deferred if self._services[id].is_deferred else levels[place[id]]).append(id)
+        deferred.sort(key=place.__getitem__)
         levels = [level for level in levels if level]
         return [deferred + levels[0], *levels[1:]] if levels else [deferred]
 
