@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from aioverseer.core.options.log import LogBridge, LogFile
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.spec import Spec
-    from aioverseer.core.options.stop import Step, Stop
+    from aioverseer.core.options.stop import Stop
+    from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, WriteStdin
     from aioverseer.core.report.events import Event, StopOutcome, StopReport
     from aioverseer.core.report.group import GroupStatus
     from aioverseer.core.report.status import (
@@ -74,6 +75,7 @@ __all__ = [
     "Awaited",
     "Backoff",
     "Body",
+    "CloseStdin",
     "Containment",
     "ContainmentError",
     "ContinuedBytes",
@@ -102,6 +104,7 @@ __all__ = [
     "QueueShutDown",
     "Recorder",
     "Restart",
+    "RunCommand",
     "RunEnded",
     "Runs",
     "Service",
@@ -124,6 +127,7 @@ __all__ = [
     "ThreadedService",
     "UnknownService",
     "Why",
+    "WriteStdin",
 ]
 
 
@@ -133,6 +137,7 @@ _HOMES = {
     "Awaited": "aioverseer.core.report.why",
     "Backoff": "aioverseer.core.options.backoff",
     "Body": "aioverseer._engine.overseer.critical",
+    "CloseStdin": "aioverseer.core.options.stop_steps",
     "Containment": "aioverseer.core.options.containment",
     "ContainmentError": "aioverseer.core.errors",
     "ContinuedBytes": "aioverseer.core.text.lines",
@@ -160,6 +165,7 @@ _HOMES = {
     "ProcessFailed": "aioverseer.core.report.status",
     "ProcessNotRunning": "aioverseer.core.errors",
     "ProgramError": "aioverseer.core.report.status",
+    "RunCommand": "aioverseer.core.options.stop_steps",
     "RunEnded": "aioverseer.core.report.status",
     "Runs": "aioverseer._engine.service.runs",
     "QueueShutDown": "aioverseer._engine.output.line_queue",
@@ -173,7 +179,7 @@ _HOMES = {
     "SpecOptions": "aioverseer.core.options.keywords",
     "State": "aioverseer.core.state",
     "Status": "aioverseer.core.report.status",
-    "Step": "aioverseer.core.options.stop",
+    "Step": "aioverseer.core.options.stop_steps",
     "Stop": "aioverseer.core.options.stop",
     "StopFailed": "aioverseer.core.report.status",
     "StopOutcome": "aioverseer.core.report.events",
@@ -185,6 +191,7 @@ _HOMES = {
     "ThreadedService": "aioverseer.threaded",
     "UnknownService": "aioverseer.core.errors",
     "Why": "aioverseer.core.report.why",
+    "WriteStdin": "aioverseer.core.options.stop_steps",
 }
 """The module that defines each name. It is imported late: pytest imports this package in every run, for its plugin."""
 

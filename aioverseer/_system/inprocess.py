@@ -22,6 +22,8 @@ from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import Containment, Survivor
 from aioverseer.core.options.probes import Command, Entered, Fd, Notify, OutputLine
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.stop import Stop
+from aioverseer.core.options.stop_steps import Step
 from aioverseer.core.state import Exit, as_signal
 
 __all__ = ["TaskChild", "TaskLauncher", "check_function", "name_of"]
@@ -77,6 +79,12 @@ def check_options(id: str, options: Mapping[str, object]) -> None:
             raise SpecError(
                 f"{id!r}: {option}={value!r} is for a program: a task or resource takes {', '.join(sorted(_ALLOWED))}; "
                 "do the rest in the function itself",
+                option=option,
+                value=value,
+            )
+        if isinstance(value, Stop) and not all(isinstance(step, Step) for step in value.steps):
+            raise SpecError(
+                f"{id!r}: stop={value} has steps for a program, its input or a command: pass signals alone",
                 option=option,
                 value=value,
             )

@@ -7,7 +7,7 @@ import typing
 
 import pytest
 
-from aioverseer.core.options.stop import Step
+from aioverseer.core.options.stop_steps import Step
 from aioverseer.core.report.events import StopOutcome
 from aioverseer.core.report.status import Status
 from aioverseer.core.state import Exit, State, as_signal, signal_name

@@ -182,7 +182,7 @@ class Process:
     @property
     def signals_sent(self) -> tuple[Signals | int, ...]:
         """Signals of the ladder that were sent so far, in order."""
-        return tuple(self._runner.machine.sent)
+        return tuple(self._runner.machine.ladder.signals)
 
     def status(self, *, lines: bool = True) -> Status:
         """Return a snapshot of everything known about the run.

@@ -16,16 +16,18 @@ from aioverseer._aio.timers import resolve
 from aioverseer._engine.output.streams import OutputStreams
 from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.stdin import StdinFeeder
+from aioverseer._engine.process.stop_steps import StepPerformer
 from aioverseer._system.protocols import Child, Launcher, Leftovers
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
-from aioverseer.core.machine.actions import SendSignal, SignalOutside, SignalUnreached
-from aioverseer.core.machine.inputs import Exited, InternalError, LeaderEnded, Spawned, SpawnFailed
+from aioverseer.core.machine.actions import PerformStep, SendSignal, SignalOutside, SignalUnreached
+from aioverseer.core.machine.inputs import Exited, InternalError, LeaderEnded, Spawned, SpawnFailed, StepFailed
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Input
 from aioverseer.core.options.containment import IN_BACKGROUND, Survivor, left_behind
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import FINAL_TIMEOUT
+from aioverseer.core.report.events import Kind
 from aioverseer.core.state import Exit, State, signal_name
 
 if TYPE_CHECKING:
@@ -90,6 +92,8 @@ class RunTask:
         self._streams = streams
         self._stdin = stdin
         self._health = health
+        self._steps: StepPerformer | None = None
+        """The steps of the ladder that are no signals, once there was one."""
         self._task: asyncio.Task[None] | None = None
         self._began: float | None = None
         self._ended: float | None = None
@@ -143,6 +147,8 @@ class RunTask:
 
     def send(self, action: SendSignal) -> None:
         """Send the signal of a step of the ladder."""
+        if self._steps is not None and (self._leftovers is None or action.signal == signals.SIGKILL):
+            self._steps.cancel()
         if self.child is None:
             return
         if self._leftovers is not None and self._leftovers_over is not None:
@@ -158,6 +164,23 @@ class RunTask:
         except PermissionError:
             # The program has changed its user. The ladder goes on, and reports the program as unstoppable at its end.
             _log.warning("%s may not be sent %s", self._spec.id, signal_name(action.signal))
+
+    def perform(self, action: PerformStep, submit: Callable[[Input], None]) -> None:
+        """Take a step of the ladder that is no signal.
+
+        Args:
+            action: The step.
+            submit: Function that feeds the state machine; see ``begin``.
+        """
+
+        def on_failure(why: str, *, is_over: bool) -> None:
+            if self._machine.state is State.STOPPING:
+                self._notify(f"is stopped, and {action.step.name} failed: {why}", "stop")
+                submit(StepFailed(step=action.step, why=why, number=None if is_over else action.number))
+
+        if self._steps is None:
+            self._steps = StepPerformer(self._spec, launcher=self._launcher, clock=self._clock, stdin=self._stdin)
+        self._steps.begin(action.step, pid=self._machine.pid or 0, on_failure=on_failure)
 
     def send_outside(self, action: SignalOutside) -> None:
         """Have the signal of the present step sent to processes outside of the group."""
@@ -176,6 +199,8 @@ class RunTask:
         except Exception as error:  # noqa: BLE001  # a bug of this library: the state of this run shows it
             # The bug must not end other programs of the task group, and no caller may wait forever.
             _log.exception("%s: a bug of aioverseer", self._spec.id)
+            if self._steps is not None:
+                self._steps.cancel()
             if self._health is not None:
                 await self._health.close()
             if self.child is not None:
@@ -215,6 +240,8 @@ class RunTask:
         self._ended = self._clock.now()
         self.stopped_at = self._clock.wall()
         cancelled = await self._end_leftovers(child, exit, submit, patient=cancelled is None) or cancelled
+        if self._steps is not None:
+            cancelled = await self._steps.end() or cancelled
         if self._stdin is not None:
             cancelled = await self._stdin.end(within=_MARGIN) or cancelled
         if self._closes_launcher:
@@ -342,11 +369,11 @@ class RunTask:
         for survivor in self.survivors:
             self._notify(f"has left {survivor} behind, which {what}")
 
-    def _notify(self, text: str) -> None:
+    def _notify(self, text: str, kind: Kind = "leftovers") -> None:
         if self._owner is None:
             _log.warning("%s %s", self._spec.id, text)
         else:
-            self._owner.on_notice(self._number, text, "leftovers")
+            self._owner.on_notice(self._number, text, kind, level=logging.WARNING)
 
 
 async def _kill(child: Child) -> Exit:

@@ -28,6 +28,7 @@ from aioverseer.core.clock import Clock
 from aioverseer.core.errors import OverseerError
 from aioverseer.core.machine.actions import (
     Launch,
+    PerformStep,
     ReadyTimedOut,
     ReportSpawned,
     SendSignal,
@@ -40,6 +41,7 @@ from aioverseer.core.machine.inputs import (
     LeaderEnded,
     Ready,
     StartRequested,
+    StepFailed,
     StopRequested,
     TimerFired,
     Unhealthy,
@@ -199,6 +201,8 @@ class ProcessRunner:
                         self._owner.on_spawned(self.number, action.pid)
                 case SendSignal():
                     self.run_task.send(action)
+                case PerformStep():
+                    self.run_task.perform(action, self.submit)
                 case SignalOutside():
                     self.run_task.send_outside(action)
                 case SignalUnreached():
@@ -218,7 +222,7 @@ class ProcessRunner:
                     self._end_watchers.notify(self.machine)
                 case _:
                     assert_never(action)
-        if isinstance(given, LeaderEnded):
+        if isinstance(given, LeaderEnded | StepFailed):
             self._watchers.notify(self.machine)  # its reason has changed, its state perhaps not
 
     @property

@@ -506,7 +506,7 @@ class ServiceRunner:
                 error = process.machine.error
                 self.submit(SpawnFailed(error=error, impossible=is_impossible(process.spec, error)))
             else:
-                self.submit(ProcessEnded(exit=process.machine.exit, left=process.machine.left_words))
+                self.submit(ProcessEnded(exit=process.machine.exit, left=process.machine.end_words))
 
     def on_spawned(self, run: int, pid: int) -> None:
         """Handle the spawn of the current run."""

@@ -153,7 +153,9 @@ class Waiters:
                 StopOutcome(
                     id=service.id,
                     status=snapshot.status(),
-                    signals=() if request.run is None else tuple(request.run.machine.sent),
+                    signals=() if request.run is None else tuple(request.run.machine.ladder.signals),
+                    steps=() if request.run is None else tuple(step.name for step in request.run.machine.ladder.taken),
+                    failures=() if request.run is None else tuple(request.run.machine.ladder.failures),
                     seconds=service.clock.now() - request.since,
                     survived=service.is_unstoppable and not overtaken,
                     left=() if request.run is None else request.run.run_task.survivors,

@@ -7,12 +7,10 @@ when it is cancelled.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import inspect
 import ipaddress
 import os
-import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,9 +19,9 @@ from typing import Any, TypeVar, cast
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import resolve
 from aioverseer._system.probes.answer import Hangs, NotYet
-from aioverseer._system.probes.commands import spec_of_command
 from aioverseer._system.probes.listeners import ListenerCheck, connect, peer_of
 from aioverseer._system.probes.unix_address import connectable, unix_address
+from aioverseer._system.process.command import run_command, spec_of_command
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.options.composition import Probe
@@ -37,8 +35,6 @@ T = TypeVar("T")
 
 GRACE = 1.0
 """Seconds for a cancelled attempt to end."""
-_TAIL = 2000
-"""Bytes of a command's output that are kept for the error message."""
 
 Stamp = tuple[int, int, int, int] | None
 """Device, inode, modification time and size of a file; None when there is no file."""
@@ -147,40 +143,9 @@ class ProbeAttempts:
             raise NotYet("it is as it was before the start")
 
     async def _run(self, argv: tuple[str, ...]) -> None:
-        child = await self.launcher.launch(spec_of_command(self.spec, argv), capture=True)
-        output = bytearray()
-
-        def keep(chunk: bytes) -> None:
-            output.extend(chunk)
-            del output[:-_TAIL]
-
-        try:
-            if child.stdout is not None:
-                child.stdout.attach(keep, _nothing, blocked=_never)
-            try:
-                exit = await child.wait()
-            except asyncio.CancelledError:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    child.signal(signal.SIGKILL)
-                await settle(asyncio.ensure_future(child.wait()), within=GRACE)
-                raise
-            finally:
-                child.sweep()
-            if child.stdout is not None:
-                child.stdout.drain()
-        finally:
-            child.close()
+        exit, last_line = await run_command(self.launcher, spec_of_command(self.spec, argv, role="probe"))
         if exit.code != 0:
-            last = output.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
-            raise NotYet(f"{exit}{f': {last}' if last else ''}")
-
-
-def _nothing() -> None:
-    """Do nothing at the end of the output."""
-
-
-def _never() -> bool:
-    return False
+            raise NotYet(f"{exit}{f': {last_line}' if last_line else ''}")
 
 
 async def _call(function: Callable[..., object], *given: object) -> None:

@@ -1,29 +1,16 @@
-"""The commands of probes: the Spec of one, and the search for their programs before a start."""
+"""The commands of probes: the search for their programs before a start."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from aioverseer._system.process.command import spec_of_command
 from aioverseer._system.process.spawn_errors import explained, look_up
 from aioverseer.core.options.composition import Probe, is_fulfilled, leaves
 from aioverseer.core.options.probes import Command
 from aioverseer.core.options.spec import Spec
 
-__all__ = ["check_commands", "spec_of_command"]
-
-
-def spec_of_command(spec: Spec, argv: tuple[str, ...]) -> Spec:
-    """Return the Spec of a probe's command: it runs where, with what and as whom the program does."""
-    return Spec(
-        id=f"{spec.id} probe",
-        argv=argv,
-        cwd=spec.cwd,
-        env=spec.env,
-        extra_env=spec.extra_env,
-        user=spec.user,
-        extra_groups=spec.extra_groups,
-        merge_stderr=True,
-    )
+__all__ = ["check_commands"]
 
 
 def check_commands(spec: Spec) -> None:
@@ -43,7 +30,7 @@ def check_commands(spec: Spec) -> None:
         if probe is None or is_fulfilled(probe, set(leaves(probe)).difference(found)):
             continue
         command, error = next(iter(found.items()))
-        meant = replace(spec_of_command(spec, command.argv), id=spec.id)
+        meant = replace(spec_of_command(spec, command.argv, role="probe"), id=spec.id)
         raise explained(meant, list(command.argv), error, option=f"{option}={command}") from error
 
 
@@ -51,7 +38,10 @@ def _missing(spec: Spec, probe: Probe) -> dict[Command, OSError]:
     """Return the commands of a probe that cannot be run, each with the error of the system."""
     found: dict[Command, OSError] = {}
     for leaf in leaves(probe):
-        if isinstance(leaf, Command) and (error := _failure(spec_of_command(spec, leaf.argv))) is not None:
+        if (
+            isinstance(leaf, Command)
+            and (error := _failure(spec_of_command(spec, leaf.argv, role="probe"))) is not None
+        ):
             found[leaf] = error
     return found
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from aioverseer.core.machine.table import Action, Arm, Disarm
+from aioverseer.core.options.stop_steps import AskingStep
 
 __all__ = [
     "AskThrottle",
     "Launch",
+    "PerformStep",
     "ProcessAction",
     "ReadyTimedOut",
     "ReportSpawned",
@@ -84,6 +86,19 @@ class SendSignal(Action):
         self.leader_only = leader_only
 
 
+class PerformStep(Action):
+    """Take a step that is no signal; feed StepFailed with its number if that cannot be done.
+
+    The step ends with the next SendSignal or PerformStep, or with the run.
+    """
+
+    __slots__ = ("number", "step")
+
+    def __init__(self, *, number: int, step: AskingStep) -> None:
+        self.number = number
+        self.step = step
+
+
 class SignalOutside(Action):
     """Send the signal of this step to processes outside of the leader's group too, if the leader still lives then.
 
@@ -120,5 +135,14 @@ class Unstoppable(Action):
 
 
 ProcessAction = (
-    Launch | ReportSpawned | SendSignal | SignalOutside | SignalUnreached | Arm | Disarm | ReadyTimedOut | Unstoppable
+    Launch
+    | ReportSpawned
+    | SendSignal
+    | PerformStep
+    | SignalOutside
+    | SignalUnreached
+    | Arm
+    | Disarm
+    | ReadyTimedOut
+    | Unstoppable
 )

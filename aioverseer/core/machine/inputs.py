@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aioverseer.core.machine.table import Input
 from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.stop_steps import AskingStep
 from aioverseer.core.state import Exit
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Spawned",
     "StartDeferred",
     "StartRequested",
+    "StepFailed",
     "StopRequested",
     "StoppedByGroup",
     "Throttled",
@@ -79,7 +81,8 @@ class ProcessEnding(Input):
 class ProcessEnded(Input):
     """The run has ended and its output is delivered.
 
-    ``exit`` is None if no program was spawned. ``left`` is the end of a sentence about its leftovers, or empty.
+    ``exit`` is None if no program was spawned. ``left`` is the end of a sentence about failed steps of the ladder and
+    about leftovers, or empty.
     """
 
     __slots__ = ("exit", "left")
@@ -213,6 +216,20 @@ class LeaderEnded(Input):
     def __init__(self, *, exit: Exit, left: tuple[Survivor, ...]) -> None:
         self.exit = exit
         self.left = left
+
+
+class StepFailed(Input):
+    """A step of the ladder that is no signal could not be taken, or its command has failed or was killed.
+
+    ``number`` is the place of the step, and None once its time is over: the ladder has gone on by itself then.
+    """
+
+    __slots__ = ("number", "step", "why")
+
+    def __init__(self, *, step: AskingStep, why: str, number: int | None = None) -> None:
+        self.step = step
+        self.why = why
+        self.number = number
 
 
 class Exited(Input):

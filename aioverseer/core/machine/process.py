@@ -10,6 +10,7 @@ from typing import ClassVar, Self, cast
 
 from aioverseer.core.machine.actions import (
     Launch,
+    PerformStep,
     ProcessAction,
     ReadyTimedOut,
     ReportSpawned,
@@ -27,14 +28,17 @@ from aioverseer.core.machine.inputs import (
     Spawned,
     SpawnFailed,
     StartRequested,
+    StepFailed,
     StopRequested,
     TimerFired,
     Unhealthy,
 )
+from aioverseer.core.machine.ladder import Ladder
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
 from aioverseer.core.options.containment import IN_BACKGROUND, Survivor, left_behind, shown
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.options.stop import LEAST_FINAL_TIMEOUT, Step, Stop
+from aioverseer.core.options.stop import LEAST_FINAL_TIMEOUT, Stop
+from aioverseer.core.options.stop_steps import Step
 from aioverseer.core.state import Exit, State, signal_name
 
 __all__ = ["ProcessMachine"]
@@ -55,7 +59,7 @@ class ProcessMachine(Machine[ProcessAction]):
         error: Reason why the program could not be started or was stopped as a failure.
         due: Monotonic time by which the run must be ready; None when it is ready, or has no time limit.
         start_due: Monotonic time of the launch while ``delay_start`` runs; else None.
-        sent: Signals of the ladder that were sent, in order.
+        ladder: The stop ladder, with the steps that were taken.
         leader_exit: Exit of the leader while its leftovers are awaited, and afterwards; None if it left none.
         ended_by_itself: Whether the leader ended without a stop, and left others behind.
         left: Processes that the leader left behind and that got the ladder.
@@ -72,14 +76,12 @@ class ProcessMachine(Machine[ProcessAction]):
         self.pid: int | None = None
         self.exit: Exit | None = None
         self.error: BaseException | None = None
-        self.sent: list[signal.Signals | int] = []
         self.unstoppable = False
         self.leader_exit: Exit | None = None
         self.ended_by_itself = False
         self.left: tuple[Survivor, ...] = ()
         self.left_signal: signal.Signals | int = 0
-        self._ladder = ladder
-        self._steps: tuple[Step, ...] = ladder.steps
+        self.ladder = Ladder(ladder)
         self._killed_by: float | None = None  # latest time of SIGKILL for leftovers of a stopped leader
         self._delay = delay
         self.due: float | None = None
@@ -89,7 +91,6 @@ class ProcessMachine(Machine[ProcessAction]):
         self._ready_timeout = ready_timeout
         self._failure: BaseException | None = None
         self._launched = False
-        self._step = 0
         self._stop_reason = ""
 
     @classmethod
@@ -105,7 +106,7 @@ class ProcessMachine(Machine[ProcessAction]):
     def apply_ladder(self, ladder: Stop) -> None:
         """Take another ladder for the next stop. A stop that is under way keeps its own."""
         if self.state is not State.STOPPING:
-            self._ladder, self._steps = ladder, ladder.steps
+            self.ladder = Ladder(ladder)
 
     @property
     def is_unhealthy(self) -> bool:
@@ -115,7 +116,7 @@ class ProcessMachine(Machine[ProcessAction]):
     @property
     def is_killing(self) -> bool:
         """Whether the last step of the ladder has been taken, so that nothing is left to wait for."""
-        return bool(self.sent) and self._step + 1 == len(self._steps)
+        return self.ladder.is_killing
 
     @property
     def left_words(self) -> str:
@@ -127,17 +128,26 @@ class ProcessMachine(Machine[ProcessAction]):
         return f"left {left_behind(self.left)}{how}{advice}"
 
     @property
+    def end_words(self) -> str:
+        """Words about failed steps of the ladder and about leftovers, as the end of a sentence; empty for neither."""
+        return "; ".join(filter(None, (*self.ladder.failures, self.left_words)))
+
+    @property
     def is_in_background(self) -> bool:
         """Whether the leader has ended with code 0 and left others behind."""
         return self.ended_by_itself and self.leader_exit is not None and self.leader_exit.code == 0
 
     @property
     def _story(self) -> str:
-        """Return why the run stops and, once the leader has ended, how it ended and what it left behind."""
+        """Return why the run stops, which steps failed and, once the leader has ended, its end and its leftovers."""
         if self.leader_exit is None:
-            return self._stop_reason
+            return self._why_stopped
         exit = "" if self.ended_by_itself else f"; {self.leader_exit}"
-        return f"{self._stop_reason}{exit}; left {left_behind(self.left)}"
+        return f"{self._why_stopped}{exit}; left {left_behind(self.left)}"
+
+    @property
+    def _why_stopped(self) -> str:
+        return "; ".join((self._stop_reason, *self.ladder.failures))
 
     @property
     def _subject(self) -> str:
@@ -154,12 +164,12 @@ class ProcessMachine(Machine[ProcessAction]):
         program = "its program to be started" if self.pid is None else f"{self._subject} to end"
         if self.unstoppable or self._step_due is None:
             return program, None
-        steps = self._steps
-        if self.leader_exit is not None and self._step + 1 == len(steps):
+        following = self.ladder.following
+        if self.leader_exit is not None and following is None:
             return program, None
-        if self.pid is None or self._step + 1 == len(steps):
+        if self.pid is None or following is None:
             return f"{program}, or is reported as one that does not die", self._step_due
-        return f"{program}, or is sent {signal_name(steps[self._step + 1].signal)}", self._step_due
+        return f"{program}, or {following.planned}", self._step_due
 
     # Conditions that waiters wait for.
 
@@ -308,10 +318,9 @@ class ProcessMachine(Machine[ProcessAction]):
             self._stop_reason = given.why
         if not (given.kill or self.unstoppable):
             return []
-        last = len(self._steps) - 1
-        if self._step == last and not self.unstoppable:
+        if self.ladder.is_last and not self.unstoppable:
             return []
-        self._step = last
+        self.ladder.begin(kill=True)
         self.unstoppable = False
         return self._take_step() if self.pid is not None else [self._wait_for_spawn()]
 
@@ -323,14 +332,22 @@ class ProcessMachine(Machine[ProcessAction]):
                 f"{self._stop_reason}; its spawn has not returned since then, and there is no process to signal yet"
             )
             return [Unstoppable()]
-        if self._step + 1 < len(self._steps):
-            self._step += 1
+        if not self.ladder.is_last:
+            self.ladder.index += 1
             return self._take_step()
         if self.leader_exit is not None:
             return []  # the sweep after SIGKILL has a limit of its own, and reports the survivors
         self.unstoppable = True
-        self.reason = f"{self._subject} is still there {self._steps[-1].timeout:g} s after SIGKILL"
+        self.reason = f"{self._subject} is still there {self.ladder.present.timeout:g} s after SIGKILL"
         return [Unstoppable()]
+
+    def skip_step(self, given: StepFailed) -> list[ProcessAction]:
+        """Record the failure. If the step is the present one, take the next one at once."""
+        self.ladder.failures.append(f"{given.step.name} failed: {given.why}")
+        if given.number != self.ladder.index or isinstance(self.ladder.present, Step):
+            return []
+        self.ladder.index += 1
+        return self._take_step()
 
     def end_leader(self, given: LeaderEnded) -> list[ProcessAction]:
         """STOPPING: take the first step of the ladder for the leftovers, and SIGKILL two seconds later."""
@@ -338,8 +355,7 @@ class ProcessMachine(Machine[ProcessAction]):
         self._record_leftovers(given)
         self.due = None
         self.ended_by_itself = True
-        self._steps = self._leftover_steps(_LEFTOVER_TIMEOUT)
-        self._step = 0
+        self.ladder.begin_for_leftovers(_LEFTOVER_TIMEOUT)
         self._stop_reason = f"{given.exit}{early}"
         self.to(State.STOPPING, self._story)
         return self._take_step()
@@ -347,22 +363,21 @@ class ProcessMachine(Machine[ProcessAction]):
     def end_leader_stopped(self, given: LeaderEnded) -> list[ProcessAction]:
         """Go on with the ladder for the leftovers; with ``scope="leader"`` take its first step, which they missed."""
         self._record_leftovers(given)
-        if self._ladder.scope == "tree":
-            self.left_signal = self._steps[self._step].signal
-            self.reason = f"{self._story}; {signal_name(self.left_signal)} was sent"
-            return [SignalUnreached(signal=self.left_signal), SignalUnreached(signal=signal.SIGCONT)]
+        step = self.ladder.present
+        if self.ladder.stop.scope == "tree" and not self.ladder.has_no_signals:
+            if not isinstance(step, Step):
+                self.reason = f"{self._story}; {step.taken}"
+                return []
+            self.left_signal = step.signal
+            self.reason = f"{self._story}; {step.taken}"
+            return [SignalUnreached(signal=step.signal), SignalUnreached(signal=signal.SIGCONT)]
         latest = self.now if self._killed_by is None else self._killed_by
-        self._steps = self._leftover_steps(max(0.0, min(_LEFTOVER_TIMEOUT, latest - self.now)))
-        self._step = 0
+        self.ladder.begin_for_leftovers(max(0.0, min(_LEFTOVER_TIMEOUT, latest - self.now)))
         return self._take_step()
 
     def _record_leftovers(self, given: LeaderEnded) -> None:
         self.leader_exit = given.exit
         self.left = given.left
-
-    def _leftover_steps(self, seconds: float) -> tuple[Step, ...]:
-        first, last = self._ladder.steps[0], self._ladder.steps[-1]
-        return (last,) if first is last else (Step(first.signal, seconds), last)
 
     def end(self, given: Exited) -> list[ProcessAction]:
         """INTERRUPT if a signal killed the program, else FINISHED."""
@@ -386,50 +401,53 @@ class ProcessMachine(Machine[ProcessAction]):
         left = f"; {self.left_words}" if self.leader_exit is not None else ""
         if self.ended_by_itself:
             state = State.FINISHED if given.exit.signal is None else State.INTERRUPT
-            self.to(state, f"{self._stop_reason}{left}")
+            self.to(state, f"{self._why_stopped}{left}")
             return [Disarm()]
         if self._failure is not None:
             self.error = self._failure
-            self.to(State.FATAL, f"{self._stop_reason}; {given.exit}{left}")
+            self.to(State.FATAL, f"{self._why_stopped}; {given.exit}{left}")
             return [Disarm()]
-        self.to(State.INTERRUPT, f"{self._stop_reason}; {given.exit}{left}")
+        self.to(State.INTERRUPT, f"{self._why_stopped}; {given.exit}{left}")
         return [Disarm()]
 
     def _plan_stop(self, given: StopRequested) -> None:
         self.due = None
         self._stop_reason = given.why
-        self._step = len(self._steps) - 1 if given.kill else 0
+        self.ladder.begin(kill=given.kill)
 
     def _wait_for_spawn(self) -> Arm:
         # A spawn can block without end, for example on a network file system that does not answer.
-        seconds = sum(step.timeout for step in self._steps[self._step :])
+        seconds = self.ladder.seconds_left
         self._step_due = self.now + seconds
         return Arm(seconds=seconds)
 
     def _take_step(self) -> list[ProcessAction]:
-        step = self._steps[self._step]
-        last = self._step == len(self._steps) - 1
+        step, last = self.ladder.present, self.ladder.is_last
         if self._killed_by is None:
-            ladder = sum(later.timeout for later in self._steps[self._step :])
-            self._killed_by = self.now + ladder - LEAST_FINAL_TIMEOUT
+            self._killed_by = self.now + self.ladder.seconds_left - LEAST_FINAL_TIMEOUT
         # With scope="leader", the leftovers of a stopped leader get a step that the ladder has taken before.
-        is_repeated = self.leader_exit is not None and not self.ended_by_itself and self._ladder.scope == "leader"
-        if not is_repeated or last:
-            self.sent.append(step.signal)
+        scope = self.ladder.stop.scope
+        is_new = self.leader_exit is None or self.ended_by_itself or scope == "tree" or last
+        if is_new or step.name not in (each.name for each in self.ladder.taken):
+            self.ladder.taken.append(step)
+        self._step_due = self.now + step.timeout
+        self.reason = f"{self._story}; {step.taken}"
+        # The last step kills the whole tree whatever the scope is, so that nothing is left behind.
+        leader_only = scope == "leader" and not last and self.leader_exit is None
+        # A program that is suspended (by SIGSTOP or a terminal) handles no signal and reads no input until it
+        # continues. systemd and s6 send SIGCONT for the same reason. SIGKILL works on a suspended program.
+        go_on = SendSignal(signal=signal.SIGCONT, leader_only=leader_only)
+        arm = Arm(seconds=step.timeout)
+        if not isinstance(step, Step):
+            return [go_on, PerformStep(number=self.ladder.index, step=step), arm]
         if self.leader_exit is not None:
             self.left_signal = step.signal
-        self._step_due = self.now + step.timeout
-        self.reason = f"{self._story}; {signal_name(step.signal)} was sent"
-        # The last step kills the whole tree whatever the scope is, so that nothing is left behind.
-        leader_only = self._ladder.scope == "leader" and not last and self.leader_exit is None
         actions: list[ProcessAction] = [SendSignal(signal=step.signal, leader_only=leader_only)]
         if step.signal != signal.SIGKILL:
-            # A program that is suspended (by SIGSTOP or a terminal) handles no signal until it continues. systemd and
-            # s6 send SIGCONT for the same reason. SIGKILL works on a suspended program.
-            actions.append(SendSignal(signal=signal.SIGCONT, leader_only=leader_only))
-            if self._ladder.scope == "tree" and self.leader_exit is None:
+            actions.append(go_on)
+            if scope == "tree" and self.leader_exit is None:
                 actions.append(self._signal_outside(step))
-        return [*actions, Arm(seconds=step.timeout)]
+        return [*actions, arm]
 
     @staticmethod
     def _signal_outside(step: Step) -> SignalOutside:
@@ -448,6 +466,7 @@ ProcessMachine.guards = {
     SpawnFailed: ProcessMachine.awaits_spawn,
     TimerFired: ProcessMachine.is_armed,
     Exited: ProcessMachine.has_spawned,
+    StepFailed: ProcessMachine.has_spawned,
     LeaderEnded: ProcessMachine.has_live_leader,
     Ready: ProcessMachine.has_spawned,
     Extend: ProcessMachine.has_spawned,
@@ -486,6 +505,7 @@ ProcessMachine.table = cast(
         (State.STOPPING, Spawned): ProcessMachine.stop_after_spawn,
         (State.STOPPING, SpawnFailed): ProcessMachine.fail_stopped,
         (State.STOPPING, TimerFired): ProcessMachine.take_next_step,
+        (State.STOPPING, StepFailed): ProcessMachine.skip_step,
         (State.STOPPING, Exited): ProcessMachine.end_stopped,
         (State.STOPPING, LeaderEnded): ProcessMachine.end_leader_stopped,
         (State.STOPPING, Ready): ProcessMachine.ignore,

@@ -27,6 +27,7 @@ from aioverseer.core.options.meant import hint_for, with_hint
 from aioverseer.core.options.numbers import expands, no_seconds, no_whole_number
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
+from aioverseer.core.options.stop_steps import CloseStdin, WriteStdin
 from aioverseer.core.typing import HasDescriptor, PathLike
 
 __all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_services"]
@@ -247,6 +248,18 @@ class _Checker:
                 '"pipe", text, bytes or an async iterable',
                 option="stdin",
             )
+
+    def ladder(self, values: Mapping[str, Any]) -> None:
+        has_input = values["stdin"] == "pipe" or (values["pty"] and values["stdin"] is None)
+        for step in values["stop"].steps:
+            if isinstance(step, CloseStdin | WriteStdin) and not has_input:
+                call = "close_stdin" if isinstance(step, CloseStdin) else "write"
+                raise SpecError(
+                    f"service {self._id!r}: stop has the step Stop.{call}, and the program has no pipe to its standard "
+                    'input: pass stdin="pipe", or leave the step out',
+                    option="stop",
+                    value=values["stop"],
+                )
 
     def unread(self, values: Mapping[str, Any]) -> None:
         output = values["output"]
@@ -561,5 +574,6 @@ _TOGETHER: dict[str, Callable[[_Checker, Mapping[str, Any]], None]] = {
     "output": _Checker.unread,
     "streaming": _Checker.streams,
     "significant": _Checker.significance,
+    "stop": _Checker.ladder,
 }
 """Checks of an option together with others, made once each option alone is valid."""

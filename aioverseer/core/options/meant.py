@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from aioverseer.core.options.numbers import is_number, seconds_in, whole_in
+from aioverseer.core.options.stop_steps import AskingStep
 from aioverseer.core.typing import PathLike
 
 __all__ = ["hint_for", "probe_for", "signal_hint", "with_hint", "written_in"]
@@ -109,6 +110,8 @@ def _when(value: object) -> str | None:
 def _stop(value: object) -> str | None:
     if isinstance(value, type):
         return "write stop=Stop()"
+    if isinstance(value, AskingStep):
+        return "write stop=Stop(steps=[...]), with this step in the list"
     if (name := _signal_named(value)) is not None:
         return f"write stop=Stop(signal.{name})"
     if isinstance(value, signals.Signals):

@@ -101,6 +101,9 @@ class StopOutcome:
         id: Id of the service.
         status: Status after the stop.
         signals: Signals that were sent, in order; empty if nothing was running.
+        steps: Names of all steps that were taken, in order, those that are no signals too, for example
+            ``("end of input", "SIGTERM")``.
+        failures: One sentence about each step that could not be taken, or whose command has failed.
         seconds: Duration of the stop in seconds.
         survived: Whether the program is still there after the whole ladder.
         cut: Whether the program was killed because its share of ``shutdown_timeout`` was over.
@@ -118,10 +121,12 @@ class StopOutcome:
     left: tuple[Survivor, ...] = ()
     leftovers: tuple[Survivor, ...] = ()
     leftovers_signal: Signals | int | None = None
+    steps: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the outcome as one sentence."""
-        sent = ", ".join(signal_name(number) for number in self.signals) or "nothing"
+        taken = ", ".join(self.steps) or "nothing"
         end = "and is still there" if self.survived else f"and is {self.status.state}"
         if self.cut:
             end += ": its share of shutdown_timeout was over"
@@ -129,7 +134,9 @@ class StopOutcome:
             end += f"; it left {left_behind(self.leftovers)}, ended by {signal_name(self.leftovers_signal)}"
         if self.left:
             end += f"; it has left {', '.join(map(str, self.left))}"
-        return f"{self.id} needed {sent} in {self.seconds:.2f} s {end}"
+        if self.failures:
+            end += f"; {'; '.join(self.failures)}"
+        return f"{self.id} needed {taken} in {self.seconds:.2f} s {end}"
 
 
 @exported_from("aioverseer")
@@ -166,7 +173,7 @@ class StopReport:
     @property
     def escalated(self) -> list[str]:
         """Ids of the services that needed more than the first step of their ladder, sorted."""
-        return sorted(id for id, outcome in self.outcomes.items() if len(outcome.signals) > 1)
+        return sorted(id for id, outcome in self.outcomes.items() if len(outcome.steps) > 1)
 
     def __str__(self) -> str:
         """Return the report as lines, one for each service."""

@@ -26,6 +26,7 @@ from aioverseer.core.machine.inputs import (
     Spawned,
     SpawnFailed,
     StartRequested,
+    StepFailed,
     StopRequested,
     TimerFired,
     Unhealthy,
@@ -33,7 +34,8 @@ from aioverseer.core.machine.inputs import (
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Action, Arm, Disarm, IllegalInput, Input, Machine, Transition, rows
 from aioverseer.core.options.containment import IN_BACKGROUND, Survivor
-from aioverseer.core.options.stop import Step, Stop
+from aioverseer.core.options.stop import Stop
+from aioverseer.core.options.stop_steps import CloseStdin, Step
 from aioverseer.core.state import Exit, State, signal_name
 
 LADDER = Stop(steps=[(SIGINT, 5), (SIGTERM, 3)])
@@ -55,6 +57,7 @@ INPUTS: dict[str, Input] = {
     "ready": Ready(),
     "extend": Extend(seconds=60),
     "unhealthy": Unhealthy(error=LATE, why="it was not ready in time"),
+    "step failed": StepFailed(step=CloseStdin(5.0), why="it is closed", number=0),
 }
 WALKED = [INPUTS[name] for name in "start stop kill due spawned failed exited killed broken".split()]
 """Inputs of the random walk below: a run without probes."""
@@ -129,6 +132,7 @@ ON_THE_LADDER = {
     "ready": "",
     "extend": "",
     "unhealthy": "",
+    "step failed": "",
 }
 LEFT = {**ON_THE_LADDER, "kill": "SIGKILL, arm 2", "due": "SIGKILL, arm 2", "exited": "disarm, -> finished"}
 LEFT_DYING = {**ON_THE_LADDER, "due": "", "exited": "disarm, -> finished"}
@@ -257,7 +261,9 @@ def last_words(path: str, *, ladder: Stop = LADDER) -> str:
 
 def snapshot(machine: Machine[Any]) -> dict[str, Any]:
     """All that a machine knows, as it is now."""
-    return {name: list(value) if isinstance(value, list) else value for name, value in vars(machine).items()}
+    ladder = vars(machine.ladder) if isinstance(machine, ProcessMachine) else {}
+    known = {**vars(machine), **ladder}
+    return {name: list(value) if isinstance(value, list) else value for name, value in known.items()}
 
 
 # --- every state, every input
@@ -384,7 +390,7 @@ def test_attributes_of_a_run(
 ) -> None:
     """Pid, exit, error and the steps that were taken; none of them invented (B43, B50)."""
     run = led(path)
-    assert (pid, exit, error, sent, False) == (run.pid, run.exit, run.error, run.sent, run.unstoppable)
+    assert (pid, exit, error, sent, False) == (run.pid, run.exit, run.error, run.ladder.signals, run.unstoppable)
 
 
 def test_the_exit_is_set_before_the_transition() -> None:
@@ -580,7 +586,7 @@ class Walk(RuleBasedStateMachine):
         assert self.states[-1] is self.run.state
         if isinstance(given, StopRequested) and before["state"].is_live:
             if not self.stopped or unstoppable:
-                self.steps = list(self.ladder.steps)
+                self.steps = [step for step in self.ladder.steps if isinstance(step, Step)]
             if given.kill or unstoppable:
                 self.steps = self.steps[-1:]
             self.stopped = True
@@ -595,7 +601,7 @@ class Walk(RuleBasedStateMachine):
             assert Arm(seconds=step.timeout) in actions
         if any(isinstance(action, Unstoppable) for action in actions) and self.run.pid is not None:
             assert [] == self.steps
-            assert SIGKILL == self.run.sent[-1]
+            assert SIGKILL == self.run.ladder.signals[-1]
 
     @precondition(lambda self: self.outside.child and self.stopped)
     @rule()

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
+from collections.abc import Callable
+from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
 from typing import Any
 
 import pytest
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.options.stop import FINAL_TIMEOUT, Step, Stop, as_signal_number
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.stop import FINAL_TIMEOUT, Stop, as_signal_number
+from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, WriteStdin
 
 LAST = (SIGKILL, FINAL_TIMEOUT)
 
@@ -44,7 +49,9 @@ def test_a_ladder_is_a_value() -> None:
     assert (Stop(), hash(Stop())) == (written, hash(written))
     assert Stop() != Stop(scope="leader")
     assert Stop(scope="leader") == dataclasses.replace(written, scope="leader")
-    assert isinstance(written.steps[0].signal, Signals)
+    first = written.steps[0]
+    assert isinstance(first, Step)
+    assert isinstance(first.signal, Signals)
     with pytest.raises(dataclasses.FrozenInstanceError):
         written.scope = "leader"  # type: ignore[misc]  # that it is refused is the point
     with pytest.raises(SpecError, match=r"stop\.scope"):
@@ -105,3 +112,77 @@ def test_a_bare_number_may_be_meant_as_seconds(number: int, name: str) -> None:
 def test_more_seconds_than_signals_are_shown_as_seconds() -> None:
     with pytest.raises(SpecError, match=r"stop\.signal=90 is no signal: for seconds write Stop\(timeout=90\)"):
         Stop(90)
+
+
+def test_a_ladder_may_begin_with_other_steps() -> None:
+    stop = Stop(
+        steps=[
+            Stop.close_stdin(2),
+            Stop.write("quit\n", 1),
+            Stop.command(["redis-cli", Path("a b"), "{pid}"], 3),
+            (SIGTERM, 5),
+        ]
+    )
+    assert (
+        CloseStdin(2.0),
+        WriteStdin("quit\n", 1.0),
+        RunCommand(("redis-cli", "a b", "{pid}"), 3.0),
+        Step(SIGTERM, 5.0),
+        Step(*LAST),
+    ) == stop.steps
+    assert "end of input, 2 s, input 'quit\\n', 1 s, `redis-cli 'a b' '{pid}'`, 3 s, SIGTERM, 5 s, SIGKILL" == str(stop)
+    assert (13, hash(stop)) == (stop.total, hash(pickle.loads(pickle.dumps(stop))))
+    assert stop == dataclasses.replace(stop, scope="tree")
+
+
+def test_a_ladder_without_signals_ends_with_a_kill() -> None:
+    assert (CloseStdin(1.0), Step(*LAST)) == Stop(steps=[Stop.close_stdin(1)]).steps
+
+
+def test_the_command_of_a_step_names_the_process() -> None:
+    assert ("kill", "-s", "QUIT", "7", "{id}") == RunCommand(("kill", "-s", "QUIT", "{pid}", "{id}"), 1.0).words(7)
+
+
+def test_a_long_step_is_cut_in_messages() -> None:
+    assert len(WriteStdin("x" * 1000, 1.0).name) < 100 > len(RunCommand(("sh", "-c", "y" * 1000), 1.0).taken)
+
+
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        (lambda: Stop.close_stdin(-1), "stop.timeout"),
+        (lambda: Stop.close_stdin("2"), "stop.timeout"),  # type: ignore[arg-type]  # that it is refused is the point
+        (lambda: Stop.write("", 1), "stop.write"),
+        (lambda: Stop.write(5, 1), "stop.write"),  # type: ignore[arg-type]  # that it is refused is the point
+        (lambda: Stop.write("quit\n", math.inf), "stop.timeout"),
+        (lambda: Stop.command([], 1), "stop.command"),
+        (lambda: Stop.command("redis-cli shutdown", 1), "stop.command"),
+        (lambda: Stop.command(["kill", 7], 1), "stop.command"),  # type: ignore[list-item]  # that it is refused is the point
+        (lambda: Stop.command(["~/bin/quit"], 1), "stop.command"),
+        (lambda: Stop.command(["a\0b"], 1), "stop.command"),
+        (lambda: Stop(steps=Stop.close_stdin(1)), "stop.steps"),  # type: ignore[arg-type]  # that it is refused is the point
+    ],
+)
+def test_an_invalid_step_is_refused(make: Callable[[], object], option: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        make()
+    assert str(caught.value).startswith(option)
+    assert option == caught.value.option
+
+
+@pytest.mark.parametrize("step", [Stop.close_stdin(1), Stop.write("quit\n", 1)])
+@pytest.mark.parametrize("options", [{}, {"stdin": b"data"}, {"stdin": "inherit"}, {"pty": True, "stdin": b"data"}])
+def test_a_step_by_the_input_needs_a_pipe(step: CloseStdin | WriteStdin, options: Any) -> None:
+    with pytest.raises(SpecError, match=r'stop.*Stop\.(close_stdin|write).*pass stdin="pipe"'):
+        Spec(id="db", argv=("db",), stop=Stop(steps=[step, (SIGTERM, 1)]), **options)
+
+
+@pytest.mark.parametrize("options", [{"stdin": "pipe"}, {"pty": True}, {"pty": True, "stdin": "pipe"}])
+def test_a_step_by_the_input_is_taken_with_a_pipe_or_terminal(options: Any) -> None:
+    stop = Stop(steps=[Stop.close_stdin(1), Stop.write("quit\n", 1)])
+    assert stop == Spec(id="db", argv=("db",), stop=stop, **options).stop
+
+
+def test_a_step_in_place_of_a_ladder_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"write stop=Stop\(steps=\[\.\.\.\]\)"):
+        Spec(id="db", argv=("db",), stdin="pipe", stop=Stop.close_stdin(1))  # type: ignore[arg-type]  # that is the point

@@ -9,7 +9,7 @@ import pytest
 
 from aioverseer.core.report.events import Event, StopOutcome, StopReport
 from aioverseer.core.report.status import Status
-from aioverseer.core.state import State
+from aioverseer.core.state import State, signal_name
 
 FINAL = Status(id="db", argv=("db",), pid=7, state=State.INTERRUPT, signal=signal.SIGTERM)
 EVENT = Event(
@@ -26,7 +26,8 @@ EVENT = Event(
 def outcome(id: str, *signals: int, survived: bool = False, state: State = State.INTERRUPT) -> StopOutcome:
     """Outcome of the stop of a service."""
     status = Status(id=id, argv=(id,), state=state)
-    return StopOutcome(id=id, status=status, signals=signals, seconds=0.256, survived=survived)
+    steps = tuple(signal_name(number) for number in signals)
+    return StopOutcome(id=id, status=status, signals=signals, steps=steps, seconds=0.256, survived=survived)
 
 
 def test_an_event_is_flat_json() -> None:

@@ -166,7 +166,7 @@ async def test_leader_scope_gives_the_rest_its_time_after_the_leader(level: Any,
         await up(process)
         status = await process.stop()
         assert ("SIGINT", 7) == (saved.read_text(), status.exit_code)
-        assert [signal.SIGINT] == process._runner.machine.sent
+        assert [signal.SIGINT] == process._runner.machine.ladder.signals
 
 
 @PLACES
@@ -201,7 +201,7 @@ async def test_stubborn_rest_is_killed_at_the_last_step(level: Any, place: str) 
         status = await process.stop()
         assert 0.4 < time.monotonic() - began < 2.5
         assert status.reason.endswith(", ended by SIGKILL")
-        assert [signal.SIGTERM, signal.SIGKILL] == process._runner.machine.sent
+        assert [signal.SIGTERM, signal.SIGKILL] == process._runner.machine.ladder.signals
 
 
 async def test_kill_waits_for_nobody(level: Any, saved: Path) -> None:

@@ -1,0 +1,152 @@
+"""StepPerformer: takes those steps of a ladder that are no signals, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from typing import Protocol, assert_never
+
+from aioverseer._aio.shield import settle
+from aioverseer._engine.process.stdin import StdinFeeder
+from aioverseer._system.process.command import run_command, spec_of_command
+from aioverseer._system.protocols import Launcher
+from aioverseer.core.clock import Clock
+from aioverseer.core.errors import ProcessNotRunning, SpawnError
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.stop_steps import AskingStep, CloseStdin, RunCommand, WriteStdin
+
+__all__ = ["StepPerformer"]
+
+_log = logging.getLogger("aioverseer")
+
+_COMMAND_TIMEOUT = 2.0
+"""Seconds for a command to end by itself once the program has ended."""
+
+
+class OnFailure(Protocol):
+    """Receives the failure of a step; ``is_over`` tells that the ladder has gone on, or the program has ended."""
+
+    def __call__(self, why: str, *, is_over: bool) -> None: ...  # see above
+
+
+class StepPerformer:
+    """The steps of one run that ask the program to end by its input or by a command.
+
+    The time of a step is the ladder's. The next step cancels this one: a pending write is given up, a command is
+    killed.
+    """
+
+    def __init__(self, spec: Spec, *, launcher: Launcher, clock: Clock, stdin: StdinFeeder | None) -> None:
+        """Prepare. Nothing is done before ``begin``.
+
+        Args:
+            spec: The options of the run.
+            launcher: The launcher of commands.
+            clock: The clock of the time that a command has after the end of the program.
+            stdin: The input of the program; None without one.
+        """
+        self._spec = spec
+        self._launcher = launcher
+        self._clock = clock
+        self._stdin = stdin
+        self._task: asyncio.Task[None] | None = None
+        self._is_over = False
+        """Whether the present step was given up, and not its task cancelled because the event loop ends."""
+
+    def begin(self, step: AskingStep, *, pid: int, on_failure: OnFailure) -> None:
+        """Begin to take a step, and give up the earlier one.
+
+        Args:
+            step: The step.
+            pid: The process id of the program.
+            on_failure: Called with the reason if the step cannot be taken, or its command fails or is killed.
+        """
+        earlier = self._task
+        self.cancel()
+        self._is_over = False
+        self._task = asyncio.create_task(
+            self._take(step, pid, on_failure, earlier), name=f"aioverseer stop {self._spec.id}"
+        )
+
+    def cancel(self) -> None:
+        """Give up the present step, as its time is over. Idempotent."""
+        if self._task is not None:
+            self._is_over = True
+            self._task.cancel()
+
+    async def end(self) -> asyncio.CancelledError | None:
+        """Wait for a command that still runs after the end of the program, for two seconds, and then kill it.
+
+        Returns:
+            The last cancellation that came meanwhile, or None.
+        """
+        task = self._task
+        if task is None:
+            return None
+        cancelled = await settle(task, within=_COMMAND_TIMEOUT, clock=self._clock)
+        if not task.done():
+            self.cancel()
+            cancelled = await settle(task, within=_COMMAND_TIMEOUT) or cancelled
+        self._task = None
+        return cancelled
+
+    async def _take(
+        self, step: AskingStep, pid: int, on_failure: OnFailure, earlier: asyncio.Task[None] | None
+    ) -> None:
+        if earlier is not None:
+            await asyncio.wait({earlier})
+        try:
+            why = await self._attempt(step, pid)
+        except asyncio.CancelledError:
+            if self._is_over and isinstance(step, RunCommand):
+                on_failure("it was still running, and was killed", is_over=True)
+            raise
+        except SpawnError as error:
+            why = str(error)
+        except Exception as error:  # a launcher of the user, or a bug: the ladder must go on  # noqa: BLE001
+            _log.exception("%s: %s failed", self._spec.id, step.name)
+            why = repr(error)
+        if why:
+            on_failure(why, is_over=False)
+
+    async def _attempt(self, step: AskingStep, pid: int) -> str:
+        """Take a step and return why that failed; empty after a success."""
+        match step:
+            case CloseStdin():
+                return await self._close()
+            case WriteStdin():
+                return await self._write(step.data)
+            case RunCommand():
+                command = spec_of_command(self._spec, step.words(pid), role="stop")
+                exit, last_line = await run_command(self._launcher, command)
+                return "" if exit.code == 0 else f"{exit}{f': {last_line}' if last_line else ''}"
+            case _:
+                assert_never(step)
+
+    async def _close(self) -> str:
+        if self._stdin is None or not self._stdin.is_for_writers:
+            return "there is no pipe to its standard input"
+        try:
+            await self._stdin.write_eof()
+        except (ProcessNotRunning, OSError) as error:
+            return _reason(error)
+        return ""
+
+    async def _write(self, data: str | bytes) -> str:
+        if self._stdin is None or not self._stdin.is_for_writers:
+            return "there is no pipe to its standard input"
+        try:
+            await self._stdin.write(data)
+        except ProcessNotRunning:
+            return "its standard input is closed"
+        except (OSError, UnicodeError) as error:
+            return _reason(error)
+        return ""
+
+
+def _reason(error: Exception) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EIO:
+        return "its terminal is closed"
+    return str(error)
