@@ -88,6 +88,7 @@ LATE_IMPORTS = {
     "_engine/service/service.py": "a handle",
     "core/options/checks.py": "difflib is slow to import, and only errors need it",
     "_system/probes/attempts.py": "httpx is an extra",
+    "mcp/__init__.py": "the MCP SDK is an extra",
     "_system/process/cpython.py": "another platform may not have the module",
     "_system/containment/guardian/child_table.py": "for another platform",
     "_system/containment/guardian/boot.py": "a program that is run as a file",

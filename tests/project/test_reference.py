@@ -24,6 +24,7 @@ import pytest
 
 import aioverseer
 import aioverseer.abc
+import aioverseer.mcp
 import aioverseer.pytest_plugin
 import aioverseer.testing
 from aioverseer import Overseer, Process, Service, Spec, State
@@ -117,6 +118,12 @@ PAGES: dict[str, Page] = {
         "Tools for tests: clocks under control, scripted children, ports, assertions about events.",
         aioverseer.testing,
         tuple(aioverseer.testing.__all__),
+    ),
+    "mcp.md": (
+        "MCP servers: aioverseer.mcp",
+        "The client of the official MCP SDK, with supervised servers under it.",
+        aioverseer.mcp,
+        ("mcp_streams",),
     ),
     "abc.md": (
         "Protocols: aioverseer.abc",

@@ -1,0 +1,49 @@
+"""The official MCP SDK over supervised servers: the streams of its ``ClientSession``. Needs the extra ``mcp``."""
+
+from __future__ import annotations
+
+import importlib.util
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from aioverseer import Process, Service, SpecError
+
+if TYPE_CHECKING:
+    from aioverseer.mcp.connection import McpStreams
+
+__all__ = ["mcp_streams"]
+
+
+def mcp_streams(server: Service | Process, *, grace: float = 2.0) -> AbstractAsyncContextManager[McpStreams]:
+    """Return the streams of one session with an MCP server on stdio, for the ``ClientSession`` of the official SDK.
+
+    ``async with mcp_streams(server) as (read, write), ClientSession(read, write) as session:``. The start of the block
+    starts a program that is down, and waits until the program is ready; in its backoff, a service is waited for.
+
+    A session is one run. When the run ends, each request without an answer gets an error with the reason, the
+    ``message_handler`` of the session gets ``RunEnded``, and the reading side ends. The next block takes the next run.
+    Lines that are no messages go to the ``message_handler`` as exceptions.
+
+    The end of the block ends the run: standard input is closed, and a server that does not end by itself is stopped. A
+    service then stays down until it is started, for example by the next block. A run from ``service.runs()`` is ended
+    by SIGTERM and SIGKILL instead, and the policy of its service judges the end.
+
+    Args:
+        server: The server, with ``stdin="pipe"``. A Process of your own also needs ``streaming="stdout"``.
+        grace: Seconds for the server to end by itself after its standard input was closed.
+
+    Raises:
+        SpecError: If the SDK is not installed, or the server has no pipes to talk through.
+    """
+    if importlib.util.find_spec("mcp") is None:
+        raise SpecError("mcp_streams() needs the MCP SDK: pip install 'aioverseer[mcp]'", option="mcp", value=None)
+    spec = server.spec
+    if spec.stdin != "pipe":
+        raise SpecError(f'{spec.id!r} has no pipe for requests: give it stdin="pipe"', option="stdin", value=spec.stdin)
+    if isinstance(server, Process) and server.stdout is None:
+        raise SpecError(
+            f'{spec.id!r} has no pipe for answers: give it streaming="stdout"', option="streaming", value=spec.streaming
+        )
+    from aioverseer.mcp.connection import McpConnection  # noqa: PLC0415  # the SDK is an extra
+
+    return McpConnection(server, grace=grace)

@@ -1,0 +1,187 @@
+"""McpConnection: two tasks between the pipes of a run and the streams of a session."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from aioverseer import (
+    ContinuedBytes,
+    ContinuedLine,
+    OverseerError,
+    Process,
+    ProcessNotRunning,
+    RunEnded,
+    Service,
+    State,
+    StopFailed,
+)
+from aioverseer.mcp.codec import answered_id, decode, encode, request_id
+
+__all__ = ["McpConnection", "McpStreams"]
+
+McpStreams: TypeAlias = tuple[MemoryObjectReceiveStream[Any], MemoryObjectSendStream[Any]]
+"""The reading side and the writing side, for ``ClientSession``."""
+
+_FLUSH_TIMEOUT = 0.5
+"""Seconds for messages that the session handed over just before it ended, as in the SDK's own ``stdio_client``."""
+_END_TIMEOUT = 0.5
+"""Seconds from the end of the output to the end of the program. A program that lives on ends the session as well."""
+_CONNECTION_CLOSED = -32000
+"""The SDK's own code of requests that a closed connection leaves without an answer."""
+_LAST_LINES = 10
+
+
+class McpConnection(AbstractAsyncContextManager[McpStreams]):
+    """Two tasks between the pipes of a run and the streams of a session.
+
+    No cancel scope stays open between enter and exit, so another task may leave the block, and two blocks may end in
+    any order.
+    """
+
+    def __init__(self, server: Service | Process, *, grace: float) -> None:
+        self._server = server
+        self._grace = grace
+        self._pending: set[Any] = set()
+
+    async def __aenter__(self) -> McpStreams:
+        """Start the server if needed. When this is cancelled, nothing is open yet, and the server is in order."""
+        self._run = await self._start()
+        # No await from here on: a cancellation would leave a task behind.
+        self._to_session, self._read = anyio.create_memory_object_stream[Any](0)
+        self._write, self._from_session = anyio.create_memory_object_stream[Any](0)
+        name = self._run.spec.id
+        self._reader = asyncio.create_task(self._pass_answers(), name=f"aioverseer mcp read {name}")
+        self._writer = asyncio.create_task(self._pass_requests(), name=f"aioverseer mcp write {name}")
+        return self._read, self._write
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the run. A cancellation waits until that is done: each step of it is bounded."""
+        leaving = asyncio.create_task(self._leave(), name=f"aioverseer mcp leave {self._run.spec.id}")
+        cancelled: asyncio.CancelledError | None = None
+        # anyio repeats its cancellations in each iteration of the event loop, and the scope holds them back.
+        # Cancellations of asyncio come once, and this loop waits on.
+        with anyio.CancelScope(shield=True):
+            while not leaving.done():
+                try:
+                    await asyncio.wait({leaving})
+                except asyncio.CancelledError as caught:
+                    cancelled = caught
+        await leaving
+        if cancelled is not None:
+            raise cancelled
+
+    async def _start(self) -> Process:
+        server = self._server
+        if server.state is State.INITIAL or (isinstance(server, Service) and server.state.is_final):
+            await server.start()
+        else:
+            await server.ready()
+        run = server.process if isinstance(server, Service) else server
+        assert run is not None  # noqa: S101  # it is ready
+        return run
+
+    async def _pass_answers(self) -> None:
+        """Pass on the output. After the session, read on: a server that is blocked in a write cannot end itself."""
+        parts: list[Any] = []
+        with self._to_session:
+            try:
+                async for item in self._run.stdout:
+                    parts.append(item)
+                    if not isinstance(item, ContinuedLine | ContinuedBytes):
+                        await self._pass_on(parts)
+                if parts:
+                    await self._pass_on(parts)
+                await self._report_end()
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                pass  # the session has gone
+        async for _ in self._run.stdout:
+            pass
+
+    async def _pass_on(self, parts: list[Any]) -> None:
+        message = decode(parts[0][:0].join(parts))
+        parts.clear()
+        self._pending.discard(answered_id(message))
+        await self._to_session.send(message)
+
+    async def _report_end(self) -> None:
+        """Answer each pending request with the reason of the end, and tell the session."""
+        await asyncio.wait({ended := asyncio.ensure_future(self._run.wait())}, timeout=_END_TIMEOUT)
+        ended.cancel()
+        error = self._error()
+        while self._pending:
+            request = self._pending.pop()
+            failure = {"code": _CONNECTION_CLOSED, "message": str(error)}
+            text = json.dumps({"jsonrpc": "2.0", "id": request, "error": failure})
+            await self._to_session.send(decode(text))
+        await self._to_session.send(error)
+
+    def _error(self) -> RunEnded:
+        status, server = self._run.status(), self._server
+        if isinstance(server, Service):
+            lines = [line.text for line in server.tail(100) if line.stream == "stderr" and line.run == self._run.number]
+        else:
+            lines = [str(line) for line in status.stderr or ()]
+        what = status.reason if status.state.is_final else "it has closed its standard output"
+        return RunEnded(
+            f"the session with {status.id!r} is over: {what}", id=status.id, status=status, lines=lines[-_LAST_LINES:]
+        )
+
+    async def _pass_requests(self) -> None:
+        """Write what the session sends. A server that does not read any more ends the session, after its last words."""
+        is_read = True
+        with self._from_session:
+            async for message in self._from_session:
+                if (request := request_id(message)) is not None:
+                    self._pending.add(request)
+                if not is_read:
+                    continue  # the end of the session answers it
+                try:
+                    await self._run.write(encode(message))
+                except (ProcessNotRunning, OSError):
+                    is_read = False
+                    asyncio.get_running_loop().call_later(self._grace, self._reader.cancel)
+
+    async def _leave(self) -> None:
+        run = self._run
+        # The reader drains from now on. A server that is blocked in a write reads its input only after that.
+        self._read.close()
+        self._write.close()
+        await asyncio.wait({self._writer}, timeout=_FLUSH_TIMEOUT)
+        self._writer.cancel()
+        try:
+            if not run.state.is_final:
+                await self._end_run()
+        finally:
+            self._reader.cancel()
+            await asyncio.wait({self._reader, self._writer})
+
+    async def _end_run(self) -> None:
+        run, server = self._run, self._server
+        run.close_stdin()
+        ended = asyncio.ensure_future(run.wait())
+        try:
+            await asyncio.wait({ended}, timeout=self._grace)
+            if isinstance(server, Service):
+                await server.stop()
+                return
+            try:
+                await run.stop()
+            except StopFailed:
+                raise
+            except OverseerError:  # its service alone stops it
+                for number in (signal.SIGTERM, signal.SIGKILL):
+                    if not ended.done():
+                        run.signal(number)
+                        await asyncio.wait({ended}, timeout=self._grace)
+        finally:
+            ended.cancel()
