@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.critical import Body
     from aioverseer._engine.overseer.overseer import Overseer
     from aioverseer._engine.process.process import Process
+    from aioverseer._engine.service.conversation import LateAnswer
+    from aioverseer._engine.service.request_channel import RequestChannel
     from aioverseer._engine.service.runs import Runs
     from aioverseer._engine.service.service import Service
     from aioverseer.core.errors import (
@@ -89,6 +91,7 @@ __all__ = [
     "GaveUp",
     "Group",
     "GroupStatus",
+    "LateAnswer",
     "Line",
     "LineQueue",
     "LogBridge",
@@ -103,6 +106,7 @@ __all__ = [
     "ProgramError",
     "QueueShutDown",
     "Recorder",
+    "RequestChannel",
     "Restart",
     "RunCommand",
     "RunEnded",
@@ -153,6 +157,7 @@ _HOMES = {
     "GaveUp": "aioverseer.core.report.status",
     "Group": "aioverseer.core.options.group",
     "GroupStatus": "aioverseer.core.report.group",
+    "LateAnswer": "aioverseer._engine.service.conversation",
     "Line": "aioverseer.core.text.lines",
     "LineQueue": "aioverseer._engine.output.line_queue",
     "LogBridge": "aioverseer.core.options.log",
@@ -170,6 +175,7 @@ _HOMES = {
     "Runs": "aioverseer._engine.service.runs",
     "QueueShutDown": "aioverseer._engine.output.line_queue",
     "Recorder": "aioverseer._engine.events.recorder",
+    "RequestChannel": "aioverseer._engine.service.request_channel",
     "Restart": "aioverseer.core.options.restart",
     "Service": "aioverseer._engine.service.service",
     "ServiceIsLive": "aioverseer.core.errors",

@@ -74,11 +74,17 @@ PAGES: dict[str, Page] = {
             *("DEFAULT_LINE_BUFFER_SIZE", "DEFAULT_STREAM_QUEUE_SIZE"),
         ),
     ),
+    "conversations.md": (
+        "Conversations",
+        "Programs that are talked to: their runs, questions and answers.",
+        aioverseer,
+        ("Runs", "RequestChannel", "LateAnswer"),
+    ),
     "output.md": (
         "Output",
         "Lines, and the queues that deliver them.",
         aioverseer,
-        ("Line", "ContinuedLine", "ContinuedBytes", "LineQueue", "Subscription", "Runs", "QueueShutDown"),
+        ("Line", "ContinuedLine", "ContinuedBytes", "LineQueue", "Subscription", "QueueShutDown"),
     ),
     "events-and-status.md": (
         "Events and status",
@@ -157,7 +163,13 @@ NOT_MADE = set(
     "ThreadedEvents ThreadedService".split()
 )
 """Classes that users get from methods and do not make themselves."""
-VARIABLES = {"LineQueue": "queue", "Subscription": "queue", "EventStream": "events", "ThreadedEvents": "events"}
+VARIABLES = {
+    "EventStream": "events",
+    "LineQueue": "queue",
+    "RequestChannel": "channel",
+    "Subscription": "queue",
+    "ThreadedEvents": "events",
+}
 """Names of variables in the headings of special methods, where they are not the name of the class."""
 OF_PYTHON = {
     "QueueShutDown": "The queue is at its end: every line was delivered, and none follows. This is "

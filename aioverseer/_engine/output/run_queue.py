@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from aioverseer._engine.output.line_queue import LineQueue
+from aioverseer._engine.output.recent_queue import RecentQueue
 from aioverseer.core.text.lines import LINE_COST
 
 __all__ = ["RunQueue"]
@@ -13,7 +14,7 @@ __all__ = ["RunQueue"]
 T = TypeVar("T", bound=str | bytes)
 
 
-class RunQueue(LineQueue[T]):
+class RunQueue(RecentQueue[T]):
     """A queue that is lossless from the first reading on, and holds no program up before.
 
     Until then it keeps nothing, or the last ``maxsize`` items. It ends with the run, not with the pipe: a program may
@@ -33,7 +34,6 @@ class RunQueue(LineQueue[T]):
         """
         super().__init__(maxsize)
         self.stream = stream
-        self.missed = 0
         self._keeps = False
         self._lossless = False
         self._was_read = False
@@ -86,12 +86,9 @@ class RunQueue(LineQueue[T]):
     def deliver(self, batch: Sequence[T]) -> None:
         """Add a batch of any size, if it is for keeping."""
         if self._lossless:
+            LineQueue.deliver(self, batch)
+        elif self._keeps:
             super().deliver(batch)
-        elif self._keeps and not self._shut:
-            before = len(self._queue)
-            self._queue.extend(batch)
-            self._settle(before)
-            self._trim()
 
     def get_nowait(self) -> T:
         """Return the next item."""
@@ -103,11 +100,7 @@ class RunQueue(LineQueue[T]):
         await super()._wait_for_line()
 
     def _trim(self) -> None:
-        queue, before = self._queue, len(self._queue)
-        while len(queue) > self.maxsize:
-            queue.popleft()
-            self.missed += 1
-        self._settle(before)
+        super()._trim()
         # The first item that is taken must call _make_room, the one hook on the fast path of a reader.
         self._blocked = True
         self._low = self.maxsize

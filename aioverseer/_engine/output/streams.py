@@ -64,6 +64,7 @@ class OutputStreams:
         self._of_service = of_service
         self._is_merged = spec.merge_stderr or spec.pty
         self._run_ended = False
+        self._added: list[tuple[str, LineSink]] = []
         # A terminal is always read, or the program would block in its first write.
         self.captured = spec.output == "read" and bool(spec.buffered or spec.streaming or spec.pty or listeners)
         self._tail = None if of_service or spec.buffered or not self.captured else Tail()
@@ -118,6 +119,14 @@ class OutputStreams:
     def waiting_bytes(self) -> int:
         """Bytes, or characters, of the items that wait for a reader, and what these objects cost, about."""
         return sum(queue.waiting_bytes for queue in (self._stdout, self._stderr) if isinstance(queue, RunQueue))
+
+    def add_sink(self, stream: str, sink: LineSink) -> None:
+        """Add a receiver of the lines of a stream, from now on."""
+        if not self._pumps:
+            self._added.append((stream, sink))
+        for pump in self._pumps:
+            if pump.stream == stream and not pump.ended:
+                pump.add(sink)
 
     def _run_queue(self, stream: str) -> RunQueue[Any] | None:
         """Return the queue of a stream of a service's run, made on its first use; None without such a stream."""
@@ -174,6 +183,7 @@ class OutputStreams:
         if stdout is not None and stderr is not None:
             stderr.on_full = functools.partial(self._warn_if_unread, "stderr", stderr, "stdout", stdout)
             stdout.on_full = functools.partial(self._warn_if_unread, "stdout", stdout, "stderr", stderr)
+        self._added.clear()
         for pump in self._pumps:
             pump.start()
 
@@ -182,6 +192,7 @@ class OutputStreams:
         if self._tail is not None:
             sinks.append(TailSink(self._tail, stream, self._clock.wall))
         sinks += [sink for listener in self._listeners if (sink := listener(stream)) is not None]
+        sinks += [sink for name, sink in self._added if name == stream]
         byte_sink = None if self._byte_sink is None else self._byte_sink(stream)
         return Pump(source, self._splitter, sinks, stream=stream, byte_sink=byte_sink, on_end=self._on_pump_end)
 

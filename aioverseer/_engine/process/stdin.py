@@ -73,6 +73,23 @@ class StdinFeeder:
                 raise
             raise self._unread() from None
 
+    def write_at_once(self, data: bytes | str) -> bool:
+        """Write a few bytes if the pipe has room for all of them now; else write nothing, and return False.
+
+        Raises:
+            ProcessNotRunning: If the program does not read its input any more.
+        """
+        sink = self._open_sink()
+        write_at_once = getattr(sink, "write_at_once", None)
+        if write_at_once is None or not isinstance(data, bytes):
+            return False
+        try:
+            return bool(write_at_once(data))
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO, None):
+                raise
+            raise self._unread() from None
+
     async def write_eof(self) -> None:
         """End the input after all pending writes; see ``Process.write_eof``."""
         await self._open_sink().write_eof()

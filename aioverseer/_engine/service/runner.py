@@ -19,7 +19,7 @@ from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.output.subscription import Subscribers
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, Throttle
-from aioverseer._engine.service.runs import RunReaders, Runs
+from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
 from aioverseer._engine.service.waiters import Waiters
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
@@ -340,6 +340,17 @@ class ServiceRunner:
             runs.end()
         return runs
 
+    def follow_runs(self, follower: RunFollower) -> None:
+        """Add a follower of the runs, from the current one on."""
+        self._run_readers.followers = (*self._run_readers.followers, follower)
+        if self.process is not None and self.process.machine.state.is_live:
+            follower.on_run(self.process)
+
+    def unfollow_runs(self, follower: RunFollower) -> None:
+        """Remove a follower. Idempotent."""
+        followers = self._run_readers.followers
+        self._run_readers.followers = tuple(other for other in followers if other is not follower)
+
     def _on_reader_left(self) -> None:
         if self.process is not None and not self._run_readers.any:
             self.process.streams.relax()
@@ -502,6 +513,7 @@ class ServiceRunner:
             self.submit(ProcessEnding(why=transition.reason, ended=process.machine.ended_by_itself))
         elif transition.state.is_final:
             self.history.append(process.snapshot())
+            self._run_readers.on_run_end(process)
             if process.machine.error is not None:
                 error = process.machine.error
                 self.submit(SpawnFailed(error=error, impossible=is_impossible(process.spec, error)))

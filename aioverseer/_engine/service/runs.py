@@ -1,17 +1,17 @@
-"""Runs: one reader of the runs of a service. RunReaders: all of them."""
+"""Runs: one reader of the runs of a service. RunReaders: all of them, and the followers of each run."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from aioverseer._engine.output.lasting_queue import LastingQueue, Readers, call_when_forgotten
 from aioverseer._engine.output.streams import OutputStreams
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer.core.export import exported_from
 
-__all__ = ["RunReaders", "Runs"]
+__all__ = ["RunFollower", "RunReaders", "Runs"]
 
 T = TypeVar("T")
 
@@ -86,11 +86,28 @@ class Runs(LastingQueue[T]):
             self._settle(before)
 
 
+class RunFollower(Protocol):
+    """A part of the engine that follows the runs of a service."""
+
+    def on_run(self, run: ProcessRunner) -> None:
+        """Handle a run that is about to begin."""
+        ...
+
+    def on_run_end(self, run: ProcessRunner) -> None:
+        """Handle the end of a run, whose output is complete."""
+        ...
+
+
 class RunReaders:
-    """The readers of the runs of one service, referenced weakly."""
+    """The readers of the runs of one service, referenced weakly, and its followers.
+
+    Attributes:
+        followers: They are called for each run, at its begin and at its end.
+    """
 
     def __init__(self) -> None:
         """Begin without readers."""
+        self.followers: tuple[RunFollower, ...] = ()
         self._readers: Readers[Runs[object]] = Readers()
         self._waiting: set[LastingQueue[object]] = set()
 
@@ -121,6 +138,13 @@ class RunReaders:
             run.streams.keep_for_reader()
             for reader in readers:
                 reader.add(make_handle(run), run.streams)
+        for follower in self.followers:
+            follower.on_run(run)
+
+    def on_run_end(self, run: ProcessRunner) -> None:
+        """Handle the end of a run, whose output is complete."""
+        for follower in self.followers:
+            follower.on_run_end(run)
 
     def reopen(self) -> None:
         """Continue, because the service was started."""

@@ -73,11 +73,25 @@ class Waiters:
             wanted: The condition of the future, for the message of an error.
         """
         clock = self._service.clock
-        timer = clock.call_at(clock.now() + timeout, lambda: self._time_out(future, wanted, timeout))
+        timer = clock.call_at(clock.now() + timeout, lambda: self.time_out(future, wanted, timeout))
         try:
             return await future
         finally:
             timer.cancel()
+
+    def time_out(
+        self, future: asyncio.Future[StatusSnapshot], wanted: State | Callable[[Status], bool], timeout: float
+    ) -> None:
+        """Fail a future of ``until``, because its time is over.
+
+        Args:
+            future: The future.
+            wanted: The condition of the future.
+            timeout: The seconds of the message.
+        """
+        if not future.done():
+            why = explain(self._service)
+            future.set_exception(self._not_ready(NotReadyInTime, wanted, f"after {timeout:g} s {why}"))
 
     def begin_stop(self) -> StopRequest:
         """Return a new request; call this before the stop is submitted, and ``for_stop`` after it."""
@@ -199,13 +213,6 @@ class Waiters:
 
     def _unknown(self) -> UnknownService:
         return UnknownService(f"service {self._service.id!r} was removed: add it again")
-
-    def _time_out(
-        self, future: asyncio.Future[StatusSnapshot], wanted: State | Callable[[Status], bool], timeout: float
-    ) -> None:
-        if not future.done():
-            why = explain(self._service)
-            future.set_exception(self._not_ready(NotReadyInTime, wanted, f"after {timeout:g} s {why}"))
 
     def _not_ready(self, kind: type[NotReady], wanted: State | Callable[[Status], bool], why: str) -> NotReady:
         what = f"is not {wanted}" if isinstance(wanted, State) else "is not what was waited for"

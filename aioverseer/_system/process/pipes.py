@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import select
 from collections.abc import Callable
 from weakref import WeakSet
 
@@ -161,6 +162,20 @@ class WritePipe:
                     view = view[os.write(self._descriptor, view) :]
                 except (BlockingIOError, InterruptedError):
                     await self._wait_until_writable()
+
+    def write_at_once(self, data: bytes) -> bool:
+        """Write all bytes if there is room for them now, and no write is pending; else write none, and return False.
+
+        The kernel guarantees this up to PIPE_BUF (POSIX, write(2)); longer data is not tried.
+        """
+        if len(data) > select.PIPE_BUF or self._lock.locked():
+            return False
+        if self._descriptor < 0:
+            raise BrokenPipeError("the pipe is closed")
+        try:
+            return os.write(self._descriptor, data) == len(data)
+        except (BlockingIOError, InterruptedError):
+            return False
 
     async def write_eof(self) -> None:
         """Close the pipe after all pending writes; see ``protocols.WriteStream``."""

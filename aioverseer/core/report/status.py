@@ -33,6 +33,7 @@ __all__ = [
     "not_ready",
     "not_ready_after",
     "not_running",
+    "run_ended",
     "stop_failed",
     "stranger_before",
     "stranger_found",
@@ -267,6 +268,21 @@ def stranger_found(status: Status, held: str, lines: Sequence[str]) -> NotReady:
 def unhealthy(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:
     """Return the error of a run that is stopped because its liveness checks failed."""
     return ProcessFailed(f"{status.id!r} is not alive: {why}", id=status.id, status=status, lines=lines)
+
+
+def run_ended(status: Status, awaited: str, lines: Sequence[str]) -> RunEnded:
+    """Return the error of a caller that waited for something of a run that has ended.
+
+    Args:
+        status: Status of the run.
+        awaited: The awaited event, as words after "before".
+        lines: Last lines of the program.
+    """
+    error = RunEnded(
+        f"{status.id!r} has ended before {awaited}: {status.reason}", id=status.id, status=status, lines=lines
+    )
+    error.__cause__ = status.error
+    return error
 
 
 def stop_failed(status: Status) -> StopFailed:

@@ -1,0 +1,326 @@
+"""RequestChannel: each question gets its own answer, or learns of the end of its run after all answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from aioverseer import (
+    Backoff,
+    LateAnswer,
+    NotReady,
+    NotReadyInTime,
+    Overseer,
+    OverseerError,
+    ProcessNotRunning,
+    RequestChannel,
+    Restart,
+    RunEnded,
+    Service,
+    SpecError,
+    State,
+    Stop,
+)
+from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
+from tests.support.programs import child, limit
+
+ALWAYS = Restart("always", max_restarts=None, backoff=Backoff(min=0.0, max=0.0))
+NEVER = Restart("never")
+
+SERVER = """
+import json, os, sys, time
+held = []
+for line in sys.stdin:
+    request = json.loads(line)
+    do = request["do"]
+    if do == "exit":
+        sys.exit(3)
+    elif do == "hold":
+        held.append(request)
+    elif do == "release":
+        for other in (*held, request):
+            print(json.dumps({"id": other["id"], "result": other["do"]}), flush=True)
+        held = []
+    elif do == "notice":
+        print(json.dumps({"notice": request["text"]}), flush=True)
+    elif do == "deaf":
+        os.close(0)
+        os.write(1, b'{"notice": "deaf"}\\n')
+        time.sleep(100)
+    elif do == "answer and die":
+        for n in range(20):
+            print(json.dumps({"notice": n}))
+        print(json.dumps({"id": request["id"], "result": os.getpid()}))
+        sys.stdout.flush()
+        os._exit(0)
+    elif do == "half":
+        os.write(1, b'{"id": ')
+        os._exit(4)
+    else:
+        print(json.dumps({"id": request["id"], "result": len(request.get("text", "")) or os.getpid()}), flush=True)
+"""
+
+
+def channel_to(service: Service | list[Service], **options: Any) -> RequestChannel:
+    return RequestChannel(
+        service,
+        send=lambda message: (json.dumps(message) + "\n").encode(),
+        parse=json.loads,
+        key_of=lambda message: message.get("id"),
+        **options,
+    )
+
+
+async def ask(channel: RequestChannel, key: int, do: str, timeout: float | None = None, **more: Any) -> Any:
+    return (await channel.ask(key, {"id": key, "do": do, **more}, timeout))["result"]
+
+
+@asynccontextmanager
+async def served(**options: Any) -> AsyncGenerator[tuple[Service, RequestChannel]]:
+    async with limit(60), Overseer() as overseer:
+        chosen = {"restart": ALWAYS, "stop": Stop(timeout=2), **options.pop("service", {})}
+        service = overseer.add("server", *child(SERVER), stdin="pipe", **chosen)
+        await service.start()
+        async with channel_to(service, **options) as channel:
+            yield service, channel
+
+
+async def test_answers_out_of_order_reach_their_askers() -> None:
+    async with served() as (_, channel):
+        held = [asyncio.create_task(ask(channel, key, "hold")) for key in range(1, 50)]
+        await asyncio.sleep(0)
+        assert await ask(channel, 0, "release") == "release"
+        assert await asyncio.gather(*held) == ["hold"] * 49
+        assert channel.pending == 0
+
+
+async def test_messages_without_a_question_come_from_the_channel() -> None:
+    async with served(queue_size=3) as (_, channel):
+        for n in range(5):
+            await channel.notify({"do": "notice", "text": n})
+        await ask(channel, 1, "pid")
+        assert channel.missed == 2
+        assert [(await anext(channel))["notice"] for _ in range(3)] == [2, 3, 4]
+    assert [item async for item in channel] == []
+
+
+async def test_pending_questions_fail_with_the_reason_when_the_run_ends() -> None:
+    async with served() as (service, channel):
+        held = asyncio.create_task(ask(channel, 1, "hold"))
+        with pytest.raises(RunEnded, match="'server' has ended before it answered 2: exited with code 3") as caught:
+            await ask(channel, 2, "exit")
+        assert caught.value.status is not None
+        assert caught.value.status.exit_code == 3
+        with pytest.raises(RunEnded):
+            await held
+        assert await ask(channel, 3, "pid") == service.pid
+
+
+async def test_an_answer_written_before_the_end_arrives_before_it() -> None:
+    async with served(queue_size=10_000) as (_, channel):
+        for key in range(30):
+            held = asyncio.create_task(ask(channel, -1, "hold"))
+            await asyncio.sleep(0)
+            assert isinstance(await ask(channel, key, "answer and die"), int)
+            with pytest.raises(RunEnded):
+                await held
+        assert channel.missed == 0
+
+
+async def test_a_killed_run_fails_its_questions_and_the_next_run_answers() -> None:
+    async with served() as (service, channel):
+        for key in range(20):
+            held = asyncio.create_task(ask(channel, key, "hold"))
+            await ask(channel, 1000 + key, "pid")
+            service.signal(signal.SIGKILL)
+            with pytest.raises(RunEnded, match="SIGKILL"):
+                await held
+
+
+async def test_half_an_answer_is_no_answer() -> None:
+    async with served() as (_, channel):
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        with pytest.raises(RunEnded, match="code 4"):
+            await ask(channel, 1, "half")
+        assert await anext(channel) == '{"id": '
+
+
+async def test_a_late_answer_is_told_apart() -> None:
+    async with served() as (_, channel):
+        with pytest.raises(TimeoutError, match=r"'server' has not answered 1 within 0.01 s"):
+            await ask(channel, 1, "hold", 0.01)
+        cancelled = asyncio.create_task(ask(channel, 2, "hold"))
+        await ask(channel, 3, "pid")
+        cancelled.cancel()
+        with pytest.raises(SpecError, match="key=1: an earlier question with this key may still get a late answer"):
+            await ask(channel, 1, "pid")
+        await ask(channel, 4, "release")
+        late = [await anext(channel) for _ in range(2)]
+        assert late == [
+            LateAnswer(id="server", run=1, key=key, message={"id": key, "result": "hold"}) for key in (1, 2)
+        ]
+        assert isinstance(await ask(channel, 1, "pid"), int)
+
+
+async def test_a_key_that_waits_is_refused() -> None:
+    async with served() as (_, channel):
+        held = asyncio.create_task(ask(channel, 1, "hold"))
+        await ask(channel, 2, "pid")
+        with pytest.raises(SpecError, match="key=1: an earlier question with this key waits"):
+            await ask(channel, 1, "pid")
+        await ask(channel, 3, "release")
+        assert await held == "hold"
+
+
+async def test_a_cancelled_question_tears_no_frame() -> None:
+    async with served() as (_, channel):
+        for key in range(0, 100, 2):
+            text = "x" * 200_000
+            torn = asyncio.create_task(ask(channel, key, "size", text=text))
+            for _ in range(key % 7):
+                await asyncio.sleep(0)
+            torn.cancel()
+            assert await ask(channel, key + 1, "size", text="yes") == 3
+
+
+async def test_a_timed_out_write_is_completed() -> None:
+    async with served() as (service, channel):
+        service.signal(signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            await ask(channel, 1, "size", 0.01, text="x" * 1_000_000)
+        service.signal(signal.SIGCONT)
+        assert await ask(channel, 2, "size", text="yes") == 3
+        late = await anext(channel)
+        assert (late.key, late.message["result"]) == (1, 1_000_000)
+
+
+async def test_a_question_between_two_runs_waits_for_the_next() -> None:
+    clock = ManualClock()
+    script = FakeChild().answers(lambda line: line if "exit" not in line else None)
+    launcher = ScriptedLauncher(clock, FakeChild().reads("exit").exits(1), script)
+    slow = Restart("always", backoff=Backoff(min=5.0, max=5.0))
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = overseer.add("server", "server", stdin="pipe", restart=slow)
+        await service.start()
+        async with channel_to(service) as channel:
+            with pytest.raises(RunEnded):
+                await channel.ask(1, {"id": 1, "exit": True})
+            assert service.state is State.BACKOFF
+            waiting = asyncio.create_task(channel.ask(2, {"id": 2}, 10.0))
+            in_vain = asyncio.create_task(channel.ask(3, {"id": 3}, 1.0))
+            await clock.advance(1.0)
+            with pytest.raises(NotReadyInTime, match="after 1 s"):
+                await in_vain
+            await clock.advance(4.0)
+            assert await waiting == {"id": 2}
+
+
+async def test_a_question_to_a_service_that_is_down_fails_at_once() -> None:
+    async with served(service={"restart": NEVER}) as (_, channel):
+        with pytest.raises(RunEnded):
+            await ask(channel, 1, "exit")
+        with pytest.raises(NotReady, match="finished"):
+            await ask(channel, 2, "pid")
+
+
+async def test_a_program_that_no_longer_reads_its_input_is_told() -> None:
+    async with served() as (_, channel):
+        await channel.notify({"do": "deaf"})
+        assert (await anext(channel))["notice"] == "deaf"
+        with pytest.raises(ProcessNotRunning, match="does not read its standard input any more"):
+            await ask(channel, 1, "pid")
+
+
+async def test_a_channel_that_is_left_ends_its_waits() -> None:
+    async with served() as (service, channel):
+        other = channel_to(service)
+        with pytest.raises(OverseerError, match="not in use"):
+            await ask(other, 1, "pid")
+        async with other:
+            held = asyncio.create_task(ask(other, 1, "hold"))
+            await ask(channel, 2, "pid")
+        with pytest.raises(OverseerError, match="was left"):
+            await held
+        with pytest.raises(OverseerError, match="not in use"):
+            await ask(other, 3, "pid")
+        assert await ask(channel, 4, "release") == "release"
+
+
+async def test_the_first_question_starts_the_service_and_idleness_stops_it() -> None:
+    clock = ManualClock()
+    script = FakeChild().answers(lambda line: line)
+    async with limit(), Overseer(clock=clock, launcher=ScriptedLauncher(clock, script)) as overseer:
+        service = overseer.add("server", "server", stdin="pipe")
+        async with channel_to(service, on_demand=True, idle_timeout=30.0) as channel:
+            assert not service.state.is_live
+            for number in (1, 2):
+                assert await channel.ask(1, {"id": 1}) == {"id": 1}
+                await clock.advance(29.0)
+                assert await channel.ask(2, {"id": 2}) == {"id": 2}
+                await clock.advance(29.0)
+                assert service.state is State.RUNNING
+                assert service.process is not None
+                assert service.process.number == number
+                await clock.advance(1.0)
+                await service.wait()
+                assert "nothing was asked for 30 s" in service.status().reason
+
+
+async def test_a_question_that_comes_while_an_idle_service_stops_starts_it_again() -> None:
+    async with limit(30), Overseer() as overseer:
+        service = overseer.add("server", *child(SERVER), stdin="pipe")
+        async with channel_to(service, on_demand=True) as channel:
+            first = await ask(channel, 1, "pid")
+            stopping = asyncio.create_task(service.stop())
+            await asyncio.sleep(0)
+            second = await ask(channel, 1, "pid")
+            await stopping
+            assert first != second == service.pid
+
+
+async def test_a_pool_gives_a_question_to_the_least_busy_service() -> None:
+    async with limit(30), Overseer() as overseer:
+        pool = [overseer.add(f"server.{n}", *child(SERVER), stdin="pipe", restart=NEVER) for n in range(3)]
+        await overseer.start_all()
+        async with channel_to(pool) as channel:
+            held = [asyncio.create_task(ask(channel, key, "hold")) for key in range(2)]
+            await asyncio.sleep(0)
+            assert await ask(channel, 10, "pid") == pool[2].pid
+            await pool[2].stop()
+            assert await ask(channel, 11, "release") == "release"
+            assert await held[0] == "hold"
+            await pool[0].stop()
+            with pytest.raises(RunEnded):
+                await ask(channel, 12, "exit")
+            with pytest.raises(RunEnded):
+                await held[1]
+            with pytest.raises(NotReady):
+                await ask(channel, 13, "pid")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"idle_timeout": 3}, "idle_timeout=3 needs on_demand=True"),
+        ({"idle_timeout": -1, "on_demand": True}, "idle_timeout=-1"),
+        ({"queue_size": 0}, "queue_size=0"),
+    ],
+)
+async def test_wrong_options_are_refused(options: dict[str, Any], told: str) -> None:
+    async with Overseer() as overseer:
+        with pytest.raises(SpecError, match=told):
+            channel_to(overseer.add("server", "cat", stdin="pipe"), **options)
+
+
+async def test_services_without_an_input_are_refused() -> None:
+    async with Overseer() as overseer:
+        with pytest.raises(SpecError, match='give it stdin="pipe"'):
+            channel_to(overseer.add("server", "cat"))
+        with pytest.raises(SpecError, match="pass a Service"):
+            channel_to([])
