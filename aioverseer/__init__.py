@@ -65,7 +65,14 @@ if TYPE_CHECKING:
     from aioverseer.core.state import Exit, State
     from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Line
     from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
-    from aioverseer.threaded import ThreadedEvents, ThreadedOverseer, ThreadedService
+    from aioverseer.threaded import (
+        ThreadedEvents,
+        ThreadedOverseer,
+        ThreadedRequestChannel,
+        ThreadedRun,
+        ThreadedRuns,
+        ThreadedService,
+    )
 
 __version__ = "0.1.0"
 
@@ -128,6 +135,9 @@ __all__ = [
     "Survivor",
     "ThreadedEvents",
     "ThreadedOverseer",
+    "ThreadedRequestChannel",
+    "ThreadedRun",
+    "ThreadedRuns",
     "ThreadedService",
     "UnknownService",
     "Why",
@@ -194,6 +204,9 @@ _HOMES = {
     "Survivor": "aioverseer.core.options.containment",
     "ThreadedEvents": "aioverseer.threaded",
     "ThreadedOverseer": "aioverseer.threaded",
+    "ThreadedRequestChannel": "aioverseer.threaded",
+    "ThreadedRun": "aioverseer.threaded",
+    "ThreadedRuns": "aioverseer.threaded",
     "ThreadedService": "aioverseer.threaded",
     "UnknownService": "aioverseer.core.errors",
     "Why": "aioverseer.core.report.why",

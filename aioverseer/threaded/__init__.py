@@ -7,7 +7,16 @@ The overseer runs on an event loop in a thread of its own. Each method calls its
 from __future__ import annotations
 
 from aioverseer.threaded.overseer import ThreadedOverseer
+from aioverseer.threaded.request_channel import ThreadedRequestChannel
+from aioverseer.threaded.runs import ThreadedRun, ThreadedRuns
 from aioverseer.threaded.service import ThreadedService
 from aioverseer.threaded.streams import ThreadedEvents
 
-__all__ = ["ThreadedEvents", "ThreadedOverseer", "ThreadedService"]
+__all__ = [
+    "ThreadedEvents",
+    "ThreadedOverseer",
+    "ThreadedRequestChannel",
+    "ThreadedRun",
+    "ThreadedRuns",
+    "ThreadedService",
+]

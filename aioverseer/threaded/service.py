@@ -8,9 +8,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from aioverseer import Line, Service, Spec, State, Status, Subscription, Why
+from aioverseer import Line, Process, Runs, Service, Spec, State, Status, Subscription, Why
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop, as_async
+from aioverseer.threaded.runs import ThreadedRun, ThreadedRuns
 from aioverseer.threaded.streams import ThreadedLines
 
 __all__ = ["ThreadedService"]
@@ -95,6 +96,20 @@ class ThreadedService:
             return self._service.lines(stream, history=history, size=size, overflow=overflow)
 
         return ThreadedLines(self._loop, self._loop.run(subscribe))
+
+    @property
+    def process(self) -> ThreadedRun | None:
+        """The current or last run; None before the first."""
+        process = self._loop.call(lambda: self._service.process)
+        return None if process is None else ThreadedRun(self._loop, process)
+
+    def runs(self) -> ThreadedRuns:
+        """Return an iterator over its runs, from the current one on; see ``Service.runs``."""
+
+        async def read() -> Runs[Process]:
+            return self._service.runs()
+
+        return ThreadedRuns(self._loop, self._loop.run(read))
 
     def __enter__(self) -> Self:
         """Start the service; see ``start``."""

@@ -5,12 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from typing import TypeVar
 
-from aioverseer import Event, EventStream, Line, QueueShutDown, Subscription
+from aioverseer import Event, EventStream, Line, LineQueue, QueueShutDown, Subscription
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop
 
-__all__ = ["ThreadedEvents", "ThreadedLines"]
+__all__ = ["ThreadedEvents", "ThreadedLines", "fetch"]
+
+T = TypeVar("T")
+
+
+def fetch(loop: Loop, queue: LineQueue[T]) -> list[T]:
+    """Wait for items of a queue and return them.
+
+    Raises:
+        StopIteration: At the end of the queue. After the end of the loop that is once it is empty.
+    """
+    try:
+        return loop.run(queue.get_batch) if loop.is_running else [queue.get_nowait()]
+    except (QueueShutDown, asyncio.QueueEmpty):
+        raise StopIteration from None
 
 
 class ThreadedLines(Iterator[Line]):
@@ -30,20 +45,12 @@ class ThreadedLines(Iterator[Line]):
     def __next__(self) -> Line:
         """Wait for the next line and return it."""
         if not self._batch:
-            try:
-                self._batch.extend(self._fetch())
-            except (QueueShutDown, asyncio.QueueEmpty):
-                raise StopIteration from None
+            self._batch.extend(fetch(self._loop, self._subscription))
         return self._batch.popleft()
 
     def close(self) -> None:
         """End the iterator; its lines are no longer kept. Idempotent."""
         self._loop.call(self._subscription.close)
-
-    def _fetch(self) -> list[Line]:
-        if self._loop.is_running:
-            return self._loop.run(self._subscription.get_batch)
-        return [self._subscription.get_nowait()]
 
 
 @exported_from("aioverseer")

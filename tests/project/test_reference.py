@@ -117,7 +117,10 @@ PAGES: dict[str, Page] = {
         "Without an event loop",
         "The same overseer in a thread of its own. Its methods block, and need no `await`.",
         aioverseer,
-        ("ThreadedOverseer", "ThreadedService", "ThreadedEvents"),
+        (
+            *("ThreadedOverseer", "ThreadedService", "ThreadedEvents", "ThreadedRuns", "ThreadedRun"),
+            "ThreadedRequestChannel",
+        ),
     ),
     "testing.md": (
         "Tests: aioverseer.testing",
@@ -160,7 +163,7 @@ INNER = {
 """Members that other layers of the library call. They are not for users."""
 NOT_MADE = set(
     "Body EventStream Group GroupStatus Probe Recorder RunningChild Runs Service SharedService Subscription "
-    "ThreadedEvents ThreadedService".split()
+    "ThreadedEvents ThreadedRun ThreadedRuns ThreadedService".split()
 )
 """Classes that users get from methods and do not make themselves."""
 VARIABLES = {

@@ -1,0 +1,113 @@
+"""ThreadedRequestChannel: questions to a service whose askers block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from aioverseer import RequestChannel, SpecError
+from aioverseer.core.export import exported_from
+from aioverseer.threaded.loop import Loop
+from aioverseer.threaded.service import ThreadedService
+
+__all__ = ["ThreadedRequestChannel"]
+
+
+@exported_from("aioverseer")
+class ThreadedRequestChannel(Iterator[Any]):
+    """A ``RequestChannel`` for plain code: a ``with`` block, a blocking ``ask``, a plain iterator.
+
+    Any number of threads may ask at the same time. Its functions are called in the thread of the overseer, except
+    ``send``.
+    """
+
+    def __init__(
+        self,
+        service: ThreadedService | Sequence[ThreadedService],
+        *,
+        send: Callable[[Any], bytes | str],
+        key_of: Callable[[Any], Hashable | None],
+        **options: Any,
+    ) -> None:
+        """Describe a channel; see ``RequestChannel`` for the arguments.
+
+        Args:
+            service: The service of a ThreadedOverseer, or several services of one.
+            send: Function of a message that returns the bytes to be written.
+            key_of: Function of a message of the program that returns the key that it answers, or None.
+            **options: Further options of ``RequestChannel``.
+
+        Raises:
+            SpecError: If a value is invalid.
+        """
+        services = [service] if isinstance(service, ThreadedService) else list(service)
+        if not services or not all(isinstance(one, ThreadedService) for one in services):
+            raise SpecError(
+                f"service={service!r}: pass a ThreadedService, or several of them", option="service", value=service
+            )
+        self._loop: Loop = services[0]._loop  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
+        self._send = send
+        # The message of a caller is encoded in its own thread: an error is its own, and the loop is not held up.
+        wrapped = [one._service for one in services]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
+        self._channel = RequestChannel(wrapped, send=lambda data: data, key_of=key_of, **options)
+
+    @property
+    def missed(self) -> int:
+        """Number of messages without a question that were dropped."""
+        return self._channel.missed
+
+    @property
+    def pending(self) -> int:
+        """Number of questions that wait."""
+        return self._channel.pending
+
+    def __enter__(self) -> Self:
+        """Begin to read the answers; see ``RequestChannel``."""
+        self._loop.run(self._channel.__aenter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the channel; see ``RequestChannel``."""
+        self._loop.run(partial(self._channel.__aexit__, kind, error, trace))
+
+    def ask(self, key: Hashable, message: Any, timeout: float | None = None) -> Any:
+        """Write a question, wait for its answer and return it; see ``RequestChannel.ask``.
+
+        Args:
+            key: The key of the answer.
+            message: The question, for the function ``send``.
+            timeout: Seconds for the start of the service and the answer together; None for no limit.
+
+        Raises:
+            RunEnded: If the run ended before it answered; with the reason and the last lines.
+            TimeoutError: If the time is over.
+            NotReady: If the service is down and does not become ready.
+        """
+        data = self._send(message)
+
+        async def ask() -> tuple[Any]:
+            return (await self._channel.ask(key, data, timeout),)
+
+        return self._loop.run(ask)[0]
+
+    def notify(self, message: Any) -> None:
+        """Write a message that has no answer; see ``RequestChannel.notify``."""
+        self._loop.run(partial(self._channel.notify, self._send(message)))
+
+    def __next__(self) -> Any:
+        """Wait for the next message that answers nobody and return it."""
+
+        async def next_message() -> tuple[Any] | None:
+            try:
+                return (await anext(self._channel),)
+            except StopAsyncIteration:
+                return None
+
+        message = self._loop.run(next_message)
+        if message is None:
+            raise StopIteration
+        return message[0]

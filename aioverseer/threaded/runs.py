@@ -1,0 +1,145 @@
+"""The runs of a service as plain iterators that block the calling thread."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Literal
+
+from aioverseer import LineQueue, Process, QueueShutDown, Runs, State, Status
+from aioverseer.core.export import exported_from
+from aioverseer.threaded.loop import Loop, as_async
+from aioverseer.threaded.streams import fetch
+
+__all__ = ["ThreadedItems", "ThreadedRun", "ThreadedRuns"]
+
+
+class ThreadedItems(Iterator[Any]):
+    """The items of one stream of a run as a plain iterator that blocks the calling thread; see ``Process.stdout``."""
+
+    def __init__(self, loop: Loop, queue: LineQueue[Any]) -> None:
+        """Wrap a queue. For ``ThreadedRun``."""
+        self._loop = loop
+        self._queue = queue
+        self._batch: deque[Any] = deque()
+
+    def __next__(self) -> Any:
+        """Wait for the next item and return it."""
+        if not self._batch:
+            self._batch.extend(fetch(self._loop, self._queue))
+        return self._batch.popleft()
+
+
+@exported_from("aioverseer")
+class ThreadedRun:
+    """One run of a service, a ``Process``, whose methods block the calling thread."""
+
+    def __init__(self, loop: Loop, process: Process) -> None:
+        """Wrap a run. For ``ThreadedService``."""
+        self._loop = loop
+        self._process = process
+        self._streams: dict[str, ThreadedItems] = {}
+
+    def __repr__(self) -> str:
+        """Return id, program, state and pid."""
+        return f"<Threaded{repr(self._process)[1:]}"
+
+    @property
+    def number(self) -> int:
+        """The number of the run in its service, from 1."""
+        return self._process.number
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, also after the end; None before the spawn."""
+        return self._process.pid
+
+    @property
+    def state(self) -> State:
+        """The current state."""
+        return self._process.state
+
+    @property
+    def ready_match(self) -> re.Match[str] | None:
+        """The match of ``ready.line``; see ``Process.ready_match``."""
+        return self._process.ready_match
+
+    @property
+    def stdout(self) -> Iterator[Any]:
+        """The items of standard output, to the end of the run. The same iterator each time."""
+        return self._items("stdout")
+
+    @property
+    def stderr(self) -> Iterator[Any]:
+        """The items of standard error, to the end of the run. The same iterator each time."""
+        return self._items("stderr")
+
+    def _items(self, stream: Literal["stdout", "stderr"]) -> Iterator[Any]:
+        if stream not in self._streams:
+            queue: LineQueue[Any] | None = self._loop.call(lambda: getattr(self._process, stream))
+            if queue is None:  # merged into the other one, or not read
+                return iter(())
+            self._streams[stream] = ThreadedItems(self._loop, queue)
+        return self._streams[stream]
+
+    def status(self) -> Status:
+        """Return a snapshot of everything known about the run."""
+        return self._loop.call(self._process.status)
+
+    def wait(self) -> Status:
+        """Wait for the end of the run and return its Status.
+
+        Raises:
+            StopFailed: If the program is still there after its whole ladder.
+        """
+        return self._loop.run(self._process.wait)
+
+    def write(self, data: bytes | str) -> None:
+        """Write to standard input, waiting while the pipe is full; see ``Process.write``."""
+        self._loop.run(partial(self._process.write, data))
+
+    def write_eof(self) -> None:
+        """End standard input after all pending writes; see ``Process.write_eof``."""
+        self._loop.run(self._process.write_eof)
+
+    def close_stdin(self) -> None:
+        """End standard input at once. Idempotent."""
+        self._loop.run(as_async(self._process.close_stdin))
+
+
+@exported_from("aioverseer")
+class ThreadedRuns(Iterator[ThreadedRun]):
+    """The runs of a service as a plain iterator that blocks the calling thread; see ``Runs``."""
+
+    def __init__(self, loop: Loop, runs: Runs[Process]) -> None:
+        """Wrap a reader. For ``ThreadedService.runs``."""
+        self._loop = loop
+        self._runs = runs
+
+    @property
+    def missed(self) -> int:
+        """Number of runs that were dropped; see ``Runs``."""
+        return self._runs.missed
+
+    def __next__(self) -> ThreadedRun:
+        """Wait for the next run and return it."""
+        if not self._loop.is_running:
+            try:
+                return ThreadedRun(self._loop, self._runs.get_nowait())
+            except QueueShutDown:
+                raise StopIteration from None
+        run = self._loop.run(self._next)
+        if run is None:
+            raise StopIteration
+        return ThreadedRun(self._loop, run[0])
+
+    def close(self) -> None:
+        """End the iterator. The program does not wait for its reader any more. Idempotent."""
+        self._loop.call(self._runs.close)
+
+    async def _next(self) -> tuple[Process] | None:
+        # The tuple hides the Process from the portal, which awaits any awaitable result.
+        run = await anext(self._runs, None)
+        return None if run is None else (run,)

@@ -1,0 +1,93 @@
+"""Runs and questions for code without an event loop, with real programs."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from aioverseer import Backoff, Restart, RunEnded, SpecError, State, ThreadedOverseer, ThreadedRequestChannel
+from tests.support.programs import child
+
+ALWAYS = Restart("always", max_restarts=None, backoff=Backoff(min=0.0, max=0.0))
+SERVER = child(
+    """
+    import json, sys
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["text"] == "exit":
+            sys.exit("bye")
+        print(json.dumps({"notice": request["id"]}))
+        print(json.dumps({"id": request["id"], "text": request["text"].upper()}), flush=True)
+    """
+)
+
+
+def channel_to(*services: object) -> ThreadedRequestChannel:
+    return ThreadedRequestChannel(
+        services,  # type: ignore[arg-type]  # also wrong ones
+        send=lambda message: (json.dumps(message) + "\n").encode(),
+        parse=json.loads,
+        key_of=lambda message: message.get("id"),
+    )
+
+
+def test_each_run_is_read_to_its_end() -> None:
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("talker", "sh", "-c", "echo hello; echo trouble >&2; exit 3", restart=ALWAYS)
+        runs = service.runs()
+        service.start()
+        seen = []
+        for run in runs:
+            assert list(run.stdout) == ["hello"]
+            assert list(run.stderr) == ["trouble"]
+            assert (run.state, run.wait().exit_code) == (State.FINISHED, 3)
+            seen.append(run.number)
+            if run.number == 5:
+                break
+        assert seen == [1, 2, 3, 4, 5]
+        runs.close()
+        assert service.process is not None
+
+
+def test_a_run_is_written_to() -> None:
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe", restart=Restart("never"))
+        runs = service.runs()
+        service.start()
+        run = next(runs)
+        run.write("hello\n")
+        assert next(run.stdout) == "hello"
+        run.write_eof()
+        assert list(run.stdout) == []
+        assert run.status().ok
+        assert list(runs) == []
+
+
+def test_runs_that_have_ended_are_read_after_the_block() -> None:
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("talker", "echo", "hello", restart=Restart("never"))
+        runs = service.runs()
+        service.start()
+        service.wait()
+    assert [(run.number, list(run.stdout)) for run in runs] == [(1, ["hello"])]
+
+
+def test_threads_ask_at_the_same_time() -> None:
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("server", *SERVER, stdin="pipe", restart=ALWAYS).start()
+        with channel_to(service) as channel, ThreadPoolExecutor(8) as threads:
+            answers = threads.map(lambda key: channel.ask(key, {"id": key, "text": f"t{key}"}, 30)["text"], range(100))
+            assert list(answers) == [f"T{key}" for key in range(100)]
+            assert sorted(next(channel)["notice"] for _ in range(100)) == list(range(100))
+            with pytest.raises(RunEnded, match="bye"):
+                channel.ask(200, {"id": 200, "text": "exit"})
+            assert channel.ask(201, {"id": 201, "text": "again"})["text"] == "AGAIN"
+            channel.notify({"id": None, "text": "notice"})
+            assert (channel.pending, channel.missed) == (0, 0)
+
+
+def test_services_of_another_kind_are_refused() -> None:
+    with pytest.raises(SpecError, match="pass a ThreadedService"):
+        channel_to("server")
