@@ -239,6 +239,7 @@ async def sweep_strays() -> tuple[Survivor, ...]:
         if task is None or task.done():
             task, covered = loop.create_task(_sweep(registry, mark), name="aioverseer sweep"), mark
             _sweeps[loop] = task, covered
+            task.add_done_callback(_forget)
         # Shielded, because other callers wait for the same sweep. It takes a second at most.
         survivors = await asyncio.shield(task)
         if covered >= mark:
@@ -257,7 +258,14 @@ async def _sweep(registry: StrayRegistry, mark: int) -> tuple[Survivor, ...]:
 _sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[asyncio.Task[tuple[Survivor, ...]], int]] = (
     WeakKeyDictionary()
 )
-"""The last sweep on each event loop, and the mark up to which it covers ended runs."""
+"""The sweep under way on each event loop, and the mark up to which it covers ended runs."""
+
+
+def _forget(task: asyncio.Task[tuple[Survivor, ...]]) -> None:
+    """Drop a sweep that is over: its task refers to the event loop, and would keep it for ever."""
+    loop = task.get_loop()
+    if _sweeps.get(loop, (None, 0))[0] is task:
+        del _sweeps[loop]
 
 
 class ContainmentLevel:

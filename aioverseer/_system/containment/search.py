@@ -75,7 +75,14 @@ class _Search:
 _searches: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[_Search, asyncio.Task[dict[int, list[int]]]]] = (
     WeakKeyDictionary()
 )
-"""The last search on each event loop."""
+"""The search under way on each event loop, or the next one."""
+
+
+def _forget(task: asyncio.Task[dict[int, list[int]]]) -> None:
+    """Drop a search that is over: its task refers to the event loop, and would keep it for ever."""
+    loop = task.get_loop()
+    if _searches.get(loop, (None, None))[1] is task:
+        del _searches[loop]
 
 
 async def processes_of(registry: StrayRegistry, run: int) -> list[int]:
@@ -90,5 +97,6 @@ async def processes_of(registry: StrayRegistry, run: int) -> list[int]:
         search = _Search(registry)
         task = loop.create_task(search.run(task), name="aioverseer search")
         _searches[loop] = search, task
+        task.add_done_callback(_forget)
     assert task is not None  # noqa: S101  # for the type checkers
     return (await asyncio.shield(task)).get(run, [])

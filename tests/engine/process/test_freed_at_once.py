@@ -52,3 +52,15 @@ async def test_a_process_is_freed_with_its_last_reference(buffered: bool, stream
     for _ in range(3):
         await asyncio.sleep(0)
     assert known() is None
+
+
+def test_loops_are_freed_after_a_search_for_leftovers() -> None:
+    """The last search and the last sweep of a loop do not keep it."""
+
+    async def use() -> weakref.ref[asyncio.AbstractEventLoop]:
+        await Process("sh", "-c", "setsid sleep 5 & sleep 5 & exit 0")
+        return weakref.ref(asyncio.get_running_loop())
+
+    known = asyncio.run(use())
+    gc.collect()  # the cycles of asyncio
+    assert known() is None
