@@ -203,7 +203,7 @@ class _Checker:
                     f"{_as_value(text)}",
                     option=option,
                 )
-            if f"${name}" in text or f"${{{name}}}" in text:
+            if "$" in text and re.search(rf"\$({re.escape(name)}(?!\w)|\{{{re.escape(name)}\}})", text):
                 raise SpecError(
                     f"service {self._id!r}: {option}[{name!r}] holds ${name}, which only a shell expands: write its "
                     f"value with os.environ[{name!r}]",

@@ -143,6 +143,7 @@ def test_variable_that_extends_itself_needs_a_shell(text: str) -> None:
         with pytest.raises(SpecError, match=re.escape(f"{option}['PATH'] holds $PATH, which only a shell expands")):
             Spec.of("web", ["true"], **{option: {"PATH": text}})  # type: ignore[arg-type]  # any option
     assert {"KEY": "a$PATH"} == Spec.of("web", ["true"], extra_env={"KEY": "a$PATH"}).extra_env
+    assert {"PASS": "$PASSw0rd"} == Spec.of("web", ["true"], extra_env={"PASS": "$PASSw0rd"}).extra_env
 
 
 @pytest.mark.parametrize("id", ["a\nb", "a\tb", "a\x1b[31m"])
