@@ -205,6 +205,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
 
     def _finish(self, *, immediate: bool) -> None:
         self._shut = True
+        self.on_full = None  # it leads back to the queue
         if immediate:
             before = len(self._queue)
             self._queue.clear()

@@ -45,13 +45,13 @@ async def test_the_runs_of_a_service_are_freed_when_the_next_one_has_begun() -> 
 async def test_a_process_is_freed_with_its_last_reference(buffered: bool, streaming: bool) -> None:
     """Whether its output was read or not; its task ends one iteration after the event."""
     process = Process(*CHATTY, buffered=buffered, streaming=streaming)
-    known = weakref.ref(process)
+    known = [weakref.ref(process), weakref.ref(process._runner.streams)]
     async with limit(10):
         await process
     del process
     for _ in range(3):
         await asyncio.sleep(0)
-    assert known() is None
+    assert [None, None] == [part() for part in known]
 
 
 def test_loops_are_freed_after_a_search_for_leftovers() -> None:
