@@ -14,6 +14,7 @@ if sys.platform == "win32":
 
 if TYPE_CHECKING:
     from aioverseer import abc as abc
+    from aioverseer import framing as framing
     from aioverseer import ready as ready
     from aioverseer._engine.events.journal import EventStream
     from aioverseer._engine.events.recorder import Recorder
@@ -63,7 +64,8 @@ if TYPE_CHECKING:
     )
     from aioverseer.core.report.why import Awaited, Why
     from aioverseer.core.state import Exit, State
-    from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Line
+    from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Line, PartialBytes, PartialLine
+    from aioverseer.core.text.unframed import UnframedBytes
     from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
     from aioverseer.threaded import (
         ThreadedEvents,
@@ -107,6 +109,8 @@ __all__ = [
     "NotReadyInTime",
     "Overseer",
     "OverseerError",
+    "PartialBytes",
+    "PartialLine",
     "Process",
     "ProcessFailed",
     "ProcessNotRunning",
@@ -139,6 +143,7 @@ __all__ = [
     "ThreadedRun",
     "ThreadedRuns",
     "ThreadedService",
+    "UnframedBytes",
     "UnknownService",
     "Why",
     "WriteStdin",
@@ -176,6 +181,8 @@ _HOMES = {
     "NotReadyInTime": "aioverseer.core.report.status",
     "Overseer": "aioverseer._engine.overseer.overseer",
     "OverseerError": "aioverseer.core.errors",
+    "PartialBytes": "aioverseer.core.text.lines",
+    "PartialLine": "aioverseer.core.text.lines",
     "Process": "aioverseer._engine.process.process",
     "ProcessFailed": "aioverseer.core.report.status",
     "ProcessNotRunning": "aioverseer.core.errors",
@@ -208,6 +215,7 @@ _HOMES = {
     "ThreadedRun": "aioverseer.threaded",
     "ThreadedRuns": "aioverseer.threaded",
     "ThreadedService": "aioverseer.threaded",
+    "UnframedBytes": "aioverseer.core.text.unframed",
     "UnknownService": "aioverseer.core.errors",
     "Why": "aioverseer.core.report.why",
     "WriteStdin": "aioverseer.core.options.stop_steps",
@@ -217,7 +225,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Return a public name, and import it on its first use."""
-    if name in {"abc", "ready"}:
+    if name in {"abc", "framing", "ready"}:
         return importlib.import_module(f"aioverseer.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,5 +8,17 @@ from __future__ import annotations
 
 from aioverseer._system.protocols import Child, Launcher, Leftovers, ReadinessChannels, ReadStream, WriteStream
 from aioverseer.core.clock import Clock, Rng, Timer
+from aioverseer.core.options.framing import Framing
 
-__all__ = ["Child", "Clock", "Launcher", "Leftovers", "ReadStream", "ReadinessChannels", "Rng", "Timer", "WriteStream"]
+__all__ = [
+    "Child",
+    "Clock",
+    "Framing",
+    "Launcher",
+    "Leftovers",
+    "ReadStream",
+    "ReadinessChannels",
+    "Rng",
+    "Timer",
+    "WriteStream",
+]

@@ -24,7 +24,11 @@ import pytest
 
 import aioverseer
 import aioverseer.abc
+<<<<<<< HEAD
 import aioverseer.mcp
+=======
+import aioverseer.framing
+>>>>>>> a05e7b8 (Add framings: output in chunks, frames, or lines with other ends)
 import aioverseer.pytest_plugin
 import aioverseer.testing
 from aioverseer import Overseer, Process, Service, Spec, State
@@ -84,7 +88,18 @@ PAGES: dict[str, Page] = {
         "Output",
         "Lines, and the queues that deliver them.",
         aioverseer,
-        ("Line", "ContinuedLine", "ContinuedBytes", "LineQueue", "Subscription", "QueueShutDown"),
+        (
+            "Line",
+            "ContinuedLine",
+            "ContinuedBytes",
+            "PartialLine",
+            "PartialBytes",
+            "UnframedBytes",
+            "LineQueue",
+            "Subscription",
+            "Runs",
+            "QueueShutDown",
+        ),
     ),
     "events-and-status.md": (
         "Events and status",
@@ -112,6 +127,15 @@ PAGES: dict[str, Page] = {
         ),
         aioverseer.ready,
         tuple(aioverseer.ready.__all__),
+    ),
+    "framing.md": (
+        "Framings: aioverseer.framing",
+        (
+            "Framings divide the output of a program into items. The option `framing` takes them:\n"
+            '`Process("server", framing=framing.content_length())`.'
+        ),
+        aioverseer.framing,
+        tuple(aioverseer.framing.__all__),
     ),
     "threaded.md": (
         "Without an event loop",

@@ -13,6 +13,7 @@ from aioverseer._engine.output.subscription import Overflow, Subscribers, Subscr
 from aioverseer._engine.output.tail import TAIL_LINES, Tail
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpecError
+from aioverseer.core.options.framing import is_lines
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.lines import Line, make_lines
 
@@ -44,9 +45,15 @@ class Hub:
         self._ending = False
         self._logs: Sequence[LogSink] = ()
 
-    def sink(self, stream: str, run: int) -> LineSink:
-        """Return a new sink for one pipe of one run."""
-        sink = HubSink(self, stream, run)
+    def sink(self, stream: str, run: int, spec: Spec) -> LineSink:
+        """Return a new sink for one pipe of one run.
+
+        Args:
+            stream: ``"stdout"`` or ``"stderr"``.
+            run: Number of the run.
+            spec: Options of the run.
+        """
+        sink = HubSink(self, stream, run, is_framed=not is_lines(spec.framing, stream))
         self._sinks.add(sink)
         return sink
 
@@ -111,7 +118,9 @@ class Hub:
         subscription.on_room = self.resume_reading
         subscription.hold_while_waiting(self._waiting)
         if history > 0:
-            past = [line for line in self.tail(TAIL_LINES) if subscription.takes(self._id, line.stream)]
+            past = [
+                line for line in self._tail.items(self._id, TAIL_LINES) if subscription.takes(self._id, line.stream)
+            ]
             if past:
                 subscription.deliver(past[-history:])
         if ended and not self._sinks:
@@ -125,12 +134,19 @@ class Hub:
         """Return up to ``most`` of the last lines, oldest first."""
         return self._tail.lines(self._id, most)
 
-    def publish(self, stream: str, run: int, batch: Sequence[str | bytes]) -> None:
-        """Pass a batch to subscribers, logs and the tail."""
+    def publish(self, stream: str, run: int, batch: Sequence[str | bytes], *, is_framed: bool = False) -> None:
+        """Pass a batch to subscribers, logs and the tail.
+
+        Args:
+            stream: ``"stdout"`` or ``"stderr"``.
+            run: Number of the run.
+            batch: Texts of the lines.
+            is_framed: Whether they are items of another framing than lines.
+        """
         now = self._clock.wall()
         first = self._next
         self._next += len(batch)
-        self._tail.remember(stream, run, now, batch, first)
+        self._tail.remember(stream, run, now, batch, first, is_framed=is_framed)
         takers = [
             subscription
             for group in (self._own, self._shared)
@@ -183,11 +199,12 @@ class Hub:
 class HubSink:
     """A ``LineSink`` that passes the lines of one pipe to the hub."""
 
-    def __init__(self, hub: Hub, stream: str, run: int) -> None:
+    def __init__(self, hub: Hub, stream: str, run: int, *, is_framed: bool) -> None:
         self.on_room: Callable[[], None] | None = None
         self._hub = hub
         self._stream = stream
         self._run = run
+        self._is_framed = is_framed
 
     @property
     def blocked(self) -> bool:
@@ -196,7 +213,7 @@ class HubSink:
 
     def deliver(self, batch: Sequence[Any]) -> None:
         """Pass a batch to the hub."""
-        self._hub.publish(self._stream, self._run, batch)
+        self._hub.publish(self._stream, self._run, batch, is_framed=self._is_framed)
 
     def end(self) -> None:
         """Remove this sink from the hub."""

@@ -1,4 +1,4 @@
-"""The pump: it reads one pipe, splits the bytes into lines, and passes each batch of lines to its sinks."""
+"""The pump: it reads one pipe, divides the bytes into lines or other items, and passes each batch to its sinks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aioverseer._system.protocols import ReadStream
-from aioverseer.core.text.lines import LineSplitter
+from aioverseer.core.text.framing import Decoder
+from aioverseer.core.text.unframed import UnframedSplitter
 
 __all__ = ["ByteSink", "LineList", "LineSink", "Pump", "report_error"]
 
@@ -84,7 +85,7 @@ class Pump:
     def __init__(
         self,
         source: ReadStream,
-        splitter: Callable[[], LineSplitter],
+        decoder: Callable[[], Decoder],
         sinks: Sequence[LineSink],
         *,
         stream: str = "stdout",
@@ -95,7 +96,7 @@ class Pump:
 
         Args:
             source: The pipe.
-            splitter: Factory of the line splitter, called for the first bytes, as many programs write nothing.
+            decoder: Factory of the decoder, called for the first bytes, as many programs write nothing.
             sinks: Receivers of the lines.
             stream: Name of the stream.
             byte_sink: Receiver of the bytes; None for none.
@@ -104,8 +105,8 @@ class Pump:
         self.stream = stream
         self.ended = False
         self._source = source
-        self._make_splitter = splitter
-        self._splitter: LineSplitter | None = None
+        self._make_decoder = decoder
+        self._decoder: Decoder | None = None
         self._sinks = sinks
         self._byte_sink = byte_sink
         self._on_end = on_end
@@ -143,11 +144,20 @@ class Pump:
         self._spare -= len(chunk)
         if self._byte_sink is not None:
             self._byte_sink.feed(chunk)
-        if self._splitter is None:
-            self._splitter = self._make_splitter()
-        batch = self._splitter.feed(chunk)
+        try:
+            if self._decoder is None:
+                self._decoder = self._make_decoder()
+            batch = self._decoder.feed(chunk)
+        except Exception as error:  # noqa: BLE001  # a framing of the user may raise anything
+            batch = self._replace_decoder(error).feed(chunk)
         if batch:
             self._deliver(batch)
+
+    def _replace_decoder(self, error: Exception) -> Decoder:
+        """Return the decoder that takes over from a framing of the user that has failed, so that no byte is lost."""
+        report_error(f"the framing of {self.stream} failed, and the rest comes as UnframedBytes", error)
+        self._decoder = UnframedSplitter()
+        return self._decoder
 
     def _is_blocked(self) -> bool:
         return self._spare <= 0 and any(sink.blocked for sink in self._sinks)
@@ -158,15 +168,21 @@ class Pump:
         self.ended = True
         if self._byte_sink is not None:
             self._byte_sink.finish()
-        if self._splitter is not None and (batch := self._splitter.finish()):
+        if self._decoder is not None and (batch := self._last_batch(self._decoder)):
             self._deliver(batch)
         for sink in self._sinks:
             sink.on_room = None
             _end(sink)
         # Drop the references that lead back to the Process: only the garbage collector frees a reference cycle.
-        self._sinks, self._byte_sink, self._make_splitter = (), None, LineSplitter
+        self._sinks, self._byte_sink, self._make_decoder = (), None, UnframedSplitter
         on_end, self._on_end = self._on_end, _nothing
         on_end()
+
+    def _last_batch(self, decoder: Decoder) -> Sequence[Any]:
+        try:
+            return decoder.finish()
+        except Exception as error:  # noqa: BLE001  # a framing of the user may raise anything
+            return self._replace_decoder(error).finish()
 
     def _deliver(self, batch: Sequence[Any]) -> None:
         for sink in self._sinks:

@@ -15,8 +15,9 @@ from aioverseer._engine.output.run_queue import RunQueue
 from aioverseer._engine.output.tail import TAIL_LINES, Tail, TailSink
 from aioverseer._system.protocols import Child, ReadStream
 from aioverseer.core.clock import Clock
+from aioverseer.core.options.framing import framing_of, is_lines
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.text.lines import LineSplitter
+from aioverseer.core.text.framing import Decoder, decoder_for, shown
 
 __all__ = ["OutputStreams"]
 
@@ -159,8 +160,11 @@ class OutputStreams:
             return [line.text for line in self._tail.lines("", TAIL_LINES)]
         stdout, stderr = self._kept_stdout, self._kept_stderr
         if stderr is not None and stderr.lines:
-            return stderr.lines
-        return [] if stdout is None else stdout.lines
+            return self._for_people("stderr", stderr.lines)
+        return [] if stdout is None else self._for_people("stdout", stdout.lines)
+
+    def _for_people(self, stream: str, kept: list[Any]) -> list[Any]:
+        return kept if is_lines(self._spec.framing, stream) else [shown(item) for item in kept[-TAIL_LINES:]]
 
     @property
     def held_up(self) -> list[str]:
@@ -190,11 +194,13 @@ class OutputStreams:
     def _pump(self, stream: str, source: ReadStream, kept: LineList | None, queue: LineQueue[Any] | None) -> Pump:
         sinks: list[LineSink] = [sink for sink in (kept, queue) if sink is not None]
         if self._tail is not None:
-            sinks.append(TailSink(self._tail, stream, self._clock.wall))
+            is_framed = not is_lines(self._spec.framing, stream)
+            sinks.append(TailSink(self._tail, stream, self._clock.wall, is_framed=is_framed))
         sinks += [sink for listener in self._listeners if (sink := listener(stream)) is not None]
         sinks += [sink for name, sink in self._added if name == stream]
         byte_sink = None if self._byte_sink is None else self._byte_sink(stream)
-        return Pump(source, self._splitter, sinks, stream=stream, byte_sink=byte_sink, on_end=self._on_pump_end)
+        decoder = functools.partial(self._decoder, stream)
+        return Pump(source, decoder, sinks, stream=stream, byte_sink=byte_sink, on_end=self._on_pump_end)
 
     def _warn_if_unread(self, name: str, queue: LineQueue[Any], other: str, other_queue: LineQueue[Any]) -> None:
         """Log that a queue is full that nobody has read, although somebody reads the other one."""
@@ -208,9 +214,11 @@ class OutputStreams:
                 other,
             )
 
-    def _splitter(self) -> LineSplitter:
+    def _decoder(self, stream: str) -> Decoder:
         spec = self._spec
-        return LineSplitter(encoding=spec.encoding, errors=spec.errors, line_limit=spec.line_limit)
+        return decoder_for(
+            framing_of(spec.framing, stream), encoding=spec.encoding, errors=spec.errors, line_limit=spec.line_limit
+        )
 
     @property
     def has_ended_queue(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from aioverseer.core.text.framing import shown
 from aioverseer.core.text.lines import Line, make_lines
 
 __all__ = ["TAIL_BYTES", "TAIL_LINES", "Tail", "TailSink"]
@@ -28,6 +29,11 @@ class _Batch(NamedTuple):
     texts: Sequence[str | bytes]
     size: int
     first: int
+    is_framed: bool
+
+    def lines(self, id: str) -> list[Line]:
+        """Return the batch as lines of a service."""
+        return make_lines(id, self.stream, self.texts, self.time, self.run, self.first)
 
 
 class Tail:
@@ -38,7 +44,16 @@ class Tail:
         self._lines = 0
         self._size = 0
 
-    def remember(self, stream: str, run: int, time: datetime, batch: Sequence[str | bytes], first: int) -> None:
+    def remember(
+        self,
+        stream: str,
+        run: int,
+        time: datetime,
+        batch: Sequence[str | bytes],
+        first: int,
+        *,
+        is_framed: bool = False,
+    ) -> None:
         """Add a batch, and drop old batches.
 
         Args:
@@ -47,12 +62,16 @@ class Tail:
             time: Time at which it was read.
             batch: Texts of the lines.
             first: Number of the first line in its service.
+            is_framed: Whether they are items of another framing than lines.
         """
         texts = batch[-TAIL_LINES:]
-        first += len(batch) - len(texts)
         size = sum(map(len, texts))
         batches = self._batches
-        batches.append(_Batch(stream, run, time, texts, size, first))
+        if is_framed and size > TAIL_BYTES:
+            texts = _that_fit(texts)
+            size = sum(map(len, texts))
+        first += len(batch) - len(texts)
+        batches.append(_Batch(stream, run, time, texts, size, first, is_framed))
         self._lines += len(texts)
         self._size += size
         # Only whole batches are dropped. lines() leaves out surplus lines of the oldest one.
@@ -65,11 +84,11 @@ class Tail:
             self._size -= oldest.size
 
     def lines(self, id: str, most: int) -> list[Line]:
-        """Return up to ``most`` of the last lines, oldest first."""
+        """Return up to ``most`` of the last lines, oldest first. Items of another framing are cut and escaped."""
         lines = [
-            line
+            line._replace(text=shown(line.text)) if batch.is_framed else line
             for batch in self._batches
-            for line in make_lines(id, batch.stream, batch.texts, batch.time, batch.run, batch.first)
+            for line in batch.lines(id)
         ]
         first = max(0, len(lines) - min(most, TAIL_LINES))
         size = sum(len(line.text) for line in lines[first:])
@@ -78,22 +97,46 @@ class Tail:
             first += 1
         return lines[first:]
 
+    def items(self, id: str, most: int) -> list[Line]:
+        """Return the same with the items as they are, without frames that are too large to be remembered."""
+        lines = [line for batch in self._batches for line in batch.lines(id) if type(line.text) is not _Excerpt]
+        return lines[max(0, len(lines) - min(most, TAIL_LINES)) :]
+
+
+class _Excerpt(str):
+    """The beginning of a frame that is too large to be remembered."""
+
+    __slots__ = ()
+
+
+def _that_fit(frames: Sequence[str | bytes]) -> Sequence[str | bytes]:
+    """Return the last frames that may be remembered together, or a part of the last one as text."""
+    size, count = 0, 0
+    for frame in reversed(frames):
+        size += len(frame)
+        if size > TAIL_BYTES:
+            break
+        count += 1
+    return frames[-count:] if count else [_Excerpt(shown(frames[-1]))]
+
 
 class TailSink:
     """A ``LineSink`` that remembers the last lines of one stream of a lone Process."""
 
-    def __init__(self, tail: Tail, stream: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, tail: Tail, stream: str, now: Callable[[], datetime], *, is_framed: bool) -> None:
         """Connect a stream to a tail.
 
         Args:
             tail: Tail of both streams.
             stream: ``"stdout"`` or ``"stderr"``.
             now: Source of the time of the lines.
+            is_framed: Whether the stream has another framing than lines.
         """
         self.on_room: Callable[[], None] | None = None
         self._tail = tail
         self._stream = stream
         self._now = now
+        self._is_framed = is_framed
 
     @property
     def blocked(self) -> bool:
@@ -102,7 +145,7 @@ class TailSink:
 
     def deliver(self, batch: Sequence[Any]) -> None:
         """Remember the last lines of a batch."""
-        self._tail.remember(self._stream, 1, self._now(), batch, 1)
+        self._tail.remember(self._stream, 1, self._now(), batch, 1, is_framed=self._is_framed)
 
     def end(self) -> None:
         """Do nothing."""

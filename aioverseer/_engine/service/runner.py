@@ -460,7 +460,7 @@ class ServiceRunner:
             load_health=self._load_health,
             owner=self,
             start_task=self._start_run,
-            line_sink=functools.partial(self.hub.sink, run=action.number),
+            line_sink=functools.partial(self.hub.sink, run=action.number, spec=self.spec),
             byte_sink=functools.partial(self.hub.log_feed, run=action.number, spec=self.spec),
             recent_lines=self.last_lines,
         )

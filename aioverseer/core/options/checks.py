@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import shlex
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast, get_args
 
@@ -18,7 +18,9 @@ from aioverseer.core.options.after import as_after
 from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import check_asked
+from aioverseer.core.options.encodings import kind_of
 from aioverseer.core.options.foreign import answer_to
+from aioverseer.core.options.framing import STREAMS, Lines, as_framing, framing_of, is_lines
 from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.input import unfit_input
 from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions
@@ -313,6 +315,62 @@ class _Checker:
                     "streaming", "stderr", f'has no lines of its own with {name}=True: pass streaming="stdout"'
                 )
 
+    def framing(self, value: object) -> object:
+        try:
+            return as_framing(value)
+        except SpecError as error:
+            raise self.refuse("framing", value, str(error)) from error.__cause__
+
+    def framed(self, values: Mapping[str, Any]) -> None:
+        framing, is_one = values["framing"], values["merge_stderr"] or values["pty"]
+        if values["output"] != "read":
+            raise self.refuse("framing", framing, f"needs output, and output={values['output']!r} gives none")
+        if is_one and isinstance(framing, Mapping) and "stderr" in framing:
+            name = "pty" if values["pty"] else "merge_stderr"
+            raise self.refuse("framing", framing, f"has a framing of stderr, which {name}=True puts into stdout")
+        streams = STREAMS[:1] if is_one else STREAMS
+        for stream in streams:
+            lines = framing_of(framing, stream)
+            if isinstance(lines, Lines) and (lines.universal or lines.end is not None):
+                self._splittable(framing, lines, values["encoding"])
+        if values["ready"] is not None:
+            of_lines = [stream for stream in streams if is_lines(framing, stream)]
+            self._in_lines(values["ready"], streams, of_lines)
+
+    def _in_lines(self, probe: Probe, streams: Sequence[str], of_lines: Sequence[str]) -> None:
+        """Refuse a probe for a line of a stream that is not divided into lines.
+
+        Args:
+            probe: Probe to check.
+            streams: Streams of the program.
+            of_lines: Streams that are divided into lines.
+        """
+        for leaf in leaves(probe):
+            if not leaf.reads_lines:
+                continue
+            wanted = getattr(leaf, "stream", None)
+            others = [stream for stream in streams if wanted in (None, stream) and stream not in of_lines]
+            if others:
+                hint = f"pass stream={of_lines[0]!r} to the probe" if of_lines else "take another probe"
+                raise SpecError(
+                    f"service {self._id!r}: ready={str(leaf)!r} needs lines, and the framing of {others[0]} gives none: "
+                    f"{hint}",
+                    option="ready",
+                    value=leaf,
+                )
+
+    def _splittable(self, framing: object, lines: Lines, encoding: str | None) -> None:
+        """Refuse ends of lines that cannot be found in the bytes of an encoding."""
+        if encoding is not None and kind_of(encoding) == "other":
+            raise self.refuse("framing", framing, f"cannot go with encoding={encoding!r}: pass encoding=None for bytes")
+        if isinstance(lines.end, str):
+            try:
+                lines.end.encode(encoding or "utf-8")
+            except UnicodeError:
+                raise self.refuse(
+                    "framing", framing, f"has an end that encoding={encoding!r} has not: pass bytes"
+                ) from None
+
     def one_of(self, option: str, value: object, known: tuple[str, ...]) -> object:
         if value not in known:
             raise self.refuse(option, value, f"is unknown: pass {' or '.join(map(repr, known))}")
@@ -537,6 +595,7 @@ _CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
     "buffered": lambda check, value: check.flag("buffered", value),
     "streaming": _Checker.streaming,
     "merge_stderr": lambda check, value: check.flag("merge_stderr", value),
+    "framing": _Checker.framing,
     "encoding": _Checker.encoding,
     "errors": _Checker.errors,
     "line_limit": lambda check, value: check.whole("line_limit", value, least=16, unit="bytes"),
@@ -573,6 +632,7 @@ _TOGETHER: dict[str, Callable[[_Checker, Mapping[str, Any]], None]] = {
     "errors": _Checker.replacing,
     "output": _Checker.unread,
     "streaming": _Checker.streams,
+    "framing": _Checker.framed,
     "significant": _Checker.significance,
     "stop": _Checker.ladder,
 }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.alive import Alive
     from aioverseer.core.options.composition import Probe
     from aioverseer.core.options.containment import AskedContainment
+    from aioverseer.core.options.framing import AnyFraming
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.log import Log
     from aioverseer.core.options.restart import Restart
@@ -50,6 +51,7 @@ class SpecOptions(TypedDict, total=False):
     buffered: bool
     streaming: Streaming
     merge_stderr: bool
+    framing: AnyFraming
     encoding: str | None
     errors: str
     line_limit: int

@@ -20,6 +20,7 @@ from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.checks import OPTIONS, check_names, check_options, refuse_options_of_services
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.containment import AskedContainment
+from aioverseer.core.options.framing import AnyFraming, Lines
 from aioverseer.core.options.give_up import OnGiveUp
 from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
@@ -60,12 +61,14 @@ class Spec:
             delivers that stream alone. Of the other one the last lines are kept for error messages, and the program
             never waits for it.
         merge_stderr: Whether standard error goes into standard output, in order.
+        framing: Division of the output into items; see ``aioverseer.framing``. One for both streams, or a dict of
+            ``"stdout"`` and ``"stderr"``; lines by default. Log files keep the bytes whatever the framing is.
         encoding: Encoding of the output; None delivers bytes.
         errors: Handling of bytes that the encoding does not know, as in ``bytes.decode``. ``"strict"`` is refused, as
             it would end the reading; take ``encoding=None`` for bytes, and decode them yourself. If an error handler
             of your own raises, the bytes are replaced.
         line_limit: Longest line in bytes, 16 or more; a longer line arrives in pieces of this size.
-        queue_size: Number of lines that a stream holds before the program is slowed down.
+        queue_size: Number of lines or other items that a stream holds before the program is slowed down.
         drain_timeout: Seconds to wait for the end of the output after the program has ended, if another process still
             holds its pipe.
         leftovers: Treatment of processes that the program leaves at its end. ``"kill"`` kills those in its group, and
@@ -116,6 +119,7 @@ class Spec:
     buffered: bool = False
     streaming: Streaming = False
     merge_stderr: bool = False
+    framing: AnyFraming = field(default=Lines(), hash=False)
     encoding: str | None = "utf-8"
     errors: str = "replace"
     line_limit: int = DEFAULT_LINE_BUFFER_SIZE

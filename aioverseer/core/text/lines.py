@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import codecs
 import functools
-import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import count, repeat
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.encodings import kind_of
 from aioverseer.core.text.decoders import decoder_for
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE
 
@@ -22,8 +22,14 @@ __all__ = [
     "ContinuedLine",
     "Line",
     "LineSplitter",
+    "PartialBytes",
+    "PartialLine",
     "RawLineSplitter",
+    "as_partial",
     "can_split_bytes",
+    "cut_utf8",
+    "decoded_part",
+    "guarded",
     "make_lines",
     "with_missed",
 ]
@@ -53,6 +59,20 @@ class ContinuedBytes(bytes):
 
 
 @exported_from("aioverseer")
+class PartialLine(str):
+    """The last line of a stream that ended before the line did."""
+
+    __slots__ = ()
+
+
+@exported_from("aioverseer")
+class PartialBytes(bytes):
+    """The last item of a stream that ended before the item did: a line as bytes, or a frame with its header."""
+
+    __slots__ = ()
+
+
+@exported_from("aioverseer")
 class Line(NamedTuple):
     """One line of a service.
 
@@ -61,7 +81,8 @@ class Line(NamedTuple):
     Attributes:
         id: Id of the service.
         stream: ``"stdout"`` or ``"stderr"``.
-        text: Text without the end of the line, a ``str``; ``bytes`` if the service has no encoding.
+        text: Text without the end of the line, a ``str``; ``bytes`` if the service has no encoding, or another framing
+            than lines. It is a ``PartialLine`` or ``PartialBytes`` if the stream ended before the item did.
         time: Wall-clock time at which the line was read, aware; a label.
         run: Number of the run of the service that wrote it, from 1.
         continued: Whether the next line of this stream is the rest of this one, which was longer than the limit.
@@ -72,7 +93,9 @@ class Line(NamedTuple):
 
     id: str
     stream: str
-    text: Any  # str or bytes depends on an option, and a union would force a check on every reader
+    # str or bytes depends on an option. A union would force a check on every reader. A type parameter would force an
+    # argument on every annotation with Line or Service, and an overseer holds services of both kinds.
+    text: Any
     time: datetime
     run: int
     continued: bool = False
@@ -120,10 +143,22 @@ def with_missed(line: Line, missed: int) -> Line:
     return _as_line((*line[:-1], missed))
 
 
+def as_partial(text: str | bytes) -> PartialLine | PartialBytes:
+    """Return an item as one that the end of its stream has cut."""
+    return PartialLine(text) if isinstance(text, str) else PartialBytes(text)
+
+
+def decoded_part(data: bytes, encoding: str | None, errors: str) -> str | bytes:
+    """Return the text of the complete characters of the beginning of a line; bytes without an encoding."""
+    return data if encoding is None else codecs.getincrementaldecoder(encoding)(errors).decode(data)
+
+
 class _Splitter(Protocol):
     def feed(self, chunk: bytes) -> list[Any]: ...
 
     def finish(self) -> list[Any]: ...
+
+    def unfinished(self) -> str | bytes: ...
 
 
 class LineSplitter:
@@ -168,21 +203,25 @@ class LineSplitter:
                 option="line_limit",
                 value=line_limit,
             )
-        kind = "bytes" if encoding is None else _kind(encoding)
-        errors = _guarded(errors)
+        kind = "bytes" if encoding is None else kind_of(encoding)
+        errors = guarded(errors)
         self._splitter: _Splitter
         if encoding is not None and kind == "other":
             self._splitter = _TextSplitter(encoding, errors, line_limit)
         else:
-            self._splitter = _ByteSplitter(encoding, errors, line_limit, _cut_utf8 if kind == "utf-8" else None)
+            self._splitter = _ByteSplitter(encoding, errors, line_limit, cut_utf8 if kind == "utf-8" else None)
 
     def feed(self, chunk: bytes) -> list[str] | list[bytes]:
         """Take the next bytes of the stream; return the lines and pieces that are complete now."""
         return self._splitter.feed(chunk)
 
     def finish(self) -> list[str] | list[bytes]:
-        """Return the rest at the end of the stream: the last line, if it has no end."""
+        """Return the rest at the end of the stream: the last line, if it has no end, as a partial one."""
         return self._splitter.finish()
+
+    def unfinished(self) -> str | bytes:
+        """Return the line that has no end yet, as far as its characters are complete, without its earlier pieces."""
+        return self._splitter.unfinished()
 
 
 class RawLineSplitter:
@@ -202,7 +241,7 @@ class RawLineSplitter:
             line_limit: Longest line in bytes without its end.
             keeps_cr: Whether the ``\r`` of ``\r\n`` belongs to the line. On a terminal the kernel has added it.
         """
-        cut = _cut_utf8 if encoding is not None and _kind(encoding) == "utf-8" else None
+        cut = cut_utf8 if encoding is not None and kind_of(encoding) == "utf-8" else None
         self._splitter = _ByteSplitter(None, "strict", line_limit, cut, is_raw=True, keeps_cr=keeps_cr)
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -223,7 +262,7 @@ def can_split_bytes(encoding: str | None) -> bool:
 _BUILT_IN = frozenset({"strict", "ignore", "replace", "backslashreplace", "surrogateescape", "surrogatepass"})
 
 
-def _guarded(errors: str) -> str:
+def guarded(errors: str) -> str:
     """Return the name of a handler that works like this one, or like "replace" if this one raises or cheats."""
     if errors in _BUILT_IN:
         return errors
@@ -295,9 +334,12 @@ class _ByteSplitter:
         line = bytes(self._rest)
         self._rest.clear()
         lines = self._split_long(line + b"\n")
-        if self._is_raw:
-            lines[-1] = ContinuedBytes(lines[-1])
+        lines[-1] = ContinuedBytes(lines[-1]) if self._is_raw else as_partial(lines[-1])
         return lines
+
+    def unfinished(self) -> str | bytes:
+        # A carriage return at the end may be the first half of "\r\n".
+        return decoded_part(bytes(self._rest).removesuffix(b"\r"), self._encoding, self._errors)
 
     def _split(self, data: bytes) -> list[Any]:
         encoding = self._encoding
@@ -362,7 +404,7 @@ _WIDTHS = {
 """First bytes of characters of UTF-8 that have several bytes, and their number."""
 
 
-def _cut_utf8(data: bytes | bytearray, stop: int) -> int:
+def cut_utf8(data: bytes | bytearray, stop: int) -> int:
     """Return ``stop``, or the start of the character that a cut at ``stop`` would divide."""
     # A byte that begins a character is a boundary for every decoder. So the pieces decode to the same text as the
     # whole, broken bytes included.
@@ -402,7 +444,11 @@ class _TextSplitter:
         self._decoder = decoder_for(self._encoding, self._errors)
         if rest:
             lines += self._split(rest + "\n")
+            lines[-1] = PartialLine(lines[-1])
         return lines
+
+    def unfinished(self) -> str | bytes:
+        return "".join(self._rest).removesuffix("\r")
 
     def _take(self, text: str) -> list[Any]:
         end = text.rfind("\n") + 1
@@ -451,34 +497,3 @@ class _TextSplitter:
 
     def _bytes(self, text: str) -> int:
         return len(text.encode(self._encoding, "replace")) - self._mark
-
-
-_ONE_BYTE = re.compile(r"ascii|iso8859-\d+|cp\d+|koi8-\w|mac-\w+|tis-620|kz1048|ptcp154|hp-roman8")
-"""Names of codecs without shifts; whether each byte is a character is tried out."""
-
-
-@functools.cache
-def _kind(encoding: str) -> Literal["utf-8", "one-byte", "other"]:
-    """Return the way in which an encoding can be split.
-
-    Raises:
-        SpecError: If there is no such encoding of text.
-    """
-    try:
-        name = codecs.lookup(encoding).name
-        b"".decode(encoding)
-        "".encode(encoding)
-        codecs.getincrementaldecoder(encoding)
-    except (LookupError, UnicodeError) as error:
-        raise SpecError(
-            f"encoding={encoding!r} is no encoding of text: pass a codec's name, or None for bytes",
-            option="encoding",
-            value=encoding,
-        ) from error
-    if name == "utf-8":
-        return "utf-8"
-    if _ONE_BYTE.fullmatch(name):
-        table = bytes(range(256)).decode(encoding, "replace")
-        if len(table) == 256 and [i for i, text in enumerate(table) if text == "\n"] == [0x0A]:  # noqa: PLR2004
-            return "one-byte"
-    return "other"

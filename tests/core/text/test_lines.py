@@ -10,21 +10,31 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Line, LineSplitter, make_lines, with_missed
+from aioverseer.core.text.lines import (
+    ContinuedBytes,
+    ContinuedLine,
+    Line,
+    LineSplitter,
+    PartialBytes,
+    PartialLine,
+    make_lines,
+    with_missed,
+)
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
 
 Typed = list[tuple[type, str | bytes]]
+PLAIN: dict[type, type] = {PartialLine: str, PartialBytes: bytes}
 
 
 def split(*chunks: bytes, encoding: str | None = "utf-8", errors: str = "replace", limit: int = 16384) -> Typed:
-    """All lines of a stream that came in these chunks, each with its type."""
+    """All lines of a stream that came in these chunks, each with its type; a last line without an end as any other."""
     splitter = LineSplitter(encoding=encoding, errors=errors, line_limit=limit)
     lines: list[str | bytes] = []
     for chunk in chunks:
         lines += splitter.feed(chunk)
     lines += splitter.finish()
     assert [] == splitter.finish()
-    return [(type(line), line) for line in lines]
+    return [(PLAIN.get(type(line), type(line)), line) for line in lines]
 
 
 def whole(*lines: str) -> Typed:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioverseer import Line, LineQueue, LogFile, Overseer, Process, QueueShutDown, SpecError, State, Subscription
+from aioverseer import Line, LineQueue, LogFile, Overseer, Process, QueueShutDown, Spec, SpecError, State, Subscription
 from aioverseer._engine.output.hub import Hub
 from aioverseer._engine.output.log_sink import LogSink
 from aioverseer._engine.output.pump import LineList, Pump
@@ -539,7 +539,7 @@ class Room:
 def hub_of() -> tuple[Hub, Any, Room]:
     """Return a hub, its sink for stdout, and the callback of that sink."""
     hub = Hub("id", clock=ManualClock(), shared=Subscribers())
-    sink, room = hub.sink("stdout", 1), Room()
+    sink, room = hub.sink("stdout", 1, Spec(id="x", argv=("x",))), Room()
     sink.on_room = room
     return hub, sink, room
 
@@ -592,7 +592,7 @@ def test_tail_keeps_only_the_end_of_a_large_batch() -> None:
 async def test_history_comes_first_and_only_from_its_stream() -> None:
     """As many lines as asked for. They count as any line if there is no room."""
     hub, sink, _room = hub_of()
-    errors = hub.sink("stderr", 1)
+    errors = hub.sink("stderr", 1, Spec(id="x", argv=("x",)))
     sink.deliver(["a", "b"])
     errors.deliver(["e"])
     sink.deliver(["c"])
@@ -615,7 +615,7 @@ async def test_history_comes_first_and_only_from_its_stream() -> None:
 async def test_lossless_subscriber_pauses_only_its_stream() -> None:
     """Other streams go on. Room is reported when the slowest subscriber has it."""
     hub, sink, room = hub_of()
-    errors = hub.sink("stderr", 1)
+    errors = hub.sink("stderr", 1, Spec(id="x", argv=("x",)))
     slow = hub.subscribe(stream="stdout", history=0, size=2, overflow="block", ended=False)
     quick = hub.subscribe(stream=None, history=0, size=2, overflow="drop_oldest", ended=False)
     sink.deliver(["1", "2", "3"])
@@ -655,7 +655,7 @@ async def test_subscriptions_end_and_begin_with_the_service() -> None:
         kept.get_nowait()
     with pytest.raises(QueueShutDown):
         closed.get_nowait()
-    sink = hub.sink("stdout", 2)
+    sink = hub.sink("stdout", 2, Spec(id="x", argv=("x",)))
     sink.deliver(["a"])
     hub.end()
     sink.deliver(["late"])

@@ -1,0 +1,97 @@
+r"""Framings, which divide the output of a program into items: ``framing=framing.content_length()``.
+
+Items of ``lines`` are text, those of all others bytes. The option ``framing`` takes a framing for both streams, or a
+dict such as ``{"stdout": framing.content_length()}``. A stream without a framing of its own gives lines.
+
+A class of your own is a framing, too, if its objects have ``feed(bytes) -> list`` and ``end() -> list``; see
+``aioverseer.abc.Framing``. Each run takes a new object of it for each stream. An object is copied for each.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aioverseer.core.errors import SpecError
+from aioverseer.core.options.framing import FRAME_LIMIT, Chunks, ContentLength, FramingRule, LengthPrefix, Lines
+
+__all__ = ["FramingRule", "chunks", "content_length", "length_prefix", "lines"]
+
+_SIZES = range(1, 9)
+
+
+def lines(*, end: str | bytes | None = None, universal: bool = False) -> FramingRule:
+    r"""Return the framing of lines, without their ends.
+
+    A line longer than ``line_limit`` comes in pieces. A last line without an end is a ``PartialLine``, or
+    ``PartialBytes`` without an encoding.
+
+    Args:
+        end: End of a line, for example ``"\0"``; None for ``\n`` and ``\r\n``.
+        universal: Whether a lone ``\r`` ends a line, too, as in progress bars.
+
+    Raises:
+        SpecError: If an argument has a wrong type or value, or both are given.
+    """
+    if end is not None:
+        if not isinstance(end, str | bytes) or not end:
+            raise _refused("lines", "end", end, r'is no end of a line: pass text or bytes, for example "\0"')
+        if universal:
+            raise _refused("lines", "end", end, "cannot go with universal=True: leave one out")
+    return Lines(end=end, universal=bool(universal))
+
+
+def chunks() -> FramingRule:
+    """Return the framing of bytes as they come: nothing is added or removed, and nothing is waited for."""
+    return Chunks()
+
+
+def content_length(*, limit: int = FRAME_LIMIT) -> FramingRule:
+    r"""Return the framing of the Language Server Protocol: ``Content-Length: 12\r\n\r\n`` and 12 bytes.
+
+    Items are the contents, without the header. All that is no frame comes as ``UnframedBytes``, line by line: a
+    ``print()`` in a server does not disturb the frames behind it, and a header without a sound number is not obeyed. A
+    frame that the end of the stream cuts is one ``PartialBytes``, with its header.
+
+    Args:
+        limit: Longest frame in bytes. A longer one is not collected: its bytes come as ``UnframedBytes``, header
+            included, and the frame after it is whole again.
+
+    Raises:
+        SpecError: If ``limit`` is not a number of bytes.
+    """
+    return ContentLength(limit=_limit("content_length", limit))
+
+
+def length_prefix(
+    size: int = 4, byteorder: Literal["big", "little"] = "big", *, limit: int = FRAME_LIMIT
+) -> FramingRule:
+    """Return the framing of frames that begin with their length, as a binary number without a sign.
+
+    Items are the frames, without the length. A frame that the end of the stream cuts is one ``PartialBytes``, with its
+    length.
+
+    Args:
+        size: Bytes of the length, 1 to 8.
+        byteorder: ``"big"`` for the network, ``"little"`` for most processors.
+        limit: Longest frame in bytes. A longer one is not collected: its bytes come as ``UnframedBytes``, line by line,
+            the length included. Such a length mostly means that the program has written text: its traceback, for
+            example.
+
+    Raises:
+        SpecError: If an argument has a wrong type or value.
+    """
+    if not isinstance(size, int) or isinstance(size, bool) or size not in _SIZES:
+        raise _refused("length_prefix", "size", size, "is no size of a length: pass 1 to 8 bytes")
+    if byteorder not in ("big", "little"):
+        raise _refused("length_prefix", "byteorder", byteorder, 'is unknown: pass "big" or "little"')
+    return LengthPrefix(size=size, byteorder=byteorder, limit=_limit("length_prefix", limit))
+
+
+def _limit(framing: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _refused(framing, "limit", value, "is no number of bytes: pass 1 or more")
+    return value
+
+
+def _refused(framing: str, name: str, value: object, why: str) -> SpecError:
+    return SpecError(f"framing.{framing}: {name}={value!r} {why}", option="framing", value=value)
