@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.events.journal import EventStream
     from aioverseer._engine.events.recorder import Recorder
     from aioverseer._engine.output.line_queue import LineQueue, QueueShutDown
+    from aioverseer._engine.output.output_queue import OutputQueue
     from aioverseer._engine.output.subscription import Subscription
     from aioverseer._engine.overseer.critical import Body
     from aioverseer._engine.overseer.overseer import Overseer
@@ -107,6 +108,7 @@ __all__ = [
     "LogFile",
     "NotReady",
     "NotReadyInTime",
+    "OutputQueue",
     "Overseer",
     "OverseerError",
     "PartialBytes",
@@ -179,6 +181,7 @@ _HOMES = {
     "LogFile": "aioverseer.core.options.log",
     "NotReady": "aioverseer.core.report.status",
     "NotReadyInTime": "aioverseer.core.report.status",
+    "OutputQueue": "aioverseer._engine.output.output_queue",
     "Overseer": "aioverseer._engine.overseer.overseer",
     "OverseerError": "aioverseer.core.errors",
     "PartialBytes": "aioverseer.core.text.lines",

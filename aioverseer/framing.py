@@ -48,9 +48,9 @@ def chunks() -> FramingRule:
 def content_length(*, limit: int = FRAME_LIMIT) -> FramingRule:
     r"""Return the framing of the Language Server Protocol: ``Content-Length: 12\r\n\r\n`` and 12 bytes.
 
-    Items are the contents, without the header. All that is no frame comes as ``UnframedBytes``, line by line: a
-    ``print()`` in a server does not disturb the frames behind it, and a header without a sound number is not obeyed. A
-    frame that the end of the stream cuts is one ``PartialBytes``, with its header.
+    Items are the contents, without the header. Other output comes as ``UnframedBytes``, line by line: a ``print()`` in
+    a server does not disturb the next frames, and a header without a valid number counts as other output. A frame that
+    the end of the stream cuts is one ``PartialBytes``, with its header.
 
     Args:
         limit: Longest frame in bytes. A longer one is not collected: its bytes come as ``UnframedBytes``, header

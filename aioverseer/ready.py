@@ -16,10 +16,22 @@ from aioverseer.core.errors import SpecError
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.meant import probe_for
 from aioverseer.core.options.numbers import expands
-from aioverseer.core.options.probes import Check, Command, Fd, File, Http, Notify, OutputLine, Owner, Tcp, Unix
+from aioverseer.core.options.probes import (
+    Check,
+    Command,
+    Fd,
+    File,
+    Http,
+    Notify,
+    OutputLine,
+    OutputPrompt,
+    Owner,
+    Tcp,
+    Unix,
+)
 from aioverseer.core.typing import PathLike
 
-__all__ = ["Probe", "check", "command", "fd", "file", "http", "line", "notify", "tcp", "unix"]
+__all__ = ["Probe", "check", "command", "fd", "file", "http", "line", "notify", "prompt", "tcp", "unix"]
 
 _PORTS = range(1, 1 << 16)
 _DESCRIPTORS = range(3, 10)
@@ -113,9 +125,22 @@ def line(pattern: str | re.Pattern[str], stream: Literal["stdout", "stderr"] | N
     Raises:
         SpecError: When ``pattern`` is no regular expression, or ``stream`` is unknown.
     """
-    if stream not in (None, "stdout", "stderr"):
-        raise _refused("line", "stream", stream, 'is unknown: pass "stdout", "stderr" or None')
-    return OutputLine(pattern=_pattern("line", "pattern", pattern), stream=stream)
+    return OutputLine(pattern=_pattern("line", "pattern", pattern), stream=_stream("line", stream))
+
+
+def prompt(pattern: str | re.Pattern[str], stream: Literal["stdout", "stderr"] | None = None) -> Probe:
+    """Return a probe: the program writes text that matches, also in a line that has no end yet, such as ``login: ``.
+
+    The text stays in the queue of its stream, where ``expect()`` finds it.
+
+    Args:
+        pattern: Regular expression, which may match anywhere in one line, as with ``re.search``.
+        stream: Stream to read, ``"stdout"`` or ``"stderr"``; None reads both.
+
+    Raises:
+        SpecError: When ``pattern`` is no regular expression, or ``stream`` is unknown.
+    """
+    return OutputPrompt(pattern=_pattern("prompt", "pattern", pattern), stream=_stream("prompt", stream))
 
 
 def file(path: str | PathLike, *, fresh: bool = True) -> Probe:
@@ -220,6 +245,12 @@ def _refused(probe: str, name: str, value: object, why: str) -> SpecError:
 def _owner(probe: str, value: Owner) -> Owner:
     if value not in ("program", "any"):
         raise _refused(probe, "owner", value, 'is unknown: pass "program" or "any"')
+    return value
+
+
+def _stream(probe: str, value: Literal["stdout", "stderr"] | None) -> Literal["stdout", "stderr"] | None:
+    if value not in (None, "stdout", "stderr"):
+        raise _refused(probe, "stream", value, 'is unknown: pass "stdout", "stderr" or None')
     return value
 
 

@@ -20,7 +20,7 @@ from aioverseer.core.errors import SpecError
 from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import Containment, Survivor
-from aioverseer.core.options.probes import Command, Entered, Fd, Notify, OutputLine
+from aioverseer.core.options.probes import Command, Entered, Fd, Notify, OutputLine, OutputPrompt
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import Step
@@ -43,7 +43,7 @@ _ALLOWED = frozenset(
         "stop",
     }
 )
-_OF_PROGRAMS = (OutputLine, Command, Notify, Fd)
+_OF_PROGRAMS = (OutputLine, OutputPrompt, Command, Notify, Fd)
 """Probes that need a real program: its output, its environment or its descriptors."""
 _HARMLESS = frozenset({signals.SIGCONT, signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG})
 

@@ -24,11 +24,8 @@ import pytest
 
 import aioverseer
 import aioverseer.abc
-<<<<<<< HEAD
-import aioverseer.mcp
-=======
 import aioverseer.framing
->>>>>>> a05e7b8 (Add framings: output in chunks, frames, or lines with other ends)
+import aioverseer.mcp
 import aioverseer.pytest_plugin
 import aioverseer.testing
 from aioverseer import Overseer, Process, Service, Spec, State
@@ -96,6 +93,7 @@ PAGES: dict[str, Page] = {
             "PartialBytes",
             "UnframedBytes",
             "LineQueue",
+            "OutputQueue",
             "Subscription",
             "Runs",
             "QueueShutDown",
@@ -178,6 +176,7 @@ INNER = {
     "LineQueue": {"deliver", "end", "has_waiter"},
     "LogBridge": {"logger_of"},
     "LogFile": {"rotates", "has_ids", "streams", "path_of", "rules"},
+    "OutputQueue": {"connect", "deliver"},
     "Recorder": {"finish"},
     "Runs": {"add", "hold_while_waiting", "is_closed", "reopen"},
     "Subscription": set("deliver deliver_last fail hold_while_waiting lossless reopen surplus takes".split()),

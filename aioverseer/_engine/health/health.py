@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from aioverseer._engine.health.liveness import LivenessCheck
-from aioverseer._engine.health.readiness import LineWatch, ReadinessCheck
+from aioverseer._engine.health.readiness import LineWatch, PromptWatch, ReadinessCheck
 from aioverseer._system.probes.commands import check_commands
 from aioverseer._system.probes.listeners import ListenerCheck
 from aioverseer._system.protocols import Launcher, ReadinessChannels
@@ -151,6 +151,10 @@ class Health:
     def watch(self, stream: str) -> LineWatch | None:
         """Return a sink for one stream; see ``ReadinessCheck.watch``."""
         return self._readiness.watch(stream)
+
+    def watch_prompts(self, stream: str) -> PromptWatch | None:
+        """Return a search for prompts in one stream; see ``ReadinessCheck.watch_prompts``."""
+        return self._readiness.watch_prompts(stream)
 
     def begin(self, pid: int) -> None:
         """Begin to check readiness, after the spawn."""

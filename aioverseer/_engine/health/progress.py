@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aioverseer.core.options.composition import Probe
-from aioverseer.core.options.probes import OutputLine
+from aioverseer.core.options.probes import OutputLine, OutputPrompt
 
 __all__ = ["ProbeProgress"]
 
@@ -82,7 +82,7 @@ class ProbeProgress:
             probe: A simple probe.
             now: Monotonic seconds.
         """
-        if isinstance(probe, OutputLine):
+        if isinstance(probe, OutputLine | OutputPrompt):
             return self._describe_lines(probe)
         attempts = self._attempts.get(probe)
         return "" if attempts is None else attempts.describe(now)

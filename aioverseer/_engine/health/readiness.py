@@ -24,11 +24,20 @@ from aioverseer._system.protocols import Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.options.composition import Probe, is_fulfilled, leaves, pending
-from aioverseer.core.options.probes import Entered, Fd, File, Notify, OutputLine, describe, pause_before_next
+from aioverseer.core.options.probes import (
+    Entered,
+    Fd,
+    File,
+    Notify,
+    OutputLine,
+    OutputPrompt,
+    describe,
+    pause_before_next,
+)
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.sd_notify import Notice, read_notice
 
-__all__ = ["ATTEMPT", "LineWatch", "ReadinessCheck", "reason_of"]
+__all__ = ["ATTEMPT", "LineWatch", "PromptWatch", "ReadinessCheck", "reason_of"]
 
 ATTEMPT = 5.0
 """Seconds for one attempt. After that it is cancelled, and repeated once it has ended."""
@@ -105,8 +114,8 @@ class ReadinessCheck:
 
     @property
     def reads_lines(self) -> bool:
-        """Whether a probe waits for a line."""
-        return any(isinstance(leaf, OutputLine) for leaf in self._leaves)
+        """Whether a probe waits for a line or a prompt."""
+        return any(isinstance(leaf, OutputLine | OutputPrompt) for leaf in self._leaves)
 
     def held_by_strangers(self, blocked: Mapping[Probe, str]) -> str:
         """Return who holds the sockets without which the probe cannot be fulfilled; empty when it can be.
@@ -153,8 +162,17 @@ class ReadinessCheck:
 
     def watch(self, stream: str) -> LineWatch | None:
         """Return a sink for one stream of the program; None when no probe waits for a line of that stream."""
-        wanted = [leaf for leaf in self._leaves if isinstance(leaf, OutputLine) and leaf.stream in (None, stream)]
+        wanted = [
+            leaf
+            for leaf in self._leaves
+            if isinstance(leaf, OutputLine | OutputPrompt) and leaf.stream in (None, stream)
+        ]
         return LineWatch(wanted, self._on_match, self._progress.record_lines) if wanted else None
+
+    def watch_prompts(self, stream: str) -> PromptWatch | None:
+        """Return a search in the unfinished line of one stream; None when no probe waits for a prompt there."""
+        wanted = [leaf for leaf in self._leaves if isinstance(leaf, OutputPrompt) and leaf.stream in (None, stream)]
+        return PromptWatch(wanted, self._on_match) if wanted else None
 
     def begin(
         self,
@@ -184,7 +202,7 @@ class ReadinessCheck:
         if self._check():
             return
         for probe in self._leaves:
-            if probe not in self._done and not isinstance(probe, OutputLine | Notify | Entered | Fd):
+            if probe not in self._done and not isinstance(probe, OutputLine | OutputPrompt | Notify | Entered | Fd):
                 # Kept, because asyncio has only weak references to tasks.
                 self._tasks[probe] = asyncio.create_task(self._poll(probe), name=f"aioverseer probe {self._id}")
 
@@ -233,7 +251,7 @@ class ReadinessCheck:
         self._progress.fail(leaf, "the program has closed it without a newline")
 
     def _on_match(self, leaf: Probe, match: re.Match[str]) -> None:
-        self._matches[leaf] = match
+        self._matches.setdefault(leaf, match)
         self._fulfil(leaf)
 
     def _receive(self, notice: Notice) -> None:
@@ -309,7 +327,7 @@ class LineWatch:
 
     def __init__(
         self,
-        wanted: Sequence[OutputLine],
+        wanted: Sequence[OutputLine | OutputPrompt],
         on_match: Callable[[Probe, re.Match[str]], None],
         on_others: Callable[[Probe, Sequence[str | bytes]], None],
     ) -> None:
@@ -342,6 +360,30 @@ class LineWatch:
 
     def end(self) -> None:
         """Do nothing: the end of a stream fulfils no probe."""
+
+
+class PromptWatch:
+    """A search for prompts in the line that has no end yet."""
+
+    def __init__(self, wanted: Sequence[OutputPrompt], on_match: Callable[[Probe, re.Match[str]], None]) -> None:
+        """Begin without text.
+
+        Args:
+            wanted: Probes with the patterns.
+            on_match: Called with a probe and the first match of its pattern.
+        """
+        self._wanted = list(wanted)
+        self._on_match = on_match
+
+    def look(self, unfinished: Callable[[], str | bytes | None]) -> None:
+        """Search the unfinished line, after each chunk, for the patterns that were not found yet."""
+        if not self._wanted or not (text := unfinished()):
+            return
+        for probe in list(self._wanted):
+            match = probe.pattern.search(_as_text(text))
+            if match is not None:
+                self._wanted.remove(probe)
+                self._on_match(probe, match)
 
 
 def _as_text(line: str | bytes) -> str:

@@ -119,11 +119,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         """
         while not self._queue:
             await self._wait_for_line()
-        batch = list(self._queue)
-        self._queue.clear()
-        if self._blocked:
-            self._make_room(len(batch))
-        return batch
+        return self._take_all()
 
     def __aiter__(self) -> Self:
         """Iterate over the lines as they arrive."""
@@ -214,6 +210,30 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             self._make_room(0)  # all putters are woken below
         _wake(self._getters, len(self._getters))
         _wake(self._putters, len(self._putters))
+
+    def _take_all(self) -> list[T]:
+        """Take all lines without waiting; none if there is none."""
+        batch = list(self._queue)
+        self._queue.clear()
+        if self._blocked:
+            self._make_room(len(batch))
+        return batch
+
+    def _drop_surplus(self) -> int:
+        """Drop the oldest lines beyond the size of the queue; return their number."""
+        queue, before = self._queue, len(self._queue)
+        while len(queue) > self.maxsize:
+            queue.popleft()
+        self._settle(before)
+        return before - len(queue)
+
+    def _put_back(self, items: Sequence[T]) -> None:
+        """Put lines that were taken in front of the others, and wake readers that wait for them."""
+        if items:
+            self._queue.extendleft(reversed(items))
+            if 0 < self.maxsize <= len(self._queue):
+                self._blocked = True
+            _wake(self._getters, len(items))
 
     async def _wait_for_line(self) -> None:
         if self._shut:

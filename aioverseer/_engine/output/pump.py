@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aioverseer._system.protocols import ReadStream
-from aioverseer.core.text.framing import Decoder
+from aioverseer.core.text.framing import ItemDecoder, unfinished_line
 from aioverseer.core.text.unframed import UnframedSplitter
 
 __all__ = ["ByteSink", "LineList", "LineSink", "Pump", "report_error"]
@@ -85,7 +85,7 @@ class Pump:
     def __init__(
         self,
         source: ReadStream,
-        decoder: Callable[[], Decoder],
+        decoder: Callable[[], ItemDecoder],
         sinks: Sequence[LineSink],
         *,
         stream: str = "stdout",
@@ -106,10 +106,11 @@ class Pump:
         self.ended = False
         self._source = source
         self._make_decoder = decoder
-        self._decoder: Decoder | None = None
+        self._decoder: ItemDecoder | None = None
         self._sinks = sinks
         self._byte_sink = byte_sink
         self._on_end = on_end
+        self._watchers: list[Callable[[], None]] = []
         self._spare = 0
         for sink in sinks:
             sink.on_room = self._on_room
@@ -118,6 +119,19 @@ class Pump:
     def is_held_up(self) -> bool:
         """Whether the pipe is not read, because a sink has no room."""
         return not self.ended and self._is_blocked()
+
+    def unfinished(self) -> str | bytes | None:
+        """Return the line that has no end yet; None for none."""
+        return None if self._decoder is None else unfinished_line(self._decoder)
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call back after each chunk, for readers of the unfinished line. The callback must not raise."""
+        self._watchers.append(callback)
+
+    def unwatch(self, callback: Callable[[], None]) -> None:
+        """Call back no more. Idempotent."""
+        if callback in self._watchers:
+            self._watchers.remove(callback)
 
     def start(self) -> None:
         """Begin to read."""
@@ -152,8 +166,11 @@ class Pump:
             batch = self._replace_decoder(error).feed(chunk)
         if batch:
             self._deliver(batch)
+        if self._watchers:
+            for watcher in list(self._watchers):
+                watcher()
 
-    def _replace_decoder(self, error: Exception) -> Decoder:
+    def _replace_decoder(self, error: Exception) -> ItemDecoder:
         """Return the decoder that takes over from a framing of the user that has failed, so that no byte is lost."""
         report_error(f"the framing of {self.stream} failed, and the rest comes as UnframedBytes", error)
         self._decoder = UnframedSplitter()
@@ -173,12 +190,13 @@ class Pump:
         for sink in self._sinks:
             sink.on_room = None
             _end(sink)
+        self._watchers = []
         # Drop the references that lead back to the Process: only the garbage collector frees a reference cycle.
         self._sinks, self._byte_sink, self._make_decoder = (), None, UnframedSplitter
         on_end, self._on_end = self._on_end, _nothing
         on_end()
 
-    def _last_batch(self, decoder: Decoder) -> Sequence[Any]:
+    def _last_batch(self, decoder: ItemDecoder) -> Sequence[Any]:
         try:
             return decoder.finish()
         except Exception as error:  # noqa: BLE001  # a framing of the user may raise anything

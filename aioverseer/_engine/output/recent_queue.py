@@ -35,11 +35,4 @@ class RecentQueue(LineQueue[T]):
         before = len(self._queue)
         self._queue.extend(batch)
         self._settle(before)
-        self._trim()
-
-    def _trim(self) -> None:
-        queue, before = self._queue, len(self._queue)
-        while len(queue) > self.maxsize:
-            queue.popleft()
-            self.missed += 1
-        self._settle(before)
+        self.missed += self._drop_surplus()

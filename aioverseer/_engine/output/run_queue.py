@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from aioverseer._engine.output.line_queue import LineQueue
-from aioverseer._engine.output.recent_queue import RecentQueue
+from aioverseer._engine.output.output_queue import OutputQueue
+from aioverseer.core.clock import Clock
+from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.lines import LINE_COST
 
 __all__ = ["RunQueue"]
@@ -14,26 +15,22 @@ __all__ = ["RunQueue"]
 T = TypeVar("T", bound=str | bytes)
 
 
-class RunQueue(RecentQueue[T]):
+class RunQueue(OutputQueue[T]):
     """A queue that is lossless from the first reading on, and holds no program up before.
 
     Until then it keeps nothing, or the last ``maxsize`` items. It ends with the run, not with the pipe: a program may
     close its output and live on, and the reader must find the end of the run known.
 
     Attributes:
-        stream: ``"stdout"`` or ``"stderr"``.
         missed: Number of items that were dropped before the first reading, of those that were to be kept.
     """
 
-    def __init__(self, stream: str, maxsize: int) -> None:
-        """Create a queue that keeps nothing yet.
-
-        Args:
-            stream: ``"stdout"`` or ``"stderr"``.
-            maxsize: Number of items at which the pipe is no longer read.
-        """
-        super().__init__(maxsize)
-        self.stream = stream
+    def __init__(
+        self, spec: Spec, stream: str, *, clock: Clock, end_error: Callable[[str], Awaitable[Exception]] | None = None
+    ) -> None:
+        """Create a queue that keeps nothing yet; see ``OutputQueue`` for the arguments."""
+        super().__init__(spec, stream, clock=clock, end_error=end_error)
+        self.missed = 0
         self._keeps = False
         self._lossless = False
         self._was_read = False
@@ -74,6 +71,7 @@ class RunQueue(RecentQueue[T]):
     def end(self) -> None:
         """End the pipe. The queue ends with the run."""
         self._has_pipe = False
+        self._disconnect()
         if self._run_ended:
             super().end()
 
@@ -86,9 +84,12 @@ class RunQueue(RecentQueue[T]):
     def deliver(self, batch: Sequence[T]) -> None:
         """Add a batch of any size, if it is for keeping."""
         if self._lossless:
-            LineQueue.deliver(self, batch)
-        elif self._keeps:
             super().deliver(batch)
+        elif self._keeps and not self._shut:
+            before = len(self._queue)
+            self._queue.extend(batch)
+            self._settle(before)
+            self._trim()
 
     def get_nowait(self) -> T:
         """Return the next item."""
@@ -100,7 +101,7 @@ class RunQueue(RecentQueue[T]):
         await super()._wait_for_line()
 
     def _trim(self) -> None:
-        super()._trim()
+        self.missed += self._drop_surplus()
         # The first item that is taken must call _make_room, the one hook on the fast path of a reader.
         self._blocked = True
         self._low = self.maxsize

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 from aioverseer._aio.timers import resolve
-from aioverseer._engine.output.line_queue import LineQueue
+from aioverseer._engine.output.output_queue import OutputQueue
 from aioverseer._engine.output.pump import ByteSink, LineList, LineSink, Pump
 from aioverseer._engine.output.run_queue import RunQueue
 from aioverseer._engine.output.tail import TAIL_LINES, Tail, TailSink
@@ -17,11 +17,23 @@ from aioverseer._system.protocols import Child, ReadStream
 from aioverseer.core.clock import Clock
 from aioverseer.core.options.framing import framing_of, is_lines
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.text.framing import Decoder, decoder_for, shown
+from aioverseer.core.text.framing import ItemDecoder, decoder_for, shown
 
-__all__ = ["OutputStreams"]
+__all__ = ["OutputStreams", "no_prompts"]
 
 _log = logging.getLogger("aioverseer")
+
+
+class PromptWatch(Protocol):
+    """A search for prompts."""
+
+    def look(self, unfinished: Callable[[], str | bytes | None]) -> None:
+        """Look at the line that has no end yet, after each chunk."""
+        ...
+
+
+def no_prompts(stream: str) -> None:
+    """Return None: no prompt is looked for."""
 
 
 class OutputStreams:
@@ -43,6 +55,8 @@ class OutputStreams:
         listeners: Sequence[Callable[[str], LineSink | None]],
         byte_sink: Callable[[str], ByteSink] | None = None,
         of_service: bool = False,
+        watch_prompts: Callable[[str], PromptWatch | None] = no_prompts,
+        end_error: Callable[[str], Awaitable[Exception]] | None = None,
     ) -> None:
         """Create the queues. Nothing is read before ``begin``.
 
@@ -53,15 +67,19 @@ class OutputStreams:
             byte_sink: Factory of a consumer of the bytes of a stream; None for none.
             of_service: Whether the run is one of a service, whose hub remembers the last lines. Otherwise they are
                 remembered here, unless all lines are kept.
+            watch_prompts: Function that returns what looks for prompts in the stream of a name, or None.
+            end_error: Function that returns the error of a wait for output that never came; see ``OutputQueue``.
         """
         self._spec = spec
         self._clock = clock
         self._listeners = listeners
         self._byte_sink = byte_sink
+        self._watch_prompts = watch_prompts
+        self._end_error = end_error
         self._kept_stdout: LineList | None = None
         self._kept_stderr: LineList | None = None
-        self._stdout: LineQueue[Any] | None = None
-        self._stderr: LineQueue[Any] | None = None
+        self._stdout: OutputQueue[Any] | None = None
+        self._stderr: OutputQueue[Any] | None = None
         self._of_service = of_service
         self._is_merged = spec.merge_stderr or spec.pty
         self._run_ended = False
@@ -87,16 +105,16 @@ class OutputStreams:
                 if queue is not None and spec.streaming in (True, queue.stream):
                     queue.keep_all()
             return
-        self._stdout = None if spec.streaming == "stderr" else LineQueue(spec.queue_size)
-        self._stderr = None if self._is_merged or spec.streaming == "stdout" else LineQueue(spec.queue_size)
+        self._stdout = None if spec.streaming == "stderr" else self._queue("stdout")
+        self._stderr = None if self._is_merged or spec.streaming == "stdout" else self._queue("stderr")
 
     @property
-    def stdout(self) -> LineQueue[Any] | None:
+    def stdout(self) -> OutputQueue[Any] | None:
         """Queue of the lines of standard output; None for a lone Process that does not stream it."""
         return self._run_queue("stdout") if self._of_service else self._stdout
 
     @property
-    def stderr(self) -> LineQueue[Any] | None:
+    def stderr(self) -> OutputQueue[Any] | None:
         """Queue of the lines of standard error; None also when that is merged into standard output."""
         return self._run_queue("stderr") if self._of_service else self._stderr
 
@@ -136,7 +154,7 @@ class OutputStreams:
             return known
         if not self.captured or (stream == "stderr" and self._is_merged):
             return None
-        queue: RunQueue[Any] = RunQueue(stream, self._spec.queue_size)
+        queue: RunQueue[Any] = RunQueue(self._spec, stream, clock=self._clock, end_error=self._end_error)
         if stream == "stdout":
             self._stdout = queue
         else:
@@ -145,9 +163,13 @@ class OutputStreams:
             if pump.stream == stream and not pump.ended:
                 queue.begin_pipe()
                 pump.add(queue)
+                queue.connect(pump)
         if self._run_ended:
             queue.end_run()
         return queue
+
+    def _queue(self, stream: str) -> OutputQueue[Any]:
+        return OutputQueue(self._spec, stream, clock=self._clock, end_error=self._end_error)
 
     def kept_lines(self) -> tuple[list[Any] | None, list[Any] | None]:
         """Return the lines so far of both streams; None when not buffered."""
@@ -191,7 +213,7 @@ class OutputStreams:
         for pump in self._pumps:
             pump.start()
 
-    def _pump(self, stream: str, source: ReadStream, kept: LineList | None, queue: LineQueue[Any] | None) -> Pump:
+    def _pump(self, stream: str, source: ReadStream, kept: LineList | None, queue: OutputQueue[Any] | None) -> Pump:
         sinks: list[LineSink] = [sink for sink in (kept, queue) if sink is not None]
         if self._tail is not None:
             is_framed = not is_lines(self._spec.framing, stream)
@@ -200,9 +222,14 @@ class OutputStreams:
         sinks += [sink for name, sink in self._added if name == stream]
         byte_sink = None if self._byte_sink is None else self._byte_sink(stream)
         decoder = functools.partial(self._decoder, stream)
-        return Pump(source, decoder, sinks, stream=stream, byte_sink=byte_sink, on_end=self._on_pump_end)
+        pump = Pump(source, decoder, sinks, stream=stream, byte_sink=byte_sink, on_end=self._on_pump_end)
+        if queue is not None:
+            queue.connect(pump)
+        if (prompts := self._watch_prompts(stream)) is not None:
+            pump.watch(functools.partial(prompts.look, pump.unfinished))
+        return pump
 
-    def _warn_if_unread(self, name: str, queue: LineQueue[Any], other: str, other_queue: LineQueue[Any]) -> None:
+    def _warn_if_unread(self, name: str, queue: OutputQueue[Any], other: str, other_queue: OutputQueue[Any]) -> None:
         """Log that a queue is full that nobody has read, although somebody reads the other one."""
         if queue.is_untouched and not other_queue.is_untouched:
             queue.on_full = None
@@ -214,7 +241,7 @@ class OutputStreams:
                 other,
             )
 
-    def _decoder(self, stream: str) -> Decoder:
+    def _decoder(self, stream: str) -> ItemDecoder:
         spec = self._spec
         return decoder_for(
             framing_of(spec.framing, stream), encoding=spec.encoding, errors=spec.errors, line_limit=spec.line_limit

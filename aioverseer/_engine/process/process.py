@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack
 
 from aioverseer._aio.clock import steady
 from aioverseer._aio.shield import settle
-from aioverseer._engine.output.line_queue import LineQueue
+from aioverseer._engine.output.output_queue import OutputQueue
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Child, Launcher
@@ -195,8 +195,8 @@ class Process:
     # None or a queue depends on an option, and a union with None would force a check on every reader.
 
     @property
-    def stdout(self) -> LineQueue[Any] | Any:
-        """The lines of standard output as a ``LineQueue``, when ``streaming``; else None.
+    def stdout(self) -> OutputQueue[Any] | Any:
+        """The lines of standard output as an ``OutputQueue``, when ``streaming``; else None.
 
         The run of a service always has the queue, unless its output is not read. The queue begins with its first
         reading, or with the run for a reader of ``Service.runs``; no line is lost from then on. It ends with the run.
@@ -204,8 +204,8 @@ class Process:
         return self._runner.streams.stdout
 
     @property
-    def stderr(self) -> LineQueue[Any] | Any:
-        """The lines of standard error as a ``LineQueue``, when ``streaming``; else None.
+    def stderr(self) -> OutputQueue[Any] | Any:
+        """The lines of standard error as an ``OutputQueue``, when ``streaming``; else None.
 
         It is None also with ``merge_stderr`` and ``pty``, and for a lone Process with ``streaming="stdout"``. The run
         of a service always has the queue, as for ``stdout``; for a reader of ``Service.runs`` it keeps the last
@@ -215,10 +215,10 @@ class Process:
 
     @property
     def ready_match(self) -> re.Match[str] | None:
-        """The match of ``ready.line``, for what the line says, such as the port that the program has chosen.
+        """The match of ``ready.line`` or ``ready.prompt``, such as the port that the program has chosen.
 
-        It is None before the line has come, and without such a probe. If several lines have come, it is the match of
-        the one that the probe names first.
+        It is None before a match, and without such a probe. If several have matched, it is the match of the one that
+        the probe names first.
         """
         return self._runner.ready_match
 

@@ -11,15 +11,16 @@ import functools
 import logging
 import re
 import signal
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, assert_never
 
 from aioverseer._aio.fork import generation
 from aioverseer._aio.running_loop import running_loop
-from aioverseer._aio.timers import OneShotTimer
+from aioverseer._aio.timers import OneShotTimer, resolve
 from aioverseer._aio.watchers import Watchers
 from aioverseer._engine.output.pump import ByteSink, LineSink
-from aioverseer._engine.output.streams import OutputStreams
+from aioverseer._engine.output.streams import OutputStreams, no_prompts
 from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.run_task import RunTask
 from aioverseer._engine.process.stdin import StdinFeeder
@@ -49,7 +50,15 @@ from aioverseer.core.machine.inputs import (
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.report.status import StatusSnapshot, last_lines, late, stranger_found, unhealthy
+from aioverseer.core.report.status import (
+    RunEnded,
+    StatusSnapshot,
+    last_lines,
+    late,
+    run_ended,
+    stranger_found,
+    unhealthy,
+)
 from aioverseer.core.state import State
 
 if TYPE_CHECKING:
@@ -139,7 +148,14 @@ class ProcessRunner:
         if self.health is not None and self.health.reads_lines:
             listeners.append(self.health.watch)
         self.streams = OutputStreams(
-            spec, clock=clock, listeners=listeners, byte_sink=byte_sink, of_service=owner is not None
+            spec,
+            clock=clock,
+            listeners=listeners,
+            byte_sink=byte_sink,
+            of_service=owner is not None,
+            watch_prompts=no_prompts if self.health is None else self.health.watch_prompts,
+            # A reader may keep the queues for longer than the run.
+            end_error=functools.partial(_end_error, weakref.ref(self), spec.id),
         )
         self.machine = ProcessMachine.from_spec(spec)
         self.run_task = RunTask(
@@ -381,6 +397,26 @@ class ProcessRunner:
             self.last_lines() if lines and self._recent_lines is None else (),
         )
 
+    async def end_error(self, wanted: str) -> RunEnded:
+        """Return the error of a wait for output that cannot come any more. Safe to cancel.
+
+        The output mostly ends an instant before the program. So this waits for its end, with the reason, up to
+        ``drain_timeout``: a program may close its output and live on.
+
+        Args:
+            wanted: The output that was waited for, as words after "before".
+        """
+        gate = asyncio.get_running_loop().create_future()
+        timer = self.clock.call_at(self.clock.now() + self.spec.drain_timeout, lambda: resolve(gate))
+        end = self.watch_end()
+        end.add_done_callback(lambda _: resolve(gate))
+        try:
+            await gate
+        finally:
+            timer.cancel()
+            end.cancel()
+        return run_ended(self.snapshot().status(), wanted, self.last_lines())
+
     @property
     def reason(self) -> str:
         """The reason of the current state, and whose reading a running program waits for."""
@@ -436,3 +472,10 @@ class ProcessRunner:
     def _end_unhealthy(self, why: str) -> None:
         error = unhealthy(self.snapshot(lines=False).status(), why, self.last_lines())
         self.submit(Unhealthy(error=error, why=f"it is not alive: {why}"))
+
+
+async def _end_error(known: weakref.ref[ProcessRunner], id: str, wanted: str) -> RunEnded:
+    runner = known()
+    if runner is None:
+        return RunEnded(f"{id!r} has ended before {wanted}", id=id)
+    return await runner.end_error(wanted)

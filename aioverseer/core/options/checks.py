@@ -352,12 +352,8 @@ class _Checker:
             others = [stream for stream in streams if wanted in (None, stream) and stream not in of_lines]
             if others:
                 hint = f"pass stream={of_lines[0]!r} to the probe" if of_lines else "take another probe"
-                raise SpecError(
-                    f"service {self._id!r}: ready={str(leaf)!r} needs lines, and the framing of {others[0]} gives none: "
-                    f"{hint}",
-                    option="ready",
-                    value=leaf,
-                )
+                why = f"needs lines, and the framing of {others[0]} gives none: {hint}"
+                raise SpecError(f"service {self._id!r}: ready={str(leaf)!r} {why}", option="ready", value=leaf)
 
     def _splittable(self, framing: object, lines: Lines, encoding: str | None) -> None:
         """Refuse ends of lines that cannot be found in the bytes of an encoding."""

@@ -18,6 +18,7 @@ __all__ = [
     "Http",
     "Notify",
     "OutputLine",
+    "OutputPrompt",
     "Owner",
     "Tcp",
     "Unix",
@@ -95,6 +96,21 @@ class OutputLine(Probe):
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""
         return f"a line with {self.pattern.pattern!r}{f' on {self.stream}' if self.stream else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPrompt(Probe):
+    """The program writes text that contains the pattern, in a line that may have no end yet."""
+
+    reads_lines: ClassVar[bool] = True
+    comes_once: ClassVar[bool] = True
+
+    pattern: re.Pattern[str]
+    stream: Literal["stdout", "stderr"] | None
+
+    def __str__(self) -> str:
+        """Return the probe as words of a sentence."""
+        return f"a prompt with {self.pattern.pattern!r}{f' on {self.stream}' if self.stream else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -271,15 +271,16 @@ def unhealthy(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:
 
 
 def run_ended(status: Status, awaited: str, lines: Sequence[str]) -> RunEnded:
-    """Return the error of a caller that waited for something of a run that has ended.
+    """Return the error of a caller that waited for something of a run that has ended, or has ended its output.
 
     Args:
         status: Status of the run.
         awaited: The awaited event, as words after "before".
         lines: Last lines of the program.
     """
+    ended = "has ended" if status.state.is_final else "has ended its output"
     error = RunEnded(
-        f"{status.id!r} has ended before {awaited}: {status.reason}", id=status.id, status=status, lines=lines
+        f"{status.id!r} {ended} before {awaited}: {status.reason}", id=status.id, status=status, lines=lines
     )
     error.__cause__ = status.error
     return error

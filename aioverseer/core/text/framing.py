@@ -19,14 +19,14 @@ from aioverseer.core.text.length_prefix import LengthPrefixDecoder
 from aioverseer.core.text.line_ends import CustomEndSplitter, UniversalSplitter
 from aioverseer.core.text.lines import LineSplitter
 
-__all__ = ["Decoder", "decoder_for", "shown"]
+__all__ = ["ItemDecoder", "decoder_for", "shown", "unfinished_line"]
 
 _SHOWN = 500
 """Longest item, in bytes or characters, that is shown as a whole."""
 
 
-class Decoder(Protocol):
-    """Decoder of the bytes of one stream into items."""
+class ItemDecoder(Protocol):
+    """ItemDecoder of the bytes of one stream into items."""
 
     def feed(self, data: bytes, /) -> Sequence[Any]:
         """Take the next bytes of the stream; return the items that are complete now."""
@@ -37,7 +37,7 @@ class Decoder(Protocol):
         ...
 
 
-def decoder_for(framing: FramingOption, *, encoding: str | None, errors: str, line_limit: int) -> Decoder:
+def decoder_for(framing: FramingOption, *, encoding: str | None, errors: str, line_limit: int) -> ItemDecoder:
     """Return a new decoder.
 
     Args:
@@ -63,6 +63,13 @@ def decoder_for(framing: FramingOption, *, encoding: str | None, errors: str, li
             return _UserDecoder(framing)
 
 
+def unfinished_line(decoder: ItemDecoder) -> str | bytes | None:
+    """Return the line that has no end yet; None with another framing than lines."""
+    if isinstance(decoder, LineSplitter | UniversalSplitter | CustomEndSplitter):
+        return decoder.unfinished()
+    return None
+
+
 def shown(item: str | bytes) -> str:
     """Return an item as one line for people: cut, and escaped where a character cannot be printed."""
     size = len(item)
@@ -74,7 +81,7 @@ def shown(item: str | bytes) -> str:
 
 
 class _ChunkDecoder:
-    """Decoder that changes nothing."""
+    """ItemDecoder that changes nothing."""
 
     __slots__ = ()
 
@@ -86,7 +93,7 @@ class _ChunkDecoder:
 
 
 class _UserDecoder:
-    """Decoder by an object of the user.
+    """ItemDecoder by an object of the user.
 
     After its first error the bytes come as ``UnframedBytes``, line by line, from the chunk on in which it was raised.
     """
