@@ -24,7 +24,7 @@ __all__ = ["OutputStreams", "no_prompts"]
 _log = logging.getLogger("aioverseer")
 
 
-class PromptWatch(Protocol):
+class PromptSearch(Protocol):
     """A search for prompts."""
 
     def look(self, unfinished: Callable[[], str | bytes | None]) -> None:
@@ -55,7 +55,7 @@ class OutputStreams:
         listeners: Sequence[Callable[[str], LineSink | None]],
         byte_sink: Callable[[str], ByteSink] | None = None,
         of_service: bool = False,
-        watch_prompts: Callable[[str], PromptWatch | None] = no_prompts,
+        watch_prompts: Callable[[str], PromptSearch | None] = no_prompts,
         end_error: Callable[[str], Awaitable[Exception]] | None = None,
     ) -> None:
         """Create the queues. Nothing is read before ``begin``.

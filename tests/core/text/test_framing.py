@@ -154,7 +154,7 @@ def test_header_fields_are_known_in_any_order_and_case() -> None:
 
 
 def test_output_between_frames_is_told_apart_line_by_line() -> None:
-    """A print in a server is seen, and the frames behind it are whole."""
+    """A print in a server is seen, and the next frames are whole."""
     rule = framing.content_length()
     data = b"Starting\r\n" + rule.encode(b"{}") + b"\nDEBUG: x\n" + rule.encode(b"[]") + b"no end"
     assert [
