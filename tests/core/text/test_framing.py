@@ -250,7 +250,7 @@ def test_a_framing_of_the_user_begins_anew_for_each_run(given: FramingOption) ->
         assert b"" == given.rest
 
 
-# --- what is no framing
+# --- values that are no framing
 
 
 def bad(value: Any) -> str:
