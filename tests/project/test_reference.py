@@ -95,7 +95,6 @@ PAGES: dict[str, Page] = {
             "LineQueue",
             "OutputQueue",
             "Subscription",
-            "Runs",
             "QueueShutDown",
         ),
     ),

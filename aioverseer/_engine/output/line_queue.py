@@ -219,7 +219,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             self._make_room(len(batch))
         return batch
 
-    def _drop_surplus(self) -> int:
+    def _drop_oldest_surplus(self) -> int:
         """Drop the oldest lines beyond the size of the queue; return their number."""
         queue, before = self._queue, len(self._queue)
         while len(queue) > self.maxsize:

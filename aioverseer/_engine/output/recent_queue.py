@@ -35,4 +35,4 @@ class RecentQueue(LineQueue[T]):
         before = len(self._queue)
         self._queue.extend(batch)
         self._settle(before)
-        self.missed += self._drop_surplus()
+        self.missed += self._drop_oldest_surplus()

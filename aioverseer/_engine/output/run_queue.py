@@ -101,7 +101,7 @@ class RunQueue(OutputQueue[T]):
         await super()._wait_for_line()
 
     def _trim(self) -> None:
-        self.missed += self._drop_surplus()
+        self.missed += self._drop_oldest_surplus()
         # The first item that is taken must call _make_room, the one hook on the fast path of a reader.
         self._blocked = True
         self._low = self.maxsize
