@@ -28,6 +28,7 @@ from aioverseer.core.report.status import (
     NotReadyInTime,
     ProcessFailed,
     ProgramError,
+    RunEnded,
     Status,
     StopFailed,
 )
@@ -47,6 +48,7 @@ TREE: dict[type[OverseerError], list[type[BaseException]]] = {
     ProcessFailed: [ProgramError, OverseerError],
     NotReady: [ProgramError, OverseerError],
     NotReadyInTime: [NotReady, ProgramError, OverseerError, TimeoutError, OSError],
+    RunEnded: [ProgramError, OverseerError],
     GaveUp: [ProgramError, OverseerError],
     CriticalServiceEnded: [ProgramError, OverseerError],
     StopFailed: [ProgramError, OverseerError],

@@ -46,7 +46,7 @@ async def is_there(process: Process) -> bool:
 
 
 async def gone(pidfd: int) -> None:
-    """Wait for the end of a program."""
+    """Wait for the end of a program, and for the tasks that look for what it has left."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(pidfd, ended.set)
     try:
@@ -54,6 +54,8 @@ async def gone(pidfd: int) -> None:
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
 
 
 async def test_dropped_process_is_named_and_stopped(tmp_path: Path) -> None:
