@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Backoff, Overseer, Process, Restart, SpawnError, State
+from aioverseer import Backoff, Overseer, Process, Restart, SpawnError, State, Stop
+from aioverseer._system.containment import procfs
+from aioverseer._system.containment.strays import stray_registry
 from aioverseer._system.process import cpython
 from tests.support.programs import limit
 
@@ -141,3 +143,27 @@ async def test_thousand_failures_leave_nothing(tmp_path: pathlib.Path) -> None:
         assert (State.FATAL, 1000) == (status.state, status.restarts)
         await asyncio.sleep(0)
     assert open_before == len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+async def test_programs_end_while_processes_cannot_be_listed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No descriptor is left for /proc. The exit is that of the program, and a later sweep finds what it left outside."""
+
+    def fail() -> list[int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/proc")
+
+    async with limit(), Overseer(containment="basic") as overseer:
+        script = "sleep 100 & setsid sleep 100 & sleep 0.2; exit 3"
+        overseer.add("svc", "sh", "-c", script, restart=Restart("never"), stop=Stop(timeout=1))
+        with monkeypatch.context() as without_descriptors:
+            without_descriptors.setattr(procfs, "pids", fail)
+            status = await overseer.supervise("svc")
+            assert (State.FINISHED, 3, None) == (status.state, status.exit_code, status.error)
+            await Process("sh", "-c", script).wait()
+            await overseer.add("stopped", "sh", "-c", "setsid sleep 100 & exec sleep 100").start()
+            await overseer.stop("stopped")
+    assert [] == [pid for pid in procfs.pids() if stray_registry().judge(pid)]
+    assert "cannot look for" in caplog.text
+    assert "bug" not in caplog.text

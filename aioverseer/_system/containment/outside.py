@@ -63,7 +63,11 @@ class OutsideSignal:
         await self._reach(number, everywhere=True)
 
     async def _reach(self, number: int, *, everywhere: bool) -> None:
-        for pid in await self._find():
+        try:
+            found = await self._find()
+        except OSError:  # no descriptors are left to read /proc
+            return
+        for pid in found:
             if self.reached.get(pid) == number:
                 continue
             pidfd = open_pidfd(pid)

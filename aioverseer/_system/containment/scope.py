@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import logging
 from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,8 @@ from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit
 
 __all__ = ["ContainmentLevel", "RunScope", "sweep_strays"]
+
+_log = logging.getLogger("aioverseer")
 
 
 class RunScope:
@@ -249,7 +252,11 @@ async def sweep_strays() -> tuple[Survivor, ...]:
 
 
 async def _sweep(registry: StrayRegistry, mark: int) -> tuple[Survivor, ...]:
-    survivors = await Sweeper(registry.judge).sweep()
+    try:
+        survivors = await Sweeper(registry.judge).sweep()
+    except OSError as error:  # no descriptors are left, for example: the next sweep finds the strays
+        _log.warning("cannot look for what ended programs have left behind: %s", error)
+        return ()
     if not survivors:
         registry.swept(mark)
     return survivors

@@ -151,7 +151,10 @@ class SystemChild:
             return None  # a crash loop must not pay for a look at other processes
 
         async def find() -> list[int]:
-            return await self._scope.processes(group_is_empty=self._group_is_empty, everywhere=everywhere)
+            try:
+                return await self._scope.processes(group_is_empty=self._group_is_empty, everywhere=everywhere)
+            except OSError:  # no descriptors are left to read /proc; a sweep finds them later
+                return []
 
         found = await find()
         if not found and procfs.HAS_PROC:
