@@ -131,9 +131,12 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
             lines = [line.text for line in server.tail(100) if line.stream == "stderr" and line.run == self._run.number]
         else:
             lines = [str(line) for line in status.stderr or ()]
-        what = status.reason if status.state.is_final else "it has closed its standard output"
+        what = status.reason if status.state.is_final else "has closed its standard output"
         return RunEnded(
-            f"the session with {status.id!r} is over: {what}", id=status.id, status=status, lines=lines[-_LAST_LINES:]
+            f"the session with {status.id!r} is over: the server {what}",
+            id=status.id,
+            status=status,
+            lines=lines[-_LAST_LINES:],
         )
 
     async def _pass_requests(self) -> None:

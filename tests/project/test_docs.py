@@ -5,6 +5,7 @@ A Markdown comment alone on its line says how the fenced block after it is used:
 - no comment: a ``python`` block runs as a script of its own, in a copy of docs/examples;
 - ``<!-- continues -->``: this ``python`` block is the next part of the script before it;
 - ``<!-- not run: reason -->``: the block is skipped, and the report shows the reason;
+- ``<!-- script: needs mcp -->``: this ``python`` block is skipped where these programs or Python packages are missing;
 - ``<!-- tests -->``: this ``python`` block is a file of tests, and they pass; ``<!-- tests: needs nginx -->`` skips it
   where these programs or Python packages are not installed;
 - ``<!-- run -->``: this ``sh`` block runs in a folder with docs/examples, with ``aioverseer`` on its PATH;
@@ -115,13 +116,17 @@ def snippets(name: str, text: str) -> list[Snippet]:
                 needs = tuple(reason.split()[1:])
                 found.append(Snippet(name, block.line, "pytest", skip=_missing(needs), needs=needs))
                 found[-1].append(block)
+            case ("script", "python"):
+                needs = tuple(reason.split()[1:])
+                found.append(Snippet(name, block.line, "python", skip=_missing(needs), needs=needs))
+                found[-1].append(block)
             case (_, "python") | ("run", "sh"):
                 skip = reason.strip() if word == "not run" else ""
                 if word == "not run" and not skip:
                     raise ValueError(f"{name}:{block.line}: 'not run' needs a reason")
                 found.append(Snippet(name, block.line, block.language, skip=skip))
                 found[-1].append(block)
-            case ("continues" | "output" | "run" | "tests", language):
+            case ("continues" | "output" | "run" | "script" | "tests", language):
                 raise ValueError(f"{name}:{block.line}: {word!r} does not go with a block of {language!r}")
             case _:
                 pass
