@@ -171,7 +171,9 @@ class SystemChild:
 
     def sweep(self) -> None:
         """Kill the processes that are left in the group; see ``protocols.Child``."""
-        if not self._group_is_empty:
+        # A shim kills all that its command has left, once its socket is closed. SIGKILL for the group would end it
+        # before that, and what has left the group would live on.
+        if not self._group_is_empty and self._below_shim is None:
             self._signal_rest(signal.SIGKILL)
         self._scope.end()
 

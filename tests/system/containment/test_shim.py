@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from aioverseer import ContainmentError, Overseer, Restart, SpawnError, State, Stop, Subscription
 from aioverseer._system.containment import cgroup, procfs
 from aioverseer._system.containment.shim import client as shim_client
+from aioverseer._system.containment.shim.client import Shim
 from aioverseer.core.options.containment import AskedContainment, Facilities, decide
 from tests.support.daemons import LOST
 from tests.support.programs import child, limit
@@ -78,6 +81,42 @@ async def test_daemon_without_session_group_and_marks_is_gone(ending: str) -> No
             await service.stop()
         await service.wait()
         assert not lives(pid)
+
+
+async def test_daemon_without_marks_that_ignores_the_ladder_is_gone() -> None:
+    """The shim kills it, so SIGKILL for the group must not come before and kill the shim."""
+    code = f"""
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+{LOST}
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+print("up", flush=True)
+signal.pause()
+"""
+    async with limit(), Overseer(containment="strict") as overseer:
+        service = overseer.add("web", *child(code), stop=Stop(timeout=0.2))
+        lines = service.lines()
+        await service.start()
+        pid = int(await next_line(lines))
+        assert "up" == await next_line(lines)
+        status = await service.stop()
+        assert "ended by SIGKILL" in status.reason
+        assert not lives(pid)
+
+
+def test_host_that_ends_before_it_reads_the_report_leaves_nothing() -> None:
+    """The unread report resets the connection, so the shim gets an error in place of the end of file."""
+    shim = Shim("kill")
+    code = f"{LOST}\nos.close(1)"
+    words = [*shim.prefix, *child(code)]
+    with subprocess.Popen(words, pass_fds=shim.pass_fds, stdout=subprocess.PIPE, start_new_session=True) as program:
+        shim.adopted()
+        assert program.stdout is not None
+        pid = int(program.stdout.readline())
+        assert [shim.fileno()] == select.select([shim.fileno()], [], [], 10)[0]
+        shim.close()
+        program.wait(10)
+    assert not lives(pid)
 
 
 async def test_guarded_loses_such_a_daemon() -> None:

@@ -336,11 +336,18 @@ def _relay_until_end(
             elif also is not None and ready == also[0]:
                 also[1]()
             else:
-                word = os.read(control, 64)
+                word = _read(control)
                 if not word or signal.SIGKILL in word:
                     return None
                 for number in word:
                     send(number)
+
+
+def _read(control: int) -> bytes:
+    try:
+        return os.read(control, 64)
+    except ConnectionResetError:
+        return b""  # the host is gone, and has not read a report
 
 
 def _reap(pid: int) -> int | None:
