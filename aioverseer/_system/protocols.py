@@ -154,7 +154,7 @@ class Child(Protocol):
     def signal_outside(self, number: int, *, soon: float, late: float) -> None:
         """Plan a signal, and SIGCONT, to processes of the program outside of the leader's group. Does not block.
 
-        The end of the leader and each further call cancel what is planned.
+        The end of the leader and each further call cancel what is planned. After that end nothing is planned.
 
         Args:
             number: The signal.

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aioverseer._aio.timers import resolve
 from aioverseer._system.containment import procfs
@@ -165,26 +165,51 @@ class ShimLeftovers:
     """Leftovers below a shim, which ends after the last of them; see ``protocols.Leftovers``."""
 
     def __init__(
-        self, pids: Iterable[int], *, shim: Shim, wait: Callable[[], Awaitable[object]], reached: Collection[int]
+        self,
+        pids: Iterable[int],
+        *,
+        shim: Shim,
+        pid: int,
+        wait: Callable[[], Awaitable[object]],
+        reached: Mapping[int, int],
     ) -> None:
         """Take what the shim has reported.
 
         Args:
             pids: The pids that it reported.
             shim: The shim.
+            pid: Process id of the shim, which is the number of the leader's group.
             wait: Function that waits for the end of the shim.
-            reached: Signals that the processes outside of the group got while the leader lived.
+            reached: The last signal that each process outside of the group got while the leader lived.
         """
         self.processes = tuple(Survivor(pid=pid, command=procfs.command_of(pid)) for pid in pids)
         self._shim = shim
+        self._pid = pid
         self._wait = wait
         self._reached = reached
 
     def signal(self, number: int, *, missed: bool = False) -> None:
         """Have the shim send a signal; see ``protocols.Leftovers``."""
-        if missed and number in self._reached:
-            return  # many programs take a second SIGTERM as a wish to end without saving
-        self._shim.signal_leftovers(number, missed=missed)
+        if not (missed and number in self._reached.values()):
+            self._shim.signal_leftovers(number, missed=missed)
+            return
+        # The shim does not know whom the signal has reached. Many programs take a second SIGTERM as a wish to end
+        # without saving, so the others get it one by one.
+        for process in self.processes:
+            if self._reached.get(process.pid) != number:
+                self._send(process.pid, number)
+
+    def _send(self, pid: int, number: int) -> None:
+        pidfd = open_pidfd(pid)
+        try:
+            # With the pidfd open, as the pid may have been reused since the report.
+            if os.getpgid(pid) != self._pid and _is_below(pid, self._pid):
+                signal_process(pid, pidfd, number)
+        except OSError:
+            return  # it has just ended
+        finally:
+            if pidfd is not None:
+                os.close(pidfd)
 
     async def wait(self) -> None:
         """Wait for the end of the shim; see ``protocols.Leftovers``."""
@@ -192,6 +217,17 @@ class ShimLeftovers:
 
     def close(self) -> None:
         """Do nothing: the run owns the shim."""
+
+
+def _is_below(pid: int, ancestor: int) -> bool:
+    """Return whether a process descends from another one."""
+    seen = set[int]()
+    while pid > 1 and pid not in seen:
+        seen.add(pid)
+        pid = procfs.parent_of(pid)
+        if pid == ancestor:
+            return True
+    return False
 
 
 def session_of(leader: int) -> list[int]:

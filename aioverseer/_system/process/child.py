@@ -87,6 +87,8 @@ class SystemChild:
         """Plan a signal to processes outside of the group; see ``protocols.Child``."""
         if not procfs.HAS_PROC or self._is_of_parent:
             return
+        if self._watcher.exit is not None or self._below_shim is not None:
+            return  # what it has left is being looked for, and gets the signal then
         if self._outside is None:
             self._outside = OutsideSignal(self.pid, find=self._scope.live_processes, owns=self._scope.owns)
         self._outside.plan(number, soon=soon, late=late)
@@ -142,8 +144,9 @@ class SystemChild:
             return ShimLeftovers(
                 self._below_shim[1],
                 shim=self._scope.shim,
+                pid=self.pid,
                 wait=self._watcher.wait,
-                reached=self._reached.values(),
+                reached=self._reached,
             )
         # Members of the group count even if they are zombies, so what is in the session is looked at only then.
         self._group_is_empty = not self._signal_rest(0)

@@ -433,3 +433,24 @@ async def test_parent_may_end_a_session_of_its_own_in_its_own_way(level: Any, sa
         await up(process)
         status = await process.stop()
         assert ("SIGINT", 0) == (saved.read_text(), status.exit_code)
+
+
+MIXED = """
+import signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+job = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"], process_group=0)
+subprocess.Popen(sys.argv[1:], start_new_session=True)
+job.wait()
+"""
+"""A parent that ends after a job in its session, and leaves a session."""
+
+
+async def test_session_gets_the_step_that_a_job_has_got_before_the_end_of_the_leader(level: Any, saved: Path) -> None:
+    """No process gets a step twice, and each one gets it."""
+    async with limit(20):
+        argv = child(MIXED, *child(SAVES, str(saved)))
+        process = Process(*argv, containment=level, streaming=True, stop=Stop(timeout=3.0))
+        await process.start()
+        await up(process)
+        await process.stop()
+        assert "SIGTERM" == saved.read_text()
