@@ -28,6 +28,9 @@ _MANY = 256
 _YOUNG = 0.02
 """Age in seconds of a process id that will do as the lowest one that can come: usually few others came meanwhile."""
 
+_ONE_THREAD = 3
+"""Links of the folder of threads in a process with one thread: the folder itself, its parent, and the thread."""
+
 _GENERATIONS = 16
 """Generations of processes that can come into being during a spawn."""
 
@@ -46,7 +49,7 @@ def fork_with_mark(mark: SpawnMark | None, fork: Callable[[], int]) -> int:
     with _state.lock:
         if (limits := _limits_to_change(mark)) is None:
             return fork()
-        alone = threading.active_count() == 1
+        alone = _is_alone()
         first = None if alone else _lowest_pid(mark)
         set_limit = functools.partial(resource.setrlimit, mark.field)
         steps: tuple[Callable[[], object], ...] = (
@@ -62,7 +65,8 @@ def fork_with_mark(mark: SpawnMark | None, fork: Callable[[], int]) -> int:
             is_marked = resource.getrlimit(mark.field)[0] == mark.value
             _restore(mark.field, limits)
             if is_marked:
-                _clear_others(mark, limits, child=0, first=first)
+                if not alone:
+                    _clear_others(mark, limits, child=0, first=first)
                 raise
             # A sandbox has come to refuse the limit. The program can do without its mark.
             return fork()
@@ -82,6 +86,8 @@ class MarkWindow:
         """
         self._mark = mark
         self._limits: Limits | None = None
+        self._alone = True
+        """Whether no other thread can have started a child in the window."""
         self._first: int | None = None
         """The lowest process id of a child that was started in the window, if that is known."""
 
@@ -93,7 +99,8 @@ class MarkWindow:
         with _state.lock:
             if (limits := _limits_to_change(mark)) is None:
                 return spawn()
-            self._limits, self._first = limits, _lowest_pid(mark)
+            self._alone = _is_alone()
+            self._limits, self._first = limits, None if self._alone else _lowest_pid(mark)
             try:
                 _state.open = _OpenWindow(threading.get_ident(), mark.field, limits)
                 with contextlib.suppress(OSError, ValueError):  # as above
@@ -109,13 +116,24 @@ class MarkWindow:
         Args:
             child: The child that keeps the mark; 0 for none.
         """
-        if self._mark is not None and self._limits is not None:
+        if self._mark is not None and self._limits is not None and not self._alone:
             _clear_others(self._mark, self._limits, child=child, first=self._first)
+
+
+def _is_alone() -> bool:
+    """Return whether this process has one thread, so that nobody else can start a child now."""
+    if threading.active_count() > 1:
+        return False
+    try:
+        # ``threading`` does not count threads of libraries in other languages, which start children as well.
+        return os.stat("/proc/self/task").st_nlink == _ONE_THREAD
+    except OSError:
+        return False
 
 
 def _lowest_pid(mark: SpawnMark) -> int | None:
     """Return the lowest process id of a child that another thread can start from now on; None if that is not known."""
-    last = mark.last_pid(_YOUNG) if threading.active_count() > 1 else None
+    last = mark.last_pid(_YOUNG)
     return None if last is None else last + 1
 
 
@@ -128,26 +146,37 @@ def _clear_others(mark: SpawnMark, limits: Limits, *, child: int, first: int | N
         child: The child that keeps the mark.
         first: The lowest process id that one of them can have; None if that is not known.
     """
-    if threading.active_count() == 1:
-        return  # nobody can have started another child
-    pids: Iterable[int]
-    last = None if first is None else mark.last_pid(0.0)
-    if first is not None and last is not None and first - 1 <= last <= first + _MANY:
-        pids = range(first, last + 1)
-    else:
-        pids = procfs.pids()
-    for pid in pids:
-        with contextlib.suppress(OSError, ValueError):
-            if (
-                pid != child
-                and resource.prlimit(pid, mark.field)[0] == mark.value
-                and _comes_from_elsewhere(pid, child)
-            ):
-                resource.prlimit(pid, mark.field, limits)
+    while True:
+        pids: Iterable[int]
+        last = None if first is None else mark.last_pid(0.0)
+        if first is not None and last is not None and first - 1 <= last <= first + _MANY:
+            pids, first = range(first, last + 1), last + 1
+        else:
+            pids, first = procfs.pids(), None
+        # Repeat after a success: a process may have started another one before it lost its mark.
+        if not [pid for pid in pids if pid != child and _clear(pid, mark, limits, child)]:
+            return
+
+
+def _clear(pid: int, mark: SpawnMark, limits: Limits, child: int) -> bool:
+    """Take the mark from a process, unless it may descend from the child; return whether it had the mark."""
+    try:
+        if resource.prlimit(pid, mark.field)[0] != mark.value or not _comes_from_elsewhere(pid, child):
+            return False
+        resource.prlimit(pid, mark.field, limits)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _comes_from_elsewhere(pid: int, child: int) -> bool:
-    """Return whether a process descends from this process, and not from the child. Of an orphan that is unknown."""
+    """Return whether a process descends from this process, and not from the child.
+
+    Of an orphan with a session of its own that is unknown.
+    """
+    # The child begins with a session of its own, and no descendant can come back to that of this process.
+    if os.getsid(pid) == os.getsid(0):
+        return True
     for _ in range(_GENERATIONS):
         pid = procfs.parent_of(pid)
         if pid in (0, 1, child):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -141,6 +143,85 @@ for process in seen:
     process.wait()
 """,
 )
+
+
+def test_process_in_the_session_of_the_host_is_no_stray() -> None:
+    """No descendant of a program comes back to it: another thread has started the process during a spawn."""
+    runs = StrayRegistry()
+    run = runs.begin()
+    mark = runs.limit_mark.of(run, kept=False)
+    started = [
+        MarkWindow(mark).call(lambda new=new: subprocess.Popen(SLEEP, start_new_session=new)) for new in (False, True)
+    ]
+    try:
+        runs.end(run, 1, kept=False)
+        assert [False, True] == [runs.judge(process.pid) for process in started]
+    finally:
+        runs.close()
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def start_thread() -> Callable[[], None]:
+    """Start a thread that ``threading`` does not know, as libraries in C do; return the function that ends it."""
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    _thread.start_new_thread(lock.acquire, ())
+    return lock.release
+
+
+def limit_of(pid: int) -> int:
+    """Return the soft limit of a process."""
+    return resource.prlimit(pid, LOCKS)[0]
+
+
+def test_orphan_of_a_thread_that_nobody_knows_loses_the_mark() -> None:
+    """The orphan is in the session of the host. Each program of the library has a session of its own."""
+    mark = SpawnMark(LOCKS, 1 << 62 | 4711, lambda _age: LastPid().ask(keep_open=False))
+    end_thread = start_thread()
+    try:
+        window = MarkWindow(mark)
+        orphan = int(window.call(lambda: subprocess.check_output(["/bin/sh", "-c", "sleep 60 >&2 & echo $!"])))
+        try:
+            assert mark.value == limit_of(orphan)
+            window.clear_others(0)
+            assert resource.getrlimit(LOCKS)[0] == limit_of(orphan)
+        finally:
+            os.kill(orphan, signal.SIGKILL)
+    finally:
+        end_thread()
+
+
+def test_child_of_a_marked_process_that_starts_late_loses_the_mark() -> None:
+    """It is started after the last process id was asked for, and before its parent loses the mark."""
+    script = "read -r line; sleep 60 >&2 & echo $!; wait"
+    calls = late = 0
+
+    def last_pid(_age: float) -> int | None:
+        nonlocal calls, late
+        calls += 1
+        found = LastPid().ask(keep_open=False)
+        if calls == 2:  # the first one is that of the window
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            late = int(process.stdout.readline())
+        return found
+
+    mark = SpawnMark(LOCKS, 1 << 62 | 4711, last_pid)
+    end_thread = start_thread()
+    window = MarkWindow(mark)
+    words = ["/bin/sh", "-c", script]
+    process: Any = window.call(lambda: subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    with process:
+        try:
+            window.clear_others(0)
+            assert [resource.getrlimit(LOCKS)[0]] * 2 == [limit_of(process.pid), limit_of(late)]
+        finally:
+            end_thread()
+            process.kill()
+            if late:
+                os.kill(late, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("known", [True, False])
