@@ -225,8 +225,8 @@ class StrayRegistry:
             return NOBODY
         # Session 0: a kernel thread, as most processes are, or a process whose session lies outside of this pid
         # namespace. Our children make their sessions inside it. The check spares two reads of /proc for each process.
-        # Nor is a process in the session of this host: nobody can come back to it from the session of a child. Another
-        # thread may have started it during a spawn, with the limit of that run.
+        # A process in the session of this host is no stray: nobody can come back to it from the session of a child.
+        # Another thread may have started it during a spawn, with the limit of that run.
         if session in (0, os.getsid(0)):
             return NOBODY
         # The limit first, because a program cannot overwrite it, and a look at it takes a thirtieth of the time.

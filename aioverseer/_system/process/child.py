@@ -88,7 +88,7 @@ class SystemChild:
         if not procfs.HAS_PROC or self._is_of_parent:
             return
         if self._watcher.exit is not None or self._below_shim is not None:
-            return  # what it has left is being looked for, and gets the signal then
+            return  # its leftovers are being found, and get the signal then
         if self._outside is None:
             self._outside = OutsideSignal(self.pid, find=self._scope.live_processes, owns=self._scope.owns)
         self._outside.plan(number, soon=soon, late=late)
