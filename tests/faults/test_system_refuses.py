@@ -149,7 +149,7 @@ async def test_thousand_failures_leave_nothing(tmp_path: pathlib.Path) -> None:
 async def test_programs_end_while_processes_cannot_be_listed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No descriptor is left for /proc. The exit is that of the program, and a later sweep finds what it left outside."""
+    """No descriptor is left for /proc. The exit is that of the program, and a later sweep finds what it left."""
 
     def fail() -> list[int]:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/proc")
