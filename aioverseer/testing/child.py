@@ -17,6 +17,7 @@ from typing import Literal, assert_never
 from aioverseer.abc import Clock, Leftovers, ReadinessChannels, Timer
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.destinations import read_streams
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, as_signal
 from aioverseer.core.typing import HasDescriptor, PathLike
@@ -164,8 +165,9 @@ class RunningChild:
             spec.stdin is None or spec.stdin == "inherit" or isinstance(spec.stdin, PathLike | HasDescriptor)
         )
         self.stdin = ScriptedWriteStream(terminal=spec.pty) if has_stdin_pipe else None
-        self.stdout = ScriptedReadStream() if capture else None
-        self.stderr = ScriptedReadStream() if capture and not (spec.merge_stderr or spec.pty) else None
+        read = read_streams(spec) if capture else frozenset[str]()
+        self.stdout = ScriptedReadStream() if "stdout" in read else None
+        self.stderr = ScriptedReadStream() if "stderr" in read else None
         self._script = script
         self._clock = clock
         self._launched = launched
@@ -174,7 +176,8 @@ class RunningChild:
         self._pending: list[int] = []
         self._overdue: list[_Track] = []
         """Tracks whose timers fired while the child was stopped by SIGSTOP."""
-        self._open: set[StreamName] = {"stdout", "stderr"}
+        apart = not (spec.merge_stderr or spec.pty)
+        self._open: set[StreamName] = {"stdout", "stderr"} if not apart or "stderr" in read else {"stdout"}
         """The output streams that the child has not closed."""
         self._leftovers: list[_StartedProcess] = []
         self._relative_ended: asyncio.Future[None] | None = None

@@ -15,6 +15,7 @@ from aioverseer._engine.output.run_queue import RunQueue
 from aioverseer._engine.output.tail import TAIL_LINES, Tail, TailSink
 from aioverseer._system.protocols import Child, ReadStream
 from aioverseer.core.clock import Clock
+from aioverseer.core.options.destinations import read_streams
 from aioverseer.core.options.framing import framing_of, is_lines
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.framing import ItemDecoder, decoder_for, shown
@@ -81,11 +82,11 @@ class OutputStreams:
         self._stdout: OutputQueue[Any] | None = None
         self._stderr: OutputQueue[Any] | None = None
         self._of_service = of_service
-        self._is_merged = spec.merge_stderr or spec.pty
         self._run_ended = False
         self._added: list[tuple[str, LineSink]] = []
         # A terminal is always read, or the program would block in its first write.
-        self.captured = spec.output == "read" and bool(spec.buffered or spec.streaming or spec.pty or listeners)
+        self._read = read_streams(spec)
+        self.captured = bool(self._read and (spec.buffered or spec.streaming or spec.pty or listeners))
         self._tail = None if of_service or spec.buffered or not self.captured else Tail()
         self._pumps: list[Pump] = []
         if spec.buffered or spec.streaming:
@@ -96,8 +97,8 @@ class OutputStreams:
     def _make_sinks(self) -> None:
         spec = self._spec
         if spec.buffered:
-            self._kept_stdout = LineList()
-            self._kept_stderr = None if self._is_merged else LineList()
+            self._kept_stdout = LineList() if "stdout" in self._read else None
+            self._kept_stderr = LineList() if "stderr" in self._read else None
         if not spec.streaming:
             return
         if self._of_service:
@@ -105,8 +106,9 @@ class OutputStreams:
                 if queue is not None and spec.streaming in (True, queue.stream):
                     queue.keep_all()
             return
-        self._stdout = None if spec.streaming == "stderr" else self._queue("stdout")
-        self._stderr = None if self._is_merged or spec.streaming == "stdout" else self._queue("stderr")
+        wanted = self._read if spec.streaming is True else self._read & {spec.streaming}
+        self._stdout = self._queue("stdout") if "stdout" in wanted else None
+        self._stderr = self._queue("stderr") if "stderr" in wanted else None
 
     @property
     def stdout(self) -> OutputQueue[Any] | None:
@@ -152,7 +154,7 @@ class OutputStreams:
         known = self._stdout if stream == "stdout" else self._stderr
         if isinstance(known, RunQueue):
             return known
-        if not self.captured or (stream == "stderr" and self._is_merged):
+        if not self.captured or stream not in self._read:
             return None
         queue: RunQueue[Any] = RunQueue(self._spec, stream, clock=self._clock, end_error=self._end_error)
         if stream == "stdout":

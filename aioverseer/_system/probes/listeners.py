@@ -17,6 +17,7 @@ from aioverseer._system.probes.answer import NotYet, StrangerFound
 from aioverseer._system.probes.unix_address import connectable, unix_address
 from aioverseer.core.machine.listeners import Holder, Verdict, held_by, judge
 from aioverseer.core.options.composition import Probe
+from aioverseer.core.options.destinations import destinations
 from aioverseer.core.options.probes import Unix, endpoint_of
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.socket_tables import (
@@ -299,7 +300,7 @@ def _user(uid: int) -> str:
 def _passed_descriptors(spec: Spec) -> list[int]:
     """Return the descriptors that the program gets as its standard streams, if they are sockets."""
     found: list[int] = []
-    for stream in (spec.stdin, spec.output):
+    for stream in (spec.stdin, *destinations(spec)):
         number = stream if isinstance(stream, int) else getattr(stream, "fileno", None)
         try:
             descriptor = number() if callable(number) else number

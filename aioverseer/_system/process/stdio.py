@@ -15,6 +15,7 @@ from aioverseer._system.process.spawn import ExitWatcher
 from aioverseer._system.process.spawn_errors import explained
 from aioverseer._system.process.terminal import TerminalInput, controlled, open_terminal
 from aioverseer.core.errors import SpawnError
+from aioverseer.core.options.destinations import Destination, destinations
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.typing import HasDescriptor, PathLike
 
@@ -88,16 +89,14 @@ class Descriptors:
                 return
             self.child_stdin = self.child_stdout = self.child_stderr = self._resources.null
             self._open_stdin(spec)
-            if not capture:
-                if spec.output == "inherit":
-                    self.child_stdout = None
-                    self.child_stderr = _STDOUT if spec.merge_stderr else None
-                return
-            self._stdout, self.child_stdout = self._open_output()
+            stdout, stderr = destinations(spec)
+            self._stdout, self.child_stdout = self._open_output(stdout, capture=capture)
             if spec.merge_stderr:
-                self.child_stderr = self.child_stdout
+                self.child_stderr = _STDOUT if self.child_stdout is None else self.child_stdout
             else:
-                self._stderr, self.child_stderr = self._open_output()
+                self._stderr, self.child_stderr = self._open_output(stderr, capture=capture)
+        except SpawnError:
+            raise
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise explained(spec, list(spec.argv), error) from error
@@ -137,7 +136,25 @@ class Descriptors:
             self._stdin = WritePipe(write)
             self.child_stdin = read
 
-    def _open_output(self) -> tuple[ReadPipe, int]:
+    def _open_output(self, place: Destination, *, capture: bool) -> tuple[ReadPipe | None, int | None]:
+        """Return the host's end of a pipe, if the stream is read, and the descriptor of the child."""
+        if place == "inherit":
+            return None, None
+        if isinstance(place, HasDescriptor):
+            return None, self._descriptor_of(place)
+        if place == "null" or not capture:
+            return None, self._resources.null
         read, write = os.pipe()
         self._of_child.append(write)
         return ReadPipe(read, watch=self._resources.readers), write
+
+    def _descriptor_of(self, place: HasDescriptor) -> int:
+        try:
+            return place.fileno()
+        except ValueError as error:  # closed, since the Spec was made
+            raise SpawnError(
+                f"service {self._spec.id!r} cannot be started: the file for its output is closed; keep it open until "
+                "the start",
+                errno=errno.EBADF,
+                filename=str(getattr(place, "name", place)),
+            ) from error

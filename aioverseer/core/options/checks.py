@@ -18,12 +18,13 @@ from aioverseer.core.options.after import as_after
 from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import check_asked
+from aioverseer.core.options.destinations import streams_read, unfit_destination
 from aioverseer.core.options.encodings import kind_of
 from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.framing import STREAMS, Lines, as_framing, framing_of, is_lines
 from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.input import unfit_input
-from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions
+from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions
 from aioverseer.core.options.log import as_logs
 from aioverseer.core.options.meant import hint_for, with_hint
 from aioverseer.core.options.numbers import expands, no_seconds, no_whole_number
@@ -263,20 +264,37 @@ class _Checker:
                     value=values["stop"],
                 )
 
+    def destination(self, option: str, value: object) -> object:
+        if option != "output" and value is None:
+            return None
+        if (why := unfit_destination(value)) is not None:
+            raise self.refuse(option, value, why)
+        return value
+
     def unread(self, values: Mapping[str, Any]) -> None:
-        output = values["output"]
-        if output == "read":
+        read = streams_read(values)
+        if values["merge_stderr"] and values["stderr"] is not None:
+            raise self.refuse("stderr", values["stderr"], "cannot go with merge_stderr=True: leave one out")
+        if read >= {"stdout"} and (values["merge_stderr"] or "stderr" in read):
             return
-        for name in ("buffered", "streaming", "pty"):
-            if values[name]:
+        option = next(name for name in ("output", "stdout", "stderr") if values[name] not in (None, "read"))
+        place, streaming = values[option], values["streaming"]
+        for name, needed in (
+            ("buffered", read if values["buffered"] else True),
+            ("streaming", not streaming or (streaming in read if isinstance(streaming, str) else read)),
+            ("pty", not values["pty"]),
+        ):
+            if not needed:
                 given = f"{name}={values[name]!r}"
-                raise self.refuse("output", output, f"cannot go with {given}, which reads it: leave one out")
+                raise self.refuse(option, place, f"cannot go with {given}, which reads it: leave one out")
+        given = f"{option}={place!r}"
         if values["ready"] is not None:
             for leaf in leaves(values["ready"]):
-                if leaf.reads_lines:
-                    raise self.refuse("ready", str(leaf), f"needs lines, and output={output!r} gives none")
-        if values["log"]:
-            raise self.refuse("log", values["log"], f"needs lines, and output={output!r} gives none: leave one out")
+                stream = getattr(leaf, "stream", None)
+                if leaf.reads_lines and not (read if stream is None else stream in read):
+                    raise self.refuse("ready", str(leaf), f"needs lines, and {given} gives none")
+        if values["log"] and not read:
+            raise self.refuse("log", values["log"], f"needs lines, and {given} gives none: leave one out")
 
     def readiness(self, value: object) -> object:
         if not isinstance(value, Probe):
@@ -587,7 +605,9 @@ _CHECKS: dict[str, Callable[[_Checker, Any], object]] = {
     "stdin": _Checker.stdin,
     "pty": lambda check, value: check.flag("pty", value),
     "window_size": lambda check, value: check.window("window_size", value),
-    "output": lambda check, value: check.one_of("output", value, get_args(Output)),
+    "output": lambda check, value: check.destination("output", value),
+    "stdout": lambda check, value: check.destination("stdout", value),
+    "stderr": lambda check, value: check.destination("stderr", value),
     "buffered": lambda check, value: check.flag("buffered", value),
     "streaming": _Checker.streaming,
     "merge_stderr": lambda check, value: check.flag("merge_stderr", value),
@@ -627,6 +647,8 @@ _TOGETHER: dict[str, Callable[[_Checker, Mapping[str, Any]], None]] = {
     "stdin": _Checker.fed,
     "errors": _Checker.replacing,
     "output": _Checker.unread,
+    "stdout": _Checker.unread,
+    "stderr": _Checker.unread,
     "streaming": _Checker.streams,
     "framing": _Checker.framed,
     "significant": _Checker.significance,

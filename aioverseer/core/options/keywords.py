@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.alive import Alive
     from aioverseer.core.options.composition import Probe
     from aioverseer.core.options.containment import AskedContainment
+    from aioverseer.core.options.destinations import Destination
     from aioverseer.core.options.framing import AnyFraming
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.log import Log
@@ -18,13 +19,11 @@ if TYPE_CHECKING:  # names of types only
 from aioverseer.core.export import exported_from
 from aioverseer.core.typing import HasDescriptor, PathLike
 
-__all__ = ["Feed", "Leftovers", "Output", "Rlimit", "SpecOptions", "Stdin", "Streaming"]
+__all__ = ["Feed", "Leftovers", "Rlimit", "SpecOptions", "Stdin", "Streaming"]
 
 
 Rlimit = int | tuple[int, int]
 """Resource limit: one number for soft and hard, or ``(soft, hard)``; -1 is no limit."""
-Output = Literal["read", "inherit", "null"]
-"""Destination of the output of a program; see ``Spec.output``."""
 Leftovers = Literal["kill", "keep", "report"]
 """Treatment of processes that a program leaves at its end; see ``Spec.leftovers``."""
 
@@ -47,7 +46,9 @@ class SpecOptions(TypedDict, total=False):
     stdin: Stdin
     pty: bool
     window_size: tuple[int, int]
-    output: Output
+    output: Destination
+    stdout: Destination | None
+    stderr: Destination | None
     buffered: bool
     streaming: Streaming
     merge_stderr: bool

@@ -227,8 +227,6 @@ def _output(value: object) -> str | None:
             return "write merge_stderr=True"
         case None:
             return "write 'inherit' for the streams of the host, or 'null'"
-        case _ if hasattr(value, "fileno"):
-            return "write 'inherit' for the streams of the host"
         case str() | PathLike():
             path = value if isinstance(value, str) else value.__fspath__()
             return f"write log=LogFile({path!r}) for a file" if "." in path or "/" in path else None

@@ -20,9 +20,10 @@ from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.checks import OPTIONS, check_names, check_options, refuse_options_of_services
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.containment import AskedContainment
+from aioverseer.core.options.destinations import Destination, streams_read
 from aioverseer.core.options.framing import AnyFraming, Lines
 from aioverseer.core.options.give_up import OnGiveUp
-from aioverseer.core.options.keywords import Leftovers, Output, Rlimit, SpecOptions, Stdin, Streaming
+from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
@@ -52,8 +53,10 @@ class Spec:
             ``stdin`` must then be None or ``"pipe"`` for ``write()``, or the text, bytes or iterable to feed.
         window_size: Columns and rows of that terminal.
         output: Destination of standard output and standard error. ``"read"``: pipes that this library reads.
-            ``"inherit"``: the streams of the host. ``"null"``: the null device. A Process that is neither buffered nor
-            streaming reads nothing, so it uses the null device too.
+            ``"inherit"``: the streams of the host. ``"null"``: the null device. An open file: the program writes to it
+            by itself. A Process that is neither buffered nor streaming reads nothing, so it uses the null device too.
+        stdout: Destination of standard output, if it differs from ``output``.
+        stderr: Destination of standard error, if it differs from ``output``.
         buffered: Whether all lines are kept, without a limit, for ``Status.stdout`` and ``Status.stderr``. A Process
             is buffered by default, unless it streams.
         streaming: Whether lines are delivered through ``Process.stdout`` and ``Process.stderr``. No line is lost: a
@@ -115,7 +118,9 @@ class Spec:
     stdin: Stdin = field(default=None, repr=False)
     pty: bool = False
     window_size: tuple[int, int] = (80, 24)
-    output: Output = "read"
+    output: Destination = field(default="read", hash=False)
+    stdout: Destination | None = field(default=None, hash=False)
+    stderr: Destination | None = field(default=None, hash=False)
     buffered: bool = False
     streaming: Streaming = False
     merge_stderr: bool = False
@@ -236,7 +241,7 @@ def describe(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOpti
 
 
 def _describe(id: str | None, argv: tuple[str | PathLike, ...], **options: Unpack[SpecOptions]) -> Spec:
-    options.setdefault("buffered", options.get("output", "read") == "read" and not options.get("streaming", False))
+    options.setdefault("buffered", bool(streams_read(options)) and not options.get("streaming", False))
     refuse_options_of_services(options)
     return Spec.of(id if id is not None else _name_of(argv), argv, **options)
 

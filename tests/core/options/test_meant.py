@@ -60,6 +60,7 @@ OPTIONS: list[tuple[str, Any, str]] = [
     ("output", subprocess.PIPE, "write 'read'"),
     ("output", subprocess.DEVNULL, "write 'null'"),
     ("output", "out.log", "write log=LogFile('out.log')"),
+    ("stderr", subprocess.STDOUT, "write merge_stderr=True"),
     ("umask", "022", "write umask=0o022"),
     ("umask", "0o22", "write umask=0o022"),
     ("nice", "10", "write nice=10"),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import pickle
 import re
 import signal
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -47,6 +49,8 @@ DEFAULTS: dict[str, Any] = {
     "pty": False,
     "window_size": (80, 24),
     "output": "read",
+    "stdout": None,
+    "stderr": None,
     "buffered": False,
     "streaming": False,
     "merge_stderr": False,
@@ -87,7 +91,9 @@ GOOD: dict[str, list[Any]] = {
     "stdin": [None, "pipe", "inherit", "", "some text", b"\xff\0", Path("/etc/hosts"), PurePosixPath("x")],
     "pty": [True, False],
     "window_size": [(1, 1), (65535, 65535)],
-    "output": ["inherit", "null"],
+    "output": ["inherit", "null", sys.stderr],
+    "stdout": [None, "read", "inherit", "null", sys.stderr],
+    "stderr": [None, "read", "inherit", "null", sys.stderr],
     "buffered": [True, False],
     "streaming": [True, False],
     "merge_stderr": [True, False],
@@ -131,6 +137,8 @@ BAD: dict[str, list[Any]] = {
     "pty": [1, None],
     "window_size": [(0, 1), (80,), 80, (80, 65536), "80x24"],
     "output": ["pipe", "", None, 1, True],
+    "stdout": ["pipe", "", 1, True, Path("out.log")],
+    "stderr": ["pipe", "", 1, True, io.BytesIO()],
     "buffered": [1, 0, None, "yes"],
     "streaming": [1, None, "no"],
     "merge_stderr": [1, None],

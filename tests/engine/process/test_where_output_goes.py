@@ -1,4 +1,4 @@
-"""``output``: read, inherited from the host, or nowhere."""
+"""``output``, ``stdout`` and ``stderr``: read, inherited from the host, nowhere, or to an open file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from aioverseer import LogFile, Overseer, Process, SpecError
+from aioverseer import Backoff, LogFile, Overseer, Process, Restart, SpawnError, SpecError, ready
+from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
 
 BOTH = child("import os; os.write(1, b'out\\n'); os.write(2, b'err\\n')")
@@ -82,5 +83,98 @@ def test_options_that_read_output_are_refused_beside_inherit(options: dict[str, 
 
 def test_other_values_are_refused() -> None:
     """By name, with what there is."""
-    with pytest.raises(SpecError, match="output='nowhere' is unknown: pass 'read' or 'inherit' or 'null'"):
+    with pytest.raises(SpecError, match="output='nowhere' is unknown: pass 'read', 'inherit', 'null' or an open file"):
         Process("true", output="nowhere")  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize(("stream", "other"), [("stdout", "stderr"), ("stderr", "stdout")])
+@pytest.mark.parametrize("place", ["null", "file"])
+async def test_one_stream_is_read_and_the_other_is_not(stream: str, other: str, place: str, tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        options: dict[str, Any] = {stream: "null" if place == "null" else file}
+        async with limit(20), Overseer() as overseer:
+            service = overseer.add("loud", *BOTH, **options)
+            await overseer.supervise("loud")
+            assert [(other, other[3:])] == [(line.stream, line.text) for line in service.tail()]
+            status = await Process(*BOTH, **options)
+            assert ([other[3:]], None) == (getattr(status, other), getattr(status, stream))
+            process = Process(*BOTH, streaming=True, **options)
+            async with process:
+                assert getattr(process, stream) is None
+                assert [other[3:]] == [line async for line in getattr(process, other)]
+    assert ("" if place == "null" else f"{stream[3:]}\n" * 3) == (tmp_path / "file").read_text()
+
+
+async def test_both_streams_go_to_one_file_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with path.open("ab") as file:
+        async with limit(20):
+            for options in ({"output": file}, {"stdout": file, "merge_stderr": True}):
+                status = await Process(*BOTH, **options)
+                assert (True, None, None) == (status.ok, status.stdout, status.stderr)
+    assert "out\nerr\n" * 2 == path.read_text()
+
+
+async def test_option_of_one_stream_goes_before_output() -> None:
+    async with limit(20):
+        status = await Process(*BOTH, output="null", stderr="read")
+    assert (None, ["err"]) == (status.stdout, status.stderr)
+
+
+async def test_each_run_of_a_service_writes_to_the_same_file(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("ab") as file:
+        async with limit(20), Overseer() as overseer:
+            policy = Restart("always", max_restarts=2, backoff=Backoff(min=0))
+            overseer.add("loud", *BOTH, stdout=file, stderr="null", restart=policy)
+            await overseer.supervise("loud")
+    assert "out\n" * 3 == (tmp_path / "file").read_text()
+
+
+async def test_file_that_was_closed_before_the_start_is_a_spawn_error(tmp_path: Path) -> None:
+    file = (tmp_path / "file").open("wb")
+    process = Process(*BOTH, stdout=file)
+    file.close()
+    with pytest.raises(SpawnError, match="the file for its output is closed"):
+        await process.start()
+
+
+async def test_100_mb_to_a_stream_that_nobody_asked_for_hold_nothing_up() -> None:
+    code = "import os; [os.write(2, b'x' * 65535 + b'\\n') for _ in range(1600)]; os.write(1, b'answer\\n')"
+    async with limit(60):
+        process = Process(*child(code), streaming="stdout")
+        async with process:
+            assert ["answer"] == [line async for line in process.stdout]
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"stdout": "null", "stderr": "null", "buffered": True}, "stdout='null' cannot go with buffered=True"),
+        ({"stdout": "null", "streaming": "stdout"}, "stdout='null' cannot go with streaming='stdout'"),
+        ({"stderr": "inherit", "streaming": "stderr"}, "stderr='inherit' cannot go with streaming='stderr'"),
+        ({"stdout": "null", "pty": True}, "stdout='null' cannot go with pty=True"),
+        ({"stderr": "null", "merge_stderr": True}, "stderr='null' cannot go with merge_stderr=True"),
+        ({"stdout": "null", "ready": ready.line("up", stream="stdout")}, "needs lines, and stdout='null' gives none"),
+    ],
+)
+def test_options_that_read_one_stream_are_refused_without_it(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(SpecError, match=match):
+        Process("true", **options)
+
+
+def test_files_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (tmp_path / "file").open() as file, pytest.raises(SpecError, match="is not open for writing"):
+        Process("true", stdout=file)
+    with pytest.raises(SpecError, match="is closed"):
+        Process("true", stderr=file)
+    with pytest.raises(SpecError, match="LogFile"):
+        Process("true", stderr="err.log")  # type: ignore[arg-type]  # that is the point
+
+
+async def test_scripted_child_has_no_pipe_for_a_stream_that_is_not_read() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().prints("out").prints("err", stream="stderr").exits(0))
+    async with limit():
+        status = await Process("db", stderr="null", clock=clock, launcher=launcher)
+    assert (["out"], None) == (status.stdout, status.stderr)
