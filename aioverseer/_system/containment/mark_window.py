@@ -152,7 +152,10 @@ def _clear_others(mark: SpawnMark, limits: Limits, *, child: int, first: int | N
         if first is not None and last is not None and first - 1 <= last <= first + _MANY:
             pids, first = range(first, last + 1), last + 1
         else:
-            pids, first = procfs.pids(), None
+            try:
+                pids, first = procfs.pids(), None
+            except OSError:  # no descriptors are left; an error here would lose the child
+                return
         # Repeat after a success: a process may have started another one before it lost its mark.
         if not [pid for pid in pids if pid != child and _clear(pid, mark, limits, child)]:
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import errno
+import functools
 import os
 import resource
 import signal
@@ -151,7 +153,8 @@ def test_process_in_the_session_of_the_host_is_no_stray() -> None:
     run = runs.begin()
     mark = runs.limit_mark.of(run, kept=False)
     started = [
-        MarkWindow(mark).call(lambda new=new: subprocess.Popen(SLEEP, start_new_session=new)) for new in (False, True)
+        MarkWindow(mark).call(functools.partial(subprocess.Popen, SLEEP, start_new_session=new))
+        for new in (False, True)
     ]
     try:
         runs.end(run, 1, kept=False)
@@ -254,6 +257,20 @@ def test_child_that_was_started_during_a_window_loses_the_mark(*, known: bool) -
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             process.stdout.close()  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]  # as above
+
+
+def test_spawn_succeeds_where_no_process_can_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a free descriptor, for example. Nobody would know the child of a spawn that fails after the fork."""
+
+    def pids() -> list[int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/proc")
+
+    monkeypatch.setattr(procfs, "pids", pids)
+    end_thread = start_thread()
+    try:
+        assert 4711 == fork_with_mark(SpawnMark(LOCKS, 1 << 62, lambda _age: None), lambda: 4711)
+    finally:
+        end_thread()
 
 
 def test_failed_spawn_sets_the_limit_back() -> None:
