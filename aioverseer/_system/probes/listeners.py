@@ -87,7 +87,7 @@ class ListenerCheck:
                         blocked[probe] = str(error)
                     except NotYet:  # a leftover that is being ended, or a port that can be shared
                         continue
-        for probe in self._paths:
+        for probe in tuple(self._paths):  # a passed socket is removed from them
             if (why := await self._look_at_path(probe)) is not None:
                 blocked[probe] = why
         return blocked

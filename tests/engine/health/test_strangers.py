@@ -359,6 +359,16 @@ async def test_passed_unix_socket_is_the_programs(tmp_path: Path) -> None:
         await accepted(ready.unix(tmp_path / "s"), "sleep", "1000", stdin=held)
 
 
+async def test_stranger_has_the_next_socket_after_a_passed_one(tmp_path: Path) -> None:
+    """Each socket is checked before the start."""
+    theirs = str(tmp_path / "theirs")
+    with socket.socket(socket.AF_UNIX) as held, stranger(theirs, 0, family="AF_UNIX"):
+        held.bind(str(tmp_path / "s"))
+        held.listen()
+        message = await refused(ready.unix(tmp_path / "s") & ready.unix(theirs), stdin=held)
+        assert f"socket {theirs} is held by" in message
+
+
 @LINUX
 async def test_kept_leftover_of_an_earlier_run_fulfils_the_probe(port: int) -> None:
     """A daemon that the service has left on purpose. For another service it is a stranger."""
