@@ -551,7 +551,8 @@ class ServiceRunner:
             if self.machine.gave_up:
                 reason = self.last_error
                 subject = f"{self.spec.id!r} " if self.machine.membership is None else ""
-                remedy = "" if self.machine.hopeless else ": see why it ends, or give it another Restart policy"
+                is_told = self.machine.hopeless or (self.process is not None and self.process.machine.is_in_background)
+                remedy = "" if is_told else ": see why it ends, or give it another Restart policy"
                 self._gave_up = GaveUp(
                     f"{subject}{self.machine.reason}{remedy}",
                     id=self.spec.id,

@@ -445,7 +445,7 @@ class ServiceMachine(Machine[ServiceAction]):
             return []
         is_early = self.state is State.STARTING or (self._ended_by_itself and self._ended_early)
         early = " before it was ready" if is_early else ""
-        return self._judge(given.exit, f"{given.exit}{early}{_also(given)}")
+        return self._judge(given.exit, f"{given.exit}{early}", also=_also(given))
 
     def end_stopped(self, given: ProcessEnded) -> list[ServiceAction]:
         """INTERRUPT; STARTING or BACKOFF if the service is wanted; FATAL if an error stopped it."""
@@ -493,14 +493,14 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.STARTING, reason)
         return [StartProcess(number=self.runs, delay=delay)]
 
-    def _judge(self, exit: Exit | None, what: str, *, hopeless: bool = False) -> list[ServiceAction]:
+    def _judge(self, exit: Exit | None, what: str, *, also: str = "", hopeless: bool = False) -> list[ServiceAction]:
         self.judged = True
         ready_for = None if self._ready_at is None else self.now - self._ready_at
         if self._steady is not None:
             ready_for = max(ready_for or 0.0, self._steady)
             self._steady = None
         if self.membership is not None and wants_restart(self._policy, exit):
-            return self._judge_in_group(self.membership, exit, what, ready_for, hopeless=hopeless)
+            return self._judge_in_group(self.membership, exit, what + also, ready_for, hopeless=hopeless)
         if hopeless and wants_restart(self._policy, exit):
             self.wanted = False
             self.gave_up = self.hopeless = True
@@ -513,15 +513,15 @@ class ServiceMachine(Machine[ServiceAction]):
                 budget = (
                     "" if left is None else f" ({left} of {counted(self._policy.max_restarts or 0, 'restart')} left)"
                 )
-                self.to(State.BACKOFF, f"{what}; restarts in {delay:.3g} s{budget}")
+                self.to(State.BACKOFF, f"{what}{also}; restarts in {delay:.3g} s{budget}")
                 return [Arm(seconds=delay)]
             case Spent():
                 self.wanted = False
                 self.gave_up = True
-                self.to(State.FATAL, f"gave up: {what}, and {verdict}")
+                self.to(State.FATAL, f"gave up: {what}, and {verdict}{also}")
             case Done():
                 self.wanted = False
-                self.to(_end_state(exit), what)
+                self.to(_end_state(exit), what + also)
         return []
 
     def _judge_in_group(

@@ -70,6 +70,15 @@ async def test_daemon_of_a_program_that_ran_for_a_while_is_named() -> None:
     assert ["left 1 process" in event.reason for event in events] == [True, True]
 
 
+async def test_giving_up_has_the_advice_last() -> None:
+    """The budget belongs to the exit, and the general advice about a policy is left out."""
+    status, _, _ = await events_of(*child(DAEMON), restart=Restart("always", max_restarts=0))
+    end = "gave up: exited with code 0, and its 0 restarts within 60 s are spent; left 1 process behind: pid "
+    assert status.reason.startswith(end)
+    assert status.reason.endswith('or pass leftovers="keep"')
+    assert str(status.error).startswith(f"'server' {status.reason}\n")
+
+
 async def test_failure_names_what_it_left_without_advice() -> None:
     """It did not mean to."""
     status, events, _ = await events_of("sh", "-c", "sleep 60 & exit 3")
