@@ -46,7 +46,8 @@ class FoundLeftovers:
             is_left: Function that returns whether a pid still belongs to a leftover. It is called with a pidfd open, as
                 the pid may have been reused before.
             signal_group: Function that sends a signal to the group.
-            reached: Function that returns the last signal of the ladder that a process outside of the group got.
+            reached: Function that returns the signal of the present step, if a process outside of the group got it; else
+                0.
         """
         self._group = group
         self._find = find
@@ -180,7 +181,8 @@ class ShimLeftovers:
             shim: The shim.
             pid: Process id of the shim, which is the number of the leader's group.
             wait: Function that waits for the end of the shim.
-            reached: The last signal that each process outside of the group got while the leader lived.
+            reached: The signal of the present step, for each process outside of the group that got it while the leader
+                lived.
         """
         self.processes = tuple(Survivor(pid=pid, command=procfs.command_of(pid)) for pid in pids)
         self._shim = shim

@@ -19,7 +19,7 @@ class OutsideSignal:
     """The signal that is planned for the processes of one run.
 
     Attributes:
-        reached: The last signal that each process got.
+        reached: The signal that processes have got since the last plan.
     """
 
     def __init__(self, leader: int, *, find: Callable[[], Awaitable[list[int]]], owns: Callable[[int], bool]) -> None:
@@ -41,6 +41,7 @@ class OutsideSignal:
     def plan(self, number: int, *, soon: float, late: float) -> None:
         """Plan a signal in place of the one before; see ``protocols.Child.signal_outside``."""
         self.cancel()
+        self.reached.clear()  # a ladder may have the same signal twice
         loop = asyncio.get_running_loop()
 
         def begin() -> None:

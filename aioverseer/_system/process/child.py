@@ -95,7 +95,7 @@ class SystemChild:
 
     @property
     def _reached(self) -> Mapping[int, int]:
-        """The last signal that each process outside of the group got while the leader lived."""
+        """The signal of the present step, for each process outside of the group that got it while the leader lived."""
         return {} if self._outside is None else self._outside.reached
 
     async def wait(self) -> Exit:

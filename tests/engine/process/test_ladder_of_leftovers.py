@@ -454,3 +454,35 @@ async def test_session_gets_the_step_that_a_job_has_got_before_the_end_of_the_le
         await up(process)
         await process.stop()
         assert "SIGTERM" == saved.read_text()
+
+
+TWICE = """
+import os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setpgrp()
+    asked = []
+    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    print("up", flush=True)
+    rest()
+    print("once", flush=True)
+    while len(asked) < 2:
+        rest()
+    print("twice", flush=True)
+    os._exit(0)
+os.wait()
+"""
+"""A parent that ignores the signal, and a job of it that ends at the second one."""
+
+
+async def test_step_that_comes_twice_is_sent_twice_outside_of_the_group(level: Any) -> None:
+    """Some programs end at once when a signal is repeated, and ask for that in their ladder."""
+    async with limit(20):
+        stop = Stop(steps=[(signal.SIGTERM, 0.5), (signal.SIGTERM, 5)])
+        process = Process(*child(TWICE), containment=level, streaming=True, stop=stop)
+        await process.start()
+        await up(process)
+        status = await process.stop()
+        assert 0 == status.exit_code
+        assert process.stdout is not None
+        assert ["once", "twice"] == [line async for line in process.stdout]
