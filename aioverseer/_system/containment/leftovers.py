@@ -46,8 +46,8 @@ class FoundLeftovers:
             is_left: Function that returns whether a pid still belongs to a leftover. It is called with a pidfd open, as
                 the pid may have been reused before.
             signal_group: Function that sends a signal to the group.
-            reached: Function that returns the signal of the present step, if a process outside of the group got it; else
-                0.
+            reached: Function that returns the signal of the present step if a process outside of the group got it;
+                else 0.
         """
         self._group = group
         self._find = find
