@@ -86,7 +86,7 @@ LATE_IMPORTS = {
     "_engine/overseer/overseer.py": "a handle",
     "_engine/process/process.py": "a handle",
     "_engine/service/service.py": "a handle",
-    "core/options/checks.py": "difflib is slow to import, and only errors need it",
+    "core/options/unknown.py": "difflib is slow to import, and only errors need it",
     "_system/probes/attempts.py": "httpx is an extra",
     "mcp/__init__.py": "the MCP SDK is an extra",
     "_system/process/cpython.py": "another platform may not have the module",

@@ -22,9 +22,10 @@ from aioverseer.core.options.containment import AskedContainment, Containment, c
 from aioverseer.core.options.group import Group
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.log import Log
-from aioverseer.core.options.overseer import check_overseer_options
+from aioverseer.core.options.overseer import answer_of_services, check_overseer_options
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.unknown import answers_unknown
 from aioverseer.core.report.events import StopReport
 from aioverseer.core.report.status import Status
 from aioverseer.core.typing import PathLike
@@ -42,6 +43,7 @@ __all__ = ["Overseer"]
 
 
 @exported_from("aioverseer")
+@answers_unknown(answer_of_services)
 class Overseer:
     """A set of services.
 

@@ -10,11 +10,13 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.meant import probe_for
 from aioverseer.core.options.numbers import no_seconds, no_whole_number
+from aioverseer.core.options.unknown import answers_unknown
 
 __all__ = ["Alive"]
 
 
 @exported_from("aioverseer")
+@answers_unknown()
 @dataclass(frozen=True, slots=True, init=False)
 class Alive:
     """Rules of the liveness checks of a program that is ready.

@@ -12,6 +12,7 @@ from aioverseer.core.clock import Rng
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.numbers import no_seconds
+from aioverseer.core.options.unknown import answers_unknown
 
 __all__ = ["Backoff", "Jitter", "use_rng"]
 
@@ -39,6 +40,7 @@ def _default_rng() -> Rng:
 
 
 @exported_from("aioverseer")
+@answers_unknown()
 class Backoff:
     """Delay that grows with each attempt, up to a limit.
 

@@ -31,6 +31,7 @@ from aioverseer.core.options.numbers import expands, no_seconds, no_whole_number
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import CloseStdin, WriteStdin
+from aioverseer.core.options.unknown import hint_for_name
 from aioverseer.core.typing import HasDescriptor, PathLike
 
 __all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_services"]
@@ -76,10 +77,7 @@ def check_names(id: str, options: Mapping[str, Any]) -> None:
 def _hint(name: str) -> str:
     if (answer := answer_to(name)) is not None:
         return answer
-    import difflib  # noqa: PLC0415  # slow to import, and only errors need it
-
-    near = difflib.get_close_matches(name, OPTIONS, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(OPTIONS))}"
+    return hint_for_name(name, OPTIONS)
 
 
 def check_options(

@@ -11,6 +11,7 @@ from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.meant import hint_for, with_hint
 from aioverseer.core.options.numbers import expands, no_seconds, no_whole_number
+from aioverseer.core.options.unknown import answers_unknown
 from aioverseer.core.typing import PathLike
 
 __all__ = ["MOST_KEPT", "Log", "LogBridge", "LogFile", "as_logs"]
@@ -23,6 +24,7 @@ _IN_LOGGER = ("id", "group")
 
 
 @exported_from("aioverseer")
+@answers_unknown()
 @dataclass(frozen=True, slots=True, init=False)
 class LogFile:
     """A file to which the lines of a service, or of all services, are appended.
@@ -145,6 +147,7 @@ class LogFile:
 
 
 @exported_from("aioverseer")
+@answers_unknown()
 @dataclass(frozen=True, slots=True)
 class LogBridge:
     """Bridge of the lines of a service to ``logging``, in a thread of the overseer.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from aioverseer.core.errors import SpecError
+from aioverseer.core.options.foreign import answer_to
+from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.numbers import no_seconds
 
-__all__ = ["check_overseer_options"]
+__all__ = ["answer_of_services", "check_overseer_options"]
+
+_OF_SERVICES = frozenset(SpecOptions.__annotations__)
 
 
 def check_overseer_options(
@@ -43,6 +47,14 @@ def check_overseer_options(
         raise _refused("clock", clock, "is no clock: pass an aioverseer.abc.Clock, with now() and call_at()")
     if rng is not None and not callable(getattr(rng, "uniform", None)):
         raise _refused("rng", rng, "gives no random numbers: pass for example random.Random(1)")
+
+
+def answer_of_services(name: str) -> str | None:
+    """Return the answer to an option of a service, or to such an option of another tool; None for an unknown name."""
+    if name in _OF_SERVICES:
+        return f"it is an option of each service: overseer.add('web', 'python', '-m', 'app', {name}=...)"
+    answer = answer_to(name)
+    return None if answer is None else f"for a service, {answer}"
 
 
 def _refused(option: str, value: object, why: str) -> SpecError:

@@ -13,6 +13,7 @@ from aioverseer.core.options.backoff import Backoff
 from aioverseer.core.options.meant import hint_for, with_hint
 from aioverseer.core.options.numbers import no_seconds, no_whole_number
 from aioverseer.core.options.stop import as_signal_number
+from aioverseer.core.options.unknown import answers_unknown
 from aioverseer.core.state import Exit
 
 __all__ = ["Restart", "RunEnd", "When", "is_success", "wants_restart"]
@@ -28,6 +29,7 @@ _CODES = range(256)
 
 
 @exported_from("aioverseer")
+@answers_unknown()
 @dataclass(frozen=True, slots=True, init=False)
 class Restart:
     """Restart policy: after which ends a program is run again, how soon, and how often.

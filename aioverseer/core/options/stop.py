@@ -13,6 +13,7 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.options.meant import signal_hint
 from aioverseer.core.options.numbers import expands, no_seconds
 from aioverseer.core.options.stop_steps import AskingStep, CloseStdin, RunCommand, Step, StopStep, WriteStdin
+from aioverseer.core.options.unknown import answers_unknown
 from aioverseer.core.state import as_signal, signal_name
 from aioverseer.core.typing import PathLike
 
@@ -49,6 +50,7 @@ def as_signal_number(value: object, option: str) -> Signals | int:
 
 
 @exported_from("aioverseer")
+@answers_unknown()
 @dataclass(frozen=True, slots=True, init=False)
 class Stop:
     """Ladder that stops a program: signals or other steps, and the time that each step waits for the end.
