@@ -11,6 +11,8 @@ import os
 import select
 import selectors
 import socket
+import sys
+from typing import Any
 from weakref import WeakSet
 
 __all__ = ["generation", "in_copy", "replace_epoll", "separate"]
@@ -53,6 +55,7 @@ def separate(loop: asyncio.AbstractEventLoop) -> None:
     uvloop does the same by itself.
     """
     _copies.add(loop)
+    _let_end(loop)
     # The names are private: no public one returns these objects. Where they are missing, the loop is not changed.
     selector: object = getattr(loop, "_selector", None)
     ours: object = getattr(loop, "_ssock", None)
@@ -68,6 +71,35 @@ def separate(loop: asyncio.AbstractEventLoop) -> None:
     for task in asyncio.all_tasks(loop):
         # Its own process goes on with it. The end of the fork is no reason for a message.
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]  # no public name
+
+
+def _let_end(loop: asyncio.AbstractEventLoop) -> None:
+    """Let ``sys.exit()`` and Ctrl-C end the copy of an event loop, where a step of a task has forked.
+
+    asyncio takes the running loop from the fork, so that ``asyncio.run`` works there. From Python 3.14 on, the end of
+    the step then raises RuntimeError in place of SystemExit. The error goes to the exception handler, and the loop
+    waits for ever: the future of ``asyncio.run`` is done, and stops it only for other exceptions.
+    """
+    previous = loop.get_exception_handler()
+
+    def report(context: dict[str, Any]) -> None:
+        if previous is None:
+            loop.default_exception_handler(context)
+        else:
+            previous(loop, context)
+
+    def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error: object = context.get("exception")
+        if not isinstance(error, RuntimeError) or "is not the running loop" not in str(error):
+            report(context)
+            return
+        asyncio._set_running_loop(loop)  # noqa: SLF001  # the step is over, and the next ones need it
+        loop.set_exception_handler(previous)
+        if isinstance(error.__context__, SystemExit | KeyboardInterrupt):
+            raise error.__context__
+
+    if sys.version_info >= (3, 14):
+        loop.set_exception_handler(handle)
 
 
 def replace_epoll(descriptor: int) -> None:

@@ -19,10 +19,6 @@ from tests.support.programs import limit
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and epoll"),
-    pytest.mark.skipif(
-        sys.version_info >= (3, 14),
-        reason="not solved: a fork in a task waits for ever in asyncio of 3.14",
-    ),
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
 ]
 
