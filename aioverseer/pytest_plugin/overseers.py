@@ -27,6 +27,7 @@ from aioverseer import (
 from aioverseer.pytest_plugin.folders import ServiceFolder
 from aioverseer.pytest_plugin.log_dirs import log_for
 from aioverseer.pytest_plugin.reports import AnyOverseer, ServiceReports
+from aioverseer.pytest_plugin.unnoticed_ends import await_ends
 from aioverseer.pytest_plugin.usage import Section, UsedServices, forget_closed, record
 
 __all__ = [
@@ -49,6 +50,7 @@ def recorded(
     body: Callable[[], contextlib.AbstractContextManager[object]],
     sections: Callable[[], Iterable[Section]],
     *,
+    await_ends: Callable[[BaseException], None] = lambda _error: None,
     restarts: bool = False,
 ) -> Generator[None]:
     """Record the services of a fixture for its scope.
@@ -59,9 +61,13 @@ def recorded(
         request: The request of the fixture.
         body: Factory of the context manager that ends with a critical service.
         sections: Factory of the sections of a report.
+        await_ends: Function that waits until ends of programs that have happened are known, given the error of a
+            test.
         restarts: Whether the fixture is set up again for the next test when a service has ended.
     """
-    services = UsedServices(fixture=request.fixturename or "", body=body, sections=sections, restarts=restarts)
+    services = UsedServices(
+        fixture=request.fixturename or "", body=body, sections=sections, await_ends=await_ends, restarts=restarts
+    )
     record(request.node, services)
     try:
         yield
@@ -174,6 +180,8 @@ def _block(services: UsedServices) -> Generator[None]:
                 yield
             except BaseException as error:
                 where = error.__traceback__
+                if isinstance(error, Exception):  # a client may have seen the end of its server first
+                    services.await_ends(error)
                 raise
     except CriticalServiceEnded as error:
         services.is_reported = True
@@ -229,7 +237,8 @@ def threaded(
     options.setdefault("name", request.node.name or "session")
     overseer = ThreadedOverseer(**options)
     left: list[str] = []
-    with recorded(request, overseer.body, ServiceReports(overseer).sections, restarts=restarts):
+    ends = functools.partial(await_ends, overseer)
+    with recorded(request, overseer.body, ServiceReports(overseer).sections, await_ends=ends, restarts=restarts):
         with overseer:
             yield overseer
             left = [] if own else _running(overseer)

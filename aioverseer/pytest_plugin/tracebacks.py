@@ -27,13 +27,22 @@ def shorten(call: pytest.CallInfo[None]) -> None:
     if isinstance(error, aioverseer.CriticalServiceEnded) and isinstance(error.__cause__, aioverseer.NotReady):
         error = error.__cause__  # the end of the service has failed its start, which says more
     error.__traceback__ = _outer(error.__traceback__)
-    cause = _next(error)
-    # The message has the reason and the last lines already. A cause of ours would say the same once more.
-    while isinstance(cause, aioverseer.OverseerError | OSError | asyncio.CancelledError):
-        cause = _next(cause)
-    error.__cause__ = cause
+    error.__cause__ = _cause_of_others(error)
     error.__traceback__ = error.__traceback__ or call.excinfo.tb
     call.excinfo = pytest.ExceptionInfo[BaseException].from_exception(error)
+
+
+def _cause_of_others(error: BaseException) -> BaseException | None:
+    """Return the first cause that says more than the error, whose message has the reason and the last lines already."""
+    cause = _next(error)
+    while isinstance(cause, aioverseer.OverseerError | OSError | asyncio.CancelledError):
+        # An OSError is the cause of a failed spawn, or that of a client of a critical service.
+        if isinstance(error, aioverseer.CriticalServiceEnded) and not isinstance(
+            cause, aioverseer.OverseerError | asyncio.CancelledError
+        ):
+            return cause
+        error, cause = cause, _next(cause)
+    return cause
 
 
 def _next(error: BaseException) -> BaseException | None:

@@ -17,6 +17,10 @@ Section = tuple[str, str]
 """Title and text of a section in the report of a failed test."""
 
 
+def _do_nothing(_error: BaseException) -> None:
+    pass
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class UsedServices:
     """The services of one fixture: those of an overseer, or one service that several workers share.
@@ -25,6 +29,8 @@ class UsedServices:
         fixture: The name of the fixture.
         body: Factory of the context manager that ends with a critical service; see ``Overseer.body``.
         sections: Factory of the sections of a report, one for each service.
+        await_ends: Function that waits until ends of programs that have happened are known, given the error of a test.
+            It must not be called on the event loop of the services.
         restarts: Whether the fixture is set up again for the next test when a service has ended.
         is_reported: Whether a test has failed because of a service. The fixture then raises no second error.
         is_closed: Whether the scope of the fixture is over.
@@ -33,6 +39,7 @@ class UsedServices:
     fixture: str
     body: Callable[[], contextlib.AbstractContextManager[object]]
     sections: Callable[[], Iterable[Section]]
+    await_ends: Callable[[BaseException], None] = _do_nothing
     restarts: bool = False
     is_reported: bool = False
     is_closed: bool = False

@@ -144,6 +144,35 @@ def test_plain_test_fails_at_its_end(suite: pytest.Pytester) -> None:
     )
 
 
+def test_error_of_a_client_that_comes_before_the_end_of_its_server_names_the_server(suite: pytest.Pytester) -> None:
+    """The thread of the overseer is busy when the test fails."""
+    result = run(
+        suite,
+        """
+        import os, signal, threading
+        from aioverseer import Alive
+
+        def test_it(service_factory):
+            begun, over = threading.Event(), threading.Event()
+
+            def hold_up():
+                begun.set()
+                over.wait(5)
+
+            web = service_factory("web", "sh", "-c", "echo the disk is full; exec sleep 100", ready=ready.line("full"),
+                                  alive=Alive(ready.check(hold_up), every=0.01))
+            begun.wait(5)
+            os.kill(web.pid, signal.SIGKILL)
+            threading.Timer(0.3, over.set).start()
+            raise ConnectionResetError("mine")
+        """,
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*ConnectionResetError: mine", "*CriticalServiceEnded: *'web'*SIGKILL*", "*the disk is full*"]
+    )
+
+
 def test_failed_test_shows_running_services(suite: pytest.Pytester) -> None:
     """The report has all services that the test uses, even by ``getfixturevalue``, and no others."""
     result = run(
