@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
     from aioverseer.threaded import (
         ThreadedEvents,
+        ThreadedLines,
         ThreadedOverseer,
         ThreadedRequestChannel,
         ThreadedRun,
@@ -140,6 +141,7 @@ __all__ = [
     "Subscription",
     "Survivor",
     "ThreadedEvents",
+    "ThreadedLines",
     "ThreadedOverseer",
     "ThreadedRequestChannel",
     "ThreadedRun",
@@ -213,6 +215,7 @@ _HOMES = {
     "Subscription": "aioverseer._engine.output.subscription",
     "Survivor": "aioverseer.core.options.containment",
     "ThreadedEvents": "aioverseer.threaded",
+    "ThreadedLines": "aioverseer.threaded",
     "ThreadedOverseer": "aioverseer.threaded",
     "ThreadedRequestChannel": "aioverseer.threaded",
     "ThreadedRun": "aioverseer.threaded",

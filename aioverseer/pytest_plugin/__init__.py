@@ -130,7 +130,8 @@ def service_factory(request: pytest.FixtureRequest) -> Generator[Callable[..., T
     """Start a service and wait until it is ready: ``service_factory("web", *argv, ready=ready.tcp(free_port))``.
 
     The arguments are those of ``Overseer.add``. The service is stopped after the test, and fails the test at once when
-    it ends before. It is restarted only with the option ``restart``. It runs in a thread of its own.
+    it ends before. It is restarted only with the option ``restart``. It runs in a thread of its own. A start that fails
+    raises ``NotReady``, as that of a service fixture does.
     """
     with deferred.overseers.service_starter(request) as start:
         yield start

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Body, CriticalServiceEnded, OverseerError, Spec, ThreadedOverseer
+from aioverseer import Body, CriticalServiceEnded, NotReady, OverseerError, Spec, ThreadedOverseer
 from aioverseer.pytest_plugin.folders import ServiceFolder, remove_abandoned
 from aioverseer.pytest_plugin.keeper import pickled
 from aioverseer.pytest_plugin.log_dirs import log_for_all_workers
@@ -83,12 +83,12 @@ class SharedService:
         """Wait until the service is ready.
 
         Raises:
-            OverseerError: If it has ended before.
+            NotReady: If it has ended before.
         """
         with self._changed:
             self._changed.wait_for(lambda: self.pid or self._ended)
             if not self.pid:
-                raise OverseerError(str(self._ended))
+                raise NotReady(str(self._ended), id=self.id)
 
     def body(self) -> Body:
         """Return a context manager for a block that ends with the service; see ``Overseer.body``."""
@@ -168,7 +168,7 @@ def shared_service(
 
     Raises:
         pytest.UsageError: If the service cannot be sent to the keeper.
-        OverseerError: If the service has ended, or does not become ready.
+        NotReady: If the service has ended, or does not become ready.
     """
     options = {"name": f"shared {spec.id}", "log": log_for_all_workers(request.config), **options}
     ThreadedOverseer(**options)  # raises SpecError for invalid options, before a process is started for them

@@ -10,10 +10,11 @@ from aioverseer.threaded.overseer import ThreadedOverseer
 from aioverseer.threaded.request_channel import ThreadedRequestChannel
 from aioverseer.threaded.runs import ThreadedRun, ThreadedRuns
 from aioverseer.threaded.service import ThreadedService
-from aioverseer.threaded.streams import ThreadedEvents
+from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
 
 __all__ = [
     "ThreadedEvents",
+    "ThreadedLines",
     "ThreadedOverseer",
     "ThreadedRequestChannel",
     "ThreadedRun",

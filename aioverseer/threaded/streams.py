@@ -28,6 +28,7 @@ def fetch(loop: Loop, queue: LineQueue[T]) -> list[T]:
         raise StopIteration from None
 
 
+@exported_from("aioverseer")
 class ThreadedLines(Iterator[Line]):
     """The lines of services as a plain iterator that blocks the calling thread; see ``Subscription``."""
 

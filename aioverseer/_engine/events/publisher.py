@@ -147,6 +147,7 @@ class EventPublisher:
 
         everything = services is None and groups is None
         subscription = Subscription(stream=stream, size=size, overflow=overflow, wants=None if everything else wants)
+        subscription.label = "the queue of the lines of several services"
         subscription.on_room = self._resume_reading
         subscription.hold_while_waiting(self._waiting)
         self.subscribers.add(subscription)

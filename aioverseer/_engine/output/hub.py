@@ -43,6 +43,7 @@ class Hub:
         self._next = 1
         self._sinks: set[HubSink] = set()
         self._ending = False
+        self._end_reason = ""
         self._logs: Sequence[LogSink] = ()
 
     def sink(self, stream: str, run: int, spec: Spec) -> LineSink:
@@ -75,7 +76,7 @@ class Hub:
         """Remove a sink, because its pipe has ended."""
         self._sinks.discard(sink)
         if self._ending and not self._sinks:
-            self.end()
+            self._end()
 
     def log_to(self, logs: Sequence[LogSink]) -> None:
         """Set the logs for lines from now on."""
@@ -87,15 +88,27 @@ class Hub:
         for subscription in self._own.all():
             subscription.reopen()
 
-    def end(self) -> None:
-        """End subscriptions and logs of a service in a final state, as soon as no pipe is left."""
+    def end(self, why: str) -> None:
+        """End subscriptions and logs of a service in a final state, as soon as no pipe is left.
+
+        Args:
+            why: Reason of the end, for the error of a subscriber.
+        """
         self._ending = True
-        if self._sinks:
-            return
+        self._end_reason = why
+        if not self._sinks:
+            self._end()
+
+    def _end(self) -> None:
         for subscription in self._own.all():
-            subscription.end()
+            self._end_one(subscription)
         for log in self._logs:
             log.shutdown()
+
+    def _end_one(self, subscription: Subscription) -> None:
+        if not subscription.has_ended:
+            subscription.end_reason = self._end_reason
+        subscription.end()
 
     def subscribe(
         self, *, stream: str | None, history: int, size: int, overflow: Overflow, ended: bool
@@ -115,6 +128,7 @@ class Hub:
         if not isinstance(history, int) or isinstance(history, bool) or history < 0:
             raise SpecError(f"history={history!r} is no number of lines, 0 or more", option="history", value=history)
         subscription = Subscription(stream=stream, size=size, overflow=overflow)
+        subscription.label = f"the queue of {stream or 'the lines'} of {self._id!r}"
         subscription.on_room = self.resume_reading
         subscription.hold_while_waiting(self._waiting)
         if history > 0:
@@ -124,7 +138,7 @@ class Hub:
             if past:
                 subscription.deliver(past[-history:])
         if ended and not self._sinks:
-            subscription.end()
+            self._end_one(subscription)
         self._own.add(subscription)
         if subscription.lossless:
             call_when_forgotten(subscription, self.resume_reading)

@@ -51,6 +51,8 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             maxsize: Number of lines at which the pipe is no longer read; 0 is no limit.
         """
         super().__init__(maxsize)
+        self.label = "the queue"
+        self.end_reason = ""
         self.on_room: Callable[[], None] | None = None
         self.on_full: Callable[[], None] | None = None
         self._delivered = 0
@@ -168,7 +170,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             QueueShutDown: If the queue has ended.
         """
         if self._shut:
-            raise QueueShutDown
+            raise self._at_end()
         if self.full():
             raise asyncio.QueueFull
         self._queue.append(item)
@@ -197,6 +199,8 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         Args:
             immediate: Whether to discard the lines that are still in it.
         """
+        if not self._shut:
+            self.end_reason = "it was shut down"
         self._finish(immediate=immediate)
 
     def _finish(self, *, immediate: bool) -> None:
@@ -254,7 +258,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
             raise
 
     def _at_end(self) -> Exception:
-        return QueueShutDown()
+        return QueueShutDown(f"{self.label} has ended{f': {self.end_reason}' if self.end_reason else ''}")
 
     def _settle(self, before: int) -> None:
         """Update the count of ``join`` after a change, and wake a getter for each new line."""

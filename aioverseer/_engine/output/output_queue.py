@@ -66,6 +66,7 @@ class OutputQueue(LineQueue[T]):
                 was waited for; None for a run that knows none.
         """
         super().__init__(spec.queue_size)
+        self.label = f"{stream} of {spec.id!r}"
         self._spec = spec
         self.stream = stream
         self._clock = clock

@@ -84,6 +84,7 @@ class OutputStreams:
         self._of_service = of_service
         self._run_ended = False
         self._added: list[tuple[str, LineSink]] = []
+        self._end_reason = ""
         # A terminal is always read, or the program would block in its first write.
         self._read = read_streams(spec)
         self.captured = bool(self._read and (spec.buffered or spec.streaming or spec.pty or listeners))
@@ -157,6 +158,7 @@ class OutputStreams:
         if not self.captured or stream not in self._read:
             return None
         queue: RunQueue[Any] = RunQueue(self._spec, stream, clock=self._clock, end_error=self._end_error)
+        queue.end_reason = self._end_reason
         if stream == "stdout":
             self._stdout = queue
         else:
@@ -300,10 +302,17 @@ class OutputStreams:
             self.ended_child.close()
             self.ended_child = None
 
-    def end_queues(self) -> None:
-        """End the queues that no pump ends: those of a run without a child, and those of the run of a service."""
+    def end_queues(self, why: str) -> None:
+        """End the queues that no pump ends: those of a run without a child, and those of the run of a service.
+
+        Args:
+            why: Reason of the end of the run, for the error of a reader.
+        """
         self._run_ended = True
+        self._end_reason = why
         for queue in (self._stdout, self._stderr):
+            if queue is not None and not queue.end_reason:
+                queue.end_reason = why
             if isinstance(queue, RunQueue):
                 queue.end_run()
             elif queue is not None and self.captured and self.ended_child is None:

@@ -451,6 +451,7 @@ class Overseer:
             StopFailed: If an earlier program of a service still exists after its whole ladder. Raised at once.
             SpecError: If a service depends on one that does not exist. Nothing is started then.
             DependencyCycle: If services wait for each other in a cycle. Nothing is started then.
+            CriticalServiceEnded: If a service was stopped before it was ready, because a critical one has ended.
         """
         self._lifespan.check(starting=True)
         await self._assembly.startup.start_all()

@@ -13,7 +13,7 @@ from aioverseer._engine.overseer.shutdown import Shutdown
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.host.fd_limit import fitting
 from aioverseer.core.errors import SpecError
-from aioverseer.core.report.status import Status, StatusSnapshot
+from aioverseer.core.report.status import NotReady, Status, StatusSnapshot
 from aioverseer.core.state import State
 
 __all__ = ["Startup"]
@@ -84,6 +84,11 @@ class Startup:
         except asyncio.CancelledError:
             await self._roll_back(began)
             raise
+        except NotReady as error:
+            ended = self._blocks.ended
+            if ended is None or ended.id == error.id:
+                raise
+            raise ended from ended.__cause__  # the other one was stopped because of it
 
     async def supervise_all(self) -> dict[str, Status]:
         """Start all services, also those added meanwhile, and wait for their ends; see ``Overseer.supervise_all``."""

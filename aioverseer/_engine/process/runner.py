@@ -436,7 +436,7 @@ class ProcessRunner:
     def _on_transition(self, transition: Transition) -> None:
         state, health = transition.state, self.health
         if state.is_final:
-            self.streams.end_queues()
+            self.streams.end_queues(transition.reason)
         if state is State.RUNNING:
             self.was_ready = True
             if health is not None:

@@ -373,7 +373,7 @@ class ServiceRunner:
     def close(self) -> None:
         """End subscriptions and waits for good: the service was removed."""
         self.release()
-        self.hub.end()
+        self.hub.end("the service was removed")
         self._run_readers.end()
         self.waiters.close()
 
@@ -560,7 +560,7 @@ class ServiceRunner:
                     lines=self.last_lines(),
                 )
                 self._gave_up.__cause__ = reason
-            self.hub.end()
+            self.hub.end(f"the service is {self.machine.state}, {self.machine.reason}")
             self._run_readers.end()
         # Without the lines of a buffered run: the memory of the journal must stay bounded.
         snapshot = self.snapshot(lines=False)

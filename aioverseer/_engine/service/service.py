@@ -349,6 +349,11 @@ class Service:
 
     def _live_process(self) -> Process:
         process = self.process
+        machine = self._runner.machine
+        if machine.state is State.BACKOFF:
+            raise ProcessNotRunning(
+                f"{self.id!r} is not running: it waits to restart ({machine.reason}): wait for ready(), then try again"
+            )
         if process is None:
-            raise ProcessNotRunning(f"{self.id!r} is not running: {self._runner.machine.reason}")
+            raise ProcessNotRunning(f"{self.id!r} is not running: {machine.reason}")
         return process

@@ -657,7 +657,7 @@ async def test_subscriptions_end_and_begin_with_the_service() -> None:
         closed.get_nowait()
     sink = hub.sink("stdout", 2, Spec(id="x", argv=("x",)))
     sink.deliver(["a"])
-    hub.end()
+    hub.end("it was removed")
     sink.deliver(["late"])
     sink.end()
     assert ["a", "late"] == texts(await _all_of(kept))

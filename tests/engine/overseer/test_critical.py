@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aioverseer import CriticalServiceEnded, NotReady, Overseer, Restart, State, ready
+from aioverseer import CriticalServiceEnded, NotReady, Overseer, Restart, State, ThreadedOverseer, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
 
@@ -38,6 +38,15 @@ async def test_the_block_is_cancelled_and_the_error_comes_out() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert 0 == task.cancelling()
+
+
+def test_start_all_of_a_thread_tells_which_critical_service_has_ended() -> None:
+    """Another one was stopped because of it, before it was ready."""
+    with pytest.raises(CriticalServiceEnded, match="'db' is finished"), ThreadedOverseer() as overseer:
+        overseer.add("db", "sh", "-c", "exit 4", critical=True, restart=NEVER)
+        overseer.add("web", "sleep", "100", ready=ready.line("never"))
+        with pytest.raises(CriticalServiceEnded, match="'db' is finished: exited with code 4"):
+            overseer.start_all()
 
 
 @asynccontextmanager

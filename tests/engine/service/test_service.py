@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -339,8 +340,13 @@ async def test_signal_needs_a_live_program_and_a_real_signal() -> None:
         with pytest.raises(SpecError):
             w.service.signal(0)
         await w.clock.advance(1)
-        with pytest.raises(ProcessNotRunning):
+        waits = re.escape(f"waits to restart ({w.service.status().reason}): wait for ready()")
+        with pytest.raises(ProcessNotRunning, match=waits):
             w.service.signal(signal.SIGHUP)
+        with pytest.raises(ProcessNotRunning, match=waits):
+            await w.service.write("x")
+        with pytest.raises(ProcessNotRunning, match=waits):
+            await w.service.write_eof()
         await w.finish(w.service.wait())
         with pytest.raises(ProcessNotRunning):
             w.service.signal(signal.SIGHUP)
