@@ -32,6 +32,8 @@ class Loop:
         self._portal: BlockingPortal | None = None
         self._thread: threading.Thread | None = None
         self._leaving: asyncio.Task[object] | None = None
+        self._entering: asyncio.Task[object] | None = None
+        self._has_entered = False
         self._owner = 0
 
     @property
@@ -44,22 +46,50 @@ class Loop:
         """Whether the loop runs in the process that this is a fork of. A fork has no other thread than its own."""
         return self._portal is not None and self._owner != os.getpid()
 
-    def open(self, enter: Callable[[], Awaitable[object]]) -> None:
-        """Start the thread and enter the overseer in it. After an error there is no thread."""
+    def open(self, enter: Callable[[], Awaitable[object]], leave: Callable[[], Awaitable[object]]) -> None:
+        """Start the thread and enter the overseer in it. After an error there is no thread, and it is not entered.
+
+        Args:
+            enter: Coroutine function that enters the overseer.
+            leave: Coroutine function that leaves the overseer, after an interrupt.
+        """
         started: Future[BlockingPortal] = Future()
         self._owner = os.getpid()
-        self._leaving = None
+        self._leaving = self._entering = None
+        self._has_entered = False
         self._thread = threading.Thread(target=_run, args=(started,), name=f"aioverseer {self._name}", daemon=True)
         self._thread.start()
         try:
             self._portal = started.result()
-            self._portal.call(enter)
+            self._portal.call(self._enter, enter)
         except BaseException:
-            # Of an interrupted wait too: the thread begins nothing without a call.
-            started.add_done_callback(_stop)
+            # An interrupted call goes on in the thread, which begins nothing without one.
+            started.add_done_callback(partial(self._abandon, leave))
             self._portal = None
             self._thread.join()
             raise
+
+    async def _enter(self, enter: Callable[[], Awaitable[object]]) -> None:
+        self._entering = asyncio.current_task()
+        await enter()
+        self._has_entered = True
+
+    def _abandon(self, leave: Callable[[], Awaitable[object]], started: Future[BlockingPortal]) -> None:
+        """Leave the overseer if an interrupted call has entered it, or still does, and end the thread."""
+        if started.exception() is not None:
+            return
+        portal = started.result()
+
+        async def leave_and_stop() -> None:
+            try:
+                if self._entering is not None:
+                    await asyncio.wait({self._entering})
+                if self._has_entered:
+                    await leave()
+            finally:
+                await portal.stop()
+
+        portal.start_task_soon(leave_and_stop)
 
     def close(self, leave: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Leave the overseer and end the thread. Idempotent. In a fork, forget the loop.
@@ -147,12 +177,6 @@ def _run(started: Future[BlockingPortal]) -> None:
         if started.done():
             raise
         started.set_exception(error)
-
-
-def _stop(started: Future[BlockingPortal]) -> None:
-    if started.exception() is None:
-        portal = started.result()
-        portal.start_task_soon(portal.stop)
 
 
 def as_async(work: Callable[[], T]) -> Callable[[], Awaitable[T]]:

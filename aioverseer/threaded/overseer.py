@@ -99,7 +99,7 @@ class ThreadedOverseer:
         # Before the first service may run. A process that is killed has its guardian.
         atexit.register(self._close_at_exit)
         try:
-            self._loop.open(self._overseer.__aenter__)
+            self._loop.open(self._overseer.__aenter__, partial(self._overseer.__aexit__, None, None, None))
         except BaseException:
             atexit.unregister(self._close_at_exit)
             raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer import OverseerError, Restart, State, ThreadedOverseer
+from aioverseer import Overseer, OverseerError, Restart, State, ThreadedOverseer
 
 BEGIN = """
 import atexit, os, signal, sys, threading, time
@@ -176,6 +178,34 @@ def test_failed_open_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="no entry"):
         overseer.open()
     assert before == threading.active_count()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_interrupt_of_an_open_leaves_nothing_in_use(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C comes while the overseer is being entered, or when it has just been."""
+    main, enter = threading.get_ident(), Overseer.__aenter__
+    interrupted, join = threading.Event(), threading.Thread.join
+
+    def join_afterwards(thread: threading.Thread, timeout: float | None = None) -> None:
+        interrupted.set()
+        join(thread, timeout)
+
+    async def enter_interrupted(overseer: Overseer) -> Overseer:
+        if when == "after":
+            await enter(overseer)
+        signal.pthread_kill(main, signal.SIGINT)
+        await asyncio.to_thread(interrupted.wait, 5)
+        return overseer if when == "after" else await enter(overseer)
+
+    monkeypatch.setattr(Overseer, "__aenter__", enter_interrupted)
+    overseer = ThreadedOverseer(name="interrupted", containment="basic")
+    monkeypatch.setattr(threading.Thread, "join", join_afterwards)
+    with pytest.raises(KeyboardInterrupt):
+        overseer.open()
+    assert "aioverseer interrupted" not in [thread.name for thread in threading.enumerate()]
+    monkeypatch.undo()
+    with overseer:
+        assert State.RUNNING is overseer.add("x", "sleep", "100").start().state
 
 
 def test_close_raises_what_a_block_raises() -> None:
