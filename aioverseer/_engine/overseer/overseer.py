@@ -80,7 +80,8 @@ class Overseer:
             handle_signals: Whether SIGINT and SIGTERM stop all services and end the block: its code is cancelled, and
                 the signal has its ordinary effect after the block. A signal that comes 0.1 s or more after the first
                 one kills all services. The next one has its ordinary effect at once if the code of the block still
-                runs. The handlers of the host are restored on leaving.
+                runs. SIGHUP, the end of a terminal, stops all services too, if its action is the default and standard
+                input or output is a terminal. The handlers of the host are restored on leaving.
             clock: The source of time; by default the running event loop. When it raises, the exception handler of the
                 event loop gets the error, and real time goes on.
             rng: The source of random numbers for backoff delays; by default a generator of its own. The ``rng`` of a

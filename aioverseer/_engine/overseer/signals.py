@@ -1,4 +1,4 @@
-"""SignalHandling: ends the block of an overseer at SIGINT and SIGTERM (``handle_signals``)."""
+"""SignalHandling: ends the block of an overseer at signals of the host (``handle_signals``)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ class SignalHandling:
             Whether the signal must have its ordinary effect at once.
         """
         self.received = number
-        request = self._judge.judge(self._clock.now(), block_runs=self._block_runs())
+        may_force = number is not signal.SIGHUP
+        request = self._judge.judge(self._clock.now(), block_runs=self._block_runs(), may_force=may_force)
         if request is Request.ORDINARY:
             self._first = None
             return True
@@ -95,7 +96,7 @@ class SignalHandling:
 
         Raises:
             KeyboardInterrupt: For SIGINT without a handler of the application.
-            SystemExit: For SIGTERM without a handler of the application, with code 143.
+            SystemExit: For SIGTERM or SIGHUP without a handler of the application, with code 143 or 129.
         """
         number, self._first = self._first, None
         if number is None:

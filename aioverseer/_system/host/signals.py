@@ -1,4 +1,4 @@
-"""HostSignals: takes SIGINT and SIGTERM of the host for a while, and gives them back."""
+"""HostSignals: takes SIGINT, SIGTERM and, in a terminal, SIGHUP of the host for a while, and gives them back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from aioverseer.core.errors import OverseerError
 __all__ = ["HostSignals"]
 
 _TAKEN = (signal.SIGINT, signal.SIGTERM)
+_STANDARD = (0, 1)
+"""Descriptors of standard input and output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +38,16 @@ class _Previous:
 
 
 class HostSignals:
-    """Takes both signals, and restores the previous handlers.
+    """Takes the signals, and restores the previous handlers.
+
+    SIGHUP tells that the terminal was closed. It is taken only in a terminal and where its action is the default: a
+    daemon reads its files again, and ``nohup`` ignores it.
 
     The handler is one of ``signal.signal``. A handler of the event loop would have to wait for code that holds the
     loop up.
 
     Attributes:
-        handler: The handler of both signals.
+        handler: The handler of all signals.
         previous: The previous handling of each signal.
     """
 
@@ -60,7 +65,7 @@ class HostSignals:
         self.previous: dict[int, _Previous] = {}
 
     def install(self) -> None:
-        """Handle SIGINT and SIGTERM.
+        """Handle SIGINT, SIGTERM and, in a terminal, SIGHUP.
 
         Raises:
             OverseerError: If this is called outside of the main thread, where Python has no signal handlers.
@@ -71,7 +76,7 @@ class HostSignals:
             )
         self._pid = os.getpid()
         self._loop = loop = asyncio.get_running_loop()
-        self.previous = {number: self._take(loop, number) for number in _TAKEN}
+        self.previous = {number: self._take(loop, number) for number in (*_TAKEN, *_hangup())}
         _installed.append(self)
 
     def _take(self, loop: asyncio.AbstractEventLoop, number: int) -> _Previous:
@@ -97,7 +102,8 @@ class HostSignals:
             return
         _installed.remove(self)
         for number, previous in self.previous.items():
-            heir = next((other for other in _installed if other.previous[number].handler is self.handler), None)
+            heirs = (other for other in _installed if number in other.previous)
+            heir = next((other for other in heirs if other.previous[number].handler is self.handler), None)
             if heir is not None:  # an overseer that was entered later and is still in use
                 heir.previous[number] = previous
             elif signal.getsignal(number) is self.handler:
@@ -119,7 +125,7 @@ class HostSignals:
 
         Raises:
             KeyboardInterrupt: For SIGINT without a handler of the application.
-            SystemExit: For SIGTERM without a handler of the application, with code 143.
+            SystemExit: For SIGTERM or SIGHUP without a handler of the application, with code 143 or 129.
         """
         self._call(number, self.previous[number], None)
 
@@ -155,6 +161,13 @@ class HostSignals:
 
 _installed: list[HostSignals] = []
 """All that have taken the signals of this process, the last one last."""
+
+
+def _hangup() -> tuple[signal.Signals, ...]:
+    """Return SIGHUP if it is to be taken."""
+    handler = signal.getsignal(signal.SIGHUP)
+    is_free = handler is signal.SIG_DFL or _owner_of(handler) is not None
+    return (signal.SIGHUP,) if is_free and any(map(os.isatty, _STANDARD)) else ()
 
 
 def _wake() -> None:

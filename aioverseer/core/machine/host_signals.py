@@ -32,7 +32,7 @@ class HostSignalJudge:
         self._has_killed = False
         self._unhandled_since: float | None = None
 
-    def judge(self, now: float, *, block_runs: bool) -> Request:
+    def judge(self, now: float, *, block_runs: bool, may_force: bool = True) -> Request:
         """Return what a signal asks for.
 
         The time since the first signal counts. Signals in between would otherwise move the window on for ever.
@@ -40,10 +40,13 @@ class HostSignalJudge:
         Args:
             now: The monotonic time.
             block_runs: Whether the code of the block is still running.
+            may_force: Whether a person may have sent it again on purpose. SIGHUP comes from the kernel and from shells.
         """
         if self._first_at is None:
             self._first_at = now
             request = Request.STOP
+        elif not may_force:
+            request = Request.REPEATED
         elif self._has_killed:
             if block_runs or self._is_held_up(now):
                 return Request.ORDINARY

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
+import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from aioverseer import Overseer, OverseerError
-from tests.support.host_program import run_host
+from tests.support.host_program import ROOT, run_host
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 ENDS = {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 143}
@@ -460,3 +463,72 @@ def test_stop_keeps_the_order_although_a_call_is_cancelled(by: str, call: str) -
     assert (code, lines[-1]) == (0, {"signal": "KeyboardInterrupt", "critical": "CriticalServiceEnded"}[by])
     events = lines[-2].split(", ")
     assert events.index("web interrupted") < events.index("db stopping")
+
+
+def test_closed_terminal_stops_all_services(tmp_path: Path) -> None:
+    """By their ladders; the host ends with the code of SIGHUP."""
+    saved = tmp_path / "saved"
+    code = f"""
+    import asyncio, fcntl, os, sys, termios
+    from aioverseer import Overseer, ready
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    async def main():
+        async with Overseer(handle_signals=True) as overseer:
+            script = "trap 'echo saved > {saved}; exit' TERM; echo up; while :; do sleep 0.01; done"
+            await overseer.add("web", "sh", "-c", script, ready=ready.line("up")).start()
+            os.write(1, b"up")
+            await asyncio.Event().wait()
+    asyncio.run(main())
+    """
+    terminal, theirs = os.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    ) as host:
+        os.close(theirs)
+        assert b"up" == os.read(terminal, 2)
+        os.close(terminal)
+        assert 129 == host.wait(20)
+    assert saved.exists()
+
+
+@pytest.mark.parametrize("how", ["ignored", "own handler", "no terminal"])
+def test_hangup_is_left_alone(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ``nohup``, of a daemon that reads its files again, and outside of a terminal."""
+    monkeypatch.setattr(os, "isatty", lambda _descriptor: how != "no terminal")
+    action = {"ignored": signal.SIG_IGN, "own handler": print, "no terminal": signal.SIG_DFL}[how]
+
+    async def main() -> None:
+        async with Overseer(handle_signals=True):
+            assert action is signal.getsignal(signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, action)  # type: ignore[arg-type]  # it is not called
+    try:
+        asyncio.run(main())
+        assert action is signal.getsignal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_hangup_is_given_back_by_several_overseers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inner one finds the handler of the outer one."""
+    monkeypatch.setattr(os, "isatty", lambda _descriptor: True)
+
+    async def main() -> None:
+        async with Overseer(handle_signals=True):
+            outer = signal.getsignal(signal.SIGHUP)
+            async with Overseer(handle_signals=True):
+                assert signal.getsignal(signal.SIGHUP) not in (outer, signal.SIG_DFL)
+            assert outer is signal.getsignal(signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        asyncio.run(main())
+        assert signal.SIG_DFL is signal.getsignal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
