@@ -44,7 +44,7 @@ from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.restart import wants_restart
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import Kind, StopOutcome
-from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines
+from aioverseer.core.report.status import GaveUp, StatusSnapshot, lines_of_runs
 from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import Exit, State
 
@@ -268,7 +268,7 @@ class ServiceRunner:
 
     def last_lines(self) -> list[str]:
         """Return the last lines of all runs, for an error message."""
-        return last_lines([line.text for line in self.hub.tail(_ERROR_LINES)])
+        return lines_of_runs(self.hub.tail(_ERROR_LINES))
 
     def blockers(self) -> list[Awaited]:
         """Return what others make the service wait for: dependencies, its group, the throttle, a stop of all."""

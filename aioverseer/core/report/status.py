@@ -16,6 +16,7 @@ from aioverseer.core.errors import OverseerError, ProcessNotRunning
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, State, signal_name
+from aioverseer.core.text.lines import Line
 
 __all__ = [
     "CriticalServiceEnded",
@@ -30,6 +31,7 @@ __all__ = [
     "StopFailed",
     "last_lines",
     "late",
+    "lines_of_runs",
     "not_ready",
     "not_ready_after",
     "not_running",
@@ -68,7 +70,8 @@ class Status:
         log_lost: Number of lines that the log files of the service have lost since it was added; see ``LogFile``.
         containment: Level of containment in force: ``"basic"``, ``"guarded"``, ``"strict"``, or ``"none"`` for a
             scripted child; empty if it is not known yet.
-        last_lines: Last lines of a Process, or of a service that has failed, for error messages.
+        last_lines: Last lines of a Process, or of a service that has failed, for error messages. A line such as
+            ``--- run 2 ---`` stands where a further run begins.
     """
 
     id: str
@@ -206,6 +209,18 @@ def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:
     return [line if isinstance(line, str) else line.decode("utf-8", "backslashreplace") for line in tail]
 
 
+def lines_of_runs(lines: Sequence[Line]) -> list[str]:
+    """Return the last lines of a service as text, with a mark where a further run begins."""
+    marked: list[str] = []
+    run = lines[0].run if lines else 0
+    for line in lines:
+        if line.run != run:
+            run = line.run
+            marked.append(f"--- run {run} ---")
+        marked += last_lines([line.text])
+    return marked
+
+
 def with_last_lines(message: str, lines: Sequence[str]) -> str:
     """Return a message with the last lines of a program below it."""
     return "\n".join([message, "last lines:", *(f"  {line}" for line in lines)]) if lines else message
@@ -305,7 +320,8 @@ class ProgramError(OverseerError):
 
     Attributes:
         id: Id of the service, or of the process.
-        lines: Last lines that the program wrote, oldest first.
+        lines: Last lines that the program wrote, oldest first. A line such as ``--- run 2 ---`` stands where a further
+            run begins.
     """
 
     def __init__(

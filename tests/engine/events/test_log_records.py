@@ -62,7 +62,9 @@ async def test_restarts_and_the_giving_up(caplog: pytest.LogCaptureFixture) -> N
         ("ERROR", f"web: running -> fatal: gave up: {end}, and its 2 restarts within 60 s are spent"),
     ] == loud(caplog)
     error = next(record for record in caplog.records if record.levelno == logging.ERROR)
-    assert error.getMessage().endswith("last lines:\n  no database\n  no database\n  no database")
+    assert error.getMessage().endswith(
+        "last lines:\n  no database\n  --- run 2 ---\n  no database\n  --- run 3 ---\n  no database"
+    )
     assert ("web", "state") == (error.__dict__["service"], error.__dict__["kind"])
     assert 6 == sum(record.levelno == logging.INFO for record in caplog.records)
 
