@@ -94,8 +94,8 @@ class CleanStart:
         self.pass_fds: tuple[int, ...] = ()
         self._go = -1
         holds = signal.SIGCHLD in signals and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
-        # env(1) takes a first word with "=" for a variable.
-        tool = None if holds or "=" in words[0] else _env()
+        # env(1) takes a first word with "=" for a variable, and one that begins with "-" for an option.
+        tool = None if holds or "=" in words[0] or words[0].startswith("-") else _env()
         if tool is not None:
             self.prefix = [tool, f"--default-signal={','.join(map(str, sorted(signals)))}"]
             return

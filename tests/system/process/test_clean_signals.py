@@ -223,6 +223,16 @@ async def test_program_with_an_equals_sign_is_run(host: None, tmp_path: Path) ->
         assert ["ran"] == (await Process(str(program))).stdout
 
 
+async def test_program_with_a_hyphen_is_run(host: None, tmp_path: Path) -> None:
+    """By env(1) it would be taken for an option."""
+    program = tmp_path / "-v"
+    program.write_text("#!/bin/sh\necho ran\n")
+    program.chmod(0o755)
+    async with limit(20):
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        assert ["ran"] == (await Process("-v", "true", extra_env={"PATH": path})).stdout
+
+
 async def test_environment_is_as_given(host: None, tool: None) -> None:
     """The words in front add no variable."""
     async with limit(20):
