@@ -367,6 +367,13 @@ def test_no_value_of_the_environment_is_shown(option: str) -> None:
                 "; write the number as a text, by str(...)"
             ),
         ),
+        (
+            {"TOKEN": True},
+            (
+                "{option}['TOKEN'] is of type bool: every value is a str without NUL"
+                "; write the word that the program expects, such as '1'"
+            ),
+        ),
         ({f"TOKEN={SECRET}": SECRET}, "{option}='TOKEN=...' is no name of a variable"),
         ({"": SECRET}, "{option}='' is no name of a variable"),
         ({"A\0": SECRET}, "{option}='A\\x00' is no name of a variable"),

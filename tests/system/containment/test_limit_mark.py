@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioverseer._system.containment import procfs
+from aioverseer._system.containment import mark_window, procfs
 from aioverseer._system.containment.guardian import main as guardian_main
 from aioverseer._system.containment.limit_mark import LimitMark, SpawnMark
 from aioverseer._system.containment.mark_window import MarkWindow, fork_with_mark
@@ -369,6 +369,7 @@ def test_no_mark_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "HAS_PROC", False)
     runs = LimitMark(lambda _age: None)
     assert (None, "", True) == (runs.of(1, kept=False), runs.word, runs.missing)
+    assert runs.find(os.getpid()) is None
     assert not guardian_main.Marks("token", runs.word).has_limit(os.getpid())
 
 
@@ -397,3 +398,77 @@ def test_daemon_below_a_host_below_a_host_is_a_stray_of_both() -> None:
         assert (run, False) == outer.limit_mark.find(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_no_mark_where_a_sandbox_refuses_each_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seccomp can make the call fail."""
+
+    def refuse(_field: int, _limits: tuple[int, int]) -> None:
+        raise PermissionError("seccomp")
+
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert LimitMark(lambda _age: None).missing
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_program_without_a_possible_mark_is_started_once(marked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no mark, or the hard limit of the host has become too low for it."""
+    mark = SpawnMark(LOCKS, 1 << 62, lambda _age: None) if marked else None
+    monkeypatch.setattr(resource, "getrlimit", lambda _field: (100, 100))
+    changed: list[object] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda *given: changed.append(given))
+    calls: list[int] = []
+
+    def spawn() -> int:
+        calls.append(1)
+        return 4321
+
+    assert [4321, 4321] == [fork_with_mark(mark, spawn), MarkWindow(mark).call(spawn)]
+    assert ([1, 1], []) == (calls, changed)
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_forked_program_keeps_the_mark(threads: int) -> None:
+    """Another thread of the host causes a search for other children, which have to lose it."""
+    mark = SpawnMark(LOCKS, 1 << 62 | 4712, lambda _age: None)
+    before, over = resource.getrlimit(LOCKS), threading.Event()
+    others = [threading.Thread(target=over.wait) for _ in range(threads)]
+    for other in others:
+        other.start()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def fork() -> int:
+        started.append(subprocess.Popen(SLEEP, env={}, start_new_session=True))
+        return started[0].pid
+
+    try:
+        pid = fork_with_mark(mark, fork)
+        assert started[0].pid == pid
+        assert (mark.value, before) == (limit_of(pid), resource.getrlimit(LOCKS))
+    finally:
+        over.set()
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_window_of_another_thread_is_closed_in_a_fork() -> None:
+    """In its own thread the fork is the spawn, whose child needs the mark."""
+    before = resource.getrlimit(LOCKS)
+    marked = (1 << 62, before[1])
+    state = mark_window._WindowState()
+    try:
+        for thread, expected in ((threading.get_ident(), marked), (threading.get_ident() + 1, before)):
+            resource.setrlimit(LOCKS, marked)
+            state.open = mark_window._OpenWindow(thread, LOCKS, before)
+            state.renew()
+            assert (expected, None) == (resource.getrlimit(LOCKS), state.open)
+    finally:
+        resource.setrlimit(LOCKS, before)
+
+
+def test_search_for_an_ancestor_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Process ids that are reused during the search can lead in a circle."""
+    monkeypatch.setattr(os, "getsid", lambda pid: pid)
+    monkeypatch.setattr(procfs, "parent_of", lambda pid: 5_000_001 if pid == 5_000_000 else 5_000_000)
+    assert not mark_window._comes_from_elsewhere(5_000_000, 4321)

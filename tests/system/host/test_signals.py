@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from aioverseer import Overseer
+from aioverseer._system.host.signals import HostSignals
 
 
 async def test_handler_of_the_event_loop_is_restored() -> None:
@@ -108,3 +110,78 @@ async def test_handlers_are_restored_after_a_refused_or_cancelled_enter() -> Non
     if not task.cancelled():
         await task.result().__aexit__(None, None, None)
     assert handlers() == before
+
+
+# --- HostSignals by itself
+
+
+@pytest.fixture(name="received")
+def received_fixture() -> Iterator[list[int]]:
+    """Signals that a handler of the application has received for SIGTERM."""
+    received: list[int] = []
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
+    yield received
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+async def install(*hosts: HostSignals) -> None:
+    """Take the signals, one after the other."""
+    for host in hosts:
+        host.install()
+
+
+def test_signal_goes_to_the_application_while_no_loop_runs(received: list[int]) -> None:
+    """Past both overseers. After the end of the loop, too."""
+    loop = asyncio.new_event_loop()
+    hosts = HostSignals(lambda _number: False), HostSignals(lambda _number: False)
+    try:
+        loop.run_until_complete(install(*hosts))
+        signal.raise_signal(signal.SIGTERM)
+        assert [signal.SIGTERM] == received
+    finally:
+        for host in hosts:
+            host.restore()
+        loop.close()
+    hosts[0].let_through(signal.SIGTERM)
+    assert [signal.SIGTERM, signal.SIGTERM] == received
+
+
+def test_fork_by_a_library_in_c_has_the_handlers_of_the_application(
+    received: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a fork runs no fork handlers of Python. The first signal gives the handlers back."""
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    seen: list[int] = []
+    host = HostSignals(lambda number: bool(seen.append(number)))
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(install(host))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 1)
+            signal.raise_signal(signal.SIGTERM)
+        assert ([signal.SIGTERM], []) == (received, seen)
+        assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    finally:
+        host.restore()
+        loop.close()
+
+
+def test_runner_that_runs_again_handles_ctrl_c(received: list[int]) -> None:
+    """It sets its handler only where it finds the one of Python, not that of its last run."""
+    host = HostSignals(lambda _number: False)
+
+    async def restore() -> None:
+        host.restore()
+
+    async def handler() -> Any:
+        return signal.getsignal(signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with asyncio.Runner() as runner:
+        runner.run(install(host))
+        runner.run(restore())
+        assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
+        assert signal.default_int_handler is not runner.run(handler())
+    assert [] == received
