@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args
 
 from aioverseer.core.errors import ContainmentError, SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.meant import hint_for, with_hint
 
 __all__ = [
     "IN_BACKGROUND",
@@ -152,9 +153,8 @@ def check_asked(value: object, owner: str) -> AskedContainment:
     if value in get_args(AskedContainment):
         return cast("AskedContainment", value)
     known = ", ".join(map(repr, get_args(AskedContainment)))
-    raise SpecError(
-        f"{owner}: containment={value!r} is no level: pass one of {known}", option="containment", value=value
-    )
+    why = with_hint(f"is no level: pass one of {known}", hint_for("containment", value))
+    raise SpecError(f"{owner}: containment={value!r} {why}", option="containment", value=value)
 
 
 def decide(asked: AskedContainment, found: Facilities) -> Containment:

@@ -14,7 +14,7 @@ from aioverseer.core.options.numbers import is_number, seconds_in, whole_in
 from aioverseer.core.options.stop_steps import AskingStep
 from aioverseer.core.typing import PathLike
 
-__all__ = ["hint_for", "probe_for", "signal_hint", "with_hint", "written_in"]
+__all__ = ["hint_for", "probe_for", "signal_hint", "with_hint"]
 
 _ALWAYS = frozenset({"true", "yes", "on", "always", "unlessstopped", "permanent"})
 _NEVER = frozenset({"false", "no", "off", "never", "none", "temporary"})
@@ -64,12 +64,6 @@ def with_hint(why: str, hint: str | None) -> str:
     if hint is None:
         return why
     return f"{why.partition(': ')[0]}: {hint}" if "for example" in why else f"{why}; {hint}"
-
-
-def written_in(text: str) -> str | None:
-    """Return how to write several names that were given as one text; None for one name."""
-    names = [name for name in re.split(r"[,\s]+", text) if name]
-    return f"write {names!r}" if len(names) > 1 else None
 
 
 def _signal_named(value: object) -> str | None:

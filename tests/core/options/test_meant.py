@@ -60,6 +60,8 @@ OPTIONS: list[tuple[str, Any, str]] = [
     ("output", subprocess.PIPE, "write 'read'"),
     ("output", subprocess.DEVNULL, "write 'null'"),
     ("output", "out.log", "write log=LogFile('out.log')"),
+    ("containment", "cgroups", "write 'strict'"),
+    ("containment", "off", "write 'basic'"),
     ("stderr", subprocess.STDOUT, "write merge_stderr=True"),
     ("umask", "022", "write umask=0o022"),
     ("umask", "0o22", "write umask=0o022"),
@@ -68,6 +70,7 @@ OPTIONS: list[tuple[str, Any, str]] = [
     ("memory_max", 1e6, "write 1000000"),
     ("cpu_max", "50%", "write cpu_max=0.5"),
     ("window_size", "80x24", "write window_size=(80, 24)"),
+    ("group", logging.getLogger("web"), "write group='web'"),
     ("group", None, "write group='' for none"),
     ("log", "web.log", "write log=LogFile('web.log')"),
     ("log", Path("web.log"), "write log=LogFile('web.log')"),
@@ -102,6 +105,7 @@ def test_handle_of_a_service_is_no_name() -> None:
 
 ARGUMENTS: list[tuple[list[Any], str]] = [
     (["sleep", 60], "argv[1]=60 is of type int: every argument is a str or a path; write '60'"),
+    (["sleep", True], "argv[1]=True is of type bool: every argument is a str or a path"),
     (["sleep", None], "argv[1]=None is of type NoneType: every argument is a str or a path; leave it out"),
     ([b"sleep"], "argv[0]=b'sleep' is of type bytes: every argument is a str or a path; write 'sleep'"),
     ([["sleep", "60"]], "unpack the list: *['sleep', '60']"),
@@ -127,6 +131,7 @@ def test_other_arguments_are_taken_literally(argv: list[str]) -> None:
     [
         ("PIPE", "stdin='PIPE' would be fed as text: write stdin=\"pipe\""),
         ("null", "pass None, for the null device"),
+        ("INHERIT", 'write stdin="inherit"'),
         (subprocess.PIPE, 'write stdin="pipe"'),
         (subprocess.DEVNULL, "leave stdin out, or pass None, for the null device"),
     ],
