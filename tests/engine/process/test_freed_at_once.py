@@ -6,6 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ async def test_the_runs_of_a_service_are_freed_when_the_next_one_has_begun() -> 
 async def test_a_process_is_freed_with_its_last_reference(buffered: bool, streaming: bool) -> None:
     """Whether its output was read or not; its task ends one iteration after the event."""
     process = Process(*CHATTY, buffered=buffered, streaming=streaming)
-    known = [weakref.ref(process), weakref.ref(process._runner.streams)]
+    known: list[weakref.ref[Any]] = [weakref.ref(process), weakref.ref(process._runner.streams)]
     async with limit(10):
         await process
     del process
