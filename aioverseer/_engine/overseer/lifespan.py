@@ -26,6 +26,7 @@ from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.errors import OverseerError
 from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.report.status import CriticalServiceEnded, StopFailed
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ class Lifespan:
             closing.set_result(None)
         services = self._registry.services
         longest = max(
-            (service.spec.stop.total + service.spec.drain_timeout for service in services.values()),
+            (stop_seconds(service.spec) for service in services.values()),
             default=0.0,
         )
         # In the worst case, each level takes as long as the longest ladder.

@@ -26,6 +26,7 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.keywords import SpecOptions
+from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.spec import Spec, describe
 from aioverseer.core.options.stop import as_signal_number
 from aioverseer.core.report.status import NotReady, Status, not_ready, not_ready_after, not_running, stop_failed
@@ -72,6 +73,7 @@ class Process:
         spec: The options of the run.
     """
 
+    _upstream: Process | None = None
     _owns_run = False
     """Whether the program is stopped when this handle is dropped; False for a second handle, and without a run."""
 
@@ -96,7 +98,9 @@ class Process:
         Raises:
             SpecError: If an option is unknown, or a value is invalid.
         """
-        self._set_up(describe(id, argv, options), clock=clock, launcher=launcher)
+        given = options.get("stdin")
+        upstream = given if isinstance(given, Process) else None
+        self._set_up(describe(id, argv, options), clock=clock, launcher=launcher, upstream=upstream)
 
     @classmethod
     def from_spec(cls, spec: Spec, *, clock: Clock | None = None, launcher: Launcher | None = None) -> Self:
@@ -111,7 +115,14 @@ class Process:
         process._set_up(spec, clock=clock, launcher=launcher)  # noqa: SLF001  # its second constructor
         return process
 
-    def _set_up(self, spec: Spec, *, clock: Clock | None, launcher: Launcher | None) -> None:
+    def _set_up(
+        self, spec: Spec, *, clock: Clock | None, launcher: Launcher | None, upstream: Process | None = None
+    ) -> None:
+        if upstream is None and isinstance(spec.stdin, Spec):
+            upstream = Process.from_spec(spec.stdin, clock=clock, launcher=launcher)
+        if upstream is not None:
+            upstream._owns_run = False  # noqa: SLF001  # its reader ends it
+        self._upstream = upstream
         # A launcher with a containment level of its own may start a guardian, which nobody else would close.
         closes_launcher = launcher is None and spec.containment is not None
         known = weakref.ref(self)  # the runner lives on in its task, and must not keep a dropped handle
@@ -123,6 +134,7 @@ class Process:
                 closes_launcher=closes_launcher,
                 make_handle=lambda runner: known() or handle_of(runner),
                 load_health=load_health,
+                upstream=None if upstream is None else upstream._runner,  # noqa: SLF001  # of the same class
             )
         )
         self._owns_run = True
@@ -168,6 +180,13 @@ class Process:
     def number(self) -> int:
         """The number of the run in its service, from 1; 1 for a lone Process."""
         return self._runner.number
+
+    @property
+    def upstream(self) -> Process | None:
+        """The program whose output is the input of this one, in a pipeline; None without one."""
+        if self._upstream is None and self._runner.upstream is not None:
+            self._upstream = handle_of(self._runner.upstream)
+        return self._upstream
 
     @property
     def exit(self) -> Exit | None:
@@ -495,7 +514,7 @@ class Process:
         if self.state is State.INITIAL:
             return
         ended = self._runner.watch_end()
-        within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
+        within = stop_seconds(self.spec) + _MARGIN
         cancelled = await settle(ended, within=within, clock=self._runner.clock)
         ended.cancel()
         if raise_cancelled and cancelled is not None:

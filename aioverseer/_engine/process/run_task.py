@@ -17,7 +17,9 @@ from aioverseer._engine.output.streams import OutputStreams
 from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer._engine.process.stop_steps import StepPerformer
-from aioverseer._system.protocols import Child, Launcher, Leftovers
+from aioverseer._engine.process.upstream import Pipe, Upstream
+from aioverseer._system.process.pipes import PipeEnd
+from aioverseer._system.protocols import Child, Launcher, Leftovers, ReadinessChannels
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.machine.actions import PerformStep, SendSignal, SignalOutside, SignalUnreached
@@ -25,6 +27,7 @@ from aioverseer.core.machine.inputs import Exited, InternalError, LeaderEnded, S
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Input
 from aioverseer.core.options.containment import IN_BACKGROUND, Survivor, left_behind
+from aioverseer.core.options.pipeline import read_from, written_to
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import FINAL_TIMEOUT
 from aioverseer.core.report.events import Kind
@@ -65,6 +68,7 @@ class RunTask:
         streams: OutputStreams,
         stdin: StdinFeeder | None,
         health: Health | None,
+        upstream: Upstream | None = None,
     ) -> None:
         """Prepare the task. ``begin`` starts it.
 
@@ -80,7 +84,11 @@ class RunTask:
             streams: The output of the program.
             stdin: The input of the program.
             health: The probes of the program.
+            upstream: The program whose output is its input; None without one.
         """
+        self._upstream = upstream
+        self.output: PipeEnd | None = None
+        """The end of the pipe for standard output, if the program is not the last one of a pipeline."""
         self._spec = spec
         self._machine = machine
         self._clock = clock
@@ -175,11 +183,14 @@ class RunTask:
 
         def on_failure(why: str, *, is_over: bool) -> None:
             if self._machine.state is State.STOPPING:
-                self._notify(f"is stopped, and {action.step.name} failed: {why}", "stop")
+                if why:
+                    self._notify(f"is stopped, and {action.step.name} failed: {why}", "stop")
                 submit(StepFailed(step=action.step, why=why, number=None if is_over else action.number))
 
         if self._steps is None:
-            self._steps = StepPerformer(self._spec, launcher=self._launcher, clock=self._clock, stdin=self._stdin)
+            self._steps = StepPerformer(
+                self._spec, launcher=self._launcher, clock=self._clock, stdin=self._stdin, upstream=self._upstream
+            )
         self._steps.begin(action.step, pid=self._machine.pid or 0, on_failure=on_failure)
 
     def send_outside(self, action: SignalOutside) -> None:
@@ -201,6 +212,8 @@ class RunTask:
             _log.exception("%s: a bug of aioverseer", self._spec.id)
             if self._steps is not None:
                 self._steps.cancel()
+            if self._upstream is not None:
+                self._upstream.kill_now()
             if self._health is not None:
                 await self._health.close()
             if self.child is not None:
@@ -242,6 +255,11 @@ class RunTask:
         cancelled = await self._end_leftovers(child, exit, submit, patient=cancelled is None) or cancelled
         if self._steps is not None:
             cancelled = await self._steps.end() or cancelled
+        upstream_words = ""
+        if self._upstream is not None:
+            patient = cancelled is None and not self._machine.is_killing
+            cancelled = await self._upstream.end(patient=patient) or cancelled
+            exit, upstream_words = self._upstream.judged(exit)
         if self._stdin is not None:
             cancelled = await self._stdin.end(within=_MARGIN) or cancelled
         if self._closes_launcher:
@@ -257,7 +275,7 @@ class RunTask:
             cancelled = await self._health.close() or cancelled
         self.child = None
         self._streams.end(child, read_on=self._spec.leftovers != "kill" and cancelled is None)
-        submit(Exited(exit=exit))
+        submit(Exited(exit=exit, upstream=upstream_words))
         if cancelled is not None:
             raise cancelled
 
@@ -266,6 +284,8 @@ class RunTask:
         capture = self._streams.captured
         try:
             channels = None if self._health is None else await self._health.prepare()
+            if self._upstream is not None or self.output is not None:
+                return await self._launch_joined(channels, capture=capture)
             if channels is None:
                 return await self._launcher.launch(self._spec, capture=capture)
             return await self._launcher.launch(self._spec, capture=capture, channels=channels)
@@ -284,6 +304,26 @@ class RunTask:
             if cancelled is not None:
                 raise cancelled from None
             return None
+
+    async def _launch_joined(self, channels: ReadinessChannels | None, *, capture: bool) -> Child:
+        """Launch a program of a pipeline, and before it the one whose output is its input.
+
+        The host closes its copies of the pipe at once: each program must see the end of its neighbour. After a failure
+        or a cancellation the earlier program is killed.
+        """
+        spec = self._spec
+        if self.output is not None:
+            spec = written_to(spec, self.output)
+        if self._upstream is None:
+            return await self._launcher.launch(spec, capture=capture, channels=channels)
+        try:
+            with Pipe() as (read, write):
+                await self._upstream.start(write)
+                write.close()
+                return await self._launcher.launch(read_from(spec, read), capture=capture, channels=channels)
+        except BaseException:
+            await self._upstream.kill()
+            raise
 
     async def _end_leftovers(
         self, child: Child, exit: Exit, submit: Callable[[Input], None], *, patient: bool

@@ -24,6 +24,8 @@ from aioverseer._engine.output.streams import OutputStreams, no_prompts
 from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.run_task import RunTask
 from aioverseer._engine.process.stdin import StdinFeeder
+from aioverseer._engine.process.upstream import Upstream
+from aioverseer._system.process.pipes import PipeEnd
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import OverseerError
@@ -84,6 +86,7 @@ class ProcessRunner:
         run_task: The program and its task.
         streams: The output of the program.
         stdin: The input of the program; None where the program reads the null device.
+        upstream: The engine of the program whose output is the input of this one; None without one.
         health: The probes; None for a program without ``ready`` and ``alive``.
         was_ready: Whether the program has ever been ready.
     """
@@ -103,6 +106,7 @@ class ProcessRunner:
         line_sink: Callable[[str], LineSink] | None = None,
         byte_sink: Callable[[str], ByteSink] | None = None,
         recent_lines: Callable[[], list[str]] | None = None,
+        upstream: ProcessRunner | None = None,
     ) -> None:
         """Assemble the parts. Nothing is started.
 
@@ -120,6 +124,7 @@ class ProcessRunner:
             line_sink: Factory of a consumer of lines, given ``"stdout"`` or ``"stderr"``.
             byte_sink: Factory of a consumer of bytes, given ``"stdout"`` or ``"stderr"``.
             recent_lines: Function that returns the last lines, for error messages; None for the lines of this run.
+            upstream: The engine of the program before it in a pipeline; None makes one if the Spec names a program.
         """
         self.spec = spec
         self.number = number
@@ -141,6 +146,17 @@ class ProcessRunner:
                 publish=self._on_health_notice,
                 warn=functools.partial(self._on_health_notice, level=logging.WARNING),
             )
+        if upstream is None and isinstance(spec.stdin, Spec):
+            # The lines that the program writes to its standard error are lines of the service.
+            upstream = ProcessRunner(
+                spec.stdin.updated(buffered=False) if owner is not None else spec.stdin,
+                clock=clock,
+                launcher=launcher,
+                make_handle=make_handle,
+                load_health=load_health,
+                line_sink=line_sink,
+            )
+        self.upstream = upstream
         self.stdin = StdinFeeder(spec) if spec.stdin is not None or spec.pty else None
         listeners: list[Callable[[str], LineSink | None]] = []
         if line_sink is not None:
@@ -170,6 +186,7 @@ class ProcessRunner:
             streams=self.streams,
             stdin=self.stdin,
             health=self.health,
+            upstream=None if upstream is None else Upstream(upstream, clock=clock),
         )
         self.was_ready = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -195,6 +212,12 @@ class ProcessRunner:
         """
         self.check_fork()
         self.submit(StopRequested(kill=kill, why=why))
+        if kill and self.upstream is not None and self.upstream.machine.state.is_live:
+            self.upstream.stop(kill=True, why=why)
+
+    def write_to(self, end: PipeEnd) -> None:
+        """Set the end of a pipe for the standard output of a program of a pipeline, before the start."""
+        self.run_task.output = end
 
     def submit(self, given: Input) -> None:
         """Feed the state machine and perform the actions that it returns.

@@ -9,12 +9,13 @@ from typing import Protocol, assert_never
 
 from aioverseer._aio.shield import settle
 from aioverseer._engine.process.stdin import StdinFeeder
+from aioverseer._engine.process.upstream import Upstream
 from aioverseer._system.process.command import run_command, spec_of_command
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import ProcessNotRunning, SpawnError
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.options.stop_steps import AskingStep, CloseStdin, RunCommand, WriteStdin
+from aioverseer.core.options.stop_steps import AskingStep, CloseStdin, EndUpstream, RunCommand, WriteStdin
 
 __all__ = ["StepPerformer"]
 
@@ -37,7 +38,9 @@ class StepPerformer:
     killed.
     """
 
-    def __init__(self, spec: Spec, *, launcher: Launcher, clock: Clock, stdin: StdinFeeder | None) -> None:
+    def __init__(
+        self, spec: Spec, *, launcher: Launcher, clock: Clock, stdin: StdinFeeder | None, upstream: Upstream | None
+    ) -> None:
         """Prepare. Nothing is done before ``begin``.
 
         Args:
@@ -45,12 +48,15 @@ class StepPerformer:
             launcher: The launcher of commands.
             clock: The clock of the time that a command has after the end of the program.
             stdin: The input of the program; None without one.
+            upstream: The program before it in a pipeline; None without one.
         """
+        self._upstream = upstream
         self._spec = spec
         self._launcher = launcher
         self._clock = clock
         self._stdin = stdin
         self._task: asyncio.Task[None] | None = None
+        self._step: AskingStep | None = None
         self._is_over = False
         """Whether the present step was given up, and not its task cancelled because the event loop ends."""
 
@@ -65,6 +71,7 @@ class StepPerformer:
         earlier = self._task
         self.cancel()
         self._is_over = False
+        self._step = step
         self._task = asyncio.create_task(
             self._take(step, pid, on_failure, earlier), name=f"aioverseer stop {self._spec.id}"
         )
@@ -84,7 +91,9 @@ class StepPerformer:
         task = self._task
         if task is None:
             return None
-        cancelled = await settle(task, within=_COMMAND_TIMEOUT, clock=self._clock)
+        cancelled: asyncio.CancelledError | None = None
+        if isinstance(self._step, RunCommand):
+            cancelled = await settle(task, within=_COMMAND_TIMEOUT, clock=self._clock)
         if not task.done():
             self.cancel()
             cancelled = await settle(task, within=_COMMAND_TIMEOUT) or cancelled
@@ -107,12 +116,20 @@ class StepPerformer:
         except Exception as error:  # a launcher of the user, or a bug: the ladder must go on  # noqa: BLE001
             _log.exception("%s: %s failed", self._spec.id, step.name)
             why = repr(error)
-        if why:
+        if why is not None:
             on_failure(why, is_over=False)
 
-    async def _attempt(self, step: AskingStep, pid: int) -> str:
-        """Take a step and return why that failed; empty after a success."""
+    async def _attempt(self, step: AskingStep, pid: int) -> str | None:
+        """Take a step.
+
+        Returns:
+            Why it failed; None after a success; an empty text if the next step may follow.
+        """
         match step:
+            case EndUpstream():
+                if self._upstream is not None:
+                    await self._upstream.stop("its reader is stopped")
+                return ""
             case CloseStdin():
                 return await self._close()
             case WriteStdin():
@@ -120,20 +137,20 @@ class StepPerformer:
             case RunCommand():
                 command = spec_of_command(self._spec, step.words(pid), role="stop")
                 exit, last_line = await run_command(self._launcher, command)
-                return "" if exit.code == 0 else f"{exit}{f': {last_line}' if last_line else ''}"
+                return None if exit.code == 0 else f"{exit}{f': {last_line}' if last_line else ''}"
             case _:
                 assert_never(step)
 
-    async def _close(self) -> str:
+    async def _close(self) -> str | None:
         if self._stdin is None or not self._stdin.is_for_writers:
             return "there is no pipe to its standard input"
         try:
             await self._stdin.write_eof()
         except (ProcessNotRunning, OSError) as error:
             return _reason(error)
-        return ""
+        return None
 
-    async def _write(self, data: str | bytes) -> str:
+    async def _write(self, data: str | bytes) -> str | None:
         if self._stdin is None or not self._stdin.is_for_writers:
             return "there is no pipe to its standard input"
         try:
@@ -142,7 +159,7 @@ class StepPerformer:
             return "its standard input is closed"
         except (OSError, UnicodeError) as error:
             return _reason(error)
-        return ""
+        return None
 
 
 def _reason(error: Exception) -> str:

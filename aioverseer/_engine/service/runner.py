@@ -41,6 +41,7 @@ from aioverseer.core.machine.inputs import (
 from aioverseer.core.machine.membership import GroupMembership
 from aioverseer.core.machine.service import ServiceMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
+from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.restart import wants_restart
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import Kind, StopOutcome
@@ -314,7 +315,7 @@ class ServiceRunner:
         if self._is_leaving():
             return None  # the stop of all services is under way, and keeps their order
         stopped = self.stop(why=why)
-        within = self.spec.stop.total + self.spec.drain_timeout + _MARGIN
+        within = stop_seconds(self.spec) + _MARGIN
         cancelled = await settle(stopped, within=within, clock=self.clock)
         stopped.cancel()
         return cancelled

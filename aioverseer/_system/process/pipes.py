@@ -14,7 +14,7 @@ from aioverseer._aio.fork import generation
 from aioverseer._aio.poller import ReaderWatch
 from aioverseer._aio.timers import resolve
 
-__all__ = ["CHUNK", "ReadPipe", "WritePipe"]
+__all__ = ["CHUNK", "PipeEnd", "ReadPipe", "WritePipe", "kernel_pipe"]
 
 CHUNK = 64 * 1024
 """Bytes per read, the default capacity of a Linux pipe. Reads of 256 KiB are slower, as malloc then maps and unmaps
@@ -22,6 +22,36 @@ memory for each of them."""
 
 _F_GETPIPE_SZ = 1032
 """Command of fcntl(2) on Linux: return the capacity of a pipe."""
+
+
+class PipeEnd:
+    """One end of a pipe between two programs, which the host neither reads nor writes."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take over a descriptor."""
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """Return the descriptor.
+
+        Raises:
+            ValueError: If it has been closed.
+        """
+        if self._descriptor < 0:
+            raise ValueError("the pipe is closed")
+        return self._descriptor
+
+    def close(self) -> None:
+        """Close the descriptor. Idempotent."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+def kernel_pipe() -> tuple[PipeEnd, PipeEnd]:
+    """Make a pipe, and return the end to read and the end to write."""
+    read, write = os.pipe()
+    return PipeEnd(read), PipeEnd(write)
 
 
 class ReadPipe:

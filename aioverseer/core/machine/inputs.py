@@ -221,6 +221,7 @@ class LeaderEnded(Input):
 class StepFailed(Input):
     """A step of the ladder that is no signal could not be taken, or its command has failed or was killed.
 
+    Without ``why`` nothing has failed, and the rest of its time is of no use.
     ``number`` is the place of the step, and None once its time is over: the ladder has gone on by itself then.
     """
 
@@ -233,12 +234,16 @@ class StepFailed(Input):
 
 
 class Exited(Input):
-    """The program has ended, its leftovers are ended or kept, and its output is delivered."""
+    """The program has ended, its leftovers are ended or kept, and its output is delivered.
 
-    __slots__ = ("exit",)
+    ``upstream`` says that the exit is that of a program before it in its pipeline; empty if it is its own.
+    """
 
-    def __init__(self, *, exit: Exit) -> None:
+    __slots__ = ("exit", "upstream")
+
+    def __init__(self, *, exit: Exit, upstream: str = "") -> None:
         self.exit = exit
+        self.upstream = upstream
 
 
 class InternalError(Input):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from signal import SIGTERM, Signals
 
 from aioverseer.core.options.stop import Stop
-from aioverseer.core.options.stop_steps import Step, StopStep
+from aioverseer.core.options.stop_steps import EndUpstream, Step, StopStep
 
 __all__ = ["Ladder"]
 
@@ -21,9 +21,16 @@ class Ladder:
         failures: One sentence about each step that could not be taken.
     """
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Stop, *, upstream: float = 0.0) -> None:
+        """Begin at the first step.
+
+        Args:
+            stop: The option.
+            upstream: Seconds that the programs before this one in a pipeline take to be stopped; 0 for none. They are
+                stopped first, as the program ends in good order at the end of its input.
+        """
         self.stop = stop
-        self.steps: tuple[StopStep, ...] = stop.steps
+        self.steps: tuple[StopStep, ...] = (*([EndUpstream(upstream)] if upstream else ()), *stop.steps)
         self.index = 0
         self.taken: list[StopStep] = []
         self.failures: list[str] = []
@@ -51,7 +58,8 @@ class Ladder:
     @property
     def has_no_signals(self) -> bool:
         """Whether no step before SIGKILL is a signal, although there are such steps."""
-        return len(self.steps) > 1 and not any(isinstance(step, Step) for step in self.steps[:-1])
+        steps = self.stop.steps
+        return len(steps) > 1 and not any(isinstance(step, Step) for step in steps[:-1])
 
     @property
     def seconds_left(self) -> float:
@@ -75,7 +83,7 @@ class Ladder:
         Args:
             seconds: Seconds between the two.
         """
-        first, last = self.steps[0], self.steps[-1]
+        first, last = self.stop.steps[0], self.stop.steps[-1]
         signal = first.signal if isinstance(first, Step) else SIGTERM
-        self.steps = (last,) if first is last else (Step(signal, seconds), last)
+        self.steps = (last,) if len(self.stop.steps) == 1 else (Step(signal, seconds), last)
         self.index = 0

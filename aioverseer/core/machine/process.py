@@ -36,6 +36,7 @@ from aioverseer.core.machine.inputs import (
 from aioverseer.core.machine.ladder import Ladder
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
 from aioverseer.core.options.containment import IN_BACKGROUND, Survivor, left_behind, shown
+from aioverseer.core.options.pipeline import ladder_seconds
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import LEAST_FINAL_TIMEOUT, Stop
 from aioverseer.core.options.stop_steps import Step
@@ -70,7 +71,13 @@ class ProcessMachine(Machine[ProcessAction]):
     name: ClassVar[str] = "process"
 
     def __init__(
-        self, *, ladder: Stop, delay: float, awaits_ready: bool = False, ready_timeout: float | None = None
+        self,
+        *,
+        ladder: Stop,
+        delay: float,
+        awaits_ready: bool = False,
+        ready_timeout: float | None = None,
+        upstream: float = 0.0,
     ) -> None:
         super().__init__()
         self.pid: int | None = None
@@ -81,7 +88,9 @@ class ProcessMachine(Machine[ProcessAction]):
         self.ended_by_itself = False
         self.left: tuple[Survivor, ...] = ()
         self.left_signal: signal.Signals | int = 0
-        self.ladder = Ladder(ladder)
+        self.ladder = Ladder(ladder, upstream=upstream)
+        self._upstream = upstream
+        self._upstream_words = ""
         self._killed_by: float | None = None  # latest time of SIGKILL for leftovers of a stopped leader
         self._delay = delay
         self.due: float | None = None
@@ -101,12 +110,13 @@ class ProcessMachine(Machine[ProcessAction]):
             delay=spec.delay_start,
             awaits_ready=spec.ready is not None,
             ready_timeout=spec.ready_timeout,
+            upstream=ladder_seconds(spec),
         )
 
     def apply_ladder(self, ladder: Stop) -> None:
         """Take another ladder for the next stop. A stop that is under way keeps its own."""
         if self.state is not State.STOPPING:
-            self.ladder = Ladder(ladder)
+            self.ladder = Ladder(ladder, upstream=self._upstream)
 
     @property
     def is_unhealthy(self) -> bool:
@@ -130,7 +140,7 @@ class ProcessMachine(Machine[ProcessAction]):
     @property
     def end_words(self) -> str:
         """Words about failed steps of the ladder and about leftovers, as the end of a sentence; empty for neither."""
-        return "; ".join(filter(None, (*self.ladder.failures, self.left_words)))
+        return "; ".join(filter(None, (self._upstream_words, *self.ladder.failures, self.left_words)))
 
     @property
     def is_in_background(self) -> bool:
@@ -343,7 +353,8 @@ class ProcessMachine(Machine[ProcessAction]):
 
     def skip_step(self, given: StepFailed) -> list[ProcessAction]:
         """Record the failure. If the step is the present one, take the next one at once."""
-        self.ladder.failures.append(f"{given.step.name} failed: {given.why}")
+        if given.why:
+            self.ladder.failures.append(f"{given.step.name} failed: {given.why}")
         if given.number != self.ladder.index or isinstance(self.ladder.present, Step):
             return []
         self.ladder.index += 1
@@ -382,12 +393,13 @@ class ProcessMachine(Machine[ProcessAction]):
     def end(self, given: Exited) -> list[ProcessAction]:
         """INTERRUPT if a signal killed the program, else FINISHED."""
         self.exit = given.exit
+        self._upstream_words = given.upstream
         state = State.FINISHED if given.exit.signal is None else State.INTERRUPT
         if self.state is State.STARTING:
             self.due = None
             self.to(state, f"{given.exit} before it was ready")
             return [Disarm()]
-        self.to(state, str(given.exit))
+        self.to(state, f"{given.exit}{f'; {given.upstream}' if given.upstream else ''}")
         return []
 
     def end_stopped(self, given: Exited) -> list[ProcessAction]:

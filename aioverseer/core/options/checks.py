@@ -23,7 +23,7 @@ from aioverseer.core.options.encodings import kind_of
 from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.framing import STREAMS, Lines, as_framing, framing_of, is_lines
 from aioverseer.core.options.give_up import check_on_give_up
-from aioverseer.core.options.input import unfit_input
+from aioverseer.core.options.input import unfit_input, unfit_upstream, upstream_of
 from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions
 from aioverseer.core.options.log import as_logs
 from aioverseer.core.options.meant import hint_for, with_hint
@@ -221,6 +221,10 @@ class _Checker:
                 option="stdin",
                 value=value,
             )
+        if (upstream := upstream_of(value)) is not None:
+            if (why := unfit_upstream(upstream)) is not None:
+                raise SpecError(f"service {self._id!r}: stdin is the output of a program, and {why}", option="stdin")
+            return upstream
         if (why := unfit_input(value)) is not None:
             raise SpecError(f"service {self._id!r}: stdin is of type {type(value).__name__}: {why}", option="stdin")
         if isinstance(value, PathLike):
@@ -243,7 +247,7 @@ class _Checker:
                 raise SpecError(
                     f"service {self._id!r}: stdin cannot be encoded as {encoding}: pass bytes", option="stdin"
                 ) from None
-        if values["pty"] and (value == "inherit" or isinstance(value, PathLike | HasDescriptor)):
+        if values["pty"] and (value == "inherit" or isinstance(value, PathLike | HasDescriptor) or upstream_of(value)):
             raise SpecError(
                 f"service {self._id!r}: with pty=True its input is the terminal: pass stdin None, "
                 '"pipe", text, bytes or an async iterable',

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aioverseer.core.typing import HasDescriptor
 
-__all__ = ["unfit_input"]
+__all__ = ["unfit_input", "unfit_upstream", "upstream_of"]
+
+
+def upstream_of(value: object) -> object | None:
+    """Return the Spec of a Process, or the Spec itself, whose output is to be the input; None for another value."""
+    if hasattr(value, "with_command"):
+        return value
+    if hasattr(value, "clone") and hasattr(value, "spec"):
+        spec: object = value.spec
+        return spec
+    return None
+
+
+def unfit_upstream(spec: Any) -> str | None:
+    """Return why the output of a program cannot be the input of another one; None if it can."""
+    if spec.pty:
+        return "it runs on a terminal: leave pty out"
+    if spec.stdout not in (None, "read"):
+        return "its standard output goes elsewhere: leave stdout out"
+    if spec.streaming not in (False, "stderr"):
+        return 'its standard output is for that program alone: pass streaming="stderr", or leave it out'
+    return None
 
 
 def unfit_input(value: object) -> str | None:
@@ -15,8 +38,8 @@ def unfit_input(value: object) -> str | None:
     if hasattr(value, "get_nowait"):
         return (
             "the lines of a queue have lost their ends, so the program would read one long line; pass a function that "
-            "puts them back, async def feed(): async for line in queue: yield line + '\\n', or let a shell join the "
-            "programs, sh -c 'first | second'"
+            "puts them back, async def feed(): async for line in queue: yield line + '\\n', or join the programs, "
+            "stdin=Process('first')"
         )
     if hasattr(value, "readuntil"):
         return (
@@ -24,7 +47,7 @@ def unfit_input(value: object) -> str | None:
             "async def feed(): while chunk := await reader.read(65536): yield chunk"
         )
     if hasattr(value, "argv") or hasattr(value, "spec"):
-        return "a program is no input; let a shell join the programs, sh -c 'first | second'"
+        return "a service is no input; pass a Process, as in stdin=Process('first')"
     if hasattr(value, "getvalue"):
         return "it has no descriptor: pass its content, getvalue()"
     if isinstance(value, HasDescriptor):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.stop import Stop
 from aioverseer.core.export import exported_from
-from aioverseer.core.typing import HasDescriptor, PathLike
+from aioverseer.core.typing import HasDescriptor, HasProgram, IsProgram, PathLike
 
 __all__ = ["Feed", "Leftovers", "Rlimit", "SpecOptions", "Stdin", "Streaming"]
 
@@ -32,7 +32,7 @@ Streaming = bool | Literal["stdout", "stderr"]
 """Streams that are delivered through queues; see ``Spec.streaming``."""
 Feed = AsyncIterable[str | bytes]
 """Source of input in pieces."""
-Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | None
+Stdin = str | bytes | PathLike | HasDescriptor | Feed | Callable[[], Feed] | HasProgram | IsProgram | None
 """Input of a program; see ``Spec.stdin``."""
 
 

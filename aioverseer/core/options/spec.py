@@ -48,7 +48,8 @@ class Spec:
         stdin: Input of the program. None is the null device, ``"pipe"`` is for ``write()``, ``"inherit"`` is the input
             of the host. Any other text, or bytes, is fed to the program. A ``pathlib.Path`` is a file to read, and an
             open file is passed on. An async iterable of text or bytes is fed as it comes: an iterator feeds one run, a
-            function that returns one feeds each run.
+            function that returns one feeds each run. Of a Process the output becomes the input, by a pipe of the
+            kernel; the Spec keeps it as a pattern, and each run starts a program of its own.
         pty: Whether the program runs on a terminal of its own. Standard output and standard error are then one stream.
             ``stdin`` must then be None or ``"pipe"`` for ``write()``, or the text, bytes or iterable to feed.
         window_size: Columns and rows of that terminal.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from aioverseer.core.export import exported_from
 from aioverseer.core.state import signal_name
 
-__all__ = ["AskingStep", "CloseStdin", "RunCommand", "Step", "StopStep", "WriteStdin"]
+__all__ = ["AskingStep", "CloseStdin", "EndUpstream", "RunCommand", "Step", "StopStep", "WriteStdin"]
 
 _SHOWN = 60
 """Characters of an input or a command line that a message shows."""
@@ -134,7 +134,33 @@ class RunCommand:
         return tuple(word.replace(_PID, str(pid)) for word in self.argv)
 
 
-AskingStep = CloseStdin | WriteStdin | RunCommand
+@dataclass(frozen=True, slots=True)
+class EndUpstream:
+    """First step of a program in a pipeline: stop the programs before it, so that its input ends.
+
+    Attributes:
+        timeout: Seconds that their ladders take at most.
+    """
+
+    timeout: float
+
+    @property
+    def name(self) -> str:
+        """The name of the step in lists."""
+        return "stop of its input"
+
+    @property
+    def taken(self) -> str:
+        """Words about a step that was taken."""
+        return "the program that writes its input is being stopped"
+
+    @property
+    def planned(self) -> str:
+        """Words about the next step, after "or"."""
+        return "the program that writes its input is stopped"
+
+
+AskingStep = EndUpstream | CloseStdin | WriteStdin | RunCommand
 """Step that is no signal."""
 StopStep = Step | AskingStep
 """Step of a ladder."""

@@ -1,0 +1,163 @@
+"""Upstream: the program of a pipeline whose output is the input of a run.
+
+The kernel joins the two by a pipe. Both start together and end together: the run is over when both programs are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from signal import SIGPIPE
+from typing import Protocol
+
+from aioverseer._aio.shield import settle
+from aioverseer._aio.timers import sleep_until
+from aioverseer._system.process.pipes import PipeEnd, kernel_pipe
+from aioverseer.core.clock import Clock
+from aioverseer.core.errors import SpawnError
+from aioverseer.core.machine.process import ProcessMachine
+from aioverseer.core.options.pipeline import stop_seconds
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.state import Exit, State
+
+__all__ = ["Pipe", "Upstream", "UpstreamRun"]
+
+_END_TIMEOUT = 2.0
+"""Seconds for one program of a pipeline to end by itself once its neighbour has ended."""
+_MARGIN = 2.0
+"""Seconds in addition to a ladder: for the last output, and for a busy host."""
+_OF_SHELL = 128
+"""Number that a shell adds to a signal in its exit code."""
+
+
+class UpstreamRun(Protocol):
+    """The engine of the run of that program."""
+
+    spec: Spec
+    machine: ProcessMachine
+
+    def write_to(self, end: PipeEnd) -> None:
+        """Set the destination of standard output, before the start."""
+        ...
+
+    def start(self) -> None: ...
+    def stop(self, *, kill: bool = False, why: str = ...) -> None: ...
+    def watch(self, wanted: Callable[[ProcessMachine], bool]) -> asyncio.Future[ProcessMachine]: ...
+    def watch_end(self) -> asyncio.Future[ProcessMachine]: ...
+
+
+class Pipe:
+    """The pipe between two programs, as a ``with`` block: the host holds its ends until both have been launched."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> tuple[PipeEnd, PipeEnd]:
+        """Return the end to read and the end to write."""
+        read, write = kernel_pipe()
+        self._stack.callback(read.close)
+        self._stack.callback(write.close)
+        return read, write
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+
+class Upstream:
+    """The program before a run in its pipeline."""
+
+    def __init__(self, run: UpstreamRun, *, clock: Clock) -> None:
+        """Prepare. Nothing is started.
+
+        Args:
+            run: The engine of the run of that program.
+            clock: The source of time.
+        """
+        self._run = run
+        self._clock = clock
+        self._is_ended_by_us = False
+
+    async def start(self, end: PipeEnd) -> None:
+        """Start the program, and return once it has been spawned. When this is cancelled, the caller calls ``kill``.
+
+        Args:
+            end: The end of the pipe for its standard output. The caller closes it.
+
+        Raises:
+            SpawnError: If it could not be started, or has been started before.
+        """
+        run = self._run
+        if run.machine.state is not State.INITIAL:
+            raise SpawnError(
+                f"its input {run.spec.id!r} has been started before, and a Process runs once: pass a clone() of it"
+            )
+        run.write_to(end)
+        run.start()
+        await run.watch(ProcessMachine.is_past_start)
+        if run.machine.pid is None:
+            error = run.machine.error
+            if not isinstance(error, SpawnError):
+                raise SpawnError(f"its input {run.spec.id!r} was not started: {run.machine.reason}") from error
+            raise SpawnError(f"its input: {error}", errno=error.errno, filename=error.filename) from error
+
+    async def kill(self) -> asyncio.CancelledError | None:
+        """Kill the program because the one that reads its output was not started; return a late cancellation."""
+        return await self._end(kill=True, why="the program that reads its output was not started")
+
+    async def stop(self, why: str) -> None:
+        """Stop the program by its ladder, and give its reader some time to read the rest. Safe to cancel.
+
+        Args:
+            why: Reason of the stop.
+        """
+        self._is_ended_by_us = True
+        self._run.stop(why=why)
+        await asyncio.wait({self._run.watch_end()})
+        await sleep_until(self._clock, self._clock.now() + _END_TIMEOUT)
+
+    async def end(self, *, patient: bool) -> asyncio.CancelledError | None:
+        """Wait for the end of the program once its reader has ended. After two seconds it is stopped by its ladder.
+
+        Args:
+            patient: Whether it has this time. If not, it is killed.
+
+        Returns:
+            The last cancellation that came meanwhile, or None.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        if patient and not self._run.machine.is_over():
+            cancelled = await settle(self._run.watch_end(), within=_END_TIMEOUT, clock=self._clock)
+        return await self._end(kill=not patient, why="the program that reads its output has ended") or cancelled
+
+    async def _end(self, *, kill: bool, why: str) -> asyncio.CancelledError | None:
+        run = self._run
+        if run.machine.is_over() or run.machine.state is State.INITIAL:
+            return None
+        self._is_ended_by_us = True
+        run.stop(kill=kill, why=why)
+        if run.machine.is_over():
+            return None
+        return await settle(run.watch_end(), within=stop_seconds(run.spec) + _MARGIN, clock=self._clock)
+
+    def kill_now(self) -> None:
+        """Send SIGKILL if the program lives."""
+        if self._run.machine.state.is_live:
+            self._is_ended_by_us = True
+            self._run.stop(kill=True)
+
+    def judged(self, exit: Exit) -> tuple[Exit, str]:
+        """Return the exit of the pipeline, and words about a failure of the program; empty without one.
+
+        As with ``pipefail`` of a shell, a reader that has succeeded does not hide the failure. SIGPIPE is none: the
+        reader had read enough.
+
+        Args:
+            exit: The exit of the reader.
+        """
+        own = self._run.machine.exit
+        if exit.code != 0 or own is None or self._is_ended_by_us:
+            return exit, ""
+        if own.code == 0 or own.signal == SIGPIPE or own.code == _OF_SHELL + SIGPIPE:
+            return exit, ""
+        return own, f"that is the end of its input {self._run.spec.id!r}"
