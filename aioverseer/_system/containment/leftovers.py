@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
@@ -150,8 +151,13 @@ class FoundLeftovers:
                 loop.remove_reader(pidfd)
 
     def _forget_ended(self) -> None:
+        # By the pidfds. The session of a leader is remembered for a shorter time than a ladder may take.
+        poll = select.poll()
+        for pidfd in self._watched.values():
+            poll.register(pidfd, select.POLLIN)
+        ended = {pidfd for pidfd, _ in poll.poll(0)}
         for pid, pidfd in tuple(self._watched.items()):
-            if not self._is_left(pid):
+            if pidfd in ended:
                 os.close(pidfd)
                 del self._watched[pid]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Backoff, Overseer, Process, Restart, State, Status, Stop, ThreadedOverseer
-from aioverseer._system.containment import cgroup, procfs
+from aioverseer._system.containment import cgroup, procfs, strays
 from aioverseer._system.containment.guardian import client as guardian_client
 from aioverseer._system.containment.shim import client as shim_client
 from aioverseer._system.containment.strays import StrayRegistry
@@ -486,3 +487,42 @@ async def test_step_that_comes_twice_is_sent_twice_outside_of_the_group(level: A
         assert 0 == status.exit_code
         assert process.stdout is not None
         assert ["once", "twice"] == [line async for line in process.stdout]
+
+
+UNMARKED = """
+import os, resource, signal
+hear, tell = os.pipe()
+if os.fork() == 0:
+    os.setpgrp()
+    for limit in 10, 15:  # the mark of the library
+        resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
+    for number in signal.SIGINT, signal.SIGTERM:
+        signal.signal(number, signal.SIG_IGN)
+    print(os.getpid(), flush=True)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 2)
+    os.set_inheritable(tell, True)
+    os.execve("/bin/sh", ["sh", "-c", f"echo x >&{tell}; exec sleep 60 >/dev/null"], {})
+os.read(hear, 1)
+print("up", flush=True)
+signal.pause()
+"""
+"""Leaves a job that only the session of the leader identifies, and that ends at SIGKILL."""
+
+
+async def test_member_of_the_session_is_killed_after_a_long_ladder(level: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ladder is longer than the session is remembered. The job is known by its pidfd then."""
+    if level == "pidns":
+        pytest.skip("the job has another pid there")
+    monkeypatch.setattr(strays, "_REMEMBERED", 0.3)
+    async with limit(20):
+        stop = Stop(steps=[(signal.SIGTERM, 0.6), (signal.SIGINT, 0.3)])
+        process = Process(*child(UNMARKED), containment=level, streaming=True, stop=stop)
+        await process.start()
+        assert process.stdout is not None
+        job = os.pidfd_open(int(await process.stdout.get()))
+        await up(process)
+        status = await process.stop()
+        assert status.reason.endswith("ended by SIGKILL")
+        ended, _, _ = select.select([job], [], [], 5)
+        os.close(job)
+        assert [job] == ended
