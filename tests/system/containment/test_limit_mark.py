@@ -462,7 +462,8 @@ def test_window_of_another_thread_is_closed_in_a_fork() -> None:
             resource.setrlimit(LOCKS, marked)
             state.open = mark_window._OpenWindow(thread, LOCKS, before)
             state.renew()
-            assert (expected, None) == (resource.getrlimit(LOCKS), state.open)
+            left: object = state.open
+            assert (expected, None) == (resource.getrlimit(LOCKS), left)
     finally:
         resource.setrlimit(LOCKS, before)
 

@@ -154,7 +154,12 @@ def test_fork_by_a_library_in_c_has_the_handlers_of_the_application(
     """Such a fork runs no fork handlers of Python. The first signal gives the handlers back."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     seen: list[int] = []
-    host = HostSignals(lambda number: bool(seen.append(number)))
+
+    def on_signal(number: signal.Signals) -> bool:
+        seen.append(number)
+        return False
+
+    host = HostSignals(on_signal)
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(install(host))
