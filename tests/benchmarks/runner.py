@@ -12,14 +12,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import crowds, lines, readiness, restarts
+from tests.benchmarks import conversations, crowds, lines, readiness, restarts
 from tests.benchmarks.against import Tree, compare, rows, sample
 from tests.benchmarks.measure import Measure, Result
 from tests.benchmarks.report import save, sentence, write_docs
 
 __all__ = ["MEASURES", "main", "run", "work"]
 
-MEASURES: list[Measure] = [*crowds.MEMORY, *restarts.MEASURES, *readiness.MEASURES, *lines.MEASURES, *crowds.MEASURES]
+MEASURES: list[Measure] = [
+    *crowds.MEMORY,
+    *restarts.MEASURES,
+    *readiness.MEASURES,
+    *lines.MEASURES,
+    *conversations.MEASURES,
+    *crowds.MEASURES,
+]
 """All measures. Memory comes first: memory freed by earlier jobs would be used again, and growth not be seen."""
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 

@@ -310,6 +310,7 @@ class OutputStreams:
         """
         self._run_ended = True
         self._end_reason = why
+        self._added.clear()  # of a run without a child
         for queue in (self._stdout, self._stderr):
             if queue is not None and not queue.end_reason:
                 queue.end_reason = why
