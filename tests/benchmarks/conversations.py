@@ -159,27 +159,9 @@ MEASURES = [
         times=5,
     )
     for key, title, must, aim, base, ours, size, count in (
-        (
-            "trips",
-            "round trips of 200 B on stdio, beside asyncio's streams: speed",
-            1.2,
-            1.5,
-            bare,
-            of_a_process,
-            200,
-            1000,
-        ),
+        ("trips", "round trips of 200 B on stdio, beside asyncio: speed", 1.2, 1.5, bare, of_a_process, 200, 1000),
         ("trips-64k", "the same with 64 kB", 0.9, 1, bare, of_a_process, 64_000, 200),
-        (
-            "requests",
-            "RequestChannel, 200 B, beside a reader task and a dict: speed",
-            0.9,
-            1.2,
-            by_hand,
-            of_a_channel,
-            200,
-            1000,
-        ),
+        ("requests", "RequestChannel, 200 B, beside a dict of futures", 0.9, 1.2, by_hand, of_a_channel, 200, 1000),
         ("requests-64k", "the same with 64 kB", 0.7, 0.9, by_hand, of_a_channel, 64_000, 200),
     )
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,6 +28,7 @@ from aioverseer import (
     SpecError,
     State,
     Stop,
+    framing,
 )
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
@@ -133,6 +136,31 @@ async def test_an_answer_written_before_the_end_arrives_before_it() -> None:
         assert channel.missed == 0
 
 
+async def test_answers_come_in_frames() -> None:
+    code = """
+    import sys
+    while head := sys.stdin.buffer.readline():
+        sys.stdin.buffer.readline()
+        body = sys.stdin.buffer.read(int(head.split()[1]))
+        sys.stdout.buffer.write(b"Content-Length: %d\\r\\n\\r\\n%s" % (len(body), body))
+        sys.stdout.buffer.flush()
+    """
+
+    def encode(message: Any) -> bytes:
+        body = json.dumps(message, indent=1).encode()
+        return b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    async with limit(60), Overseer() as overseer:
+        service = overseer.add("server", *child(code), stdin="pipe", framing={"stdout": framing.content_length()})
+        await service.start()
+        async with RequestChannel(
+            service, send=encode, parse=json.loads, key_of=lambda message: message["id"]
+        ) as channel:
+            messages = [{"id": key, "text": "line\n" * (key * 100)} for key in range(50)]
+            answers = await asyncio.gather(*(channel.ask(message["id"], message, 30) for message in messages))
+            assert answers == messages
+
+
 async def test_a_killed_run_fails_its_questions_and_the_next_run_answers() -> None:
     async with served() as (service, channel):
         for key in range(20):
@@ -187,6 +215,37 @@ async def test_a_cancelled_question_tears_no_frame() -> None:
                 await asyncio.sleep(0)
             torn.cancel()
             assert await ask(channel, key + 1, "size", text="yes") == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+async def test_a_flood_of_stderr_holds_no_conversation_up() -> None:
+    code = """
+    import os, sys
+    flood = b"x" * 99 + b"\\n"
+    for line in sys.stdin:
+        if "flood" in line:
+            for _ in range(1000):
+                os.write(2, flood * 1000)
+        print(line, end="", flush=True)
+    """
+    async with limit(120), Overseer() as overseer:
+        service = overseer.add("server", *child(code), stdin="pipe")
+        runs = service.runs()
+        await service.start()
+        run = await anext(runs)
+        async with channel_to(service) as channel:
+            assert await channel.ask(1, {"id": 1}) == {"id": 1}
+            before = resident()
+            assert await channel.ask(2, {"id": 2, "do": "flood"}) == {"id": 2, "do": "flood"}
+            assert resident() - before < 16_000_000
+        assert run.stderr.qsize() == 1000
+        assert [json.loads(await run.stdout.get())["id"] for _ in range(2)] == [1, 2]
+
+
+def resident() -> int:
+    """Return the memory of this process, in bytes."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def test_a_timed_out_write_is_completed() -> None:
