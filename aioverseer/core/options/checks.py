@@ -343,8 +343,14 @@ class _Checker:
 
     def framed(self, values: Mapping[str, Any]) -> None:
         framing, is_one = values["framing"], values["merge_stderr"] or values["pty"]
-        if values["output"] != "read":
-            raise self.refuse("framing", framing, f"needs output, and output={values['output']!r} gives none")
+        if framing == Lines():  # the default, written out
+            return
+        read = streams_read(values)
+        for stream in framing if isinstance(framing, Mapping) and not is_one else ("",):
+            if not read or (stream and stream not in read):
+                option = stream if values.get(stream) is not None else "output" if not read else "stdout"
+                given = f"{option}={values[option]!r}"
+                raise self.refuse("framing", framing, f"needs output, and {given} gives none")
         if is_one and isinstance(framing, Mapping) and "stderr" in framing:
             name = "pty" if values["pty"] else "merge_stderr"
             raise self.refuse("framing", framing, f"has a framing of stderr, which {name}=True puts into stdout")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aioverseer.core.options.framing import Lines
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.typing import HasDescriptor
 
@@ -24,7 +25,7 @@ def stop_seconds(spec: Spec) -> float:
 
 def written_to(spec: Spec, end: HasDescriptor) -> Spec:
     """Return the Spec for a launcher of a program whose standard output is one end of a pipe."""
-    return spec.updated(stdout=end, buffered=False, streaming=False, ready=None, log=None)
+    return spec.updated(stdout=end, buffered=False, streaming=False, framing=Lines(), ready=None, log=None)
 
 
 def read_from(spec: Spec, end: HasDescriptor) -> Spec:

@@ -23,13 +23,12 @@ async def test_values_that_are_no_input_are_refused(tmp_path: Path) -> None:
         async with Overseer() as overseer:
             service = overseer.add("seq", "seq", "3")
             wrong: list[tuple[Any, str]] = [
-                (other.stdout, "LineQueue: the lines of a queue have lost their ends"),
+                (other.stdout, "Queue: the lines of a queue have lost their ends"),
                 (service.lines(), "Subscription: the lines of a queue"),
                 (asyncio.Queue(), "the lines of a queue"),
                 (asyncio.StreamReader(), "a StreamReader fails at a line above its limit"),
-                (other, "Process: a program is no input"),
-                (service, "Service: a program is no input"),
-                (service.spec, "Spec: a program is no input"),
+                (other, "its standard output is for that program alone"),
+                (service, "Service: a service is no input"),
                 (io.BytesIO(b"secret"), "pass its content, getvalue()"),
                 (io.StringIO("secret"), "pass its content, getvalue()"),
                 (bytearray(b"secret"), "pass None"),

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Process, ready
+from aioverseer import Process, framing, ready
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.after import After
 from aioverseer.core.options.alive import Alive
+from aioverseer.core.options.framing import Lines
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.log import LogBridge, LogFile
 from aioverseer.core.options.restart import Restart
@@ -54,6 +55,7 @@ DEFAULTS: dict[str, Any] = {
     "buffered": False,
     "streaming": False,
     "merge_stderr": False,
+    "framing": Lines(),
     "encoding": "utf-8",
     "errors": "replace",
     "line_limit": DEFAULT_LINE_BUFFER_SIZE,
@@ -97,6 +99,7 @@ GOOD: dict[str, list[Any]] = {
     "buffered": [True, False],
     "streaming": [True, False],
     "merge_stderr": [True, False],
+    "framing": [framing.lines(), framing.chunks(), framing.content_length()],
     "encoding": [None, "utf-8", "latin-1", "ascii", "utf-16", "shift_jis", "UTF8"],
     "errors": ["replace", "ignore", "backslashreplace", "surrogateescape"],
     "line_limit": [16, 10**9],
@@ -142,6 +145,7 @@ BAD: dict[str, list[Any]] = {
     "buffered": [1, 0, None, "yes"],
     "streaming": [1, None, "no"],
     "merge_stderr": [1, None],
+    "framing": ["lines", 1, None],
     "encoding": ["", "utf-9", "a\0b", "\ud800", 5, b"utf-8", "hex", "rot13", "base64", "undefined", "idna"],
     "errors": ["", "strict", "sometimes", "a\0b", "xmlcharrefreplace", "surrogatepass", None, 5],
     "line_limit": [15, 0, -1, True, 64.0, "64", None],

@@ -24,6 +24,7 @@ from aioverseer import (
     State,
     Stop,
     ThreadedOverseer,
+    framing,
 )
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
@@ -110,6 +111,22 @@ async def test_second_program_that_cannot_be_started_ends_the_first_one() -> Non
             await Process("no-such-program", stdin=first).start()
     assert (State.INTERRUPT, signal.SIGKILL) == (first.state, first.status().signal)
     assert before == descriptors()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"merge_stderr": True},
+        {"framing": {"stdout": framing.chunks()}},
+        {"framing": framing.chunks()},
+        {"streaming": "stderr"},
+    ],
+    ids=str,
+)
+async def test_options_for_the_output_of_the_first_program_do_no_harm(options: dict[str, Any]) -> None:
+    async with limit():
+        status = await Process("cat", stdin=Process("echo", "data", **options))
+    assert (True, ["data"]) == (status.ok, status.stdout)
 
 
 @pytest.mark.parametrize("steps", range(12))

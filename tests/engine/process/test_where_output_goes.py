@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Backoff, LogFile, Overseer, Process, Restart, SpawnError, SpecError, ready
+from aioverseer import Backoff, LogFile, Overseer, Process, Restart, SpawnError, SpecError, framing, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
 
@@ -153,6 +153,8 @@ async def test_100_mb_to_a_stream_that_nobody_asked_for_hold_nothing_up() -> Non
         ({"stdout": "null", "streaming": "stdout"}, "stdout='null' cannot go with streaming='stdout'"),
         ({"stderr": "inherit", "streaming": "stderr"}, "stderr='inherit' cannot go with streaming='stderr'"),
         ({"stdout": "null", "pty": True}, "stdout='null' cannot go with pty=True"),
+        ({"output": "null", "framing": framing.chunks()}, "needs output, and output='null' gives none"),
+        ({"stderr": "null", "framing": {"stderr": framing.chunks()}}, "needs output, and stderr='null' gives none"),
         ({"stderr": "null", "merge_stderr": True}, "stderr='null' cannot go with merge_stderr=True"),
         ({"stdout": "null", "ready": ready.line("up", stream="stdout")}, "needs lines, and stdout='null' gives none"),
     ],
