@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
-from aioverseer import LineQueue, Process, QueueShutDown, Runs, State, Status
+from aioverseer import OutputQueue, OverseerError, Process, QueueShutDown, Runs, State, Status
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop, as_async
 from aioverseer.threaded.streams import fetch
@@ -19,17 +19,42 @@ __all__ = ["ThreadedItems", "ThreadedRun", "ThreadedRuns"]
 class ThreadedItems(Iterator[Any]):
     """The items of one stream of a run as a plain iterator that blocks the calling thread; see ``Process.stdout``."""
 
-    def __init__(self, loop: Loop, queue: LineQueue[Any]) -> None:
-        """Wrap a queue. For ``ThreadedRun``."""
+    def __init__(self, loop: Loop, queue: OutputQueue[Any] | None) -> None:
+        """Wrap a queue, or None for a stream without items. For ``ThreadedRun``."""
         self._loop = loop
         self._queue = queue
         self._batch: deque[Any] = deque()
 
     def __next__(self) -> Any:
         """Wait for the next item and return it."""
+        if self._queue is None:
+            raise StopIteration
         if not self._batch:
             self._batch.extend(fetch(self._loop, self._queue))
         return self._batch.popleft()
+
+    def expect(self, pattern: str | bytes | re.Pattern[Any], timeout: float | None = None) -> re.Match[Any]:
+        """Wait for output that matches, such as a prompt, and return the match; see ``OutputQueue.expect``.
+
+        Args:
+            pattern: Regular expression; bytes with ``encoding=None``.
+            timeout: Seconds to wait; None for no limit.
+
+        Raises:
+            TimeoutError: If nothing matches in time.
+            RunEnded: If the output ends without a match. Raised at once.
+            OverseerError: If the stream is merged into the other one, or not read.
+        """
+        queue = self._queue
+        if queue is None:
+            raise OverseerError("expect: this stream has no items, as it is merged into the other one or not read")
+
+        async def expect() -> re.Match[Any]:
+            batch, self._batch = self._batch, deque()
+            queue.put_back(batch)
+            return await queue.expect(pattern, timeout)
+
+        return self._loop.run(expect)
 
 
 @exported_from("aioverseer")
@@ -63,24 +88,22 @@ class ThreadedRun:
 
     @property
     def ready_match(self) -> re.Match[str] | None:
-        """The match of ``ready.line``; see ``Process.ready_match``."""
+        """The match of ``ready.line`` or ``ready.prompt``; see ``Process.ready_match``."""
         return self._process.ready_match
 
     @property
-    def stdout(self) -> Iterator[Any]:
+    def stdout(self) -> ThreadedItems:
         """The items of standard output, to the end of the run. The same iterator each time."""
         return self._items("stdout")
 
     @property
-    def stderr(self) -> Iterator[Any]:
+    def stderr(self) -> ThreadedItems:
         """The items of standard error, to the end of the run. The same iterator each time."""
         return self._items("stderr")
 
-    def _items(self, stream: Literal["stdout", "stderr"]) -> Iterator[Any]:
+    def _items(self, stream: Literal["stdout", "stderr"]) -> ThreadedItems:
         if stream not in self._streams:
-            queue: LineQueue[Any] | None = self._loop.call(lambda: getattr(self._process, stream))
-            if queue is None:  # merged into the other one, or not read
-                return iter(())
+            queue: OutputQueue[Any] | None = self._loop.call(lambda: getattr(self._process, stream))
             self._streams[stream] = ThreadedItems(self._loop, queue)
         return self._streams[stream]
 

@@ -172,7 +172,7 @@ ELSEWHERE = {"State": "states.md"}
 INNER = {
     "EventStream": {"wait_for_event"},
     "Group": {"refuse"},
-    "LineQueue": {"deliver", "end", "has_waiter"},
+    "LineQueue": {"deliver", "end", "has_waiter", "put_back"},
     "LogBridge": {"logger_of"},
     "LogFile": {"rotates", "has_ids", "streams", "path_of", "rules"},
     "OutputQueue": {"connect", "deliver"},

@@ -231,7 +231,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         self._settle(before)
         return before - len(queue)
 
-    def _put_back(self, items: Sequence[T]) -> None:
+    def put_back(self, items: Sequence[T]) -> None:
         """Put lines that were taken in front of the others, and wake readers that wait for them."""
         if items:
             self._queue.extendleft(reversed(items))

@@ -135,7 +135,7 @@ class OutputQueue(LineQueue[T]):
                     )
                 await self._wait_for_change(deadline)
         finally:
-            self._put_back(held)
+            self.put_back(held)
             self._is_expecting = False
             if self._source is not None:
                 self._source.unwatch(self._wake)

@@ -11,6 +11,10 @@ __all__ = ["ContentLengthDecoder"]
 
 _SIMPLE = re.compile(rb"Content-Length: ([0-9]{1,18})\r\n\r\n")
 """Header that nearly every program writes."""
+_SIMPLE_SIZE = 38
+"""Longest of these headers, in bytes."""
+_MOST_LENGTHS = 1000
+"""Headers that are remembered."""
 _LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*\r?\n\Z", re.IGNORECASE)
 """End of a line with the length. Text without a newline may stand before it, from a ``print(end="")``."""
 _OTHER = re.compile(rb"content-type[ \t]*:", re.IGNORECASE)
@@ -23,7 +27,18 @@ class ContentLengthDecoder:
     A line that is no header is an item at once, even between the lines of a header: threads of a program write so.
     """
 
-    __slots__ = ("_header", "_is_in_frame", "_length", "_limit", "_parts", "_size", "_surplus", "_unframed", "_wanted")
+    __slots__ = (
+        "_header",
+        "_is_in_frame",
+        "_length",
+        "_lengths",
+        "_limit",
+        "_parts",
+        "_size",
+        "_surplus",
+        "_unframed",
+        "_wanted",
+    )
 
     def __init__(self, *, limit: int) -> None:
         """Make a decoder for one stream.
@@ -42,6 +57,8 @@ class ContentLengthDecoder:
         self._length = -1
         """Length of the current frame; -1 before it is known."""
         self._is_in_frame = False
+        self._lengths: dict[bytes, int] = {}
+        """Lengths by their headers."""
         self._surplus = 0
         """Bytes of a frame over the limit that are still to come."""
         self._unframed = UnframedSplitter()
@@ -83,13 +100,13 @@ class ContentLengthDecoder:
             elif self._surplus:
                 start += self._pass_on(data[start : start + self._surplus], items)
                 continue
-            elif not self._header and (found := _SIMPLE.match(data, start)):
+            elif not self._header and (found := _SIMPLE.match(data, start := self._take_simple(data, start, items))):
                 begin = found.end()
                 stop = begin + int(found[1])
                 if stop - begin > self._limit:
                     self._surplus = stop - start
                     continue
-            else:
+            elif start < size:
                 stop = data.find(b"\n", start, start + LONGEST) + 1
                 if not stop:
                     if size - start <= LONGEST:
@@ -98,6 +115,8 @@ class ContentLengthDecoder:
                 self._take_line(data[start:stop], items)
                 start = stop
                 continue
+            else:
+                break
             if stop > size:
                 self._wanted = stop - start
                 return start
@@ -105,6 +124,28 @@ class ContentLengthDecoder:
             start = stop
             if self._is_in_frame:
                 self._header, self._length, self._is_in_frame = b"", -1, False
+        return start
+
+    def _take_simple(self, data: bytes, start: int, items: list[bytes]) -> int:
+        """Add the whole frames with the usual header that follow each other; return the start of the rest."""
+        # Most frames pass here, so a header that came before is looked up and not parsed.
+        size, limit, lengths = len(data), self._limit, self._lengths
+        find, length_of, add = data.find, lengths.get, items.append
+        while (end := find(b"\r\n\r\n", start, start + _SIMPLE_SIZE)) >= 0:
+            header = data[start:end]
+            if (length := length_of(header)) is None:
+                found = _SIMPLE.match(data, start)
+                if found is None:
+                    break
+                if len(lengths) >= _MOST_LENGTHS:
+                    lengths.clear()
+                length = lengths[header] = int(found[1])
+            begin = end + 4
+            stop = begin + length
+            if stop > size or length > limit:
+                break
+            add(data[begin:stop])
+            start = stop
         return start
 
     def _pass_on(self, data: bytes, items: list[bytes]) -> int:

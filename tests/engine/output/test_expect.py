@@ -14,15 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer import (
+    Backoff,
     LineQueue,
     NotReady,
+    Overseer,
     OverseerError,
     PartialLine,
     Process,
     QueueShutDown,
+    Restart,
     RunEnded,
     Spec,
     SpecError,
+    ThreadedOverseer,
     framing,
     ready,
 )
@@ -415,3 +419,58 @@ async def test_an_ended_process_is_freed_without_the_garbage_collector() -> None
         assert known() is None
     finally:
         gc.enable()
+
+
+# --- services, and code without asyncio
+
+
+async def test_each_run_of_a_service_has_prompts() -> None:
+    async with Overseer() as overseer:
+        service = overseer.add(
+            "shell",
+            *(sys.executable, "-c", SHELL),
+            stdin="pipe",
+            ready=ready.prompt("> "),
+            restart=Restart("always", max_restarts=1, backoff=Backoff(min=0.01)),
+        )
+        runs = service.runs()
+        await service.start()
+        numbers: list[int] = []
+        async for run in runs:
+            await run.stdout.expect("> ", 20)
+            await run.write("hello\n")
+            assert "hello" == (await run.stdout.expect(r"said (\w+)\n> ", 20))[1]
+            assert run.ready_match is not None
+            numbers.append(run.number)
+            await run.write("fail\n")
+            with pytest.raises(RunEnded, match="exited with code 1") as caught:
+                await run.stdout.expect("never")
+            assert "it failed" in caught.value.lines
+        assert [1, 2] == numbers
+
+
+async def test_the_first_wait_in_a_running_service_sees_the_prompt_that_has_come() -> None:
+    async with Overseer() as overseer:
+        service = overseer.add("shell", sys.executable, "-c", SHELL, stdin="pipe", ready=ready.prompt("> "))
+        await service.start()
+        assert service.process is not None
+        assert "> " == (await service.process.stdout.expect("> ", 20))[0]
+
+
+def test_plain_code_waits_for_prompts() -> None:
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("shell", sys.executable, "-c", SHELL, stdin="pipe", ready=ready.prompt("> "))
+        runs = service.runs()
+        service.start()
+        run = next(runs)
+        assert "welcome" == next(run.stdout)
+        assert "> " == run.stdout.expect("> ", 20).string
+        run.write("many\n")
+        assert "row 0" == next(run.stdout)
+        with pytest.raises(TimeoutError):
+            run.stdout.expect("never", 0)
+        match = run.stdout.expect("(?m)^> ", 20)
+        assert [f"row {number}" for number in range(1, 5000)] == match.string[: match.start()].splitlines()
+        run.write("fail\n")
+        with pytest.raises(RunEnded):
+            run.stdout.expect("never")
