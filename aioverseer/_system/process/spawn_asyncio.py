@@ -11,7 +11,7 @@ import functools
 import os
 import signal
 from collections.abc import Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aioverseer._aio.shield import settle
 from aioverseer._system.containment.mark_window import MarkWindow
@@ -87,7 +87,11 @@ class _FirstStep(Coroutine[Any, Any, T]):
         self._inner.close()
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self._inner.__await__()
+        # Not the steps of the inner coroutine: a task factory of the host may await this one in a coroutine of its own.
+        return cast("Generator[Any, Any, T]", self)
+
+    def __next__(self) -> Any:  # the protocol of iterators, by which ``await`` makes its steps
+        return self.send(None)
 
 
 async def _roll_back(task: asyncio.Task[asyncio.subprocess.Process]) -> None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from aioverseer import Process, SpawnError
+from aioverseer._system.containment.limit_mark import SpawnMark
+from aioverseer._system.containment.mark_window import MarkWindow
 from aioverseer._system.process import cpython, spawn
+from aioverseer._system.process.child import require_unreaped
 from aioverseer._system.process.launcher import _SPAWNERS
 from aioverseer._system.process.spawn import VARIABLE, choose
+from aioverseer._system.process.spawn_asyncio import _FirstStep
 from tests.support.programs import limit
 from tests.support.spawners import pidfd_only
 
+LOCKS = 10
 HAS_PIDFDS = sys.platform == "linux" and hasattr(os, "pidfd_open")
 
 
@@ -94,3 +101,40 @@ async def test_a_python_that_spawns_in_another_way_gets_the_spawner_of_asyncio(
     monkeypatch.setattr(cpython, "_is_original", lambda: True)
     assert not trial()
     assert loop is asyncio.get_running_loop()
+
+
+async def test_spawn_that_a_task_factory_awaits_happens_in_its_window() -> None:
+    """Tracing tools wrap what a task runs. The program must get its mark all the same."""
+    before = resource.getrlimit(LOCKS)
+    mark = SpawnMark(LOCKS, 1 << 62 | 4713, lambda _age: None)
+    seen: list[int] = []
+
+    async def fork() -> int:
+        seen.append(resource.getrlimit(LOCKS)[0])
+        await asyncio.sleep(0)
+        seen.append(resource.getrlimit(LOCKS)[0])
+        return 7
+
+    async def wrapped(work: Coroutine[Any, Any, int]) -> int:
+        return await work
+
+    assert 7 == await wrapped(_FirstStep(fork(), MarkWindow(mark)))
+    assert [mark.value, before[0]] == seen
+
+
+def test_spawn_that_never_began_can_be_closed() -> None:
+    """As a loop does that is closed before its first iteration. Nothing warns of a coroutine that nobody awaited."""
+
+    async def fork() -> None:
+        raise AssertionError
+
+    _FirstStep(fork(), MarkWindow(None)).close()
+
+
+def test_child_that_was_reaped_is_not_there_any_more() -> None:
+    """Its number may be that of another process by now."""
+    with subprocess.Popen(["sleep", "60"]) as program:
+        require_unreaped(os.P_PID, program.pid)
+        program.kill()
+    with pytest.raises(ProcessLookupError, match=f"process {program.pid} has ended"):
+        require_unreaped(os.P_PID, program.pid)
