@@ -6,12 +6,16 @@ import asyncio
 import errno
 import os
 import select
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from aioverseer import Process
+from aioverseer._aio import fork
+from aioverseer._aio.fork import in_copy, separate
 from aioverseer._aio.poller import Poller, poller_for
 from tests.support.programs import limit
 
@@ -169,3 +173,33 @@ async def test_programs_run_without_a_poller(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(select, "epoll", refused)
     assert None is poller_for(asyncio.get_running_loop())
     assert ["hello"] == (await Process("echo", "hello", containment="basic")).stdout
+
+
+# --- the copy of a loop in a fork
+
+
+def test_copy_of_a_loop_has_wakers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told apart while no loop runs, too, as in the iteration in which the host has forked."""
+    monkeypatch.setattr(fork, "_copies", weakref.WeakSet())
+    assert not in_copy()
+    loop = asyncio.new_event_loop()
+    separate(loop)
+    assert in_copy()
+
+    async def woken() -> bool:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        threading.Thread(target=loop.call_soon_threadsafe, args=(done.set_result, None)).start()
+        await done
+        return in_copy()
+
+    assert loop.run_until_complete(asyncio.wait_for(woken(), 10))
+    loop.close()
+    separate(loop)  # a host may fork after the end of its loop
+
+
+async def test_closed_poller_may_be_forked() -> None:
+    """Its epoll is gone, and the number may be that of another file."""
+    poller = Poller(asyncio.get_running_loop())
+    poller.close()
+    poller.separate()

@@ -28,8 +28,6 @@ def hint_for_name(spec: Spec, path: str | None) -> str:
 def hint_for_path(spec: Spec) -> str:
     """Return the hint for a path to a program that does not exist, as ``hint_for_name`` does; empty for none."""
     program = spec.argv[0]
-    if program.startswith("~"):
-        return " (no shell expands the ~: pass os.path.expanduser(...))"
     words = program.split()
     if len(words) > 1 and os.path.isfile(os.path.join(spec.cwd or "", words[0])):
         return f" (arguments are separate: pass {', '.join(map(repr, words))})"

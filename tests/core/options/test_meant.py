@@ -110,6 +110,7 @@ ARGUMENTS: list[tuple[list[Any], str]] = [
     ([b"sleep"], "argv[0]=b'sleep' is of type bytes: every argument is a str or a path; write 'sleep'"),
     ([["sleep", "60"]], "unpack the list: *['sleep', '60']"),
     (["PORT=1", "app"], "sets a variable, which only a shell does: pass extra_env={'PORT': '1'}"),
+    (["~nobody/bin/app"], "pass os.path.expanduser('~nobody/bin/app')"),
     (["~/bin/app"], "pass os.path.expanduser('~/bin/app')"),
     (["$HOME/bin/app"], "pass os.path.expandvars('$HOME/bin/app')"),
 ]

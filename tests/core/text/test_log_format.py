@@ -140,3 +140,17 @@ def test_nothing_is_made_at_once_in_the_middle_of_a_line(format: Any) -> None:
     form.encode(line("b"), named=False)
     assert form.encode_all([line("c")], named=False) is not None
     assert form.encode_all([Gap(id="", n=1, time=NOW, reason="r")], named=False) is None
+
+
+@given(
+    entries=st.lists(
+        st.builds(line, st.just("text") | st.just(b"bytes"), id=st.sampled_from(["web", "db"])), min_size=1, max_size=6
+    ),
+    named=st.booleans(),
+)
+def test_lines_at_once_are_as_those_one_by_one(entries: list[Line], named: bool) -> None:
+    """Lines of one moment and service share their head."""
+    form = LogFormat(LogFile("x", timestamps=True))
+    together = form.encode_all(entries, named=named)
+    if together is not None:
+        assert written(*entries, named=named, timestamps=True) == together

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Alive, Backoff, CriticalServiceEnded, Overseer, Process, Restart, ready
+from aioverseer._engine.events.log_records import LogRecords
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import limit
 
@@ -267,3 +268,12 @@ async def test_last_lines_of_broken_bytes_can_be_written(caplog: pytest.LogCaptu
         await overseer.supervise("bad")
     assert "bad \\udcff byte" in caplog.text
     assert caplog.text.encode()
+
+
+def test_groups_that_fail_again_and_again_are_no_storm_of_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Later records are information."""
+    records = LogRecords(ManualClock())
+    with caplog.at_level(logging.INFO, "aioverseer"):
+        for _ in range(12):
+            records.on_event("web", "failed", "group", level=logging.WARNING)
+    assert [logging.WARNING] * 10 + [logging.INFO] * 2 == [record.levelno for record in caplog.records]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import pwd
 import signal
@@ -16,10 +17,14 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Alive, GaveUp, NotReady, Overseer, Process, Restart, State, ready
+from aioverseer import Alive, GaveUp, NotReady, Overseer, Process, Restart, Spec, State, ready
 from aioverseer._system.containment import procfs
 from aioverseer._system.probes import listeners
+from aioverseer._system.probes.answer import NotYet
+from aioverseer._system.probes.listeners import ListenerCheck
+from aioverseer.core.machine.listeners import Holder, Kinship
 from aioverseer.core.options.composition import Probe
+from aioverseer.core.options.probes import Unix
 from aioverseer.testing import FakeChild, ManualClock, Ports, ScriptedLauncher
 from tests.support.programs import child, limit
 
@@ -478,3 +483,108 @@ async def test_start_reads_the_tables_twice_and_no_other_process(port: int, monk
     async with Overseer() as overseer, limit(20):
         web = await overseer.add("web", *listen("127.0.0.1", port), ready=ready.tcp(port)).start()
         assert (4, [web.pid]) == (len(read), looked)
+
+
+# --- a look at the system by itself
+
+
+def web(**options: Any) -> Spec:
+    """A program with such options."""
+    return Spec.of("web", ["true"], **options)
+
+
+async def found_by(probe: Probe, spec: Spec) -> list[str]:
+    """Return who holds the sockets of a probe before the start."""
+    return list((await ListenerCheck(spec, [probe], is_hosted=False).prepare()).values())
+
+
+async def test_nobody_is_asked_where_leftovers_are_kept_and_the_system_does_not_tell(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener may be a kept leftover of an earlier run."""
+    monkeypatch.setattr(listeners, "_listeners", lambda _ports: None)
+    with socket.create_server(("127.0.0.1", port)):
+        assert [] == await found_by(ready.tcp(port), web(leftovers="report"))
+        assert [f"port {port} is held by a process that cannot be seen from here"] == await found_by(
+            ready.tcp(port), web()
+        )
+
+
+@pytest.mark.parametrize("folder", ["missing", "missing" * 20])
+async def test_socket_in_a_missing_folder_is_held_by_nobody(tmp_path: Path, folder: str) -> None:
+    """A long path is opened folder by folder."""
+    assert [] == await found_by(ready.unix(tmp_path / folder / "s"), web())
+
+
+async def test_socket_of_a_leftover_that_is_ending_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the start it blocks nothing, and after it the probe is not answered yet."""
+    ending = Holder(pid=4321, name="web", kinship=Kinship.ENDING)
+    monkeypatch.setattr(listeners, "holder", lambda *_given, **_options: ending)
+    probe = ready.unix(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(tmp_path / "s"))
+        held.listen()
+        assert [] == await found_by(probe, web())
+        assert isinstance(probe, Unix)
+        with pytest.raises(NotYet, match=r"is held by pid 4321 \(web\)"):
+            await ListenerCheck(web(), [probe], is_hosted=False).check_peer(probe, 4321)
+
+
+async def test_listener_with_a_full_queue_is_a_stranger_all_the_same(tmp_path: Path) -> None:
+    """It accepts nothing at present, and nobody can tell whose it is."""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as held, contextlib.ExitStack() as waiting:
+        held.bind(path)
+        held.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                near = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                near.setblocking(False)
+                near.connect(path)
+        assert [f"socket {path} is held by a process that cannot be seen from here"] == await found_by(
+            ready.unix(path), web()
+        )
+
+
+async def test_streams_without_a_unix_socket_pass_none(port: int, tmp_path: Path) -> None:
+    """A TCP socket has no path, and a file that was closed meanwhile has no descriptor."""
+    with socket.socket(socket.AF_UNIX) as held, socket.create_server(("127.0.0.1", port)) as other:
+        held.bind(str(tmp_path / "s"))
+        held.listen()
+        with (tmp_path / "file").open("w+") as closed:
+            specs = [web(stdin=other), web(stdin=closed)]
+        for spec in specs:
+            assert [f"socket {tmp_path}/s is held by pid {os.getpid()}"] == [
+                why.partition(" (")[0] for why in await found_by(ready.unix(tmp_path / "s"), spec)
+            ]
+
+
+def test_system_without_tables_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox can hide the tables, or let no process read them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(procfs, "HAS_PROC", False)
+        assert listeners._listeners({80}) is None
+    for table in (tmp_path / "missing", tmp_path):  # a folder can be opened, and not be read
+        monkeypatch.setattr(listeners, "_TABLES", (str(table), str(table)))
+        assert listeners._listeners({80}) is None
+
+
+@LINUX
+def test_ended_process_holds_no_socket() -> None:
+    """It has no descendants either."""
+    with subprocess.Popen(["true"]) as program:
+        pass
+    assert set() == listeners._held_in_tree(program.pid, {1})
+
+
+@pytest.mark.parametrize(("address", "local"), [("0.0.0.0", True), ("192.0.2.1", False), ("2001:db8::1", False)])
+def test_address_is_local_if_this_machine_can_bind_it(address: str, local: bool) -> None:
+    """The others are of the documentation (RFC 5737 and RFC 3849), and no machine has them."""
+    assert local is listeners._is_local(ipaddress.ip_address(address))
+
+
+def test_unknown_user_is_shown_by_number() -> None:
+    """As that of a container without its user in /etc/passwd."""
+    assert "4294900001" == listeners._user(4_294_900_001)

@@ -105,3 +105,19 @@ def test_plain_code_gets_the_error_at_the_end_of_the_block() -> None:
             db.wait()
             reached = True
         assert reached
+
+
+async def test_interrupt_in_a_block_goes_on_after_the_end_of_a_critical_service() -> None:
+    """Ctrl-C is for the whole program. The overseer still raises the error of the service."""
+
+    class InterruptError(BaseException):
+        pass
+
+    elsewhere = Elsewhere()
+    async with limit(20), elsewhere as overseer:
+        db = await overseer.add("db", *ENDS, stdin="pipe", critical=True, restart=NEVER).start()
+        await db.write("\n")
+        await db.wait()
+        with pytest.raises(InterruptError), overseer.body():
+            raise InterruptError
+    assert elsewhere.told

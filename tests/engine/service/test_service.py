@@ -20,6 +20,7 @@ import pytest
 from aioverseer import (
     Backoff,
     EventStream,
+    Exit,
     GaveUp,
     Line,
     NotReady,
@@ -976,3 +977,49 @@ async def test_report_of_an_earlier_run_changes_nothing() -> None:
         runner.on_transition(1, Transition(previous=State.RUNNING, state=State.FINISHED, reason="exited with code 0"))
         runner.on_unstoppable(1)
         assert (State.RUNNING, 2) == (w.service.state, runner.machine.runs)
+
+
+async def test_block_of_a_program_that_nothing_ends_raises() -> None:
+    """As leaving the overseer does."""
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().ignores(*KILLED))
+    overseer = Overseer(clock=clock, launcher=launcher)
+    await overseer.__aenter__()
+
+    async def block() -> None:
+        async with overseer.add("zombie", "program", drain_timeout=0.0):
+            pass
+
+    ending = asyncio.ensure_future(block())
+    await clock.advance(20)
+    async with limit():
+        with pytest.raises(StopFailed, match="'zombie' does not die: its block has ended"):
+            await ending
+    launcher.children[0].end(Exit(signal=9))
+    await clock.settle()
+    async with limit():
+        await overseer.__aexit__(None, None, None)
+
+
+async def test_cancellation_waits_for_the_end_of_a_block() -> None:
+    """The program has its whole ladder. The CancelledError comes after it."""
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM))
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        left = asyncio.Event()
+
+        async def block() -> None:
+            async with overseer.add("slow", "program", stop=Stop(timeout=5)):
+                left.set()
+
+        ending = asyncio.ensure_future(block())
+        await clock.settle()
+        assert left.is_set()
+        ending.cancel()
+        await clock.settle()
+        assert not ending.done()
+        await clock.advance(6)
+        async with limit():
+            with pytest.raises(asyncio.CancelledError):
+                await ending
+        assert overseer.status("slow").state is State.INTERRUPT

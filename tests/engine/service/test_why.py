@@ -410,3 +410,23 @@ async def test_a_lone_process_that_does_not_die_is_waited_for_no_longer() -> Non
         launcher.children[0].end(KILLED)
         await clock.settle()
         assert State.INTERRUPT is (await process.wait()).state
+
+
+async def test_leftovers_after_the_end_of_a_program_are_waited_for() -> None:
+    """A restart follows their end."""
+    clock = ManualClock()
+    crash = FakeChild().leaves("worker", immortal=True).exits(1)
+    overseer = Overseer(clock=clock, launcher=ScriptedLauncher(clock, crash, FakeChild()))
+    await overseer.__aenter__()
+    a = overseer.add("a", "a", restart=STEADY, stop=Stop(timeout=3))
+    starting = asyncio.ensure_future(a.start())
+    await clock.settle()
+    why = a.why()
+    assert (State.STOPPING, "a restart, or its end") == (why.state, why.due)
+    assert ["what it left behind (pid 1002 (worker)) to end, or is sent SIGKILL"] == [one.text for one in why.awaits]
+    starting.cancel()
+    leaving = asyncio.ensure_future(overseer.__aexit__(None, None, None))
+    await clock.advance(100)
+    async with limit():
+        with pytest.raises(StopFailed, match="worker"):
+            await leaving

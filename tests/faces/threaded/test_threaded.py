@@ -7,6 +7,7 @@ import inspect
 import signal
 import threading
 
+import anyio
 import pytest
 
 from aioverseer import (
@@ -155,3 +156,44 @@ def test_every_public_method_has_a_threaded_counterpart(threaded: type, original
     on_the_loop = {"received_signal", "process"}
     names = {name for name, _ in inspect.getmembers(original) if not name.startswith("_")} - on_the_loop
     assert set() == names - {name for name, _ in inspect.getmembers(threaded)}
+
+
+def test_lost_lines_are_counted() -> None:
+    """As in async code."""
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("many", "sh", "-c", "echo 1; echo 2; echo 3", restart=Restart("never"))
+        lines = service.lines(size=1, overflow="drop_oldest")
+        service.start()
+        service.wait()
+        assert ["3"] == [str(line.text) for line in lines]
+        assert 2 == lines.missed
+
+
+def test_loop_that_cannot_be_made_is_an_error_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without any descriptor left. The next attempt works."""
+
+    def fail(*_given: object, **_options: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    overseer = ThreadedOverseer()
+    with monkeypatch.context() as patch:
+        patch.setattr(anyio, "run", fail)
+        with pytest.raises(OSError, match="Too many open files"):
+            overseer.open()
+    assert [] == [thread.name for thread in threading.enumerate() if "aioverseer" in thread.name]
+    with overseer:
+        assert [] == overseer.list_all()
+
+
+def test_error_at_the_end_of_the_interpreter_is_one_record(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python would show a traceback of this library."""
+
+    def fail() -> None:
+        raise OverseerError("'db' does not die")
+
+    overseer = ThreadedOverseer(name="plain")
+    monkeypatch.setattr(overseer, "close", fail)
+    overseer._close_at_exit()
+    assert ["plain: 'db' does not die"] == [record.getMessage() for record in caplog.records]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,9 +13,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from aioverseer._system.containment import procfs
+from aioverseer._system.containment import outside, procfs
+from aioverseer._system.containment.outside import OutsideSignal
 from aioverseer._system.containment.pid_hints import LastPid
 from aioverseer._system.containment.strays import StrayRegistry
+from tests.support.programs import limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -310,3 +314,44 @@ def test_file_of_the_last_pid_is_open_while_runs_live() -> None:
     assert len(before) + 1 == len(os.listdir("/proc/self/fd"))
     runs.end(second, None, kept=False)
     assert before == os.listdir("/proc/self/fd")
+
+
+def test_process_belongs_to_the_run_of_its_ancestor() -> None:
+    """In a session of its own, and without a mark. An ended process belongs to none."""
+    runs = StrayRegistry()
+    script = "setsid sh -c 'echo $$; exec sleep 60' & wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, env={}, start_new_session=True) as leader:
+        assert leader.stdout is not None
+        below = int(leader.stdout.readline())
+        runs.adopt(leader.pid, runs.begin())
+        try:
+            assert [leader.pid, leader.pid, None] == [runs.leader_of(pid) for pid in (leader.pid, below, os.getpid())]
+        finally:
+            os.kill(below, signal.SIGKILL)
+            leader.kill()
+    assert runs.leader_of(leader.pid) is None
+
+
+async def test_signal_outside_of_the_group_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look finds the processes of the first one again."""
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(outside, "signal_process", lambda pid, _pidfd, number: sent.append((pid, number)))
+    looks, looked_twice = 0, asyncio.Event()
+
+    with subprocess.Popen(["sleep", "60"], process_group=0) as program:
+
+        async def find() -> list[int]:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                looked_twice.set()
+            return [program.pid]
+
+        planned = OutsideSignal(os.getsid(0), find=find, owns=lambda _pid: True)
+        async with limit(10):
+            planned.plan(signal.SIGTERM, soon=0.0, late=0.0)
+            await looked_twice.wait()
+            await asyncio.sleep(0)
+        planned.cancel()
+        program.kill()
+    assert [(program.pid, signal.SIGTERM), (program.pid, signal.SIGCONT)] == sent

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -329,3 +330,14 @@ async def test_child_that_another_part_has_reaped_at_once_has_run(monkeypatch: p
         assert (State.FINISHED, None, None) == (status.state, status.exit_code, status.signal)
     assert "lost" in status.reason
     assert [] == signalled
+
+
+@pytest.mark.parametrize("error", [subprocess.TimeoutExpired("env", 10), PermissionError("seccomp")], ids=str)
+def test_env_whose_trial_does_not_end_is_not_used(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, or where a sandbox forbids it."""
+
+    def fail(*_words: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert clean_signals._env.__wrapped__() is None

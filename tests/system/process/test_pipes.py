@@ -265,3 +265,17 @@ async def test_a_cancelled_write_lets_the_next_one_begin() -> None:
     assert 1000 == len(data) - 65536 + len(rest)
     assert b"" == os.read(read, 1)
     os.close(read)
+
+
+async def test_copy_in_a_fork_writes_nowhere() -> None:
+    """The program must read the end of its input from the parent alone. A closed pipe stays closed."""
+    read, pipe = sink()
+    pipe.separate()
+    async with limit(10):
+        await pipe.write(b"x" * 300_000)
+    assert b"" == os.read(read, 1)
+    pipe.close()
+    pipe.separate()
+    with pytest.raises(BrokenPipeError):
+        await pipe.write(b"x")
+    os.close(read)

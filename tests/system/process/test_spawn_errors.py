@@ -15,6 +15,7 @@ import pytest
 
 from aioverseer import Process, SpawnError, State
 from aioverseer._system.process import spawn_asyncio, spawn_pidfd
+from aioverseer._system.process.did_you_mean import hint_for_path
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer.core.options.spec import Spec
 from tests.support.programs import child
@@ -233,3 +234,12 @@ async def test_a_wrong_process_id_is_never_signalled(whose: str, monkeypatch: py
     real.signal(signal.SIGKILL)
     await real.wait()
     real.close()
+
+
+def test_missing_program_in_a_removed_folder_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host still runs in that folder."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert " (it was looked for as 'bin/app')" == hint_for_path(Spec.of("web", ["bin/app"]))
