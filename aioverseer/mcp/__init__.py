@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from aioverseer import Process, Service, SpecError
+from aioverseer import Process, Service, SpecError, framing
 
 if TYPE_CHECKING:
     from aioverseer.mcp.connection import McpStreams
@@ -43,6 +44,13 @@ def mcp_streams(server: Service | Process, *, grace: float = 2.0) -> AbstractAsy
     if isinstance(server, Process) and server.stdout is None:
         raise SpecError(
             f'{spec.id!r} has no pipe for answers: give it streaming="stdout"', option="streaming", value=spec.streaming
+        )
+    stream = spec.framing.get("stdout") if isinstance(spec.framing, Mapping) else spec.framing
+    if stream not in (None, framing.lines()):
+        raise SpecError(
+            f"{spec.id!r} is an MCP server, which writes lines: leave out the framing of its output",
+            option="framing",
+            value=spec.framing,
         )
     from aioverseer.mcp.connection import McpConnection  # noqa: PLC0415  # the SDK is an extra
 

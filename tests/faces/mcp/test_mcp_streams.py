@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aioverseer import Backoff, Overseer, Process, Restart, RunEnded, SpawnError, SpecError, State, Stop
+from aioverseer import Backoff, Overseer, Process, Restart, RunEnded, SpawnError, SpecError, State, Stop, framing
 from aioverseer.mcp import mcp_streams
 from tests.support.mcp_server import mcp_server
 from tests.support.programs import limit
@@ -296,6 +296,13 @@ async def test_program_that_cannot_be_started_raises_its_error() -> None:
 async def test_missing_pipe_is_refused_with_the_option(options: Any) -> None:
     with pytest.raises(SpecError, match=r'give it (stdin="pipe"|streaming="stdout")'):
         mcp_streams(Process("x", **options))
+
+
+async def test_other_framing_is_refused() -> None:
+    with pytest.raises(SpecError, match="writes lines"):
+        mcp_streams(server(framing=framing.chunks()))
+    for fitting in (framing.lines(), {"stderr": framing.chunks()}):
+        mcp_streams(server(framing=fitting))
 
 
 async def test_missing_sdk_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
