@@ -33,6 +33,7 @@ from aioverseer import (
     Stop,
     ready,
 )
+from aioverseer._engine.health.progress import ProbeProgress
 from aioverseer._system.probes import notify_socket
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.containment import Survivor
@@ -846,3 +847,13 @@ async def test_ready_is_reported_soon(kind: str) -> None:
             assert process.stdout is not None
             took.append(now - float(await process.stdout.get()))
     assert statistics.median(took) < most
+
+
+def test_empty_batch_is_no_line() -> None:
+    """The last line that did not match stays the one that is shown."""
+    progress, probe = ProbeProgress(), ready.line("up")
+    progress.record_lines(probe, ["loading"])
+    before = progress.describe(probe, 0.0)
+    progress.record_lines(probe, [])
+    assert "loading" in before
+    assert before == progress.describe(probe, 0.0)

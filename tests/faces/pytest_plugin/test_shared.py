@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from aioverseer.pytest_plugin.folders import ServiceFolder
+
 TESTS = """
     import os, signal, time, pytest
     from aioverseer import Spec, ready
@@ -543,3 +545,12 @@ def test_folder_of_a_killed_keeper_is_removed(suite: pytest.Pytester) -> None:
     first, second = prepared_folders(suite)
     assert first == second
     assert not first.exists()
+
+
+def test_folder_without_prepare_is_empty(tmp_path: Path) -> None:
+    """It is removed at the end."""
+    folder = ServiceFolder(path=tmp_path / "folder")
+    with folder.made():
+        folder.fill()
+        assert [] == list(folder.path.iterdir())
+    assert not folder.path.exists()

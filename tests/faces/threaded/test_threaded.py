@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import signal
 import threading
+from typing import Any
 
 import anyio
 import pytest
@@ -197,3 +198,37 @@ def test_error_at_the_end_of_the_interpreter_is_one_record(
     monkeypatch.setattr(overseer, "close", fail)
     overseer._close_at_exit()
     assert ["plain: 'db' does not die"] == [record.getMessage() for record in caplog.records]
+
+
+def test_interrupted_end_of_a_block_ends_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second attempt to leave is not interrupted."""
+    overseer = ThreadedOverseer()
+    run = overseer._loop.run
+    interrupts = [KeyboardInterrupt()]
+
+    def interrupted(work: Any) -> Any:
+        if interrupts:
+            raise interrupts.pop()
+        return run(work)
+
+    with pytest.raises(KeyboardInterrupt), overseer:  # noqa: PT012
+        overseer.add("sleeper", "sleep", "100").start()
+        monkeypatch.setattr(overseer._loop, "run", interrupted)
+    assert [] == [thread.name for thread in threading.enumerate() if "aioverseer" in thread.name]
+    assert not overseer["sleeper"].state.is_live
+
+
+def test_interrupt_is_raised_from_the_error_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are shown."""
+    overseer = ThreadedOverseer()
+    close, failure = overseer._loop.close, OverseerError("'db' does not die")
+    errors: list[BaseException] = [failure, KeyboardInterrupt()]
+
+    def failing(leave: Any) -> None:
+        close(leave)
+        raise errors.pop()
+
+    monkeypatch.setattr(overseer._loop, "close", failing)
+    with pytest.raises(KeyboardInterrupt) as caught, overseer:
+        pass
+    assert failure is caught.value.__cause__

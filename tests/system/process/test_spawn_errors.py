@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aioverseer import Process, SpawnError, State
-from aioverseer._system.process import spawn_asyncio, spawn_pidfd
+from aioverseer._system.process import spawn_asyncio, spawn_errors, spawn_pidfd
 from aioverseer._system.process.did_you_mean import hint_for_path
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer.core.options.spec import Spec
@@ -243,3 +243,11 @@ def test_missing_program_in_a_removed_folder_is_named(tmp_path: pathlib.Path, mo
     monkeypatch.chdir(folder)
     folder.rmdir()
     assert " (it was looked for as 'bin/app')" == hint_for_path(Spec.of("web", ["bin/app"]))
+
+
+def test_program_without_its_loader_was_built_for_another_system(tmp_path: pathlib.Path) -> None:
+    """The kernel says ENOENT, as for a missing interpreter. A file that may not be read tells no more."""
+    program = tmp_path / "elf"
+    program.write_bytes(b"\x7fELF")
+    for path in (program, tmp_path / "missing"):
+        assert "it was built for another system" in spawn_errors._no_interpreter(str(program), str(path))
