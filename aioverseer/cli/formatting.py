@@ -17,15 +17,17 @@ _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 class LineFormatter:
     """Formats the output lines of a set of services, and messages of the command itself."""
 
-    def __init__(self, names: Iterable[str], *, prefixed: bool, coloured: bool = False) -> None:
+    def __init__(self, names: Iterable[str], *, prefixed: bool, coloured: bool = False, exact: bool = False) -> None:
         """Choose widths and colours.
 
         Args:
             names: The names of all services.
             prefixed: Whether each line begins with the name of its service.
             coloured: Whether each name has a colour, which depends on the names alone.
+            exact: Whether the lines are chunks of bytes, which are written as they are.
         """
         names = list(names)
+        self._exact = exact
         self._prefixed = prefixed
         self._width = max(map(len, [*names, OWN_NAME])) if prefixed else 0
         self._colours = _colours_of(names) if coloured else {}
@@ -42,7 +44,7 @@ class LineFormatter:
     def _line(self, line: Line) -> bytes:
         text = line.text if isinstance(line.text, bytes) else line.text.encode(errors="replace")
         if not self._prefixed:
-            return text if line.continued else text + b"\n"
+            return text if line.continued or self._exact else text + b"\n"
         # A line above the limit comes in pieces, and lines of other services may stand between them.
         key = (line.id, line.stream)
         mark = "+" if key in self._unfinished else "|"

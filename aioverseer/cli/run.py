@@ -10,7 +10,7 @@ import stat
 import sys
 from typing import IO
 
-from aioverseer import GaveUp, SpawnError, Spec, Status
+from aioverseer import GaveUp, SpawnError, Spec, Status, framing
 from aioverseer.cli.arguments import RunOptions
 from aioverseer.cli.errors import CommandError
 from aioverseer.cli.formatting import LineFormatter
@@ -53,12 +53,13 @@ async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
             stdin=None if sys.stdin is None else "inherit",
             output="inherit" if shares_output else "read",
             encoding=None,
+            framing=framing.lines() if shares_output else framing.chunks(),
         )
     )
     _check(program)
     outcome = await supervise(
         [spec],
-        formatter=LineFormatter([name], prefixed=False),
+        formatter=LineFormatter([name], prefixed=False, exact=True),
         out=out,
         err=err,
         log=log_files_in(options.log_dir),

@@ -222,11 +222,15 @@ BYTES = b"a\r\nb\n\r\nc\0\xff\x1b[1m\r" + bytes(range(256)) * 300
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n"])
-def test_every_byte_is_passed_on_as_it_is(command: Start, tmp_path: Path, end: bytes) -> None:
+@pytest.mark.parametrize("log", [(), ("--log-dir", "logs")], ids=["inherited", "logged"])
+def test_every_byte_is_passed_on_as_it_is(
+    command: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes, log: tuple[str, ...]
+) -> None:
     """No end of a line is changed, added or lost; standard error stays apart."""
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "bytes"
     file.write_bytes(BYTES + end)
-    running = command("run", "--", "sh", "-c", 'cat "$0"; cat "$0" >&2', str(file), text=False, **separate())
+    running = command("run", *log, "--", "sh", "-c", 'cat "$0"; cat "$0" >&2', str(file), text=False, **separate())
     assert running.popen.communicate(timeout=10) == (BYTES + end, BYTES + end)
 
 
