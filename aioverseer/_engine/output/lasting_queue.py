@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import finalize, ref
 
 from aioverseer._engine.output.line_queue import LineQueue
@@ -62,7 +62,7 @@ class LastingQueue(LineQueue[T]):
                 holders.discard(self)
 
 
-Q = TypeVar("Q", bound=LastingQueue)  # type: ignore[type-arg]  # of any items
+Q = TypeVar("Q", bound=LastingQueue[Any])
 
 
 class Readers(Generic[Q]):

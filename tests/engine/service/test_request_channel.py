@@ -87,7 +87,7 @@ async def ask(channel: RequestChannel, key: int, do: str, timeout: float | None 
 @asynccontextmanager
 async def served(**options: Any) -> AsyncGenerator[tuple[Service, RequestChannel]]:
     async with limit(60), Overseer() as overseer:
-        chosen = {"restart": ALWAYS, "stop": Stop(timeout=2), **options.pop("service", {})}
+        chosen: dict[str, Any] = {"restart": ALWAYS, "stop": Stop(timeout=2), **options.pop("service", {})}
         service = overseer.add("server", *child(SERVER), stdin="pipe", **chosen)
         await service.start()
         async with channel_to(service, **options) as channel:
