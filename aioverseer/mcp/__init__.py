@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aioverseer import Process, Service, SpecError, framing
 
@@ -45,12 +45,13 @@ def mcp_streams(server: Service | Process, *, grace: float = 2.0) -> AbstractAsy
         raise SpecError(
             f'{spec.id!r} has no pipe for answers: give it streaming="stdout"', option="streaming", value=spec.streaming
         )
-    stream = spec.framing.get("stdout") if isinstance(spec.framing, Mapping) else spec.framing
+    given: Any = spec.framing
+    stream: object = given.get("stdout") if isinstance(given, Mapping) else given
     if stream not in (None, framing.lines()):
         raise SpecError(
             f"{spec.id!r} is an MCP server, which writes lines: leave out the framing of its output",
             option="framing",
-            value=spec.framing,
+            value=given,
         )
     from aioverseer.mcp.connection import McpConnection  # noqa: PLC0415  # the SDK is an extra
 

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,7 +51,7 @@ def server(**options: Any) -> Process:
 
 
 @asynccontextmanager
-async def session_of(server: Any, told: Any = None, **options: Any) -> AsyncIterator[Any]:
+async def session_of(server: Any, told: Any = None, **options: Any) -> AsyncGenerator[Any]:
     """Open an initialised session."""
     async with (
         limit(20, "the session"),
