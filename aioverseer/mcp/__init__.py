@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ def mcp_streams(server: Service | Process, *, grace: float = 2.0) -> AbstractAsy
             f'{spec.id!r} has no pipe for answers: give it streaming="stdout"', option="streaming", value=spec.streaming
         )
     given: Any = spec.framing
-    stream: object = given.get("stdout") if isinstance(given, Mapping) else given
+    stream: object = given.get("stdout") if hasattr(given, "get") else given
     if stream not in (None, framing.lines()):
         raise SpecError(
             f"{spec.id!r} is an MCP server, which writes lines: leave out the framing of its output",
