@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from aioverseer._system.containment import leftovers
-from aioverseer._system.containment.leftovers import FoundLeftovers, session_of, signal_process
+from aioverseer._system.containment import leftovers, procfs
+from aioverseer._system.containment.leftovers import FoundLeftovers, ShimLeftovers, session_of, signal_process
 from tests.support.programs import limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
@@ -186,8 +186,33 @@ def test_signal_is_sent_by_number_where_the_system_refuses_pidfds(monkeypatch: p
         raise OSError(errno.ENOSYS, "no such call")
 
     monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
-    with subprocess.Popen(["sleep", "60"]) as program:
-        pidfd = os.pidfd_open(program.pid)
-        signal_process(program.pid, pidfd, signal.SIGTERM)
-        os.close(pidfd)
-        assert -signal.SIGTERM == program.wait(10)
+    for has_pidfd in (True, False):
+        with subprocess.Popen(["sleep", "60"]) as program:
+            pidfd = os.pidfd_open(program.pid) if has_pidfd else None
+            signal_process(program.pid, pidfd, signal.SIGTERM)
+            if pidfd is not None:
+                os.close(pidfd)
+            assert -signal.SIGTERM == program.wait(10)
+
+
+def test_missed_signal_below_a_shim_goes_to_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shim does not know whom the signal has reached. One that has reached nobody is sent by the shim."""
+    sent: list[tuple[int, bool]] = []
+
+    class FakeShim:
+        def signal_leftovers(self, number: int, *, missed: bool) -> None:
+            sent.append((number, missed))
+
+    async def ended() -> None:
+        pass
+
+    monkeypatch.setattr(os, "getpgid", lambda pid: pid)
+    monkeypatch.setattr(procfs, "parent_of", lambda _pid: 4321)
+    left = ShimLeftovers(
+        [FIRST, SECOND], shim=cast("Any", FakeShim()), pid=4321, wait=ended, reached={FIRST: signal.SIGTERM}
+    )
+    left.signal(signal.SIGTERM, missed=True)
+    assert ([], [(SECOND, signal.SIGTERM)]) == (sent, world.sent)
+    left.signal(signal.SIGINT, missed=True)
+    left.signal(signal.SIGTERM)
+    assert ([(signal.SIGINT, True), (signal.SIGTERM, False)], 1) == (sent, len(world.sent))
