@@ -196,7 +196,7 @@ def test_signal_is_sent_by_number_where_the_system_refuses_pidfds(monkeypatch: p
 
 
 def test_missed_signal_below_a_shim_goes_to_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shim does not know whom the signal has reached. One that has reached nobody is sent by the shim."""
+    """The shim does not know whom the signal has reached. The shim sends a signal that has reached nobody."""
     sent: list[tuple[int, bool]] = []
 
     class FakeShim:
