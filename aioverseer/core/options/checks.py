@@ -21,7 +21,15 @@ from aioverseer.core.options.containment import check_asked
 from aioverseer.core.options.destinations import streams_read, unfit_destination
 from aioverseer.core.options.encodings import kind_of
 from aioverseer.core.options.foreign import answer_to
-from aioverseer.core.options.framing import STREAMS, Lines, as_framing, framing_of, is_lines
+from aioverseer.core.options.framing import (
+    STREAMS,
+    AnyFraming,
+    Lines,
+    as_framing,
+    framing_by_stream,
+    framing_of,
+    is_lines,
+)
 from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.input import unfit_input, unfit_upstream, upstream_of
 from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions
@@ -342,16 +350,18 @@ class _Checker:
             raise self.refuse("framing", value, str(error)) from error.__cause__
 
     def framed(self, values: Mapping[str, Any]) -> None:
-        framing, is_one = values["framing"], values["merge_stderr"] or values["pty"]
+        framing = cast("AnyFraming", values["framing"])
+        of_streams = framing_by_stream(framing)
+        is_one = values["merge_stderr"] or values["pty"]
         if framing == Lines():  # the default, written out
             return
         read = streams_read(values)
-        for stream in framing if isinstance(framing, Mapping) and not is_one else ("",):
+        for stream in ("",) if of_streams is None or is_one else of_streams:
             if not read or (stream and stream not in read):
                 option = stream if values.get(stream) is not None else "output" if not read else "stdout"
                 given = f"{option}={values[option]!r}"
                 raise self.refuse("framing", framing, f"needs output, and {given} gives none")
-        if is_one and isinstance(framing, Mapping) and "stderr" in framing:
+        if is_one and of_streams is not None and "stderr" in of_streams:
             name = "pty" if values["pty"] else "merge_stderr"
             raise self.refuse("framing", framing, f"has a framing of stderr, which {name}=True puts into stdout")
         streams = STREAMS[:1] if is_one else STREAMS

@@ -26,6 +26,7 @@ __all__ = [
     "LengthPrefix",
     "Lines",
     "as_framing",
+    "framing_by_stream",
     "framing_of",
     "is_lines",
 ]
@@ -171,7 +172,13 @@ _DEFAULT = Lines()
 
 def framing_of(framing: AnyFraming, stream: str) -> FramingOption:
     """Return the framing of one stream."""
-    return framing.get(stream, _DEFAULT) if isinstance(framing, Mapping) else framing
+    of_streams = framing_by_stream(framing)
+    return cast("FramingOption", framing) if of_streams is None else of_streams.get(stream, _DEFAULT)
+
+
+def framing_by_stream(framing: object) -> Mapping[str, FramingOption] | None:
+    """Return the framing of each stream; None where one framing is for both."""
+    return cast("Mapping[str, FramingOption]", framing) if isinstance(framing, Mapping) else None
 
 
 def is_lines(framing: AnyFraming, stream: str) -> bool:

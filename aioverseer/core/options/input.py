@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from aioverseer.core.typing import HasDescriptor
 
@@ -14,8 +14,7 @@ def upstream_of(value: object) -> object | None:
     if hasattr(value, "with_command"):
         return value
     if hasattr(value, "clone") and hasattr(value, "spec"):
-        spec: object = value.spec
-        return spec
+        return cast("object", cast("Any", value).spec)
     return None
 
 

@@ -244,7 +244,7 @@ def _as_words(argv: object) -> tuple[str, ...]:
             )
     texts = cast("tuple[str, ...]", words)
     if not texts or not texts[0]:
-        raise SpecError("stop.command is empty: name the command to run", option="stop.command", value=argv)
+        raise SpecError("stop.command is empty: name the command to run", option="stop.command", value=texts)
     if (why := expands(texts[0])) is not None:
         raise SpecError(f"stop.command={texts[0]!r} {why}", option="stop.command", value=texts[0])
     return texts

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, PartialBytes, PartialLine
 
@@ -44,11 +44,12 @@ class TextSearch:
 
     def search(self, unfinished: Any) -> re.Match[Any] | None:
         """Return the match in the lines so far and a line that has no end yet."""
-        text = self._recent + unfinished
-        found = self._pattern.search(text)
+        text: Any = self._recent + unfinished
+        search = cast("Callable[..., re.Match[Any] | None]", self._pattern.search)
+        found = search(text)
         if found is not None and self._older:
             # Search again in all of it, for the text before the match, and because the cut is no beginning.
-            found = self._pattern.search(self._end[:0].join((*self._older, text)), self._older_size)
+            found = search(self._end[:0].join((*self._older, text)), self._older_size)
         if found is None and len(self._recent) > 2 * LONGEST_MATCH:
             cut = len(self._recent) - LONGEST_MATCH
             self._older.append(self._recent[:cut])

@@ -109,7 +109,8 @@ async def test_both_streams_go_to_one_file_in_order(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with path.open("ab") as file:
         async with limit(20):
-            for options in ({"output": file}, {"stdout": file, "merge_stderr": True}):
+            choices: list[dict[str, Any]] = [{"output": file}, {"stdout": file, "merge_stderr": True}]
+            for options in choices:
                 status = await Process(*BOTH, **options)
                 assert (True, None, None) == (status.ok, status.stdout, status.stderr)
     assert "out\nerr\n" * 2 == path.read_text()
