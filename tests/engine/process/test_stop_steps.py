@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pwd
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +119,15 @@ async def test_command_has_the_folder_environment_and_user_of_the_program(tmp_pa
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the user")
-async def test_command_runs_as_the_user_of_the_program(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    file = tmp_path / "said"
-    command = ["sh", "-c", 'id -u > "$0"; kill "$1"', str(file), "{pid}"]
-    for parent in (tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    async with limit():
-        process = await Process("sleep", "60", user="nobody", stop=Stop(steps=[Stop.command(command, 9)])).start()
-        await process.stop()
-    assert "65534" == file.read_text().strip()
+async def test_command_runs_as_the_user_of_the_program() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # the folders above tmp_path are closed to other users
+        Path(folder).chmod(0o777)
+        file = Path(folder, "said")
+        command = ["sh", "-c", 'id -u > "$0"; kill "$1"', str(file), "{pid}"]
+        async with limit():
+            process = await Process("sleep", "60", user="nobody", stop=Stop(steps=[Stop.command(command, 9)])).start()
+            await process.stop()
+        assert pwd.getpwnam("nobody").pw_uid == int(file.read_text())
 
 
 @pytest.mark.parametrize(
