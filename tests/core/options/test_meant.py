@@ -191,7 +191,7 @@ OTHERS: list[tuple[Callable[[], object], str]] = [
     (lambda: Restart(success_codes=0), "restart.success_codes=0 is no set of numbers: pass {0}"),  # type: ignore[arg-type]  # on purpose
     (lambda: Restart(success_codes=[-15]), "write success_signals={signal.SIGTERM}"),
     (lambda: Restart(success_codes=[signal.SIGTERM]), "write success_signals={signal.SIGTERM}"),
-    (lambda: Restart(success_signals=["TERM"]), "write signal.SIGTERM"),  # type: ignore[list-item]
+    (lambda: Restart(success_signals=["TERM"]), "write signal.SIGTERM"),  # type: ignore[list-item]  # wrong on purpose
     (lambda: Backoff("1s"), "backoff.min='1s' is no time: pass seconds, 0 or more; write 1"),  # type: ignore[arg-type]  # on purpose
     (lambda: Backoff(rng=5), "backoff.rng=5 gives no random numbers: pass for example random.Random(1)"),  # type: ignore[arg-type]  # on purpose
     (lambda: Alive(8000), "Alive: probe=8000 is no probe: pass ready.tcp(8000)"),  # type: ignore[arg-type]  # on purpose

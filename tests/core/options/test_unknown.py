@@ -65,9 +65,9 @@ def test_no_option_of_ours_has_an_answer(made: type[Any]) -> None:
 def test_other_wrong_arguments_stay_type_errors() -> None:
     """A missing argument, and one too many."""
     with pytest.raises(TypeError, match="path"):
-        LogFile()  # type: ignore[call-arg]
+        LogFile()  # type: ignore[call-arg]  # wrong on purpose
     with pytest.raises(TypeError, match="positional"):
-        Restart("always", 5)  # type: ignore[call-arg]
+        Restart("always", 5)  # type: ignore[call-arg]  # wrong on purpose
 
 
 def test_signatures_and_copies_are_those_of_the_class() -> None:

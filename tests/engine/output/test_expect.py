@@ -320,7 +320,7 @@ async def test_wrong_patterns_are_refused(pattern: Any, options: Any, message: s
     with pytest.raises(SpecError, match=message):
         await queue.expect(pattern)
     with pytest.raises(SpecError, match="timeout='x' is"):
-        await open_queue()[0].expect(re.compile("a"), "x")  # type: ignore[arg-type]
+        await open_queue()[0].expect(re.compile("a"), "x")  # type: ignore[arg-type]  # wrong on purpose
 
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "\n", "\r\n", "é", "ab\n", "x" * 20, "\r"]), max_size=20).map("".join)
