@@ -82,21 +82,24 @@ def test_exit_code_after_giving_up_is_that_of_the_last_run(command: Start) -> No
 
 
 TELLS = """
-import signal, sys
+import os, signal, sys
 def tell(number, _):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, signal.Signals(number).name.encode() + b'\\n')
     sys.exit(0)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, tell)
 print('ready', flush=True)
 rest()
 """
-"""Prints the name of the first signal, and exits with 0."""
+"""Prints the name of the first signal, and exits with 0.
+
+The name and its newline are one write, as a message of the command must not come between them: both have one pipe.
+"""
 
 KEEPS_ON = """
 import os, signal
 def tell(number, _):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, signal.Signals(number).name.encode() + b'\\n')
 for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
     signal.signal(number, tell)
 print('ready', flush=True)
