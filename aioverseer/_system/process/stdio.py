@@ -129,7 +129,7 @@ class Descriptors:
             self._of_child.append(self.child_stdin)
             os.set_blocking(self.child_stdin, True)
         elif isinstance(spec.stdin, HasDescriptor):
-            self.child_stdin = spec.stdin.fileno()
+            self.child_stdin = self._copy_of(spec.stdin, "input")
         else:
             read, write = os.pipe()
             self._of_child.append(read)
@@ -141,20 +141,31 @@ class Descriptors:
         if place == "inherit":
             return None, None
         if isinstance(place, HasDescriptor):
-            return None, self._descriptor_of(place)
+            return None, self._copy_of(place, "output")
         if place == "null" or not capture:
             return None, self._resources.null
         read, write = os.pipe()
         self._of_child.append(write)
         return ReadPipe(read, watch=self._resources.readers), write
 
-    def _descriptor_of(self, place: HasDescriptor) -> int:
+    def _copy_of(self, place: HasDescriptor, what: str) -> int:
+        """Return a copy of a descriptor, which stays open until the spawn.
+
+        The spawn may be made in a later iteration of the event loop. If the owner of the descriptor closed it
+        meanwhile, its number could be that of the pipe by which ``subprocess`` waits for the exec. The program would
+        hold this pipe open, and the event loop would wait for the end of the program.
+        """
         try:
-            return place.fileno()
-        except ValueError as error:  # closed, since the Spec was made
+            copy = fcntl.fcntl(place.fileno(), fcntl.F_DUPFD_CLOEXEC, 0)
+        except (OSError, ValueError) as error:
+            number = errno.EBADF if isinstance(error, ValueError) else error.errno
+            if number != errno.EBADF:
+                raise
             raise SpawnError(
-                f"service {self._spec.id!r} cannot be started: the file for its output is closed; keep it open until "
+                f"service {self._spec.id!r} cannot be started: the file for its {what} is closed; keep it open until "
                 "the start",
-                errno=errno.EBADF,
+                errno=number,
                 filename=str(getattr(place, "name", place)),
             ) from error
+        self._of_child.append(copy)
+        return copy

@@ -12,6 +12,7 @@ import pytest
 from aioverseer import Backoff, LogFile, Overseer, Process, Restart, SpawnError, SpecError, framing, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
+from tests.support.spawners import watch_spawns
 
 BOTH = child("import os; os.write(1, b'out\\n'); os.write(2, b'err\\n')")
 
@@ -137,6 +138,31 @@ async def test_file_that_was_closed_before_the_start_is_a_spawn_error(tmp_path: 
     file.close()
     with pytest.raises(SpawnError, match="the file for its output is closed"):
         await process.start()
+
+
+async def test_input_that_was_closed_before_the_start_is_a_spawn_error(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with path.open("rb") as file:
+        process = Process("cat", stdin=file)
+    with pytest.raises(SpawnError, match="the file for its input is closed"):
+        await process.start()
+
+
+@pytest.mark.parametrize("option", ["stdin", "stdout"])
+async def test_file_may_be_closed_once_the_start_has_begun(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a pipe of ``subprocess`` takes the number, and the event loop waits for the end of the program."""
+    path = tmp_path / "file"
+    path.write_text("line\n")
+    file = path.open("r+b")
+    watch_spawns(monkeypatch, before=file.close)
+    async with limit():
+        options: dict[str, Any] = {"stdin": path, option: file}
+        status = await Process(*child("print(input())"), **options)
+    assert (True, None) == (status.ok, status.error)
+    assert (["line"] if option == "stdin" else None) == status.stdout
 
 
 async def test_100_mb_to_a_stream_that_nobody_asked_for_hold_nothing_up() -> None:
