@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from aioverseer.core.text.frames import FrameDecoder
 from aioverseer.core.text.lines import PartialBytes
-from aioverseer.core.text.unframed import LONGEST, UnframedBytes, UnframedSplitter
+from aioverseer.core.text.unframed import LONGEST, UnframedBytes
 
 __all__ = ["ContentLengthDecoder"]
 
@@ -21,24 +22,13 @@ _OTHER = re.compile(rb"content-type[ \t]*:", re.IGNORECASE)
 _EMPTY = (b"\r\n", b"\n")
 
 
-class ContentLengthDecoder:
-    """Decoder of one stream. The same bytes give the same items, however they are cut into chunks.
+class ContentLengthDecoder(FrameDecoder):
+    """Decoder of one stream with headers.
 
     A line that is no header is an item at once, even between the lines of a header: threads of a program write so.
     """
 
-    __slots__ = (
-        "_header",
-        "_is_in_frame",
-        "_length",
-        "_lengths",
-        "_limit",
-        "_parts",
-        "_size",
-        "_surplus",
-        "_unframed",
-        "_wanted",
-    )
+    __slots__ = ("_header", "_is_in_frame", "_length", "_lengths", "_width")
 
     def __init__(self, *, limit: int) -> None:
         """Make a decoder for one stream.
@@ -46,43 +36,20 @@ class ContentLengthDecoder:
         Args:
             limit: Longest frame, in bytes.
         """
-        self._limit = limit
-        self._parts: list[bytes] = []
-        """Chunks that are not decoded yet, ``_size`` bytes together."""
-        self._size = 0
-        self._wanted = 0
-        """Bytes that the next step needs. Fewer are only kept, so that a long frame is joined once."""
+        super().__init__(limit=limit)
         self._header = b""
         """Lines of the current header, in a frame all of them."""
         self._length = -1
         """Length of the current frame; -1 before it is known."""
         self._is_in_frame = False
         self._lengths: dict[bytes, int] = {}
-        """Lengths by their headers."""
-        self._surplus = 0
-        """Bytes of a frame over the limit that are still to come."""
-        self._unframed = UnframedSplitter()
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes of the stream; return the items that are complete now."""
-        if self._parts:
-            self._parts.append(data)
-            self._size += len(data)
-            if self._size < self._wanted:
-                return []
-            data = b"".join(self._parts)
-            self._parts.clear()
-        items: list[bytes] = []
-        start = self._decode(data, items)
-        self._size = len(data) - start
-        if self._size:
-            self._parts.append(data[start:])
-        return items
+        """Lengths by their headers, none over the limit."""
+        self._width = 0
+        """Bytes of the last of these headers."""
 
     def finish(self) -> list[bytes]:
         """Return the rest at the end of the stream: a frame that was cut, with its header."""
-        rest = self._header + b"".join(self._parts)
-        self._parts.clear()
+        rest = self._header + self._take_rest()
         items = self._unframed.finish()
         if rest:
             is_frame = b"content-length".startswith(rest[:14].lower()) or bool(self._header)
@@ -91,7 +58,6 @@ class ContentLengthDecoder:
         return items
 
     def _decode(self, data: bytes, items: list[bytes]) -> int:
-        """Add the items that are complete; return the start of the rest."""
         start, size = 0, len(data)
         self._wanted = 0
         while start < size or self._is_in_frame:
@@ -128,33 +94,34 @@ class ContentLengthDecoder:
 
     def _take_simple(self, data: bytes, start: int, items: list[bytes]) -> int:
         """Add the whole frames with the usual header that follow each other; return the start of the rest."""
-        # Most frames pass here, so a header that came before is looked up and not parsed.
-        size, limit, lengths = len(data), self._limit, self._lengths
-        find, length_of, add = data.find, lengths.get, items.append
-        while (end := find(b"\r\n\r\n", start, start + _SIMPLE_SIZE)) >= 0:
-            header = data[start:end]
-            if (length := length_of(header)) is None:
-                found = _SIMPLE.match(data, start)
-                if found is None:
+        # Most frames pass here. Their headers mostly have the same number of bytes, and came before: a slice of
+        # that size is looked up, so nothing is searched or parsed.
+        size, width = len(data), self._width
+        length_of, add = self._lengths.get, items.append
+        while True:
+            length = length_of(data[start : start + width])
+            if length is None:
+                end = data.find(b"\r\n\r\n", start, start + _SIMPLE_SIZE)
+                if end < 0 or (length := self._length_of(data[start : end + 4])) is None:
                     break
-                if len(lengths) >= _MOST_LENGTHS:
-                    lengths.clear()
-                length = lengths[header] = int(found[1])
-            begin = end + 4
+                width = end + 4 - start
+            begin = start + width
             stop = begin + length
-            if stop > size or length > limit:
+            if stop > size:
                 break
             add(data[begin:stop])
             start = stop
+        self._width = width
         return start
 
-    def _pass_on(self, data: bytes, items: list[bytes]) -> int:
-        """Add bytes of a frame over the limit; return their number."""
-        items += self._unframed.feed(data)
-        self._surplus -= len(data)
-        if not self._surplus:
-            items += self._unframed.finish()
-        return len(data)
+    def _length_of(self, header: bytes) -> int | None:
+        """Return the length that a usual header says; None for another header, and for a length over the limit."""
+        length = self._lengths.get(header)
+        if length is None and (found := _SIMPLE.fullmatch(header)) and int(found[1]) <= self._limit:
+            if len(self._lengths) >= _MOST_LENGTHS:
+                self._lengths.clear()
+            length = self._lengths[header] = int(found[1])
+        return length
 
     def _take_line(self, line: bytes, items: list[bytes]) -> None:
         """Add a line to the header, or to the items if it is none of a header."""

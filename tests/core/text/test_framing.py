@@ -153,6 +153,15 @@ def test_header_fields_are_known_in_any_order_and_case() -> None:
     assert plain(b"{}", b"abc") == decode(framing.content_length(), data)
 
 
+def test_frames_of_many_lengths_are_whole() -> None:
+    """Headers are remembered, with two thousand of them in two orders."""
+    frames = [b"x" * (number * 7919 % 2000) for number in range(2000)]
+    rule = framing.content_length(limit=1999)
+    data = b"".join(map(rule.encode, [*frames, *sorted(frames)]))
+    chunks = [data[start : start + 65536] for start in range(0, len(data), 65536)]
+    assert plain(*frames, *sorted(frames)) == decode(rule, *chunks)
+
+
 def test_output_between_frames_is_told_apart_line_by_line() -> None:
     """A print in a server is seen, and the next frames are whole."""
     rule = framing.content_length()
