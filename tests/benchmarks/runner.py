@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import conversations, crowds, lines, readiness, restarts
+from tests.benchmarks import conversations, crowds, frames, lines, readiness, restarts
 from tests.benchmarks.against import Tree, compare, rows, sample
 from tests.benchmarks.measure import Measure, Result
 from tests.benchmarks.report import save, sentence, write_docs
@@ -25,6 +25,7 @@ MEASURES: list[Measure] = [
     *readiness.MEASURES,
     *lines.MEASURES,
     *conversations.MEASURES,
+    *frames.MEASURES,
     *crowds.MEASURES,
 ]
 """All measures. Memory comes first: memory freed by earlier jobs would be used again, and growth not be seen."""
