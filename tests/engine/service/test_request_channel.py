@@ -30,6 +30,7 @@ from aioverseer import (
     Stop,
     framing,
 )
+from aioverseer.framing import FramingRule
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
 
@@ -218,22 +219,29 @@ async def test_a_cancelled_question_tears_no_frame() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
-async def test_a_flood_of_stderr_holds_no_conversation_up() -> None:
+@pytest.mark.parametrize("rule", [framing.lines(), framing.content_length()], ids=["lines", "content_length"])
+async def test_a_flood_of_stderr_holds_no_conversation_up(rule: FramingRule) -> None:
+    """Messages go by lines or frames, and 100 MB come before an answer."""
     code = """
     import os, sys
     flood = b"x" * 99 + b"\\n"
-    for line in sys.stdin:
-        if "flood" in line:
+    while message := sys.stdin.buffer.read(int(sys.stdin.buffer.read(4))):
+        if b"flood" in message:
             for _ in range(1000):
                 os.write(2, flood * 1000)
-        print(line, end="", flush=True)
+        os.write(1, message)
     """
     async with limit(120), Overseer() as overseer:
-        service = overseer.add("server", *child(code), stdin="pipe")
+        service = overseer.add("server", *child(code), stdin="pipe", framing={"stdout": rule})
         runs = service.runs()
         await service.start()
         run = await anext(runs)
-        async with channel_to(service) as channel:
+
+        def send(message: Any) -> bytes:
+            frame = rule.encode(json.dumps(message).encode())
+            return b"%4d" % len(frame) + frame
+
+        async with RequestChannel(service, send=send, parse=json.loads, key_of=lambda message: message["id"]) as channel:
             assert await channel.ask(1, {"id": 1}) == {"id": 1}
             before = resident()
             assert await channel.ask(2, {"id": 2, "do": "flood"}) == {"id": 2, "do": "flood"}

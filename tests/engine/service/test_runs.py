@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import itertools
+from typing import Any
 
 import pytest
 
 from aioverseer import Backoff, Overseer, OverseerError, Process, Restart, State
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
+from tests.support.framings import FRAMINGS, encoded, texts
 from tests.support.programs import child, limit
 
 ALWAYS = Restart("always", max_restarts=None, backoff=Backoff(min=0.0, max=0.0))
@@ -21,9 +24,10 @@ for number in range(20):
     print("notice", number)
 print("answer")
 """
+MESSAGES = [*(f"notice {number}" for number in range(20)), "answer"]
 
 
-async def read(run: Process) -> list[str]:
+async def read(run: Process) -> list[Any]:
     items = []
     async for item in run.stdout:
         items.append(item)
@@ -31,33 +35,37 @@ async def read(run: Process) -> list[str]:
     return items
 
 
-@pytest.mark.parametrize("runs", [1_000])
-async def test_each_of_a_thousand_runs_is_read_to_its_answer_before_its_end_is_known(runs: int) -> None:
+def messages(name: str) -> list[str]:
+    """The items of a run that writes all messages in this framing."""
+    return texts(name, [message.encode() for message in MESSAGES])
+
+
+@pytest.mark.parametrize("name", FRAMINGS)
+async def test_each_of_a_thousand_runs_is_read_to_its_answer_before_its_end_is_known(name: str) -> None:
     clock = ManualClock()
-    script = FakeChild().prints("".join(f"notice {n}\n" for n in range(20)) + "answer").exits()
+    script = functools.reduce(FakeChild.writes, encoded(name, *MESSAGES), FakeChild()).exits()
     async with limit(60), Overseer(clock=clock, launcher=ScriptedLauncher(clock, script)) as overseer:
-        restart = Restart("always", max_restarts=runs - 1, within=None, backoff=Backoff(min=0.0, max=0.0))
-        service = overseer.add("talker", "talker", restart=restart)
+        restart = Restart("always", max_restarts=999, within=None, backoff=Backoff(min=0.0, max=0.0))
+        service = overseer.add("talker", "talker", restart=restart, framing=FRAMINGS[name])
         reader = service.runs()
         await service.start()
         numbers = []
         async for run in reader:
-            items = await read(run)
-            assert items == [*(f"notice {n}" for n in range(20)), "answer"]
+            assert messages(name) == texts(name, await read(run))
             assert run.status().state is State.FINISHED
             numbers.append(run.number)
-        assert numbers == list(range(1, runs + 1))
+        assert numbers == list(range(1, 1001))
 
 
-async def test_runs_of_real_programs_are_read_to_their_ends() -> None:
+@pytest.mark.parametrize("name", FRAMINGS)
+async def test_runs_of_real_programs_are_read_to_their_ends(name: str) -> None:
+    program = child(f"import os\nfor frame in {encoded(name, *MESSAGES)}: os.write(1, frame)")
     async with limit(60), Overseer() as overseer:
-        service = overseer.add("talker", *child(TALK), restart=ALWAYS)
+        service = overseer.add("talker", *program, restart=ALWAYS, framing=FRAMINGS[name])
         reader = service.runs()
         await service.start()
         async for run in reader:
-            items = await read(run)
-            assert len(items) == 21
-            assert items[-1] == "answer"
+            assert messages(name) == texts(name, await read(run))
             assert run.status().exit_code == 0
             if run.number == 30:
                 await service.stop()
