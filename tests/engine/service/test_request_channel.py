@@ -241,7 +241,8 @@ async def test_a_flood_of_stderr_holds_no_conversation_up(rule: FramingRule) -> 
             frame = rule.encode(json.dumps(message).encode())
             return b"%4d" % len(frame) + frame
 
-        async with RequestChannel(service, send=send, parse=json.loads, key_of=lambda message: message["id"]) as channel:
+        channel = RequestChannel(service, send=send, parse=json.loads, key_of=lambda message: message["id"])
+        async with channel:
             assert await channel.ask(1, {"id": 1}) == {"id": 1}
             before = resident()
             assert await channel.ask(2, {"id": 2, "do": "flood"}) == {"id": 2, "do": "flood"}
