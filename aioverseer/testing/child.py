@@ -10,6 +10,7 @@ import errno
 import functools
 import itertools
 import signal as signals
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
@@ -18,11 +19,14 @@ from aioverseer.abc import Clock, Leftovers, ReadinessChannels, Timer
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.destinations import read_streams
+from aioverseer.core.options.framing import FRAME_LIMIT
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, as_signal
+from aioverseer.core.text.framing import ItemDecoder, decoder_for
 from aioverseer.core.typing import HasDescriptor, PathLike
 from aioverseer.testing.pipes import ScriptedReadStream, ScriptedWriteStream
 from aioverseer.testing.script import (
+    AnswerFramesStep,
     AnswerStep,
     CloseStep,
     EndStep,
@@ -128,6 +132,7 @@ class RunningChild:
     Attributes:
         pid: A made-up process id.
         spec: The Spec of the launch.
+        stdin: The pipe of its input, or None; ``stdin.received`` has all bytes that were written to it.
         signals: The signals that it received, in order, without SIGCONT.
         swept: Whether the rest of its process group was killed after its end.
         closed: Whether its pipes were closed.
@@ -174,6 +179,8 @@ class RunningChild:
         self._tracks: set[_Track] = set()
         self._stopped = False
         self._pending: list[int] = []
+        self._decoder: ItemDecoder | None = None
+        self._frames: deque[bytes] = deque()
         self._overdue: list[_Track] = []
         """Tracks whose timers fired while the child was stopped by SIGSTOP."""
         apart = not (spec.merge_stderr or spec.pty)
@@ -266,11 +273,11 @@ class RunningChild:
 
     # --- for tests
 
-    def print(self, text: str, *, stream: StreamName = "stdout") -> None:
-        """Write text now. Text beyond the free room of the pipe is lost."""
+    def print(self, text: str | bytes, *, stream: StreamName = "stdout") -> None:
+        """Write text or bytes now, as they are. Data beyond the free room of the pipe is lost."""
         source = self._source(stream)
         if source is not None:
-            source.feed(text.encode())
+            source.feed(text.encode() if isinstance(text, str) else text)
 
     def notify(self, datagram: bytes) -> None:
         """Send a message of sd_notify(3) now, for example ``b"READY=1"``."""
@@ -419,6 +426,8 @@ class RunningChild:
                 return self._read(track, step)
             case AnswerStep():
                 return self._answer(track, step)
+            case AnswerFramesStep():
+                return self._answer_frame(track, step)
             case EndStep():
                 self.end(step.exit)
             case NotifyStep():
@@ -458,9 +467,34 @@ class RunningChild:
         line = self._read_line(track, step)
         if line:
             track.put_back(step)
-            if (answer := step.reply(_as_text(line))) is not None:
-                track.put_back(PrintStep(f"{answer}\n".encode(), "stdout"))
+            answer = step.reply(_as_text(line))
+            self._put_answer(track, f"{answer}\n".encode() if isinstance(answer, str) else answer)
         return line is None
+
+    def _answer_frame(self, track: _Track, step: AnswerFramesStep) -> bool:
+        if self._decoder is None:
+            self._decoder = decoder_for(step.framing, encoding=None, errors="strict", line_limit=FRAME_LIMIT)
+        while not self._frames:
+            if self.stdin is None or self.stdin.broken:
+                return False
+            data = self.stdin.read_some()
+            if data is None:
+                track.put_back(step)
+                self.stdin.when_input(functools.partial(self._go_on, track))
+                return True
+            if not data:
+                return False
+            self._frames.extend(self._decoder.feed(data))
+        track.put_back(step)
+        answer = step.reply(self._frames.popleft())
+        self._put_answer(track, step.framing.encode(answer) if isinstance(answer, bytes) else answer)
+        return False
+
+    def _put_answer(self, track: _Track, answer: bytes | Exit | None) -> None:
+        if isinstance(answer, Exit):
+            track.put_back(EndStep(answer))
+        elif answer is not None:
+            track.put_back(PrintStep(answer, "stdout"))
 
     def _read_line(self, track: _Track, step: ScriptStep) -> bytes | None:
         """Return a line, or b"" at the end of the input. None means that the step is repeated after more input."""

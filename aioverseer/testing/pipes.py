@@ -199,6 +199,17 @@ class ScriptedWriteStream:
         self._make_room()
         return line
 
+    def read_some(self) -> bytes | None:
+        """Take all bytes from the pipe; b"" at the end of the input, None if there are none yet."""
+        if not self._unread and not self._at_end:
+            return None
+        data = bytes(self._unread)
+        self._unread.clear()
+        if not data and self._terminal:
+            self._at_end = self.closed  # an end of file that was typed is read once
+        self._make_room()
+        return data
+
     def break_off(self) -> None:
         """Close the read end."""
         self.broken = True

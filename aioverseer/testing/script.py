@@ -10,13 +10,15 @@ import signal as signals
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from aioverseer.core.errors import SpawnError, SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.framing import FramingRule
 from aioverseer.core.state import Exit, as_signal
 
 __all__ = [
+    "AnswerFramesStep",
     "AnswerStep",
     "CloseStep",
     "EndStep",
@@ -92,7 +94,15 @@ class ReadStep:
 class AnswerStep:
     """Answer each line of standard input with the result of a function, until the end of the input."""
 
-    reply: Callable[[str], str | None]
+    reply: Callable[[str], str | Exit | None]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFramesStep:
+    """Answer each frame of standard input with the result of a function, until the end of the input."""
+
+    reply: Callable[[bytes], bytes | Exit | None]
+    framing: FramingRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,7 @@ ScriptStep: TypeAlias = (
     | WriteReadyStep
     | ReadStep
     | AnswerStep
+    | AnswerFramesStep
     | CloseStep
     | LeaveStep
     | RepeatStep
@@ -217,14 +228,29 @@ class FakeChild:
         """Read standard input until its end. Without a pipe to standard input, the end comes at once."""
         return self._then(ReadStep(None))
 
-    def answers(self, reply: Callable[[str], str | None] | None = None) -> FakeChild:
-        """Read standard input until its end, and answer each line.
+    @overload
+    def answers(self, reply: Callable[[str], str | Exit | None] | None = None) -> FakeChild: ...
+    @overload
+    def answers(
+        self, reply: Callable[[bytes], bytes | Exit | None] | None = None, *, framing: FramingRule
+    ) -> FakeChild: ...
+    def answers(self, reply: Callable[[Any], Any] | None = None, *, framing: FramingRule | None = None) -> FakeChild:
+        """Read standard input until its end, and answer each line or frame.
 
         Args:
-            reply: A function from a line to the answer, both without newline; it may return None for no answer.
-                Without a function each line is its own answer, as with ``cat``.
+            reply: Function of a line that returns the answer, both without newline; of a frame as bytes, with
+                ``framing``. It may return None for no answer, or an ``Exit``, which ends the child. Without a function
+                each line or frame is its own answer, as with ``cat``.
+            framing: Framing of the input and of the answers, for example ``framing.length_prefix(4)``; None for lines.
+
+        Raises:
+            SpecError: If ``framing`` is no value of ``aioverseer.framing``.
         """
-        return self._then(AnswerStep(_same if reply is None else reply))
+        if framing is None:
+            return self._then(AnswerStep(_same if reply is None else reply))
+        if not isinstance(framing, FramingRule):
+            raise _error("answers", "framing", framing, "pass a framing, for example framing.length_prefix(4)")
+        return self._then(AnswerFramesStep(_same if reply is None else reply, framing))
 
     def closes(self, stream: Literal["stdin", "stdout", "stderr"]) -> FakeChild:
         """Close a standard stream and live on."""
@@ -306,8 +332,8 @@ class FakeChild:
         return dataclasses.replace(self, steps=(*self.steps, step))
 
 
-def _same(line: str) -> str:
-    return line
+def _same(item: Any) -> Any:
+    return item
 
 
 def _takes_time(steps: tuple[ScriptStep, ...]) -> bool:

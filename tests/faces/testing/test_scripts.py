@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Alive, Exit, Overseer, Process, Restart, SpecError, State, Stop, StopFailed, ready
+from aioverseer import Alive, Exit, Overseer, Process, Restart, SpecError, State, Stop, StopFailed, framing, ready
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
 
 
@@ -46,6 +46,7 @@ def test_script_is_a_value() -> None:
         (lambda: FakeChild().ignores(99), "number=99 cannot be: pass a signal"),
         (lambda: FakeChild().on(9, FakeChild()), "no program can handle it"),
         (lambda: FakeChild().writes_ready(2), "pass a descriptor from 3 to 9"),
+        (lambda: FakeChild().answers(framing="lines"), r"framing='lines' cannot be: pass a framing"),  # type: ignore[call-overload]  # on purpose
         (lambda: FakeChild().prints("x", stream="out"), 'pass "stdout" or "stderr"'),  # type: ignore[arg-type]  # on purpose
         (lambda: FakeChild().closes("out"), 'pass "stdin", "stdout" or "stderr"'),  # type: ignore[arg-type]  # on purpose
         (lambda: FakeChild().exits(0).prints("x"), "nothing can come after the end of a program"),
@@ -150,6 +151,59 @@ async def test_answer_may_be_none(clock: ManualClock) -> None:
     answers = {"a": "1"}
     process, _ = run_of(clock, FakeChild().answers(answers.get).exits(0), stdin="b\na\n")
     assert ["1"] == (await process).stdout
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [framing.length_prefix(4), framing.content_length(), framing.lines(end="\0")],
+    ids=["length", "header", "zero"],
+)
+@pytest.mark.parametrize("size", [1, 7, 1000], ids="chunks of {}".format)
+async def test_child_answers_frames(clock: ManualClock, rule: framing.FramingRule, size: int) -> None:
+    """Frames are answered one by one, wherever the writes are cut, and the script continues at the end of the input."""
+    script = FakeChild().answers(bytes.upper, framing=rule).writes(rule.encode(b"bye")).exits(0)
+    process, _ = run_of(clock, script, stdin="pipe", streaming=True, framing={"stdout": rule}, encoding=None)
+    await process.start()
+    data = rule.encode(b"one") + rule.encode(b"") + rule.encode(b"t\nwo")
+    for start in range(0, len(data), size):
+        await process.write(data[start : start + size])
+    assert [b"ONE", b"", b"T\nWO"] == [await process.stdout.get() for _ in range(3)]
+    await process.write(rule.encode(b"cut")[:-1])
+    process.close_stdin()
+    assert [b"bye"] == [item async for item in process.stdout]
+
+
+async def test_child_without_input_has_no_frames_to_answer(clock: ManualClock) -> None:
+    """The script continues at once."""
+    process, _ = run_of(clock, FakeChild().answers(framing=framing.length_prefix(4)).prints("done").exits(0))
+    assert ["done"] == (await process).stdout
+
+
+async def test_answer_may_be_an_end(clock: ManualClock) -> None:
+    """A worker that crashes by a question: the questions before it are answered."""
+    script = FakeChild().answers(lambda line: Exit(code=11) if line == "crash" else line)
+    process, _ = run_of(clock, script, stdin="a\ncrash\nb\n")
+    status = await process
+    assert (11, ["a"]) == (status.exit_code, status.stdout)
+
+
+async def test_answer_to_a_frame_may_be_an_end(clock: ManualClock) -> None:
+    """A worker that crashes by a question: the questions before it are answered."""
+    rule = framing.length_prefix(2)
+    script = FakeChild().answers(lambda frame: Exit(code=11) if frame == b"crash" else frame, framing=rule)
+    data = b"".join(rule.encode(item) for item in (b"a", b"crash", b"b"))
+    process, _ = run_of(clock, script, stdin=data, framing=rule)
+    status = await process
+    assert (11, [b"a"]) == (status.exit_code, status.stdout)
+
+
+async def test_child_prints_bytes_by_hand(clock: ManualClock) -> None:
+    """A test may answer a frame itself."""
+    rule = framing.length_prefix(4)
+    process, launcher = run_of(clock, FakeChild(), streaming="stdout", framing=rule)
+    async with process:
+        launcher.children[0].print(rule.encode(b"\xff"))
+        assert b"\xff" == await process.stdout.get()
 
 
 async def test_terminal_input_continues_after_an_end_of_file(clock: ManualClock) -> None:
