@@ -16,20 +16,29 @@ from aioverseer._aio.timers import resolve
 from aioverseer._engine.output.streams import OutputStreams
 from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.stdin import StdinFeeder
-from aioverseer._engine.process.stop_steps import StepPerformer
-from aioverseer._engine.process.upstream import Pipe, Upstream
+from aioverseer._engine.process.stop_steps import OF_READER, StepPerformer
+from aioverseer._engine.process.upstream import Pipe, Upstream, UpstreamStopped
 from aioverseer._system.process.pipes import PipeEnd
 from aioverseer._system.protocols import Child, Launcher, Leftovers, ReadinessChannels
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.machine.actions import PerformStep, SendSignal, SignalOutside, SignalUnreached
-from aioverseer.core.machine.inputs import Exited, InternalError, LeaderEnded, Spawned, SpawnFailed, StepFailed
+from aioverseer.core.machine.inputs import (
+    Exited,
+    InternalError,
+    LaunchStopped,
+    LeaderEnded,
+    Spawned,
+    SpawnFailed,
+    StepFailed,
+)
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Input
 from aioverseer.core.options.containment import IN_BACKGROUND, Survivor, left_behind
 from aioverseer.core.options.pipeline import read_from, written_to
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import FINAL_TIMEOUT
+from aioverseer.core.options.stop_steps import EndUpstream
 from aioverseer.core.report.events import Kind
 from aioverseer.core.state import Exit, State, signal_name
 
@@ -187,11 +196,21 @@ class RunTask:
                     self._notify(f"is stopped, and {action.step.name} failed: {why}", "stop")
                 submit(StepFailed(step=action.step, why=why, number=None if is_over else action.number))
 
+        if self._ended is not None:
+            # The leader has ended by itself, and the run ends soon: nobody is left to ask. A command would outlive it.
+            if isinstance(action.step, EndUpstream) and self._upstream is not None:
+                self._upstream.begin_stop(why=OF_READER)
+            return
         if self._steps is None:
             self._steps = StepPerformer(
                 self._spec, launcher=self._launcher, clock=self._clock, stdin=self._stdin, upstream=self._upstream
             )
         self._steps.begin(action.step, pid=self._machine.pid or 0, on_failure=on_failure)
+
+    def stop_upstream(self, *, kill: bool, why: str) -> None:
+        """Begin to stop the program before this one in a pipeline, if there is one and it lives."""
+        if self._upstream is not None:
+            self._upstream.begin_stop(kill=kill, why=why)
 
     def send_outside(self, action: SignalOutside) -> None:
         """Have the signal of the present step sent to processes outside of the group."""
@@ -213,7 +232,7 @@ class RunTask:
             if self._steps is not None:
                 self._steps.cancel()
             if self._upstream is not None:
-                self._upstream.kill_now()
+                self._upstream.begin_stop(kill=True, why="its reader was killed because of a bug of aioverseer")
             if self._health is not None:
                 await self._health.close()
             if self.child is not None:
@@ -254,7 +273,7 @@ class RunTask:
         self.stopped_at = self._clock.wall()
         cancelled = await self._end_leftovers(child, exit, submit, patient=cancelled is None) or cancelled
         if self._steps is not None:
-            cancelled = await self._steps.end() or cancelled
+            cancelled = await self._steps.end(patient=cancelled is None) or cancelled
         upstream_words = ""
         if self._upstream is not None:
             patient = cancelled is None and not self._machine.is_killing
@@ -300,7 +319,8 @@ class RunTask:
             cancelled = None if self._health is None else await self._health.close()
             if self._closes_launcher:
                 cancelled = (await settle_work(self._launcher.close, within=_MARGIN))[1] or cancelled
-            submit(SpawnFailed(error=error))
+            is_stopped = isinstance(error, UpstreamStopped) and self._machine.state is State.STOPPING
+            submit(LaunchStopped() if is_stopped else SpawnFailed(error=error))
             if cancelled is not None:
                 raise cancelled from None
             return None

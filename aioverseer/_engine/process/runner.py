@@ -212,8 +212,8 @@ class ProcessRunner:
         """
         self.check_fork()
         self.submit(StopRequested(kill=kill, why=why))
-        if kill and self.upstream is not None and self.upstream.machine.state.is_live:
-            self.upstream.stop(kill=True, why=why)
+        if kill or self.machine.pid is None:  # before the spawn no step of the ladder reaches the program upstream
+            self.run_task.stop_upstream(kill=kill, why=why)
 
     def write_to(self, end: PipeEnd) -> None:
         """Set the end of a pipe for the standard output of a program of a pipeline, before the start."""

@@ -17,12 +17,16 @@ from aioverseer.core.errors import ProcessNotRunning, SpawnError
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop_steps import AskingStep, CloseStdin, EndUpstream, RunCommand, WriteStdin
 
-__all__ = ["StepPerformer"]
+__all__ = ["OF_READER", "StepPerformer"]
 
 _log = logging.getLogger("aioverseer")
 
 _COMMAND_TIMEOUT = 2.0
 """Seconds for a command to end by itself once the program has ended."""
+
+
+OF_READER = "its reader is stopped"
+"""Reason of the stop of the program before one that is stopped."""
 
 
 class OnFailure(Protocol):
@@ -56,9 +60,7 @@ class StepPerformer:
         self._clock = clock
         self._stdin = stdin
         self._task: asyncio.Task[None] | None = None
-        self._step: AskingStep | None = None
-        self._is_over = False
-        """Whether the present step was given up, and not its task cancelled because the event loop ends."""
+        self._present: _Attempt | None = None
 
     def begin(self, step: AskingStep, *, pid: int, on_failure: OnFailure) -> None:
         """Begin to take a step, and give up the earlier one.
@@ -70,29 +72,31 @@ class StepPerformer:
         """
         earlier = self._task
         self.cancel()
-        self._is_over = False
-        self._step = step
+        self._present = present = _Attempt(step)
         self._task = asyncio.create_task(
-            self._take(step, pid, on_failure, earlier), name=f"aioverseer stop {self._spec.id}"
+            self._take(present, pid, on_failure, earlier), name=f"aioverseer stop {self._spec.id}"
         )
 
     def cancel(self) -> None:
         """Give up the present step, as its time is over. Idempotent."""
-        if self._task is not None:
-            self._is_over = True
+        if self._task is not None and self._present is not None:
+            self._present.is_given_up = True
             self._task.cancel()
 
-    async def end(self) -> asyncio.CancelledError | None:
+    async def end(self, *, patient: bool) -> asyncio.CancelledError | None:
         """Wait for a command that still runs after the end of the program, for two seconds, and then kill it.
+
+        Args:
+            patient: Whether it has this time. If not, it is killed at once.
 
         Returns:
             The last cancellation that came meanwhile, or None.
         """
-        task = self._task
-        if task is None:
+        task, present = self._task, self._present
+        if task is None or present is None:
             return None
         cancelled: asyncio.CancelledError | None = None
-        if isinstance(self._step, RunCommand):
+        if patient and isinstance(present.step, RunCommand):
             cancelled = await settle(task, within=_COMMAND_TIMEOUT, clock=self._clock)
         if not task.done():
             self.cancel()
@@ -101,14 +105,16 @@ class StepPerformer:
         return cancelled
 
     async def _take(
-        self, step: AskingStep, pid: int, on_failure: OnFailure, earlier: asyncio.Task[None] | None
+        self, present: _Attempt, pid: int, on_failure: OnFailure, earlier: asyncio.Task[None] | None
     ) -> None:
-        if earlier is not None:
-            await asyncio.wait({earlier})
+        # The earlier step ends its command through further cancellations: the task of the last step ends last.
+        if earlier is not None and (cancelled := await settle(earlier, within=_COMMAND_TIMEOUT)) is not None:
+            raise cancelled
+        step = present.step
         try:
             why = await self._attempt(step, pid)
         except asyncio.CancelledError:
-            if self._is_over and isinstance(step, RunCommand):
+            if present.is_given_up and isinstance(step, RunCommand):
                 on_failure("it was still running, and was killed", is_over=True)
             raise
         except SpawnError as error:
@@ -128,7 +134,7 @@ class StepPerformer:
         match step:
             case EndUpstream():
                 if self._upstream is not None:
-                    await self._upstream.stop("its reader is stopped")
+                    await self._upstream.stop(OF_READER)
                 return ""
             case CloseStdin():
                 return await self._close()
@@ -160,6 +166,19 @@ class StepPerformer:
         except (OSError, UnicodeError) as error:
             return _reason(error)
         return None
+
+
+class _Attempt:
+    """A step that is taken.
+
+    Attributes:
+        step: The step.
+        is_given_up: Whether its task was cancelled because the step is over, and not because the event loop ends.
+    """
+
+    def __init__(self, step: AskingStep) -> None:
+        self.step = step
+        self.is_given_up = False
 
 
 def _reason(error: Exception) -> str:

@@ -21,7 +21,7 @@ from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, State
 
-__all__ = ["Pipe", "Upstream", "UpstreamRun"]
+__all__ = ["Pipe", "Upstream", "UpstreamRun", "UpstreamStopped"]
 
 _END_TIMEOUT = 2.0
 """Seconds for one program of a pipeline to end by itself once its neighbour has ended."""
@@ -29,6 +29,10 @@ _MARGIN = 2.0
 """Seconds in addition to a ladder: for the last output, and for a busy host."""
 _OF_SHELL = 128
 """Number that a shell adds to a signal in its exit code."""
+
+
+class UpstreamStopped(SpawnError):
+    """The program was stopped before it was spawned, so its reader is not started."""
 
 
 class UpstreamRun(Protocol):
@@ -85,6 +89,7 @@ class Upstream:
             end: The end of the pipe for its standard output. The caller closes it.
 
         Raises:
+            UpstreamStopped: If it was stopped before its spawn.
             SpawnError: If it could not be started, or has been started before.
         """
         run = self._run
@@ -94,9 +99,12 @@ class Upstream:
             )
         run.write_to(end)
         run.start()
-        await run.watch(ProcessMachine.is_past_start)
+        # Not ``is_past_start``: a stop during the spawn does not end the spawn, which has the end of the pipe.
+        await run.watch(lambda machine: machine.pid is not None or machine.is_over())
         if run.machine.pid is None:
             error = run.machine.error
+            if error is None:
+                raise UpstreamStopped(f"its input {run.spec.id!r} was not started: {run.machine.reason}")
             if not isinstance(error, SpawnError):
                 raise SpawnError(f"its input {run.spec.id!r} was not started: {run.machine.reason}") from error
             raise SpawnError(f"its input: {error}", errno=error.errno, filename=error.filename) from error
@@ -111,10 +119,20 @@ class Upstream:
         Args:
             why: Reason of the stop.
         """
-        self._is_ended_by_us = True
-        self._run.stop(why=why)
+        self.begin_stop(why=why)
         await asyncio.wait({self._run.watch_end()})
         await sleep_until(self._clock, self._clock.now() + _END_TIMEOUT)
+
+    def begin_stop(self, *, why: str, kill: bool = False) -> None:
+        """Begin to stop the program if it lives. Idempotent.
+
+        Args:
+            why: Reason of the stop.
+            kill: Whether to take the last step, SIGKILL, at once.
+        """
+        if self._run.machine.state.is_live:
+            self._is_ended_by_us = True
+            self._run.stop(kill=kill, why=why)
 
     async def end(self, *, patient: bool) -> asyncio.CancelledError | None:
         """Wait for the end of the program once its reader has ended. After two seconds it is stopped by its ladder.
@@ -134,17 +152,10 @@ class Upstream:
         run = self._run
         if run.machine.is_over() or run.machine.state is State.INITIAL:
             return None
-        self._is_ended_by_us = True
-        run.stop(kill=kill, why=why)
+        self.begin_stop(kill=kill, why=why)
         if run.machine.is_over():
             return None
         return await settle(run.watch_end(), within=stop_seconds(run.spec) + _MARGIN, clock=self._clock)
-
-    def kill_now(self) -> None:
-        """Send SIGKILL if the program lives."""
-        if self._run.machine.state.is_live:
-            self._is_ended_by_us = True
-            self._run.stop(kill=True)
 
     def judged(self, exit: Exit) -> tuple[Exit, str]:
         """Return the exit of the pipeline, and words about a failure of the program; empty without one.
@@ -160,4 +171,4 @@ class Upstream:
             return exit, ""
         if own.code == 0 or own.signal == SIGPIPE or own.code == _OF_SHELL + SIGPIPE:
             return exit, ""
-        return own, f"that is the end of its input {self._run.spec.id!r}"
+        return own, self._run.machine.upstream_words or f"that is the end of its input {self._run.spec.id!r}"

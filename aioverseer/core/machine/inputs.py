@@ -16,6 +16,7 @@ __all__ = [
     "Failed",
     "HeldByGroup",
     "InternalError",
+    "LaunchStopped",
     "LeaderEnded",
     "ProcessEnded",
     "ProcessEnding",
@@ -206,6 +207,12 @@ class SpawnFailed(Input):
     def __init__(self, *, error: BaseException, impossible: bool = False) -> None:
         self.error = error
         self.impossible = impossible
+
+
+class LaunchStopped(Input):
+    """The launch was given up before the spawn, because a stop was requested."""
+
+    __slots__ = ()
 
 
 class LeaderEnded(Input):

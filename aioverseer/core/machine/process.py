@@ -23,6 +23,7 @@ from aioverseer.core.machine.inputs import (
     Exited,
     Extend,
     InternalError,
+    LaunchStopped,
     LeaderEnded,
     Ready,
     Spawned,
@@ -66,6 +67,7 @@ class ProcessMachine(Machine[ProcessAction]):
         left: Processes that the leader left behind and that got the ladder.
         left_signal: Last signal that they got; 0 for none.
         unstoppable: Whether the program outlived the whole ladder.
+        upstream_words: Words about the program of the pipeline whose exit is that of the run; empty if it is its own.
     """
 
     name: ClassVar[str] = "process"
@@ -90,7 +92,7 @@ class ProcessMachine(Machine[ProcessAction]):
         self.left_signal: signal.Signals | int = 0
         self.ladder = Ladder(ladder, upstream=upstream)
         self._upstream = upstream
-        self._upstream_words = ""
+        self.upstream_words = ""
         self._killed_by: float | None = None  # latest time of SIGKILL for leftovers of a stopped leader
         self._delay = delay
         self.due: float | None = None
@@ -140,7 +142,7 @@ class ProcessMachine(Machine[ProcessAction]):
     @property
     def end_words(self) -> str:
         """Words about failed steps of the ladder and about leftovers, as the end of a sentence; empty for neither."""
-        return "; ".join(filter(None, (self._upstream_words, *self.ladder.failures, self.left_words)))
+        return "; ".join(filter(None, (self.upstream_words, *self.ladder.failures, self.left_words)))
 
     @property
     def is_in_background(self) -> bool:
@@ -295,6 +297,12 @@ class ProcessMachine(Machine[ProcessAction]):
         self.unstoppable = False
         return [*self.fail(given), Disarm()]
 
+    def end_unstarted(self, _given: LaunchStopped) -> list[ProcessAction]:
+        """INTERRUPT: there is no program. The timer of the stop is disarmed."""
+        self.unstoppable = False
+        self.to(State.INTERRUPT, f"{self._stop_reason} before it was started")
+        return [Disarm()]
+
     def give_up(self, given: InternalError) -> list[ProcessAction]:
         """FATAL: an internal error; the program has been killed."""
         self.error = given.error
@@ -393,7 +401,7 @@ class ProcessMachine(Machine[ProcessAction]):
     def end(self, given: Exited) -> list[ProcessAction]:
         """INTERRUPT if a signal killed the program, else FINISHED."""
         self.exit = given.exit
-        self._upstream_words = given.upstream
+        self.upstream_words = given.upstream
         state = State.FINISHED if given.exit.signal is None else State.INTERRUPT
         if self.state is State.STARTING:
             self.due = None
@@ -476,6 +484,7 @@ class ProcessMachine(Machine[ProcessAction]):
 ProcessMachine.guards = {
     Spawned: ProcessMachine.awaits_spawn,
     SpawnFailed: ProcessMachine.awaits_spawn,
+    LaunchStopped: ProcessMachine.awaits_spawn,
     TimerFired: ProcessMachine.is_armed,
     Exited: ProcessMachine.has_spawned,
     StepFailed: ProcessMachine.has_spawned,
@@ -516,6 +525,7 @@ ProcessMachine.table = cast(
         (State.STOPPING, StopRequested): ProcessMachine.stop_again,
         (State.STOPPING, Spawned): ProcessMachine.stop_after_spawn,
         (State.STOPPING, SpawnFailed): ProcessMachine.fail_stopped,
+        (State.STOPPING, LaunchStopped): ProcessMachine.end_unstarted,
         (State.STOPPING, TimerFired): ProcessMachine.take_next_step,
         (State.STOPPING, StepFailed): ProcessMachine.skip_step,
         (State.STOPPING, Exited): ProcessMachine.end_stopped,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, cast
 
 from aioverseer.core.typing import HasDescriptor
@@ -18,8 +19,19 @@ def upstream_of(value: object) -> object | None:
     return None
 
 
+_OF_THE_LAST = frozenset({"ready", "restart", "after", "critical", "on_give_up", "group", "significant", "log"})
+"""Options of a service, which are those of the last program of a pipeline."""
+
+
 def unfit_upstream(spec: Any) -> str | None:
-    """Return why the output of a program cannot be the input of another one; None if it can."""
+    """Return why the output of a program cannot be the input of another one; None if it can.
+
+    Args:
+        spec: Spec of the program.
+    """
+    for field in dataclasses.fields(spec):
+        if field.name in _OF_THE_LAST and getattr(spec, field.name) != field.default:
+            return f"{field.name} is an option of the last program of a pipeline: leave it out there"
     if spec.pty:
         return "it runs on a terminal: leave pty out"
     if spec.stdout not in (None, "read"):

@@ -21,6 +21,7 @@ from aioverseer.core.machine.inputs import (
     Exited,
     Extend,
     InternalError,
+    LaunchStopped,
     LeaderEnded,
     Ready,
     Spawned,
@@ -50,6 +51,7 @@ INPUTS: dict[str, Input] = {
     "due": TimerFired(),
     "spawned": Spawned(pid=7),
     "failed": SpawnFailed(error=ERROR),
+    "given_up": LaunchStopped(),
     "exited": Exited(exit=Exit(code=0)),
     "killed": Exited(exit=Exit(signal=SIGKILL)),
     "left": LeaderEnded(exit=Exit(code=0), left=(Survivor(pid=12, command="node"),)),
@@ -92,6 +94,7 @@ PLACES: dict[str, str] = {
     "interrupted by a signal": f"{UP} killed",
     "finished": f"{UP} exited",
     "fatal": "start failed",
+    "launch given up": "start stop given_up",
     "fatal by a bug": f"{UP} kill due broken",
     "waiting to be ready": f"~ {UP}",
     "ready": f"~ {UP} ready",
@@ -122,8 +125,13 @@ LAUNCHED = {
     "failed": "-> fatal",
     "broken": "disarm, -> fatal",
 }
-UNSPAWNED = {**IDLE, "due": "unstoppable", "failed": "disarm, -> fatal", "broken": "disarm, -> fatal"}
-NEVER_SPAWNED = {**IDLE, "stop": "arm 2", "kill": "arm 2", "failed": "disarm, -> fatal", "broken": "disarm, -> fatal"}
+ENDS_UNSPAWNED = {
+    "failed": "disarm, -> fatal",
+    "given_up": "disarm, -> interrupted",
+    "broken": "disarm, -> fatal",
+}
+UNSPAWNED = {**IDLE, "due": "unstoppable", **ENDS_UNSPAWNED}
+NEVER_SPAWNED = {**IDLE, "stop": "arm 2", "kill": "arm 2", **ENDS_UNSPAWNED}
 ON_THE_LADDER = {
     **IDLE,
     "exited": "disarm, -> interrupted",
@@ -200,6 +208,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "interrupted by a signal": IDLE,
     "finished": IDLE,
     "fatal": IDLE,
+    "launch given up": IDLE,
     "fatal by a bug": IDLE,
     "waiting to be ready": WAITING,
     "ready": RUNNING,
@@ -335,6 +344,7 @@ def test_each_rule_says_what_it_does() -> None:
         ("interrupted by a signal", "was killed by SIGKILL"),
         ("finished", "exited with code 0"),
         ("fatal", "could not be started: no such program"),
+        ("launch given up", "a stop was asked for before it was started"),
         ("fatal by a bug", "was killed because of a bug of aioverseer: ZeroDivisionError('oops')"),
         ("waiting to be ready", "runs as pid 7, and is not ready yet"),
         ("ready", "runs as pid 7, and is ready"),

@@ -25,7 +25,10 @@ from aioverseer import (
     Stop,
     ThreadedOverseer,
     framing,
+    ready,
 )
+from aioverseer._system.process import launcher
+from aioverseer._system.process.spawn_asyncio import AsyncioSpawner
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
 
@@ -87,6 +90,13 @@ async def test_failure_of_the_first_program_is_one_of_the_pipeline() -> None:
     assert ["why"] == process.upstream.status().stderr
 
 
+async def test_failure_of_the_first_of_three_names_that_program() -> None:
+    first = Process("sh", "-c", "exit 3", id="dump")
+    async with limit():
+        status = await Process("cat", stdin=Process("cat", stdin=first, id="middle"))
+    assert "exited with code 3; that is the end of its input 'dump'" == status.reason
+
+
 async def test_own_failure_goes_before_that_of_the_first_program() -> None:
     async with limit():
         status = await Process("sh", "-c", "cat; exit 4", stdin=Process("sh", "-c", "exit 3"))
@@ -146,6 +156,57 @@ async def test_start_that_is_cancelled_leaves_nothing(steps: int) -> None:
         assert not process.state.is_live
         assert not first.state.is_live
     assert before == descriptors()
+
+
+@pytest.mark.parametrize("kill", [False, True])
+async def test_stop_ends_the_delay_of_the_first_program(kill: bool) -> None:
+    before = descriptors()
+    process = Process("cat", stdin=Process("true", delay_start=600))
+    async with limit():
+        starting = asyncio.ensure_future(process.start())
+        while process.upstream is None or process.upstream.state is State.INITIAL:
+            await asyncio.sleep(0)
+        status = await process.stop(kill=kill)
+        await starting
+    assert (State.INTERRUPT, "a stop was asked for before it was started") == (status.state, status.reason)
+    assert State.INTERRUPT is process.upstream.state
+    assert before == descriptors()
+
+
+@pytest.mark.parametrize("kill", [False, True])
+async def test_stop_during_the_start_is_no_failure(kill: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At whatever iteration of the loop. A critical service that is stopped ends nothing else."""
+    monkeypatch.setattr(launcher, "_SPAWNERS", (AsyncioSpawner(),))  # its spawn takes several iterations
+    async with limit(30), Overseer() as overseer:
+        service = overseer.add("pipe", "cat", stdin=Process("sleep", "600"), critical=True)
+        for steps in range(1, 12):
+            starting = asyncio.ensure_future(service.start())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            status = await service.stop(kill=kill)
+            await asyncio.wait([starting])
+            starting.exception()
+            assert (State.INTERRUPT, None) == (status.state, status.error), steps
+
+
+async def test_stop_while_the_end_of_the_first_program_is_awaited() -> None:
+    """The leader has ended, so the ladder asks nobody; nothing of it outlives the run."""
+    asked = asyncio.Event()
+    first = Process("sleep", "600", stop=Stop(signal.SIGCONT, 600))
+    process = Process("true", stdin=first, stop=Stop(steps=[Stop.command(["sleep", "600"], 600)]))
+    async with limit(20):
+        await process.start()
+        pidfd = os.pidfd_open(process.pid or 0)
+        asyncio.get_running_loop().add_reader(pidfd, asked.set)
+        await asked.wait()
+        asyncio.get_running_loop().remove_reader(pidfd)
+        os.close(pidfd)
+        stopping = asyncio.ensure_future(process.stop())
+        while not first.signals_sent:
+            await asyncio.sleep(0)
+        first.signal(signal.SIGKILL)
+        status = await stopping
+    assert (State.INTERRUPT, 0) == (status.state, status.exit_code)
 
 
 async def test_stop_begins_with_the_first_program() -> None:
@@ -235,6 +296,13 @@ async def test_program_that_was_started_before_is_refused() -> None:
             await Process("cat", stdin=first).start()
 
 
+def test_options_of_the_last_program_are_refused_before_it() -> None:
+    with pytest.raises(SpecError, match="ready is an option of the last program of a pipeline"):
+        Process("cat", stdin=Process("true", ready=ready.tcp(80)))
+    with pytest.raises(SpecError, match="restart is an option of the last program of a pipeline"):
+        Process("cat", stdin=Spec.of("first", ["true"], restart=Restart("always")))
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
@@ -268,14 +336,14 @@ def test_threaded_overseer_runs_a_pipeline() -> None:
 
 async def test_scripted_programs_start_and_stop_together() -> None:
     clock = ManualClock()
-    launcher = ScriptedLauncher(clock, by_id={"first": FakeChild(), "second": FakeChild()})
-    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+    scripted = ScriptedLauncher(clock, by_id={"first": FakeChild(), "second": FakeChild()})
+    async with limit(), Overseer(clock=clock, launcher=scripted) as overseer:
         service = overseer.add("second", "second", stdin=Spec(id="first", argv=("first",)))
         await service.start()
-        assert ["first", "second"] == [one.spec.id for one in launcher.children]
+        assert ["first", "second"] == [one.spec.id for one in scripted.children]
         stopping = asyncio.ensure_future(service.stop())
         await clock.settle()
-        assert [[signal.SIGTERM], []] == [one.signals for one in launcher.children]
+        assert [[signal.SIGTERM], []] == [one.signals for one in scripted.children]
         await clock.advance(2.0)
         await stopping
-        assert [[signal.SIGTERM], [signal.SIGTERM]] == [one.signals for one in launcher.children]
+        assert [[signal.SIGTERM], [signal.SIGTERM]] == [one.signals for one in scripted.children]

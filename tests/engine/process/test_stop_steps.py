@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,39 @@ async def test_command_that_outlives_the_program_is_killed() -> None:
     assert "a stop was asked for; exited with code 0; `db-cli` failed: it was still running, and was killed" == (
         status.reason
     )
+
+
+async def test_killed_command_is_told_whatever_step_follows() -> None:
+    async with limit(20):
+        stop = Stop(steps=[Stop.command(["sleep", "600"], 0.1), Stop.close_stdin(9)])
+        process = await Process("cat", stdin="pipe", stop=stop).start()
+        status = await process.stop()
+    assert "a stop was asked for; `sleep 600` failed: it was still running, and was killed; exited with code 0" == (
+        status.reason
+    )
+
+
+async def test_stop_after_the_end_of_the_leader_runs_no_command() -> None:
+    """The run still waits for its source of input. A command would outlive the run."""
+    ended, gate = asyncio.Event(), asyncio.Event()
+
+    async def source() -> AsyncGenerator[str]:
+        try:
+            yield "first"
+            await gate.wait()
+        finally:
+            ended.set()
+            await gate.wait()
+
+    stop = Stop(steps=[Stop.command(["sleep", "600"], 600)])
+    async with limit(20):
+        process = await Process("true", stdin=source, stop=stop).start()
+        await ended.wait()
+        stopping = asyncio.ensure_future(process.stop())
+        await asyncio.sleep(0)
+        gate.set()
+        status = await stopping
+    assert "a stop was asked for; exited with code 0" == status.reason
 
 
 async def test_kill_ends_a_command_at_once() -> None:
