@@ -26,7 +26,6 @@ from aioverseer.core.text.framing import ItemDecoder, decoder_for
 from aioverseer.core.typing import HasDescriptor, PathLike
 from aioverseer.testing.pipes import ScriptedReadStream, ScriptedWriteStream
 from aioverseer.testing.script import (
-    AnswerFramesStep,
     AnswerStep,
     CloseStep,
     EndStep,
@@ -180,7 +179,11 @@ class RunningChild:
         self._stopped = False
         self._pending: list[int] = []
         self._decoder: ItemDecoder | None = None
-        self._frames: deque[bytes] = deque()
+        """The decoder of standard input; None for lines, which are taken from the pipe one by one."""
+        self._items: deque[str | bytes] = deque()
+        """Items of the input that the script has not read yet."""
+        self._at_end = False
+        """Whether the script has read the end of the input."""
         self._overdue: list[_Track] = []
         """Tracks whose timers fired while the child was stopped by SIGSTOP."""
         apart = not (spec.merge_stderr or spec.pty)
@@ -426,8 +429,6 @@ class RunningChild:
                 return self._read(track, step)
             case AnswerStep():
                 return self._answer(track, step)
-            case AnswerFramesStep():
-                return self._answer_frame(track, step)
             case EndStep():
                 self.end(step.exit)
             case NotifyStep():
@@ -458,52 +459,58 @@ class RunningChild:
         return True
 
     def _read(self, track: _Track, step: ReadStep) -> bool:
-        while (line := self._read_line(track, step)) is not None:
-            if not line or (step.pattern is not None and step.pattern.search(_as_text(line))):
+        if step.pattern is None:
+            self._items.clear()
+            while data := self._read_input(track, step, whole=True):
+                pass
+            return data is None
+        while (taken := self._take_item(track, step)) is not None:
+            if not taken or step.pattern.search(_as_text(taken[0])):
                 return False
         return True
 
     def _answer(self, track: _Track, step: AnswerStep) -> bool:
-        line = self._read_line(track, step)
-        if line:
+        taken = self._take_item(track, step)
+        if taken:
             track.put_back(step)
-            answer = step.reply(_as_text(line))
-            self._put_answer(track, f"{answer}\n".encode() if isinstance(answer, str) else answer)
-        return line is None
+            answer = step.reply(taken[0])
+            if isinstance(answer, Exit):
+                track.put_back(EndStep(answer))
+            else:
+                data = answer.encode() if isinstance(answer, str) else answer
+                track.put_back(PrintStep((b"" if data is None else step.encode(data)) + step.prompt, "stdout"))
+        return taken is None
 
-    def _answer_frame(self, track: _Track, step: AnswerFramesStep) -> bool:
-        if self._decoder is None:
+    def _take_item(self, track: _Track, step: ReadStep | AnswerStep) -> Sequence[str | bytes] | None:
+        """Return one item, or nothing at the end of the input. None means that the step waits for more input."""
+        if step.framing is not None and self._decoder is None:
             self._decoder = decoder_for(step.framing, encoding=None, errors="strict", line_limit=FRAME_LIMIT)
-        while not self._frames:
-            if self.stdin is None or self.stdin.broken:
-                return False
-            data = self.stdin.read_some()
+        while not self._items:
+            data = self._read_input(track, step, whole=self._decoder is not None)
             if data is None:
-                track.put_back(step)
-                self.stdin.when_input(functools.partial(self._go_on, track))
-                return True
+                return None
+            self._items += self._items_of(data)
             if not data:
-                return False
-            self._frames.extend(self._decoder.feed(data))
-        track.put_back(step)
-        answer = step.reply(self._frames.popleft())
-        self._put_answer(track, step.framing.encode(answer) if isinstance(answer, bytes) else answer)
-        return False
+                break
+        return [self._items.popleft()] if self._items else []
 
-    def _put_answer(self, track: _Track, answer: bytes | Exit | None) -> None:
-        if isinstance(answer, Exit):
-            track.put_back(EndStep(answer))
-        elif answer is not None:
-            track.put_back(PrintStep(answer, "stdout"))
+    def _items_of(self, data: bytes) -> Sequence[str | bytes]:
+        was_at_end, self._at_end = self._at_end, not data
+        if self._decoder is None:
+            return [_as_text(data).removesuffix("\n")] if data else []
+        if data:
+            return self._decoder.feed(data)
+        return [] if was_at_end else self._decoder.finish()
 
-    def _read_line(self, track: _Track, step: ScriptStep) -> bytes | None:
-        """Return a line, or b"" at the end of the input. None means that the step is repeated after more input."""
+    def _read_input(self, track: _Track, step: ScriptStep, *, whole: bool) -> bytes | None:
+        """Return the contents of the pipe, or one line, or b"" at its end. None means that the step is repeated."""
         if self.stdin is None or self.stdin.broken:
             return b""
-        if (line := self.stdin.read_line()) is None:
+        data = self.stdin.read_some() if whole else self.stdin.read_line()
+        if data is None:
             track.put_back(step)
             self.stdin.when_input(functools.partial(self._go_on, track))
-        return line
+        return data
 
     def _source(self, stream: StreamName) -> ScriptedReadStream | None:
         """Return the pipe of a stream; None if the stream is not captured, or closed."""
@@ -525,5 +532,5 @@ class RunningChild:
             source.drop_writer()
 
 
-def _as_text(line: bytes) -> str:
-    return line.decode("utf-8", "replace").removesuffix("\n")
+def _as_text(item: str | bytes) -> str:
+    return item if isinstance(item, str) else item.decode("utf-8", "replace")

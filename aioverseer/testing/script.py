@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import math
 import re
 import signal as signals
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, cast, overload
 
 from aioverseer.core.errors import SpawnError, SpecError
 from aioverseer.core.export import exported_from
-from aioverseer.core.options.framing import FramingRule
+from aioverseer.core.options.framing import FramingOption, FramingRule, as_framing
 from aioverseer.core.state import Exit, as_signal
 
 __all__ = [
-    "AnswerFramesStep",
     "AnswerStep",
     "CloseStep",
     "EndStep",
@@ -85,24 +85,20 @@ class WriteReadyStep:
 
 @dataclass(frozen=True, slots=True)
 class ReadStep:
-    """Read standard input until a line matches the pattern, or until its end. None as pattern reads until the end."""
+    """Read standard input until a line or a frame matches the pattern, or until its end. None as pattern reads all."""
 
     pattern: re.Pattern[str] | None
+    framing: FramingOption | None
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerStep:
-    """Answer each line of standard input with the result of a function, until the end of the input."""
+    """Answer each line or frame of standard input with the result of a function, until the end of the input."""
 
-    reply: Callable[[str], str | Exit | None]
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerFramesStep:
-    """Answer each frame of standard input with the result of a function, until the end of the input."""
-
-    reply: Callable[[bytes], bytes | Exit | None]
-    framing: FramingRule
+    reply: Callable[[Any], str | bytes | Exit | None]
+    framing: FramingOption | None
+    encode: Callable[[bytes], bytes]
+    prompt: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +133,6 @@ ScriptStep: TypeAlias = (
     | WriteReadyStep
     | ReadStep
     | AnswerStep
-    | AnswerFramesStep
     | CloseStep
     | LeaveStep
     | RepeatStep
@@ -217,24 +212,34 @@ class FakeChild:
             raise _error("writes_ready", "number", number, "pass a descriptor from 3 to 9")
         return self._then(WriteReadyStep(number))
 
-    def reads(self, pattern: str = "") -> FakeChild:
-        """Read standard input until a line matches a regular expression, or until the end of the input.
+    def reads(self, pattern: str = "", *, framing: FramingOption | None = None) -> FakeChild:
+        """Read standard input until a line or a frame matches a regular expression, or until the end of the input.
 
-        Lines before that are discarded.
+        Lines and frames before that are discarded.
+
+        Args:
+            pattern: The regular expression.
+            framing: Framing of the input, for example ``framing.length_prefix(4)``; None for lines. All steps after
+                the first one with a framing need the same.
+
+        Raises:
+            SpecError: If ``framing`` is no framing, or not that of the steps before.
         """
-        return self._then(ReadStep(re.compile(pattern)))
+        return self._then(ReadStep(re.compile(pattern), None if framing is None else _framing("reads", framing)))
 
     def reads_all(self) -> FakeChild:
         """Read standard input until its end. Without a pipe to standard input, the end comes at once."""
-        return self._then(ReadStep(None))
+        return self._then(ReadStep(None, None))
 
     @overload
-    def answers(self, reply: Callable[[str], str | Exit | None] | None = None) -> FakeChild: ...
+    def answers(self, reply: Callable[[str], str | Exit | None] | None = None, *, prompt: str = "") -> FakeChild: ...
     @overload
     def answers(
-        self, reply: Callable[[bytes], bytes | Exit | None] | None = None, *, framing: FramingRule
+        self, reply: Callable[[bytes], bytes | Exit | None] | None = None, *, framing: FramingOption
     ) -> FakeChild: ...
-    def answers(self, reply: Callable[[Any], Any] | None = None, *, framing: FramingRule | None = None) -> FakeChild:
+    def answers(
+        self, reply: Callable[[Any], Any] | None = None, *, framing: FramingOption | None = None, prompt: str = ""
+    ) -> FakeChild:
         """Read standard input until its end, and answer each line or frame.
 
         Args:
@@ -242,15 +247,18 @@ class FakeChild:
                 ``framing``. It may return None for no answer, or an ``Exit``, which ends the child. Without a function
                 each line or frame is its own answer, as with ``cat``.
             framing: Framing of the input and of the answers, for example ``framing.length_prefix(4)``; None for lines.
+                All steps after the first one with a framing need the same. A class of yours also has a method
+                ``encode`` for the answers, as ``FramingRule`` does.
+            prompt: Text before each line that is read, for example ``"=# "``.
 
         Raises:
-            SpecError: If ``framing`` is no value of ``aioverseer.framing``.
+            SpecError: If ``framing`` is no framing, or not that of the steps before.
         """
-        if framing is None:
-            return self._then(AnswerStep(_same if reply is None else reply))
-        if not isinstance(framing, FramingRule):
-            raise _error("answers", "framing", framing, "pass a framing, for example framing.length_prefix(4)")
-        return self._then(AnswerFramesStep(_same if reply is None else reply, framing))
+        encode = _line if framing is None else _encoder(framing)
+        if framing is not None:
+            framing = _framing("answers", framing)
+        step = AnswerStep(_same if reply is None else reply, framing, encode, prompt.encode())
+        return (self.writes(prompt) if prompt else self)._then(step)  # noqa: SLF001  # of the same class
 
     def closes(self, stream: Literal["stdin", "stdout", "stderr"]) -> FakeChild:
         """Close a standard stream and live on."""
@@ -329,11 +337,46 @@ class FakeChild:
     def _then(self, step: ScriptStep) -> FakeChild:
         if self.steps and isinstance(self.steps[-1], EndStep):
             raise SpecError(f"FakeChild: nothing can come after the end of a program, so not {step}", value=step)
+        known = None
+        for framing in _framings((*self.steps, step)):
+            if known is not None and framing != known:
+                raise SpecError(
+                    f"FakeChild: its input comes as {known}: pass the same framing to this step", option="framing"
+                )
+            known = framing
         return dataclasses.replace(self, steps=(*self.steps, step))
 
 
 def _same(item: Any) -> Any:
     return item
+
+
+def _line(text: bytes) -> bytes:
+    return text + b"\n"
+
+
+def _framing(method: str, value: FramingOption) -> FramingOption:
+    with contextlib.suppress(SpecError):
+        if not isinstance(checked := as_framing(value), Mapping):
+            return checked
+    raise _error(method, "framing", value, "pass a framing, for example framing.length_prefix(4)")
+
+
+def _encoder(framing: FramingOption) -> Callable[[bytes], bytes]:
+    made: Any = framing() if callable(framing) and not isinstance(framing, FramingRule) else framing
+    encode = getattr(made, "encode", None)
+    if not callable(encode):
+        raise _error("answers", "framing", framing, "give it a method encode(bytes) -> bytes, for the answers")
+    return cast("Callable[[bytes], bytes]", encode)
+
+
+def _framings(steps: tuple[ScriptStep, ...]) -> Iterator[FramingOption | None]:
+    """Return the framing of each step that reads items."""
+    for step in steps:
+        if isinstance(step, AnswerStep) or (isinstance(step, ReadStep) and step.pattern is not None):
+            yield step.framing
+        elif isinstance(step, RepeatStep):
+            yield from _framings(step.steps * (1 if step.times == 1 else 2))
 
 
 def _takes_time(steps: tuple[ScriptStep, ...]) -> bool:

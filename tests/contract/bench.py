@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aioverseer import Process, Spec
+from aioverseer import Process, Spec, framing
 from aioverseer._aio.clock import LoopClock
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Child, Launcher, ReadStream
@@ -86,6 +86,28 @@ BEHAVIOURS: dict[str, Pair] = {
     "reads a line": Pair(("sh", "-c", "read -r line; echo got"), FakeChild().reads().prints("got").exits()),
     "reads to the end": Pair(
         ("sh", "-c", "cat >/dev/null; echo all; exit 4"), FakeChild().reads_all().prints("all").exits(4)
+    ),
+    "answers frames": Pair(
+        child("""
+            import os, sys
+            while header := sys.stdin.buffer.readline():
+                sys.stdin.buffer.readline()
+                body = sys.stdin.buffer.read(int(header.split()[1])).upper()
+                os.write(1, b'Content-Length: %d\\r\\n\\r\\n%b' % (len(body), body))
+        """),
+        FakeChild().answers(bytes.upper, framing=framing.content_length()).exits(),
+    ),
+    "asks at a prompt": Pair(
+        child("""
+            import os, sys
+            while True:
+                os.write(1, b'> ')
+                line = sys.stdin.buffer.readline()
+                if not line:
+                    break
+                os.write(1, b'got ' + line)
+        """),
+        FakeChild().answers("got {}".format, prompt="> ").exits(),
     ),
     "closes its input": Pair(
         ("sh", "-c", "exec 0<&-; echo up; exec sleep 100"), FakeChild().closes("stdin").prints("up")

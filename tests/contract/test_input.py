@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from aioverseer import Exit
+from aioverseer import Exit, framing
 from aioverseer._system.protocols import Child, WriteStream
 from tests.contract.bench import Bench, Ear
 from tests.support.programs import limit
@@ -135,3 +135,31 @@ async def test_a_process_is_fed(bench: Bench) -> None:
     async with limit(10, "the end"):
         status = await bench.process("echoes", stdin="a\nb\n")
     assert (0, ["a", "b"]) == (status.exit_code, status.stdout)
+
+
+async def test_a_conversation_in_frames(bench: Bench) -> None:
+    """Frames are cut anywhere, may be empty, and hold newlines."""
+    rule = framing.content_length()
+    async with limit(), bench.process("answers frames", stdin="pipe", streaming=True, framing=rule) as process:
+        data = b"".join(map(rule.encode, (b"a\nb", b"", b"x" * 100_000)))
+        writing = asyncio.ensure_future(process.write(data[:30]))
+        assert b"A\nB" == await process.stdout.get()
+        await writing
+        writing = asyncio.ensure_future(process.write(data[30:]))
+        assert [b"", b"X" * 100_000] == [await process.stdout.get() for _ in range(2)]
+        await writing
+        process.close_stdin()
+        assert 0 == (await process).exit_code
+
+
+async def test_a_conversation_at_a_prompt(bench: Bench) -> None:
+    """The prompt has no newline, and comes before each line that is read."""
+    async with limit(), bench.process("asks at a prompt", stdin="pipe", streaming=True) as process:
+        for word in ("one", "two"):
+            await process.stdout.expect("^> ")
+            await process.write(f"{word}\n")
+            assert f"got {word}" == await process.stdout.get()
+        await process.stdout.expect("^> ")
+        process.close_stdin()
+        assert [] == [line async for line in process.stdout]
+        assert 0 == (await process).exit_code

@@ -11,8 +11,22 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Alive, Exit, Overseer, Process, Restart, SpecError, State, Stop, StopFailed, framing, ready
+from aioverseer import (
+    Alive,
+    Exit,
+    Overseer,
+    PartialBytes,
+    Process,
+    Restart,
+    SpecError,
+    State,
+    Stop,
+    StopFailed,
+    framing,
+    ready,
+)
 from aioverseer.testing import FakeChild, ManualClock, RunningChild, ScriptedLauncher
+from tests.support.framings import FRAMINGS, Semicolons, encoded
 
 
 @pytest.fixture
@@ -25,6 +39,21 @@ def run_of(clock: ManualClock, script: FakeChild, **options: Any) -> tuple[Proce
     """Return a Process that follows a script, and its launcher."""
     launcher = ScriptedLauncher(clock, script)
     return Process("prog", clock=clock, launcher=launcher, **options), launcher
+
+
+class OnlyReads:
+    """A framing of a user, for input alone."""
+
+    def feed(self, data: bytes, /) -> list[bytes]:
+        """Return the chunk."""
+        return [data]
+
+    def end(self) -> list[bytes]:
+        """Return nothing."""
+        return []
+
+
+FRAMES = framing.content_length()
 
 
 def test_script_is_a_value() -> None:
@@ -47,6 +76,13 @@ def test_script_is_a_value() -> None:
         (lambda: FakeChild().on(9, FakeChild()), "no program can handle it"),
         (lambda: FakeChild().writes_ready(2), "pass a descriptor from 3 to 9"),
         (lambda: FakeChild().answers(framing="lines"), r"framing='lines' cannot be: pass a framing"),  # type: ignore[call-overload]  # on purpose
+        (lambda: FakeChild().reads(framing={"stdout": FRAMES}), "cannot be: pass a framing"),  # type: ignore[arg-type]  # on purpose
+        (lambda: FakeChild().answers(framing=OnlyReads), r"give it a method encode\(bytes\) -> bytes"),
+        (
+            lambda: FakeChild().reads(framing=FRAMES).reads(),
+            r"as ContentLength\(.*: pass the same framing",
+        ),
+        (lambda: FakeChild().repeats(FakeChild().reads().reads(framing=FRAMES), times=2), "pass the same framing"),
         (lambda: FakeChild().prints("x", stream="out"), 'pass "stdout" or "stderr"'),  # type: ignore[arg-type]  # on purpose
         (lambda: FakeChild().closes("out"), 'pass "stdin", "stdout" or "stderr"'),  # type: ignore[arg-type]  # on purpose
         (lambda: FakeChild().exits(0).prints("x"), "nothing can come after the end of a program"),
@@ -153,24 +189,52 @@ async def test_answer_may_be_none(clock: ManualClock) -> None:
     assert ["1"] == (await process).stdout
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [framing.length_prefix(4), framing.content_length(), framing.lines(end="\0")],
-    ids=["length", "header", "zero"],
-)
+@pytest.mark.parametrize("name", sorted({*FRAMINGS} - {"chunks"}))
 @pytest.mark.parametrize("size", [1, 7, 1000], ids="chunks of {}".format)
-async def test_child_answers_frames(clock: ManualClock, rule: framing.FramingRule, size: int) -> None:
+async def test_child_answers_frames(clock: ManualClock, name: str, size: int) -> None:
     """Frames are answered one by one, wherever the writes are cut, and the script continues at the end of the input."""
-    script = FakeChild().answers(bytes.upper, framing=rule).writes(rule.encode(b"bye")).exits(0)
+    rule = FRAMINGS[name]
+    script = FakeChild().reads("^go", framing=rule).answers(bytes.upper, framing=rule)
+    script = script.writes(rule.encode(b"bye")).exits(0)
     process, _ = run_of(clock, script, stdin="pipe", streaming=True, framing={"stdout": rule}, encoding=None)
     await process.start()
-    data = rule.encode(b"one") + rule.encode(b"") + rule.encode(b"t\nwo")
+    data = b"".join(encoded(name, "not yet", "go on", "one", "", "t-wo"))
     for start in range(0, len(data), size):
         await process.write(data[start : start + size])
-    assert [b"ONE", b"", b"T\nWO"] == [await process.stdout.get() for _ in range(3)]
-    await process.write(rule.encode(b"cut")[:-1])
     process.close_stdin()
-    assert [b"bye"] == [item async for item in process.stdout]
+    assert [b"ONE", b"", b"T-WO", b"bye"] == [item async for item in process.stdout]
+
+
+async def test_child_reads_a_frame_that_the_end_cuts(clock: ManualClock) -> None:
+    """As an item of its own kind, and nothing after it."""
+    seen: list[Any] = []
+    rule = framing.length_prefix(1)
+    script = FakeChild().answers(seen.append, framing=rule).reads_all().answers(seen.append, framing=rule).exits()
+    process, _ = run_of(clock, script, stdin=b"\2ab\3x")
+    assert 0 == (await process).exit_code
+    assert [(bytes, b"ab"), (PartialBytes, b"\3x")] == [(type(item), item) for item in seen]
+
+
+async def test_child_reads_the_rest_of_its_input_once(clock: ManualClock) -> None:
+    """Although this framing returns the rest each time that it is asked."""
+    script = FakeChild().answers(framing=Semicolons).answers(framing=Semicolons).exits()
+    process, _ = run_of(clock, script, stdin="a;rest")
+    assert ["a;rest;"] == (await process).stdout
+
+
+async def test_frames_may_follow_lines(clock: ManualClock) -> None:
+    """The line is taken alone, so frames that came with it are whole; the rest of them is discarded at the end."""
+    rule = framing.length_prefix(1)
+    script = FakeChild().reads("start").reads("b", framing=rule).prints("seen").reads_all().exits()
+    process, _ = run_of(clock, script, stdin=b"start\n" + b"".join(map(rule.encode, (b"a", b"b", b"c"))))
+    assert (0, ["seen"]) == ((await process).exit_code, process.status().stdout)
+
+
+async def test_child_asks_again_after_each_line(clock: ManualClock) -> None:
+    """A line without an answer, too."""
+    answers = {"1": "one"}
+    process, _ = run_of(clock, FakeChild().answers(answers.get, prompt="=# ").exits(), stdin="0\n1\n")
+    assert ["=# =# one", "=# "] == (await process).stdout
 
 
 async def test_child_without_input_has_no_frames_to_answer(clock: ManualClock) -> None:
