@@ -175,7 +175,7 @@ INNER = {
     "LineQueue": {"deliver", "end", "has_waiter", "put_back"},
     "LogBridge": {"logger_of"},
     "LogFile": {"rotates", "has_ids", "streams", "path_of", "rules"},
-    "OutputQueue": {"connect", "deliver"},
+    "OutputQueue": {"connect", "deliver", "give_way"},
     "Recorder": {"finish"},
     "Runs": {"add", "hold_while_waiting", "is_closed", "reopen"},
     "Subscription": set("deliver deliver_last fail hold_while_waiting lossless reopen surplus takes".split()),

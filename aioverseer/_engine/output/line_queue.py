@@ -229,7 +229,9 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         while len(queue) > self.maxsize:
             queue.popleft()
         self._settle(before)
-        return before - len(queue)
+        dropped = before - len(queue)
+        self._delivered -= dropped
+        return dropped
 
     def put_back(self, items: Sequence[T]) -> None:
         """Put lines that were taken in front of the others, and wake readers that wait for them."""

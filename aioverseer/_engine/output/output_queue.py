@@ -34,6 +34,10 @@ class UnfinishedSource(Protocol):
         """Return the line that has no end yet; None for none."""
         ...
 
+    def read_at_once(self) -> bool:
+        """Deliver what the pipe has now, without the event loop; return whether there was something."""
+        ...
+
     def watch(self, callback: Callable[[], None]) -> None:
         """Call back after each chunk that was read."""
         ...
@@ -71,6 +75,7 @@ class OutputQueue(LineQueue[T]):
         self.stream = stream
         self._clock = clock
         self._end_error = end_error
+        self.on_reader: Callable[[], None] | None = None
         self._source: UnfinishedSource | None = None
         self._taken = 0
         """Characters of the unfinished line that were taken."""
@@ -152,8 +157,21 @@ class OutputQueue(LineQueue[T]):
             batch, self._taken = without_beginning(batch, self._taken)
         super().deliver(batch)
 
+    def give_way(self) -> None:
+        """Drop the oldest items beyond the size, so that the pipe is read on. ``missed`` counts them."""
+        self.missed += self._drop_oldest_surplus()
+        if self._blocked:
+            self._make_room(0)
+
+    async def _wait_for_line(self) -> None:
+        if not self._had_waiter:
+            self._begin_reading()
+        if self._source is None or not self._source.read_at_once():
+            await super()._wait_for_line()
+
     def _finish(self, *, immediate: bool) -> None:
         super()._finish(immediate=immediate)
+        self.on_reader = None  # it leads back to the queue
         self._disconnect()
 
     def _disconnect(self) -> None:
@@ -164,6 +182,9 @@ class OutputQueue(LineQueue[T]):
     def _begin_reading(self) -> None:
         """Note that a reader has come."""
         self._had_waiter = True
+        if self.on_reader is not None:
+            on_reader, self.on_reader = self.on_reader, None
+            on_reader()
 
     @property
     def _name(self) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from aioverseer._aio.timers import resolve
+from aioverseer._engine.output.last_items import LastItems
 from aioverseer._engine.output.output_queue import OutputQueue
 from aioverseer._engine.output.pump import ByteSink, LineList, LineSink, Pump
 from aioverseer._engine.output.run_queue import RunQueue
-from aioverseer._engine.output.tail import TAIL_LINES, Tail, TailSink
+from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._system.protocols import Child, ReadStream
 from aioverseer.core.clock import Clock
 from aioverseer.core.options.destinations import read_streams
@@ -85,10 +86,11 @@ class OutputStreams:
         self._run_ended = False
         self._added: list[tuple[str, LineSink]] = []
         self._end_reason = ""
+        self._warned_of: set[str] = set()
         # A terminal is always read, or the program would block in its first write.
         self._read = read_streams(spec)
         self.captured = bool(self._read and (spec.buffered or spec.streaming or spec.pty or listeners))
-        self._tail = None if of_service or spec.buffered or not self.captured else Tail()
+        self._last = None if of_service or spec.buffered or not self.captured else LastItems()
         self._pumps: list[Pump] = []
         if spec.buffered or spec.streaming:
             self._make_sinks()
@@ -182,8 +184,8 @@ class OutputStreams:
 
     def last_lines(self) -> list[Any]:
         """Return the last lines, for an error message: of standard error, or else of standard output, if buffered."""
-        if self._tail is not None:
-            return [line.text for line in self._tail.lines("", TAIL_LINES)]
+        if self._last is not None:
+            return self._last.lines()
         stdout, stderr = self._kept_stdout, self._kept_stderr
         if stderr is not None and stderr.lines:
             return self._for_people("stderr", stderr.lines)
@@ -211,17 +213,16 @@ class OutputStreams:
                 self._pumps.append(self._pump(stream, source, kept, queue))
         stdout, stderr = self._stdout, self._stderr
         if stdout is not None and stderr is not None:
-            stderr.on_full = functools.partial(self._warn_if_unread, "stderr", stderr, "stdout", stdout)
-            stdout.on_full = functools.partial(self._warn_if_unread, "stdout", stdout, "stderr", stderr)
+            stderr.on_full = stdout.on_reader = functools.partial(self._give_way_if_unread, stderr, stdout)
+            stdout.on_full = stderr.on_reader = functools.partial(self._give_way_if_unread, stdout, stderr)
         self._added.clear()
         for pump in self._pumps:
             pump.start()
 
     def _pump(self, stream: str, source: ReadStream, kept: LineList | None, queue: OutputQueue[Any] | None) -> Pump:
         sinks: list[LineSink] = [sink for sink in (kept, queue) if sink is not None]
-        if self._tail is not None:
-            is_framed = not is_lines(self._spec.framing, stream)
-            sinks.append(TailSink(self._tail, stream, self._clock.wall, is_framed=is_framed))
+        if self._last is not None:
+            sinks.append(self._last.sink(is_framed=not is_lines(self._spec.framing, stream)))
         sinks += [sink for listener in self._listeners if (sink := listener(stream)) is not None]
         sinks += [sink for name, sink in self._added if name == stream]
         byte_sink = None if self._byte_sink is None else self._byte_sink(stream)
@@ -233,17 +234,23 @@ class OutputStreams:
             pump.watch(functools.partial(prompts.look, pump.unfinished))
         return pump
 
-    def _warn_if_unread(self, name: str, queue: OutputQueue[Any], other: str, other_queue: OutputQueue[Any]) -> None:
-        """Log that a queue is full that nobody has read, although somebody reads the other one."""
-        if queue.is_untouched and not other_queue.is_untouched:
-            queue.on_full = None
+    def _give_way_if_unread(self, queue: OutputQueue[Any], other: OutputQueue[Any]) -> None:
+        """Let a full queue drop items where somebody reads the other stream, and nobody has read this one.
+
+        Else a host that waits for an answer on one stream would wait for ever, as the program waits in the other one.
+        """
+        if not queue.blocked or not queue.is_untouched or other.is_untouched:
+            return
+        if queue.stream not in self._warned_of:
+            self._warned_of.add(queue.stream)
             _log.warning(
-                "%s: nobody reads its %s, and that queue is full: the program will wait in its next writes; "
-                'read both streams, or pass streaming="%s"',
+                "%s: nobody reads its %s, and that queue is full: older items are dropped; read both streams, or pass "
+                'streaming="%s"',
                 self._spec.id,
-                name,
-                other,
+                queue.stream,
+                other.stream,
             )
+        queue.give_way()
 
     def _decoder(self, stream: str) -> ItemDecoder:
         spec = self._spec
@@ -255,6 +262,12 @@ class OutputStreams:
     def has_ended_queue(self) -> bool:
         """Whether the program has closed a stream that is delivered through a queue."""
         return any(queue is not None and queue.has_ended for queue in (self._stdout, self._stderr))
+
+    def read_at_once(self, stream: str) -> None:
+        """Deliver what the pipe of a stream has now, without the event loop."""
+        for pump in self._pumps:
+            if pump.stream == stream:
+                pump.read_at_once()
 
     async def drain(self, *, patient: bool) -> None:
         """Deliver the output that the program wrote before its end.

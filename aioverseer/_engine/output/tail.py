@@ -7,14 +7,14 @@ that writes much costs little.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aioverseer.core.text.framing import shown
 from aioverseer.core.text.lines import Line, make_lines
 
-__all__ = ["TAIL_BYTES", "TAIL_LINES", "Tail", "TailSink"]
+__all__ = ["TAIL_BYTES", "TAIL_LINES", "Tail"]
 
 TAIL_LINES = 200
 """Number of lines that a Service remembers."""
@@ -118,34 +118,3 @@ def _that_fit(frames: Sequence[str | bytes]) -> Sequence[str | bytes]:
             break
         count += 1
     return frames[-count:] if count else [_Excerpt(shown(frames[-1]))]
-
-
-class TailSink:
-    """A ``LineSink`` that remembers the last lines of one stream of a lone Process."""
-
-    def __init__(self, tail: Tail, stream: str, now: Callable[[], datetime], *, is_framed: bool) -> None:
-        """Connect a stream to a tail.
-
-        Args:
-            tail: Tail of both streams.
-            stream: ``"stdout"`` or ``"stderr"``.
-            now: Source of the time of the lines.
-            is_framed: Whether the stream has another framing than lines.
-        """
-        self.on_room: Callable[[], None] | None = None
-        self._tail = tail
-        self._stream = stream
-        self._now = now
-        self._is_framed = is_framed
-
-    @property
-    def blocked(self) -> bool:
-        """False: the tail is bounded."""
-        return False
-
-    def deliver(self, batch: Sequence[Any]) -> None:
-        """Remember the last lines of a batch."""
-        self._tail.remember(self._stream, 1, self._now(), batch, 1, is_framed=self._is_framed)
-
-    def end(self) -> None:
-        """Do nothing."""

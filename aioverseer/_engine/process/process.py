@@ -418,6 +418,7 @@ class Process:
         checked = as_signal_number(number, "signal")
         if scope not in ("tree", "leader"):
             raise SpecError(f'scope={scope!r} is unknown: pass "tree" or "leader"', option="scope", value=scope)
+        self._runner.check_fork()
         try:
             self._live_child().signal(checked, leader_only=scope == "leader")
         except ProcessLookupError:
@@ -479,7 +480,7 @@ class Process:
             )
 
     def _live_child(self) -> Child:
-        self._runner.check_fork()
+        """Return the child, after a check of the loop or of the fork."""
         child = self._runner.run_task.child
         if child is None or self._runner.machine.pid is None or self.state.is_final:
             raise self._not_running()

@@ -126,6 +126,7 @@ class Conversation:
             self._write_for(future, data)
             if deadline is not None:
                 timer = self.run.clock.call_at(deadline, lambda: self._time_out(future, key, timeout))
+            self.run.streams.read_at_once("stdout")
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import select
+import time
 from collections.abc import Callable
 from weakref import WeakSet
 
@@ -20,6 +21,8 @@ CHUNK = 64 * 1024
 """Bytes per read, the default capacity of a Linux pipe. Reads of 256 KiB are slower, as malloc then maps and unmaps
 memory for each of them."""
 
+_WITHOUT_LOOP = 0.001
+"""Seconds in which a reader may read on without the event loop, whose other work must not notice."""
 _F_GETPIPE_SZ = 1032
 """Command of fcntl(2) on Linux: return the capacity of a pipe."""
 
@@ -57,15 +60,26 @@ def kernel_pipe() -> tuple[PipeEnd, PipeEnd]:
 class ReadPipe:
     """The end that the host reads. It owns its descriptor."""
 
-    def __init__(self, descriptor: int, *, hold: bool = False, watch: ReaderWatch | None = None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        hold: bool = False,
+        watch: ReaderWatch | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take over a descriptor.
 
         Args:
             descriptor: The read end of a pipe, or the host's end of a terminal.
             hold: Whether the descriptor stays open after the end of the output, until ``close``.
             watch: Function that calls back when the pipe is readable; None is the event loop on which it is attached.
+            now: Monotonic clock, in seconds.
         """
         self._hold = hold
+        self._now = now
+        self._looked_at = 0.0
+        """Time at which the event loop has last found the pipe readable."""
         self._generation = generation()
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
@@ -131,7 +145,32 @@ class ReadPipe:
         if self._blocked is not None and self._blocked():
             self._pause()
         elif self._generation == generation():  # else the data belongs to the parent of this fork
+            self._looked_at = self._now()
             self._read()
+
+    def read_at_once(self) -> bool:
+        """Deliver a chunk that is in the pipe already; return whether there was one.
+
+        A reader that would wait for the event loop calls this. On one core the kernel often runs the program as soon as
+        it is asked something, so its answer is there before the event loop has been used; this saves two iterations.
+        A program that always has something to say must not keep the loop from its other work. So nothing is read here
+        when the loop has not looked at this pipe for a millisecond. The end of the output is left to the loop, too.
+        """
+        if (
+            not self._reading
+            or self._now() > self._looked_at + _WITHOUT_LOOP
+            or self._generation != generation()
+            or (self._blocked is not None and self._blocked())
+        ):
+            return False
+        try:
+            chunk = os.read(self._descriptor, CHUNK)
+        except OSError:  # nothing to read, or the end of a terminal
+            return False
+        if not chunk or self._on_data is None:
+            return False
+        self._on_data(chunk)
+        return True
 
     def _read(self) -> int:
         """Read and deliver one chunk; return its size, 0 at the end of the output, -1 when there is nothing to read."""
@@ -176,6 +215,8 @@ class WritePipe:
         _written.add(self)
         # The second of two writers waits for the first, so that their bytes do not mix.
         self._lock = asyncio.Lock()
+        self._writers = 0
+        """Writers that hold the lock or wait for it. The lock is free for a moment between two of them."""
         self._writable: asyncio.Future[None] | None = None
 
     async def write(self, data: bytes) -> None:
@@ -183,34 +224,43 @@ class WritePipe:
 
         After a cancellation a part of the bytes may have been written, as with any pipe.
         """
-        async with self._lock:
-            view = memoryview(data)
-            while view:
-                if self._descriptor < 0:
-                    raise BrokenPipeError("the pipe is closed")
-                try:
-                    view = view[os.write(self._descriptor, view) :]
-                except (BlockingIOError, InterruptedError):
+        view = memoryview(data)
+        if not self._writers:
+            view = self._write_some(view)
+            if not view:
+                return
+        self._writers += 1
+        try:
+            async with self._lock:
+                while view := self._write_some(view):
                     await self._wait_until_writable()
+        finally:
+            self._writers -= 1
 
     def write_at_once(self, data: bytes) -> bool:
         """Write all bytes if there is room for them now, and no write is pending; else write none, and return False.
 
         The kernel guarantees this up to PIPE_BUF (POSIX, write(2)); longer data is not tried.
         """
-        if len(data) > select.PIPE_BUF or self._lock.locked():
-            return False
+        return len(data) <= select.PIPE_BUF and not self._writers and not self._write_some(memoryview(data))
+
+    def _write_some(self, view: memoryview) -> memoryview:
+        """Write what there is room for; return the rest."""
         if self._descriptor < 0:
             raise BrokenPipeError("the pipe is closed")
         try:
-            return os.write(self._descriptor, data) == len(data)
+            return view[os.write(self._descriptor, view) :]
         except (BlockingIOError, InterruptedError):
-            return False
+            return view
 
     async def write_eof(self) -> None:
         """Close the pipe after all pending writes; see ``protocols.WriteStream``."""
-        async with self._lock:
-            self.close()
+        self._writers += 1
+        try:
+            async with self._lock:
+                self.close()
+        finally:
+            self._writers -= 1
 
     def separate(self) -> None:
         """Close the copy, in a fork of the host: the program must read the end of its input from the parent alone.

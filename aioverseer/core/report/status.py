@@ -19,6 +19,7 @@ from aioverseer.core.state import Exit, State, signal_name
 from aioverseer.core.text.lines import Line
 
 __all__ = [
+    "MOST_LAST_LINES",
     "CriticalServiceEnded",
     "GaveUp",
     "NotReady",
@@ -42,6 +43,9 @@ __all__ = [
     "unhealthy",
     "with_last_lines",
 ]
+
+MOST_LAST_LINES = 20
+"""Last lines of a program that an error shows."""
 
 
 @exported_from("aioverseer")
@@ -203,7 +207,7 @@ class StatusSnapshot(NamedTuple):
         )
 
 
-def last_lines(lines: Sequence[str | bytes], most: int = 20) -> list[str]:
+def last_lines(lines: Sequence[str | bytes], most: int = MOST_LAST_LINES) -> list[str]:
     """Return the last lines as text, for the message of an error."""
     tail = lines[-most:]
     return [line if isinstance(line, str) else line.decode("utf-8", "backslashreplace") for line in tail]

@@ -52,7 +52,10 @@ async def end(program: Process | Service, how: How) -> Status:
 
 @pytest.mark.parametrize("how", HOWS)
 async def test_unread_stream_of_a_process_blocks_nothing_else(how: How) -> None:
-    """The other stream goes on, and the end is reported at once, although queue and pipe are not empty."""
+    """The other stream goes on, and the end is reported at once, although queue and pipe are not empty.
+
+    One line is read, as a stream that nobody has begun to read would give way.
+    """
     process = Process(
         *FLOOD, stdin="pipe", streaming=True, buffered=False, queue_size=SIZE, drain_timeout=NEVER, line_limit=1000
     )
@@ -61,6 +64,7 @@ async def test_unread_stream_of_a_process_blocks_nothing_else(how: How) -> None:
         stdout, stderr = process.stdout, process.stderr
         assert stdout is not None
         assert stderr is not None
+        await stdout.get()
         await until_blocked(stdout)
         held = stdout.qsize()
         for number in range(100):

@@ -55,6 +55,18 @@ async def test_an_unread_stderr_does_not_stop_a_conversation() -> None:
             assert await process.stdout.get() == f"answer to {n}"
 
 
+async def test_program_that_never_pauses_leaves_time_for_other_tasks() -> None:
+    """Although its reader finds lines in the pipe whenever its queue is empty."""
+    code = "import os\nwhile True: os.write(1, b'x' * 99 + b'\\n')"
+    async with limit(20, "the timer"), Process(*child(code), streaming="stdout", stop=Stop(9, 2)) as process:
+        timer = asyncio.ensure_future(asyncio.sleep(0.05))
+        count = 0
+        while not timer.done():
+            await process.stdout.get()
+            count += 1
+    assert count > 1
+
+
 async def test_a_service_streams_one_stream_of_each_run() -> None:
     """Its subscribers get both."""
     async with limit(20, "the run"), Overseer() as overseer:
@@ -91,28 +103,49 @@ async def test_a_failed_service_has_its_last_lines_in_the_error() -> None:
 
 
 @pytest.mark.parametrize("unread", ["stderr", "stdout"])
-async def test_a_program_that_waits_for_a_reader_says_so(unread: str, caplog: pytest.LogCaptureFixture) -> None:
-    """In its reason, and once in the log when somebody reads the other stream."""
+async def test_stream_that_nobody_has_begun_to_read_gives_way(unread: str, caplog: pytest.LogCaptureFixture) -> None:
+    """When somebody reads the other one; a warning says so once, and a late reader loses nothing more."""
     read = "stdout" if unread == "stderr" else "stderr"
-    code = f"import os\nwhile True: os.write({2 if unread == 'stderr' else 1}, b'x' * 99 + b'\\n')"
-    process = Process(*child(code), streaming=True, queue_size=10, stop=Stop(9, 2))
+    code = f"""
+        import os
+        for n in range(20000):
+            os.write({2 if unread == "stderr" else 1}, b"%05d\\n" % n)
+        os.write({1 if unread == "stderr" else 2}, b"answer\\n")
+        for n in range(20000, 40000):
+            os.write({2 if unread == "stderr" else 1}, b"%05d\\n" % n)
+        """
+    process = Process(*child(code), streaming=True, queue_size=10)
     queue, other = getattr(process, unread), getattr(process, read)
     caplog.set_level(logging.WARNING, "aioverseer")
     async with limit(20, "the program"), process:
-        waiting = asyncio.ensure_future(other.get())
         while not queue.blocked:
             await asyncio.sleep(0)
         assert f"; waits for a reader of its {unread}" in process.status().reason
-        while queue.qsize() > 5:
-            queue.get_nowait()
+        assert await other.get() == "answer"
         assert "waits" not in process.status().reason
-        while not queue.blocked:
-            await asyncio.sleep(0)
-        waiting.cancel()
-    assert "waits" not in process.status().reason
+        lines = [int(line) async for line in queue]
+        assert queue.missed > 0
+        assert list(range(queue.missed, 40_000)) == lines
+        await process.wait()
     (record,) = caplog.records
     assert f"nobody reads its {unread}" in record.getMessage()
     assert f'streaming="{read}"' in record.getMessage()
+
+
+async def test_a_program_that_waits_for_a_reader_says_so() -> None:
+    """As long as nobody reads any stream, no line is lost."""
+    process = Process(*FLOOD, streaming=True, queue_size=10, stop=Stop(9, 2))
+    async with limit(20, "the program"), process:
+        while not process.stderr.blocked:
+            await asyncio.sleep(0)
+        assert "; waits for a reader of its stderr" in process.status().reason
+        while process.stderr.qsize() > 5:
+            process.stderr.get_nowait()
+        assert "waits" not in process.status().reason
+        while not process.stderr.blocked:
+            await asyncio.sleep(0)
+        assert 0 == process.stderr.missed
+    assert "waits" not in process.status().reason
 
 
 async def test_readers_of_both_streams_cause_no_warning(caplog: pytest.LogCaptureFixture) -> None:

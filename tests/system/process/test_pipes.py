@@ -18,7 +18,8 @@ class Reader:
 
     def __init__(self) -> None:
         read, self.write_end = os.pipe()
-        self.pipe = ReadPipe(read)
+        self.time = 100.0
+        self.pipe = ReadPipe(read, now=lambda: self.time)
         self.chunks: list[bytes] = []
         self.ends = 0
         self.blocked = False
@@ -175,6 +176,45 @@ async def test_a_terminal_that_hangs_up_is_an_end() -> None:
         await ended
 
 
+async def test_answer_that_is_there_is_read_without_the_event_loop() -> None:
+    """For a millisecond after the loop has looked; then other tasks have their time."""
+    reader = Reader().attach()
+    os.write(reader.write_end, b"a")
+    assert not reader.pipe.read_at_once()
+    await reader.until(1)
+    assert not reader.pipe.read_at_once()
+    os.write(reader.write_end, b"b")
+    assert reader.pipe.read_at_once()
+    reader.time += 0.0009
+    os.write(reader.write_end, b"c")
+    assert reader.pipe.read_at_once()
+    reader.time += 0.0002
+    os.write(reader.write_end, b"d")
+    assert not reader.pipe.read_at_once()
+    assert [b"a", b"b", b"c"] == reader.chunks
+    await reader.until(4)
+    os.write(reader.write_end, b"e")
+    assert reader.pipe.read_at_once()
+    reader.hang_up()
+    assert not reader.pipe.read_at_once()
+    await reader.until(5, ends=1)
+    assert not reader.pipe.read_at_once()
+
+
+async def test_reader_without_room_reads_nothing_at_once() -> None:
+    reader = Reader().attach()
+    os.write(reader.write_end, b"a")
+    await reader.until(1)
+    os.write(reader.write_end, b"b")
+    reader.blocked = True
+    assert not reader.pipe.read_at_once()
+    reader.blocked = False
+    assert reader.pipe.read_at_once()
+    reader.pipe.close()
+    assert not reader.pipe.read_at_once()
+    reader.hang_up()
+
+
 def sink() -> tuple[int, WritePipe]:
     """The other end, and that of the host."""
     read, write = os.pipe()
@@ -206,6 +246,25 @@ async def test_a_write_larger_than_the_pipe_waits_for_its_reader() -> None:
     await pipe.write(b"")
     pipe.close()
     assert b"" == os.read(read, 1)
+    os.close(read)
+
+
+async def test_no_write_overtakes_one_that_waits() -> None:
+    """Not even in the moment in which the first has ended and the second has not begun."""
+    read, pipe = sink()
+
+    async def write_twice() -> None:
+        await pipe.write(b"a" * 65_537)
+        assert not pipe.write_at_once(b"c")
+        await pipe.write(b"c")
+
+    first = asyncio.create_task(write_twice())
+    second = asyncio.create_task(pipe.write(b"b"))
+    await iterate(3)
+    assert b"a" * 65_537 + b"bc" == await read_all(read, 65_539)
+    await asyncio.gather(first, second)
+    assert pipe.write_at_once(b"d")
+    pipe.close()
     os.close(read)
 
 
