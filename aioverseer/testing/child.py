@@ -12,19 +12,22 @@ import itertools
 import signal as signals
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 from aioverseer.abc import Clock, Leftovers, ReadinessChannels, Timer
+from aioverseer.core.errors import SpawnError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import Survivor
-from aioverseer.core.options.destinations import read_streams
+from aioverseer.core.options.destinations import destinations, read_streams
 from aioverseer.core.options.framing import FRAME_LIMIT
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, as_signal
 from aioverseer.core.text.framing import ItemDecoder, decoder_for
 from aioverseer.core.typing import HasDescriptor, PathLike
-from aioverseer.testing.pipes import ScriptedReadStream, ScriptedWriteStream
+from aioverseer.testing.descriptors import DescriptorInput, DescriptorOutput
+from aioverseer.testing.pipes import ChildInput, ScriptedReadStream, ScriptedWriteStream
 from aioverseer.testing.script import (
     AnswerStep,
     CloseStep,
@@ -43,6 +46,8 @@ from aioverseer.testing.script import (
 
 __all__ = ["LaunchedChildren", "RunningChild"]
 
+_STREAMS: tuple[StreamName, StreamName] = ("stdout", "stderr")
+_Output: TypeAlias = ScriptedReadStream | DescriptorOutput
 _HARMLESS = frozenset({signals.SIGCONT, signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG})
 _STOPPING = frozenset({signals.SIGSTOP, signals.SIGTSTP, signals.SIGTTIN, signals.SIGTTOU})
 
@@ -172,6 +177,10 @@ class RunningChild:
         read = read_streams(spec) if capture else frozenset[str]()
         self.stdout = ScriptedReadStream() if "stdout" in read else None
         self.stderr = ScriptedReadStream() if "stderr" in read else None
+        self._input: ChildInput | None = self.stdin
+        self._outputs: dict[StreamName, _Output] = {}
+        """The output streams that the child has not closed; with ``merge_stderr`` one for both."""
+        self._open_streams()
         self._script = script
         self._clock = clock
         self._launched = launched
@@ -186,13 +195,43 @@ class RunningChild:
         """Whether the script has read the end of the input."""
         self._overdue: list[_Track] = []
         """Tracks whose timers fired while the child was stopped by SIGSTOP."""
-        apart = not (spec.merge_stderr or spec.pty)
-        self._open: set[StreamName] = {"stdout", "stderr"} if not apart or "stderr" in read else {"stdout"}
-        """The output streams that the child has not closed."""
+        self._sinks = tuple({id(output): output for output in self._outputs.values()}.values())
         self._leftovers: list[_StartedProcess] = []
         self._relative_ended: asyncio.Future[None] | None = None
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._begin(script.steps)
+
+    def _open_streams(self) -> None:
+        """Copy the descriptors of the Spec, and find the outputs that the child can write to.
+
+        Raises:
+            SpawnError: If a file of the Spec is closed.
+        """
+        with ExitStack() as opened:
+            try:
+                if isinstance(self.spec.stdin, HasDescriptor):
+                    self._input = DescriptorInput(self.spec.stdin)
+                    opened.callback(self._input.break_off)
+                self._open_outputs(opened)
+            except (OSError, ValueError) as error:
+                raise SpawnError(
+                    f"service {self.spec.id!r} cannot be started: a file for its input or output is closed; keep it "
+                    "open until the start",
+                    errno=errno.EBADF,
+                ) from error
+            opened.pop_all()
+
+    def _open_outputs(self, opened: ExitStack) -> None:
+        for stream, place, pipe in zip(_STREAMS, destinations(self.spec), (self.stdout, self.stderr), strict=True):
+            if stream == "stderr" and (self.spec.merge_stderr or self.spec.pty):
+                if "stdout" in self._outputs:
+                    self._outputs[stream] = self._outputs["stdout"]
+            elif pipe is not None:
+                self._outputs[stream] = pipe
+            elif isinstance(place, HasDescriptor):
+                output = DescriptorOutput(place, functools.partial(self._take, signals.SIGPIPE))
+                self._outputs[stream] = output
+                opened.callback(output.close)
 
     def __repr__(self) -> str:
         """Return id, pid, and the exit or whether it runs."""
@@ -270,7 +309,7 @@ class RunningChild:
     def close(self) -> None:
         """Close its pipes."""
         self.closed = True
-        for pipe in (self.stdin, self.stdout, self.stderr):
+        for pipe in (self.stdin, *self._sinks):
             if pipe is not None:
                 pipe.close()
 
@@ -278,9 +317,9 @@ class RunningChild:
 
     def print(self, text: str | bytes, *, stream: StreamName = "stdout") -> None:
         """Write text or bytes now, as they are. Data beyond the free room of the pipe is lost."""
-        source = self._source(stream)
-        if source is not None:
-            source.feed(text.encode() if isinstance(text, str) else text)
+        output = self._outputs.get(stream)
+        if output is not None:
+            output.feed(text.encode() if isinstance(text, str) else text)
 
     def notify(self, datagram: bytes) -> None:
         """Send a message of sd_notify(3) now, for example ``b"READY=1"``."""
@@ -302,9 +341,9 @@ class RunningChild:
             if track.timer is not None:
                 track.timer.cancel()
         self._tracks.clear()
-        if self.stdin is not None:
-            self.stdin.break_off()
-        for stream in tuple(self._open):
+        if self._input is not None:
+            self._input.break_off()
+        for stream in tuple(self._outputs):
             self._close_output(stream)
 
     # --- processes that it started
@@ -353,18 +392,16 @@ class RunningChild:
             if self._relative_ended is not None and not self._relative_ended.done():
                 self._relative_ended.set_result(None)
             if not leftover.leave.daemon:
-                for source in (self.stdout, self.stderr):
-                    if source is not None:
-                        source.drop_writer()
+                for sink in self._sinks:
+                    sink.drop_writer()
 
     def _leave(self, leave: LeaveStep) -> None:
         if not self._leftovers:
             self._launched.parents.append(self)
         self._leftovers.append(_StartedProcess(next(self._launched.pids), leave))
         if not leave.daemon:
-            for source in (self.stdout, self.stderr):
-                if source is not None:
-                    source.add_writer()
+            for sink in self._sinks:
+                sink.add_writer()
 
     # --- signals
 
@@ -451,11 +488,11 @@ class RunningChild:
         return seconds > 0
 
     def _write(self, track: _Track, step: PrintStep) -> bool:
-        source = self._source(step.stream)
-        if source is None or (taken := source.feed(step.data)) == len(step.data):
+        output = self._outputs.get(step.stream)
+        if output is None or (taken := output.feed(step.data)) == len(step.data):
             return False
         track.put_back(PrintStep(step.data[taken:], step.stream))
-        source.when_room(functools.partial(self._go_on, track))
+        output.when_room(functools.partial(self._go_on, track))
         return True
 
     def _read(self, track: _Track, step: ReadStep) -> bool:
@@ -504,32 +541,25 @@ class RunningChild:
 
     def _read_input(self, track: _Track, step: ScriptStep, *, whole: bool) -> bytes | None:
         """Return the contents of the pipe, or one line, or b"" at its end. None means that the step is repeated."""
-        if self.stdin is None or self.stdin.broken:
+        if self._input is None or self._input.broken:
             return b""
-        data = self.stdin.read_some() if whole else self.stdin.read_line()
+        data = self._input.read_some() if whole else self._input.read_line()
         if data is None:
             track.put_back(step)
-            self.stdin.when_input(functools.partial(self._go_on, track))
+            self._input.when_input(functools.partial(self._go_on, track))
         return data
-
-    def _source(self, stream: StreamName) -> ScriptedReadStream | None:
-        """Return the pipe of a stream; None if the stream is not captured, or closed."""
-        if stream not in self._open:
-            return None
-        return self.stderr if stream == "stderr" and self.stderr is not None else self.stdout
 
     def _close_stream(self, stream: Literal["stdin", "stdout", "stderr"]) -> None:
         if stream != "stdin":
             self._close_output(stream)
-        elif self.stdin is not None:
-            self.stdin.break_off()
+        elif self._input is not None:
+            self._input.break_off()
 
     def _close_output(self, stream: StreamName) -> None:
-        source = self._source(stream)
-        self._open.discard(stream)
+        output = self._outputs.pop(stream, None)
         # A pipe that both streams share ends after the second one is closed.
-        if source is not None and all(self._source(other) is not source for other in self._open):
-            source.drop_writer()
+        if output is not None and output not in self._outputs.values():
+            output.drop_writer()
 
 
 def _as_text(item: str | bytes) -> str:

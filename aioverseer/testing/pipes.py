@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["ScriptedReadStream", "ScriptedWriteStream"]
+__all__ = ["CAPACITY", "ChildInput", "ScriptedReadStream", "ScriptedWriteStream"]
 
-_CAPACITY = 64 * 1024
+CAPACITY = 64 * 1024
 """Default capacity of a pipe in Linux, in bytes; see pipe(7)."""
 
 
@@ -64,7 +64,7 @@ class ScriptedReadStream:
         if self._closed:  # bytes are discarded; a real program would get SIGPIPE
             return len(data)
         taken = 0
-        while taken < len(data) and (room := _CAPACITY - self._size) > 0:
+        while taken < len(data) and (room := CAPACITY - self._size) > 0:
             piece = data[taken : taken + room]
             self._held.append(piece)
             self._size += len(piece)
@@ -107,7 +107,69 @@ class ScriptedReadStream:
         _call_soon(waiting)
 
 
-class ScriptedWriteStream:
+class ChildInput:
+    """The standard input of a child, as the child reads it.
+
+    Attributes:
+        broken: Whether the child has closed it.
+    """
+
+    def __init__(self, *, terminal: bool = False) -> None:
+        """Open the input.
+
+        Args:
+            terminal: Whether it is a terminal, where the end of file is a character and more input may follow.
+        """
+        self.closed = False
+        self.broken = False
+        self._terminal = terminal
+        self._at_end = False
+        self._unread = bytearray()
+        self._waiting: list[Callable[[], None]] = []
+
+    def when_input(self, call: Callable[[], None]) -> None:
+        """Call back once there is more input, or its end."""
+        self._waiting.append(call)
+
+    def read_line(self) -> bytes | None:
+        """Take a line with its newline.
+
+        Returns:
+            The line. At the end of the input, the rest without a newline, and then b"". None if no line is complete.
+        """
+        place = self._unread.find(b"\n") + 1
+        if place == 0 and not self._at_end and len(self._unread) < CAPACITY:
+            return None
+        return self._take(place or len(self._unread))
+
+    def read_some(self) -> bytes | None:
+        """Take all bytes that are there; b"" at the end of the input, None if there are none yet."""
+        if not self._unread and not self._at_end:
+            return None
+        return self._take(len(self._unread))
+
+    def break_off(self) -> None:
+        """Close the read end."""
+        self.broken = True
+        self._on_room()
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self._unread[:size])
+        del self._unread[:size]
+        if not data and self._terminal:
+            self._at_end = self.closed  # an end of file that was typed is read once
+        self._on_room()
+        return data
+
+    def _on_room(self) -> None:
+        """Accept that there is room, or that nobody reads any more."""
+
+    def _notify_child(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        _call_soon(waiting)
+
+
+class ScriptedWriteStream(ChildInput):
     """The end of a pipe that the host writes; implements ``aioverseer.abc.WriteStream``.
 
     Attributes:
@@ -122,15 +184,10 @@ class ScriptedWriteStream:
         Args:
             terminal: Whether it is a terminal, where the end of file is a character and more input may follow.
         """
+        super().__init__(terminal=terminal)
         self.received = b""
-        self.closed = False
-        self.broken = False
-        self._terminal = terminal
-        self._at_end = False
-        self._unread = bytearray()
         self._write_lock = asyncio.Lock()
         self._room: asyncio.Future[None] | None = None
-        self._waiting: list[Callable[[], None]] = []
 
     # --- for the host
 
@@ -145,7 +202,7 @@ class ScriptedWriteStream:
             while view:
                 if self.closed or self.broken:
                     raise BrokenPipeError("the pipe is closed, or nobody reads it any more")
-                if (room := _CAPACITY - len(self._unread)) > 0:
+                if (room := CAPACITY - len(self._unread)) > 0:
                     self._at_end = False
                     self._unread += view[:room]
                     self.received += bytes(view[:room])
@@ -167,7 +224,7 @@ class ScriptedWriteStream:
         """Close the write end: the child reads the rest, then the end. Idempotent."""
         if not self.closed:
             self.closed = self._at_end = True
-            self._make_room()
+            self._on_room()
             self._notify_child()
 
     async def _wait_for_room(self) -> None:
@@ -177,51 +234,9 @@ class ScriptedWriteStream:
         finally:
             self._room = None
 
-    # --- for the child
-
-    def when_input(self, call: Callable[[], None]) -> None:
-        """Call back once there is more input, or its end."""
-        self._waiting.append(call)
-
-    def read_line(self) -> bytes | None:
-        """Take a line with its newline from the pipe.
-
-        Returns:
-            The line. At the end of the input, the rest without a newline, and then b"". None if no line is complete.
-        """
-        place = self._unread.find(b"\n") + 1
-        if place == 0 and not self._at_end and len(self._unread) < _CAPACITY:
-            return None
-        line = bytes(self._unread[: place or None])
-        del self._unread[: len(line)]
-        if not line and self._terminal:
-            self._at_end = self.closed  # an end of file that was typed is read once
-        self._make_room()
-        return line
-
-    def read_some(self) -> bytes | None:
-        """Take all bytes from the pipe; b"" at the end of the input, None if there are none yet."""
-        if not self._unread and not self._at_end:
-            return None
-        data = bytes(self._unread)
-        self._unread.clear()
-        if not data and self._terminal:
-            self._at_end = self.closed  # an end of file that was typed is read once
-        self._make_room()
-        return data
-
-    def break_off(self) -> None:
-        """Close the read end."""
-        self.broken = True
-        self._make_room()
-
-    def _make_room(self) -> None:
+    def _on_room(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-
-    def _notify_child(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        _call_soon(waiting)
 
 
 def _call_soon(waiting: list[Callable[[], None]]) -> None:

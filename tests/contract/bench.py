@@ -78,6 +78,7 @@ BEHAVIOURS: dict[str, Pair] = {
         child("import sys; sys.stdout.buffer.write(b'x' * 200_000); sys.stderr.write('done')"),
         FakeChild().writes("x" * 200_000).writes("done", stream="stderr").exits(),
     ),
+    "says y for ever": Pair(("yes",), FakeChild().writes("y\n" * 1_000_000)),
     "closes its output": Pair(
         child("import os, signal; print('up'); os.close(1); os.write(2, b'closed'); signal.pause()"),
         FakeChild().prints("up").closes("stdout").writes("closed", stream="stderr"),
