@@ -130,7 +130,8 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
         if isinstance(server, Service):
             lines = [line.text for line in server.tail(100) if line.stream == "stderr" and line.run == self._run.number]
         else:
-            lines = [str(line) for line in status.stderr or ()]
+            # They are of both streams: messages are left out.
+            lines = [line for line in status.last_lines if isinstance(decode(line), Exception)]
         what = status.reason if status.state.is_final else "has closed its standard output"
         return RunEnded(
             f"the session with {status.id!r} is over: the server {what}",

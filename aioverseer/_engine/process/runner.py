@@ -449,9 +449,11 @@ class ProcessRunner:
         return f"{self.machine.reason}; waits for a reader of its {' and '.join(held_up)}"
 
     def last_lines(self) -> list[str]:
-        """Return the last lines that the program wrote, for an error message."""
+        """Return the last lines for an error message: of the program, or of the one in its pipeline that has failed."""
         if self._recent_lines is not None:
             return self._recent_lines()
+        if self.upstream is not None and self.machine.upstream_words and (lines := self.upstream.last_lines()):
+            return lines
         return last_lines(self.streams.last_lines())
 
     # Reports of the state machine and of the probes.

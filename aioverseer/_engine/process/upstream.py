@@ -171,4 +171,4 @@ class Upstream:
             return exit, ""
         if own.code == 0 or own.signal == SIGPIPE or own.code == _OF_SHELL + SIGPIPE:
             return exit, ""
-        return own, self._run.machine.upstream_words or f"that is the end of its input {self._run.spec.id!r}"
+        return own, self._run.machine.upstream_words or f"that is how its input {self._run.spec.id!r} ended"

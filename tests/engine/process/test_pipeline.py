@@ -17,6 +17,7 @@ from aioverseer import (
     LineQueue,
     Overseer,
     Process,
+    ProcessFailed,
     Restart,
     SpawnError,
     Spec,
@@ -85,7 +86,7 @@ async def test_failure_of_the_first_program_is_one_of_the_pipeline() -> None:
     async with limit():
         status = await process
     assert (["half"], 3, False) == (status.stdout, status.exit_code, status.ok)
-    assert "exited with code 3; that is the end of its input 'dump'" == status.reason
+    assert "exited with code 3; that is how its input 'dump' ended" == status.reason
     assert process.upstream is not None
     assert ["why"] == process.upstream.status().stderr
 
@@ -94,7 +95,18 @@ async def test_failure_of_the_first_of_three_names_that_program() -> None:
     first = Process("sh", "-c", "exit 3", id="dump")
     async with limit():
         status = await Process("cat", stdin=Process("cat", stdin=first, id="middle"))
-    assert "exited with code 3; that is the end of its input 'dump'" == status.reason
+    assert "exited with code 3; that is how its input 'dump' ended" == status.reason
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["buffered", "streaming"])
+async def test_error_shows_the_last_lines_of_the_program_that_has_failed(streams: bool) -> None:
+    """The output of the last program does not say why the one in the middle has failed."""
+    middle = Process("sh", "-c", "cat; echo why >&2; exit 3", id="middle", stdin=Process("echo", "text"))
+    process = Process("wc", "-l", stdin=middle, streaming="stdout" if streams else False)
+    async with limit():
+        status = await process
+    with pytest.raises(ProcessFailed, match=r"that is how its input 'middle' ended\nlast lines:\n  why$"):
+        status.check()
 
 
 async def test_own_failure_goes_before_that_of_the_first_program() -> None:
@@ -267,7 +279,7 @@ async def test_policy_judges_the_whole_pipeline() -> None:
         overseer.add("pack", "cat", stdin=first, restart=policy)
         status = await overseer.supervise("pack")
     assert (State.FATAL, 1) == (status.state, status.restarts)
-    assert "that is the end of its input 'dump'" in status.reason
+    assert "that is how its input 'dump' ended" in status.reason
 
 
 async def test_block_leaves_neither_program() -> None:

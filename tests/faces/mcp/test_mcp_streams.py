@@ -87,9 +87,11 @@ async def test_session_with_a_service_starts_it_and_ends_it() -> None:
         assert 2 == len(service.history)
 
 
-async def test_request_gets_the_reason_when_the_server_dies() -> None:
+@pytest.mark.parametrize("buffered", [False, True], ids=["streaming", "buffered"])
+async def test_request_gets_the_reason_when_the_server_dies(buffered: bool) -> None:
+    """The last lines are those of standard error, without messages."""
     told = Told()
-    async with session_of(server(buffered=True), told) as session:
+    async with session_of(server(buffered=buffered), told) as session:
         with pytest.raises(ERROR, match=r"(?s)small.*SIGKILL.*out of luck") as caught:
             await call(session, "die")
         assert -32000 == caught.value.error.code
