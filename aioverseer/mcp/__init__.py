@@ -33,10 +33,19 @@ def mcp_streams(server: Service | Process, *, grace: float = 2.0) -> AbstractAsy
         grace: Seconds for the server to end by itself after its standard input was closed.
 
     Raises:
-        SpecError: If the SDK is not installed, or the server has no pipes to talk through.
+        SpecError: If the SDK is not installed, the server has no pipes to talk through, or belongs to a
+            ThreadedOverseer.
     """
     if importlib.util.find_spec("mcp") is None:
         raise SpecError("mcp_streams() needs the MCP SDK: pip install 'aioverseer[mcp]'", option="mcp", value=None)
+    given: Any = server
+    if not isinstance(given, Service | Process):
+        raise SpecError(
+            f"mcp_streams() takes a Service or a Process, not {type(given).__name__}; with a ThreadedOverseer there is "
+            "no session, as the SDK is asynchronous: use an Overseer within asyncio.run()",
+            option="server",
+            value=given,
+        )
     spec = server.spec
     if spec.stdin != "pipe":
         raise SpecError(f'{spec.id!r} has no pipe for requests: give it stdin="pipe"', option="stdin", value=spec.stdin)
@@ -44,7 +53,7 @@ def mcp_streams(server: Service | Process, *, grace: float = 2.0) -> AbstractAsy
         raise SpecError(
             f'{spec.id!r} has no pipe for answers: give it streaming="stdout"', option="streaming", value=spec.streaming
         )
-    given: Any = spec.framing
+    given = spec.framing
     stream: object = given.get("stdout") if hasattr(given, "get") else given
     if stream not in (None, framing.lines()):
         raise SpecError(

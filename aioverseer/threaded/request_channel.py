@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -42,7 +42,9 @@ class ThreadedRequestChannel(Iterator[Any]):
         Raises:
             SpecError: If a value is invalid.
         """
-        services = [service] if isinstance(service, ThreadedService) else list(service)
+        given: Any = service
+        several: list[ThreadedService] = [*given] if isinstance(given, Iterable) else []
+        services = [service] if isinstance(service, ThreadedService) else several
         if not services or not all(isinstance(one, ThreadedService) for one in services):
             raise SpecError(
                 f"service={service!r}: pass a ThreadedService, or several of them", option="service", value=service

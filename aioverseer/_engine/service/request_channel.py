@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -63,9 +63,16 @@ class RequestChannel(AsyncIterator[Any]):
         Raises:
             SpecError: If a value is invalid, or a service has no input to write to.
         """
-        services = [service] if isinstance(service, Service) else list(service)
+        given: Any = service
+        several: list[Service] = [*given] if isinstance(given, Iterable) else []
+        services = [service] if isinstance(service, Service) else several
         if not services or not all(isinstance(one, Service) for one in services):
-            raise SpecError(f"service={service!r}: pass a Service, or several of them", option="service", value=service)
+            raise SpecError(
+                f"service={service!r}: pass a Service, or several of them; ThreadedRequestChannel takes those of a "
+                "ThreadedOverseer",
+                option="service",
+                value=service,
+            )
         for one in services:
             if one.spec.stdin != "pipe" and not (one.spec.pty and one.spec.stdin is None):
                 raise SpecError(f'{one.id!r} has no pipe to write to: give it stdin="pipe"', option="stdin", value=None)

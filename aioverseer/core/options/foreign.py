@@ -40,6 +40,7 @@ _CHECK = "call check() of the Status at the end: it raises for a failure"
 _NAME = "the name is the first argument: add('web', 'python', '-m', 'app')"
 _OWN_SESSION = "each program has a session and a group of its own already"
 _DESCRIPTORS = "a program gets no descriptors but its standard streams and those of its probes"
+_ON_DEMAND = "write RequestChannel(service, ..., on_demand=True, idle_timeout=60): the first question starts it"
 _PREEXEC = "write user=, umask=, nice= or rlimits=: no function runs between fork and exec"
 _RELOAD = "call restart('web'), or signal('web', signal.SIGHUP) to let it read its files again"
 _GROUP = "write group='name', and overseer.group('name', 'one_for_all') for a shared fate"
@@ -98,6 +99,7 @@ WORDS: dict[str, str] = {
         ("startnewsession processgroup setsid restoresignals", _OWN_SESSION),
         ("passfds closefds inheritfds usesockets", _DESCRIPTORS),
         ("preexecfn", _PREEXEC),
+        ("ondemand idletimeout lazy", _ON_DEMAND),
         ("groupname label labels namespace partof", _GROUP),
         (
             "build image ports volumes networks",

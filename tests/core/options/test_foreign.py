@@ -48,6 +48,7 @@ from aioverseer.core.options.spec import Spec, describe
         ("kill_timeout", "stop=Stop("),
         ("wait_ready", "ready="),
         # systemd
+        ("on_demand", "RequestChannel(service, ..., on_demand=True"),
         ("ExecStart", "each argument on its own"),
         ("RestartSec", "backoff="),
         ("WorkingDirectory", "cwd="),

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -392,3 +392,6 @@ async def test_services_without_an_input_are_refused() -> None:
             channel_to(overseer.add("server", "cat"))
         with pytest.raises(SpecError, match="pass a Service"):
             channel_to([])
+        for other in (overseer, 3):
+            with pytest.raises(SpecError, match="pass a Service"):
+                channel_to(cast("Any", other))

@@ -14,7 +14,19 @@ from typing import Any
 import anyio
 import pytest
 
-from aioverseer import Backoff, Overseer, Process, Restart, RunEnded, SpawnError, SpecError, State, Stop, framing
+from aioverseer import (
+    Backoff,
+    Overseer,
+    Process,
+    Restart,
+    RunEnded,
+    SpawnError,
+    SpecError,
+    State,
+    Stop,
+    ThreadedOverseer,
+    framing,
+)
 from aioverseer.mcp import mcp_streams
 from tests.support.mcp_server import mcp_server
 from tests.support.programs import limit
@@ -298,6 +310,13 @@ async def test_program_that_cannot_be_started_raises_its_error() -> None:
 async def test_missing_pipe_is_refused_with_the_option(options: Any) -> None:
     with pytest.raises(SpecError, match=r'give it (stdin="pipe"|streaming="stdout")'):
         mcp_streams(Process("x", **options))
+
+
+def test_server_of_a_threaded_overseer_is_refused_with_what_to_use() -> None:
+    with ThreadedOverseer() as overseer:
+        service: Any = overseer.add("small", "small", stdin="pipe")
+        with pytest.raises(SpecError, match=r"not ThreadedService; .* use an Overseer within asyncio.run\(\)"):
+            mcp_streams(service)
 
 
 async def test_other_framing_is_refused() -> None:

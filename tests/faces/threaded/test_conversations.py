@@ -91,3 +91,5 @@ def test_threads_ask_at_the_same_time() -> None:
 def test_services_of_another_kind_are_refused() -> None:
     with pytest.raises(SpecError, match="pass a ThreadedService"):
         channel_to("server")
+    with pytest.raises(SpecError, match="pass a ThreadedService"):
+        ThreadedRequestChannel(None, send=str, key_of=str)  # type: ignore[arg-type]  # that is the point
