@@ -19,28 +19,15 @@ from aioverseer._system.containment import procfs
 from aioverseer._system.containment.guardian import client as guardian_client
 from aioverseer._system.containment.shim import client as shim_client
 from aioverseer.core.options.containment import Facilities, decide
+from tests.support.daemons import LOST
 from tests.support.programs import child, limit
 
 pytestmark = pytest.mark.skipif(
     shim_client.missing_namespace() is not None, reason=f"{shim_client.missing_namespace()}"
 )
 
-LOST = """
-import os, resource, signal
-hear, tell = os.pipe()
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        for limit in 10, 15:  # the mark of the library
-            resource.setrlimit(limit, resource.getrlimit(limit)[1:] * 2)
-        os.set_inheritable(tell, True)
-        os.execve("/bin/sh", ["sh", "-c", f"echo x >&{tell}; exec sleep 60 >/dev/null 2>&1"], {})
-    os._exit(0)
-os.read(hear, 1)
-os.wait()
-print("up", flush=True)
-"""
-"""Leaves a daemon that has left session and group, and has no mark; who forked it is gone by "up"."""
+LEADER = f"{LOST}\nos.wait()\nprint('up', flush=True)"
+"""Leaves a lost daemon, whose parent is gone by "up"."""
 
 HOST = """
 import asyncio, sys
@@ -50,7 +37,8 @@ async def main():
         service = overseer.add("web", sys.executable, "-c", sys.argv[1])
         lines = service.lines()
         await service.start()
-        await lines.get()
+        while (await lines.get()).text != "up":
+            pass
         print(service.pid, flush=True)
         await asyncio.Event().wait()
 asyncio.run(main())
@@ -95,14 +83,15 @@ def ends(pidfd: int) -> bool:
 @pytest.mark.parametrize("ending", ["by itself", "stopped", "left", "killed", "shim killed"])
 async def test_daemon_without_session_group_and_marks_is_gone(ending: str) -> None:
     """It is gone when its leader has ended, for each kind of end. No guardian is needed."""
-    code = f"{LOST}\nimport sys; sys.stdin.read()"
+    code = f"{LEADER}\nimport sys; sys.stdin.read()"
     async with limit(30):
         async with Overseer(containment="pidns") as overseer:
             assert ("strict", "pidns") == (overseer.containment.level, overseer.containment.mechanism)
             service = overseer.add("web", *child(code), restart=Restart("never"), stdin="pipe")
             lines = service.lines()
             await service.start()
-            assert "up" == await next_line(lines)
+            while await next_line(lines) != "up":
+                pass
             assert service.pid is not None
             members = inside(service.pid)
             assert 3 == len(members), "the first one, the program and the daemon"
@@ -128,7 +117,7 @@ async def test_daemon_without_session_group_and_marks_is_gone(ending: str) -> No
 @pytest.mark.parametrize("whom", ["host", "host and shim", "host and shim, when all are stopped"])
 def test_nothing_lives_when_the_host_is_killed(whom: str) -> None:
     """Whether the shim lives to kill the others or not."""
-    code = f"{LOST}\nsignal.pause()"
+    code = f"{LEADER}\nsignal.pause()"
     with subprocess.Popen([sys.executable, "-c", HOST, code], stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
         shim = int(host.stdout.readline())
