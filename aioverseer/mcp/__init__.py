@@ -24,13 +24,17 @@ def mcp_streams(server: Service | Process, *, grace: float = 2.0) -> AbstractAsy
     ``message_handler`` of the session gets ``RunEnded``, and the reading side ends. The next block takes the next run.
     Lines that are no messages go to the ``message_handler`` as exceptions.
 
-    The end of the block ends the run: standard input is closed, and a server that does not end by itself is stopped. A
-    service then stays down until it is started, for example by the next block. A run from ``service.runs()`` is ended
-    by SIGTERM and SIGKILL instead, and the policy of its service judges the end.
+    The end of the block stops the server: its standard input is closed, and the ladder of ``stop=`` follows. A service
+    then stays down until it is started, for example by the next block, which waits for the end of this one. A run from
+    ``service.runs()`` is ended by SIGTERM and SIGKILL instead, and the policy of its service judges the end.
+
+    A run takes one session at a time, as the answers of two could be mixed up: the start of a second block raises
+    ``OverseerError``.
 
     Args:
         server: The server, with ``stdin="pipe"``. A Process of your own also needs ``streaming="stdout"``.
-        grace: Seconds for the server to end by itself after its standard input was closed.
+        grace: Seconds for the server to end by itself after its standard input was closed. A ladder that has the step
+            ``Stop.close_stdin`` is taken as it is.
 
     Raises:
         SpecError: If the SDK is not installed, the server has no pipes to talk through, or belongs to a
@@ -52,6 +56,10 @@ def mcp_streams(server: Service | Process, *, grace: float = 2.0) -> AbstractAsy
     if isinstance(server, Process) and server.stdout is None:
         raise SpecError(
             f'{spec.id!r} has no pipe for answers: give it streaming="stdout"', option="streaming", value=spec.streaming
+        )
+    if (spec.output if spec.stdout is None else spec.stdout) != "read":
+        raise SpecError(
+            f"{spec.id!r} has no pipe for answers: leave out stdout= and output=", option="stdout", value=spec.stdout
         )
     given = spec.framing
     stream: object = given.get("stdout") if hasattr(given, "get") else given

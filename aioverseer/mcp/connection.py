@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aioverseer import (
+    CloseStdin,
     ContinuedBytes,
     ContinuedLine,
     OverseerError,
@@ -21,6 +24,7 @@ from aioverseer import (
     RunEnded,
     Service,
     State,
+    Stop,
     StopFailed,
 )
 from aioverseer.mcp.codec import answered_id, decode, encode, request_id
@@ -50,11 +54,23 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
         self._server = server
         self._grace = grace
         self._pending: set[Any] = set()
+        self._leaving: asyncio.Task[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> McpStreams:
-        """Start the server if needed. When this is cancelled, nothing is open yet, and the server is in order."""
+        """Start the server if needed. When this is cancelled, nothing is open yet, and the server is in order.
+
+        Raises:
+            OverseerError: If the run has a session already.
+        """
         self._run = await self._start()
         # No await from here on: a cancellation would leave a task behind.
+        if self._run.stdout in _sessions:
+            raise OverseerError(
+                f"{self._run.spec.id!r} has a session already, and an answer could go to the wrong one: share the "
+                "ClientSession, or add a service for each session"
+            )
+        _sessions[self._run.stdout] = self
         self._to_session, self._read = anyio.create_memory_object_stream[Any](0)
         self._write, self._from_session = anyio.create_memory_object_stream[Any](0)
         name = self._run.spec.id
@@ -66,7 +82,7 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the run. A cancellation waits until that is done: each step of it is bounded."""
-        leaving = asyncio.create_task(self._leave(), name=f"aioverseer mcp leave {self._run.spec.id}")
+        self._leaving = leaving = asyncio.create_task(self._leave(), name=f"aioverseer mcp leave {self._run.spec.id}")
         cancelled: asyncio.CancelledError | None = None
         # anyio repeats its cancellations in each iteration of the event loop, and the scope holds them back.
         # Cancellations of asyncio come once, and this loop waits on.
@@ -82,13 +98,27 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
 
     async def _start(self) -> Process:
         server = self._server
-        if server.state is State.INITIAL or (isinstance(server, Service) and server.state.is_final):
-            await server.start()
-        else:
+        if isinstance(server, Process):
+            await (server.start() if server.state is State.INITIAL else server.ready())
+            return server
+        await self._leave_of_earlier(server)
+        if server.state in (State.STARTING, State.RUNNING, State.BACKOFF):
             await server.ready()
-        run = server.process if isinstance(server, Service) else server
+        else:  # it is down, or is being stopped
+            await server.start()
+        run = server.process
         assert run is not None  # noqa: S101  # it is ready
         return run
+
+    async def _leave_of_earlier(self, server: Service) -> None:
+        """Wait until no session is ending the run: the next one takes the next run. Safe to cancel."""
+        while (
+            (run := server.process) is not None
+            and (earlier := _sessions.get(run.stdout)) is not None
+            and (leaving := earlier._leaving) is not None  # noqa: SLF001  # of the same class
+            and not leaving.done()
+        ):
+            await asyncio.wait({leaving})
 
     async def _pass_answers(self) -> None:
         """Pass on the output. After the session, read on: a server that is blocked in a write cannot end itself."""
@@ -115,7 +145,8 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
 
     async def _report_end(self) -> None:
         """Answer each pending request with the reason of the end, and tell the session."""
-        await asyncio.wait({ended := asyncio.ensure_future(self._run.wait())}, timeout=_END_TIMEOUT)
+        ended = asyncio.ensure_future(self._run.wait())
+        await asyncio.wait({ended}, timeout=_END_TIMEOUT)
         ended.cancel()
         error = self._error()
         while self._pending:
@@ -150,10 +181,10 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
                 if not is_read:
                     continue  # the end of the session answers it
                 try:
-                    await self._run.write(encode(message))
+                    await self._run.write(encode(message).encode())
                 except (ProcessNotRunning, OSError):
                     is_read = False
-                    asyncio.get_running_loop().call_later(self._grace, self._reader.cancel)
+                    self._patience = asyncio.get_running_loop().call_later(self._grace, self._reader.cancel)
 
     async def _leave(self) -> None:
         run = self._run
@@ -166,26 +197,42 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
             if not run.state.is_final:
                 await self._end_run()
         finally:
+            if self._patience is not None:
+                self._patience.cancel()
             self._reader.cancel()
             await asyncio.wait({self._reader, self._writer})
+            # Last: the next session waits for the end of this one.
+            _sessions.pop(run.stdout, None)
 
     async def _end_run(self) -> None:
-        run, server = self._run, self._server
-        run.close_stdin()
-        ended = asyncio.ensure_future(run.wait())
+        """Stop the server by its ladder, with the end of its input first.
+
+        To close the input alone would leave the end to the policy: a restart, or the end of all for a critical service.
+        """
+        ladder = self._server.spec.stop
+        if not any(isinstance(step, CloseStdin) for step in ladder.steps):
+            ladder = Stop(steps=[Stop.close_stdin(self._grace), *ladder.steps], scope=ladder.scope)
+        try:
+            await self._server.stop(ladder=ladder)
+        except StopFailed:
+            raise
+        except OverseerError:  # the service of this run alone stops it
+            await self._end_run_of_service()
+
+    async def _end_run_of_service(self) -> None:
+        """End a run by signals. The policy of its service judges the end."""
+        self._run.close_stdin()
+        ended = asyncio.ensure_future(self._run.wait())
         try:
             await asyncio.wait({ended}, timeout=self._grace)
-            if isinstance(server, Service):
-                await server.stop()
-                return
-            try:
-                await run.stop()
-            except StopFailed:
-                raise
-            except OverseerError:  # its service alone stops it
-                for number in (signal.SIGTERM, signal.SIGKILL):
-                    if not ended.done():
-                        run.signal(number)
-                        await asyncio.wait({ended}, timeout=self._grace)
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                if not ended.done():
+                    with contextlib.suppress(ProcessNotRunning):  # its last output is being read
+                        self._run.signal(number)
+                    await asyncio.wait({ended}, timeout=self._grace)
         finally:
             ended.cancel()
+
+
+_sessions: WeakKeyDictionary[Any, McpConnection] = WeakKeyDictionary()
+"""The session of each run, by the queue of its output: all handles of a run have the same one."""

@@ -22,6 +22,7 @@ from aioverseer import (
     Spec,
     SpecOptions,
     Status,
+    Stop,
     StopReport,
     Subscription,
     Why,
@@ -259,9 +260,9 @@ class ThreadedOverseer:
         """Start a service and return it once it is ready; see ``ThreadedService.start``."""
         return self[id].start()
 
-    def stop(self, id: str, *, kill: bool = False) -> Status:
+    def stop(self, id: str, *, kill: bool = False, ladder: Stop | None = None) -> Status:
         """Stop a service by its ladder; see ``ThreadedService.stop``."""
-        return self[id].stop(kill=kill)
+        return self[id].stop(kill=kill, ladder=ladder)
 
     def restart(self, id: str) -> ThreadedService:
         """Stop a service and start it again; see ``ThreadedService.restart``."""

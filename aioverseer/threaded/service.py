@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from aioverseer import Line, Process, Runs, Service, Spec, State, Status, Subscription, Why
+from aioverseer import Line, Process, Runs, Service, Spec, State, Status, Stop, Subscription, Why
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop, as_async
 from aioverseer.threaded.runs import ThreadedRun, ThreadedRuns
@@ -176,16 +176,18 @@ class ThreadedService:
         """
         return self._loop.run(partial(self._service.wait_for, wanted, timeout))
 
-    def stop(self, *, kill: bool = False) -> Status:
+    def stop(self, *, kill: bool = False, ladder: Stop | None = None) -> Status:
         """Stop the service by its ladder and return its Status. No restart follows.
 
         Args:
             kill: Whether to send SIGKILL at once.
+            ladder: A ladder for this stop alone; None for that of the options. A stop that is under way keeps its own.
 
         Raises:
             StopFailed: If its program is still there after the whole ladder.
+            SpecError: If the ladder is none, or has steps for a program and the service is a task or resource.
         """
-        return self._loop.run(partial(self._service.stop, kill=kill))
+        return self._loop.run(partial(self._service.stop, kill=kill, ladder=ladder))
 
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the program and all that it started, or to the program alone (``scope="leader"``)."""

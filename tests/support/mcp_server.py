@@ -22,6 +22,8 @@ def say(id, text):
 def call(id, name, arguments):
     if name == "echo":
         say(id, arguments["text"])
+    elif name == "length":
+        say(id, str(len(arguments["text"])))
     elif name == "pid":
         say(id, str(os.getpid()))
     elif name == "die":
@@ -81,8 +83,8 @@ for line in sys.stdin:
             "serverInfo": {"name": "small", "version": "1"},
         })
     elif method == "tools/list":
-        names = ("echo pid die last_words half unended garbage stderr notices slow close_stdin close_stdout ignore_end "
-                 "leave_child").split()
+        names = ("echo length pid die last_words half unended garbage stderr notices slow close_stdin close_stdout "
+                 "ignore_end leave_child").split()
         answer(id, {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in names]})
     elif method == "tools/call":
         call(id, params["name"], params.get("arguments") or {})

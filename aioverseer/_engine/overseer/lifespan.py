@@ -26,7 +26,6 @@ from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.errors import OverseerError
 from aioverseer.core.options.containment import Survivor
-from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.report.status import CriticalServiceEnded, StopFailed
 
 if TYPE_CHECKING:
@@ -315,7 +314,7 @@ class Lifespan:
             closing.set_result(None)
         services = self._registry.services
         longest = max(
-            (stop_seconds(service.spec) for service in services.values()),
+            (service.stop_seconds for service in services.values()),
             default=0.0,
         )
         # In the worst case, each level takes as long as the longest ladder.

@@ -25,6 +25,7 @@ from aioverseer.core.options.log import Log
 from aioverseer.core.options.overseer import answer_of_services, check_overseer_options
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.unknown import answers_unknown
 from aioverseer.core.report.events import StopReport
 from aioverseer.core.report.status import Status
@@ -399,9 +400,9 @@ class Overseer:
         """Start a service and return it once it is ready; see ``Service.start``."""
         return await self[id].start()
 
-    async def stop(self, id: str, *, kill: bool = False) -> Status:
+    async def stop(self, id: str, *, kill: bool = False, ladder: Stop | None = None) -> Status:
         """Stop a service by its ladder; see ``Service.stop``."""
-        return await self[id].stop(kill=kill)
+        return await self[id].stop(kill=kill, ladder=ladder)
 
     async def restart(self, id: str) -> Service:
         """Stop a service and start it again; see ``Service.restart``."""

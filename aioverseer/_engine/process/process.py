@@ -26,9 +26,8 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.keywords import SpecOptions
-from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.spec import Spec, describe
-from aioverseer.core.options.stop import as_signal_number
+from aioverseer.core.options.stop import Stop, as_signal_number, check_ladder
 from aioverseer.core.report.status import NotReady, Status, not_ready, not_ready_after, not_running, stop_failed
 from aioverseer.core.state import Exit, State
 from aioverseer.core.typing import PathLike
@@ -384,20 +383,23 @@ class Process:
         def __exit__(self, *_: object) -> None:
             """Do nothing: Python looks it up before it calls ``__enter__``."""
 
-    async def stop(self, *, kill: bool = False) -> Status:
+    async def stop(self, *, kill: bool = False, ladder: Stop | None = None) -> Status:
         """End the program by its ladder and return the Status. Valid in every state, idempotent.
 
         When this is cancelled, the ladder goes on by itself.
 
         Args:
             kill: Whether to take the last step, SIGKILL, at once.
+            ladder: A ladder for this stop alone; None for that of the options. A stop that is under way keeps its own.
 
         Raises:
             StopFailed: If the program still exists after its whole ladder.
             OverseerError: If the Process is the run of a service, which starts and stops it.
+            SpecError: If the ladder is none.
         """
         self._check_lone()
-        self._runner.stop(kill=kill)
+        check_ladder(ladder, self.spec.id)
+        self._runner.stop(kill=kill, ladder=ladder)
         if self.state is not State.INITIAL:
             await self._runner.watch_end()
         if self._runner.machine.unstoppable:
@@ -515,7 +517,7 @@ class Process:
         if self.state is State.INITIAL:
             return
         ended = self._runner.watch_end()
-        within = stop_seconds(self.spec) + _MARGIN
+        within = self._runner.stop_seconds + _MARGIN
         cancelled = await settle(ended, within=within, clock=self._runner.clock)
         ended.cancel()
         if raise_cancelled and cancelled is not None:

@@ -51,7 +51,9 @@ from aioverseer.core.machine.inputs import (
 )
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
+from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.stop import Stop
 from aioverseer.core.report.status import (
     RunEnded,
     StatusSnapshot,
@@ -203,15 +205,16 @@ class ProcessRunner:
         self.check_fork()
         self.submit(StartRequested())
 
-    def stop(self, *, kill: bool = False, why: str = "a stop was asked for") -> None:
+    def stop(self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None) -> None:
         """Begin to end the program by its ladder. Idempotent.
 
         Args:
             kill: Whether to take the last step, SIGKILL, at once.
             why: The reason of the new state.
+            ladder: A ladder for this stop, if none is under way; None for that of the options.
         """
         self.check_fork()
-        self.submit(StopRequested(kill=kill, why=why))
+        self.submit(StopRequested(kill=kill, why=why, ladder=ladder))
         if kill or self.machine.pid is None:  # before the spawn no step of the ladder reaches the program upstream
             self.run_task.stop_upstream(kill=kill, why=why)
 
@@ -268,6 +271,11 @@ class ProcessRunner:
     def is_of_service(self) -> bool:
         """Whether a service has begun the run, and begins the next one."""
         return self._owner is not None
+
+    @property
+    def stop_seconds(self) -> float:
+        """Seconds that a stop takes at most, with the last output, over the whole pipeline."""
+        return max(stop_seconds(self.spec), self.machine.ladder.seconds + self.spec.drain_timeout)
 
     @property
     def is_running(self) -> bool:

@@ -17,7 +17,6 @@ from aioverseer._system.process.pipes import PipeEnd, kernel_pipe
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.machine.process import ProcessMachine
-from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.state import Exit, State
 
@@ -40,6 +39,9 @@ class UpstreamRun(Protocol):
 
     spec: Spec
     machine: ProcessMachine
+
+    @property
+    def stop_seconds(self) -> float: ...
 
     def write_to(self, end: PipeEnd) -> None:
         """Set the destination of standard output, before the start."""
@@ -155,7 +157,7 @@ class Upstream:
         self.begin_stop(kill=kill, why=why)
         if run.machine.is_over():
             return None
-        return await settle(run.watch_end(), within=stop_seconds(run.spec) + _MARGIN, clock=self._clock)
+        return await settle(run.watch_end(), within=run.stop_seconds + _MARGIN, clock=self._clock)
 
     def judged(self, exit: Exit) -> tuple[Exit, str]:
         """Return the exit of the pipeline, and words about a failure of the program; empty without one.

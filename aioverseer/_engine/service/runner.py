@@ -44,6 +44,7 @@ from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.restart import wants_restart
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.stop import Stop
 from aioverseer.core.report.events import Kind, StopOutcome
 from aioverseer.core.report.status import GaveUp, StatusSnapshot, lines_of_runs
 from aioverseer.core.report.why import Awaited
@@ -281,25 +282,37 @@ class ServiceRunner:
         """Start the service."""
         self.submit(StartRequested())
 
-    def request_stop(self, *, kill: bool = False, why: str = "a stop was asked for") -> None:
+    def request_stop(
+        self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None
+    ) -> None:
         """Begin to stop the service, without a future for the outcome.
 
         Args:
             kill: Whether to take the last step of the ladder, SIGKILL, at once.
             why: The reason of the new state.
+            ladder: A ladder for this stop, if none is under way; None for that of the options.
         """
-        self.submit(StopRequested(kill=kill, why=why))
+        self.submit(StopRequested(kill=kill, why=why, ladder=ladder))
 
-    def stop(self, *, kill: bool = False, why: str = "a stop was asked for") -> asyncio.Future[StopOutcome]:
+    def stop(
+        self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None
+    ) -> asyncio.Future[StopOutcome]:
         """Begin to stop the service, and return a future for the outcome; see ``Waiters.for_stop``.
 
         Args:
             kill: Whether to take the last step of the ladder, SIGKILL, at once.
             why: The reason of the new state.
+            ladder: A ladder for this stop, if none is under way; None for that of the options.
         """
         request = self.waiters.begin_stop()
-        self.request_stop(kill=kill, why=why)
+        self.request_stop(kill=kill, why=why, ladder=ladder)
         return self.waiters.for_stop(request)
+
+    @property
+    def stop_seconds(self) -> float:
+        """Seconds that a stop takes at most, of the present run or of the next one."""
+        present = 0.0 if self.process is None else self.process.stop_seconds
+        return max(present, stop_seconds(self.spec))
 
     async def roll_back(self, why: str) -> asyncio.CancelledError | None:
         """Stop the service and wait for that through any cancellation, no longer than the ladder takes.
@@ -315,7 +328,7 @@ class ServiceRunner:
         if self._is_leaving():
             return None  # the stop of all services is under way, and keeps their order
         stopped = self.stop(why=why)
-        within = stop_seconds(self.spec) + _MARGIN
+        within = self.stop_seconds + _MARGIN
         cancelled = await settle(stopped, within=within, clock=self.clock)
         stopped.cancel()
         return cancelled
@@ -422,7 +435,7 @@ class ServiceRunner:
                     self._start_process(action)
                 case StopProcess():
                     if self.process is not None:
-                        self.process.stop(kill=action.kill, why=action.why)
+                        self.process.stop(kill=action.kill, why=action.why, ladder=action.ladder)
                 case Arm(seconds=seconds) if seconds <= 0:
                     # A timer would fire one loop iteration later.
                     self._inbox.append(TimerFired())

@@ -18,6 +18,7 @@ from aioverseer.core.errors import ProcessNotRunning
 from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import RestartRequested
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.stop import Stop, check_ladder
 from aioverseer.core.report.status import Status
 from aioverseer.core.state import State
 from aioverseer.core.text.lines import Line
@@ -266,19 +267,22 @@ class Service:
             return (await future).status()
         return (await waiters.at_most(timeout, future, wanted)).status()
 
-    async def stop(self, *, kill: bool = False) -> Status:
+    async def stop(self, *, kill: bool = False, ladder: Stop | None = None) -> Status:
         """End the service by its ladder and return the Status. Valid in every state, idempotent. No restart follows.
 
         When this is cancelled, the stop goes on by itself.
 
         Args:
             kill: Whether to take the last step, SIGKILL, at once.
+            ladder: A ladder for this stop alone; None for that of the options. A stop that is under way keeps its own.
 
         Raises:
             StopFailed: If the program still exists after its whole ladder.
+            SpecError: If the ladder is none, or has steps for a program and the service is a task or resource.
         """
         self._runner.check()
-        outcome = await self._runner.stop(kill=kill)
+        check_ladder(ladder, self.id, is_program=self._runner.task_launcher is None)
+        outcome = await self._runner.stop(kill=kill, ladder=ladder)
         if outcome.survived:
             raise self._runner.waiters.stop_failed(outcome.status)
         return outcome.status

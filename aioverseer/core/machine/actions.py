@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aioverseer.core.machine.table import Action, Arm, Disarm
+from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import AskingStep
 
 __all__ = [
@@ -34,13 +35,14 @@ class StartProcess(Action):
 
 
 class StopProcess(Action):
-    """Stop the current run by its ladder, with ``kill`` by its last step; then feed ProcessEnded."""
+    """Stop the current run by its ladder or by ``ladder``, with ``kill`` by the last step; then feed ProcessEnded."""
 
-    __slots__ = ("kill", "why")
+    __slots__ = ("kill", "ladder", "why")
 
-    def __init__(self, *, kill: bool, why: str) -> None:
+    def __init__(self, *, kill: bool, why: str, ladder: Stop | None = None) -> None:
         self.kill = kill
         self.why = why
+        self.ladder = ladder
 
 
 class AskThrottle(Action):

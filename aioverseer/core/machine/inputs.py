@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aioverseer.core.machine.table import Input
 from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import AskingStep
 from aioverseer.core.state import Exit
 
@@ -150,13 +151,17 @@ class StartRequested(Input):
 
 
 class StopRequested(Input):
-    """A stop is requested; ``kill`` skips to the last step of the ladder."""
+    """A stop is requested; ``kill`` skips to the last step of the ladder.
 
-    __slots__ = ("kill", "why")
+    ``ladder`` takes the place of that of the run, unless the run is being stopped already.
+    """
 
-    def __init__(self, *, kill: bool = False, why: str = "a stop was asked for") -> None:
+    __slots__ = ("kill", "ladder", "why")
+
+    def __init__(self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None) -> None:
         self.kill = kill
         self.why = why
+        self.ladder = ladder
 
 
 class TimerFired(Input):

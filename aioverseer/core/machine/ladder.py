@@ -62,6 +62,11 @@ class Ladder:
         return len(steps) > 1 and not any(isinstance(step, Step) for step in steps[:-1])
 
     @property
+    def seconds(self) -> float:
+        """Seconds that all steps take at most."""
+        return sum(step.timeout for step in self.steps)
+
+    @property
     def seconds_left(self) -> float:
         """Seconds that the present step and all later ones take at most."""
         return sum(step.timeout for step in self.steps[self.index :])

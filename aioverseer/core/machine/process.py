@@ -433,6 +433,8 @@ class ProcessMachine(Machine[ProcessAction]):
     def _plan_stop(self, given: StopRequested) -> None:
         self.due = None
         self._stop_reason = given.why
+        if given.ladder is not None:
+            self.ladder = Ladder(given.ladder, upstream=self._upstream)
         self.ladder.begin(kill=given.kill)
 
     def _wait_for_spawn(self) -> Arm:

@@ -274,7 +274,7 @@ class ServiceMachine(Machine[ServiceAction]):
             return []
         self._kill = given.kill
         self.to(State.STOPPING, given.why)
-        return [StopProcess(kill=given.kill, why=given.why)]
+        return [StopProcess(kill=given.kill, why=given.why, ladder=given.ladder)]
 
     def restart(self, _given: RestartRequested) -> list[ServiceAction]:
         """STOPPING, and still wanted. STARTING, with the first run, if the service waits for dependencies."""

@@ -17,7 +17,7 @@ from aioverseer.core.options.unknown import answers_unknown
 from aioverseer.core.state import as_signal, signal_name
 from aioverseer.core.typing import PathLike
 
-__all__ = ["FINAL_TIMEOUT", "LEAST_FINAL_TIMEOUT", "Stop", "as_signal_number"]
+__all__ = ["FINAL_TIMEOUT", "LEAST_FINAL_TIMEOUT", "Stop", "as_signal_number", "check_ladder"]
 
 FINAL_TIMEOUT = 2.0
 """Seconds to wait for the end after SIGKILL before the program is reported as unstoppable."""
@@ -185,6 +185,33 @@ class Stop:
         for step in self.steps[:-1]:
             words += [step.name, f"{step.timeout:g} s"]
         return ", ".join([*words, "SIGKILL"])
+
+
+def check_ladder(value: object, id: str, *, is_program: bool = True) -> None:
+    """Check the ladder of one stop.
+
+    Args:
+        value: A Stop; None for the ladder of the options.
+        id: Name of the service, for the error.
+        is_program: Whether it is a program, and no task or resource.
+
+    Raises:
+        SpecError: If it is no Stop, or has steps for a program and there is none.
+    """
+    if value is None:
+        return
+    if not isinstance(value, Stop):
+        raise SpecError(
+            f"{id!r}: ladder={value!r} is no ladder: pass a Stop, for example Stop(signal.SIGINT, 5)",
+            option="ladder",
+            value=value,
+        )
+    if not is_program and not all(isinstance(step, Step) for step in value.steps):
+        raise SpecError(
+            f"{id!r}: ladder={value} has steps for a program, its input or a command: pass signals alone",
+            option="ladder",
+            value=value,
+        )
 
 
 def _ambiguous(number: int) -> str:

@@ -218,11 +218,11 @@ async def test_stop_after_the_end_of_the_leader_runs_no_command() -> None:
 
     async def source() -> AsyncGenerator[str]:
         try:
-            yield "first"
             await gate.wait()
         finally:
             ended.set()
             await gate.wait()
+        yield "nothing reads this"
 
     stop = Stop(steps=[Stop.command(["sleep", "600"], 600)])
     async with limit(20):
@@ -339,6 +339,66 @@ async def test_restart_takes_the_steps_for_each_run() -> None:
             await service.restart()
         report = await overseer.stop_all()
     assert (("end of input",), ()) == (report.outcomes["cat"].steps, report.outcomes["cat"].signals)
+
+
+@pytest.mark.parametrize("of_service", [False, True])
+async def test_one_stop_may_have_a_ladder_of_its_own(of_service: bool) -> None:
+    async with limit(), Overseer() as overseer:
+        ladder = Stop(steps=[Stop.close_stdin(9)])
+        one: Any = overseer.add("cat", "cat", stdin="pipe") if of_service else Process("cat", stdin="pipe")
+        await one.start()
+        run = one.process if of_service else one
+        assert 0 == (await one.stop(ladder=ladder)).exit_code
+        assert () == run.signals_sent
+        if of_service:
+            await one.start()
+            assert signal.SIGTERM is (await overseer.stop("cat")).signal, "the next one has its own again"
+
+
+async def test_ladder_of_a_stop_that_is_under_way_stays() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGINT))
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = overseer.add("db", "db", stop=Stop(signal.SIGINT, 5))
+        await service.start()
+        first = asyncio.ensure_future(service.stop())
+        await clock.settle()
+        second = asyncio.ensure_future(service.stop(ladder=Stop(signal.SIGQUIT, 600)))
+        await clock.advance(5.0)
+        await asyncio.gather(first, second)
+    assert [signal.SIGINT, signal.SIGKILL] == launcher.children[0].signals
+
+
+async def test_end_of_a_block_waits_for_the_longer_ladder_of_a_stop() -> None:
+    clock = ManualClock()
+    process = Process("db", clock=clock, launcher=ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM)))
+    async with limit():
+        await process.start()
+        stopping = asyncio.ensure_future(process.stop(ladder=Stop(timeout=100)))
+        await clock.settle()
+        leaving = asyncio.ensure_future(process.__aexit__(None, None, None))
+        await clock.advance(99.0)
+        assert not leaving.done()
+        await clock.advance(1.0)
+        await asyncio.gather(stopping, leaving)
+    assert (signal.SIGTERM, signal.SIGKILL) == process.signals_sent
+
+
+async def test_ladder_of_a_stop_is_checked() -> None:
+    async def work() -> None: ...
+
+    async with Overseer() as overseer:
+        with pytest.raises(SpecError, match=r"ladder=5 is no ladder: pass a Stop"):
+            await overseer.add("db", "db").stop(ladder=5)  # type: ignore[arg-type]  # that is the point
+        with pytest.raises(SpecError, match="steps for a program"):
+            await overseer.add_task("work", work).stop(ladder=Stop(steps=[Stop.close_stdin(1)]))
+
+
+def test_threaded_overseer_takes_a_ladder_for_one_stop() -> None:
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe")
+        service.start()
+        assert 0 == overseer.stop("cat", ladder=Stop(steps=[Stop.close_stdin(9)])).exit_code
 
 
 def test_threaded_overseer_takes_the_steps() -> None:

@@ -17,6 +17,7 @@ import pytest
 from aioverseer import (
     Backoff,
     Overseer,
+    OverseerError,
     Process,
     Restart,
     RunEnded,
@@ -86,7 +87,7 @@ async def test_session_with_a_process() -> None:
     async with session_of(process) as session:
         assert "hello" == await call(session, "echo", text="hello")
         assert process.state is State.RUNNING
-    assert (State.FINISHED, 0) == (process.state, process.status().exit_code)
+    assert (State.INTERRUPT, 0) == (process.state, process.status().exit_code)
 
 
 async def test_session_with_a_service_starts_it_and_ends_it() -> None:
@@ -95,7 +96,7 @@ async def test_session_with_a_service_starts_it_and_ends_it() -> None:
         for text in ("first", "second"):
             async with session_of(service) as session:
                 assert text == await call(session, "echo", text=text)
-            assert service.state is State.FINISHED
+            assert (State.INTERRUPT, 0) == (service.state, service.status().exit_code)
         assert 2 == len(service.history)
 
 
@@ -161,6 +162,79 @@ async def test_server_that_ignores_the_end_of_its_input_gets_its_ladder() -> Non
     async with session_of(process, grace=0.1) as session:
         await call(session, "ignore_end")
     assert State.INTERRUPT is process.state
+
+
+@pytest.mark.parametrize("policy", ["always", "on-failure"])
+async def test_end_of_a_session_is_a_stop_for_policy_and_critical_services(policy: Any) -> None:
+    """The server may end as it likes at the end of its input: no restart follows, and nobody else ends."""
+    async with Overseer() as overseer:
+        command = ("sh", "-c", '"$@"; exit 7', "sh", *mcp_server())
+        service = overseer.add("small", *command, stdin="pipe", critical=True, restart=Restart(policy))
+        async with session_of(service) as session:
+            await call(session, "echo", text="hello")
+        assert ("a stop was asked for; exited with code 7", 1) == (service.status().reason, len(service.history))
+
+
+async def test_ladder_with_the_end_of_the_input_is_taken_as_it_is() -> None:
+    stop = Stop(steps=[Stop.close_stdin(0.1), (signal.SIGINT, 9)])
+    process = server(stop=stop)
+    async with session_of(process, grace=3600) as session:
+        await call(session, "ignore_end")
+    assert (signal.SIGINT,) == process.signals_sent
+
+
+async def test_next_session_waits_for_the_end_of_the_earlier_one() -> None:
+    """It takes a run of its own, and not the one that is being ended."""
+    async with Overseer() as overseer:
+        service = overseer.add("small", "sh", "-c", '"$@"; sleep 0.3', "sh", *mcp_server(), stdin="pipe")
+        numbers: list[int] = []
+
+        async def talk() -> None:
+            async with session_of(service) as session:
+                await call(session, "echo", text="hello")
+                assert service.process is not None
+                numbers.append(service.process.number)
+
+        first = asyncio.create_task(talk())
+        async with limit(20):
+            await service.wait_for(State.STOPPING)
+            await asyncio.gather(first, talk())
+        assert [1, 2] == numbers
+
+
+async def test_session_may_begin_in_the_moment_in_which_the_earlier_one_ends() -> None:
+    async with Overseer() as overseer:
+        service = overseer.add("small", *mcp_server(), stdin="pipe")
+
+        async def talk() -> str:
+            async with session_of(service) as session:
+                return await call(session, "echo", text="hello")
+
+        first = asyncio.create_task(talk())
+        async with limit(20):
+            await service.wait_for(State.RUNNING)
+            await service.wait()
+            assert "hello" == await talk()
+            await first
+
+
+async def test_second_session_with_one_run_is_refused() -> None:
+    async with Overseer() as overseer:
+        service = overseer.add("small", *mcp_server(), stdin="pipe")
+        async with session_of(service) as session:
+            run = service.process
+            assert run is not None
+            for same in (service, run):
+                with pytest.raises(OverseerError, match="has a session already"):
+                    async with mcp_streams(same):
+                        raise AssertionError("both would read one pipe")
+            assert "hello" == await call(session, "echo", text="hello")
+
+
+async def test_text_beyond_the_encoding_of_the_service_passes() -> None:
+    """The protocol is UTF-8, whatever the service says."""
+    async with session_of(server(encoding="ascii", errors="surrogateescape")) as session:
+        assert "7" == await call(session, "length", text="€€€€€€€")
 
 
 async def test_answer_that_was_written_before_the_end_arrives() -> None:
@@ -297,7 +371,7 @@ async def test_blocks_may_end_in_any_order_and_in_another_task() -> None:
             await asyncio.create_task(block.__aenter__())
         for block in blocks:
             await asyncio.create_task(block.__aexit__(None, None, None))
-    assert (State.FINISHED, State.FINISHED) == (first.state, second.state)
+    assert [State.INTERRUPT] * 2 == [first.state, second.state]
 
 
 async def test_program_that_cannot_be_started_raises_its_error() -> None:
@@ -317,6 +391,16 @@ def test_server_of_a_threaded_overseer_is_refused_with_what_to_use() -> None:
         service: Any = overseer.add("small", "small", stdin="pipe")
         with pytest.raises(SpecError, match=r"not ThreadedService; .* use an Overseer within asyncio.run\(\)"):
             mcp_streams(service)
+
+
+async def test_output_that_is_not_read_is_refused() -> None:
+    async with Overseer() as overseer:
+        given: list[Any] = [{"stdout": "null"}, {"output": "null"}]
+        for options in given:
+            service = overseer.add("small", "cat", stdin="pipe", **options)
+            with pytest.raises(SpecError, match="leave out stdout= and output="):
+                mcp_streams(service)
+            overseer.remove("small")
 
 
 async def test_other_framing_is_refused() -> None:
