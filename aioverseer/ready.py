@@ -15,8 +15,9 @@ from typing import Any, Literal, cast
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.meant import probe_for
-from aioverseer.core.options.numbers import expands
+from aioverseer.core.options.numbers import expands, no_seconds
 from aioverseer.core.options.probes import (
+    CHECK_TIMEOUT,
     Check,
     Command,
     Fd,
@@ -204,17 +205,23 @@ def fd(number: int = 3) -> Probe:
     return Fd(number=number)
 
 
-def check(function: Callable[[], Awaitable[object]] | Callable[[Any], Awaitable[object]]) -> Probe:
+def check(
+    function: Callable[[], Awaitable[object]] | Callable[[Any], Awaitable[object]],
+    *,
+    timeout: float | None = CHECK_TIMEOUT,
+) -> Probe:
     """Return a probe of your own: an async function neither raises nor returns False.
 
-    The function is called repeatedly until it succeeds, one call at a time. A call is cancelled after 5 seconds.
+    The function is called repeatedly until it succeeds, one call at a time.
 
     Args:
         function: Async function, or a plain one that does not block. It takes no argument, or one: the ``Process``,
             with its pid, output and input.
+        timeout: Seconds after which a call is cancelled, and repeated; None for no limit but ``ready_timeout``.
+            In ``Alive``, its own ``timeout`` counts.
 
     Raises:
-        SpecError: When ``function`` cannot be called with no argument or one.
+        SpecError: When ``function`` cannot be called with no argument or one, or ``timeout`` is no number of seconds.
     """
     given: object = function
     if inspect.isawaitable(given):
@@ -228,8 +235,10 @@ def check(function: Callable[[], Awaitable[object]] | Callable[[Any], Awaitable[
     needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(needed) > 1:
         raise _refused("check", "function", function, "takes too much: it is given nothing, or the Process")
+    if timeout is not None and (why := no_seconds(timeout, above=True, none="for no limit")) is not None:
+        raise _refused("check", "timeout", timeout, why)
     name = str(getattr(function, "__name__", None) or type(function).__name__)
-    return Check(function=function, name=name, takes_process=bool(needed))
+    return Check(function=function, name=name, takes_process=bool(needed), timeout=timeout)
 
 
 def _as_address(port: object, host: object) -> str:

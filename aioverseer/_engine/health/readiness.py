@@ -25,6 +25,7 @@ from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.options.composition import Probe, is_fulfilled, leaves, pending
 from aioverseer.core.options.probes import (
+    Check,
     Entered,
     Fd,
     File,
@@ -293,7 +294,8 @@ class ReadinessCheck:
             attempted = self._clock.now()
             progress.begin_attempt(leaf, attempted)
             try:
-                await within(self._clock, ATTEMPT, self._attempts.ask(leaf, on_progress))
+                seconds = leaf.timeout if isinstance(leaf, Check) else ATTEMPT
+                await within(self._clock, seconds, self._attempts.ask(leaf, on_progress))
             except Exception as error:  # noqa: BLE001  # a function of the user may raise anything; it is reported as the reason
                 progress.end_attempt(leaf, reason_of(error))
                 if self._is_hopeless(leaf, error):

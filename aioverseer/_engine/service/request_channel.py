@@ -10,13 +10,16 @@ from typing import Any, Self
 from aioverseer._aio.timers import OneShotTimer
 from aioverseer._engine.output.pump import report_error
 from aioverseer._engine.output.recent_queue import RecentQueue
+from aioverseer._engine.process.process import Process
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.conversation import Conversation
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._engine.service.service import Service
+from aioverseer._system.probes.current_check import is_check_of
 from aioverseer.core.errors import OverseerError, SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.numbers import no_seconds
+from aioverseer.core.report.status import run_ended
 from aioverseer.core.state import State
 from aioverseer.core.typing import DEFAULT_STREAM_QUEUE_SIZE
 
@@ -141,7 +144,9 @@ class RequestChannel(AsyncIterator[Any]):
             member.leave()
         self._queue.end()
 
-    async def ask(self, key: Hashable, message: Any, timeout: float | None = None) -> Any:
+    async def ask(
+        self, key: Hashable, message: Any, timeout: float | None = None, *, run: Process | None = None
+    ) -> Any:
         """Write a question and return its answer.
 
         Between two runs, and until the service is ready, the question waits. When this is cancelled, or the time is
@@ -151,41 +156,53 @@ class RequestChannel(AsyncIterator[Any]):
             key: The key of the answer. It is new for each question to one run.
             message: The question, for the function ``send``.
             timeout: Seconds for the start of the service and the answer together; None for no limit.
+            run: The run to ask, ready or not, in the function of ``ready.check`` that prepares it; by default the
+                question goes to a run that is ready.
 
         Raises:
             RunEnded: If the run ended before it answered; with the reason and the last lines.
             TimeoutError: If the time is over; as NotReadyInTime, if the service was not ready in time.
             NotReady: If the service is down and does not become ready.
             ProcessNotRunning: If the program has closed its standard input and lives on.
-            SpecError: If an earlier question with this key has no answer yet.
-            OverseerError: If the channel is not in use, or is left meanwhile.
+            SpecError: If an earlier question with this key has no answer yet, or the run is none of this channel.
+            OverseerError: If the channel is not in use, or is left meanwhile; or if a function of ``ready.check`` asks
+                without ``run``, as it would wait for its own end.
         """
         data = self._send(message)
         deadline = None if timeout is None else self._clock.now() + timeout
         self._begin()
         try:
-            conversation = self._ready() or await self._until_ready(timeout, deadline)
+            if run is None:
+                conversation = self._ready() or await self._until_ready(timeout, deadline)
+            else:
+                conversation = self._with(run, f"it answered {key!r}")
             return await conversation.ask(key, data, timeout=timeout, deadline=deadline)
         finally:
             self._end()
 
-    async def notify(self, message: Any) -> None:
+    async def notify(self, message: Any, *, run: Process | None = None) -> None:
         """Write a message that has no answer, such as a notice or the answer to a request of the program.
 
         Between two runs the message waits. When this is cancelled, no half of a message is written.
 
         Args:
             message: The message, for the function ``send``.
+            run: The run that gets the message, ready or not, as in ``ask``.
 
         Raises:
             NotReady: If the service is down and does not become ready.
+            RunEnded: If ``run`` has ended.
             ProcessNotRunning: If the program does not read its standard input any more.
-            OverseerError: If the channel is not in use, or is left meanwhile.
+            SpecError: If the run is none of this channel.
+            OverseerError: As in ``ask``.
         """
         data = self._send(message)
         self._begin()
         try:
-            conversation = self._ready() or await self._until_ready(None, None)
+            if run is None:
+                conversation = self._ready() or await self._until_ready(None, None)
+            else:
+                conversation = self._with(run, "it got a message")
             await conversation.notify(data)
         finally:
             self._end()
@@ -207,8 +224,23 @@ class RequestChannel(AsyncIterator[Any]):
         ready = [conversation for member in self._members if (conversation := member.ready) is not None]
         return min(ready, key=lambda conversation: len(conversation.pending), default=None)
 
+    def _with(self, run: Process, awaited: str) -> Conversation:
+        """Return the conversation with a run, ready or not."""
+        runner = run._runner  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the engine of the handle
+        for member in self._members:
+            if (conversation := member.conversation) is not None and conversation.run is runner:
+                return conversation
+        if runner.machine.state.is_final:
+            raise run_ended(runner.snapshot(lines=False).status(), awaited, runner.last_lines())
+        raise SpecError(f"run={run!r} is no run of a service of this channel", option="run", value=run)
+
     async def _until_ready(self, timeout: float | None, deadline: float | None) -> Conversation:
         """Wait until a service is ready. A cancellation ends the wait alone; a start goes on."""
+        if any(member.is_checked_by_this_task for member in self._members):
+            raise OverseerError(
+                "a function of ready.check asks its own service, which waits for the function to return: "
+                "pass run=, the Process that the function gets"
+            )
         while (conversation := self._ready()) is None:
             self._check()
             if self._on_demand:
@@ -308,12 +340,17 @@ class _ServiceLink:
         self._read = read
         self._publish = publish
         self._on_run = on_run
-        self._conversation: Conversation | None = None
+        self.conversation: Conversation | None = None
 
     @property
     def ready(self) -> Conversation | None:
         """The conversation, if its run is ready; else None."""
-        return self._conversation if self.service.machine.state is State.RUNNING else None
+        return self.conversation if self.service.machine.state is State.RUNNING else None
+
+    @property
+    def is_checked_by_this_task(self) -> bool:
+        """Whether this task calls the function of a probe for the current run."""
+        return self.conversation is not None and is_check_of(self.conversation.run.spec)
 
     def join(self) -> None:
         """Begin to follow the runs of the service."""
@@ -322,19 +359,19 @@ class _ServiceLink:
     def leave(self) -> None:
         """Follow the runs no longer."""
         self.service.unfollow_runs(self)
-        if self._conversation is not None:
-            self._conversation.leave(OverseerError("the RequestChannel was left before the answer came"))
-            self._conversation = None
+        if self.conversation is not None:
+            self.conversation.leave(OverseerError("the RequestChannel was left before the answer came"))
+            self.conversation = None
 
     def on_run(self, run: ProcessRunner) -> None:
         """Begin a conversation with a run."""
-        self._conversation = Conversation(run, read=self._read, publish=self._publish)
-        run.streams.add_sink("stdout", self._conversation)
+        self.conversation = Conversation(run, read=self._read, publish=self._publish)
+        run.streams.add_sink("stdout", self.conversation)
         self._on_run()
 
     def on_run_end(self, run: ProcessRunner) -> None:
         """End the conversation with a run, whose output is complete."""
-        conversation = self._conversation
+        conversation = self.conversation
         if conversation is not None and conversation.run is run:
-            self._conversation = None
+            self.conversation = None
             conversation.finish()

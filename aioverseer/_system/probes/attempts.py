@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 from aioverseer._aio.shield import settle
 from aioverseer._aio.timers import resolve
 from aioverseer._system.probes.answer import Hangs, NotYet
+from aioverseer._system.probes.current_check import begin_check
 from aioverseer._system.probes.listeners import ListenerCheck, connect, peer_of
 from aioverseer._system.probes.unix_address import connectable, unix_address
 from aioverseer._system.process.command import run_command, spec_of_command
@@ -40,8 +41,8 @@ Stamp = tuple[int, int, int, int] | None
 """Device, inode, modification time and size of a file; None when there is no file."""
 
 
-async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
-    """Wait for work with a time limit on a clock, and cancel it after that.
+async def within(clock: Clock, seconds: float | None, work: Awaitable[T]) -> T:
+    """Wait for work with a time limit on a clock, and cancel it after that. None is no limit.
 
     When the caller is cancelled, the work is cancelled too, and gets a second to end.
 
@@ -51,7 +52,7 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
     """
     task = asyncio.ensure_future(work)
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    timer = clock.call_at(clock.now() + seconds, lambda: resolve(over))
+    timer = None if seconds is None else clock.call_at(clock.now() + seconds, lambda: resolve(over))
     try:
         waited: set[asyncio.Future[Any]] = {task, over}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -64,7 +65,8 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
         await settle(task, within=GRACE)
         raise
     finally:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()
     if not task.done():
         task.add_done_callback(_retrieve)
         raise Hangs(f"no answer within {seconds:g} s, and it goes on although it was cancelled", task)
@@ -128,6 +130,7 @@ class ProbeAttempts:
                 await get(probe, on_progress)
                 await self.listeners.check(probe)
             case Check(function=function, takes_process=takes_process):
+                begin_check(self.spec)
                 await _call(function, *([self.process()] if takes_process else []))
             case _:
                 raise NotImplementedError(f"{probe} has no attempts, as it waits for the program")

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, TypeAlias
 from aioverseer.core.options.composition import Probe
 
 __all__ = [
+    "CHECK_TIMEOUT",
     "Check",
     "Command",
     "Entered",
@@ -169,6 +170,10 @@ class Fd(Probe):
         return f"a newline on descriptor {self.number}"
 
 
+CHECK_TIMEOUT = 5.0
+"""Default of the seconds after which a call of the function is cancelled, and repeated."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check(Probe):
     """An async function returns without an exception, and not False."""
@@ -178,6 +183,7 @@ class Check(Probe):
     function: Callable[..., Awaitable[object]]
     name: str
     takes_process: bool = field(compare=False)
+    timeout: float | None = CHECK_TIMEOUT
 
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""

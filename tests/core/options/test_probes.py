@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -95,6 +96,10 @@ async def needs_two(_a: object, _b: object) -> None:
         (lambda: ready.fd(2), "number=2"),
         (lambda: ready.fd(10), "number=10"),
         (lambda: ready.check(5), "cannot be called"),  # type: ignore[arg-type]  # the types forbid it
+        (
+            lambda: ready.check(asyncio.Event().wait, timeout=0),
+            "ready.check: timeout=0 is too low: pass seconds, more than 0, or None",
+        ),
         (lambda: ready.check(needs_two), "takes too much"),  # type: ignore[arg-type]  # the types forbid it
         (lambda: ready.http("localhost:80"), "no URL"),
         (lambda: ready.http("http://x", status=99), "no status"),

@@ -757,6 +757,26 @@ async def test_attempt_that_hangs_is_cancelled_and_repeated() -> None:
             await starting
 
 
+@pytest.mark.parametrize(("timeout", "expected"), [(2, [0.0, 3.0, 6.0, 9.0, 12.0]), (None, [0.0])])
+async def test_check_has_a_timeout_of_its_own(timeout: float | None, expected: list[float]) -> None:
+    """An initialisation that must not be repeated takes as long as it needs."""
+    calls: list[float] = []
+
+    async with scripted(FakeChild()) as (overseer, clock, _):
+
+        async def look() -> None:
+            calls.append(clock.now())
+            await asyncio.Event().wait()
+
+        web = overseer.add("web", "web", ready=ready.check(look, timeout=timeout), ready_timeout=17)
+        starting = asyncio.ensure_future(web.start())
+        await clock.advance(12)
+        assert expected == calls
+        await web.stop()
+        with pytest.raises(NotReady):
+            await starting
+
+
 async def test_attempt_that_cannot_be_cancelled_is_reported() -> None:
     """It is not started twice: ready_timeout limits it, and the next attempt follows after its end."""
     calls = 0

@@ -15,11 +15,13 @@ import pytest
 
 from aioverseer import (
     Backoff,
+    Exit,
     LateAnswer,
     NotReady,
     NotReadyInTime,
     Overseer,
     OverseerError,
+    Process,
     ProcessNotRunning,
     RequestChannel,
     Restart,
@@ -29,6 +31,7 @@ from aioverseer import (
     State,
     Stop,
     framing,
+    ready,
 )
 from aioverseer.framing import FramingRule
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
@@ -395,3 +398,91 @@ async def test_services_without_an_input_are_refused() -> None:
         for other in (overseer, 3):
             with pytest.raises(SpecError, match="pass a Service"):
                 channel_to(cast("Any", other))
+
+
+# Questions to a run that is not ready yet.
+
+
+def prepared(clock: ManualClock, *scripts: FakeChild, prepare: Any, **options: Any) -> tuple[Overseer, RequestChannel]:
+    """Return an overseer with a service that a function prepares, given the channel and the run."""
+
+    async def check(run: Process) -> None:
+        await prepare(channel, run)
+
+    overseer = Overseer(clock=clock, launcher=ScriptedLauncher(clock, *scripts))
+    options = {"ready": ready.check(check), "restart": ALWAYS, **options}
+    service = overseer.add("server", "server", stdin="pipe", **options)
+    channel = RequestChannel(service, send=lambda text: f"{text}\n", key_of=lambda line: line.split()[0])
+    return overseer, channel
+
+
+async def test_each_run_is_prepared_by_a_question() -> None:
+    clock = ManualClock()
+    asked: list[tuple[int, str]] = []
+
+    async def prepare(channel: RequestChannel, run: Process) -> None:
+        asked.append((run.number, await channel.ask("init", "init", run=run)))
+        await channel.notify("initialized", run=run)
+
+    script = FakeChild().answers(lambda line: Exit(code=3) if line == "crash" else line)
+
+    async def scenario() -> None:
+        overseer, channel = prepared(clock, script, prepare=prepare)
+        async with overseer, channel:
+            early = asyncio.create_task(channel.ask("early", "early"))
+            await overseer["server"].start()
+            assert await early == "early"
+            with pytest.raises(RunEnded, match="exited with code 3"):
+                await channel.ask("crash", "crash")
+            assert await channel.ask("late", "late") == "late"
+        assert asked == [(1, "init"), (2, "init")]
+
+    await clock.run(scenario())
+
+
+async def test_a_check_that_asks_without_its_run_fails_at_once_with_what_to_pass() -> None:
+    """The question would wait for the check, and the check for the question."""
+    clock = ManualClock()
+
+    async def prepare(channel: RequestChannel, _: Process) -> None:
+        await channel.ask("init", "init")
+
+    async def scenario() -> None:
+        overseer, channel = prepared(clock, FakeChild().answers(), prepare=prepare, ready_timeout=3, restart=NEVER)
+        async with overseer, channel:
+            with pytest.raises(NotReady, match=r"asks its own service.*pass run="):
+                await overseer["server"].start()
+
+    await clock.run(scenario())
+
+
+async def test_a_task_of_a_check_may_wait_until_the_service_is_ready() -> None:
+    clock = ManualClock()
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def prepare(channel: RequestChannel, _: Process) -> None:
+        tasks.append(asyncio.create_task(channel.ask("a", "a")))
+        await clock.sleep(1)
+
+    async def scenario() -> None:
+        overseer, channel = prepared(clock, FakeChild().answers(), prepare=prepare)
+        async with overseer, channel:
+            await overseer["server"].start()
+            assert await tasks[0] == "a"
+
+    await clock.run(scenario())
+
+
+async def test_a_question_to_a_run_of_the_past_or_of_another_service_is_refused() -> None:
+    async with served() as (service, channel):
+        first = service.process
+        assert first is not None
+        service.signal(signal.SIGKILL)
+        await service.wait_for(lambda status: status.restarts == 1)
+        await service.ready()
+        with pytest.raises(RunEnded, match=r"before it answered 1: was killed by SIGKILL"):
+            await channel.ask(1, {"id": 1, "do": "pid"}, run=first)
+        with pytest.raises(RunEnded, match="before it got a message"):
+            await channel.notify({"do": "notice"}, run=first)
+        with pytest.raises(SpecError, match="is no run of a service of this channel"):
+            await channel.ask(1, {"id": 1, "do": "pid"}, run=Process("cat"))
