@@ -106,8 +106,8 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
             await server.ready()
         else:  # it is down, or is being stopped
             await server.start()
-        run = server.process
-        assert run is not None  # noqa: S101  # it is ready
+        while (run := server.process) is None:  # it has ended again in this iteration of the loop
+            await server.ready()
         return run
 
     async def _leave_of_earlier(self, server: Service) -> None:

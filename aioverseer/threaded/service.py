@@ -99,7 +99,7 @@ class ThreadedService:
 
     @property
     def process(self) -> ThreadedRun | None:
-        """The current or last run; None before the first."""
+        """The current run; None while no program lives. Runs of ``runs()`` stay readable after their ends."""
         process = self._loop.call(lambda: self._service.process)
         return None if process is None else ThreadedRun(self._loop, process)
 

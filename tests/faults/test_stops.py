@@ -269,10 +269,11 @@ async def test_loop_that_was_blocked_for_long_hurts_nobody() -> None:
         lines = ignores.lines()
         await ignores.start()
         await lines.get()
+        run = ignores.process
         stopping = asyncio.ensure_future(ignores.stop())
         await asyncio.sleep(0)
         time.sleep(0.5)  # nobody waits: this is the host that is blocked
         assert State.INTERRUPT is (await stopping).state
         assert (State.FINISHED, State.RUNNING) == ((await ends).state, lasts.state)
-        assert ignores.process is not None
-        assert (signal.SIGTERM, signal.SIGKILL) == ignores.process.signals_sent
+        assert run is not None
+        assert (signal.SIGTERM, signal.SIGKILL) == run.signals_sent

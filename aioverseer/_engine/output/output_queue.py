@@ -127,7 +127,7 @@ class OutputQueue(LineQueue[T]):
                     held, taken = search.rest_of(held, found.end())
                     self._taken += taken
                     return found
-                if self._shut:
+                if self._is_complete:
                     raise await self._error_at_end(compiled)
                 if deadline is not None and self._clock.now() >= deadline:
                     raise TimeoutError(
@@ -173,6 +173,11 @@ class OutputQueue(LineQueue[T]):
         super()._finish(immediate=immediate)
         self.on_reader = None  # it leads back to the queue
         self._disconnect()
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether no output follows."""
+        return self._shut
 
     def _disconnect(self) -> None:
         """Forget the pump, whose pipe has ended."""

@@ -148,6 +148,11 @@ class Pump:
         self._sinks = [*self._sinks, sink]
         sink.on_room = self._on_room
 
+    def remove(self, sink: LineSink) -> None:
+        """Remove a receiver that has never blocked, without its end. Idempotent."""
+        self._sinks = [other for other in self._sinks if other is not sink]
+        sink.on_room = None
+
     def drain(self) -> None:
         """Deliver the current content of the pipe even if a sink is blocked, and read on to its end."""
         self._source.drain()

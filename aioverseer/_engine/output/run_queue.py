@@ -35,6 +35,7 @@ class RunQueue(OutputQueue[T]):
         self._lossless = False
         self._was_read = False
         self._has_pipe = False
+        self._pipe_ended = False
         self._run_ended = False
 
     @property
@@ -59,6 +60,9 @@ class RunQueue(OutputQueue[T]):
         """Keep the last items alone, because the known reader has left, unless one has read already."""
         if self._was_read or not self._lossless:
             return
+        if not self.is_untouched:
+            self._begin_reading()
+            return
         self._lossless = False
         self._trim()
         if self.on_room is not None:
@@ -71,9 +75,14 @@ class RunQueue(OutputQueue[T]):
     def end(self) -> None:
         """End the pipe. The queue ends with the run."""
         self._has_pipe = False
+        self._pipe_ended = True
         self._disconnect()
         if self._run_ended:
             super().end()
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._shut or self._pipe_ended
 
     def end_run(self) -> None:
         """End the run. The queue ends with the pipe, which survivors may hold."""
@@ -88,6 +97,7 @@ class RunQueue(OutputQueue[T]):
         elif self._keeps and not self._shut:
             before = len(self._queue)
             self._queue.extend(batch)
+            self._delivered += len(batch)
             self._settle(before)
             self._trim()
 

@@ -145,12 +145,26 @@ class OutputStreams:
         return sum(queue.waiting_bytes for queue in (self._stdout, self._stderr) if isinstance(queue, RunQueue))
 
     def add_sink(self, stream: str, sink: LineSink) -> None:
-        """Add a receiver of the lines of a stream, from now on."""
+        """Add a receiver of the lines of a stream, from now on. One for a stream that has ended, ends at once."""
         if not self._pumps:
             self._added.append((stream, sink))
-        for pump in self._pumps:
-            if pump.stream == stream and not pump.ended:
-                pump.add(sink)
+            return
+        pump = self._reading(stream)
+        if pump is None:
+            sink.end()
+        else:
+            pump.add(sink)
+
+    def remove_sink(self, stream: str, sink: LineSink) -> None:
+        """Remove a receiver, without its end. Idempotent."""
+        self._added = [(name, other) for name, other in self._added if other is not sink]
+        pump = self._reading(stream)
+        if pump is not None:
+            pump.remove(sink)
+
+    def _reading(self, stream: str) -> Pump | None:
+        """Return the pump of a stream, unless it has ended."""
+        return next((pump for pump in self._pumps if pump.stream == stream and not pump.ended), None)
 
     def _run_queue(self, stream: str) -> RunQueue[Any] | None:
         """Return the queue of a stream of a service's run, made on its first use; None without such a stream."""
@@ -165,11 +179,13 @@ class OutputStreams:
             self._stdout = queue
         else:
             self._stderr = queue
-        for pump in self._pumps:
-            if pump.stream == stream and not pump.ended:
-                queue.begin_pipe()
-                pump.add(queue)
-                queue.connect(pump)
+        pump = self._reading(stream)
+        if pump is not None:
+            queue.begin_pipe()
+            pump.add(queue)
+            queue.connect(pump)
+        elif self._pumps:
+            queue.end()
         if self._run_ended:
             queue.end_run()
         return queue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,14 @@ from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer.core.errors import ProcessNotRunning, SpecError
 from aioverseer.core.export import exported_from
-from aioverseer.core.report.status import run_ended
+from aioverseer.core.report.status import RunEnded, run_ended
 
 __all__ = ["Conversation", "LateAnswer"]
 
 _LATE_KEYS = 1000
 """Keys of unanswered questions that one run remembers, to tell late answers apart."""
 _END_TIMEOUT = 1.0
-"""Seconds in which a program that no longer reads its input must end. Otherwise it lives on without an input."""
+"""Seconds in which a program that has closed its input or output must end. Otherwise it lives on without it."""
 
 
 @exported_from("aioverseer")
@@ -66,10 +67,12 @@ class Conversation:
         self.pending: dict[Hashable, asyncio.Future[Any]] = {}
         self._late: dict[Hashable, None] = {}
         self._left = False
+        self._is_mute = False
+        """Whether the program has closed its standard output."""
         self._read = read
         self._publish = publish
-        # A write goes on when its caller is cancelled: half a frame would spoil every later one.
-        self._writes: set[asyncio.Task[None]] = set()
+        # In their order. The first one goes on when its caller is cancelled: half a frame would spoil every later one.
+        self._writes: dict[asyncio.Task[None], None] = {}
 
     # The sink of standard output.
 
@@ -99,14 +102,18 @@ class Conversation:
             self._publish(unasked)
 
     def end(self) -> None:
-        """Do nothing: the conversation ends with the run, not with the pipe."""
+        """Fail the questions soon, unless the run ends, as it mostly does: no answer follows."""
+        self._is_mute = True
+        for key, future in self.pending.items():
+            self._fail_soon(future, functools.partial(self._unanswered, key))
 
     # Questions.
 
     async def ask(self, key: Hashable, data: bytes | str, *, timeout: float | None, deadline: float | None) -> Any:
         """Write a question and wait for its answer; see ``RequestChannel.ask``.
 
-        A cancellation ends the wait alone. The question is written completely, and its answer counts as late.
+        A cancellation ends the wait alone. If the question has begun, it is written completely, and its answer counts
+        as late.
 
         Args:
             key: Key of the question.
@@ -121,9 +128,11 @@ class Conversation:
             )
         future = asyncio.get_running_loop().create_future()
         self.pending[key] = future
-        timer = None
+        timer = write = None
+        is_withdrawn = True
         try:
-            self._write_for(future, data)
+            write = self._write_for(future, key, data)
+            is_withdrawn = False
             if deadline is not None:
                 timer = self.run.clock.call_at(deadline, lambda: self._time_out(future, key, timeout))
             self.run.streams.read_at_once("stdout")
@@ -135,17 +144,24 @@ class Conversation:
         finally:
             if timer is not None:
                 timer.cancel()
+            if write is not None:
+                is_withdrawn = self._withdraw(write)
             if self.pending.get(key) is future:
                 del self.pending[key]
-                self._late[key] = None
+                if not is_withdrawn:
+                    self._late[key] = None
                 if len(self._late) > _LATE_KEYS:
                     del self._late[next(iter(self._late))]
 
     async def notify(self, data: bytes | str) -> None:
-        """Write a message that has no answer. A cancellation ends the wait alone: the message is written completely."""
+        """Write a message that has no answer. If it has begun at a cancellation, it is written completely."""
         write = self._write(data)
         if write is not None:
-            await asyncio.shield(write)
+            try:
+                await asyncio.shield(write)
+            except asyncio.CancelledError:
+                self._withdraw(write)
+                raise
 
     def finish(self) -> None:
         """Fail the questions that are left: the run has ended, and all its answers have come."""
@@ -156,6 +172,9 @@ class Conversation:
         for key, future in pending.items():
             if not future.done():
                 future.set_exception(run_ended(status, f"it answered {key!r}", lines))
+
+    def _unanswered(self, key: Hashable) -> RunEnded:
+        return run_ended(self.run.snapshot(lines=False).status(), f"it answered {key!r}", self.run.last_lines())
 
     def leave(self, error: Exception) -> None:
         """Fail the questions that are left, and read no answer any more: the channel was left."""
@@ -170,40 +189,57 @@ class Conversation:
         feeder = self._feeder()
         if not self._writes and feeder.write_at_once(data):
             return None
+        if not isinstance(data, bytes | str | bytearray | memoryview):
+            raise TypeError(f"send returned {type(data).__name__}: return the bytes to be written, or text")
         task = asyncio.get_running_loop().create_task(feeder.write(data))
-        self._writes.add(task)
+        self._writes[task] = None
         task.add_done_callback(self._on_written)
         return task
 
+    def _withdraw(self, write: asyncio.Task[None]) -> bool:
+        """Cancel a write that waits for an earlier one, so that a program which does not read keeps no data here.
+
+        Returns:
+            Whether nothing of it is written.
+        """
+        if write not in self._writes or write is next(iter(self._writes)):
+            return False
+        write.cancel()
+        return True
+
     def _on_written(self, task: asyncio.Task[None]) -> None:
-        self._writes.discard(task)
+        self._writes.pop(task, None)
         if not task.cancelled():
             task.exception()  # the caller that still waits gets it
 
-    def _write_for(self, future: asyncio.Future[Any], data: bytes | str) -> None:
+    def _write_for(self, future: asyncio.Future[Any], key: Hashable, data: bytes | str) -> asyncio.Task[None] | None:
+        if self._is_mute:
+            self._fail_soon(future, functools.partial(self._unanswered, key))
+            return None
         try:
             write = self._write(data)
         except ProcessNotRunning as error:
-            self._fail_soon(future, error)
-            return
+            self._fail_soon(future, functools.partial(_same, error))
+            return None
         if write is not None:
             write.add_done_callback(lambda task: self._on_question_written(future, task))
+        return write
 
     def _on_question_written(self, future: asyncio.Future[Any], task: asyncio.Task[None]) -> None:
-        if task.cancelled():  # the loop is being closed
+        if task.cancelled():  # its question was withdrawn, or the loop is being closed
             return
         error = task.exception()
         if isinstance(error, ProcessNotRunning):
-            self._fail_soon(future, error)
+            self._fail_soon(future, functools.partial(_same, error))
         elif error is not None and not future.done():
             future.set_exception(error)
 
-    def _fail_soon(self, future: asyncio.Future[Any], error: Exception) -> None:
-        """Fail a question that the program does not read, unless the end of the run tells more about it."""
+    def _fail_soon(self, future: asyncio.Future[Any], error: Callable[[], Exception]) -> None:
+        """Fail a question without an answer, unless the end of the run tells more about it."""
 
         def fail() -> None:
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(error())
 
         clock = self.run.clock
         timer = clock.call_at(clock.now() + _END_TIMEOUT, fail)
@@ -225,3 +261,7 @@ class Conversation:
             future.set_exception(
                 TimeoutError(f"{self.run.spec.id!r} has not answered {key!r} within {timeout:g} s: {self.run.reason}")
             )
+
+
+def _same(error: Exception) -> Exception:
+    return error

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequenc
 from types import TracebackType
 from typing import Any, Self
 
-from aioverseer._aio.timers import OneShotTimer
+from aioverseer._aio.timers import OneShotTimer, resolve
 from aioverseer._engine.output.pump import report_error
 from aioverseer._engine.output.recent_queue import RecentQueue
 from aioverseer._engine.process.process import Process
@@ -18,6 +18,7 @@ from aioverseer._engine.service.service import Service
 from aioverseer._system.probes.current_check import is_check_of
 from aioverseer.core.errors import OverseerError, SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.destinations import destinations, read_streams
 from aioverseer.core.options.numbers import no_seconds
 from aioverseer.core.report.status import run_ended
 from aioverseer.core.state import State
@@ -64,7 +65,7 @@ class RequestChannel(AsyncIterator[Any]):
             queue_size: Number of messages without a question that are kept. The oldest ones are dropped first.
 
         Raises:
-            SpecError: If a value is invalid, or a service has no input to write to.
+            SpecError: If a value is invalid, or a service has no input to write to, or its output is not read.
         """
         given: Any = service
         several: list[Service] = [*given] if isinstance(given, Iterable) else []
@@ -79,6 +80,12 @@ class RequestChannel(AsyncIterator[Any]):
         for one in services:
             if one.spec.stdin != "pipe" and not (one.spec.pty and one.spec.stdin is None):
                 raise SpecError(f'{one.id!r} has no pipe to write to: give it stdin="pipe"', option="stdin", value=None)
+            if "stdout" not in read_streams(one.spec):
+                raise SpecError(
+                    f'{one.id!r} has no answers, as its stdout is not read: give it stdout="read"',
+                    option="stdout",
+                    value=destinations(one.spec)[0],
+                )
         if not isinstance(queue_size, int) or isinstance(queue_size, bool) or queue_size < 1:
             raise SpecError(
                 f"queue_size={queue_size!r} is no number of messages, 1 or more", option="queue_size", value=queue_size
@@ -93,7 +100,13 @@ class RequestChannel(AsyncIterator[Any]):
             if (why := no_seconds(idle_timeout, above=True, none="for no limit")) is not None:
                 raise SpecError(f"idle_timeout={idle_timeout!r} {why}", option="idle_timeout", value=idle_timeout)
         self._members = [
-            _ServiceLink(one._runner, read=self._read, publish=self._publish, on_run=self._rearm)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the engine of the handle
+            _ServiceLink(
+                one._runner,  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the engine of the handle
+                read=self._read,
+                publish=self._publish,
+                on_run=self._rearm,
+                on_gone=self._on_gone,
+            )
             for one in services
         ]
         self._send = send
@@ -107,6 +120,7 @@ class RequestChannel(AsyncIterator[Any]):
         self._asking = 0
         self._has_reported = False
         self._left: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def missed(self) -> int:
@@ -128,7 +142,8 @@ class RequestChannel(AsyncIterator[Any]):
             raise OverseerError("a RequestChannel serves one block: make another one")
         for member in self._members:
             member.service.check()
-        self._left = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._left = self._loop.create_future()
         for member in self._members:
             member.join()
         return self
@@ -137,11 +152,19 @@ class RequestChannel(AsyncIterator[Any]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the channel. Pending questions raise OverseerError. The service goes on."""
-        if self._left is not None and not self._left.done():
-            self._left.set_result(None)
-        self._idle_timer.cancel()
         for member in self._members:
-            member.leave()
+            member.leave(OverseerError("the RequestChannel was left before the answer came"))
+        self._end()
+
+    def _on_gone(self) -> None:
+        """End the channel if no service of it is left, so that nobody waits for messages that cannot come."""
+        if all(member.is_gone for member in self._members):
+            self._end()
+
+    def _end(self) -> None:
+        if self._left is not None:
+            resolve(self._left)
+        self._idle_timer.cancel()
         self._queue.end()
 
     async def ask(
@@ -160,14 +183,17 @@ class RequestChannel(AsyncIterator[Any]):
                 question goes to a run that is ready.
 
         Raises:
-            RunEnded: If the run ended before it answered; with the reason and the last lines.
+            RunEnded: If the run, or its standard output, ended before it answered; with the reason and the last lines.
             TimeoutError: If the time is over; as NotReadyInTime, if the service was not ready in time.
             NotReady: If the service is down and does not become ready.
             ProcessNotRunning: If the program has closed its standard input and lives on.
-            SpecError: If an earlier question with this key has no answer yet, or the run is none of this channel.
+            SpecError: If an earlier question with this key has no answer yet, the timeout is invalid, or the run is none of
+                this channel.
             OverseerError: If the channel is not in use, or is left meanwhile; or if a function of ``ready.check`` asks
                 without ``run``, as it would wait for its own end.
         """
+        if timeout is not None and (why := no_seconds(timeout, none="for no limit")) is not None:
+            raise SpecError(f"ask: timeout={timeout!r} {why}", option="timeout", value=timeout)
         data = self._send(message)
         deadline = None if timeout is None else self._clock.now() + timeout
         self._begin()
@@ -178,7 +204,7 @@ class RequestChannel(AsyncIterator[Any]):
                 conversation = self._with(run, f"it answered {key!r}")
             return await conversation.ask(key, data, timeout=timeout, deadline=deadline)
         finally:
-            self._end()
+            self._finish()
 
     async def notify(self, message: Any, *, run: Process | None = None) -> None:
         """Write a message that has no answer, such as a notice or the answer to a request of the program.
@@ -205,7 +231,7 @@ class RequestChannel(AsyncIterator[Any]):
                 conversation = self._with(run, "it got a message")
             await conversation.notify(data)
         finally:
-            self._end()
+            self._finish()
 
     def __aiter__(self) -> Self:
         """Iterate over the messages that answer nobody, until the channel is left."""
@@ -241,46 +267,77 @@ class RequestChannel(AsyncIterator[Any]):
                 "a function of ready.check asks its own service, which waits for the function to return: "
                 "pass run=, the Process that the function gets"
             )
+        tried: set[_ServiceLink] = set()
+        error: BaseException | None = None
         while (conversation := self._ready()) is None:
             self._check()
+            links = [link for link in self._members if not link.is_gone]
             if self._on_demand:
-                self._start_one()
-            await self._first_ready(timeout, deadline)
+                links = [link for link in links if not link.is_down] or self._start_one(links, tried, error)
+            error = await self._first_ready(links, timeout, deadline)
+            if error is not None and not self._on_demand:
+                raise error
         return conversation
 
-    def _start_one(self) -> None:
-        startable = [
-            member.service
-            for member in self._members
-            if member.service.state in (State.INITIAL, State.STOPPING) or member.service.state.is_final
-        ]
-        if len(startable) == len(self._members):
-            startable[0].check(starting=True)
-            startable[0].waiters.check()
-            startable[0].start()
+    def _start_one(
+        self, links: Sequence[_ServiceLink], tried: set[_ServiceLink], error: BaseException | None
+    ) -> list[_ServiceLink]:
+        """Start the first service that the question has not tried yet, and return it.
 
-    async def _first_ready(self, timeout: float | None, deadline: float | None) -> None:
-        """Wait until one service is ready, or none can become ready any more."""
+        Args:
+            links: The services, all of which are down.
+            tried: The services that were tried. The one that is started is added.
+            error: The error of the last one; None for none.
+        """
+        for link in links:
+            if link in tried:
+                continue
+            tried.add(link)
+            try:
+                link.service.check(starting=True)
+                link.service.waiters.check()
+            except OverseerError as refused:  # it was removed, or does not die
+                error = refused
+            else:
+                link.service.start()
+                return [link]
+        assert error is not None  # noqa: S101  # each service has been tried
+        raise error
+
+    async def _first_ready(
+        self, links: Sequence[_ServiceLink], timeout: float | None, deadline: float | None
+    ) -> BaseException | None:
+        """Wait until one service is ready, or the channel is left; return the last error if none can become ready.
+
+        Raises:
+            NotReadyInTime: If the time is over.
+        """
         left = self._left
         assert left is not None  # noqa: S101  # checked by the caller
-        first = self._members[0].service.waiters
-        futures = [member.service.waiters.until(State.RUNNING) for member in self._members]
-        timer = None
-        if deadline is not None and timeout is not None:
-            timer = self._clock.call_at(deadline, lambda: first.time_out(futures[0], State.RUNNING, timeout))
-        waiting: set[asyncio.Future[Any]] = {*futures, left}
+        futures = {link.service.waiters.until(State.RUNNING): link.service.waiters for link in links}
+        over: asyncio.Future[None] = left.get_loop().create_future()
+        timer = None if deadline is None else self._clock.call_at(deadline, lambda: resolve(over))
+        waiting, error = list(futures), None
         try:
             while True:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if left in done or any(future.exception() is None for future in done):
-                    return
-                if waiting == {left} or (futures[0] in done and self._clock.now() >= (deadline or 0.0) > 0.0):
-                    done.pop().result()
+                ended = [future for future in waiting if future.done()]
+                if left.done() or any(future.exception() is None for future in ended):
+                    return None
+                waiting = [future for future in waiting if future not in ended]
+                error = ended[0].exception() if ended else error
+                if not waiting:
+                    return error
+                if over.done() and timeout is not None:
+                    futures[waiting[0]].time_out(waiting[0], State.RUNNING, timeout)
+                    waiting[0].result()
+                pending: set[asyncio.Future[Any]] = {*waiting, left, over}
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if timer is not None:
                 timer.cancel()
             for future in futures:
-                future.cancel()
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # known by now, or of no interest
 
     # Items of the output.
 
@@ -288,12 +345,14 @@ class RequestChannel(AsyncIterator[Any]):
         """Return the message of an item, and the key that it answers or None."""
         try:
             message = item if self._parse is None else self._parse(item)
-            return message, self._key_of(message)
+            key = self._key_of(message)
+            hash(key)  # what cannot be a key answers nobody
         except Exception as error:  # noqa: BLE001  # a function of the user: half a message, or a bug; reported once
             if not self._has_reported:
                 self._has_reported = True
                 report_error("a message could not be read, and answers nobody; further ones are not reported", error)
             return item, None
+        return message, key
 
     def _publish(self, messages: list[Any]) -> None:
         """Queue messages that answer nobody."""
@@ -307,7 +366,7 @@ class RequestChannel(AsyncIterator[Any]):
         if self._idle_timeout is not None:
             self._idle_timer.cancel()
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
         self._asking -= 1
         self._rearm()
 
@@ -321,7 +380,13 @@ class RequestChannel(AsyncIterator[Any]):
                 member.service.request_stop(why=f"nothing was asked for {self._idle_timeout:g} s")
 
     def _check(self) -> None:
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            self._members[0].service.check()  # raises, with what to do
         if self._left is None or self._left.done():
+            for link in self._members:
+                if link.is_gone:
+                    link.service.waiters.check()
+                    link.service.check()
             raise OverseerError("the RequestChannel is not in use: ask inside of its `async with` block")
 
 
@@ -335,11 +400,14 @@ class _ServiceLink:
         read: Callable[[Any], tuple[Any, Hashable | None]],
         publish: Callable[[list[Any]], None],
         on_run: Callable[[], None],
+        on_gone: Callable[[], None],
     ) -> None:
         self.service = service
+        self.is_gone = False
         self._read = read
         self._publish = publish
         self._on_run = on_run
+        self._on_gone = on_gone
         self.conversation: Conversation | None = None
 
     @property
@@ -352,16 +420,27 @@ class _ServiceLink:
         """Whether this task calls the function of a probe for the current run."""
         return self.conversation is not None and is_check_of(self.conversation.run.spec)
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the service is not about to become ready: it must be started."""
+        state = self.service.state
+        return state.is_final or state in (State.INITIAL, State.STOPPING)
+
     def join(self) -> None:
         """Begin to follow the runs of the service."""
         self.service.follow_runs(self)
 
-    def leave(self) -> None:
-        """Follow the runs no longer."""
+    def leave(self, error: Exception) -> None:
+        """Follow the runs no longer. Idempotent.
+
+        Args:
+            error: The error of the questions that wait.
+        """
         self.service.unfollow_runs(self)
-        if self.conversation is not None:
-            self.conversation.leave(OverseerError("the RequestChannel was left before the answer came"))
-            self.conversation = None
+        conversation, self.conversation = self.conversation, None
+        if conversation is not None:
+            conversation.run.streams.remove_sink("stdout", conversation)
+            conversation.leave(error)
 
     def on_run(self, run: ProcessRunner) -> None:
         """Begin a conversation with a run."""
@@ -375,3 +454,9 @@ class _ServiceLink:
         if conversation is not None and conversation.run is run:
             self.conversation = None
             conversation.finish()
+
+    def on_gone(self) -> None:
+        """Leave a service that was removed, or whose overseer was left."""
+        self.is_gone = True
+        self.leave(OverseerError(f"the overseer of {self.service.id!r} was left before the answer came"))
+        self._on_gone()

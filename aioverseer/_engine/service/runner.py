@@ -388,13 +388,13 @@ class ServiceRunner:
         """End subscriptions and waits for good: the service was removed."""
         self.release()
         self.hub.end("the service was removed")
-        self._run_readers.end()
         self.waiters.close()
+        self._run_readers.close()
 
     def detach(self) -> None:
         """End the waits: the overseer was left. It may be entered again."""
         self.release()
-        self._run_readers.end()
+        self._run_readers.close()
         self.waiters.detach()
 
     def submit(self, given: Input) -> None:

@@ -97,6 +97,10 @@ class RunFollower(Protocol):
         """Handle the end of a run, whose output is complete."""
         ...
 
+    def on_gone(self) -> None:
+        """Handle that no run follows: the service was removed, or its overseer was left."""
+        ...
+
 
 class RunReaders:
     """The readers of the runs of one service, referenced weakly, and its followers.
@@ -152,6 +156,12 @@ class RunReaders:
             reader.reopen()
 
     def end(self) -> None:
-        """End: the service is in a final state, was removed, or its overseer was left."""
+        """End the iterations: the service is in a final state."""
         for reader in self._readers.all():
             reader.end()
+
+    def close(self) -> None:
+        """End the iterations and the followers: the service was removed, or its overseer was left."""
+        self.end()
+        for follower in self.followers:
+            follower.on_gone()

@@ -64,8 +64,12 @@ class Service:
 
     @property
     def process(self) -> Process | None:
-        """The current or last run; None before the first."""
-        return cast("Process | None", self._runner.handle)
+        """The current run; None while no program lives: before the first run, between two runs and after the last one.
+
+        Take runs from ``runs()`` if you need them after their ends.
+        """
+        run = self._runner.process
+        return None if run is None or not run.machine.state.is_live else cast("Process", self._runner.handle)
 
     @property
     def pid(self) -> int | None:

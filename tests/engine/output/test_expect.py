@@ -449,6 +449,25 @@ async def test_each_run_of_a_service_has_prompts() -> None:
         assert [1, 2] == numbers
 
 
+@pytest.mark.parametrize("is_known_before", [True, False])
+async def test_a_run_that_closes_its_output_and_lives_on_has_no_more_prompts(is_known_before: bool) -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().reads("go").closes("stdout"))
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        service = await overseer.add("server", "server", stdin="pipe", drain_timeout=0.5).start()
+        run = service.process
+        assert run is not None
+        if is_known_before:
+            assert run.stdout.empty()
+        await run.write("go\n")
+        await clock.settle()
+        waiting = asyncio.create_task(run.stdout.expect("never"))
+        await clock.advance(0.5)
+        with pytest.raises(RunEnded, match="'server' has ended its output before its stdout matched 'never'"):
+            await waiting
+        assert not run.stdout.has_ended
+
+
 async def test_the_first_wait_in_a_running_service_sees_the_prompt_that_has_come() -> None:
     async with Overseer() as overseer:
         service = overseer.add("shell", sys.executable, "-c", SHELL, stdin="pipe", ready=ready.prompt("> "))

@@ -71,10 +71,9 @@ async def test_a_service_streams_one_stream_of_each_run() -> None:
     """Its subscribers get both."""
     async with limit(20, "the run"), Overseer() as overseer:
         service = overseer.add("web", "sh", "-c", "seq 30000 >&2; echo out", streaming="stdout", queue_size=1)
-        lines = service.lines("stderr", overflow="block", size=100_000)
+        lines, runs = service.lines("stderr", overflow="block", size=100_000), service.runs()
         await service.start()
-        assert service.process is not None
-        assert ["out"] == [line async for line in service.process.stdout]
+        assert ["out"] == [line async for line in (await anext(runs)).stdout]
         await service.wait()
         assert 30_000 == len([line async for line in lines])
 

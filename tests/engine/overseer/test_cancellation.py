@@ -171,7 +171,7 @@ async def test_a_call_cancelled_at_any_iteration_leaves_valid_states(call: str) 
                 for name in overseer:
                     service = overseer[name]
                     if service.state in (State.RUNNING, State.BACKOFF):
-                        assert service.process is not None
+                        assert (service.process is not None) is (service.state is State.RUNNING)
                         assert is_alive(service.pid) is (service.state is State.RUNNING)
             for name in overseer:
                 service = overseer[name]

@@ -169,6 +169,7 @@ class Play:
                 assert service.process.state in (State.RUNNING, State.STOPPING)
             if service.state.is_final or service.state in (State.INITIAL, State.BACKOFF):
                 assert not living
+                assert service.process is None
             if service.state.is_final:
                 assert service.why().due is None
             budget = service.spec.restart.max_restarts

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
 import json
 import os
 import signal
 import sys
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -30,6 +33,7 @@ from aioverseer import (
     SpecError,
     State,
     Stop,
+    UnknownService,
     framing,
     ready,
 )
@@ -375,6 +379,139 @@ async def test_a_pool_gives_a_question_to_the_least_busy_service() -> None:
                 await ask(channel, 13, "pid")
 
 
+async def test_a_pool_with_a_fatal_member_keeps_the_timeout_of_a_question() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().cannot_start(number=errno.ENOENT), FakeChild())
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        dead = overseer.add("dead", "dead", stdin="pipe", restart=NEVER)
+        slow = overseer.add("slow", "slow", stdin="pipe", ready=ready.line("up"), ready_timeout=None)
+        with pytest.raises(NotReady):
+            await dead.start()
+        starting = asyncio.create_task(slow.start())
+        async with channel_to([dead, slow]) as channel:
+            waiting = asyncio.create_task(channel.ask(1, {}, 2.0))
+            await clock.advance(2.0)
+            with pytest.raises(NotReadyInTime, match="'slow' is not ready: after 2 s"):
+                await waiting
+        starting.cancel()
+
+
+async def test_the_first_question_to_a_pool_starts_another_service_if_one_cannot_be_started() -> None:
+    clock = ManualClock()
+    script = FakeChild().answers(lambda line: line)
+    launcher = ScriptedLauncher(
+        clock, FakeChild().cannot_start(number=errno.ENOENT), script, FakeChild().cannot_start(number=errno.ENOENT)
+    )
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        pool = [overseer.add(f"server.{n}", "server", stdin="pipe", restart=NEVER) for n in range(2)]
+        async with channel_to(pool, on_demand=True) as channel:
+            assert await channel.ask(1, {"id": 1}) == {"id": 1}
+            assert [service.state for service in pool] == [State.FATAL, State.RUNNING]
+            await pool[1].stop()
+            overseer.remove("server.1")
+            with pytest.raises(NotReady, match=r"'server\.0' is not ready: it is fatal"):
+                await channel.ask(2, {"id": 2})
+
+
+async def test_keys_that_are_no_keys_answer_nobody() -> None:
+    async with served() as (_, channel):
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        await channel.notify({"do": "pid", "id": [1]})
+        assert json.loads(await anext(channel))["id"] == [1]
+        assert isinstance(await ask(channel, 1, "pid"), int)
+
+
+async def test_questions_that_have_not_begun_are_withdrawn() -> None:
+    async with served() as (service, channel):
+        service.signal(signal.SIGSTOP)
+        for key in range(5):
+            with pytest.raises(TimeoutError):
+                await ask(channel, key, "size", 0.01, text="x" * 1_000_000)
+        notice = asyncio.create_task(channel.notify({"do": "notice", "text": "withdrawn"}))
+        await asyncio.sleep(0)
+        notice.cancel()
+        service.signal(signal.SIGCONT)
+        assert await ask(channel, 4, "size", text="yes") == 3
+        late = await anext(channel)
+        assert (late.key, late.message["result"]) == (0, 1_000_000)
+        assert await ask(channel, 5, "release") == "release"
+    assert [message async for message in channel] == []
+
+
+async def test_a_channel_that_was_left_is_freed_though_the_run_goes_on() -> None:
+    async with served() as (service, _):
+        channel = channel_to(service)
+        async with channel:
+            await ask(channel, 1, "pid")
+        known = weakref.ref(channel)
+        del channel
+        gc.collect()
+        assert known() is None
+
+
+async def test_a_program_that_closes_its_output_fails_its_questions() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().reads("1").closes("stdout"))
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = await overseer.add("server", "server", stdin="pipe").start()
+        async with channel_to(service) as channel, channel_to(service) as other:
+            for asked in (channel.ask(1, {"id": 1}), channel.ask(2, {"id": 2}), other.ask(3, {"id": 3})):
+                waiting = asyncio.create_task(asked)
+                await clock.advance(1.0)
+                with pytest.raises(RunEnded, match="'server' has ended its output before it answered"):
+                    await waiting
+        async with channel_to(service) as late:
+            waiting = asyncio.create_task(late.ask(4, {"id": 4}))
+            await clock.advance(1.0)
+            with pytest.raises(RunEnded, match="'server' has ended its output before it answered 4"):
+                await waiting
+
+
+async def test_a_channel_ends_with_the_overseer_and_with_the_last_service() -> None:
+    async with limit():
+        async with Overseer() as overseer:
+            removed = channel_to(overseer.add("removed", "cat", stdin="pipe"))
+            await removed.__aenter__()
+            waiting = asyncio.create_task(removed.ask(1, {"id": 1}))
+            await asyncio.sleep(0)
+            overseer.remove("removed")
+            assert [message async for message in removed] == []
+            with pytest.raises(UnknownService, match="'removed' was removed: add it again"):
+                await waiting
+            service = overseer.add("server", *child(SERVER), stdin="pipe")
+            channel = await channel_to(service).__aenter__()
+            reading = asyncio.create_task(anext(channel, "end"))
+            waiting = asyncio.create_task(channel.ask(1, {"id": 1}))
+            await asyncio.sleep(0)
+        assert await reading == "end"
+        with pytest.raises(OverseerError, match="not in use"):
+            await waiting
+        with pytest.raises(OverseerError, match="not in use"):
+            await channel.ask(2, {"id": 2})
+        await channel.__aexit__(None, None, None)
+
+
+async def test_a_question_from_another_event_loop_is_refused() -> None:
+    async with served() as (_, channel):
+        with pytest.raises(OverseerError, match="lives on another event loop: call it there"):
+            await asyncio.to_thread(asyncio.run, ask(channel, 1, "pid"))
+        assert channel.pending == 0
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "10s"])
+async def test_wrong_timeouts_are_refused(timeout: Any) -> None:
+    async with served() as (_, channel):
+        with pytest.raises(SpecError, match=r"ask: timeout=.* pass seconds, 0 or more, or None for no limit"):
+            await ask(channel, 1, "pid", timeout)
+
+
+async def test_a_send_function_that_returns_no_bytes_is_told() -> None:
+    async with served() as (service, _), RequestChannel(service, send=lambda _: None, key_of=len) as channel:  # type: ignore[arg-type, return-value]  # what is refused
+        for _ in range(2):
+            with pytest.raises(TypeError, match="send returned NoneType: return the bytes to be written, or text"):
+                await channel.ask(1, {})
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -389,10 +526,12 @@ async def test_wrong_options_are_refused(options: dict[str, Any], told: str) -> 
             channel_to(overseer.add("server", "cat", stdin="pipe"), **options)
 
 
-async def test_services_without_an_input_are_refused() -> None:
+async def test_services_without_an_input_or_output_are_refused() -> None:
     async with Overseer() as overseer:
         with pytest.raises(SpecError, match='give it stdin="pipe"'):
             channel_to(overseer.add("server", "cat"))
+        with pytest.raises(SpecError, match=r"'mute' has no answers, .* give it stdout="):
+            channel_to(overseer.add("mute", "cat", stdin="pipe", stdout="null"))
         with pytest.raises(SpecError, match="pass a Service"):
             channel_to([])
         for other in (overseer, 3):

@@ -109,6 +109,26 @@ async def test_stdout_of_a_program_that_closes_it_ends_with_the_run() -> None:
         assert run.status().state is State.FINISHED
 
 
+async def test_a_service_has_a_process_while_a_program_lives() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().prints("hello").runs(1).exits(1), FakeChild())
+    slow = Restart("always", backoff=Backoff(min=5.0, max=5.0))
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = overseer.add("talker", "talker", restart=slow)
+        runs, seen = service.runs(), [service.process]
+        await service.start()
+        seen.append(service.process)
+        await clock.advance(1.0)
+        assert service.state is State.BACKOFF
+        seen.append(service.process)
+        await clock.advance(5.0)
+        seen.append(service.process)
+        await service.stop()
+        first, second = [run async for run in runs]
+        assert [None, first, None, second, service.process] == [*seen, None]
+        assert await read(first) == ["hello"]
+
+
 async def test_a_run_of_the_past_is_read_to_its_end() -> None:
     async with limit(), Overseer() as overseer:
         service = overseer.add("talker", *child(TALK), restart=NEVER)
@@ -163,6 +183,29 @@ async def test_stderr_keeps_its_last_lines_until_somebody_reads_it() -> None:
         assert run.status().exit_code == 0
 
 
+async def test_a_flood_of_an_unread_stderr_holds_no_streaming_run_up() -> None:
+    code = """
+    import os, sys
+    for line in sys.stdin:
+        for _ in range(100):
+            os.write(2, b"flood\\n" * 2000)
+        print(line, end="", flush=True)
+    """
+    async with limit(60), Overseer() as overseer:
+        service = overseer.add("loud", *child(code), stdin="pipe", restart=NEVER, streaming=True, queue_size=100)
+        await service.start()
+        run = service.process
+        assert run is not None
+        for number in range(3):
+            await run.write(f"{number}\n")
+            if number == 0:
+                while not run.stderr.blocked:
+                    await asyncio.sleep(0.001)
+            assert await run.stdout.get() == str(number)
+        assert run.stderr.missed > 100_000
+        assert await run.stderr.get() == "flood"
+
+
 async def test_without_runs_the_queue_begins_with_the_first_reading() -> None:
     async with limit(60), Overseer() as overseer:
         service = overseer.add("cat", "cat", stdin="pipe", restart=NEVER, queue_size=5)
@@ -211,6 +254,28 @@ async def test_a_reader_that_has_left_holds_no_program_up() -> None:
         run.close_stdin()
         assert [item async for item in run.stdout] == ["995", "996", "997", "998", "999"]
         assert run.stdout.missed == 995
+
+
+async def test_a_reader_that_has_begun_loses_nothing_when_the_iteration_is_left() -> None:
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe", restart=NEVER, queue_size=5)
+        runs = service.runs()
+        await service.start()
+        run = await anext(runs)
+        lines = service.lines(overflow="block")
+        await run.write("first\n" * 4)
+        for _ in range(4):
+            await lines.get()
+        assert run.stdout.get_nowait() == "first"
+        runs.close()
+        written = asyncio.create_task(run.write("more\n" * 100_000))
+        async for _ in lines:
+            if run.stdout.blocked:
+                break
+        lines.close()
+        items = [await run.stdout.get() for _ in range(100_003)]
+        await written
+        assert (items.count("first"), items.count("more"), run.stdout.missed) == (3, 100_000, 0)
 
 
 async def test_a_cancelled_wait_for_a_run_takes_none() -> None:

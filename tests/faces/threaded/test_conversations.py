@@ -48,7 +48,8 @@ def test_each_run_is_read_to_its_end() -> None:
                 break
         assert seen == [1, 2, 3, 4, 5]
         runs.close()
-        assert service.process is not None
+        service.stop()
+        assert service.process is None
 
 
 def test_a_run_is_written_to() -> None:
