@@ -63,6 +63,10 @@ class RunQueue(OutputQueue[T]):
         if not self.is_untouched:
             self._begin_reading()
             return
+        self.give_way()
+
+    def give_way(self) -> None:
+        """Keep the last items alone until the first reading, so that the pipe is read on; ``missed`` counts others."""
         self._lossless = False
         self._trim()
         if self.on_room is not None:
@@ -122,3 +126,4 @@ class RunQueue(OutputQueue[T]):
 
     def _begin_reading(self) -> None:
         self._was_read = self._keeps = self._lossless = True
+        super()._begin_reading()

@@ -346,7 +346,7 @@ class RequestChannel(AsyncIterator[Any]):
         try:
             message = item if self._parse is None else self._parse(item)
             key = self._key_of(message)
-            hash(key)  # what cannot be a key answers nobody
+            hash(key)  # a value without a hash is no key
         except Exception as error:  # noqa: BLE001  # a function of the user: half a message, or a bug; reported once
             if not self._has_reported:
                 self._has_reported = True

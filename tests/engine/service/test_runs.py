@@ -196,12 +196,18 @@ async def test_a_flood_of_an_unread_stderr_holds_no_streaming_run_up() -> None:
         await service.start()
         run = service.process
         assert run is not None
+        full, on_full = asyncio.Event(), run.stderr.on_full
+
+        def tell() -> None:
+            on_full()
+            full.set()
+
+        run.stderr.on_full = tell
+        await run.write("0\n")
+        await full.wait()
         for number in range(3):
-            await run.write(f"{number}\n")
-            if number == 0:
-                while not run.stderr.blocked:
-                    await asyncio.sleep(0.001)
             assert await run.stdout.get() == str(number)
+            await run.write(f"{number + 1}\n")
         assert run.stderr.missed > 100_000
         assert await run.stderr.get() == "flood"
 
