@@ -506,7 +506,7 @@ async def test_wrong_timeouts_are_refused(timeout: Any) -> None:
 
 
 async def test_a_send_function_that_returns_no_bytes_is_told() -> None:
-    async with served() as (service, _), RequestChannel(service, send=lambda _: None, key_of=len) as channel:  # type: ignore[arg-type, return-value]  # what is refused
+    async with served() as (service, _), RequestChannel(service, send=lambda _: None, key_of=len) as channel:  # type: ignore[arg-type, return-value]  # the error
         for _ in range(2):
             with pytest.raises(TypeError, match="send returned NoneType: return the bytes to be written, or text"):
                 await channel.ask(1, {})

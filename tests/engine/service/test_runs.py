@@ -196,7 +196,8 @@ async def test_a_flood_of_an_unread_stderr_holds_no_streaming_run_up() -> None:
         await service.start()
         run = service.process
         assert run is not None
-        full, on_full = asyncio.Event(), run.stderr.on_full
+        full = asyncio.Event()
+        on_full: Any = run.stderr.on_full
 
         def tell() -> None:
             on_full()
