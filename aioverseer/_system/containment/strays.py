@@ -173,7 +173,7 @@ class StrayRegistry:
             if suspects is None:
                 return None
             # Repeat until no pid is new: a process that has just ended may have started another one, with a higher pid.
-            new = [pid for pid in suspects if pid not in judged]
+            new = [pid for pid in suspects if pid not in judged and pid not in self._leaders]
             if not new:
                 break
             if any(self._is_left(pid) for pid in new):
@@ -217,7 +217,7 @@ class StrayRegistry:
 
         Leaders of live runs, this host and its parent belong to no run.
         """
-        if pid <= 1 or pid in self._leaders or pid in (os.getpid(), os.getppid()):
+        if pid <= 1 or pid in self._leaders or pid == os.getpid() or pid == os.getppid():
             return NOBODY
         try:
             session = os.getsid(pid)
@@ -227,7 +227,7 @@ class StrayRegistry:
         # namespace. Our children make their sessions inside it. The check spares two reads of /proc for each process.
         # A process in the session of this host is no stray: nobody can come back to it from the session of a child.
         # Another thread may have started it during a spawn, with the limit of that run.
-        if session in (0, os.getsid(0)):
+        if session == 0 or session == os.getsid(0):
             return NOBODY
         # The limit first, because a program cannot overwrite it, and a look at it takes a thirtieth of the time.
         if (found := self.limit_mark.find(pid)) is not None:
