@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
     from aioverseer.threaded import (
         ThreadedEvents,
+        ThreadedItems,
         ThreadedLines,
         ThreadedOverseer,
         ThreadedRequestChannel,
@@ -141,6 +142,7 @@ __all__ = [
     "Subscription",
     "Survivor",
     "ThreadedEvents",
+    "ThreadedItems",
     "ThreadedLines",
     "ThreadedOverseer",
     "ThreadedRequestChannel",
@@ -215,6 +217,7 @@ _HOMES = {
     "Subscription": "aioverseer._engine.output.subscription",
     "Survivor": "aioverseer.core.options.containment",
     "ThreadedEvents": "aioverseer.threaded",
+    "ThreadedItems": "aioverseer.threaded",
     "ThreadedLines": "aioverseer.threaded",
     "ThreadedOverseer": "aioverseer.threaded",
     "ThreadedRequestChannel": "aioverseer.threaded",

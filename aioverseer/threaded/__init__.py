@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from aioverseer.threaded.overseer import ThreadedOverseer
 from aioverseer.threaded.request_channel import ThreadedRequestChannel
-from aioverseer.threaded.runs import ThreadedRun, ThreadedRuns
+from aioverseer.threaded.runs import ThreadedItems, ThreadedRun, ThreadedRuns
 from aioverseer.threaded.service import ThreadedService
 from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
 
 __all__ = [
     "ThreadedEvents",
+    "ThreadedItems",
     "ThreadedLines",
     "ThreadedOverseer",
     "ThreadedRequestChannel",

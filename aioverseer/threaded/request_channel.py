@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from aioverseer import RequestChannel, SpecError
+from aioverseer import DEFAULT_STREAM_QUEUE_SIZE, RequestChannel, SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop
 from aioverseer.threaded.service import ThreadedService
@@ -29,15 +29,21 @@ class ThreadedRequestChannel(Iterator[Any]):
         *,
         send: Callable[[Any], bytes | str],
         key_of: Callable[[Any], Hashable | None],
-        **options: Any,
+        parse: Callable[[Any], Any] | None = None,
+        on_demand: bool = False,
+        idle_timeout: float | None = None,
+        queue_size: int = DEFAULT_STREAM_QUEUE_SIZE,
     ) -> None:
-        """Describe a channel; see ``RequestChannel`` for the arguments.
+        """Describe a channel. It is used inside ``with``.
 
         Args:
             service: The service of a ThreadedOverseer, or several services of one.
             send: Function of a message that returns the bytes to be written.
             key_of: Function of a message of the program that returns the key that it answers, or None.
-            **options: Further options of ``RequestChannel``.
+            parse: Function of an item of the output that returns the message; by default the item is the message.
+            on_demand: Whether the first question starts the service.
+            idle_timeout: Seconds without a pending question after which the service is stopped; needs ``on_demand``.
+            queue_size: Number of messages without a question that are kept. The oldest ones are dropped first.
 
         Raises:
             SpecError: If a value is invalid.
@@ -53,7 +59,15 @@ class ThreadedRequestChannel(Iterator[Any]):
         self._send = send
         # The message of a caller is encoded in its own thread: an error is its own, and the loop is not held up.
         wrapped = [one._service for one in services]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
-        self._channel = RequestChannel(wrapped, send=lambda data: data, key_of=key_of, **options)
+        self._channel = RequestChannel(
+            wrapped,
+            send=lambda data: data,
+            key_of=key_of,
+            parse=parse,
+            on_demand=on_demand,
+            idle_timeout=idle_timeout,
+            queue_size=queue_size,
+        )
 
     @property
     def missed(self) -> int:

@@ -16,6 +16,7 @@ from aioverseer.threaded.streams import fetch
 __all__ = ["ThreadedItems", "ThreadedRun", "ThreadedRuns"]
 
 
+@exported_from("aioverseer")
 class ThreadedItems(Iterator[Any]):
     """The items of one stream of a run as a plain iterator that blocks the calling thread; see ``Process.stdout``."""
 

@@ -140,7 +140,7 @@ PAGES: dict[str, Page] = {
         aioverseer,
         (
             *("ThreadedOverseer", "ThreadedService", "ThreadedEvents", "ThreadedRuns", "ThreadedRun"),
-            *("ThreadedRequestChannel", "ThreadedLines"),
+            *("ThreadedItems", "ThreadedRequestChannel", "ThreadedLines"),
         ),
     ),
     "testing.md": (
@@ -185,7 +185,7 @@ INNER = {
 """Members that other layers of the library call. They are not for users."""
 NOT_MADE = set(
     "Body EventStream Group GroupStatus Probe Recorder RunningChild Runs Service SharedService Subscription "
-    "ThreadedEvents ThreadedLines ThreadedRun ThreadedRuns ThreadedService".split()
+    "ThreadedEvents ThreadedItems ThreadedLines ThreadedRun ThreadedRuns ThreadedService".split()
 )
 """Classes that users get from methods and do not make themselves."""
 VARIABLES = {

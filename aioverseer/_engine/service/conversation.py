@@ -54,6 +54,7 @@ class Conversation:
         *,
         read: Callable[[Any], tuple[Any, Hashable | None]],
         publish: Callable[[list[Any]], None],
+        last_words: Callable[[int], Sequence[str]],
     ) -> None:
         """Begin without questions.
 
@@ -61,6 +62,7 @@ class Conversation:
             run: The run.
             read: Function that returns the message of an item, and the key that it answers or None.
             publish: Receiver of the messages that answer nobody.
+            last_words: Function of the number of a run that returns its last lines, for errors.
         """
         self.on_room: Callable[[], None] | None = None
         self.run = run
@@ -71,6 +73,7 @@ class Conversation:
         """Whether the program has closed its standard output."""
         self._read = read
         self._publish = publish
+        self._last_words = last_words
         # In their order. The first one goes on when its caller is cancelled: half a frame would spoil every later one.
         self._writes: dict[asyncio.Task[None], None] = {}
 
@@ -168,13 +171,14 @@ class Conversation:
         pending, self.pending = self.pending, {}
         if not pending:
             return
-        status, lines = self.run.snapshot(lines=False).status(), self.run.last_lines()
+        status, lines = self.run.snapshot(lines=False).status(), self._last_words(self.run.number)
         for key, future in pending.items():
             if not future.done():
                 future.set_exception(run_ended(status, f"it answered {key!r}", lines))
 
     def _unanswered(self, key: Hashable) -> RunEnded:
-        return run_ended(self.run.snapshot(lines=False).status(), f"it answered {key!r}", self.run.last_lines())
+        status, lines = self.run.snapshot(lines=False).status(), self._last_words(self.run.number)
+        return run_ended(status, f"it answered {key!r}", lines)
 
     def leave(self, error: Exception) -> None:
         """Fail the questions that are left, and read no answer any more: the channel was left."""

@@ -444,7 +444,9 @@ class _ServiceLink:
 
     def on_run(self, run: ProcessRunner) -> None:
         """Begin a conversation with a run."""
-        self.conversation = Conversation(run, read=self._read, publish=self._publish)
+        self.conversation = Conversation(
+            run, read=self._read, publish=self._publish, last_words=self.service.last_words
+        )
         run.streams.add_sink("stdout", self.conversation)
         self._on_run()
 

@@ -17,6 +17,7 @@ from aioverseer._aio.timers import OneShotTimer
 from aioverseer._engine.output.hub import Hub
 from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.output.subscription import Subscribers
+from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, Throttle
 from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
@@ -46,7 +47,7 @@ from aioverseer.core.options.restart import wants_restart
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.report.events import Kind, StopOutcome
-from aioverseer.core.report.status import GaveUp, StatusSnapshot, lines_of_runs
+from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines, lines_of_runs
 from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import Exit, State
 
@@ -271,6 +272,14 @@ class ServiceRunner:
     def last_lines(self) -> list[str]:
         """Return the last lines of all runs, for an error message."""
         return lines_of_runs(self.hub.tail(_ERROR_LINES))
+
+    def last_words(self, run: int) -> list[str]:
+        """Return the last lines of standard error of a run, for an error message; of both streams if there are none.
+
+        Answers would hide the few lines that say why the run has ended.
+        """
+        lines = [line for line in self.hub.tail(TAIL_LINES) if line.run == run]
+        return last_lines([line.text for line in lines if line.stream == "stderr"] or [line.text for line in lines])
 
     def blockers(self) -> list[Awaited]:
         """Return what others make the service wait for: dependencies, its group, the throttle, a stop of all."""

@@ -100,6 +100,12 @@ class Stop:
                 option="stop.signal",
                 value=signal,
             )
+        if isinstance(signal, AskingStep):
+            raise SpecError(
+                f"stop.signal={signal!r} is a step: write Stop(steps=[...]) with a list of steps",
+                option="stop.signal",
+                value=signal,
+            )
         ladder: list[StopStep] = [_as_step((signal, timeout))] if steps is None else _as_steps(steps)
         if not ladder:
             raise SpecError("stop.steps is empty: name at least one (signal, seconds)", option="stop.steps")
@@ -250,6 +256,12 @@ def _as_step(step: object) -> StopStep:
             option="stop.steps",
             value=step,
         ) from None
+    if isinstance(number, str) and number.endswith("\n"):  # the name of a signal has no end of a line
+        raise SpecError(
+            f"stop.steps holds {step!r}: for input write Stop.write({number!r}, {seconds})",
+            option="stop.steps",
+            value=step,
+        )
     return Step(as_signal_number(number, "stop.signal"), _as_seconds(seconds))
 
 

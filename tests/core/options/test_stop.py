@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
@@ -168,6 +169,18 @@ def test_an_invalid_step_is_refused(make: Callable[[], object], option: str) -> 
         make()
     assert str(caught.value).startswith(option)
     assert option == caught.value.option
+
+
+@pytest.mark.parametrize(
+    ("make", "advice"),
+    [
+        (lambda: Stop(steps=[("quit\n", 3)]), r"for input write Stop.write('quit\n', 3)"),  # type: ignore[list-item]  # on purpose
+        (lambda: Stop(Stop.write("quit\n", 3)), "is a step: write Stop(steps=[...]) with a list of steps"),  # type: ignore[arg-type]  # on purpose
+    ],
+)
+def test_a_step_in_another_form_is_answered_with_the_right_one(make: Callable[[], object], advice: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(advice)):
+        make()
 
 
 @pytest.mark.parametrize("step", [Stop.close_stdin(1), Stop.write("quit\n", 1)])

@@ -130,7 +130,30 @@ async def test_pending_questions_fail_with_the_reason_when_the_run_ends() -> Non
         assert caught.value.status.exit_code == 3
         with pytest.raises(RunEnded):
             await held
+        assert caught.value.lines == ()
         assert await ask(channel, 3, "pid") == service.pid
+
+
+@pytest.mark.parametrize(("errors", "expected"), [(30, "e"), (0, "o")], ids=["stderr", "stdout alone"])
+async def test_last_lines_of_a_run_that_ended_are_those_of_its_standard_error(errors: int, expected: str) -> None:
+    """Answers would hide why the run has ended. Lines of earlier runs say nothing about this one."""
+    code = f"""
+        import sys
+        for _ in range({errors}):
+            print("e", file=sys.stderr)
+        for _ in range(30):
+            print("o")
+        sys.stdout.flush()
+        input()
+        """
+    async with limit(60), Overseer() as overseer:
+        server = overseer.add("server", *child(code), stdin="pipe", restart=ALWAYS)
+        async with RequestChannel(server, send=str, key_of=lambda _: None) as channel:
+            await server.start()
+            for key in range(2):
+                with pytest.raises(RunEnded) as caught:
+                    await channel.ask(key, "\n")
+                assert caught.value.lines == (expected,) * 20
 
 
 async def test_an_answer_written_before_the_end_arrives_before_it() -> None:

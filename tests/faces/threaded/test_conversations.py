@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aioverseer import Backoff, Restart, RunEnded, SpecError, State, ThreadedOverseer, ThreadedRequestChannel
+from aioverseer import (
+    Backoff,
+    RequestChannel,
+    Restart,
+    RunEnded,
+    SpecError,
+    State,
+    ThreadedOverseer,
+    ThreadedRequestChannel,
+)
 from tests.support.programs import child
 
 ALWAYS = Restart("always", max_restarts=None, backoff=Backoff(min=0.0, max=0.0))
@@ -94,3 +104,11 @@ def test_services_of_another_kind_are_refused() -> None:
         channel_to("server")
     with pytest.raises(SpecError, match="pass a ThreadedService"):
         ThreadedRequestChannel(None, send=str, key_of=str)  # type: ignore[arg-type]  # that is the point
+
+
+def test_channel_takes_the_options_of_its_counterpart() -> None:
+    """By name, so that types are checked and an unknown option is one of this class."""
+    theirs, ours = (inspect.signature(kind).parameters for kind in (RequestChannel, ThreadedRequestChannel))
+    assert {name: given.default for name, given in theirs.items()} == {
+        name: given.default for name, given in ours.items()
+    }
