@@ -187,8 +187,8 @@ class RequestChannel(AsyncIterator[Any]):
             TimeoutError: If the time is over; as NotReadyInTime, if the service was not ready in time.
             NotReady: If the service is down and does not become ready.
             ProcessNotRunning: If the program has closed its standard input and lives on.
-            SpecError: If an earlier question with this key has no answer yet, the timeout is invalid, or the run is none
-                of this channel.
+            SpecError: If an earlier question with this key has no answer yet, the timeout is invalid, or the run is
+                none of this channel.
             OverseerError: If the channel is not in use, or is left meanwhile; or if a function of ``ready.check`` asks
                 without ``run``, as it would wait for its own end.
         """
