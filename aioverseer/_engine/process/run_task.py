@@ -164,7 +164,7 @@ class RunTask:
 
     def send(self, action: SendSignal) -> None:
         """Send the signal of a step of the ladder."""
-        if self._steps is not None and (self._leftovers is None or action.signal == signals.SIGKILL):
+        if self._steps is not None:
             self._steps.cancel()
         if self.child is None:
             return
@@ -271,9 +271,10 @@ class RunTask:
             exit = await _kill(child)
         self._ended = self._clock.now()
         self.stopped_at = self._clock.wall()
-        cancelled = await self._end_leftovers(child, exit, submit, patient=cancelled is None) or cancelled
         if self._steps is not None:
+            # Before the leftovers, which include daemons that a command has left.
             cancelled = await self._steps.end(patient=cancelled is None) or cancelled
+        cancelled = await self._end_leftovers(child, exit, submit, patient=cancelled is None) or cancelled
         upstream_words = ""
         if self._upstream is not None:
             patient = cancelled is None and not self._machine.is_killing

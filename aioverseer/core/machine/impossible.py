@@ -6,6 +6,7 @@ import errno
 
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.options.composition import leaves
+from aioverseer.core.options.pipeline import pipeline
 from aioverseer.core.options.probes import Command
 from aioverseer.core.options.spec import Spec
 
@@ -34,7 +35,7 @@ Missing here are shortages (EAGAIN, ENOMEM, EMFILE), a file that is being writte
 
 
 def is_impossible(spec: Spec, error: BaseException) -> bool:
-    """Return whether a program can never be started as its Spec says.
+    """Return whether a program, or one before it in its pipeline, can never be started as its Spec says.
 
     Args:
         spec: Spec of the program.
@@ -43,7 +44,11 @@ def is_impossible(spec: Spec, error: BaseException) -> bool:
     """
     if not isinstance(error, SpawnError) or error.errno not in _IMPOSSIBLE:
         return False
-    filename, program = error.filename, spec.argv[0]
+    return any(_is_about(each, error.filename) for each in pipeline(spec))
+
+
+def _is_about(spec: Spec, filename: str | None) -> bool:
+    program = spec.argv[0]
     # A program that was found on PATH is named with its folder.
     return filename in (program, spec.cwd, *_probe_programs(spec)) or (filename or "").endswith(f"/{program}")
 

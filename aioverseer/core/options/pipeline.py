@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from aioverseer.core.options.framing import Lines
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.typing import HasDescriptor
 
-__all__ = ["ladder_seconds", "read_from", "stop_seconds", "written_to"]
+__all__ = ["ladder_seconds", "pipeline", "read_from", "stop_seconds", "written_to"]
 
 _END_TIMEOUT = 2.0
 """Seconds for a program to end by itself once its input has ended."""
+
+
+def pipeline(spec: Spec) -> Iterator[Spec]:
+    """Yield the Spec and those of the programs before it in its pipeline, the last program first."""
+    each: object = spec
+    while isinstance(each, Spec):
+        yield each
+        each = each.stdin
 
 
 def ladder_seconds(spec: Spec) -> float:

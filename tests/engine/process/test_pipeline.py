@@ -282,6 +282,18 @@ async def test_policy_judges_the_whole_pipeline() -> None:
     assert "that is how its input 'dump' ended" in status.reason
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_service_whose_pipeline_has_a_missing_program_gives_up_at_once(place: int) -> None:
+    programs = ["cat", "cat", "cat"]
+    programs[place] = "no-such-program"
+    async with limit(), Overseer() as overseer:
+        middle = Process(programs[1], stdin=Process(programs[0]))
+        overseer.add("pipe", programs[2], stdin=middle, restart=Restart("always", backoff=Backoff(min=60, max=60)))
+        status = await overseer.supervise("pipe")
+    assert (State.FATAL, 0) == (status.state, status.restarts)
+    assert "there is no program 'no-such-program'" in status.reason
+
+
 async def test_block_leaves_neither_program() -> None:
     async with limit(30), Overseer() as overseer:
         code = "import os; print(os.getpid(), flush=True); rest()"

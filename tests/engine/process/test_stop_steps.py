@@ -159,11 +159,12 @@ async def test_next_step_follows_a_failed_command_at_once(
         assert why in event.reason
 
 
-async def test_command_is_killed_with_all_that_it_started_when_its_time_is_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["sleep 600 &", "setsid sh -c 'sleep 600; :' &"], ids=["group", "daemon"])
+async def test_command_is_killed_with_all_that_it_started_when_its_time_is_over(start: str, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     held = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
-    command = ["sh", "-c", 'exec 3>"$0"; sleep 600 & sleep 600', str(gate)]
+    command = ["sh", "-c", f'exec 3>"$0"; {start} sleep 600', str(gate)]
     async with limit(20):
         process = Process("sleep", "60", stop=Stop(steps=[Stop.command(command, 0.3), (signal.SIGTERM, 9)]))
         await process.start()
@@ -172,6 +173,19 @@ async def test_command_is_killed_with_all_that_it_started_when_its_time_is_over(
     os.close(held)
     assert "it was still running, and was killed" in status.reason
     assert (signal.SIGTERM,) == process.signals_sent
+
+
+async def test_daemon_of_a_command_that_outlives_the_program_is_killed(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    held = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
+    command = ["sh", "-c", 'exec 3>"$0"; setsid sh -c "sleep 600; :" & kill "$1"; sleep 600', str(gate), "{pid}"]
+    async with limit(20):
+        process = await Process("sleep", "60", stop=Stop(steps=[Stop.command(command, 15)])).start()
+        status = await process.stop()
+    assert b"" == os.read(held, 1)  # nobody holds the other end
+    os.close(held)
+    assert "it was still running, and was killed" in status.reason
 
 
 async def test_command_may_outlive_the_program_for_a_moment(tmp_path: Path) -> None:
