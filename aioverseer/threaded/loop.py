@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -35,6 +37,7 @@ class Loop:
         self._entering: asyncio.Task[object] | None = None
         self._has_entered = False
         self._owner = 0
+        self._taken: WeakKeyDictionary[object, deque[Any]] = WeakKeyDictionary()
 
     @property
     def is_running(self) -> bool:
@@ -142,13 +145,32 @@ class Loop:
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine function on the loop and return its result.
 
+        When the calling thread is interrupted (Ctrl-C), the coroutine is cancelled: it would take items of a queue.
+
         Raises:
             OverseerError: If the overseer is not in use, or belongs to the process that this is a fork of.
         """
         portal = self._portal_here()
         if portal is None:
-            raise OverseerError(f"overseer {self._name!r} is not in use: use it inside `with`, or call open()")
-        return portal.call(work)
+            raise self._not_in_use()
+        try:
+            future = portal.start_task_soon(work)
+        except RuntimeError as error:
+            if self._portal is None:  # closed by another thread meanwhile
+                raise self._not_in_use() from error
+            raise
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def taken_from(self, queue: object) -> deque[Any]:
+        """Return the items that calls have taken from a queue and not given to a caller yet."""
+        return self._taken.setdefault(queue, deque())
+
+    def _not_in_use(self) -> OverseerError:
+        return OverseerError(f"overseer {self._name!r} is not in use: use it inside `with`, or call open()")
 
     def call(self, work: Callable[[], T]) -> T:
         """Call a plain function and return its result.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
@@ -11,6 +12,7 @@ from aioverseer import DEFAULT_STREAM_QUEUE_SIZE, RequestChannel, SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop
 from aioverseer.threaded.service import ThreadedService
+from aioverseer.threaded.streams import next_item
 
 __all__ = ["ThreadedRequestChannel"]
 
@@ -57,6 +59,7 @@ class ThreadedRequestChannel(Iterator[Any]):
             )
         self._loop: Loop = services[0]._loop  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
         self._send = send
+        self._taken: deque[Any] = deque()
         # The message of a caller is encoded in its own thread: an error is its own, and the loop is not held up.
         wrapped = [one._service for one in services]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
         self._channel = RequestChannel(
@@ -87,8 +90,9 @@ class ThreadedRequestChannel(Iterator[Any]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the channel; see ``RequestChannel``."""
-        self._loop.run(partial(self._channel.__aexit__, kind, error, trace))
+        """End the channel; see ``RequestChannel``. It has ended with its overseer, if that was left before."""
+        if self._loop.is_running:
+            self._loop.run(partial(self._channel.__aexit__, kind, error, trace))
 
     def ask(self, key: Hashable, message: Any, timeout: float | None = None) -> Any:
         """Write a question, wait for its answer and return it; see ``RequestChannel.ask``.
@@ -116,14 +120,8 @@ class ThreadedRequestChannel(Iterator[Any]):
 
     def __next__(self) -> Any:
         """Wait for the next message that answers nobody and return it."""
+        queue = self._channel._queue  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # its other face
+        return next_item(self._loop, self._taken, more=self._more, now=queue.get_nowait)
 
-        async def next_message() -> tuple[Any] | None:
-            try:
-                return (await anext(self._channel),)
-            except StopAsyncIteration:
-                return None
-
-        message = self._loop.run(next_message)
-        if message is None:
-            raise StopIteration
-        return message[0]
+    async def _more(self) -> list[Any]:
+        return [await anext(self._channel)]

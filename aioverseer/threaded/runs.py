@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
-from aioverseer import OutputQueue, OverseerError, Process, QueueShutDown, Runs, State, Status
+from aioverseer import OutputQueue, OverseerError, Process, Runs, State, Status
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop, as_async
-from aioverseer.threaded.streams import fetch
+from aioverseer.threaded.streams import next_item
 
 __all__ = ["ThreadedItems", "ThreadedRun", "ThreadedRuns"]
 
@@ -24,15 +24,14 @@ class ThreadedItems(Iterator[Any]):
         """Wrap a queue, or None for a stream without items. For ``ThreadedRun``."""
         self._loop = loop
         self._queue = queue
-        self._batch: deque[Any] = deque()
+        # Items come in batches. Other objects for this queue share what is left of one.
+        self._taken: deque[Any] = deque() if queue is None else loop.taken_from(queue)
 
     def __next__(self) -> Any:
         """Wait for the next item and return it."""
         if self._queue is None:
             raise StopIteration
-        if not self._batch:
-            self._batch.extend(fetch(self._loop, self._queue))
-        return self._batch.popleft()
+        return next_item(self._loop, self._taken, more=self._queue.get_batch, now=self._queue.get_nowait)
 
     def expect(self, pattern: str | bytes | re.Pattern[Any], timeout: float | None = None) -> re.Match[Any]:
         """Wait for output that matches, such as a prompt, and return the match; see ``OutputQueue.expect``.
@@ -51,8 +50,8 @@ class ThreadedItems(Iterator[Any]):
             raise OverseerError("expect: this stream has no items, as it is merged into the other one or not read")
 
         async def expect() -> re.Match[Any]:
-            batch, self._batch = self._batch, deque()
-            queue.put_back(batch)
+            queue.put_back([*self._taken])
+            self._taken.clear()
             return await queue.expect(pattern, timeout)
 
         return self._loop.run(expect)
@@ -141,6 +140,7 @@ class ThreadedRuns(Iterator[ThreadedRun]):
         """Wrap a reader. For ``ThreadedService.runs``."""
         self._loop = loop
         self._runs = runs
+        self._taken: deque[Process] = deque()
 
     @property
     def missed(self) -> int:
@@ -149,21 +149,12 @@ class ThreadedRuns(Iterator[ThreadedRun]):
 
     def __next__(self) -> ThreadedRun:
         """Wait for the next run and return it."""
-        if not self._loop.is_running:
-            try:
-                return ThreadedRun(self._loop, self._runs.get_nowait())
-            except QueueShutDown:
-                raise StopIteration from None
-        run = self._loop.run(self._next)
-        if run is None:
-            raise StopIteration
-        return ThreadedRun(self._loop, run[0])
+        run = next_item(self._loop, self._taken, more=self._more, now=self._runs.get_nowait)
+        return ThreadedRun(self._loop, run)
 
     def close(self) -> None:
         """End the iterator. The program does not wait for its reader any more. Idempotent."""
         self._loop.call(self._runs.close)
 
-    async def _next(self) -> tuple[Process] | None:
-        # The tuple hides the Process from the portal, which awaits any awaitable result.
-        run = await anext(self._runs, None)
-        return None if run is None else (run,)
+    async def _more(self) -> list[Process]:
+        return [await self._runs.get()]

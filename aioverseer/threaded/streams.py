@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
-from aioverseer import Event, EventStream, Line, LineQueue, QueueShutDown, Subscription
+from aioverseer import Event, EventStream, Line, QueueShutDown, Subscription
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop
 
-__all__ = ["ThreadedEvents", "ThreadedLines", "fetch"]
+__all__ = ["ThreadedEvents", "ThreadedLines", "next_item"]
 
 T = TypeVar("T")
 
 
-def fetch(loop: Loop, queue: LineQueue[T]) -> list[T]:
-    """Wait for items of a queue and return them.
+def next_item(
+    loop: Loop, taken: deque[T], more: Callable[[], Awaitable[Iterable[T]]], now: Callable[[], T | None]
+) -> T:
+    """Wait for the next item and return it.
+
+    Args:
+        loop: The loop.
+        taken: Items that were taken before. It is filled on the loop, so an interrupt of the calling thread loses none.
+        more: Coroutine function that waits for items and returns them. Safe to cancel.
+        now: Function that returns the next item, or None for none, after the end of the loop.
 
     Raises:
-        StopIteration: At the end of the queue. After the end of the loop that is once it is empty.
+        StopIteration: At the end. After the end of the loop that is once no item is left.
     """
-    try:
-        return loop.run(queue.get_batch) if loop.is_running else [queue.get_nowait()]
-    except (QueueShutDown, asyncio.QueueEmpty):
-        raise StopIteration from None
+
+    async def fill() -> None:
+        taken.extend(await more())
+
+    while True:
+        with contextlib.suppress(IndexError):  # another thread may take items from it, too
+            return taken.popleft()
+        try:
+            if loop.is_running:
+                loop.run(fill)
+                continue
+            item = now()
+        except (QueueShutDown, StopAsyncIteration, asyncio.QueueEmpty):
+            item = None
+        if item is None:
+            raise StopIteration
+        return item
 
 
 @exported_from("aioverseer")
@@ -36,7 +58,7 @@ class ThreadedLines(Iterator[Line]):
         """Wrap a subscription. For ``lines()`` and ``logs()``."""
         self._loop = loop
         self._subscription = subscription
-        self._batch: deque[Line] = deque()
+        self._taken: deque[Line] = deque()
 
     @property
     def missed(self) -> int:
@@ -45,9 +67,7 @@ class ThreadedLines(Iterator[Line]):
 
     def __next__(self) -> Line:
         """Wait for the next line and return it."""
-        if not self._batch:
-            self._batch.extend(fetch(self._loop, self._subscription))
-        return self._batch.popleft()
+        return next_item(self._loop, self._taken, more=self._subscription.get_batch, now=self._subscription.get_nowait)
 
     def close(self) -> None:
         """End the iterator; its lines are no longer kept. Idempotent."""
@@ -62,17 +82,17 @@ class ThreadedEvents(Iterator[Event]):
         """Wrap a stream of events. For ``events()``."""
         self._loop = loop
         self._events = events
+        self._taken: deque[Event] = deque()
 
     def __next__(self) -> Event:
         """Wait for the next event and return it."""
-        event = self._loop.run(self._next) if self._loop.is_running else self._events.get_nowait()
-        if event is None:
-            raise StopIteration
-        return event
+        return next_item(self._loop, self._taken, more=self._more, now=self._events.get_nowait)
 
     def get_nowait(self) -> Event | None:
         """Return the next event if it is there already, else None."""
+        with contextlib.suppress(IndexError):
+            return self._taken.popleft()
         return self._loop.call(self._events.get_nowait)
 
-    async def _next(self) -> Event | None:
-        return await anext(self._events, None)
+    async def _more(self) -> list[Event]:
+        return [await anext(self._events)]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -83,6 +88,91 @@ def test_runs_that_have_ended_are_read_after_the_block() -> None:
         service.start()
         service.wait()
     assert [(run.number, list(run.stdout)) for run in runs] == [(1, ["hello"])]
+
+
+def test_a_stream_of_the_current_run_is_one_stream_however_often_it_is_asked_for() -> None:
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("talker", "sh", "-c", "seq 20; read line", stdin="pipe", restart=Restart("never"))
+        runs = service.runs()
+        service.start()
+        run, current = next(runs), service.process
+        assert current is not None
+        assert [next(run.stdout), next(current.stdout)] == ["1", "2"]
+        assert current.stdout.expect("4\n", 20)[0] == "4\n"
+        assert next(run.stdout) == "5"
+        current.close_stdin()
+        assert [*run.stdout] == [str(number) for number in range(6, 21)]
+
+
+class InterruptedPortal:
+    """A portal whose callers are interrupted, as by Ctrl-C, when their coroutine waits on the loop."""
+
+    def __init__(self, portal: Any) -> None:
+        self.portal, self.call = portal, portal.call
+
+    def start_task_soon(self, work: Any) -> Any:
+        """Return a future whose result is not waited for."""
+        future = self.portal.start_task_soon(work)
+
+        def result() -> None:
+            for _ in range(5):
+                self.portal.call(asyncio.sleep, 0)
+            raise KeyboardInterrupt
+
+        return SimpleNamespace(result=result, cancel=future.cancel)
+
+
+def test_an_interrupted_wait_takes_nothing() -> None:
+    def interrupted(work: Callable[[], object]) -> None:
+        portal = overseer._loop._portal
+        overseer._loop._portal = InterruptedPortal(portal)  # type: ignore[assignment]  # a stand-in
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                work()
+        finally:
+            overseer._loop._portal = portal
+
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("cat", "cat", stdin="pipe", restart=Restart("never"))
+        runs = service.runs()
+        interrupted(lambda: next(runs))
+        service.start()
+        run = next(runs)
+        interrupted(lambda: next(run.stdout))
+        interrupted(lambda: run.stdout.expect("never"))
+        run.write("1\n2\n")
+        assert run.stdout.expect("1\n", 20)[0] == "1\n"
+        with ThreadedRequestChannel(service, send=str.encode, key_of=lambda _: None) as channel:
+            interrupted(lambda: channel.ask(1, "3\n"))
+            assert (next(channel), channel.pending) == ("3", 0)
+            interrupted(lambda: next(channel))
+            channel.notify("4\n")
+            assert next(channel) == "4"
+        assert [next(run.stdout) for _ in range(3)] == ["2", "3", "4"]
+
+
+def test_a_channel_that_is_read_ends_with_its_overseer() -> None:
+    overseer = ThreadedOverseer()
+    overseer.open()
+    service = overseer.add("cat", "cat", stdin="pipe").start()
+    heard, began = [], threading.Event()
+
+    def read() -> None:
+        with ThreadedRequestChannel(service, send=str.encode, key_of=lambda _: None) as channel:
+            channel.notify("hello\n")
+            for message in channel:
+                heard.append(message)
+                began.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    assert began.wait(20)
+    closing = threading.Thread(target=overseer.close, daemon=True)
+    closing.start()
+    for thread in (reader, closing):
+        thread.join(20)
+        assert not thread.is_alive()
+    assert heard == ["hello"]
 
 
 def test_threads_ask_at_the_same_time() -> None:
