@@ -38,6 +38,8 @@ _FLUSH_TIMEOUT = 0.5
 """Seconds for messages that the session handed over just before it ended, as in the SDK's own ``stdio_client``."""
 _END_TIMEOUT = 0.5
 """Seconds from the end of the output to the end of the program. A program that lives on ends the session as well."""
+_FOLLOW_UP_TIMEOUT = 0.2
+"""Seconds for a request that follows at once on a failed one."""
 _CONNECTION_CLOSED = -32000
 """The SDK's own code of requests that a closed connection leaves without an answer."""
 _LAST_LINES = 10
@@ -54,6 +56,7 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
         self._server = server
         self._grace = grace
         self._pending: set[Any] = set()
+        self._asked = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
 
@@ -149,12 +152,26 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
         await asyncio.wait({ended}, timeout=_END_TIMEOUT)
         ended.cancel()
         error = self._error()
+        was_asked = bool(self._pending)
+        await self._fail_pending(error)
+        await self._to_session.send(error)
+        if not was_asked:
+            return
+        # The SDK's Client tries a second handshake after a failed one, and raises the error of the second.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FOLLOW_UP_TIMEOUT):
+                while True:
+                    await self._asked.wait()
+                    await self._fail_pending(error)
+
+    async def _fail_pending(self, error: RunEnded) -> None:
+        """Answer each pending request with an error."""
+        self._asked.clear()
         while self._pending:
             request = self._pending.pop()
             failure = {"code": _CONNECTION_CLOSED, "message": str(error)}
             text = json.dumps({"jsonrpc": "2.0", "id": request, "error": failure})
             await self._to_session.send(decode(text))
-        await self._to_session.send(error)
 
     def _error(self) -> RunEnded:
         status, server = self._run.status(), self._server
@@ -178,6 +195,7 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
             async for message in self._from_session:
                 if (request := request_id(message)) is not None:
                     self._pending.add(request)
+                    self._asked.set()
                 if not is_read:
                     continue  # the end of the session answers it
                 try:

@@ -30,7 +30,7 @@ from aioverseer import (
 )
 from aioverseer.mcp import mcp_streams
 from tests.support.mcp_server import mcp_server
-from tests.support.programs import limit
+from tests.support.programs import child, limit
 
 sdk: Any = pytest.importorskip("mcp", reason="the extra mcp is not installed")
 codec: Any = importlib.import_module("aioverseer.mcp.codec")
@@ -112,6 +112,16 @@ async def test_request_gets_the_reason_when_the_server_dies(buffered: bool) -> N
     (error,) = told.errors
     assert isinstance(error, RunEnded)
     assert error.lines == ("out of luck",)
+
+
+@pytest.mark.skipif(not hasattr(sdk, "Client"), reason="version 1 of the SDK")
+async def test_client_whose_server_cannot_start_raises_the_reason() -> None:
+    """It tries two handshakes, and raises the error of the second one."""
+    process = Process(*child("import sys; sys.exit('no configuration')"), id="small", stdin="pipe", streaming="stdout")
+    with pytest.raises(ExceptionGroup) as caught:
+        async with limit(20), sdk.Client(mcp_streams(process)):
+            pytest.fail("the handshake has succeeded")
+    assert caught.group_contains(ERROR, match=r"exited with code 1\nlast lines:\n  no configuration$")
 
 
 async def test_next_session_takes_the_run_that_the_policy_has_started() -> None:
