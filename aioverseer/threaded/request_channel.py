@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from aioverseer import DEFAULT_STREAM_QUEUE_SIZE, RequestChannel, SpecError
 from aioverseer.core.export import exported_from
@@ -15,6 +15,12 @@ from aioverseer.threaded.service import ThreadedService
 from aioverseer.threaded.streams import next_item
 
 __all__ = ["ThreadedRequestChannel"]
+
+
+class _Encoded(NamedTuple):
+    """A message of a caller in another thread."""
+
+    data: bytes | str
 
 
 @exported_from("aioverseer")
@@ -64,13 +70,18 @@ class ThreadedRequestChannel(Iterator[Any]):
         wrapped = [one._service for one in services]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
         self._channel = RequestChannel(
             wrapped,
-            send=lambda data: data,
+            send=lambda message: message.data if isinstance(message, _Encoded) else send(message),
             key_of=key_of,
             parse=parse,
             on_demand=on_demand,
             idle_timeout=idle_timeout,
             queue_size=queue_size,
         )
+
+    @property
+    def async_channel(self) -> RequestChannel:
+        """The channel on the event loop of the overseer, for functions that run there, as that of ``ready.check``."""
+        return self._channel
 
     @property
     def missed(self) -> int:
@@ -107,7 +118,7 @@ class ThreadedRequestChannel(Iterator[Any]):
             TimeoutError: If the time is over.
             NotReady: If the service is down and does not become ready.
         """
-        data = self._send(message)
+        data = _Encoded(self._send(message))
 
         async def ask() -> tuple[Any]:
             return (await self._channel.ask(key, data, timeout),)
@@ -116,7 +127,7 @@ class ThreadedRequestChannel(Iterator[Any]):
 
     def notify(self, message: Any) -> None:
         """Write a message that has no answer; see ``RequestChannel.notify``."""
-        self._loop.run(partial(self._channel.notify, self._send(message)))
+        self._loop.run(partial(self._channel.notify, _Encoded(self._send(message))))
 
     def __next__(self) -> Any:
         """Wait for the next message that answers nobody and return it."""

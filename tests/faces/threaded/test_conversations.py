@@ -15,6 +15,7 @@ import pytest
 
 from aioverseer import (
     Backoff,
+    Process,
     RequestChannel,
     Restart,
     RunEnded,
@@ -22,6 +23,7 @@ from aioverseer import (
     State,
     ThreadedOverseer,
     ThreadedRequestChannel,
+    ready,
 )
 from tests.support.programs import child
 
@@ -194,6 +196,25 @@ def test_services_of_another_kind_are_refused() -> None:
         channel_to("server")
     with pytest.raises(SpecError, match="pass a ThreadedService"):
         ThreadedRequestChannel(None, send=str, key_of=str)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_check_on_the_loop_asks_the_run_that_it_prepares() -> None:
+    """Its messages are encoded by the same function as those of other threads."""
+
+    async def prepare(run: Process) -> None:
+        prepared.append(await channel.async_channel.ask(run.number, {"id": run.number, "text": "init"}, run=run))
+        await channel.async_channel.notify({"id": 9, "text": "initialized"}, run=run)
+
+    prepared: list[Any] = []
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("server", *SERVER, stdin="pipe", restart=ALWAYS, ready=ready.check(prepare))
+        with channel_to(service) as channel:
+            service.start()
+            assert channel.ask(10, {"id": 10, "text": "a"}, 20)["text"] == "A"
+            with pytest.raises(RunEnded):
+                channel.ask(11, {"id": 11, "text": "exit"}, 20)
+            assert channel.ask(12, {"id": 12, "text": "b"}, 20)["text"] == "B"
+        assert [answer["text"] for answer in prepared] == ["INIT", "INIT"]
 
 
 def test_channel_takes_the_options_of_its_counterpart() -> None:
