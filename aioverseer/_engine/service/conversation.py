@@ -12,10 +12,13 @@ from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer.core.errors import ProcessNotRunning, SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.framing import FRAME_LIMIT
 from aioverseer.core.report.status import RunEnded, run_ended
+from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine
 
 __all__ = ["Conversation", "LateAnswer"]
 
+_PIECES = frozenset({ContinuedLine, ContinuedBytes})
 _LATE_KEYS = 1000
 """Keys of unanswered questions that one run remembers, to tell late answers apart."""
 _END_TIMEOUT = 1.0
@@ -69,6 +72,9 @@ class Conversation:
         self.pending: dict[Hashable, asyncio.Future[Any]] = {}
         self._late: dict[Hashable, None] = {}
         self._left = False
+        self._pieces: list[Any] = []
+        """Pieces of a line over ``line_limit``, ``_piece_size`` bytes or characters together."""
+        self._piece_size = 0
         self._is_mute = False
         """Whether the program has closed its standard output."""
         self._read = read
@@ -91,7 +97,10 @@ class Conversation:
         unasked: list[Any] = []
         pending = self.pending
         for item in batch:
-            message, key = self._read(item)
+            if type(item) in _PIECES:
+                unasked += self._keep_piece(item)
+                continue
+            message, key = self._read(self._joined(item) if self._pieces else item)
             if key is None:
                 unasked.append(message)
             elif (future := pending.pop(key, None)) is not None and not future.done():
@@ -103,6 +112,20 @@ class Conversation:
                 unasked.append(message)
         if unasked:
             self._publish(unasked)
+
+    def _keep_piece(self, piece: Any) -> list[Any]:
+        """Keep a piece of a long line until its end comes; return the pieces of a line that is too long to be kept."""
+        self._pieces.append(piece)
+        self._piece_size += len(piece)
+        if self._piece_size <= FRAME_LIMIT:
+            return []
+        pieces, self._pieces, self._piece_size = self._pieces, [], 0
+        return pieces
+
+    def _joined(self, last: Any) -> Any:
+        """Return a long line as one item, given its last piece."""
+        pieces, self._pieces, self._piece_size = self._pieces, [], 0
+        return type(last)(last[:0].join((*pieces, last)))
 
     def end(self) -> None:
         """Fail the questions soon, unless the run ends, as it mostly does: no answer follows."""

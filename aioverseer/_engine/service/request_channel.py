@@ -104,7 +104,7 @@ class RequestChannel(AsyncIterator[Any]):
                 one._runner,  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the engine of the handle
                 read=self._read,
                 publish=self._publish,
-                on_run=self._rearm,
+                on_run=self._on_run,
                 on_gone=self._on_gone,
             )
             for one in services
@@ -369,6 +369,10 @@ class RequestChannel(AsyncIterator[Any]):
     def _finish(self) -> None:
         self._asking -= 1
         self._rearm()
+
+    def _on_run(self) -> None:
+        if not self._idle_timer.is_armed:  # a restart by policy is no reason to go on for longer
+            self._rearm()
 
     def _rearm(self) -> None:
         if self._idle_timeout is not None and self._asking == 0 and self._left is not None and not self._left.done():

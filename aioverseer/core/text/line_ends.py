@@ -70,41 +70,47 @@ class CustomEndSplitter:
         self._errors = guarded(errors)
         self._is_utf8 = encoding is not None and kind_of(encoding) == "utf-8"
         self._limit = line_limit
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[Any]:
         """Take the next bytes of the stream; return the lines and pieces that are complete now."""
-        *lines, rest = (self._rest + data).split(self._end)
+        rest = self._rest
+        # There is no end in the rest, so the next one begins in its last bytes at the earliest.
+        start = max(0, len(rest) - len(self._end) + 1)
+        rest += data
         items: list[Any] = []
-        for line in lines:
-            start = self._cut_pieces(line, len(line), items)
-            items.append(self._text(line[start:]))
+        if rest.find(self._end, start) >= 0:
+            *lines, last = bytes(rest).split(self._end)
+            for line in lines:
+                items.append(self._text(line[self._cut_pieces(line, len(line), items) :]))
+            rest[:] = last
         # The last bytes may be the first ones of an end.
         held = next((n for n in range(len(self._end) - 1, 0, -1) if rest.endswith(self._end[:n])), 0)
-        self._rest = rest[self._cut_pieces(rest, len(rest) - held, items) :]
+        del rest[: self._cut_pieces(rest, len(rest) - held, items)]
         return items
 
     def unfinished(self) -> str | bytes:
         """Return the line that has no end yet."""
-        return decoded_part(self._rest, self._encoding, self._errors)
+        return decoded_part(bytes(self._rest), self._encoding, self._errors)
 
     def finish(self) -> list[Any]:
         """Return the rest at the end of the stream: the last line, if it has no end."""
-        rest, self._rest = self._rest, b""
+        rest = bytes(self._rest)
+        self._rest.clear()
         items: list[Any] = []
         if rest:
             start = self._cut_pieces(rest, len(rest), items)
             items.append(as_partial(self._text(rest[start:])))
         return items
 
-    def _cut_pieces(self, data: bytes, size: int, items: list[Any]) -> int:
+    def _cut_pieces(self, data: bytes | bytearray, size: int, items: list[Any]) -> int:
         """Cut pieces off while more than the limit is left; return the start of the rest."""
         start = 0
         while size - start > self._limit:
             stop = start + self._limit
             if self._is_utf8:
                 stop = cut_utf8(data, stop)
-            piece = self._text(data[start:stop])
+            piece = self._text(bytes(data[start:stop]))
             items.append(ContinuedLine(piece) if isinstance(piece, str) else ContinuedBytes(piece))
             start = stop
         return start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import time
 from typing import Any, cast
 
 import pytest
@@ -143,6 +144,18 @@ def test_a_long_line_with_a_chosen_end_comes_in_pieces() -> None:
         framing.lines(end="\0"), b"abcde", encoding=None, limit=4
     )
     assert [(ContinuedLine, "abc"), (str, "é")] == decode(framing.lines(end="\0"), "abcé\0".encode(), limit=4)
+
+
+def test_time_of_a_long_line_with_a_chosen_end_is_linear() -> None:
+    def seconds(size: int) -> float:
+        decoder = decoder_for(framing.lines(end="\0"), encoding="utf-8", errors="replace", line_limit=2**24)
+        began = time.thread_time()
+        for _ in range(size // 2**14):
+            assert decoder.feed(bytes(2**14).replace(b"\0", b"x")) == []
+        return time.thread_time() - began
+
+    short = min(seconds(2**19) for _ in range(3))
+    assert min(seconds(2**23) for _ in range(2)) < 16 * 4 * short  # with its square it is 256 times
 
 
 # --- Content-Length

@@ -370,6 +370,20 @@ async def test_the_first_question_starts_the_service_and_idleness_stops_it() -> 
                 assert "nothing was asked for 30 s" in service.status().reason
 
 
+async def test_restarts_keep_no_idle_service_alive() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().runs(2).exits())
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        slow = Restart("always", max_restarts=None, backoff=Backoff(min=1.0, max=1.0))
+        service = overseer.add("server", "server", stdin="pipe", restart=slow)
+        async with channel_to(service, on_demand=True, idle_timeout=5.0):
+            await service.start()
+            await clock.advance(5.0)
+            await service.wait()
+            assert (service.restarts, service.status().state) == (1, State.INTERRUPT)
+            assert "nothing was asked for 5 s" in service.status().reason
+
+
 async def test_a_question_that_comes_while_an_idle_service_stops_starts_it_again() -> None:
     async with limit(30), Overseer() as overseer:
         service = overseer.add("server", *child(SERVER), stdin="pipe")
@@ -434,6 +448,26 @@ async def test_the_first_question_to_a_pool_starts_another_service_if_one_cannot
             overseer.remove("server.1")
             with pytest.raises(NotReady, match=r"'server\.0' is not ready: it is fatal"):
                 await channel.ask(2, {"id": 2})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", None])
+async def test_a_message_longer_than_a_line_comes_whole(encoding: str | None) -> None:
+    async with served(service={"encoding": encoding, "line_limit": 1000}) as (_, channel):
+        text = "é" * 50_000
+        await channel.notify({"do": "notice", "text": text})
+        assert await anext(channel) == {"notice": text}
+        assert isinstance(await ask(channel, 1, "pid"), int)
+
+
+async def test_a_line_that_is_too_long_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioverseer._engine.service.conversation.FRAME_LIMIT", 100)
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().reads("1").writes("x" * 201).prints("", "answer"))
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = await overseer.add("server", "server", stdin="pipe", line_limit=40, restart=NEVER).start()
+        async with RequestChannel(service, send=str.encode, key_of="{}".format) as channel:
+            assert await channel.ask("answer", "1\n") == "answer"
+        assert [message async for message in channel] == ["x" * 40] * 3 + ["x" * 81]
 
 
 async def test_keys_that_are_no_keys_answer_nobody() -> None:
