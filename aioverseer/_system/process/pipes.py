@@ -33,6 +33,7 @@ class PipeEnd:
     def __init__(self, descriptor: int) -> None:
         """Take over a descriptor."""
         self._descriptor = descriptor
+        _of_programs.add(self)
 
     def fileno(self) -> int:
         """Return the descriptor.
@@ -43,6 +44,10 @@ class PipeEnd:
         if self._descriptor < 0:
             raise ValueError("the pipe is closed")
         return self._descriptor
+
+    def separate(self) -> None:
+        """Close the copy, in a fork of the host; see ``WritePipe.separate``."""
+        _replace_by_null(self._descriptor)
 
     def close(self) -> None:
         """Close the descriptor. Idempotent."""
@@ -212,7 +217,7 @@ class WritePipe:
         """
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
-        _written.add(self)
+        _of_programs.add(self)
         # The second of two writers waits for the first, so that their bytes do not mix.
         self._lock = asyncio.Lock()
         self._writers = 0
@@ -267,10 +272,7 @@ class WritePipe:
 
         The null device takes its number, as the copies of other objects may still use it.
         """
-        if self._descriptor >= 0:
-            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            os.dup2(null, self._descriptor, inheritable=False)
-            os.close(null)
+        _replace_by_null(self._descriptor)
 
     def close(self) -> None:
         """Close the pipe. A pending write raises BrokenPipeError."""
@@ -297,11 +299,19 @@ class WritePipe:
                 loop.remove_writer(descriptor)
 
 
+def _replace_by_null(descriptor: int) -> None:
+    if descriptor >= 0:
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(null, descriptor, inheritable=False)
+        os.close(null)
+
+
 def _separate_all() -> None:
-    for pipe in list(_written):
+    for pipe in list(_of_programs):
         with contextlib.suppress(OSError):  # no descriptors are left
             pipe.separate()
 
 
-_written: WeakSet[WritePipe] = WeakSet()
+_of_programs: WeakSet[WritePipe | PipeEnd] = WeakSet()
+"""The pipes whose end a program must notice although this process has forks."""
 os.register_at_fork(after_in_child=_separate_all)

@@ -267,6 +267,33 @@ def test_block_of_a_process_is_left_alone_by_a_fork(tmp_path: Path) -> None:
     assert (0, "") == (code, stderr)
 
 
+def test_fork_during_the_start_of_a_pipeline_does_not_hold_its_pipe(tmp_path: Path) -> None:
+    """The reader meets the end of its input although the fork lives on."""
+    code, stderr = run(
+        """
+        async def host():
+            first = Process("echo", "hello", delay_start=0.3)
+            process = Process("cat", stdin=first)
+            starting = asyncio.create_task(process.start())
+            while str(first.state) != "starting":
+                await asyncio.sleep(0)
+            pid = os.fork()
+            if not pid:
+                time.sleep(100)
+                os._exit(0)
+            status = await asyncio.wait_for(process.wait(), 8)
+            assert status.stdout == ["hello"]
+            await starting
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+        asyncio.run(host())
+        """,
+        tmp_path,
+    )
+    assert (0, "") == (code, stderr)
+
+
 def test_application_whose_tasks_wait_ends_in_a_fork(tmp_path: Path) -> None:
     """For a start, a stop, a rollback: none keeps the fork."""
     code, stderr = run(
