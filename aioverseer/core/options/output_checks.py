@@ -71,7 +71,12 @@ def check_unread(check: Checker, values: Mapping[str, Any]) -> None:
         for leaf in leaves(values["ready"]):
             stream = getattr(leaf, "stream", None)
             if leaf.reads_lines and not (read if stream is None else stream in read):
-                raise check.refuse("ready", str(leaf), f"needs lines, and {given} gives none")
+                raise SpecError(
+                    f"service {check.id!r}: ready={str(leaf)!r} needs lines, and {given} gives none: "
+                    "take another probe",
+                    option="ready",
+                    value=leaf,
+                )
     if values["log"] and not read:
         raise check.refuse("log", values["log"], f"needs lines, and {given} gives none: leave one out")
 
