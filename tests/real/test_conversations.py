@@ -79,7 +79,7 @@ async def test_mcp_server_is_killed_in_the_middle_of_a_request(
                 service.signal(signal.SIGKILL)
                 with pytest.raises(sdk.MCPError, match="SIGKILL"):
                     await call
-        assert (State.FINISHED, 0) == (service.state, service.status().exit_code)
+        assert (State.INTERRUPT, 0) == (service.state, service.status().exit_code)
         assert 2 == len(service.history)
 
 
