@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from aioverseer._aio.clock import LoopClock
 from aioverseer._aio.timers import sleep_until
 from aioverseer.abc import Clock, ReadinessChannels
 from aioverseer.core.errors import SpawnError
@@ -30,18 +31,19 @@ class ScriptedLauncher:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: Clock | None,
         *scripts: FakeChild,
         by_id: Mapping[str, FakeChild | Iterable[FakeChild]] | None = None,
     ) -> None:
         """Set the scripts. Each launch takes the next one; the last one is used for all later launches.
 
         Args:
-            clock: The clock of the children, usually a ``ManualClock``.
+            clock: The clock of the children, usually a ``ManualClock``; None for real time, as for a
+                ``ThreadedOverseer``.
             *scripts: The scripts of all services without scripts of their own.
             by_id: The script or scripts of single services, by their ids.
         """
-        self._clock = clock
+        self._clock = LoopClock() if clock is None else clock
         self._launched = LaunchedChildren()
         self._scripts = {"": list(scripts) or [FakeChild()]}
         for id, given in (by_id or {}).items():

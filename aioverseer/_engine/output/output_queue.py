@@ -130,9 +130,10 @@ class OutputQueue(LineQueue[T]):
                 if self._is_complete:
                     raise await self._error_at_end(compiled)
                 if deadline is not None and self._clock.now() >= deadline:
+                    last = search.last(unfinished, _SHOWN)
                     raise TimeoutError(
-                        f"{self._name} has not matched {compiled.pattern!r} within {timeout:g} s; it ends with "
-                        f"{search.last(unfinished, _SHOWN)!r}"
+                        f"{self._name} has not matched {compiled.pattern!r} within {timeout:g} s; "
+                        + (f"it ends with {last!r}" if last else "no more output has come")
                     )
                 if search.size > _MOST:
                     raise asyncio.QueueFull(

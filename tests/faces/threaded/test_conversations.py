@@ -15,6 +15,7 @@ import pytest
 
 from aioverseer import (
     Backoff,
+    Exit,
     Process,
     RequestChannel,
     Restart,
@@ -23,8 +24,10 @@ from aioverseer import (
     State,
     ThreadedOverseer,
     ThreadedRequestChannel,
+    framing,
     ready,
 )
+from aioverseer.testing import FakeChild, ScriptedLauncher
 from tests.support.programs import child
 
 ALWAYS = Restart("always", max_restarts=None, backoff=Backoff(min=0.0, max=0.0))
@@ -215,6 +218,22 @@ def test_a_check_on_the_loop_asks_the_run_that_it_prepares() -> None:
                 channel.ask(11, {"id": 11, "text": "exit"}, 20)
             assert channel.ask(12, {"id": 12, "text": "b"}, 20)["text"] == "B"
         assert [answer["text"] for answer in prepared] == ["INIT", "INIT"]
+
+
+def test_scripted_children_of_plain_code_run_on_real_time() -> None:
+    """Nobody moves a manual clock there, so a delay before a restart would never end."""
+    frames = framing.length_prefix(2)
+    script = FakeChild().runs(0.001).answers(lambda frame: Exit(code=1) if frame == b"crash" else frame, framing=frames)
+    launcher = ScriptedLauncher(None, script)
+    again = Restart(backoff=Backoff(min=0.001))
+    with ThreadedOverseer(launcher=launcher) as overseer:
+        service = overseer.add("worker", "worker", stdin="pipe", framing=frames, restart=again).start()
+        with ThreadedRequestChannel(service, send=frames.encode, key_of=lambda item: item) as channel:
+            assert channel.ask(b"a", b"a", 20) == b"a"
+            with pytest.raises(RunEnded, match="exited with code 1"):
+                channel.ask(b"crash", b"crash", 20)
+            assert channel.ask(b"b", b"b", 20) == b"b"
+    assert len(launcher.children) == 2
 
 
 def test_channel_takes_the_options_of_its_counterpart() -> None:
