@@ -92,6 +92,12 @@ class ThreadedRun:
         return self._process.ready_match
 
     @property
+    def upstream(self) -> ThreadedRun | None:
+        """The program whose output is the input of this one, in a pipeline; None without one."""
+        upstream = self._loop.call(lambda: self._process.upstream)
+        return None if upstream is None else ThreadedRun(self._loop, upstream)
+
+    @property
     def stdout(self) -> ThreadedItems:
         """The items of standard output, to the end of the run. The same iterator each time."""
         return self._items("stdout")

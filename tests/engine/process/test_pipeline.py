@@ -18,6 +18,7 @@ from aioverseer import (
     Overseer,
     Process,
     ProcessFailed,
+    ProcessNotRunning,
     Restart,
     SpawnError,
     Spec,
@@ -353,9 +354,19 @@ async def test_other_inputs_are_refused_with_what_to_write() -> None:
 
 def test_threaded_overseer_runs_a_pipeline() -> None:
     with ThreadedOverseer() as overseer:
-        service = overseer.add("pipe", "cat", stdin=Process("echo", "hello"))
-        overseer.supervise("pipe")
-        assert ["hello"] == [line.text for line in service.tail()]
+        service = overseer.add("pipe", "cat", stdin=Process("cat", stdin="pipe", id="first"))
+        runs = service.runs()
+        service.start()
+        run = next(runs)
+        first = run.upstream
+        assert first is not None
+        assert first.upstream is None
+        first.write("hello\n")
+        first.write_eof()
+        assert ["hello"] == list(run.stdout)
+        assert [("pipe", 0), ("first", 0)] == [(one.status().id, one.status().exit_code) for one in (run, first)]
+        with pytest.raises(ProcessNotRunning):
+            first.write("late")
 
 
 async def test_scripted_programs_start_and_stop_together() -> None:
