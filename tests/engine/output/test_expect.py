@@ -257,7 +257,7 @@ async def test_a_wait_that_fails_takes_nothing() -> None:
         await waiting
     tap.data(b"f\n")
     assert ["a", "b", "c", "def"] == drained(queue)
-    with pytest.raises(TimeoutError, match="within 0 s; no more output has come$"):
+    with pytest.raises(TimeoutError, match=r"within 0 s; no more output has come$"):
         await queue.expect("x", 0)
 
 
