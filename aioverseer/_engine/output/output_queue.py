@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from aioverseer._aio.timers import resolve
@@ -12,10 +12,11 @@ from aioverseer._engine.output.line_queue import LineQueue
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import OverseerError, SpecError
 from aioverseer.core.export import exported_from
-from aioverseer.core.options.framing import Lines, framing_of
+from aioverseer.core.options.framing import Lines, framing_of, is_lines
 from aioverseer.core.options.numbers import no_seconds
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.expect import TextSearch, without_beginning
+from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE
 
 __all__ = ["OutputQueue", "UnfinishedSource"]
 
@@ -77,6 +78,10 @@ class OutputQueue(LineQueue[T]):
         self._end_error = end_error
         self.on_reader: Callable[[], None] | None = None
         self._source: UnfinishedSource | None = None
+        self._most_bytes = 0 if is_lines(spec.framing, stream) else spec.queue_size * DEFAULT_LINE_BUFFER_SIZE
+        """Bytes of frames at which the queue is full; 0 for lines, whose number is limit enough."""
+        self._size = 0
+        """Upper bound of the bytes of the frames in the queue. Frames that were taken are not subtracted at once."""
         self._taken = 0
         """Characters of the unfinished line that were taken."""
         self._is_expecting = False
@@ -157,6 +162,33 @@ class OutputQueue(LineQueue[T]):
         if self._taken:
             batch, self._taken = without_beginning(batch, self._taken)
         super().deliver(batch)
+        if self._most_bytes and self._is_over_after(batch) and not self._blocked and not self._shut:
+            self._low = len(self._queue) // 2
+            self._blocked = True
+            if self.on_full is not None:
+                self.on_full()
+
+    def _is_over_after(self, batch: Sequence[Any]) -> bool:
+        """Return whether the frames of the queue have more bytes than it holds, now that a batch was added."""
+        self._size += sum(map(len, batch))
+        if self._size < self._most_bytes:
+            return False
+        queue: Iterable[Any] = self._queue
+        self._size = sum(map(len, queue))
+        return self._size >= self._most_bytes
+
+    def _drop_oldest_surplus(self) -> int:
+        dropped = super()._drop_oldest_surplus()
+        if self._most_bytes and self._is_over_after(()):
+            before = len(self._queue)
+            while len(self._queue) > 1 and self._size >= self._most_bytes:
+                frame: Any = self._queue.popleft()
+                self._size -= len(frame)
+            self._settle(before)
+            dropped_too = before - len(self._queue)
+            self._delivered -= dropped_too
+            dropped += dropped_too
+        return dropped
 
     def give_way(self) -> None:
         """Drop the oldest items beyond the size, so that the pipe is read on. ``missed`` counts them."""

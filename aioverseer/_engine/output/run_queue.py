@@ -103,6 +103,8 @@ class RunQueue(OutputQueue[T]):
             self._queue.extend(batch)
             self._delivered += len(batch)
             self._settle(before)
+            if self._most_bytes:
+                self._is_over_after(batch)
             self._trim()
 
     def get_nowait(self) -> T:

@@ -364,7 +364,9 @@ class Process:
 
         Raises:
             StopFailed: If the program still exists after its whole ladder.
+            OverseerError: If the Process is the run of a service, which starts and stops it.
         """
+        self._check_lone()
         if self.state is State.INITIAL:
             return
         try:

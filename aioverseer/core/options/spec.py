@@ -72,7 +72,8 @@ class Spec:
             it would end the reading; take ``encoding=None`` for bytes, and decode them yourself. If an error handler
             of your own raises, the bytes are replaced.
         line_limit: Longest line in bytes, 16 or more; a longer line arrives in pieces of this size.
-        queue_size: Number of lines or other items that a stream holds before the program is slowed down.
+        queue_size: Number of lines or other items that a stream holds before the program is slowed down. Frames also
+            count by their bytes, 16 KiB for each line, so that large ones do not fill the memory.
         drain_timeout: Seconds to wait for the end of the output after the program has ended, if another process still
             holds its pipe.
         leftovers: Treatment of processes that the program leaves at its end. ``"kill"`` kills those in its group, and

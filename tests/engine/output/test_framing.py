@@ -22,6 +22,10 @@ from aioverseer import (
     framing,
     ready,
 )
+from aioverseer._engine.output.output_queue import OutputQueue
+from aioverseer._engine.output.run_queue import RunQueue
+from aioverseer.testing import ManualClock
+from tests.support.programs import child, limit
 
 LSP = framing.content_length()
 
@@ -149,6 +153,40 @@ def refused(**options: Any) -> str:
     with pytest.raises(SpecError) as caught:
         Spec.of("server", ["server"], **options)
     return str(caught.value)
+
+
+async def test_large_frames_fill_a_queue_by_their_bytes() -> None:
+    code = """
+    import os
+    for number in range(200):
+        data = memoryview((2**20).to_bytes(4, "big") + bytes([number]) * 2**20)
+        while data:
+            data = data[os.write(1, data):]
+    """
+    process = Process(*child(code), framing=framing.length_prefix(4), streaming="stdout", queue_size=100)
+    async with limit(60), process:
+        full = asyncio.Event()
+        process.stdout.on_full = full.set
+        await full.wait()
+        assert 2 <= process.stdout.qsize() <= 4
+        assert [frame[0] async for frame in process.stdout] == [*range(200)]
+
+
+@pytest.mark.parametrize("kind", [OutputQueue, RunQueue])
+async def test_dropped_frames_are_counted_and_the_rest_is_bounded_by_bytes(kind: type[OutputQueue[bytes]]) -> None:
+    spec = Spec(id="server", argv=("server",), framing=framing.chunks(), queue_size=10)
+    queue = kind(spec, "stdout", clock=ManualClock())
+    if isinstance(queue, RunQueue):
+        queue.keep_recent()
+    for size in (1, 100_000, 50_000, 60_000, 70_000):
+        queue.deliver([b"x" * size])
+        queue.give_way()
+    assert [len(queue.get_nowait()) for _ in range(queue.qsize())] == [60_000, 70_000]
+    assert queue.missed == 3
+    queue.deliver([b"x" * 200_000])
+    assert queue.blocked
+    queue.get_nowait()
+    assert not queue.blocked
 
 
 def test_options_that_a_framing_excludes_are_refused() -> None:

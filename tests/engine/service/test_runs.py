@@ -239,7 +239,7 @@ async def test_start_and_stop_of_a_run_are_refused() -> None:
         await service.start()
         run = service.process
         assert run is not None
-        for refused in (run.start, run.stop, run.__aenter__):
+        for refused in (run.start, run.stop, run.__aenter__, lambda: run.__aexit__(None, None, None)):
             with pytest.raises(OverseerError, match=r"'cat', run 1: .* the service's affair: use service.start\(\)"):
                 await refused()
         assert run.state is State.RUNNING
