@@ -62,16 +62,21 @@ class ContentLengthDecoder(FrameDecoder):
         self._wanted = 0
         while start < size or self._is_in_frame:
             if self._is_in_frame:
-                begin, stop = start, start + self._length
+                stop = start + self._length
+                if stop > size:
+                    self._wanted = self._length
+                    return start
+                items.append(data[start:stop])
+                start = stop
+                self._header, self._length, self._is_in_frame = b"", -1, False
             elif self._surplus:
                 start += self._pass_on(data[start : start + self._surplus], items)
-                continue
             elif not self._header and (found := _SIMPLE.match(data, start := self._take_simple(data, start, items))):
-                begin = found.end()
-                stop = begin + int(found[1])
-                if stop - begin > self._limit:
-                    self._surplus = stop - start
-                    continue
+                needed = found.end() - start + int(found[1])
+                if int(found[1]) <= self._limit:
+                    self._wanted = needed
+                    return start
+                self._surplus = needed
             elif start < size:
                 stop = data.find(b"\n", start, start + LONGEST) + 1
                 if not stop:
@@ -80,16 +85,8 @@ class ContentLengthDecoder(FrameDecoder):
                     stop = start + LONGEST
                 self._take_line(data[start:stop], items)
                 start = stop
-                continue
             else:
                 break
-            if stop > size:
-                self._wanted = stop - start
-                return start
-            items.append(data[begin:stop])
-            start = stop
-            if self._is_in_frame:
-                self._header, self._length, self._is_in_frame = b"", -1, False
         return start
 
     def _take_simple(self, data: bytes, start: int, items: list[bytes]) -> int:

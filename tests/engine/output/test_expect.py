@@ -57,6 +57,15 @@ def shell(**options: Any) -> Process:
     return Process(sys.executable, "-c", SHELL, stdin="pipe", streaming=True, **options)
 
 
+async def test_prompt_is_found_in_any_encoding() -> None:
+    """An encoding whose newline has several bytes is decoded before it is divided."""
+    code = "import os, sys; os.write(1, 'ü\\nname> '.encode('utf-16')); sys.stdin.read()"
+    process = Process(sys.executable, "-c", code, stdin="pipe", streaming=True, encoding="utf-16")
+    async with process:
+        assert "ü" == await process.stdout.get()
+        assert "name> " == (await process.stdout.expect("^name> $", 20))[0]
+
+
 async def test_prompt_is_found_before_its_line_ends() -> None:
     async with shell() as process:
         match = await process.stdout.expect("> ", 20)

@@ -149,6 +149,37 @@ async def test_a_framing_that_raises_loses_no_byte() -> None:
     assert isinstance(reports[0]["exception"], RuntimeError)
 
 
+class Returning:
+    """A framing that returns something else than a list of bytes."""
+
+    def __init__(self, result: Any) -> None:
+        """Return this from ``feed``."""
+        self.result = result
+
+    def feed(self, data: bytes, /) -> Any:
+        """Return the result."""
+        return self.result
+
+    def end(self) -> list[bytes]:
+        """Return nothing."""
+        return []
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (b"one", "a framing returned bytes: return a list of bytes"),
+        ([b"one", 2], "a framing returned an item of type int: return bytes"),
+    ],
+)
+async def test_a_framing_that_returns_no_list_of_bytes_is_told_why(result: Any, why: str) -> None:
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context))
+    status = await Process(*writes(b"one\n"), framing={"stdout": Returning(result)})
+    assert [UnframedBytes(b"one\n")] == status.stdout
+    assert [why] == [str(each["exception"]) for each in reports]
+
+
 def refused(**options: Any) -> str:
     with pytest.raises(SpecError) as caught:
         Spec.of("server", ["server"], **options)

@@ -102,6 +102,40 @@ async def test_why_names_the_next_step() -> None:
     assert "to end, or `db-cli quit` is run" in why
 
 
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [(Stop.close_stdin(30), "or gets the end of its input"), (Stop.write("quit\n", 30), "or gets the input 'quit")],
+)
+async def test_why_names_a_next_step_that_is_input(step: Any, words: str) -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().ignores(signal.SIGINT))
+    async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
+        service = overseer.add("db", "db", stdin="pipe", stop=Stop(steps=[(signal.SIGINT, 30), step]))
+        await service.start()
+        stopping = asyncio.ensure_future(service.stop())
+        await clock.settle()
+        assert words in str(service.why())
+        await service.stop(kill=True)
+        await stopping
+
+
+async def test_launcher_with_a_bug_fails_the_step_alone() -> None:
+    class Faulty(ScriptedLauncher):
+        async def launch(self, spec: Any, **options: Any) -> Any:
+            if spec.id != "db":
+                raise RuntimeError("a bug")
+            return await super().launch(spec, **options)
+
+    clock = ManualClock()
+    stop = Stop(steps=[Stop.command(["db-cli", "quit"], 3600), (signal.SIGTERM, 9)])
+    process = Process("db", clock=clock, launcher=Faulty(clock), stop=stop)
+    async with limit():
+        await process.start()
+        status = await process.stop()
+    assert "`db-cli quit` failed: RuntimeError('a bug')" in status.reason
+    assert signal.SIGTERM is status.signal
+
+
 async def test_command_has_the_folder_environment_and_user_of_the_program(tmp_path: Path) -> None:
     file, place = tmp_path / "said", tmp_path / "folder"
     place.mkdir()

@@ -583,6 +583,17 @@ async def test_wrong_options_are_refused(options: dict[str, Any], told: str) -> 
             channel_to(overseer.add("server", "cat", stdin="pipe"), **options)
 
 
+async def test_a_channel_serves_one_block() -> None:
+    async with served() as (service, _):
+        channel = channel_to(service)
+        async with channel:
+            await ask(channel, 1, "pid")
+        with pytest.raises(OverseerError, match="make another one"):
+            await channel.__aenter__()
+        with pytest.raises(OverseerError, match="ask inside of its `async with` block"):
+            await ask(channel, 2, "pid")
+
+
 async def test_services_without_an_input_or_output_are_refused() -> None:
     async with Overseer() as overseer:
         with pytest.raises(SpecError, match='give it stdin="pipe"'):

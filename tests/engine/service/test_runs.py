@@ -233,6 +233,16 @@ async def test_without_runs_the_queue_begins_with_the_first_reading() -> None:
         assert [item async for item in run.stdout] == []
 
 
+async def test_a_stream_that_is_not_read_has_no_queue() -> None:
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("talker", *child(TALK), stdout="null", restart=NEVER)
+        reader = service.runs()
+        await service.start()
+        run = await anext(reader)
+        assert run.stdout is None
+        assert [item async for item in run.stderr] == []
+
+
 async def test_start_and_stop_of_a_run_are_refused() -> None:
     async with limit(), Overseer() as overseer:
         service = overseer.add("cat", "cat", stdin="pipe")

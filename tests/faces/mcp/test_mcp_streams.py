@@ -396,6 +396,19 @@ async def test_missing_pipe_is_refused_with_the_option(options: Any) -> None:
         mcp_streams(Process("x", **options))
 
 
+async def test_cancelled_end_of_a_block_ends_the_server_first() -> None:
+    process = Process("cat", stdin="pipe", streaming="stdout")
+    block = mcp_streams(process)
+    async with limit(20):
+        await block.__aenter__()
+        leaving = asyncio.create_task(block.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+    assert (State.INTERRUPT, 0) == (process.state, process.status().exit_code)
+
+
 def test_server_of_a_threaded_overseer_is_refused_with_what_to_use() -> None:
     with ThreadedOverseer() as overseer:
         service: Any = overseer.add("small", "small", stdin="pipe")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,45 @@ async def test_frames_pass_from_script_to_script(clock: ManualClock) -> None:
     async with limit():
         status = await scripted(clock, script, stdin=first, framing=rule)
     assert [b"A\n", b"X" * 200_000] == status.stdout
+
+
+async def test_frames_may_follow_lines_in_a_file(clock: ManualClock, tmp_path: Path) -> None:
+    """The line was read together with the frames."""
+    rule = framing.length_prefix(1)
+    (tmp_path / "in").write_bytes(b"start\n" + rule.encode(b"a") + rule.encode(b"b"))
+    script = FakeChild().reads("start").answers(bytes.upper, framing=rule).exits()
+    async with limit():
+        with (tmp_path / "in").open("rb") as file:
+            status = await scripted(clock, script, stdin=file, framing=rule)
+    assert [b"A", b"B"] == status.stdout
+
+
+async def test_main_script_and_reaction_use_one_pipe(clock: ManualClock) -> None:
+    """Both wait for input first, and for room in the output then."""
+    source, feed = os.pipe()
+    drain, target = os.pipe()
+    big = "x" * 100_000
+    script = FakeChild().on(signal.SIGHUP, FakeChild().reads("b").writes(big))
+    script = script.reads("a").writes(big).runs(1).exits()
+    with os.fdopen(source) as stdin, os.fdopen(target, "wb") as stdout, os.fdopen(drain, "rb") as reader:
+        process = scripted(clock, script, stdin=stdin, stdout=stdout, streaming="stderr")
+        async with limit():
+            await process.start()
+            process.signal(signal.SIGHUP)
+            os.write(feed, b"b\na\n")
+            os.close(feed)
+            got = 0
+            while got < 200_000:
+                await clock.settle()
+                got += len(reader.read1(65536))
+            await clock.advance(1)
+            assert 0 == (await process).exit_code
+
+
+async def test_output_to_nowhere_is_lost(clock: ManualClock) -> None:
+    async with limit():
+        status = await scripted(clock, FakeChild().prints("x").prints("y", stream="stderr").exits(), stdout="null")
+    assert (None, ["y"]) == (status.stdout, status.stderr)
 
 
 async def test_child_that_ignores_sigpipe_lives_on(clock: ManualClock) -> None:

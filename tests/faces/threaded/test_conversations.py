@@ -16,6 +16,7 @@ import pytest
 from aioverseer import (
     Backoff,
     Exit,
+    OverseerError,
     Process,
     RequestChannel,
     Restart,
@@ -30,6 +31,7 @@ from aioverseer import (
 from aioverseer.testing import FakeChild, ScriptedLauncher
 from tests.support.programs import child
 
+NEVER = Restart("never")
 ALWAYS = Restart("always", max_restarts=None, backoff=Backoff(min=0.0, max=0.0))
 SERVER = child(
     """
@@ -107,6 +109,33 @@ def test_a_stream_of_the_current_run_is_one_stream_however_often_it_is_asked_for
         assert next(run.stdout) == "5"
         current.close_stdin()
         assert [*run.stdout] == [str(number) for number in range(6, 21)]
+
+
+def test_a_run_tells_what_it_is() -> None:
+    with ThreadedOverseer() as overseer:
+        code = "echo port 42; read -r line; echo bye"
+        probe = ready.line(r"port (\d+)")
+        service = overseer.add("web", "sh", "-c", code, stdin="pipe", ready=probe, merge_stderr=True, restart=NEVER)
+        runs = service.runs()
+        service.start()
+        run = next(runs)
+        assert f"<ThreadedProcess 'web' \"sh -c '{code}'\" running pid={service.pid}>" == repr(run)
+        assert (service.pid, 0) == (run.pid, runs.missed)
+        assert run.ready_match is not None
+        assert "42" == run.ready_match[1]
+        assert [] == list(run.stderr)
+        with pytest.raises(OverseerError, match="merged into the other one"):
+            run.stderr.expect("x")
+        run.close_stdin()
+        assert ["port 42", "bye"] == list(run.stdout)
+
+
+def test_messages_end_with_the_channel() -> None:
+    with ThreadedOverseer() as overseer:
+        service = overseer.add("server", *SERVER, stdin="pipe").start()
+        with channel_to(service) as channel:
+            assert "HELLO" == channel.ask(1, {"id": 1, "text": "hello"}, 30)["text"]
+        assert [1] == [message["notice"] for message in channel]
 
 
 class InterruptedPortal:
