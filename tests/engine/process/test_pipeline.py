@@ -204,16 +204,12 @@ async def test_stop_during_the_start_is_no_failure(kill: bool, monkeypatch: pyte
 
 async def test_stop_while_the_end_of_the_first_program_is_awaited() -> None:
     """The leader has ended, so the ladder asks nobody; nothing of it outlives the run."""
-    asked = asyncio.Event()
     first = Process("sleep", "600", stop=Stop(signal.SIGCONT, 600))
     process = Process("true", stdin=first, stop=Stop(steps=[Stop.command(["sleep", "600"], 600)]))
     async with limit(20):
         await process.start()
-        pidfd = os.pidfd_open(process.pid or 0)
-        asyncio.get_running_loop().add_reader(pidfd, asked.set)
-        await asked.wait()
-        asyncio.get_running_loop().remove_reader(pidfd)
-        os.close(pidfd)
+        while process.stopped_at is None:
+            await asyncio.sleep(0)
         stopping = asyncio.ensure_future(process.stop())
         while not first.signals_sent:
             await asyncio.sleep(0)
