@@ -6,6 +6,7 @@ Everything is read from the state machine and the current run at the moment of t
 from __future__ import annotations
 
 from aioverseer._engine.service.view import ServiceView
+from aioverseer.core.options.restart import wants_restart
 from aioverseer.core.report.why import Awaited, Why
 from aioverseer.core.state import State
 
@@ -48,7 +49,8 @@ def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
             return "it becomes ready", None
         case State.STOPPING if not service.is_unstoppable:
             if process is not None and process.machine.ended_by_itself and machine.wanted:
-                return "a restart, or its end", None
+                exit, left = process.machine.leader_exit, machine.left(service.clock.now())
+                return "a restart" if left != 0 and wants_restart(machine.policy, exit) else "its end", None
             return "a new run" if machine.wanted else "its end", None
         case _:
             return None, None

@@ -38,7 +38,7 @@ from aioverseer.core.machine.inputs import (
 )
 from aioverseer.core.machine.membership import AlreadyRestarting, GroupMembership, RestartTogether
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
-from aioverseer.core.options.restart import Restart, wants_restart
+from aioverseer.core.options.restart import Restart, never_restarts, wants_restart
 from aioverseer.core.state import Exit, State
 from aioverseer.core.text.counted import counted
 
@@ -141,6 +141,8 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def left(self, now: float) -> int | None:
         """Return the number of restarts that are allowed now; None is no limit."""
+        if never_restarts(self.policy):
+            return 0
         return (self.membership or self._budget).left(now)
 
     def refills_in(self, now: float) -> float | None:

@@ -16,7 +16,7 @@ from aioverseer.core.options.stop import as_signal_number
 from aioverseer.core.options.unknown import answers_unknown
 from aioverseer.core.state import Exit
 
-__all__ = ["Restart", "RunEnd", "When", "is_success", "wants_restart"]
+__all__ = ["Restart", "RunEnd", "When", "is_success", "never_restarts", "wants_restart"]
 
 When = Literal["on-failure", "always", "never", "on-abnormal"]
 """Ends after which a program is run again; see ``Restart``."""
@@ -130,6 +130,11 @@ def is_success(policy: Restart, exit: RunEnd) -> bool:
     if exit.signal is not None:
         return exit.signal in policy.success_signals
     return exit.code in policy.success_codes
+
+
+def never_restarts(policy: Restart) -> bool:
+    """Return whether no end of a run makes another one follow."""
+    return policy.when == "never" and not policy.force_codes
 
 
 def wants_restart(policy: Restart, exit: RunEnd) -> bool:

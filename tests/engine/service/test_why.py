@@ -412,6 +412,33 @@ async def test_a_lone_process_that_does_not_die_is_waited_for_no_longer() -> Non
         assert State.INTERRUPT is (await process.wait()).state
 
 
+@pytest.mark.parametrize(
+    ("restart", "code", "expected"),
+    [
+        (Restart("never"), 1, "next: its end; 0 restarts left"),
+        (Restart("on-failure"), 0, "next: its end; 5 restarts left"),
+        (Restart("on-failure"), 1, "next: a restart; 5 restarts left"),
+        (Restart("on-failure", max_restarts=0), 1, "next: its end; 0 restarts left"),
+    ],
+)
+async def test_next_event_after_the_leftovers_is_that_of_the_policy(restart: Restart, code: int, expected: str) -> None:
+    clock = ManualClock()
+    crash = FakeChild().leaves("worker", immortal=True).exits(code)
+    overseer = Overseer(clock=clock, launcher=ScriptedLauncher(clock, crash, FakeChild()))
+    await overseer.__aenter__()
+    a = overseer.add("a", "a", restart=restart)
+    starting = asyncio.ensure_future(a.start())
+    await clock.settle()
+    assert State.STOPPING is a.state
+    assert str(a.why()).endswith(expected)
+    starting.cancel()
+    leaving = asyncio.ensure_future(overseer.__aexit__(None, None, None))
+    await clock.advance(100)
+    async with limit():
+        with pytest.raises(StopFailed, match="worker"):
+            await leaving
+
+
 async def test_leftovers_after_the_end_of_a_program_are_waited_for() -> None:
     """A restart follows their end."""
     clock = ManualClock()
@@ -422,7 +449,7 @@ async def test_leftovers_after_the_end_of_a_program_are_waited_for() -> None:
     starting = asyncio.ensure_future(a.start())
     await clock.settle()
     why = a.why()
-    assert (State.STOPPING, "a restart, or its end") == (why.state, why.due)
+    assert (State.STOPPING, "a restart") == (why.state, why.due)
     assert ["what it left behind (pid 1002 (worker)) to end, or is sent SIGKILL"] == [one.text for one in why.awaits]
     starting.cancel()
     leaving = asyncio.ensure_future(overseer.__aexit__(None, None, None))
