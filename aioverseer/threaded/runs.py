@@ -50,8 +50,7 @@ class ThreadedItems(Iterator[Any]):
             raise OverseerError("expect: this stream has no items, as it is merged into the other one or not read")
 
         async def expect() -> re.Match[Any]:
-            queue.put_back([*self._taken])
-            self._taken.clear()
+            queue.put_back([self._taken.popleft() for _ in range(len(self._taken))])
             return await queue.expect(pattern, timeout)
 
         return self._loop.run(expect)

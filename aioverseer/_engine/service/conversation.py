@@ -203,6 +203,12 @@ class Conversation:
         status, lines = self.run.snapshot(lines=False).status(), self._last_words(self.run.number)
         return run_ended(status, f"it answered {key!r}", lines)
 
+    def fail(self, error: Exception) -> None:
+        """Fail the questions that wait. Their answers count as late."""
+        for future in self.pending.values():
+            if not future.done():
+                future.set_exception(error)
+
     def leave(self, error: Exception) -> None:
         """Fail the questions that are left, and read no answer any more: the channel was left."""
         self._left = True

@@ -187,6 +187,7 @@ class RequestChannel(AsyncIterator[Any]):
             TimeoutError: If the time is over; as NotReadyInTime, if the service was not ready in time.
             NotReady: If the service is down and does not become ready.
             ProcessNotRunning: If the program has closed its standard input and lives on.
+            StopFailed: If the program still exists after its whole ladder.
             SpecError: If an earlier question with this key has no answer yet, the timeout is invalid, or the run is
                 none of this channel.
             OverseerError: If the channel is not in use, or is left meanwhile; or if a function of ``ready.check`` asks
@@ -460,6 +461,11 @@ class _ServiceLink:
         if conversation is not None and conversation.run is run:
             self.conversation = None
             conversation.finish()
+
+    def on_unstoppable(self, run: ProcessRunner, error: Exception) -> None:
+        """Fail the questions to a program that does not end, as every wait for it does."""
+        if self.conversation is not None and self.conversation.run is run:
+            self.conversation.fail(error)
 
     def on_gone(self) -> None:
         """Leave a service that was removed, or whose overseer was left."""

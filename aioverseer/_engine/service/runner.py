@@ -559,8 +559,11 @@ class ServiceRunner:
 
     def on_unstoppable(self, run: int) -> None:
         """Handle a program of the current run that still exists after its whole ladder."""
-        if self.process is not None and self.process.number == run:
-            self.waiters.on_change(self.snapshot(lines=False))
+        process = self.process
+        if process is not None and process.number == run:
+            snapshot = self.snapshot(lines=False)
+            self.waiters.on_change(snapshot)
+            self._run_readers.on_unstoppable(process, lambda: self.waiters.stop_failed(snapshot.status()))
             self._owner.on_unstoppable(self.spec.id)
 
     def on_notice(self, run: int, text: str, kind: Kind, *, level: int | None = None) -> None:  # noqa: ARG002  # each report names its run

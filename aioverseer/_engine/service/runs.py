@@ -97,6 +97,15 @@ class RunFollower(Protocol):
         """Handle the end of a run, whose output is complete."""
         ...
 
+    def on_unstoppable(self, run: ProcessRunner, error: Exception) -> None:
+        """Handle a program that still exists after its whole ladder.
+
+        Args:
+            run: The run.
+            error: The error of those who wait for something of the run.
+        """
+        ...
+
     def on_gone(self) -> None:
         """Handle that no run follows: the service was removed, or its overseer was left."""
         ...
@@ -149,6 +158,11 @@ class RunReaders:
         """Handle the end of a run, whose output is complete."""
         for follower in self.followers:
             follower.on_run_end(run)
+
+    def on_unstoppable(self, run: ProcessRunner, make_error: Callable[[], Exception]) -> None:
+        """Handle a program that still exists after its whole ladder."""
+        for follower in self.followers:
+            follower.on_unstoppable(run, make_error())
 
     def reopen(self) -> None:
         """Continue, because the service was started."""

@@ -84,14 +84,17 @@ class CustomEndSplitter:
             for line in lines:
                 items.append(self._text(line[self._cut_pieces(line, len(line), items) :]))
             rest[:] = last
-        # The last bytes may be the first ones of an end.
-        held = next((n for n in range(len(self._end) - 1, 0, -1) if rest.endswith(self._end[:n])), 0)
-        del rest[: self._cut_pieces(rest, len(rest) - held, items)]
+        del rest[: self._cut_pieces(rest, self._sure_size(), items)]
         return items
+
+    def _sure_size(self) -> int:
+        """Return the size of the rest without last bytes that may be the first ones of an end."""
+        end, rest = self._end, self._rest
+        return len(rest) - next((n for n in range(len(end) - 1, 0, -1) if rest.endswith(end[:n])), 0)
 
     def unfinished(self) -> str | bytes:
         """Return the line that has no end yet."""
-        return decoded_part(bytes(self._rest), self._encoding, self._errors)
+        return decoded_part(bytes(self._rest[: self._sure_size()]), self._encoding, self._errors)
 
     def finish(self) -> list[Any]:
         """Return the rest at the end of the stream: the last line, if it has no end."""

@@ -245,6 +245,15 @@ async def test_lines_with_another_end_are_matched_with_it() -> None:
     assert "20" == (await queue.expect(r"(\d+)%\Z"))[1]
 
 
+async def test_the_beginning_of_an_end_is_no_output_yet() -> None:
+    queue, tap = open_queue(framing=framing.lines(end="\r\n\r\n"))
+    tap.data(b"head\r\n\r")
+    assert (await queue.expect("(?s)head.*")).group() == "head"
+    tap.data(b"\nbody")
+    assert drained(queue) == [""]
+    assert (await queue.expect("body")).string == "body"
+
+
 async def test_a_wait_that_fails_takes_nothing() -> None:
     clock = ManualClock()
     queue, tap = open_queue(clock, queue_size=2)

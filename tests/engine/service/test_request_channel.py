@@ -33,6 +33,7 @@ from aioverseer import (
     SpecError,
     State,
     Stop,
+    StopFailed,
     UnknownService,
     framing,
     ready,
@@ -522,6 +523,23 @@ async def test_a_program_that_closes_its_output_fails_its_questions() -> None:
             await clock.advance(1.0)
             with pytest.raises(RunEnded, match="'server' has ended its output before it answered 4"):
                 await waiting
+
+
+async def test_a_program_that_does_not_die_fails_its_questions() -> None:
+    clock = ManualClock()
+    overseer = Overseer(
+        clock=clock, launcher=ScriptedLauncher(clock, FakeChild().ignores(signal.SIGTERM, signal.SIGKILL))
+    )
+    await overseer.__aenter__()
+    service = await overseer.add("zombie", "server", stdin="pipe", stop=Stop(timeout=1)).start()
+    async with limit(), channel_to(service) as channel:
+        waiting = asyncio.create_task(channel.ask(1, {"id": 1}))
+        leaving = asyncio.create_task(overseer.__aexit__(None, None, None))
+        await clock.advance(20)
+        with pytest.raises(StopFailed, match="'zombie' does not die"):
+            await waiting
+        with pytest.raises(StopFailed, match="zombie"):
+            await leaving
 
 
 async def test_a_channel_ends_with_the_overseer_and_with_the_last_service() -> None:
