@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -19,10 +20,15 @@ _MAX_BYTES = 1 << 22
 
 def read(path: str) -> bytes:
     """Return the content of a file of /proc; empty when its process is gone or may not be read."""
+    return _content(path) or b""
+
+
+def _content(path: str) -> bytes | None:
+    """Return the same, or None when no descriptor is left: a host must not take the process for gone then."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
+    except OSError as error:
+        return None if error.errno in (errno.EMFILE, errno.ENFILE) else b""
     try:
         # One read is enough for nearly every file, at half the cost of a file object.
         data = os.read(descriptor, 1 << 14)
@@ -48,14 +54,17 @@ def environment_of(pid: int) -> bytes:
     return read(f"/proc/{pid}/environ")
 
 
-def _fields(pid: int) -> list[bytes]:
+def _fields(pid: int) -> list[bytes] | None:
+    content = _content(f"/proc/{pid}/stat")
     # The name in the second field may contain brackets and blanks: the last bracket ends it.
-    return read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return None if content is None else content.rpartition(b")")[2].split()
 
 
 def state_of(pid: int) -> str:
-    """Return the state letter of a process, ``"X"`` when it is gone."""
+    """Return the state letter of a process, ``"X"`` when it is gone, ``"?"`` when no descriptor is left to read it."""
     fields = _fields(pid)
+    if fields is None:
+        return "?"
     return fields[0].decode() if fields else "X"
 
 
@@ -66,11 +75,13 @@ def parent_of(pid: int) -> int:
 
 
 def is_between_programs(pid: int) -> bool:
-    """Return whether a process without an environment is in the middle of an exec, so that it must be read again.
+    """Return whether a process without an environment must be read again, because it is in the middle of an exec.
 
-    During an exec the kernel shows no environment for some hundred microseconds.
+    That is also unknown while no descriptor is left. During an exec the kernel shows no environment for some hundred microseconds.
     """
     fields = _fields(pid)
+    if fields is None:
+        return True
     if len(fields) <= _ENVIRONMENT_END or fields[0] in (b"Z", b"X") or int(fields[_FLAGS]) & _KERNEL_THREAD:
         return False
     code = int(fields[_START_OF_CODE])
