@@ -77,7 +77,7 @@ def parent_of(pid: int) -> int:
 def is_between_programs(pid: int) -> bool:
     """Return whether a process without an environment must be read again, because it is in the middle of an exec.
 
-    That is also unknown while no descriptor is left. During an exec the kernel shows no environment for some hundred microseconds.
+    During an exec the kernel shows no environment for some hundred microseconds. True also while no descriptor is left.
     """
     fields = _fields(pid)
     if fields is None:
