@@ -635,9 +635,10 @@ def prepared(clock: ManualClock, *scripts: FakeChild, prepare: Any, **options: A
         await prepare(channel, run)
 
     overseer = Overseer(clock=clock, launcher=ScriptedLauncher(clock, *scripts))
-    options = {"ready": ready.check(check), "restart": ALWAYS, **options}
+    of_channel = {name: options.pop(name) for name in ("on_demand", "idle_timeout") if name in options}
+    options = {"ready": ready.check(check, timeout=None), "restart": ALWAYS, **options}
     service = overseer.add("server", "server", stdin="pipe", **options)
-    channel = RequestChannel(service, send=lambda text: f"{text}\n", key_of=lambda line: line.split()[0])
+    channel = RequestChannel(service, send=lambda text: f"{text}\n", key_of=lambda line: line.split()[0], **of_channel)
     return overseer, channel
 
 
@@ -661,6 +662,45 @@ async def test_each_run_is_prepared_by_a_question() -> None:
                 await channel.ask("crash", "crash")
             assert await channel.ask("late", "late") == "late"
         assert asked == [(1, "init"), (2, "init")]
+
+    await clock.run(scenario())
+
+
+async def test_a_service_on_demand_is_prepared_before_its_first_question() -> None:
+    """The question of the check keeps the service from being idle, and starts nothing."""
+    clock = ManualClock()
+
+    async def prepare(channel: RequestChannel, run: Process) -> None:
+        await clock.sleep(10)
+        assert await channel.ask("init", "init", run=run) == "init"
+
+    async def scenario() -> None:
+        overseer, channel = prepared(clock, FakeChild().answers(), prepare=prepare, on_demand=True, idle_timeout=1)
+        async with overseer, channel:
+            for key in ("a", "b"):
+                assert await channel.ask(key, key, timeout=60) == key
+                assert (await overseer["server"].wait()).reason.startswith("nothing was asked for 1 s")
+        assert clock.now() == 22
+
+    await clock.run(scenario())
+
+
+async def test_the_end_of_a_run_ends_the_question_of_its_check() -> None:
+    """The next run is prepared anew, by a question with the same key."""
+    clock = ManualClock()
+    answers: list[str] = []
+
+    async def prepare(channel: RequestChannel, run: Process) -> None:
+        answers.append(await channel.ask("init", "init", run=run))
+
+    async def scenario() -> None:
+        scripts = FakeChild().reads().exits(7), FakeChild().answers()
+        overseer, channel = prepared(clock, *scripts, prepare=prepare)
+        async with overseer, channel:
+            await overseer["server"].start()
+            assert await channel.ask("a", "a") == "a"
+            assert (overseer["server"].restarts, channel.pending) == (1, 0)
+        assert answers == ["init"]
 
     await clock.run(scenario())
 
