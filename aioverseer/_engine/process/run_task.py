@@ -280,6 +280,8 @@ class RunTask:
             patient = cancelled is None and not self._machine.is_killing
             cancelled = await self._upstream.end(patient=patient) or cancelled
             exit, upstream_words = self._upstream.judged(exit)
+            if not self._machine.is_killing and (failure := self._upstream.stop_failure):
+                self._report_upstream(failure, submit)
         if self._stdin is not None:
             cancelled = await self._stdin.end(within=_MARGIN) or cancelled
         if self._closes_launcher:
@@ -421,6 +423,14 @@ class RunTask:
             self._leftovers = self._leftovers_over = None
             leftovers.close()
         return True
+
+    def _report_upstream(self, failure: str, submit: Callable[[Input], None]) -> None:
+        step = EndUpstream(0.0)
+        if self._machine.state is State.STOPPING:
+            self._notify(f"is stopped, and {step.name} failed: {failure}", "stop")
+            submit(StepFailed(step=step, why=failure))
+        else:
+            self._notify(f"has ended, and {step.name} failed: {failure}", "stop")
 
     def _start_cancelled(self) -> SpawnError:
         return SpawnError(f"the start of {self._spec.id!r} was cancelled")

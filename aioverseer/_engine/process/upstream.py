@@ -159,6 +159,16 @@ class Upstream:
             return None
         return await settle(run.watch_end(), within=run.stop_seconds + _MARGIN, clock=self._clock)
 
+    @property
+    def stop_failure(self) -> str:
+        """Words about a ladder that did not end the program before SIGKILL; empty if it did, or there was no stop."""
+        run = self._run
+        if run.machine.unstoppable:
+            return f"{run.spec.id!r} is still there after SIGKILL"
+        if self._is_ended_by_us and run.machine.is_killing and len(run.machine.ladder.taken) > 1:
+            return f"{run.spec.id!r} did not end before SIGKILL"
+        return ""
+
     def judged(self, exit: Exit) -> tuple[Exit, str]:
         """Return the exit of the pipeline, and words about a failure of the program; empty without one.
 

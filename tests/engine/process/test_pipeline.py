@@ -14,6 +14,7 @@ import pytest
 
 from aioverseer import (
     Backoff,
+    Exit,
     LineQueue,
     Overseer,
     Process,
@@ -237,6 +238,40 @@ async def test_program_that_ignores_the_end_of_its_input_gets_its_ladder() -> No
         await process.stdout.get()
         status = await process.stop()
     assert (signal.SIGTERM, (signal.SIGTERM,)) == (status.signal, process.signals_sent)
+
+
+async def test_first_program_that_needs_sigkill_is_told() -> None:
+    """Its output may be incomplete, although the last program ends well."""
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); rest()"
+    async with limit(20), Overseer() as overseer:
+        events = overseer.events()
+        first = Process(*child(code), id="dump", stop=Stop(timeout=0.1))
+        lines = overseer.add("pack", "cat", stdin=first).lines()
+        await overseer.start("pack")
+        await lines.get()
+        report = await overseer.stop_all()
+        outcome = report.outcomes["pack"]
+        assert ("stop of its input failed: 'dump' did not end before SIGKILL",) == outcome.failures
+        assert "'dump' did not end before SIGKILL" in outcome.status.reason
+        assert 0 == outcome.status.exit_code
+        while (event := await anext(events)).kind != "stop" or "'dump'" not in event.reason:
+            pass
+
+
+async def test_first_program_that_outlives_sigkill_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+    stubborn = FakeChild().ignores(signal.SIGTERM, signal.SIGKILL)
+    launcher = ScriptedLauncher(clock, by_id={"dump": stubborn, "pack": FakeChild().runs(1).exits(0)})
+    async with limit():
+        spec = Spec.of("pack", ["pack"], stdin=Spec.of("dump", ["dump"]))
+        process = Process.from_spec(spec, clock=clock, launcher=launcher)
+        await process.start()
+        waiting = asyncio.ensure_future(process.wait())
+        for _ in range(4):
+            await clock.advance(10.0)
+        assert (await waiting).ok
+        launcher.of("dump")[0].end(Exit(signal=signal.SIGKILL))
+    assert "pack has ended, and stop of its input failed: 'dump' is still there after SIGKILL" in caplog.text
 
 
 async def test_kill_ends_both_at_once() -> None:
