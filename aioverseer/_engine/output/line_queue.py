@@ -55,7 +55,7 @@ class LineQueue(asyncio.Queue[T], AsyncIterator[T]):
         self.end_reason = ""
         self.on_room: Callable[[], None] | None = None
         self.on_full: Callable[[], None] | None = None
-        self._delivered = 0
+        self._delivered: int = 0
         self._had_waiter = False
         self._shut = False
         self._blocked = False

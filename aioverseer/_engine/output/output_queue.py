@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from aioverseer._aio.timers import resolve
 from aioverseer._engine.output.line_queue import LineQueue
@@ -173,8 +173,7 @@ class OutputQueue(LineQueue[T]):
         self._size += sum(map(len, batch))
         if self._size < self._most_bytes:
             return False
-        queue: Iterable[Any] = self._queue
-        self._size = sum(map(len, queue))
+        self._size = sum(map(len, cast("Iterable[Any]", self._queue)))
         return self._size >= self._most_bytes
 
     def _drop_oldest_surplus(self) -> int:
