@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import cast
+from typing import Any
 
 __all__ = ["expands", "is_number", "no_seconds", "no_whole_number", "seconds_in", "whole_in"]
 
@@ -23,17 +23,17 @@ def no_seconds(value: object, *, least: float = 0.0, above: bool = False, none: 
         above: Whether the number must be more than ``least``.
         none: Meaning of None, for the message; empty where None is refused.
     """
+    number: Any = value
+    if is_number(value) and least <= number <= sys.float_info.max and not (above and number == least):
+        return None  # before the text of an error: each question with a timeout passes here
     range_ = f"pass seconds, {f'more than {least:g}' if above else f'{least:g} or more'}"
     if none:
         range_ += f", or None {none}"
     if not is_number(value):
         return f"is no time: {range_}{_joined(seconds_in(value))}"
-    number = cast("float", value)
     if number != number:  # nan  # noqa: PLR0124
         return f"is no time: {range_}"
-    if number < least or (above and number == least):
-        return f"is too low: {range_}"
-    return f"is no time, as it has no end: {range_}" if number > sys.float_info.max else None
+    return f"is no time, as it has no end: {range_}" if number > sys.float_info.max else f"is too low: {range_}"
 
 
 def no_whole_number(value: object, unit: str, *, least: int, none: str = "") -> str | None:
