@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from aioverseer._aio.timers import resolve
+from aioverseer._aio.timers import OneShotTimer, resolve
 from aioverseer._engine.output.last_items import LastItems
 from aioverseer._engine.output.output_queue import OutputQueue
 from aioverseer._engine.output.pump import ByteSink, LineList, LineSink, Pump
@@ -22,6 +22,9 @@ from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.framing import ItemDecoder, decoder_for, shown
 
 __all__ = ["OutputStreams", "no_prompts"]
+
+_PATIENCE = 1.0
+"""Seconds in which the reader of a second stream may begin without a loss. Tasks for both often begin one by one."""
 
 _log = logging.getLogger("aioverseer")
 
@@ -86,6 +89,7 @@ class OutputStreams:
         self._run_ended = False
         self._added: list[tuple[str, LineSink]] = []
         self._end_reason = ""
+        self._patience: dict[str, OneShotTimer] = {}
         self._warned_of: set[str] = set()
         # A terminal is always read, or the program would block in its first write.
         self._read = read_streams(spec)
@@ -251,11 +255,17 @@ class OutputStreams:
         return pump
 
     def _give_way_if_unread(self, queue: OutputQueue[Any], other: OutputQueue[Any]) -> None:
-        """Let a full queue drop items where somebody reads the other stream, and nobody has read this one.
+        """Let a full queue drop items where somebody reads the other stream, and nobody has read this one for a second.
 
         Else a host that waits for an answer on one stream would wait for ever, as the program waits in the other one.
         """
         if not queue.blocked or not queue.is_untouched or other.is_untouched:
+            return
+        timer = self._patience.get(queue.stream)
+        if timer is None:
+            timer = self._patience[queue.stream] = OneShotTimer(self._clock)
+            timer.arm(self._clock.now() + _PATIENCE, functools.partial(self._give_way_if_unread, queue, other))
+        if timer.is_armed:
             return
         if queue.stream not in self._warned_of:
             self._warned_of.add(queue.stream)
@@ -324,6 +334,8 @@ class OutputStreams:
 
     def release(self) -> None:
         """Close the pipes and descriptors of the ended child. Idempotent."""
+        for timer in self._patience.values():
+            timer.cancel()
         for pump in self._pumps:
             if not pump.ended:
                 pump.close()

@@ -131,6 +131,19 @@ async def test_stream_that_nobody_has_begun_to_read_gives_way(unread: str, caplo
     assert f'streaming="{read}"' in record.getMessage()
 
 
+async def test_second_reader_may_begin_a_little_later() -> None:
+    """Its queue is full by then, and no line of it is lost."""
+    process = Process("sh", "-c", "seq 20000 >&2; echo out", streaming=True, queue_size=10)
+    async with limit(20, "the program"), process:
+        while not process.stderr.blocked:
+            await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(process.stdout.get())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert 20_000 == len([line async for line in process.stderr])
+        assert ("out", 0) == (await waiting, process.stderr.missed)
+
+
 async def test_a_program_that_waits_for_a_reader_says_so() -> None:
     """As long as nobody reads any stream, no line is lost."""
     process = Process(*FLOOD, streaming=True, queue_size=10, stop=Stop(9, 2))
