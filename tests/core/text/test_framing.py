@@ -166,6 +166,11 @@ def test_header_fields_are_known_in_any_order_and_case() -> None:
     assert plain(b"{}", b"abc") == decode(framing.content_length(), data)
 
 
+def test_frame_after_an_unusual_header_may_come_in_pieces() -> None:
+    data = (b"content-length:3\n\n", b"ab", b"cContent-Length: 2\r", b"\n\r\n{", b"}")
+    assert plain(b"abc", b"{}") == decode(framing.content_length(), *data)
+
+
 def test_frames_of_many_lengths_are_whole() -> None:
     """Headers are remembered, with two thousand of them in two orders."""
     frames = [b"x" * (number * 7919 % 2000) for number in range(2000)]

@@ -180,6 +180,18 @@ async def test_a_framing_that_returns_no_list_of_bytes_is_told_why(result: Any, 
     assert [why] == [str(each["exception"]) for each in reports]
 
 
+async def test_a_framing_that_raises_at_the_end_loses_no_earlier_item() -> None:
+    class Cut(Returning):
+        def end(self) -> list[bytes]:
+            raise RuntimeError("cut")
+
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context))
+    status = await Process(*writes(b"one"), framing={"stdout": Cut([b"item"])})
+    assert [b"item"] == status.stdout
+    assert ["cut"] == [str(each["exception"]) for each in reports]
+
+
 def refused(**options: Any) -> str:
     with pytest.raises(SpecError) as caught:
         Spec.of("server", ["server"], **options)

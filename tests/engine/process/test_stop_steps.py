@@ -323,6 +323,15 @@ async def test_input_that_is_closed_is_told_and_the_next_step_follows() -> None:
     assert (signal.SIGTERM,) == process.signals_sent
 
 
+async def test_text_that_the_encoding_does_not_have_is_told_and_the_next_step_follows() -> None:
+    stop = Stop(steps=[Stop.write("tschüß\n", 3600), (signal.SIGTERM, 9)])
+    async with limit():
+        process = await Process("sleep", "60", stdin="pipe", encoding="ascii", stop=stop).start()
+        status = await process.stop()
+    assert "failed: 'ascii' codec can't encode" in status.reason
+    assert signal.SIGTERM is status.signal
+
+
 async def test_end_of_input_that_was_closed_before_has_its_time() -> None:
     """The program has read its end of file, and may need the time."""
     async with limit():
@@ -351,14 +360,17 @@ async def test_suspended_program_reads_the_end_of_its_input() -> None:
         assert 0 == (await process.stop()).exit_code
 
 
-async def test_new_ladder_for_a_program_without_a_pipe_goes_on() -> None:
+@pytest.mark.parametrize(
+    ("step", "name"), [(Stop.close_stdin(3600), "end of input"), (Stop.write("quit\n", 3600), r"input 'quit\n'")]
+)
+async def test_new_ladder_for_a_program_without_a_pipe_goes_on(step: Any, name: str) -> None:
     """The pipe comes with the next run, and the ladder at once."""
     async with limit(), Overseer() as overseer:
         service = overseer.add("db", "sleep", "60")
         await service.start()
-        overseer.update("db", stdin="pipe", stop=Stop(steps=[Stop.close_stdin(3600), (signal.SIGTERM, 9)]))
+        overseer.update("db", stdin="pipe", stop=Stop(steps=[step, (signal.SIGTERM, 9)]))
         status = await service.stop()
-    assert "end of input failed: there is no pipe to its standard input" in status.reason
+    assert f"{name} failed: there is no pipe to its standard input" in status.reason
     assert signal.SIGTERM is status.signal
 
 

@@ -601,6 +601,17 @@ async def test_wrong_options_are_refused(options: dict[str, Any], told: str) -> 
             channel_to(overseer.add("server", "cat", stdin="pipe"), **options)
 
 
+async def test_a_program_that_stops_reading_in_the_middle_of_a_question_is_told() -> None:
+    async with served() as (service, channel):
+        service.signal(signal.SIGSTOP)
+        await channel.notify({"do": "deaf"})
+        asking = asyncio.create_task(ask(channel, 1, "size", text="x" * 1_000_000))
+        await asyncio.sleep(0)
+        service.signal(signal.SIGCONT)
+        with pytest.raises(ProcessNotRunning):
+            await asking
+
+
 async def test_a_channel_serves_one_block() -> None:
     async with served() as (service, _):
         channel = channel_to(service)

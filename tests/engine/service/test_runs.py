@@ -6,6 +6,8 @@ import asyncio
 import functools
 import gc
 import itertools
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,6 +233,48 @@ async def test_without_runs_the_queue_begins_with_the_first_reading() -> None:
         assert await reading == "now"
         await service.stop()
         assert [item async for item in run.stdout] == []
+
+
+async def test_stdout_of_a_run_ends_with_a_survivor_that_is_kept(tmp_path: Path) -> None:
+    """Its later output arrives after the end of the run."""
+    os.mkfifo(tmp_path / "go")
+    code = '(read -r _ < "$0"; echo later) & echo now'
+    options: dict[str, Any] = {"leftovers": "keep", "drain_timeout": 0.01, "restart": NEVER}
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("talker", "sh", "-c", code, str(tmp_path / "go"), **options)
+        reader = service.runs()
+        await service.start()
+        run = await anext(reader)
+        assert "now" == await run.stdout.get()
+        await service.wait()
+        go = os.open(tmp_path / "go", os.O_RDWR)
+        os.write(go, b"\n")
+        assert ["later"] == await read(run)
+        os.close(go)
+
+
+async def test_stdout_that_was_closed_before_its_first_reading_ends_with_the_run() -> None:
+    code = "import os, sys; os.close(1); os.write(2, b'closed\\n'); sys.stdin.read()"
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("mute", *child(code), stdin="pipe", restart=NEVER)
+        lines = service.lines()
+        await service.start()
+        assert "closed" == (await lines.get()).text
+        run = service.process
+        assert run is not None
+        ended = asyncio.ensure_future(anext(run.stdout, None))
+        run.close_stdin()
+        assert await ended is None
+
+
+async def test_a_streaming_run_stays_lossless_when_the_iteration_is_left() -> None:
+    async with limit(), Overseer() as overseer:
+        service = overseer.add("counter", "seq", "2000", restart=NEVER, streaming=True, queue_size=5)
+        runs = service.runs()
+        await service.start()
+        run = await anext(runs)
+        runs.close()
+        assert [str(number) for number in range(1, 2001)] == await read(run)
 
 
 async def test_a_stream_that_is_not_read_has_no_queue() -> None:

@@ -88,7 +88,8 @@ async def test_main_script_and_reaction_use_one_pipe(clock: ManualClock) -> None
 async def test_output_to_nowhere_is_lost(clock: ManualClock) -> None:
     async with limit():
         status = await scripted(clock, FakeChild().prints("x").prints("y", stream="stderr").exits(), stdout="null")
-    assert (None, ["y"]) == (status.stdout, status.stderr)
+        merged = await scripted(clock, FakeChild().prints("z").exits(), stdout="null", merge_stderr=True)
+    assert (None, ["y"], 0) == (status.stdout, status.stderr, merged.exit_code)
 
 
 async def test_child_that_ignores_sigpipe_lives_on(clock: ManualClock) -> None:
