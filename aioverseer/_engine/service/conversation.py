@@ -152,6 +152,12 @@ class Conversation:
             raise SpecError(
                 f"key={key!r}: an earlier question with this key {what}: take a new key", option="key", value=key
             )
+        if key is None:
+            raise SpecError(
+                "key=None: key_of returns None for messages that answer nobody: take another key",
+                option="key",
+                value=key,
+            )
         future = asyncio.get_running_loop().create_future()
         self.pending[key] = future
         timer = write = None

@@ -176,7 +176,7 @@ class RequestChannel(AsyncIterator[Any]):
         over, the question is still written completely if it has begun, and its answer comes as a ``LateAnswer``.
 
         Args:
-            key: The key of the answer. It is new for each question to one run.
+            key: The key of the answer, not None. It is new for each question to one run.
             message: The question, for the function ``send``.
             timeout: Seconds for the start of the service and the answer together; None for no limit.
             run: The run to ask, ready or not, in the function of ``ready.check`` that prepares it; by default the

@@ -573,6 +573,12 @@ async def test_a_question_from_another_event_loop_is_refused() -> None:
         assert channel.pending == 0
 
 
+async def test_no_question_has_the_key_none() -> None:
+    async with served() as (_, channel):
+        with pytest.raises(SpecError, match=r"key=None: .* take another key"):
+            await channel.ask(None, {"do": "pid"})
+
+
 @pytest.mark.parametrize("timeout", [-1, float("nan"), "10s"])
 async def test_wrong_timeouts_are_refused(timeout: Any) -> None:
     async with served() as (_, channel):
