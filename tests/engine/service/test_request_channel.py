@@ -618,6 +618,24 @@ async def test_a_program_that_stops_reading_in_the_middle_of_a_question_is_told(
             await asking
 
 
+async def test_messages_that_cannot_be_read_are_reported_once_and_answer_nobody() -> None:
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context))
+    async with served() as (service, _):
+        channel = RequestChannel(
+            service,
+            send=lambda message: json.dumps(message) + "\n",
+            parse=json.loads,
+            key_of=lambda message: message["id"],
+        )
+        async with channel:
+            for n in range(2):
+                await channel.notify({"do": "notice", "text": n})
+            await ask(channel, 1, "pid")
+            assert ['{"notice": 0}', '{"notice": 1}'] == [await anext(channel) for _ in range(2)]
+    assert [KeyError] == [type(each["exception"]) for each in reports]
+
+
 async def test_a_channel_serves_one_block() -> None:
     async with served() as (service, _):
         channel = channel_to(service)
