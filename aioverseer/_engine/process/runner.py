@@ -328,6 +328,8 @@ class ProcessRunner:
     def release(self) -> None:
         """Close the pipes and descriptors of an ended run. The output of its leftovers is not read any more."""
         self.streams.release()
+        if self.upstream is not None:
+            self.upstream.release()
 
     def check_loop(self) -> None:
         """Bind the run to the running event loop, or check that it is bound to it: nothing here is thread-safe.
@@ -378,8 +380,8 @@ class ProcessRunner:
 
     @property
     def is_still_read(self) -> bool:
-        """Whether the program has ended, and the output of its leftovers is still read."""
-        return self.streams.ended_child is not None
+        """Whether the program has ended, and output of leftovers is still read, also of those upstream."""
+        return self.streams.ended_child is not None or (self.upstream is not None and self.upstream.is_still_read)
 
     @property
     def ready_due(self) -> float | None:

@@ -95,6 +95,27 @@ async def test_leaving_closes_the_pipes_of_kept_survivors(gate: tuple[str, Gate]
     await gone(int((kept or [0])[0]))
 
 
+@pytest.mark.parametrize("of_service", [False, True])
+async def test_leaving_closes_the_pipes_of_survivors_in_a_pipeline(of_service: bool, gate: tuple[str, Gate]) -> None:
+    """The pipes of all programs and of all runs."""
+    before = len(os.listdir("/dev/fd"))
+    first = Process("sh", "-c", "(read line < $0) >&2 & echo $!", gate[0], leftovers="keep")
+    async with limit(10):
+        if of_service:
+            async with Overseer(containment="basic") as overseer:
+                service = overseer.add("pipe", "cat", stdin=first, restart=Restart("always", max_restarts=1))
+                await overseer.supervise("pipe")
+                pids = [int(line.text) for line in service.tail()]
+        else:
+            async with Process("cat", stdin=first) as process:
+                pids = [int(line) for line in (await process.wait()).stdout or ()]
+    assert (before, 2 if of_service else 1) == (len(os.listdir("/dev/fd")), len(pids))
+    for _ in pids:
+        gate[1]()
+    for pid in pids:
+        await gone(pid)
+
+
 def test_other_values_are_refused() -> None:
     """With what there is."""
     with pytest.raises(SpecError, match="leftovers='burn' is unknown: pass 'kill' or 'keep' or 'report'"):
