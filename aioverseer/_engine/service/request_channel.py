@@ -117,6 +117,8 @@ class RequestChannel(AsyncIterator[Any]):
         self._queue: RecentQueue[Any] = RecentQueue(queue_size)
         self._clock = self._members[0].service.clock
         self._idle_timer = OneShotTimer(self._clock)
+        self._start: asyncio.Future[Any] | None = None
+        """The start that has put the stop for idleness off, since the last question."""
         self._asking = 0
         self._has_reported = False
         self._left: asyncio.Future[None] | None = None
@@ -165,6 +167,7 @@ class RequestChannel(AsyncIterator[Any]):
         if self._left is not None:
             resolve(self._left)
         self._idle_timer.cancel()
+        self._forget_start()
         self._queue.end()
 
     async def ask(
@@ -366,6 +369,7 @@ class RequestChannel(AsyncIterator[Any]):
         self._asking += 1
         if self._idle_timeout is not None:
             self._idle_timer.cancel()
+            self._forget_start()
 
     def _finish(self) -> None:
         self._asking -= 1
@@ -380,9 +384,27 @@ class RequestChannel(AsyncIterator[Any]):
             self._idle_timer.arm(self._clock.now() + self._idle_timeout, self._stop_idle)
 
     def _stop_idle(self) -> None:
+        starting = [member.service for member in self._members if member.service.state is State.STARTING]
+        if starting and self._start is None:
+            # Somebody else has started it, and waits for it. Its idle time begins when it is ready. A second start is
+            # a restart by policy, which puts nothing off.
+            self._start = starting[0].waiters.until(State.RUNNING)
+            self._start.add_done_callback(self._on_started)
+            return
         for member in self._members:
             if member.service.state.is_live:
                 member.service.request_stop(why=f"nothing was asked for {self._idle_timeout:g} s")
+
+    def _forget_start(self) -> None:
+        if self._start is not None:
+            self._start.cancel()
+            self._start = None
+
+    def _on_started(self, start: asyncio.Future[Any]) -> None:
+        if not start.cancelled():
+            start.exception()  # whoever has started it gets the error
+            if not self._idle_timer.is_armed:
+                self._rearm()
 
     def _check(self) -> None:
         if self._loop is not None and self._loop is not asyncio.get_running_loop():

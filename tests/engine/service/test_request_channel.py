@@ -371,6 +371,42 @@ async def test_the_first_question_starts_the_service_and_idleness_stops_it() -> 
                 assert "nothing was asked for 30 s" in service.status().reason
 
 
+async def test_idle_time_begins_when_the_service_is_ready() -> None:
+    """A start by somebody else is not stopped, however long it takes."""
+    clock = ManualClock()
+    slow = FakeChild().runs(20).prints("up").runs(600)
+    async with limit(), Overseer(clock=clock, launcher=ScriptedLauncher(clock, slow)) as overseer:
+        service = overseer.add("server", "server", stdin="pipe", ready=ready.line("up"))
+        async with channel_to(service, on_demand=True, idle_timeout=5.0):
+            starting = asyncio.ensure_future(service.start())
+            await clock.advance(20.0)
+            await starting
+            await clock.advance(4.9)
+            assert service.state is State.RUNNING
+            await clock.advance(0.1)
+            await service.wait()
+            assert "nothing was asked for 5 s" in service.status().reason
+
+
+async def test_second_slow_start_is_stopped_when_nothing_was_asked() -> None:
+    """Else restarts by policy would keep an idle service alive. Starts come at 0, 4.5, 9 and 13.5 s."""
+    clock = ManualClock()
+    slow = FakeChild().runs(3).prints("up").runs(1).exits(1)
+    async with limit(), Overseer(clock=clock, launcher=ScriptedLauncher(clock, slow)) as overseer:
+        backoff = Backoff(min=0.5, max=0.5, jitter=False)
+        service = overseer.add(
+            "server", "server", stdin="pipe", ready=ready.line("up"), restart=Restart(backoff=backoff)
+        )
+        async with channel_to(service, on_demand=True, idle_timeout=6.2):
+            starting = asyncio.ensure_future(service.start())
+            await clock.advance(13.6)
+            await starting
+            assert service.state is State.STARTING
+            await clock.advance(0.2)
+            await service.wait()
+            assert (3, "nothing was asked for 6.2 s") == (service.restarts, service.status().reason.partition(";")[0])
+
+
 async def test_restarts_keep_no_idle_service_alive() -> None:
     clock = ManualClock()
     launcher = ScriptedLauncher(clock, FakeChild().runs(2).exits())
