@@ -149,7 +149,7 @@ class ProcessRunner:
                 warn=functools.partial(self._on_health_notice, level=logging.WARNING),
             )
         if upstream is None and isinstance(spec.stdin, Spec):
-            # The lines that the program writes to its standard error are lines of the service.
+            # The lines that the program writes to its standard error are lines of the service, in its logs too.
             upstream = ProcessRunner(
                 spec.stdin.updated(buffered=False) if owner is not None else spec.stdin,
                 clock=clock,
@@ -157,6 +157,7 @@ class ProcessRunner:
                 make_handle=make_handle,
                 load_health=load_health,
                 line_sink=line_sink,
+                byte_sink=byte_sink,
             )
         self.upstream = upstream
         self.stdin = StdinFeeder(spec) if spec.stdin is not None or spec.pty else None

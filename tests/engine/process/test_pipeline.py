@@ -16,6 +16,7 @@ from aioverseer import (
     Backoff,
     Exit,
     LineQueue,
+    LogFile,
     Overseer,
     Process,
     ProcessFailed,
@@ -302,6 +303,17 @@ async def test_each_run_of_a_service_has_a_pipeline_of_its_own() -> None:
     assert ([1, 2, 3], 2) == (sorted({line.run for line in lines}), status.restarts)
     assert {("stdout", "data"), ("stderr", "told")} == {(line.stream, line.text) for line in lines}
     assert State.INITIAL is first.state
+
+
+async def test_standard_error_of_all_programs_is_in_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    async with limit(30), Overseer() as overseer:
+        first = Process("sh", "-c", "echo first >&2; echo data", id="first")
+        middle = Process("sh", "-c", "cat; echo middle >&2", stdin=first)
+        last = ("sh", "-c", "cat; echo last >&2")
+        overseer.add("pipe", *last, stdin=middle, log=LogFile(path), restart=Restart("never"))
+        await overseer.supervise("pipe")
+    assert ["data", "first", "last", "middle"] == sorted(path.read_text().splitlines())
 
 
 async def test_policy_judges_the_whole_pipeline() -> None:
