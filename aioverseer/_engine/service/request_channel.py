@@ -402,7 +402,7 @@ class RequestChannel(AsyncIterator[Any]):
 
     def _on_started(self, start: asyncio.Future[Any]) -> None:
         if not start.cancelled():
-            start.exception()  # whoever has started it gets the error
+            start.exception()  # the one that has started it gets the error
             if not self._idle_timer.is_armed:
                 self._rearm()
 
