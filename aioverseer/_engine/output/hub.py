@@ -163,11 +163,10 @@ class Hub:
         self._tail.remember(stream, run, now, batch, first, is_framed=is_framed)
         takers = [
             subscription
-            for group in (self._own, self._shared)
-            for subscription in group.all()
+            for subscription in (*self._own.all(), *self._shared.all())
             if subscription.takes(self._id, stream)
         ]
-        has_logs = any(not log.is_raw and log.takes(self._id, stream) for log in self._logs)
+        has_logs = bool(self._logs) and any(not log.is_raw and log.takes(self._id, stream) for log in self._logs)
         if takers or has_logs:
             count = len(batch)
             skipped = 0 if has_logs else min(subscription.surplus(count) for subscription in takers)

@@ -6,8 +6,9 @@ that writes much costs little.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -34,6 +35,13 @@ class _Batch(NamedTuple):
     def lines(self, id: str) -> list[Line]:
         """Return the batch as lines of a service."""
         return make_lines(id, self.stream, self.texts, self.time, self.run, self.first)
+
+
+_as_batch: Callable[[tuple[object, ...]], _Batch] = functools.partial(
+    tuple.__new__,  # pyright: ignore[reportUnknownMemberType]  # generic over what _Batch says
+    _Batch,
+)
+"""Makes a batch without the constructor of ``NamedTuple``, a Python function that takes twice the time."""
 
 
 class Tail:
@@ -71,7 +79,7 @@ class Tail:
             texts = _that_fit(texts)
             size = sum(map(len, texts))
         first += len(batch) - len(texts)
-        batches.append(_Batch(stream, run, time, texts, size, first, is_framed))
+        batches.append(_as_batch((stream, run, time, texts, size, first, is_framed)))
         self._lines += len(texts)
         self._size += size
         # Only whole batches are dropped. lines() leaves out surplus lines of the oldest one.
