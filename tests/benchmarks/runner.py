@@ -9,7 +9,8 @@ import gc
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks import conversations, crowds, frames, lines, readiness, restarts
@@ -59,15 +60,23 @@ def work(key: str, *, quick: bool) -> None:
         quick: Whether to run the small job.
     """
     crowds.raise_limit()
-    _be_quiet()
     measure = next(measure for measure in MEASURES if measure.key == key)
-    print(json.dumps(dataclasses.asdict(sample(measure, quick=quick))))  # noqa: T201  # it is a command
+    with _without_log_records():
+        print(json.dumps(dataclasses.asdict(sample(measure, quick=quick))))  # noqa: T201  # it is a command
 
 
-def _be_quiet() -> None:
-    """Drop log records: trees log different things, and writing them to a terminal takes longer than a spawn."""
-    logging.getLogger("aioverseer").addHandler(logging.NullHandler())
-    logging.getLogger("aioverseer").propagate = False
+@contextmanager
+def _without_log_records() -> Generator[None]:
+    """Drop log records: bare asyncio writes none, and writing one to a terminal takes longer than a spawn."""
+    logger, handler = logging.getLogger("aioverseer"), logging.NullHandler()
+    before = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = before
+        logger.removeHandler(handler)
 
 
 async def _as_coroutine(awaitable: object) -> float:
@@ -107,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missed = 0
     results: list[Result] = []
     for measure in chosen:
-        result = run(measure, rounds=options.rounds, quick=options.quick)
+        with _without_log_records():
+            result = run(measure, rounds=options.rounds, quick=options.quick)
         results.append(result)
         missed += measure.verdict(result.value) == "missed"
         print(sentence(measure, result), flush=True)  # noqa: T201  # it is a command
