@@ -30,11 +30,7 @@ async def grown(how: str, what: str, *, line_limit: int = DEFAULT_LINE_BUFFER_SI
         status = await Process(
             sys.executable, str(host), how, what, str(line_limit), extra_env={"PYTHONPATH": str(ROOT)}, line_limit=MB
         )
-    warned = sum("nobody reads its stdout" in line for line in status.stderr)
     assert status.ok
-    # 100 MB on the stream that is read may end before the other one has filled its queue with pieces of a long line.
-    if what == "lines":
-        assert (how == "stalled process") == warned
     assert status.stdout is not None
     found: dict[str, Any] = json.loads(status.stdout[0])
     assert found["ok"]
