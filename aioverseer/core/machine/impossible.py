@@ -7,7 +7,6 @@ import errno
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.options.composition import leaves
 from aioverseer.core.options.pipeline import pipeline
-from aioverseer.core.options.probes import Command
 from aioverseer.core.options.spec import Spec
 
 __all__ = ["is_impossible"]
@@ -56,4 +55,4 @@ def _is_about(spec: Spec, filename: str | None) -> bool:
 def _probe_programs(spec: Spec) -> list[str]:
     """Return the programs of the commands of ``ready`` and ``alive``."""
     probes = [probe for probe in (spec.ready, None if spec.alive is None else spec.alive.probe) if probe is not None]
-    return [leaf.argv[0] for probe in probes for leaf in leaves(probe) if isinstance(leaf, Command)]
+    return [program for probe in probes for leaf in leaves(probe) if (program := leaf.program) is not None]

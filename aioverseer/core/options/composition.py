@@ -31,6 +31,11 @@ class Probe:
     comes_once: ClassVar[bool] = False
     """Whether the program sends its answer once, so that it cannot be asked again."""
 
+    @property
+    def program(self) -> str | None:
+        """Program that each attempt starts; None for a probe that starts none."""
+        return None
+
     def __and__(self, other: Probe) -> AllOf:
         """Return a probe that succeeds when both have succeeded."""
         if not isinstance(other, Probe):  # Python then raises a TypeError that names both operands

@@ -134,6 +134,11 @@ class Command(Probe):
 
     argv: tuple[str, ...]
 
+    @property
+    def program(self) -> str:
+        """Program that each attempt starts."""
+        return self.argv[0]
+
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""
         return f"command {self.argv[0]}"
