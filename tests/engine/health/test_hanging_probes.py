@@ -143,12 +143,19 @@ async def test_an_attempt_that_was_cancelled_is_the_one_before() -> None:
 
 async def test_a_short_attempt_is_not_mentioned() -> None:
     """The last answer says more."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-        async with limit(20):
-            said = await reason_of(ready.tcp(port, owner="any"), timeout=0.3)
-    assert f"tcp 127.0.0.1:{port}: connection refused)" in said
+    clock = ManualClock()
+
+    async def look() -> None:
+        raise ConnectionError("refused")
+
+    async with limit(), Overseer(clock=clock, launcher=ScriptedLauncher(clock, FakeChild())) as overseer:
+        web = overseer.add("web", "web", ready=ready.check(look), ready_timeout=4, restart=Restart("never"))
+        start = asyncio.ensure_future(web.start())
+        await clock.advance(10)
+        with pytest.raises(NotReadyInTime) as caught:
+            await start
+    assert "look: ConnectionError: refused)" in str(caught.value)
+    assert "attempt" not in str(caught.value)
 
 
 async def test_a_line_that_does_not_come() -> None:
