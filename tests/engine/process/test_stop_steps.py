@@ -265,16 +265,16 @@ async def test_stop_after_the_end_of_the_leader_runs_no_command() -> None:
     ended, gate = asyncio.Event(), asyncio.Event()
 
     async def source() -> AsyncGenerator[str]:
+        yield "the program ends after this line, and not before the source has begun\n"
         try:
             await gate.wait()
         finally:
             ended.set()
             await gate.wait()
-        yield "nothing reads this"
 
     stop = Stop(steps=[Stop.command(["sleep", "600"], 600)])
     async with limit(20):
-        process = await Process("true", stdin=source, stop=stop).start()
+        process = await Process("head", "-n", "1", stdin=source, stop=stop).start()
         await ended.wait()
         stopping = asyncio.ensure_future(process.stop())
         await asyncio.sleep(0)
