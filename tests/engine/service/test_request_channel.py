@@ -822,3 +822,27 @@ async def test_a_question_to_a_run_of_the_past_or_of_another_service_is_refused(
             await channel.notify({"do": "notice"}, run=first)
         with pytest.raises(SpecError, match="is no run of a service of this channel"):
             await channel.ask(1, {"id": 1, "do": "pid"}, run=Process("cat"))
+
+
+LAST_WORDS = """
+    import json, sys
+    request = json.loads(sys.stdin.readline())
+    notices = [json.dumps({"notice": n, "text": "x" * 2000}) for n in range(20)]
+    print(*notices, json.dumps(request), sep="\\n", flush=True)
+"""
+"""It answers one question after twenty notices, and ends at once."""
+
+
+async def test_answer_comes_before_the_end_of_its_run() -> None:
+    """The host stands still until the program has ended, so that it finds answer and end together."""
+    async with limit(60), Overseer() as overseer:
+        service = overseer.add("server", *child(LAST_WORDS), stdin="pipe", restart=NEVER)
+        async with channel_to(service) as channel:
+            for key in range(20):
+                await service.start()
+                assert service.pid is not None
+                asking = asyncio.ensure_future(channel.ask(key, {"id": key}))
+                await asyncio.sleep(0)
+                os.waitid(os.P_PID, service.pid, os.WEXITED | os.WNOWAIT)
+                assert {"id": key} == await asking
+                await service.wait()
