@@ -29,6 +29,7 @@ class _Search:
 
     def __init__(self, registry: StrayRegistry) -> None:
         self.began = False
+        self.waiters = 0
         self._registry = registry
         self._found: dict[int, list[int]] = {}
         self._has_strays = False
@@ -88,7 +89,8 @@ def _forget(task: asyncio.Task[dict[int, list[int]]]) -> None:
 async def processes_of(registry: StrayRegistry, run: int) -> list[int]:
     """Return the pids of the live processes of a run, without its leader. Zombies do not count.
 
-    Safe to cancel: other callers may wait for the same search, which goes on. It takes a second at most.
+    Safe to cancel: other callers may wait for the same search, which goes on for them; the last one ends it. It takes
+    a second at most.
     """
     loop = asyncio.get_running_loop()
     search, task = _searches.get(loop, (None, None))
@@ -99,4 +101,12 @@ async def processes_of(registry: StrayRegistry, run: int) -> list[int]:
         _searches[loop] = search, task
         task.add_done_callback(_forget)
     assert task is not None  # noqa: S101  # for the type checkers
-    return (await asyncio.shield(task)).get(run, [])
+    search.waiters += 1
+    try:
+        return (await asyncio.shield(task)).get(run, [])
+    finally:
+        search.waiters -= 1
+        if search.waiters == 0 and not task.done():
+            # The next caller must not join a search that is cancelled, so the search is forgotten at once.
+            task.cancel()
+            _forget(task)

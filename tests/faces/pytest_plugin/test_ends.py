@@ -14,7 +14,7 @@ from operator import itemgetter
 import pytest
 
 HANGS = """
-    import asyncio, time
+    import asyncio, signal, socket
     import pytest
     from aioverseer import Spec
     from aioverseer.pytest_plugin import service_fixture
@@ -24,8 +24,14 @@ HANGS = """
         return Spec.of("wide", ["sh", "-c", "sleep 1000 & wait"])
 
     def test_plain(wide, threaded_overseer):
-        print("pids", wide.pid, threaded_overseer.add("own", "sleep", "1000").start().pid, flush=True)
-        time.sleep(1000)
+        own = threaded_overseer.add("own", "sleep", "1000").start()
+        # A signal just before a system call does not interrupt it. It writes to this socket in any case.
+        heard, wakeup = socket.socketpair()
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.fileno())
+        print("pids", wide.pid, own.pid, flush=True)
+        heard.recv(1)
+        raise AssertionError("the signal has raised nothing")
 
     @pytest.mark.asyncio
     async def test_async(wide, overseer):

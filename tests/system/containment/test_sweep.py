@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from aioverseer import Backoff, Overseer, Process, Restart, StopFailed
 from aioverseer._system.containment import procfs
 from aioverseer._system.containment.marker import VARIABLE, Marker
+from aioverseer._system.containment.search import processes_of
 from aioverseer._system.containment.strays import StrayRegistry, stray_registry
 from aioverseer._system.containment.sweep import Sweeper
 from aioverseer.core.options.containment import Survivor
@@ -373,3 +375,29 @@ async def test_leftovers_are_in_an_event_and_in_the_stop_report() -> None:
         assert "which goes on" in event.reason
     finally:
         os.kill(pid, signal.SIGKILL)
+
+
+async def test_search_ends_with_its_last_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that is cancelled leaves no task behind, and ends no search of another caller."""
+    pids = iter(range(2**22, 2**23))  # processes that have ended
+    endless = True
+    monkeypatch.setattr(procfs, "pids", lambda: [next(pids)] if endless else [])
+    registry = StrayRegistry()
+    async with limit():
+        first, second = (asyncio.create_task(processes_of(registry, run)) for run in (1, 2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        assert [] == [task for task in asyncio.all_tasks() if task.get_name() == "aioverseer search"][1:]
+        late = asyncio.create_task(processes_of(registry, 3))
+        await asyncio.sleep(0)
+        endless = False
+        assert [] == await second == await late
+        endless = True
+        alone = asyncio.create_task(processes_of(registry, 4))
+        await asyncio.sleep(0)
+        alone.cancel()
+        await asyncio.wait({alone})
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        endless = False
+        assert [] == await processes_of(registry, 5)
