@@ -38,6 +38,8 @@ def spec_of_command(spec: Spec, argv: tuple[str, ...], *, role: str) -> Spec:
         extra_env=spec.extra_env,
         user=spec.user,
         extra_groups=spec.extra_groups,
+        no_new_privileges=spec.no_new_privileges,
+        ambient_capabilities=spec.ambient_capabilities,
         merge_stderr=True,
     )
 

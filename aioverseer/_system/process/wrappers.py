@@ -8,7 +8,6 @@ so that an error names the option and not an exit code.
 
 from __future__ import annotations
 
-import errno
 import grp
 import os
 import pwd
@@ -16,8 +15,8 @@ import resource
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aioverseer._system.host.path_lookup import find
-from aioverseer.core.errors import SpawnError
+from aioverseer._system.process.privileges import ambient_options, cpu_words, io_words, oom_words
+from aioverseer._system.process.wrapper_tools import refuse, tool
 from aioverseer.core.options.spec import Spec
 
 __all__ = ["passing", "prefix_for"]
@@ -29,10 +28,15 @@ def prefix_for(spec: Spec) -> list[str]:
     Raises:
         SpawnError: If this host may not or cannot make a change. It names the option, the value and the reason.
     """
-    if spec.umask is spec.nice is spec.user is None and not spec.rlimits and not spec.extra_groups:
+    if (
+        spec.umask is spec.nice is spec.user is spec.oom_score_adj is spec.io_class is None
+        and not (spec.rlimits or spec.extra_groups or spec.cpus)
+        and not (spec.no_new_privileges or spec.ambient_capabilities)
+    ):
         return []
     # The user comes last: limits and priority may need the rights that this step gives up.
-    return [*_umask(spec), *_nice(spec), *_rlimits(spec), *_identity(spec)]
+    scheduling = [*oom_words(spec), *cpu_words(spec), *io_words(spec)]
+    return [*_umask(spec), *_nice(spec), *_rlimits(spec), *scheduling, *_setpriv(spec)]
 
 
 def passing(descriptors: Mapping[int, int]) -> list[str]:
@@ -54,26 +58,11 @@ def passing(descriptors: Mapping[int, int]) -> list[str]:
     return ["/bin/sh", "-c", f'exec {moves}; exec "$0" "$@"']
 
 
-def _refuse(spec: Spec, option: str, value: object, why: str, number: int = errno.EPERM) -> SpawnError:
-    return SpawnError(
-        f"service {spec.id!r} cannot be started with {option}={value!r}: {why}",
-        errno=number,
-        filename=spec.argv[0],
-    )
-
-
-def _tool(spec: Spec, name: str, option: str, value: object) -> str:
-    path = find(name, os.environ.get("PATH"))
-    if path is None:
-        raise _refuse(spec, option, value, f"it needs the program {name}(1), which is not on PATH", errno.ENOENT)
-    return path
-
-
 def _umask(spec: Spec) -> list[str]:
     if spec.umask is None:
         return []
     # The shell does not parse the program and its arguments: "$0" and "$@" pass them on as they are.
-    return [_tool(spec, "sh", "umask", spec.umask), "-c", f'umask {spec.umask:03o}; exec "$0" "$@"']
+    return [tool(spec, "sh", "umask", spec.umask), "-c", f'umask {spec.umask:03o}; exec "$0" "$@"']
 
 
 def _nice(spec: Spec) -> list[str]:
@@ -84,8 +73,8 @@ def _nice(spec: Spec) -> list[str]:
         return []
     # nice(1) prints no more than a warning when it may not lower the number, and runs the program nevertheless.
     if increment < 0 and os.geteuid() != 0 and not _may_be_raised(spec.nice):
-        raise _refuse(spec, "nice", spec.nice, "only root may make a program more urgent than the host")
-    return [_tool(spec, "nice", "nice", spec.nice), "-n", str(increment)]
+        raise refuse(spec, "nice", spec.nice, "only root may make a program more urgent than the host")
+    return [tool(spec, "nice", "nice", spec.nice), "-n", str(increment)]
 
 
 def _may_be_raised(nice: int) -> bool:
@@ -96,14 +85,14 @@ def _may_be_raised(nice: int) -> bool:
 def _rlimits(spec: Spec) -> list[str]:
     if not spec.rlimits:
         return []
-    words = [_tool(spec, "prlimit", "rlimits", dict(spec.rlimits))]
+    words = [tool(spec, "prlimit", "rlimits", dict(spec.rlimits))]
     for name, limit in spec.rlimits.items():
         soft, hard = limit if isinstance(limit, tuple) else (limit, limit)
         known = getattr(resource, f"RLIMIT_{name.upper()}", None)
         if known is not None and os.geteuid() != 0:
             highest = resource.getrlimit(known)[1]
             if highest != resource.RLIM_INFINITY and (hard == -1 or hard > highest):
-                raise _refuse(
+                raise refuse(
                     spec,
                     f"rlimits[{name!r}]",
                     limit,
@@ -123,6 +112,21 @@ class _Ids(NamedTuple):
     name: str | None
 
 
+def _setpriv(spec: Spec) -> list[str]:
+    """Return the words of setpriv(1), in one call: it sets what a later call would not be allowed to set any more."""
+    options = [*_identity(spec), *ambient_options(spec), *(["--no-new-privs"] if spec.no_new_privileges else [])]
+    if not options:
+        return []
+    given = {
+        "user": spec.user,
+        "extra_groups": spec.extra_groups,
+        "ambient_capabilities": spec.ambient_capabilities,
+        "no_new_privileges": spec.no_new_privileges,
+    }
+    option = next(name for name, value in given.items() if value not in (None, (), False))
+    return [tool(spec, "setpriv", option, given[option]), *options]
+
+
 def _identity(spec: Spec) -> list[str]:
     groups = [_gid(spec, "extra_groups", group) for group in spec.extra_groups]
     ids = _ids(spec)
@@ -133,8 +137,8 @@ def _identity(spec: Spec) -> list[str]:
     if same and not groups:
         return []
     if os.geteuid() != 0:
-        raise _refuse(spec, option, value, "only root may run a program as another user")
-    words = [_tool(spec, "setpriv", option, value)]
+        raise refuse(spec, option, value, "only root may run a program as another user")
+    words: list[str] = []
     if ids is not None and ids.uid is not None:
         words.append(f"--reuid={ids.uid}")
     if ids is not None and ids.gid is not None:
@@ -158,7 +162,7 @@ def _ids(spec: Spec) -> _Ids | None:
         entry = pwd.getpwuid(int(who)) if who.isdecimal() else pwd.getpwnam(who)
     except KeyError:
         if not who.isdecimal():
-            raise _refuse(spec, "user", spec.user, f"there is no user {who!r} on this system") from None
+            raise refuse(spec, "user", spec.user, f"there is no user {who!r} on this system") from None
         return _Ids(uid=int(who), gid=gid, name=None)
     return _Ids(uid=entry.pw_uid, gid=entry.pw_gid if gid is None else gid, name=entry.pw_name)
 
@@ -169,4 +173,4 @@ def _gid(spec: Spec, option: str, group: str | int) -> int:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        raise _refuse(spec, option, group, f"there is no group {group!r} on this system") from None
+        raise refuse(spec, option, group, f"there is no group {group!r} on this system") from None

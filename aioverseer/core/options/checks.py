@@ -38,6 +38,7 @@ from aioverseer.core.options.output_checks import (
     check_unread,
     check_window,
 )
+from aioverseer.core.options.privileges import check_capabilities, check_cpus, check_io_class
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.system_checks import (
@@ -52,6 +53,7 @@ from aioverseer.core.options.unknown import hint_for_name
 __all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_services"]
 
 _NICE = range(-20, 20)
+_OOM_SCORES = range(-1000, 1001)
 _PROBE = "pass for example ready.tcp(8000)"
 
 OPTIONS = frozenset(SpecOptions.__annotations__)
@@ -204,6 +206,11 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "umask": check_umask,
     "nice": lambda check, value: check.within("nice", value, _NICE),
     "rlimits": check_rlimits,
+    "no_new_privileges": lambda check, value: check.flag("no_new_privileges", value),
+    "oom_score_adj": lambda check, value: check.within("oom_score_adj", value, _OOM_SCORES),
+    "cpus": check_cpus,
+    "io_class": check_io_class,
+    "ambient_capabilities": check_capabilities,
     "delay_start": lambda check, value: check.seconds("delay_start", value),
     "stop": lambda check, value: check.kind("stop", value, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)"),
     "restart": lambda check, value: check.kind("restart", value, Restart, 'a Restart, for example Restart("always")'),

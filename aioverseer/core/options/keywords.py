@@ -68,6 +68,11 @@ class SpecOptions(TypedDict, total=False):
     umask: int | None
     nice: int | None
     rlimits: Mapping[str, Rlimit]
+    no_new_privileges: bool
+    oom_score_adj: int | None
+    cpus: Iterable[int]
+    io_class: str | None
+    ambient_capabilities: Iterable[str]
     delay_start: float
     stop: Stop
     restart: Restart

@@ -92,6 +92,16 @@ class Spec:
         nice: Scheduling priority, from -20 (first) to 19 (last).
         rlimits: Resource limits by their names in prlimit(1), for example ``{"nofile": (1024, 4096)}``; -1 is
             no limit.
+        no_new_privileges: Whether the program and its descendants can gain no privileges by an exec, such as those of
+            set-user-id programs; needs ``setpriv``.
+        oom_score_adj: Preference of the kernel when memory runs out, from -1000 (never killed) to 1000 (killed first);
+            needs ``choom``.
+        cpus: Numbers of the processors that the program and its descendants may use; needs ``taskset``. Without
+            numbers there is no limit.
+        io_class: Priority on disks: ``"idle"``, ``"best-effort"`` or ``"realtime"``. The last two may have a level from
+            0 (first) to 7 (last), as in ``"best-effort:7"``. It needs ``ionice``.
+        ambient_capabilities: Names of capabilities(7) that the program keeps although it does not run as root, for
+            example ``["net_bind_service"]`` for ports below 1024; needs ``setpriv``.
         delay_start: Seconds to wait before the first start.
         stop: Ladder of signals that stops the program.
         restart: Restart policy; only a Service restarts.
@@ -142,6 +152,11 @@ class Spec:
     umask: int | None = None
     nice: int | None = None
     rlimits: Mapping[str, Rlimit] = field(default_factory=lambda: _NOTHING, hash=False)
+    no_new_privileges: bool = False
+    oom_score_adj: int | None = None
+    cpus: tuple[int, ...] = ()
+    io_class: str | None = None
+    ambient_capabilities: tuple[str, ...] = ()
     delay_start: float = 0.0
     stop: Stop = Stop()  # noqa: RUF009  # frozen: one for all
     restart: Restart = Restart()  # noqa: RUF009  # frozen: one for all

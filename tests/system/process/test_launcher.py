@@ -348,7 +348,7 @@ def test_the_limit_of_priority_is_exact(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_missing_tool_is_named(options: dict[str, Any], tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the option that needs it, too."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr("aioverseer._system.process.wrappers.find", lambda *_args: None)
+    monkeypatch.setattr("aioverseer._system.process.wrapper_tools.find", lambda *_args: None)
     with pytest.raises(SpawnError, match=rf"{next(iter(options))}=.*it needs the program {tool}\(1\)"):
         prefix_for(spec("true", **options))
 

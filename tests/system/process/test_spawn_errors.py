@@ -148,7 +148,7 @@ async def test_options_for_root_are_refused_before_the_spawn(monkeypatch: pytest
 
 async def test_a_missing_wrapper_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A system without util-linux lacks it."""
-    monkeypatch.setattr("aioverseer._system.process.wrappers.find", lambda *_args: None)
+    monkeypatch.setattr("aioverseer._system.process.wrapper_tools.find", lambda *_args: None)
     with pytest.raises(SpawnError, match="it needs the program prlimit"):
         await Process("true", rlimits={"core": 0}).start()
 
