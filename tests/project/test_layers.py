@@ -86,6 +86,7 @@ LATE_IMPORTS = {
     "_engine/overseer/overseer.py": "a handle",
     "_engine/process/process.py": "a handle",
     "_engine/service/service.py": "a handle",
+    "core/options/spec.py": "Specs as data, which few hosts need",
     "core/options/unknown.py": "difflib is slow to import, and only errors need it",
     "_system/probes/attempts.py": "httpx is an extra",
     "mcp/__init__.py": "the MCP SDK is an extra",
@@ -101,7 +102,7 @@ GOALS = {
     "circles of imports": 0,
     "import levels": 8,
     "class names used twice": 0,
-    "imports inside functions": 15,
+    "imports inside functions": 20,
     "imports inside functions of other files": 0,
     "arrows upward": 0,
 }

@@ -29,12 +29,13 @@ from aioverseer.core.options.probes import (
 )
 from aioverseer.core.typing import PathLike
 
-__all__ = ["check", "command", "fd", "file", "http", "line", "notify", "prompt", "tcp", "unix"]
+__all__ = ["SUCCESS", "check", "command", "fd", "file", "http", "line", "notify", "prompt", "tcp", "unix"]
 
 _PORTS = range(1, 1 << 16)
 _DESCRIPTORS = range(3, 10)
 """A POSIX shell need not accept descriptors of more than one digit in a redirection."""
-_SUCCESS = range(200, 300)
+SUCCESS = frozenset(range(200, 300))
+"""Status codes that ``http`` accepts by default."""
 _STATUSES = range(100, 600)
 
 
@@ -102,7 +103,7 @@ def http(
         raise _refused("http", "url", url, "is no URL: begin it with http:// or https:// and a host")
     if isinstance(status, str | bytes) or not isinstance(status, int | Iterable | None):
         raise _refused("http", "status", status, "is no status: pass 100 to 599, or several, for example {200, 204}")
-    wanted = _SUCCESS if status is None else (status,) if isinstance(status, int) else tuple(status)
+    wanted = SUCCESS if status is None else (status,) if isinstance(status, int) else tuple(status)
     for number in wanted:
         if not isinstance(number, int) or number not in _STATUSES:
             raise _refused("http", "status", number, "is no status: pass 100 to 599, or several")

@@ -205,6 +205,38 @@ class Spec:
         """
         return dataclasses.replace(self, argv=cast("tuple[str, ...]", argv))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the Spec as JSON values, with the names of files.
+
+        ``id`` and ``command`` come first, and then each option that is not at its default. A function or class is
+        ``{"function": "module:name"}``. Data cannot describe a lambda, a function inside of a function, an open file or
+        another object: it is ``{"object": "module:name"}``, which ``from_dict`` refuses. The ``rng`` of a Backoff is
+        left out.
+
+        The values of ``env``, ``extra_env`` and ``stdin`` are part of it: they may be secret.
+        """
+        from aioverseer.core.options.spec_data import spec_to_dict  # noqa: PLC0415  # few hosts need it
+
+        return spec_to_dict(self, _DEFAULTS)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make a Spec from the data of ``to_dict``, or of a file.
+
+        A function is imported by its name, so the data must come from somebody who may run programs here.
+
+        Args:
+            data: JSON values.
+
+        Raises:
+            SpecError: For an unknown option, a value that an option does not take, or an object that data cannot
+                describe. The values of variables are no part of the message.
+        """
+        from aioverseer.core.options.spec_data import options_from_dict  # noqa: PLC0415  # few hosts need it
+
+        id, argv, options = options_from_dict(data, cls.from_dict)
+        return cls.of(id, argv, **cast("SpecOptions", options))
+
     def __reduce__(self) -> tuple[Callable[..., Spec], tuple[dict[str, Any]]]:
         """Pickle the Spec by its options; functions among them, as in ``ready.check``, must be importable."""
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -1,0 +1,420 @@
+"""Specs as data: what is written is JSON, and reading it makes an equal Spec."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from aioverseer import (
+    After,
+    Alive,
+    Backoff,
+    LogBridge,
+    LogFile,
+    Process,
+    Restart,
+    Spec,
+    SpecError,
+    SpecOptions,
+    Stop,
+    framing,
+    ready,
+)
+from aioverseer.core.options.composition import leaves
+from aioverseer.core.options.framing import FramingOption
+from aioverseer.core.options.spec_data import FORMS
+
+SECRET = "hunter2"
+
+
+async def is_up() -> bool:
+    return True
+
+
+async def is_up_of(process: Process) -> bool:
+    return process.pid is not None
+
+
+def on_give_up(_error: object) -> None: ...
+
+
+async def feed() -> Any:
+    yield "x"
+
+
+class Splitter:
+    """A framing of a user."""
+
+    def feed(self, data: bytes, /) -> list[bytes]:
+        """Return the bytes as one item."""
+        return [data]
+
+    def end(self) -> list[bytes]:
+        """Return nothing."""
+        return []
+
+
+WORDS = st.sampled_from(["a", "web", "x y", "ä", "{id}", '"'])
+SECONDS = st.sampled_from([0.0, 0.5, 1, 30.0])
+SOME_SECONDS = st.sampled_from([0.5, 1.0, 30.0])
+SIGNALS = st.sampled_from([signal.SIGTERM, signal.SIGINT, signal.SIGKILL, 35])
+CODES = st.frozensets(st.integers(0, 255), max_size=3)
+STREAMS = st.sampled_from([None, "stdout", "stderr"])
+PATTERNS = st.sampled_from(["up", re.compile("up", re.IGNORECASE), re.compile("(?s)up", re.ASCII | re.VERBOSE)])
+OWNERS = st.sampled_from(["program", "any"])
+LEAVES: st.SearchStrategy[ready.Probe] = st.one_of(
+    st.builds(ready.tcp, st.integers(1, 65535), st.sampled_from(["127.0.0.1", "::1"]), owner=OWNERS),
+    st.builds(ready.unix, st.sampled_from(["/run/x", "@x"]), owner=OWNERS),
+    st.builds(
+        ready.http,
+        st.just("http://a/b"),
+        status=st.sampled_from([None, 204, (200, 404)]),
+        body=st.none() | PATTERNS,
+        owner=OWNERS,
+    ),
+    st.builds(ready.line, PATTERNS, STREAMS),
+    st.builds(ready.prompt, PATTERNS, STREAMS),
+    st.builds(ready.file, st.just("/run/x"), fresh=st.booleans()),
+    st.builds(ready.command, st.just("true"), WORDS),
+    st.just(ready.notify()),
+    st.builds(ready.fd, st.integers(3, 9)),
+    st.builds(ready.check, st.sampled_from([is_up, is_up_of]), timeout=st.sampled_from([None, 5.0, 1.0])),
+)
+PROBES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.tuples(inner, inner).map(lambda two: two[0] & two[1])
+        | st.tuples(inner, inner).map(lambda two: two[0] | two[1])
+    ),
+    max_leaves=4,
+)
+LADDERS = st.one_of(
+    st.builds(Stop, st.sampled_from([signal.SIGTERM, signal.SIGINT]), st.sampled_from([2.0, 10.0])),
+    st.builds(
+        Stop,
+        steps=st.lists(
+            st.one_of(
+                st.tuples(st.sampled_from([signal.SIGINT, signal.SIGTERM, 36]), SECONDS),
+                st.builds(Stop.close_stdin, SECONDS),
+                st.builds(Stop.write, st.sampled_from(["quit\n", b"\xff"]), SECONDS),
+                st.builds(Stop.command, st.just(["kill", "{pid}"]), SECONDS),
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+        scope=st.sampled_from(["tree", "leader"]),
+    ),
+    st.just(Stop(steps=[(signal.SIGTERM, 5), (signal.SIGKILL, 7)])),
+)
+BACKOFFS = st.builds(
+    Backoff, SECONDS, SECONDS, st.sampled_from([1, 2.5]), st.sampled_from([False, True, "full", "decorrelated"])
+)
+RESTARTS = st.builds(
+    Restart,
+    st.sampled_from(["on-failure", "always", "never", "on-abnormal"]),
+    max_restarts=st.none() | st.integers(0, 9),
+    within=st.none() | SOME_SECONDS,
+    backoff=st.none() | BACKOFFS,
+    reset_after=SECONDS,
+    success_codes=CODES,
+    success_signals=st.frozensets(SIGNALS),
+    prevent_codes=st.just(frozenset({7})),
+    force_codes=st.just(frozenset({8})),
+)
+FRAMINGS: st.SearchStrategy[FramingOption] = st.one_of(
+    st.builds(framing.lines, end=st.sampled_from([None, "\0", b"\xff"])),
+    st.just(framing.lines(universal=True)),
+    st.just(framing.chunks()),
+    st.builds(framing.content_length, limit=st.sampled_from([1000, 64 * 1024 * 1024])),
+    st.builds(framing.length_prefix, st.integers(1, 8), st.sampled_from(["big", "little"])),
+    st.just(Splitter),
+)
+UPSTREAM = Spec.of("seq", ["seq"])
+OUTPUTS = st.sampled_from(["read", "inherit", "null"])
+OPTIONS: dict[str, st.SearchStrategy[Any]] = {
+    "cwd": st.sampled_from([None, "/", Path("/srv")]),
+    "env": st.none() | st.dictionaries(st.sampled_from(["A", "B"]), WORDS),
+    "extra_env": st.dictionaries(st.sampled_from(["A", "B"]), WORDS),
+    "stdin": st.sampled_from([None, "pipe", "inherit", "text", b"\xff", Path("/etc/hosts"), feed, UPSTREAM]),
+    "pty": st.booleans(),
+    "window_size": st.just((100, 40)),
+    "output": OUTPUTS,
+    "stdout": st.none() | OUTPUTS,
+    "stderr": st.none() | OUTPUTS,
+    "buffered": st.booleans(),
+    "streaming": st.sampled_from([False, True, "stdout", "stderr"]),
+    "merge_stderr": st.booleans(),
+    "framing": FRAMINGS | st.dictionaries(st.sampled_from(["stdout", "stderr"]), FRAMINGS),
+    "encoding": st.sampled_from(["utf-8", "latin-1", None]),
+    "errors": st.sampled_from(["replace", "ignore"]),
+    "line_limit": st.integers(16, 99),
+    "queue_size": st.integers(1, 9),
+    "drain_timeout": SECONDS,
+    "leftovers": st.sampled_from(["kill", "keep", "report"]),
+    "containment": st.sampled_from([None, "basic", "strict"]),
+    "memory_max": st.none() | st.integers(4096, 9999),
+    "pids_max": st.none() | st.integers(1, 9),
+    "cpu_max": st.sampled_from([None, 0.5, 2]),
+    "user": st.sampled_from([None, "nobody", 65534, "nobody:users"]),
+    "extra_groups": st.lists(st.sampled_from(["users", 7]), max_size=2),
+    "umask": st.sampled_from([None, 0, 0o022, 0o177]),
+    "nice": st.none() | st.integers(-20, 19),
+    "rlimits": st.sampled_from([{}, {"nofile": 9}, {"nofile": (9, 99), "core": -1}]),
+    "no_new_privileges": st.booleans(),
+    "oom_score_adj": st.none() | st.integers(-1000, 1000),
+    "cpus": st.sampled_from([(), [0], range(4)]),
+    "io_class": st.sampled_from([None, "idle", "best-effort:7"]),
+    "ambient_capabilities": st.sampled_from([[], ["CAP_NET_BIND_SERVICE", "kill"]]),
+    "delay_start": SECONDS,
+    "stop": LADDERS,
+    "restart": RESTARTS,
+    "ready": st.none() | PROBES,
+    "ready_timeout": st.none() | SECONDS,
+    "alive": st.none()
+    | st.builds(
+        Alive,
+        PROBES.filter(lambda probe: not any(leaf.comes_once for leaf in leaves(probe))),
+        every=SOME_SECONDS,
+        timeout=SOME_SECONDS,
+        failures=st.integers(1, 9),
+        successes=st.integers(1, 9),
+        grace=SECONDS,
+        action=st.sampled_from(["restart", "mark"]),
+    ),
+    "after": st.sampled_from([
+        (),
+        "db",
+        ["db", "cache"],
+        {"db": "success"},
+        [After("db", "started", hard=False, on_restart="restart", on_end="stop"), After("cache")],
+    ]),
+    "critical": st.booleans(),
+    "on_give_up": st.sampled_from(["leave", "stop", "end", on_give_up]),
+    "group": st.sampled_from(["", "workers"]),
+    "significant": st.booleans(),
+    "log": st.sampled_from([
+        None,
+        [],
+        LogFile("a.log"),
+        [
+            LogFile("b.log", max_bytes=9, keep=2, every=86400, compress=True, timestamps=True, stream="stdout"),
+            LogFile("c.log", format="json", overflow="drop_newest"),
+            LogBridge(),
+            LogBridge("app.{id}", 10, 50),
+        ],
+    ]),
+}  # fmt: skip
+"""Values of each option. A new option needs a row here, as in ``FORMS`` and in ``EFFECTS``."""
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> Spec:
+    """Return a Spec with a few options that go together."""
+    names = draw(st.lists(st.sampled_from(sorted(OPTIONS)), max_size=5, unique=True))
+    options: Any = {name: draw(OPTIONS[name]) for name in names}
+    try:
+        return Spec.of(draw(WORDS), draw(st.lists(WORDS, min_size=1, max_size=3)), **options)
+    except SpecError:
+        reject()
+
+
+def through_json(spec: Spec) -> Spec:
+    """Return what is made of the Spec as a text of JSON."""
+    return Spec.from_dict(json.loads(json.dumps(spec.to_dict(), allow_nan=False)))
+
+
+@given(specs())
+def test_round_trip_through_json(spec: Spec) -> None:
+    again = through_json(spec)
+    assert again == spec
+    assert again.to_dict() == spec.to_dict()
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+@settings(max_examples=20)
+@given(data=st.data())
+def test_each_option_makes_the_round_trip(name: str, data: st.DataObject) -> None:
+    companions: dict[str, Any] = {"significant": {"group": "workers"}, "stop": {"stdin": "pipe"}}
+    options: Any = {**companions.get(name, {}), name: data.draw(OPTIONS[name])}
+    try:
+        spec = Spec.of("x", ["x"], **options)
+    except SpecError:
+        reject()
+    assert getattr(through_json(spec), name) == getattr(spec, name)
+
+
+def test_every_option_has_a_form_and_values() -> None:
+    options = {*SpecOptions.__annotations__, "argv"}
+    assert set(FORMS) == options, "add a row to FORMS in core/options/spec_data.py"
+    assert set(OPTIONS) == options - {"argv"}, "add values to OPTIONS in this file"
+
+
+def test_defaults_are_left_out() -> None:
+    assert Spec.of("x", ["echo", "hi"]).to_dict() == {"id": "x", "command": ["echo", "hi"]}
+
+
+def test_names_are_those_of_files() -> None:
+    spec = Spec.of(
+        "web",
+        ["python", "serve.py"],
+        umask=0o027,
+        rlimits={"nofile": (8192, 65536)},
+        ready=ready.tcp(5173) & ready.line("ready in", "stdout"),
+        alive=Alive(ready.command("redis-cli", "ping"), every=5),
+        restart=Restart("always", backoff=Backoff(min=0.2, max=30)),
+        stop=Stop(steps=[(signal.SIGTERM, 15), Stop.command(["quit", "{pid}"], 3)], scope="leader"),
+        after=[After("redis", on_restart="restart"), After("migrate", "success")],
+        log=LogFile("log/{id}.log", max_bytes=100),
+        on_give_up=on_give_up,
+    )
+    assert spec.to_dict() == {
+        "id": "web",
+        "command": ["python", "serve.py"],
+        "umask": "027",
+        "rlimits": {"nofile": [8192, 65536]},
+        "ready": {"all": [{"tcp": 5173}, {"line": "ready in", "stream": "stdout"}]},
+        "alive": {"probe": {"command": ["redis-cli", "ping"]}, "every": 5.0},
+        "restart": {"when": "always", "backoff": {"min": 0.2, "max": 30.0, "factor": 2.0, "jitter": False}},
+        "stop": {
+            "steps": [["SIGTERM", 15.0], {"command": ["quit", "{pid}"], "timeout": 3.0}, ["SIGKILL", 2.0]],
+            "scope": "leader",
+        },
+        "after": {"redis": {"on_restart": "restart"}, "migrate": "success"},
+        "log": [{"path": "log/{id}.log", "max_bytes": 100}],
+        "on_give_up": {"function": f"{__name__}:on_give_up"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ({"restart": "never"}, {"restart": Restart("never")}),
+        ({"after": "db"}, {"after": "db"}),
+        ({"after": ["db", "cache"]}, {"after": ["db", "cache"]}),
+        ({"after": {"db": {"until": "ready", "on_restart": "restart"}}}, {"after": After("db", on_restart="restart")}),
+        ({"stop": {"signal": "SIGINT", "timeout": 60}}, {"stop": Stop(signal.SIGINT, 60)}),
+        ({"stop": {"steps": [["SIGINT", 3]]}}, {"stop": Stop(steps=[(signal.SIGINT, 3)])}),
+        ({"ready": "notify"}, {"ready": ready.notify()}),
+        ({"framing": "chunks", "encoding": None}, {"framing": framing.chunks(), "encoding": None}),
+        ({"umask": 0o22}, {"umask": 0o22}),
+        ({"log": "a.log"}, {"log": LogFile("a.log")}),
+        ({"log": {"path": "a.log", "keep": 2, "every": 60}}, {"log": LogFile("a.log", keep=2, every=60)}),
+        ({"stdin": None}, {}),
+    ],
+)
+def test_short_forms_are_read(data: dict[str, Any], options: Any) -> None:
+    assert Spec.from_dict({"id": "x", "command": ["x"], **data}) == Spec.of("x", ["x"], **options)
+
+
+def test_program_of_a_pipeline_is_a_spec_itself() -> None:
+    spec = Spec.of("wc", ["wc"], stdin=Spec.of("sort", ["sort"], stdin=Spec.of("seq", ["seq", "3"])))
+    assert spec.to_dict()["stdin"]["program"]["stdin"]["program"]["command"] == ["seq", "3"]
+    assert through_json(spec) == spec
+
+
+class Host:
+    """An owner of functions."""
+
+    def method(self, _error: object) -> None:
+        """Take the error."""
+
+    @staticmethod
+    def static(_error: object) -> None:
+        """Take the error."""
+
+    @classmethod
+    def of_class(cls, _error: object) -> None:
+        """Take the error."""
+
+
+def test_static_and_class_methods_are_found_by_name() -> None:
+    for function in (Host.static, Host.of_class):
+        spec = Spec.of("x", ["x"], on_give_up=function)
+        assert through_json(spec).on_give_up == function
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda _error: None, ":<lambda>"),
+        (functools.partial(on_give_up), ":on_give_up"),
+        (Host().method, ":Host.method"),
+    ],
+    ids=["lambda", "partial", "bound method"],
+)
+def test_object_without_a_name_of_its_own_is_written_and_not_read(function: Any, name: str) -> None:
+    data = Spec.of("x", ["x"], on_give_up=function).to_dict()
+    assert data["on_give_up"] == {"object": __name__ + name}
+    with pytest.raises(SpecError, match=r"service 'x': on_give_up is '.*', an object that data cannot describe"):
+        Spec.from_dict(data)
+
+
+def test_open_file_is_named_and_not_read() -> None:
+    file: Any = sys.__stderr__
+    data = Spec.of("x", ["x"], output=file).to_dict()
+    assert data["output"] == {"object": "_io:TextIOWrapper '<stderr>'"}
+    with pytest.raises(SpecError, match=r"output is .* an object that data cannot describe"):
+        Spec.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"comand": ["x"]}, "command is missing"),
+        ({"command": ["x"], "readdy": "notify"}, "service 'x': there is no option 'readdy'; did you mean 'ready'"),
+        ({"command": ["x"], "argv": ["x"]}, "there is no option 'argv'"),
+        ({"command": "x y"}, "command is of type str: write a list"),
+        ({"command": ["x"], "restart": {"wenn": "never"}}, "restart has no option 'wenn'; did you mean 'when'"),
+        ({"command": ["x"], "restart": {"backoff": {"min": -1}}}, "service 'x': backoff.min=-1"),
+        ({"command": ["x"], "stop": {"steps": [["SIGNOPE", 1]]}}, r"stop.steps\[0\] is no signal: there are SIGHUP"),
+        ({"command": ["x"], "stop": {"steps": [7]}}, r"stop.steps\[0\] is no step"),
+        ({"command": ["x"], "ready": {"tcp": 0}}, "service 'x': ready.tcp: port=0 is too low"),
+        ({"command": ["x"], "ready": {"udp": 1}}, "ready is no probe: there are tcp, unix"),
+        ({"command": ["x"], "ready": {"notify": 1}}, "ready.notify takes no argument"),
+        ({"command": ["x"], "ready": {"all": []}}, "ready is no list of probes"),
+        ({"command": ["x"], "ready": {"line": {"pattern": "x", "flags": ["NO"]}}}, "is no regular expression"),
+        ({"command": ["x"], "ready": {"line": {"patern": "x"}}}, "is no pattern"),
+        ({"command": ["x"], "umask": "rwx"}, "umask is no mask"),
+        ({"command": ["x"], "framing": "words"}, "framing is no framing"),
+        ({"command": ["x"], "framing": {"lines": "x"}}, "framing.lines is no argument"),
+        ({"command": ["x"], "after": {"db": {"name": "db"}}}, "after.db names the service twice"),
+        ({"command": ["x"], "stdin": {"base64": "?"}}, "stdin is no base64"),
+        ({"command": ["x"], "stdin": {"base64": 7}}, "stdin is no text"),
+        ({"command": ["x"], "on_give_up": {"function": "app"}}, "on_give_up='app' is no name of a function"),
+        ({"command": ["x"], "on_give_up": {"function": "no_such_module_of_ours:x"}}, "cannot be found: No module"),
+        ({"command": ["x"], "on_give_up": {"function": "json:x"}}, "cannot be found: module 'json' has no"),
+        ({"command": ["x"], "on_give_up": {"function": "json:dumps", "and": 1}}, "names no function"),
+    ],
+)
+def test_wrong_data_is_refused_by_place(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        Spec.from_dict({"id": "x", **data})
+
+
+def test_data_must_be_an_object() -> None:
+    wrong: Any = ["x"]
+    with pytest.raises(SpecError, match="a Spec is of type list"):
+        Spec.from_dict(wrong)
+
+
+@pytest.mark.parametrize("value", [{"A": SECRET + "\0"}, {"A": [SECRET]}, SECRET, {"": SECRET}, {f"A={SECRET}": "x"}])
+def test_value_of_a_variable_is_in_no_error(value: Any) -> None:
+    with pytest.raises(SpecError) as caught:
+        Spec.from_dict({"id": "x", "command": ["x"], "extra_env": value})
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value.value)
+
+
+def test_variables_are_data() -> None:
+    spec = Spec.of("x", ["x"], extra_env={"TOKEN": SECRET})
+    assert spec.to_dict()["extra_env"] == {"TOKEN": SECRET}
+    assert SECRET not in repr(spec)
