@@ -91,7 +91,7 @@ def describe(event: Event, *, terse: bool = False) -> str | None:
             return f"{missed}{event.id}: started with pid {event.status.pid}"
         case State.FINISHED if terse and event.status.ok:
             return None
-        case State.BACKOFF | State.FINISHED | State.INTERRUPT | State.FATAL:
+        case State.WAITING | State.BACKOFF | State.FINISHED | State.INTERRUPT | State.FATAL:
             return f"{missed}{event.id}: {event.reason}"
         case _:
             return None

@@ -20,6 +20,7 @@ class State(enum.IntEnum):
     """State of a Process or a Service; ``str(state)`` is its text."""
 
     INITIAL = 0
+    WAITING = 5
     STARTING = 10
     BACKOFF = 15
     RUNNING = 20
@@ -40,11 +41,14 @@ class State(enum.IntEnum):
     is_final: bool
     """Whether nothing more happens by itself in this state."""
     is_live: bool
-    """Whether a program is running, is about to run, or is being stopped."""
+    """Whether a program is running, is about to run, is waited for by a trigger, or is being stopped."""
+    is_up: bool
+    """Whether a start has come to its end: the program is ready, or the service waits for its time or a connection."""
 
 
 _TEXTS = {
     State.INITIAL: "initial",
+    State.WAITING: "waiting",
     State.STARTING: "starting",
     State.BACKOFF: "backoff",
     State.RUNNING: "running",
@@ -55,10 +59,12 @@ _TEXTS = {
     State.UNKNOWN: "unknown",
 }
 _FINAL = frozenset({State.INTERRUPT, State.FINISHED, State.FATAL})
-_LIVE = frozenset({State.STARTING, State.BACKOFF, State.RUNNING, State.STOPPING})
+_LIVE = frozenset({State.WAITING, State.STARTING, State.BACKOFF, State.RUNNING, State.STOPPING})
+_UP = frozenset({State.WAITING, State.RUNNING})
 for _state in State:
     _state.is_final = _state in _FINAL
     _state.is_live = _state in _LIVE
+    _state.is_up = _state in _UP
 
 
 @functools.cache

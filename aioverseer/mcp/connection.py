@@ -107,10 +107,12 @@ class McpConnection(AbstractAsyncContextManager[McpStreams]):
         await self._leave_of_earlier(server)
         if server.state in (State.STARTING, State.RUNNING, State.BACKOFF):
             await server.ready()
+        elif server.state is State.WAITING:
+            await server.trigger()
         else:  # it is down, or is being stopped
             await server.start()
         while (run := server.process) is None:  # it has ended again in this iteration of the loop
-            await server.ready()
+            await server.wait_for(State.RUNNING)
         return run
 
     async def _leave_of_earlier(self, server: Service) -> None:

@@ -268,6 +268,10 @@ class ThreadedOverseer:
         """Stop a service and start it again; see ``ThreadedService.restart``."""
         return self[id].restart()
 
+    def trigger(self, id: str) -> ThreadedService:
+        """Run the program of a service with a schedule now; see ``ThreadedService.trigger``."""
+        return self[id].trigger()
+
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the program of a service; see ``ThreadedService.signal``."""
         self[id].signal(number, scope=scope)

@@ -131,6 +131,16 @@ class ThreadedService:
         self._loop.run(self._service.start)
         return self
 
+    def trigger(self) -> Self:
+        """Run the program of a service with a schedule now, and return once this run is ready; see ``Service.trigger``.
+
+        Raises:
+            NotReady: If the run has failed for good, or is stopped, before it is ready.
+            SpecError: If the service has no schedule.
+        """
+        self._loop.run(self._service.trigger)
+        return self
+
     def restart(self) -> Self:
         """Stop the service by its ladder, start it again, and return once it is ready.
 

@@ -15,6 +15,7 @@ from aioverseer.core.state import Exit, State, as_signal, signal_name
 STATES = [
     # state, number, text, is_final, is_live: numbers and texts are those of the Go library
     (State.INITIAL, 0, "initial", False, False),
+    (State.WAITING, 5, "waiting", False, True),
     (State.STARTING, 10, "starting", False, True),
     (State.BACKOFF, 15, "backoff", False, True),
     (State.RUNNING, 20, "running", False, True),
@@ -38,6 +39,11 @@ def test_a_state_is_a_number_with_a_text(state: State, number: int, text: str, i
     assert (state.name, state) == (State(number).name, State(number))
     assert [text] * 3 == [str(state), f"{state}", f"{state:}"]
     assert (is_final, is_live) == (state.is_final, state.is_live)
+
+
+def test_a_start_is_complete_in_two_states() -> None:
+    """The program is ready, or its trigger is armed."""
+    assert [State.WAITING, State.RUNNING] == [state for state in State if state.is_up]
 
 
 def test_states_are_json_numbers_and_sort_by_them() -> None:

@@ -29,7 +29,9 @@ HEAD = """\
 ## State
 
 `aioverseer.State` is an `IntEnum`. `str(state)` is its text, `state.is_final` says whether nothing more happens by
-itself, and `state.is_live` whether something runs, or is being started or stopped. BACKOFF belongs to services alone.
+itself, and `state.is_live` whether something runs, or is being started, waited for or stopped. `state.is_up` says
+whether a start has come to its end: in RUNNING and in WAITING. BACKOFF and WAITING belong to services alone. A service
+is WAITING while a schedule, or another trigger, will start its next run.
 
 | member | number | text | final | live |
 |---|---|---|---|---|

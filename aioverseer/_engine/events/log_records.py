@@ -94,9 +94,9 @@ def _writable(text: str) -> str:
 
 def _level_of(service: ServiceRunner, state: State) -> int:
     machine = service.machine
-    if service.gave_up is not None and state is State.FATAL:
+    if service.gave_up is not None and state in (State.FATAL, State.WAITING):
         return logging.ERROR
-    if machine.stopped_on_request or not (state.is_final or state is State.BACKOFF):
+    if machine.stopped_on_request or not (state.is_final or state in (State.BACKOFF, State.WAITING)):
         return logging.INFO
     if state is State.FATAL:
         return logging.ERROR if machine.begun else logging.WARNING  # a dependency, which has an error of its own

@@ -12,6 +12,7 @@ from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.options.give_up import OnGiveUp, consequences
 from aioverseer.core.report.status import GaveUp
+from aioverseer.core.state import State
 
 if TYPE_CHECKING:
     from aioverseer._engine.overseer.groups import GroupSupervisor
@@ -58,12 +59,14 @@ class GiveUpActions:
 
     def on_transition(self, transition: ServiceTransition) -> None:
         """Perform the consequences of a service that has ended for good, unless the end was requested."""
-        if not transition.state.is_final or self._blocks.ended is not None:
+        if not (transition.state.is_final or transition.state is State.WAITING) or self._blocks.ended is not None:
             return
         service = self._services.get(transition.id)
         if service is None or service.machine.stopped_on_request or self._is_leaving():
             return
         spec = service.spec
+        if transition.state is State.WAITING and service.gave_up is None:
+            return
         if not (spec.critical or (service.gave_up is not None and spec.on_give_up != "leave")):
             return
         groups = self._groups()

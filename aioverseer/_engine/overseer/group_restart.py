@@ -296,6 +296,8 @@ class GroupRestarts:
         # A member that cannot be ended does not hold up the others: they must end too.
         if not service.state.is_live or service.is_unstoppable:
             return True
+        if service.state is State.WAITING and service.id in restart.anew:
+            return True  # it has no run, and its trigger starts the next one
         # BACKOFF is the end of a member that is started again. Any other member must leave BACKOFF too, where an
         # earlier restart may have put it.
         return service.id in restart.anew and service.state is State.BACKOFF and service.machine.held_by_group
@@ -324,7 +326,7 @@ class GroupRestarts:
     def _has_started(service: ServiceRunner) -> bool:
         # A deferred member starts once its dependencies are met. The members after it do not need it.
         state = service.state
-        return state is State.RUNNING or not state.is_live or service.is_unstoppable or service.is_deferred
+        return state.is_up or not state.is_live or service.is_unstoppable or service.is_deferred
 
     def _waits_for(self, id: str, restart: _GroupRestart) -> list[After]:
         """Return the dependencies on their way to another run, after which a member that has run before restarts."""
@@ -346,7 +348,7 @@ class GroupRestarts:
             return restart.to_start.index(name) < restart.to_start.index(waiting)
         # A dependency outside of this restart is waited for only while it is down for a moment. A dependency that runs,
         # or is deferred itself, has not changed: a member that was started by hand without it comes back without it.
-        return name in restart.anew or not (service.state is State.RUNNING or service.is_deferred)
+        return name in restart.anew or not (service.state.is_up or service.is_deferred)
 
     def _start(self, service: ServiceRunner) -> None:
         if service.machine.held_by_group:

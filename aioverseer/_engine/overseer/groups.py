@@ -194,7 +194,7 @@ class GroupSupervisor:
     def on_transition(self, transition: ServiceTransition) -> None:
         """Refresh budgets at the first start, count an end, and advance restarts in progress."""
         if self.groups.home(transition.id) is not None:
-            if transition.state is State.STARTING and transition.previous is not State.BACKOFF:
+            if transition.state in (State.STARTING, State.WAITING) and transition.previous is not State.BACKOFF:
                 self._refresh(transition)
             elif transition.state.is_final:
                 self._on_end(transition.id)

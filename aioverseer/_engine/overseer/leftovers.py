@@ -10,6 +10,7 @@ from typing import Any
 from aioverseer._engine.events.publisher import EventPublisher
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._system.protocols import Launcher
+from aioverseer.core.state import State
 
 __all__ = ["LeftoverSweep"]
 
@@ -39,8 +40,9 @@ class LeftoverSweep:
         self._is_at_work = is_at_work
 
     def on_transition(self, transition: ServiceTransition) -> None:
-        """Sweep after a service that has ended for good."""
-        if transition.state.is_final and self._is_at_work():
+        """Sweep after a service that has ended for good, or whose trigger starts the next run."""
+        ended = transition.state.is_final or (transition.state is State.WAITING and transition.snapshot.pid is not None)
+        if ended and self._is_at_work():
             self._start_task(functools.partial(self._sweep, transition.id))
 
     async def _sweep(self, id: str) -> None:

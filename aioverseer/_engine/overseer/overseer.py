@@ -408,6 +408,10 @@ class Overseer:
         """Stop a service and start it again; see ``Service.restart``."""
         return await self[id].restart()
 
+    async def trigger(self, id: str) -> Service:
+        """Run the program of a service with a schedule now; see ``Service.trigger``."""
+        return await self[id].trigger()
+
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to a service's program; see ``Service.signal``."""
         self[id].signal(number, scope=scope)
@@ -442,7 +446,7 @@ class Overseer:
     # All services.
 
     async def start_all(self) -> None:
-        """Start all services and return when all are ready.
+        """Start all services and return when all are ready. A service with a schedule is armed, which counts as ready.
 
         Each service is started once its dependencies (``after``) are met. Independent services start at the same time.
         When this is cancelled, the services that it began to start are stopped before the cancellation goes on.
@@ -460,6 +464,8 @@ class Overseer:
 
     async def supervise_all(self) -> dict[str, Status]:
         """Start all services, those added meanwhile too, and return when all have ended for good.
+
+        A service with a schedule goes on until it is stopped.
 
         Each service is started once its dependencies (``after``) are met. A service whose dependencies cannot be met
         any more ends FATAL. When this is cancelled, the services that it began to start are stopped before the

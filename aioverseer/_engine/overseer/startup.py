@@ -71,16 +71,18 @@ class Startup:
         for service in services:
             if service.state is State.STOPPING:
                 self._dependencies.start_after_stop(service)
+            elif service.trigger is not None and service.state is not State.WAITING and not service.is_deferred:
+                service.start()  # a run on request has left its trigger disarmed
         started = set(began)
         # A service that this call has started may have become ready and ended already: with eager tasks, a function of
         # the host does so before its start returns.
         waiting = [
             service
             for service in services
-            if service.state is not State.RUNNING and not (service in started and service.machine.was_ready)
+            if not service.state.is_up and not (service in started and service.machine.was_ready)
         ]
         try:
-            await _all_of([service.waiters.until(State.RUNNING) for service in waiting])
+            await _all_of([service.waiters.until_up() for service in waiting])
         except asyncio.CancelledError:
             await self._roll_back(began)
             raise

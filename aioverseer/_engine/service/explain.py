@@ -37,8 +37,10 @@ def explain(service: ServiceView) -> Why:
 
 def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
     """Return the next event that needs no request, and its monotonic time where that is known."""
-    machine, process = service.machine, service.process
+    machine, process, trigger = service.machine, service.process, service.trigger
     match machine.state:
+        case State.WAITING | State.RUNNING if trigger is not None and machine.is_armed:
+            return "its next run", trigger.due
         case State.BACKOFF:
             return "a restart", machine.due
         case State.STARTING if process is not None and not machine.deferred:
@@ -57,8 +59,12 @@ def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
 
 
 def _awaited_program(service: ServiceView, now: float) -> list[Awaited]:
-    """Return what the service waits for its own program to do."""
-    process, state = service.process, service.state
+    """Return what the service waits for by itself: its trigger, or what its own program does."""
+    process, state, trigger = service.process, service.state, service.trigger
+    if state is State.WAITING and trigger is not None:
+        due = trigger.due
+        due_in = None if due is None else max(0.0, due - now)
+        return [Awaited(kind=trigger.kind, text=trigger.awaited, due_in=due_in)]
     if process is None or service.is_deferred:
         return []
     if state is State.STARTING and process.machine.pid:

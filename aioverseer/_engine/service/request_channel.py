@@ -303,7 +303,7 @@ class RequestChannel(AsyncIterator[Any]):
             except OverseerError as refused:  # it was removed, or does not die
                 error = refused
             else:
-                link.service.start()
+                link.service.run_now()
                 return [link]
         assert error is not None  # noqa: S101  # each service has been tried
         raise error
@@ -318,7 +318,12 @@ class RequestChannel(AsyncIterator[Any]):
         """
         left = self._left
         assert left is not None  # noqa: S101  # checked by the caller
-        futures = {link.service.waiters.until(State.RUNNING): link.service.waiters for link in links}
+        futures = {
+            link.service.waiters.until_run() if self._on_demand else link.service.waiters.until(State.RUNNING): (
+                link.service.waiters
+            )
+            for link in links
+        }
         over: asyncio.Future[None] = left.get_loop().create_future()
         timer = None if deadline is None else self._clock.call_at(deadline, lambda: resolve(over))
         waiting, error = list(futures), None
@@ -451,7 +456,7 @@ class _ServiceLink:
     def is_down(self) -> bool:
         """Whether the service is not about to become ready: it must be started."""
         state = self.service.state
-        return state.is_final or state in (State.INITIAL, State.STOPPING)
+        return state.is_final or state in (State.INITIAL, State.WAITING, State.STOPPING)
 
     def join(self) -> None:
         """Begin to follow the runs of the service."""

@@ -21,10 +21,19 @@ from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, Throttle
 from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
+from aioverseer._engine.service.trigger import TriggerSource
 from aioverseer._engine.service.waiters import Waiters
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
-from aioverseer.core.machine.actions import AskThrottle, ReportThrottled, ServiceAction, StartProcess, StopProcess
+from aioverseer.core.machine.actions import (
+    AskThrottle,
+    ReportOverlap,
+    ReportThrottled,
+    ServiceAction,
+    SetTrigger,
+    StartProcess,
+    StopProcess,
+)
 from aioverseer.core.machine.impossible import is_impossible
 from aioverseer.core.machine.inputs import (
     Admitted,
@@ -38,6 +47,7 @@ from aioverseer.core.machine.inputs import (
     StopRequested,
     Throttled,
     TimerFired,
+    Triggered,
 )
 from aioverseer.core.machine.membership import GroupMembership
 from aioverseer.core.machine.service import ServiceMachine
@@ -86,6 +96,7 @@ class ServiceRunner:
         process: The current or last run; None before the first. Only this attribute says which run is current: reports
             name a run by its number.
         history: Snapshots of the last runs at their ends, oldest first.
+        trigger: The source that starts each run; None for a service that runs from its start on.
     """
 
     def __init__(
@@ -138,6 +149,7 @@ class ServiceRunner:
         self.process: ProcessRunner | None = None
         self.history: deque[StatusSnapshot] = deque(maxlen=HISTORY_RUNS)
         self.waiters = Waiters(self)
+        self.trigger: TriggerSource | None = None
         self._run_readers = RunReaders()
         self._owner = owner
         self._launcher: Launcher = task_launcher or launcher
@@ -213,6 +225,7 @@ class ServiceRunner:
         error = self._gave_up or self.last_error
         level = self._launcher.containment_of(spec).level
         lost = self.log_routing.lost(spec.id)
+        due_at = None if self.trigger is None else self.trigger.due_at
         if process is None:
             return StatusSnapshot(
                 spec,
@@ -230,6 +243,7 @@ class ServiceRunner:
                 spec.restart.max_restarts,
                 lost,
                 level,
+                next=due_at,
             )
         run_task = process.run_task
         stdout, stderr = process.streams.kept_lines() if lines else (None, None)
@@ -250,6 +264,7 @@ class ServiceRunner:
             lost,
             level,
             self.last_lines() if lines and machine.state.is_final and process.machine.exit != _GOOD else (),
+            due_at,
         )
 
     @property
@@ -290,6 +305,18 @@ class ServiceRunner:
     def start(self) -> None:
         """Start the service."""
         self.submit(StartRequested())
+
+    def use_trigger(self, trigger: TriggerSource) -> None:
+        """Let a source start each run from the next start on. To be called while the service is not live."""
+        self.trigger = self.machine.trigger = trigger
+
+    def run_now(self) -> None:
+        """Start the service, without waiting for its trigger. In BACKOFF the start does not wait for the delay."""
+        is_idle = self.state is State.WAITING or not self.state.is_live or self.is_deferred
+        if self.trigger is not None and (is_idle or self.state is State.STOPPING):
+            self.submit(Triggered(why="a run was asked for", overlap="replace"))
+        else:
+            self.start()
 
     def request_stop(
         self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None
@@ -446,8 +473,8 @@ class ServiceRunner:
                     if self.process is not None:
                         self.process.stop(kill=action.kill, why=action.why, ladder=action.ladder)
                 case Arm(seconds=seconds) if seconds <= 0:
-                    # A timer would fire one loop iteration later.
-                    self._inbox.append(TimerFired())
+                    # A timer would fire one loop iteration later. Inputs that came in the meantime may end the wait.
+                    self._inbox.appendleft(TimerFired())
                 case Arm():
                     self._disarm()
                     self._timer.arm(self.machine.now + action.seconds, self._on_timer)
@@ -462,6 +489,11 @@ class ServiceRunner:
                     )
                 case ReportThrottled():
                     self._owner.on_notice(self.spec.id, self.machine.reason, "throttle")
+                case SetTrigger():
+                    if self.trigger is not None:
+                        self.trigger.set(armed=action.armed, waiting=action.waiting)
+                case ReportOverlap():
+                    self._owner.on_notice(self.spec.id, action.what, "trigger")
                 case _:
                     assert_never(action)
 
@@ -572,20 +604,23 @@ class ServiceRunner:
 
     # Reports to the owner.
 
+    def _give_up(self) -> None:
+        reason = self.last_error
+        subject = f"{self.spec.id!r} " if self.machine.membership is None else ""
+        is_told = self.machine.hopeless or (self.process is not None and self.process.machine.is_in_background)
+        remedy = "" if is_told else ": see why it ends, or give it another Restart policy"
+        self._gave_up = GaveUp(
+            f"{subject}{self.machine.reason}{remedy}",
+            id=self.spec.id,
+            status=self.snapshot().status(),
+            lines=self.last_lines(),
+        )
+        self._gave_up.__cause__ = reason
+
     def _report(self, transition: Transition) -> None:
+        if self.machine.gave_up and (transition.state.is_final or transition.state is State.WAITING):
+            self._give_up()
         if transition.state.is_final:
-            if self.machine.gave_up:
-                reason = self.last_error
-                subject = f"{self.spec.id!r} " if self.machine.membership is None else ""
-                is_told = self.machine.hopeless or (self.process is not None and self.process.machine.is_in_background)
-                remedy = "" if is_told else ": see why it ends, or give it another Restart policy"
-                self._gave_up = GaveUp(
-                    f"{subject}{self.machine.reason}{remedy}",
-                    id=self.spec.id,
-                    status=self.snapshot().status(),
-                    lines=self.last_lines(),
-                )
-                self._gave_up.__cause__ = reason
             self.hub.end(f"the service is {self.machine.state}, {self.machine.reason}")
             self._run_readers.end()
         # Without the lines of a buffered run: the memory of the journal must stay bounded.

@@ -14,12 +14,12 @@ from aioverseer._engine.process.process import Process
 from aioverseer._engine.service.explain import explain
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._engine.service.runs import Runs
-from aioverseer.core.errors import ProcessNotRunning
+from aioverseer.core.errors import ProcessNotRunning, SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import RestartRequested
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import Stop, check_ladder
-from aioverseer.core.report.status import Status
+from aioverseer.core.report.status import Status, StatusSnapshot
 from aioverseer.core.state import State
 from aioverseer.core.text.lines import Line
 
@@ -173,6 +173,8 @@ class Service:
     async def start(self) -> Self:
         """Start the service and return once it is ready. The policy judges a failed start like any failure.
 
+        A service with a schedule is armed: it is WAITING for its time then, and this returns at once.
+
         In BACKOFF the start does not wait for the delay. When the call that began the start is cancelled, the service
         is stopped before the cancellation goes on.
 
@@ -182,7 +184,7 @@ class Service:
                 wanted: if that program ends after all, a new run follows.
         """
         self._check_start()
-        if self.state is State.RUNNING:
+        if self.state is State.RUNNING and self._runner.trigger is None:
             return self
         began = not self.state.is_live
         self._runner.start()
@@ -203,8 +205,27 @@ class Service:
         self._runner.submit(RestartRequested())
         return await self._started(began=began)
 
+    async def trigger(self) -> Self:
+        """Run the program of a service with a schedule now, and return once this run is ready.
+
+        The schedule goes on as before: a service that is armed stays armed, one that was stopped stays disarmed. While
+        a run is under way this waits for its readiness and starts no other; in BACKOFF it does not wait for the delay.
+        When this is cancelled, the run goes on, unless the service was not started.
+
+        Raises:
+            NotReady: If the run has failed for good, or is being stopped, before it was ready; with the last lines.
+            StopFailed: If an earlier program still exists after its whole ladder, as in ``start``.
+            SpecError: If the service has no schedule: ``start`` runs it.
+        """
+        self._check_start()
+        if self._runner.trigger is None:
+            raise SpecError(f"{self.id!r} has no schedule: start() runs it now", option="schedule")
+        began = not self.state.is_live
+        self._runner.run_now()
+        return await self._reached(self._runner.waiters.until_run(), began=began)
+
     async def ready(self, timeout: float | None = None) -> Self:
-        """Wait until the service is ready. Nothing is started. Safe to cancel.
+        """Wait until the service is ready, or is WAITING for its time. Nothing is started. Safe to cancel.
 
         Args:
             timeout: Seconds to wait; None for no limit.
@@ -213,7 +234,10 @@ class Service:
             NotReady: If the service has ended and cannot become ready. Raised at once, with the last lines.
             NotReadyInTime: If the time is over.
         """
-        await self.wait_for(State.RUNNING, timeout)
+        self._runner.check()
+        waiters = self._runner.waiters
+        future = waiters.until_up()
+        await (future if timeout is None or future.done() else waiters.at_most(timeout, future, None))
         return self
 
     async def wait(self) -> Status:
@@ -346,7 +370,9 @@ class Service:
 
     async def _started(self, *, began: bool) -> Self:
         # The state is not RUNNING now, so the next RUNNING is that of the requested run.
-        future = self._runner.waiters.until(State.RUNNING)
+        return await self._reached(self._runner.waiters.until_up(), began=began)
+
+    async def _reached(self, future: asyncio.Future[StatusSnapshot], *, began: bool) -> Self:
         try:
             await future
         except asyncio.CancelledError:
@@ -362,6 +388,8 @@ class Service:
             raise ProcessNotRunning(
                 f"{self.id!r} is not running: it waits to restart ({machine.reason}): wait for ready(), then try again"
             )
+        if machine.state is State.WAITING:
+            raise ProcessNotRunning(f"{self.id!r} is not running: {machine.reason}; trigger() runs it now")
         if process is None:
             raise ProcessNotRunning(f"{self.id!r} is not running: {machine.reason}")
         return process

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from aioverseer._engine.process.runner import ProcessRunner
+from aioverseer._engine.service.trigger import TriggerSource
 from aioverseer.core.clock import Clock
 from aioverseer.core.machine.service import ServiceMachine
 from aioverseer.core.report.status import StatusSnapshot
@@ -40,6 +41,11 @@ class ServiceView(Protocol):
     @property
     def process(self) -> ProcessRunner | None:
         """The current or last run; None before the first."""
+        ...
+
+    @property
+    def trigger(self) -> TriggerSource | None:
+        """The source that starts each run; None for a service that runs from its start on."""
         ...
 
     @property

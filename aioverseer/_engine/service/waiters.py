@@ -20,6 +20,10 @@ from aioverseer.core.state import State
 
 __all__ = ["StopRequest", "Waiters"]
 
+_Wanted = State | Callable[[Status], bool]
+"""Condition of a wait. None, in its place, is a service that is ready, or waits for its trigger."""
+
+_WITHOUT_RUN = (State.INITIAL, State.WAITING, State.BACKOFF)
 _DEVICE = "it may wait for a device or a file system, see its state in ps"
 _SWALLOWS = "it swallows its cancellation: have it end when it is cancelled"
 
@@ -54,23 +58,41 @@ class Waiters:
         self._removed = False
         self._detached = False
 
-    def until(self, wanted: State | Callable[[Status], bool]) -> asyncio.Future[StatusSnapshot]:
+    def until(self, wanted: _Wanted) -> asyncio.Future[StatusSnapshot]:
         """Return a future for a snapshot that satisfies a condition; it gets an error once none can follow."""
         return self._watchers.watch(self._service.snapshot(), self._condition(wanted))
+
+    def until_up(self) -> asyncio.Future[StatusSnapshot]:
+        """Return a future for a service that is ready, or waits for its trigger; an error as in ``until``."""
+        return self._watchers.watch(self._service.snapshot(), self._condition(None))
+
+    def until_run(self) -> asyncio.Future[StatusSnapshot]:
+        """Return a future for the readiness of the run that has just begun; an error if it ends before."""
+        judge = self._condition(State.RUNNING)
+
+        def judge_run(snapshot: StatusSnapshot) -> bool | BaseException:
+            verdict = judge(snapshot)
+            if verdict is False and snapshot.state is State.WAITING:
+                return self._service.machine.was_ready or self._not_ready(
+                    NotReady, State.RUNNING, f"it is {snapshot.state}: {snapshot.reason}"
+                )
+            return verdict
+
+        return self._watchers.watch(self._service.snapshot(), judge_run)
 
     def for_end(self) -> asyncio.Future[StatusSnapshot]:
         """Return a future for the snapshot of the final end; it gets an error when that end may never come."""
         return self._watchers.watch(self._service.snapshot(), self._is_at_end)
 
     async def at_most(
-        self, timeout: float, future: asyncio.Future[StatusSnapshot], wanted: State | Callable[[Status], bool]
+        self, timeout: float, future: asyncio.Future[StatusSnapshot], wanted: _Wanted | None
     ) -> StatusSnapshot:
         """Wait for a future of ``until``.
 
         Args:
             timeout: Seconds to wait at most.
             future: The future that ``until`` has returned.
-            wanted: The condition of the future, for the message of an error.
+            wanted: The condition of the future, for the message of an error; None for ``until_up``.
         """
         clock = self._service.clock
         timer = clock.call_at(clock.now() + timeout, lambda: self.time_out(future, wanted, timeout))
@@ -79,14 +101,12 @@ class Waiters:
         finally:
             timer.cancel()
 
-    def time_out(
-        self, future: asyncio.Future[StatusSnapshot], wanted: State | Callable[[Status], bool], timeout: float
-    ) -> None:
+    def time_out(self, future: asyncio.Future[StatusSnapshot], wanted: _Wanted | None, timeout: float) -> None:
         """Fail a future of ``until``, because its time is over.
 
         Args:
             future: The future.
-            wanted: The condition of the future.
+            wanted: The condition of the future; None for ``until_up``.
             timeout: The seconds of the message.
         """
         if not future.done():
@@ -96,7 +116,7 @@ class Waiters:
     def begin_stop(self) -> StopRequest:
         """Return a new request; call this before the stop is submitted, and ``for_stop`` after it."""
         service = self._service
-        idle = service.state in (State.INITIAL, State.BACKOFF) or service.state.is_final or service.is_deferred
+        idle = service.state in _WITHOUT_RUN or service.state.is_final or service.is_deferred
         return StopRequest(
             outcome=asyncio.get_running_loop().create_future(),
             run=None if idle else service.process,
@@ -179,12 +199,12 @@ class Waiters:
             )
         self._stops = waiting
 
-    def _condition(self, wanted: State | Callable[[Status], bool]) -> Callable[[StatusSnapshot], bool | BaseException]:
+    def _condition(self, wanted: _Wanted | None) -> Callable[[StatusSnapshot], bool | BaseException]:
         """Return a function of a snapshot: True if it is wanted, an error if no wanted one can follow, else False."""
 
         def judge(snapshot: StatusSnapshot) -> bool | BaseException:
             try:
-                if snapshot.state is wanted if isinstance(wanted, State) else wanted(snapshot.status()):
+                if _is_met(wanted, snapshot):
                     return True
             except Exception as error:  # noqa: BLE001  # the caller's own function: only the caller gets its error
                 return error
@@ -214,12 +234,18 @@ class Waiters:
     def _unknown(self) -> UnknownService:
         return UnknownService(f"service {self._service.id!r} was removed: add it again")
 
-    def _not_ready(self, kind: type[NotReady], wanted: State | Callable[[Status], bool], why: str) -> NotReady:
+    def _not_ready(self, kind: type[NotReady], wanted: _Wanted | None, why: str) -> NotReady:
         what = f"is not {wanted}" if isinstance(wanted, State) else "is not what was waited for"
-        if wanted is State.RUNNING:
+        if wanted is None or wanted is State.RUNNING:
             what = "is not ready"
         service = self._service
         status = service.snapshot().status()
         error = kind(f"{service.id!r} {what}: {why}", id=service.id, status=status, lines=service.last_lines())
         error.__cause__ = status.error
         return error
+
+
+def _is_met(wanted: _Wanted | None, snapshot: StatusSnapshot) -> bool:
+    if wanted is None:
+        return snapshot.state.is_up
+    return snapshot.state is wanted if isinstance(wanted, State) else wanted(snapshot.status())

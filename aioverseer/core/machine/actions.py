@@ -12,10 +12,12 @@ __all__ = [
     "PerformStep",
     "ProcessAction",
     "ReadyTimedOut",
+    "ReportOverlap",
     "ReportSpawned",
     "ReportThrottled",
     "SendSignal",
     "ServiceAction",
+    "SetTrigger",
     "SignalOutside",
     "SignalUnreached",
     "StartProcess",
@@ -57,7 +59,29 @@ class ReportThrottled(Action):
     __slots__ = ()
 
 
-ServiceAction = StartProcess | StopProcess | Arm | Disarm | AskThrottle | ReportThrottled
+class SetTrigger(Action):
+    """Arm or disarm the trigger of the service; feed Triggered when it fires.
+
+    ``armed`` lasts from the start to the stop of the service, and ``waiting`` while it has no run.
+    """
+
+    __slots__ = ("armed", "waiting")
+
+    def __init__(self, *, armed: bool, waiting: bool) -> None:
+        self.armed = armed
+        self.waiting = waiting
+
+
+class ReportOverlap(Action):
+    """Report what becomes of a trigger that has fired during a run."""
+
+    __slots__ = ("what",)
+
+    def __init__(self, *, what: str) -> None:
+        self.what = what
+
+
+ServiceAction = StartProcess | StopProcess | Arm | Disarm | AskThrottle | ReportThrottled | SetTrigger | ReportOverlap
 
 
 class Launch(Action):

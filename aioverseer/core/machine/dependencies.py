@@ -158,9 +158,9 @@ def _is_met(until: Until, dependency: DependencyState) -> bool | None:
     """Return True if the condition is met, False if it no longer can be, and None while it still can."""
     match until:
         case "started":
-            met = dependency.started
+            met = dependency.started or dependency.state is State.WAITING
         case "ready":
-            met = dependency.state is State.RUNNING or (dependency.was_ready and dependency.state is State.FINISHED)
+            met = dependency.state.is_up or (dependency.was_ready and dependency.state is State.FINISHED)
         case "finished":
             met = dependency.state.is_final and dependency.started
         case "success":

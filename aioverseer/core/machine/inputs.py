@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aioverseer.core.machine.table import Input
+from aioverseer.core.machine.trigger import Overlap
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import AskingStep
@@ -33,6 +34,7 @@ __all__ = [
     "StoppedByGroup",
     "Throttled",
     "TimerFired",
+    "Triggered",
     "Unhealthy",
 ]
 
@@ -168,6 +170,16 @@ class TimerFired(Input):
     """The armed timer has fired: a delay, a backoff, a time limit or a step of the ladder is over."""
 
     __slots__ = ()
+
+
+class Triggered(Input):
+    """The trigger of the service has fired, or a user requests a run now; ``overlap`` is for a run under way."""
+
+    __slots__ = ("overlap", "why")
+
+    def __init__(self, *, why: str, overlap: Overlap = "skip") -> None:
+        self.why = why
+        self.overlap = overlap
 
 
 class Spawned(Input):

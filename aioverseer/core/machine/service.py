@@ -10,8 +10,10 @@ from typing import ClassVar, cast
 from aioverseer.core.clock import Rng
 from aioverseer.core.machine.actions import (
     AskThrottle,
+    ReportOverlap,
     ReportThrottled,
     ServiceAction,
+    SetTrigger,
     StartProcess,
     StopProcess,
 )
@@ -35,9 +37,11 @@ from aioverseer.core.machine.inputs import (
     StopRequested,
     Throttled,
     TimerFired,
+    Triggered,
 )
 from aioverseer.core.machine.membership import AlreadyRestarting, GroupMembership, RestartTogether
-from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
+from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules, Transition
+from aioverseer.core.machine.trigger import Trigger
 from aioverseer.core.options.restart import Restart, never_restarts, wants_restart
 from aioverseer.core.state import Exit, State
 from aioverseer.core.text.counted import counted
@@ -67,6 +71,7 @@ class ServiceMachine(Machine[ServiceAction]):
         membership: Membership in a group with a strategy; None without one.
         held_by_group: Whether the group has stopped the service, or has it wait, to start it again.
         stopped_by_group: Whether its end, if it has ended, was decided by its group.
+        trigger: Starts each run by itself; None for a service that runs from its start on.
         judged: Whether the policy has judged the end of the last run; a request or the group has ended it otherwise.
     """
 
@@ -106,6 +111,34 @@ class ServiceMachine(Machine[ServiceAction]):
         self._ended_by_itself = False  # its leader has ended without a stop, and leftovers are awaited
         self._ended_early = False  # before it was ready
         self._failure: BaseException | None = None  # error of the FATAL state that follows the end of its run
+        self.trigger: Trigger | None = None
+        self._armed = False
+        self._told = (False, False)  # the last SetTrigger
+        self._ended = ""  # end of the last run, for the reason of WAITING
+        self._queued = ""  # reason of a run that follows the present one; empty for none
+
+    def feed(self, given: Input, now: float) -> list[ServiceAction | Transition]:
+        """Apply the rule for one input; see ``Machine.feed``. A change of what the trigger has to do is an action."""
+        actions = super().feed(given, now)
+        if self.trigger is not None and (wanted := (self.is_armed, self.state is State.WAITING)) != self._told:
+            self._told = wanted
+            place = -1 if actions and isinstance(actions[-1], Transition) else len(actions)
+            actions[place:place] = [SetTrigger(armed=wanted[0], waiting=wanted[1])]
+        return actions
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether its trigger may start it: the service was started, and is still wanted."""
+        return self._armed and self.wanted
+
+    def has_trigger(self, _given: Triggered) -> bool:
+        """Return whether the service has a trigger."""
+        return self.trigger is not None
+
+    def rephrase(self) -> None:
+        """Update the reason of WAITING: the trigger has changed."""
+        if self.state is State.WAITING:
+            self.reason = self._waits()
 
     def has_run(self, _given: Input) -> bool:
         """Return whether the service has a run, which may send inputs."""
@@ -119,8 +152,8 @@ class ServiceMachine(Machine[ServiceAction]):
         """Return whether the service waits for the throttle."""
         return bool(self.restart_reason)
 
-    def is_armed(self, _given: Input) -> bool:
-        """Return whether the service waits for its backoff, not for the throttle."""
+    def awaits_timer(self, _given: Input) -> bool:
+        """Return whether the service waits for its timer, not for the throttle."""
         return not self.restart_reason
 
     @property
@@ -150,8 +183,65 @@ class ServiceMachine(Machine[ServiceAction]):
         return (self.membership or self._budget).refills_in(now)
 
     def start(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
-        """STARTING: begin the first run, with a fresh budget, after ``delay_start``."""
+        """STARTING: begin the first run, with a fresh budget, after ``delay_start``. WAITING if there is a trigger."""
         return self._start()
+
+    def run_once(self, given: Triggered) -> list[ServiceAction]:
+        """STARTING: begin a run on request. The trigger stays disarmed."""
+        self._armed = False
+        return self._run(given.why)
+
+    def run_now(self, given: Triggered) -> list[ServiceAction]:
+        """STARTING: begin a run, with a fresh budget."""
+        return self._run(given.why)
+
+    def run_queued(self, _given: TimerFired) -> list[ServiceAction]:
+        """STARTING: begin the run that was put off until the end of the last one."""
+        return self._run(self._queued)
+
+    def stop_waiting(self, given: StopRequested | StoppedByGroup) -> list[ServiceAction]:
+        """INTERRUPT: disarm the trigger."""
+        self.wanted = False
+        self.stopped_on_request = isinstance(given, StopRequested)
+        self.stopped_by_group = not self.stopped_on_request
+        self.to(State.INTERRUPT, f"{given.why} while it waited" if self.stopped_on_request else given.why)
+        return []
+
+    def arm(self, _given: StartRequested) -> list[ServiceAction]:
+        """Arm the trigger if there is one; else do nothing."""
+        self._armed = self.trigger is not None
+        return []
+
+    def overlap(self, given: Triggered) -> list[ServiceAction]:
+        """Skip the trigger, put its run off until the end of this one, or replace this one, as its ``overlap`` says."""
+        if self.deferred:
+            return self._run(given.why)
+        if not self.wanted:  # a run on request while the service is being stopped
+            self._armed = False
+            self.wanted = self._anew = True
+            self._defer_anew = self._ended_by_itself = False
+            self._queued = given.why
+            return []
+        if given.overlap == "skip":
+            return [ReportOverlap(what=f"{given.why}: skipped, as a run is {self.state}")]
+        if given.overlap == "queue":
+            self._queued = self._queued or given.why
+            return [ReportOverlap(what=f"{given.why}: runs after the present run, which is {self.state}")]
+        return self._replace(given.why)
+
+    def _replace(self, why: str) -> list[ServiceAction]:
+        if self.held_by_group:
+            return [ReportOverlap(what=f"{why}: skipped, as its group starts it again")]
+        if self.state is State.BACKOFF:
+            return [self._leave_backoff(), *self._run(why)]
+        self._queued = why
+        self._anew = True
+        self._defer_anew = self._ended_by_itself = False
+        if self.state is State.STOPPING:
+            return []
+        what = f"{why}, and the run before it is replaced"
+        self.to(State.STOPPING, what)
+        return [StopProcess(kill=False, why=what)]
 
     def _fresh(self) -> None:
         self.wanted = True
@@ -160,11 +250,13 @@ class ServiceMachine(Machine[ServiceAction]):
         self.spawned = self.was_ready = self.stopped_on_request = False
         self.begun = self.judged = False
         self.error = None
+        self._queued = self._ended = ""
         self._budget = Budget(self._policy)
 
     def defer(self, given: StartDeferred) -> list[ServiceAction]:
         """STARTING, with a fresh budget: wait for the dependencies before the first run."""
         self._fresh()
+        self._armed = False
         self.deferred = True
         self.to(State.STARTING, given.why)
         return []
@@ -175,9 +267,11 @@ class ServiceMachine(Machine[ServiceAction]):
             self.reason = given.why
         return []
 
-    def start_deferred(self, _given: DependenciesMet | StartRequested | RestartRequested) -> list[ServiceAction]:
-        """Begin the first run if it waits for dependencies; else do nothing."""
-        return self._start() if self.deferred else []
+    def start_deferred(self, given: DependenciesMet | StartRequested | RestartRequested) -> list[ServiceAction]:
+        """Begin the first run if it waits for dependencies, or wait for the trigger; else do nothing."""
+        if self.deferred:
+            return self._start()
+        return self.arm(given) if isinstance(given, StartRequested) else []
 
     def fail_dependency(self, given: DependencyFailed) -> list[ServiceAction]:
         """FATAL if the service waits for dependencies; else do nothing."""
@@ -201,14 +295,33 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def _start(self) -> list[ServiceAction]:
         self._fresh()
-        return self._begin_first()
+        if self.trigger is None:
+            return self._begin_first()
+        self._armed = True
+        self.deferred = self.held_by_group = False
+        return self._wait()
+
+    def _wait(self) -> list[ServiceAction]:
+        self.to(State.WAITING, self._waits())
+        return [Arm(seconds=0.0)] if self._queued else []
+
+    def _waits(self) -> str:
+        waits = "" if self.trigger is None else f"waits for {self.trigger.awaited}"
+        return f"{self._ended}; {waits}" if self._ended else waits
+
+    def _run(self, why: str) -> list[ServiceAction]:
+        """Begin the first run of a fresh budget, for a trigger."""
+        self._fresh()
+        return self._begin_first(why)
 
     def _start_anew(self) -> list[ServiceAction]:
+        if self._queued:
+            return self._run(self._queued)
         return self.defer(StartDeferred(why="waits for its turn")) if self._defer_anew else self._start()
 
-    def _begin_first(self) -> list[ServiceAction]:
+    def _begin_first(self, why: str = "") -> list[ServiceAction]:
         reason = f"waits {self._delay:g} s before its start" if self._delay > 0 else "is being started"
-        return self._begin(reason, delay=self._delay)
+        return self._begin(f"{reason}: {why}" if why else reason, delay=self._delay)
 
     def _begin_next(self, reason: str) -> list[ServiceAction]:
         """Begin the next run; the first one, after ``delay_start``, if the group stopped the service before it."""
@@ -217,8 +330,10 @@ class ServiceMachine(Machine[ServiceAction]):
         self.restarts += 1
         return self._begin(reason)
 
-    def restart_now(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
+    def restart_now(self, given: StartRequested | RestartRequested) -> list[ServiceAction]:
         """STARTING: restart at once, on request."""
+        if isinstance(given, StartRequested):
+            self.arm(given)
         return [Disarm(), *self._begin_next("is being restarted on request, before its backoff was over")]
 
     def restart_due(self, _given: TimerFired) -> list[ServiceAction]:
@@ -298,6 +413,8 @@ class ServiceMachine(Machine[ServiceAction]):
         if not self.wanted:
             self.wanted = True
             self._anew = True
+            self._queued = ""
+            self._armed = self.trigger is not None
         self._defer_anew = False
         self._ended_by_itself = False
         return []
@@ -306,6 +423,8 @@ class ServiceMachine(Machine[ServiceAction]):
         """Begin a new run after the end of this one, once dependencies are met; nothing if one follows anyway."""
         if not self.wanted or self._ended_by_itself:
             self.wanted = True
+            self._armed = False
+            self._queued = ""
             self._anew = self._defer_anew = True
             self._ended_by_itself = False
         return []
@@ -427,6 +546,12 @@ class ServiceMachine(Machine[ServiceAction]):
         self._end_failed(given.error)
         return [self._leave_backoff()]
 
+    def fail_waiting(self, given: Failed) -> list[ServiceAction]:
+        """FATAL: disarm the trigger."""
+        self.wanted = False
+        self._end_failed(given.error)
+        return []
+
     def _end_failed(self, error: BaseException) -> None:
         self.error = error
         self.to(State.FATAL, f"one of its steps raised {error!r}")
@@ -504,10 +629,8 @@ class ServiceMachine(Machine[ServiceAction]):
         if self.membership is not None and wants_restart(self._policy, exit):
             return self._judge_in_group(self.membership, exit, what + also, ready_for, hopeless=hopeless)
         if hopeless and wants_restart(self._policy, exit):
-            self.wanted = False
-            self.gave_up = self.hopeless = True
-            self.to(State.FATAL, f"gave up: {what}")
-            return []
+            self.hopeless = True
+            return self._give_up(f"gave up: {what}")
         verdict = self._budget.judge(exit, now=self.now, ready_for=ready_for, rng=self._rng)
         match verdict:
             case RestartIn(delay=delay, left=left):
@@ -518,12 +641,23 @@ class ServiceMachine(Machine[ServiceAction]):
                 self.to(State.BACKOFF, f"{what}{also}; restarts in {delay:.3g} s{budget}")
                 return [Arm(seconds=delay)]
             case Spent():
-                self.wanted = False
-                self.gave_up = True
-                self.to(State.FATAL, f"gave up: {what}, and {verdict}{also}")
+                return self._give_up(f"gave up: {what}, and {verdict}{also}")
             case Done():
+                if self.is_armed:
+                    self._ended = what + also
+                    return self._wait()
                 self.wanted = False
                 self.to(_end_state(exit), what + also)
+        return []
+
+    def _give_up(self, why: str) -> list[ServiceAction]:
+        """FATAL; WAITING if there is a trigger that goes on."""
+        self.gave_up = True
+        if self.trigger is not None and self.trigger.outlives_give_up and self.is_armed:
+            self._ended = why
+            return self._wait()
+        self.wanted = False
+        self.to(State.FATAL, why)
         return []
 
     def _judge_in_group(
@@ -571,12 +705,14 @@ def _end_state(exit: Exit | None) -> State:
 
 
 _FINAL = (State.INTERRUPT, State.FINISHED, State.FATAL)
+_WITH_RUN = (State.STARTING, State.BACKOFF, State.RUNNING, State.STOPPING)
 
 ServiceMachine.guards = {
     **dict.fromkeys((Spawned, SpawnFailed, Ready, ProcessEnded, ProcessEnding), ServiceMachine.has_run),
     Failed: ServiceMachine.may_fail,
     **dict.fromkeys((Admitted, Throttled), ServiceMachine.awaits_throttle),
-    TimerFired: ServiceMachine.is_armed,
+    TimerFired: ServiceMachine.awaits_timer,
+    Triggered: ServiceMachine.has_trigger,
 }
 ServiceMachine.table = cast(
     "Rules",
@@ -586,6 +722,17 @@ ServiceMachine.table = cast(
         (State.INITIAL, StopRequested): ServiceMachine.unwant,
         (State.INITIAL, StartDeferred): ServiceMachine.defer,
         (State.INITIAL, Failed): ServiceMachine.ignore,
+        (State.INITIAL, Triggered): ServiceMachine.run_once,
+        (State.WAITING, StartRequested): ServiceMachine.ignore,
+        (State.WAITING, StartDeferred): ServiceMachine.ignore,
+        (State.WAITING, RestartRequested): ServiceMachine.ignore,
+        (State.WAITING, StopRequested): ServiceMachine.stop_waiting,
+        (State.WAITING, Triggered): ServiceMachine.run_now,
+        (State.WAITING, TimerFired): ServiceMachine.run_queued,
+        (State.WAITING, Failed): ServiceMachine.fail_waiting,
+        (State.WAITING, HeldByGroup): ServiceMachine.ignore,
+        (State.WAITING, StoppedByGroup): ServiceMachine.stop_waiting,
+        **{(state, Triggered): ServiceMachine.overlap for state in _WITH_RUN},
         (State.STARTING, StartRequested): ServiceMachine.start_deferred,
         (State.STARTING, StartDeferred): ServiceMachine.defer_again,
         (State.STARTING, DependenciesMet): ServiceMachine.start_deferred,
@@ -598,7 +745,7 @@ ServiceMachine.table = cast(
         (State.STARTING, Ready): ServiceMachine.record_ready,
         (State.STARTING, ProcessEnded): ServiceMachine.judge_end,
         (State.STARTING, Failed): ServiceMachine.fail,
-        (State.RUNNING, StartRequested): ServiceMachine.ignore,
+        (State.RUNNING, StartRequested): ServiceMachine.arm,
         (State.RUNNING, RestartRequested): ServiceMachine.restart,
         (State.RUNNING, StopRequested): ServiceMachine.stop,
         (State.RUNNING, SpawnFailed): ServiceMachine.judge_spawn,
@@ -635,6 +782,7 @@ ServiceMachine.table = cast(
         (State.BACKOFF, ReleasedByGroup): ServiceMachine.release,
         (State.STOPPING, ReleasedByGroup): ServiceMachine.release_stopping,
         **{(state, StartRequested): ServiceMachine.start for state in _FINAL},
+        **{(state, Triggered): ServiceMachine.run_once for state in _FINAL},
         **{(state, StartDeferred): ServiceMachine.defer for state in _FINAL},
         **{(state, RestartRequested): ServiceMachine.start for state in _FINAL},
         **{(state, StopRequested): ServiceMachine.unwant for state in _FINAL},

@@ -15,7 +15,7 @@ from aioverseer.core.state import State, signal_name
 
 __all__ = ["Event", "EventRecord", "Kind", "StopOutcome", "StopReport"]
 
-Kind = Literal["state", "log", "health", "leftovers", "throttle", "stop", "group"]
+Kind = Literal["state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger"]
 """Subject of an event; see ``Event.kind``."""
 
 
@@ -38,7 +38,8 @@ class Event:
             of the program about itself, or a change of its liveness. ``"leftovers"``: processes that a run has left
             behind, and what becomes of them or is to be done. ``"throttle"``: the service waits in the queue of
             ``restart_rate``. ``"stop"``: an obstacle to a stop. ``"group"``: a consequence for its group: the start or
-            the end of a restart of several members, giving up, or the end of the group.
+            the end of a restart of several members, giving up, or the end of the group. ``"trigger"``: a run that its
+            schedule has skipped, missed or put off.
     """
 
     seq: int

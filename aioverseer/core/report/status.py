@@ -74,6 +74,8 @@ class Status:
         log_lost: Number of lines that the log files of the service have lost since it was added; see ``LogFile``.
         containment: Level of containment in force: ``"basic"``, ``"guarded"``, ``"strict"``, or ``"none"`` for a
             scripted child; empty if it is not known yet.
+        next: Wall-clock time of the next run by the schedule of a service, aware; None without one, and once it is
+            stopped.
         last_lines: Last lines of a Process, or of a service that has failed, for error messages. A line such as
             ``--- run 2 ---`` stands where a further run begins.
     """
@@ -97,6 +99,7 @@ class Status:
     max_restarts: int | None = 0
     log_lost: int = 0
     containment: str = ""
+    next: datetime | None = None
     last_lines: Sequence[str] = ()
 
     @property
@@ -153,6 +156,7 @@ class Status:
             "logLost": self.log_lost,
             "containment": self.containment,
             "stopTime": None if self.stopped_at is None else self.stopped_at.isoformat(),
+            "next": None if self.next is None else self.next.isoformat(),
         }
 
 
@@ -179,6 +183,7 @@ class StatusSnapshot(NamedTuple):
     log_lost: int
     containment: str
     last_lines: Sequence[str] = ()
+    next: datetime | None = None
 
     def status(self) -> Status:
         """Return the Status."""
@@ -203,6 +208,7 @@ class StatusSnapshot(NamedTuple):
             max_restarts=self.max_restarts,
             log_lost=self.log_lost,
             containment=self.containment,
+            next=self.next,
             last_lines=self.last_lines,
         )
 

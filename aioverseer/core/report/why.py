@@ -12,7 +12,7 @@ from aioverseer.core.text.counted import counted
 
 __all__ = ["Awaited", "AwaitedKind", "Why"]
 
-AwaitedKind = Literal["service", "group", "throttle", "readiness", "program", "stop"]
+AwaitedKind = Literal["service", "group", "throttle", "readiness", "program", "stop", "time", "connection"]
 """Kind of thing that a service waits for; see ``Awaited``."""
 
 
@@ -25,7 +25,8 @@ class Awaited:
         kind: ``"service"``: another service, which does not meet the condition of ``after`` yet. ``"group"``: its
             group, which will start it again. ``"throttle"``: its place in the queue of ``Overseer(restart_rate=...)``.
             ``"readiness"``: the program, which is not ready yet. ``"program"``: the program, which has not ended yet.
-            ``"stop"``: another service, which must end before this one is stopped.
+            ``"stop"``: another service, which must end before this one is stopped. ``"time"``: the time of its next
+            run. ``"connection"``: a connection to its socket.
         name: Name of the service or group; empty for other kinds.
         text: Description, as words that follow "waits for".
         due_in: Seconds until it comes at the latest, or until the next action; None if that is not known.

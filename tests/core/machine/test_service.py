@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from aioverseer.core.machine.actions import AskThrottle, StartProcess, StopProcess
+from aioverseer.core.machine.actions import AskThrottle, SetTrigger, StartProcess, StopProcess
 from aioverseer.core.machine.budget import Budget
 from aioverseer.core.machine.inputs import (
     Admitted,
@@ -31,6 +31,7 @@ from aioverseer.core.machine.inputs import (
     StopRequested,
     Throttled,
     TimerFired,
+    Triggered,
 )
 from aioverseer.core.machine.service import ServiceMachine
 from aioverseer.core.machine.table import Action, Arm, Disarm, IllegalInput, Input, Transition, rows
@@ -78,17 +79,23 @@ INPUTS: dict[str, Input] = {
     "group stops": StoppedByGroup(why="group 'g' gave up"),
     "throttled": Throttled(why="waits for its turn"),
     "admitted": Admitted(),
+    "fires": Triggered(why="its time has come"),
+    "fires to queue": Triggered(why="its time has come", overlap="queue"),
+    "fires to replace": Triggered(why="its time has come", overlap="replace"),
 }
 _OF_OTHERS = (
     StartDeferred | DependenciesMet | DependencyFailed | ProcessEnding | HeldByGroup | ReleasedByGroup | StoppedByGroup
 )
-WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS)]
+WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS | Triggered)]
 """Inputs of the random walk below: a service without dependencies and group, perhaps with a throttle."""
+WALKED_WITH_TRIGGER = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS)]
 
 UP = "start, spawned, ready"
+RUN = "start, fires, spawned, ready"
 SPENT = f"{UP}, crashed, due, spawned, ready, crashed, due, spawned, ready"
 PLACES: dict[str, str] = {
-    # a place is a state, and where in it: what leads there ("+" in front: with a delay of 4 seconds, "%": a throttle)
+    # a place is a state, and where in it: what leads there. In front, "+" is a delay of 4 seconds, "%" a throttle,
+    # "@" a schedule, "&" a socket that starts the service.
     "initial": "",
     "initial, with a delay": "+",
     "initial, stopped": "stop",
@@ -146,8 +153,33 @@ PLACES: dict[str, str] = {
     "running, as the throttle let it": f"%, {UP}, crashed, due, throttled, admitted, spawned, ready",
     "stopping as it fails": f"{UP}, failing",
     "stopping as it fails, then to be killed": f"{UP}, failing, kill",
+    "initial, with a schedule": "@",
+    "waiting": "@, start",
+    "waiting, after a run": f"@, {RUN}, done",
+    "waiting, with a delay": "@+, start",
+    "waiting, as it gave up": f"@, {RUN}, crashed, due, crashed, due, crashed",
+    "waiting, a run is queued": f"@, {RUN}, fires to queue, done",
+    "starting, with a schedule": "@, start, fires",
+    "running, with a schedule": f"@, {RUN}",
+    "running, with a schedule, started again": f"@, {RUN}, start",
+    "running, with a queued run": f"@, {RUN}, fires to queue",
+    "running, with a socket": f"&, {RUN}",
+    "running, with a socket, its budget spent": f"&, {RUN}, crashed, due, crashed, due, spawned, ready",
+    "running once, with a schedule": "@, fires, spawned, ready",
+    "running once, then started": "@, fires, spawned, ready, start",
+    "backoff, with a schedule": f"@, {RUN}, crashed",
+    "stopping, with a schedule": f"@, {RUN}, stop",
+    "stopping, to be replaced": f"@, {RUN}, fires to replace",
+    "stopping, to run once": f"@, {RUN}, stop, fires",
+    "stopping, to wait again": f"@, {RUN}, stop, start",
+    "stopping as it fails, with a schedule": f"@, {RUN}, failing",
+    "held, with a schedule": "@, held",
+    "interrupted, with a schedule": "@, start, stop",
+    "finished, with a schedule": "@, fires, spawned, ready, done",
+    "fatal, with a schedule": "@, fires, failed, due, failed, due, failed",
 }
 
+GAVE_UP = "gave up: no such program, and its 2 restarts are spent"
 BEGIN = "begin #{run}, -> starting"
 RESTING = {
     "start": BEGIN,
@@ -225,6 +257,61 @@ TO_RESTART["failed"] = "arm {delay}, -> backoff"
 WITH_GROUP = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], "-> backoff")}
 ANEW = {**TO_RESTART, "failed": BEGIN}
 IN_TURN = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], "-> starting")}
+
+
+FIRES = ("fires", "fires to queue", "fires to replace")
+ONCE = "begin #{run}, -> starting"
+WITH_SCHEDULE = {
+    **RESTING,
+    **dict.fromkeys(["start", "restart"], "watch, -> waiting"),
+    **dict.fromkeys(FIRES, ONCE),
+}
+WAITING = {
+    **dict.fromkeys(["start", "restart", "held", "group holds"], ""),
+    **dict.fromkeys(["stop", "kill", "group stops"], "disarmed, -> interrupted"),
+    **dict.fromkeys(["broken", "broken off"], "disarmed, -> fatal"),
+    **dict.fromkeys(FIRES, "begin #{run}, armed, -> starting"),
+    "due": "begin #{run}, armed, -> starting",
+}
+OVERLAP = {"fires": "reportoverlap", "fires to queue": "reportoverlap", "fires to replace": "end, -> stopping"}
+ARMED_LIVE = {
+    **LIVE,
+    "stop": "end, disarmed, -> stopping",
+    "kill": "end by kill, disarmed, -> stopping",
+    "broken": "end by kill, disarmed, -> stopping",
+    "broken off": "disarmed, -> fatal",
+    "group stops": "end, disarmed, -> stopping",
+    **OVERLAP,
+}
+ARMED_ENDS = {
+    **dict.fromkeys(["failed", "crashed", "killed"], "arm {delay}, -> backoff"),
+    "done": "watch, -> waiting",
+    "never ran": "disarmed, -> interrupted",
+}
+ARMED_RUNNING = {**ARMED_LIVE, **ARMED_ENDS, "failing": "-> stopping"}
+UNARMED_RUNNING = {**LIVE, **ENDS, "failing": "-> stopping", **OVERLAP, "start": "armed"}
+ARMED_BACKOFF = {
+    **BACKOFF,
+    **dict.fromkeys(["stop", "kill", "group stops"], "disarm, disarmed, -> interrupted"),
+    **dict.fromkeys(["broken", "broken off"], "disarm, disarmed, -> fatal"),
+    **dict.fromkeys(["fires", "fires to queue"], "reportoverlap"),
+    "fires to replace": "disarm, begin #{run}, -> starting",
+}
+ARMED_STOPPING = {
+    **STOPPING,
+    **dict.fromkeys(["stop", "broken off", "group stops"], "disarmed"),
+    "stop": "end, disarmed",
+    "kill": "end by kill, disarmed",
+    "broken": "end by kill, disarmed",
+    "broken off": "disarmed, -> fatal",
+    **dict.fromkeys(["fires", "fires to queue"], "reportoverlap"),
+    "fires to replace": "",
+}
+
+
+def queued(table: dict[str, str]) -> dict[str, str]:
+    """A table in which a queued run follows each wait at once."""
+    return {name: said.replace("watch, ->", "arm 0, watch, ->") for name, said in table.items()}
 
 
 def filled(table: dict[str, str], *, run: int = 0, delay: int = 1) -> dict[str, str]:
@@ -306,6 +393,66 @@ EXPECTED: dict[str, dict[str, str]] = {
     "running, as the throttle let it": filled(RUNNING),
     "stopping as it fails": filled(TO_RESTART, run=2),
     "stopping as it fails, then to be killed": {**STOPPING, "stop": "end by kill"},
+    "initial, with a schedule": filled(WITH_SCHEDULE, run=1),
+    "waiting": filled(WAITING, run=1),
+    "waiting, after a run": filled(WAITING, run=2),
+    "waiting, with a delay": filled(late(WAITING), run=1),
+    "waiting, as it gave up": filled(WAITING, run=4),
+    "waiting, a run is queued": filled(WAITING, run=2),
+    "starting, with a schedule": filled(
+        {**STARTING, **ARMED_LIVE, **ARMED_ENDS, "ready": "-> running", "failing": "-> stopping"}
+    ),
+    "running, with a schedule": filled(ARMED_RUNNING),
+    "running, with a schedule, started again": filled(ARMED_RUNNING),
+    "running, with a queued run": filled(queued(ARMED_RUNNING)),
+    "running, with a socket": filled(ARMED_RUNNING),
+    "running, with a socket, its budget spent": {
+        name: "disarmed, -> fatal" if "backoff" in said else said for name, said in ARMED_RUNNING.items()
+    },
+    "running once, with a schedule": filled(UNARMED_RUNNING),
+    "running once, then started": filled(ARMED_RUNNING),
+    "backoff, with a schedule": filled(ARMED_BACKOFF, run=2),
+    "stopping, with a schedule": {
+        **STOPPING,
+        **dict.fromkeys(["start", "restart"], "armed"),
+        **dict.fromkeys(FIRES, ""),
+    },
+    "stopping, to be replaced": filled(
+        {
+            **ARMED_STOPPING,
+            **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], BEGIN),
+        },
+        run=2,
+    ),
+    "stopping, to run once": filled(
+        {
+            **STOPPING,
+            **dict.fromkeys(["fires", "fires to queue"], "reportoverlap"),
+            "fires to replace": "",
+            **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], BEGIN),
+        },
+        run=2,
+    ),
+    "stopping, to wait again": {
+        **ARMED_STOPPING,
+        **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], "watch, -> waiting"),
+    },
+    "stopping as it fails, with a schedule": filled(
+        {
+            **ARMED_STOPPING,
+            **dict.fromkeys(["done", "crashed", "killed", "never ran"], BEGIN),
+            "failed": "arm 1, -> backoff",
+        },
+        run=2,
+    ),
+    "held, with a schedule": {
+        **HELD,
+        **dict.fromkeys(["start", "restart", "released"], "watch, -> waiting"),
+        **dict.fromkeys(FIRES, "begin #1"),
+    },
+    "interrupted, with a schedule": filled(WITH_SCHEDULE, run=1),
+    "finished, with a schedule": filled(WITH_SCHEDULE, run=2),
+    "fatal, with a schedule": filled(WITH_SCHEDULE, run=4),
 }
 
 
@@ -322,6 +469,8 @@ def words(actions: Sequence[Action]) -> str:
                 said.append(f"arm {action.seconds:g}")
             case Transition():
                 said.append(f"-> {action.state}")
+            case SetTrigger():
+                said.append("watch" if action.waiting else "armed" if action.armed else "disarmed")
             case _:
                 said.append(type(action).__name__.lower())
     return ", ".join(said)
@@ -336,12 +485,23 @@ def feed(machine: ServiceMachine, path: str, *, at: float | None = None) -> list
     return said
 
 
+class Occasions:
+    """A trigger that fires when the test says so."""
+
+    awaited = "its time"
+
+    def __init__(self, *, outlives_give_up: bool = True) -> None:
+        self.outlives_give_up = outlives_give_up
+
+
 def led(path: str, policy: Restart = POLICY) -> ServiceMachine:
-    """A machine that was fed these inputs; "+" in front is a delay of 4 seconds, "%" a throttle."""
-    delay = 4.0 if path.startswith("+") else 0.0
-    machine = ServiceMachine(policy=policy, rng=Middle(), delay=delay)
-    machine.has_throttle = path.startswith("%")
-    feed(machine, path.lstrip("+%").removeprefix(", "))
+    """A machine that was fed these inputs; see ``PLACES`` for the signs in front."""
+    signs = path[: len(path) - len(path.lstrip("+%@&"))]
+    machine = ServiceMachine(policy=policy, rng=Middle(), delay=4.0 if "+" in signs else 0.0)
+    machine.has_throttle = "%" in signs
+    if "@" in signs or "&" in signs:
+        machine.trigger = Occasions(outlives_give_up="@" in signs)
+    feed(machine, path.removeprefix(signs).removeprefix(", "))
     return machine
 
 
@@ -481,6 +641,14 @@ def test_a_kill_lasts_as_long_as_the_run(path: str, expected: str) -> None:
         (f"{UP}, group holds, killed, group releases", "is being restarted with its group"),
         (f"{UP}, group stops, killed", "group 'g' gave up; was killed by SIGKILL"),
         (f"{SPENT}, killed", "gave up: was killed by SIGKILL, and its 2 restarts are spent"),
+        ("@, start", "waits for its time"),
+        ("@, start, fires", "is being started: its time has come"),
+        (f"@, {RUN}, done", "exited with code 0; waits for its time"),
+        ("@, start, fires, failed, due, failed, due, failed", f"{GAVE_UP}; waits for its time"),
+        ("&, start, fires, failed, due, failed, due, failed", GAVE_UP),
+        (f"@, {RUN}, fires to replace", "its time has come, and the run before it is replaced"),
+        ("@, start, stop", "a stop was asked for while it waited"),
+        ("@, start, group stops", "group 'g' gave up"),
     ],
 )
 def test_the_reason_says_why_it_is_there(path: str, reason: str) -> None:
@@ -933,3 +1101,71 @@ class Walk(RuleBasedStateMachine):
 def test_random_walks() -> None:
     """The invariants hold for any inputs in any order."""
     run_state_machine_as_test(Walk, settings=settings(max_examples=200, stateful_step_count=30, deadline=None))
+
+
+class TriggeredWalk(RuleBasedStateMachine):
+    """Anything that the world could send to a service with a trigger, in any order."""
+
+    @initialize(policy=st.sampled_from(POLICIES), has_throttle=st.booleans(), outlives_give_up=st.booleans())
+    def begin(self, policy: Restart, *, has_throttle: bool, outlives_give_up: bool) -> None:
+        """A service that was not started."""
+        self.machine = ServiceMachine(policy=policy, rng=Middle(), delay=0.0)
+        self.machine.has_throttle = has_throttle
+        self.machine.trigger = Occasions(outlives_give_up=outlives_give_up)
+        self.outlives_give_up = outlives_give_up
+        self.outside = Outside()
+        self.now = 0.0
+        self.told = SetTrigger(armed=False, waiting=False)
+        self.stopped = False
+
+    @rule(number=st.integers(0, 99), seconds=st.sampled_from([0.0, 1.0, 20.0]))
+    def feed(self, number: int, seconds: float) -> None:
+        """Feed one of the inputs that can come, and perform what comes of it."""
+        legal = [given for given in WALKED_WITH_TRIGGER if self.outside.legal(given)]
+        self.now += seconds
+        given = legal[number % len(legal)]
+        self._apply(given)
+        if self.machine.state is State.WAITING and self.outside.timer:  # a run is queued, and begins at once
+            self._apply(TimerFired())
+            assert not self.outside.timer
+
+    def _apply(self, given: Input) -> None:
+        state = self.machine.state
+        if isinstance(given, StopRequested):
+            self.stopped = True
+        elif isinstance(given, StartRequested | RestartRequested | Triggered):
+            self.stopped = False
+        self.outside.sends(given)
+        for action in self.machine.feed(given, self.now):
+            self.outside.performs(action)
+            if isinstance(action, SetTrigger):
+                self.told = action
+            elif isinstance(action, StartProcess):
+                assert not self.stopped
+                assert state is not State.INITIAL or isinstance(given, Triggered), "started, not only armed"
+
+    @invariant()
+    def a_run_is_there_exactly_in_the_states_that_say_so(self) -> None:
+        """And a service that waits has none, nor a timer."""
+        state = self.machine.state
+        assert (self.outside.run is not None) == (state in (State.STARTING, State.RUNNING, State.STOPPING))
+        assert state is not State.WAITING or not (self.outside.timer or self.outside.asked)
+
+    @invariant()
+    def the_trigger_is_told_the_truth(self) -> None:
+        """Armed only while the service is wanted, waiting only in WAITING."""
+        machine = self.machine
+        assert self.told == SetTrigger(armed=machine.is_armed, waiting=machine.state is State.WAITING)
+        assert machine.state is not State.WAITING or (machine.wanted and machine.is_armed)
+        assert not (self.told.armed and (machine.state.is_final or machine.state is State.INITIAL))
+
+    @invariant()
+    def only_some_triggers_outlive_a_give_up(self) -> None:
+        """Schedules do, sockets do not."""
+        state = self.machine.state
+        assert not (self.machine.gave_up and state.is_live) or (self.outlives_give_up and state is State.WAITING)
+
+
+def test_random_walks_with_a_trigger() -> None:
+    """The invariants hold for any inputs in any order."""
+    run_state_machine_as_test(TriggeredWalk, settings=settings(max_examples=100, stateful_step_count=30, deadline=None))

@@ -109,6 +109,7 @@ OURS = {
     "logLost": 0,
     "containment": "",
     "stopTime": None,
+    "next": None,
 }
 
 
