@@ -205,9 +205,9 @@ class ThreadedOverseer:
         """Return the status of a group; see ``Overseer.group_status``."""
         return self._loop.call(partial(self._overseer.group_status, name))
 
-    def remove(self, id: str) -> None:
+    def remove(self, id: str, *, by: str = "") -> None:
         """Remove a service that is not live; see ``Overseer.remove``."""
-        self._loop.call(partial(self._overseer.remove, id))
+        self._loop.call(partial(self._overseer.remove, id, by=by))
         self._services.pop(id, None)
 
     def update(
@@ -215,10 +215,11 @@ class ThreadedOverseer:
         id: str,
         *command: str | os.PathLike[str],
         argv: Iterable[str | os.PathLike[str]] | None = None,
+        by: str = "",
         **options: Unpack[SpecOptions],
     ) -> ThreadedService:
-        """Change the command or options of a service for its next run; see ``Overseer.update``."""
-        return self._wrapped(self._loop.call(lambda: self._overseer.update(id, *command, argv=argv, **options)))
+        """Change the command or options of a service; see ``Overseer.update``."""
+        return self._wrapped(self._loop.call(lambda: self._overseer.update(id, *command, argv=argv, by=by, **options)))
 
     def __getitem__(self, id: str) -> ThreadedService:
         """Return the service of this name.
@@ -256,21 +257,21 @@ class ThreadedOverseer:
         """Return the names of the services with this label, sorted; ``""`` for services without a label."""
         return self._loop.call(partial(self._overseer.list_group, group))
 
-    def start(self, id: str) -> ThreadedService:
+    def start(self, id: str, *, by: str = "") -> ThreadedService:
         """Start a service and return it once it is ready; see ``ThreadedService.start``."""
-        return self[id].start()
+        return self[id].start(by=by)
 
-    def stop(self, id: str, *, kill: bool = False, ladder: Stop | None = None) -> Status:
+    def stop(self, id: str, *, kill: bool = False, ladder: Stop | None = None, by: str = "") -> Status:
         """Stop a service by its ladder; see ``ThreadedService.stop``."""
-        return self[id].stop(kill=kill, ladder=ladder)
+        return self[id].stop(kill=kill, ladder=ladder, by=by)
 
-    def restart(self, id: str) -> ThreadedService:
+    def restart(self, id: str, *, by: str = "") -> ThreadedService:
         """Stop a service and start it again; see ``ThreadedService.restart``."""
-        return self[id].restart()
+        return self[id].restart(by=by)
 
-    def trigger(self, id: str) -> ThreadedService:
+    def trigger(self, id: str, *, by: str = "") -> ThreadedService:
         """Run the program of a service with a schedule now; see ``ThreadedService.trigger``."""
-        return self[id].trigger()
+        return self[id].trigger(by=by)
 
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the program of a service; see ``ThreadedService.signal``."""
@@ -288,21 +289,26 @@ class ThreadedOverseer:
         """Return everything known about a service as JSON values."""
         return self[id].status().to_json()
 
-    def supervise(self, id: str) -> Status:
+    def supervise(self, id: str, *, by: str = "") -> Status:
         """Start a service, restart it by its policy, and return its Status after its final end."""
-        return self._loop.run(partial(self._overseer.supervise, id))
+        return self._loop.run(partial(self._overseer.supervise, id, by=by))
 
-    def start_all(self) -> None:
+    def start_all(self, *, by: str = "") -> None:
         """Start all services and return once all are ready; see ``Overseer.start_all``."""
-        self._loop.run(self._overseer.start_all)
+        self._loop.run(partial(self._overseer.start_all, by=by))
 
-    def supervise_all(self) -> dict[str, Status]:
+    def supervise_all(self, *, by: str = "") -> dict[str, Status]:
         """Start all services and return once all have ended for good; see ``Overseer.supervise_all``."""
-        return self._loop.run(self._overseer.supervise_all)
+        return self._loop.run(partial(self._overseer.supervise_all, by=by))
 
-    def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
+    def stop_all(
+        self,
+        kill: bool = False,  # noqa: FBT001, FBT002  # as in the Go library
+        *,
+        by: str = "",
+    ) -> StopReport:
         """Stop all services by their ladders, and return a report; see ``Overseer.stop_all``."""
-        return self._loop.run(partial(self._overseer.stop_all, kill))
+        return self._loop.run(partial(self._overseer.stop_all, kill, by=by))
 
     def body(self) -> Body:
         """Return a context manager for a block that ends with a critical service; see ``Overseer.body``.

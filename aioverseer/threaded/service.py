@@ -121,34 +121,43 @@ class ThreadedService:
         """Stop the service by its ladder, however the block was left; see ``stop``."""
         self.stop()
 
-    def start(self) -> Self:
+    def start(self, *, by: str = "") -> Self:
         """Start the service and return once it is ready.
+
+        Args:
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             NotReady: If it ends for good, or is stopped, before it is ready.
             StopFailed: If the program of an earlier run is still there after the whole ladder.
         """
-        self._loop.run(self._service.start)
+        self._loop.run(partial(self._service.start, by=by))
         return self
 
-    def trigger(self) -> Self:
+    def trigger(self, *, by: str = "") -> Self:
         """Run the program of a service with a schedule now, and return once this run is ready; see ``Service.trigger``.
+
+        Args:
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             NotReady: If the run has failed for good, or is stopped, before it is ready.
             SpecError: If the service has no schedule.
         """
-        self._loop.run(self._service.trigger)
+        self._loop.run(partial(self._service.trigger, by=by))
         return self
 
-    def restart(self) -> Self:
+    def restart(self, *, by: str = "") -> Self:
         """Stop the service by its ladder, start it again, and return once it is ready.
+
+        Args:
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             NotReady: If it ends for good, or is stopped, before it is ready.
             StopFailed: If its program is still there after the whole ladder.
         """
-        self._loop.run(self._service.restart)
+        self._loop.run(partial(self._service.restart, by=by))
         return self
 
     def ready(self, timeout: float | None = None) -> Self:
@@ -186,18 +195,19 @@ class ThreadedService:
         """
         return self._loop.run(partial(self._service.wait_for, wanted, timeout))
 
-    def stop(self, *, kill: bool = False, ladder: Stop | None = None) -> Status:
+    def stop(self, *, kill: bool = False, ladder: Stop | None = None, by: str = "") -> Status:
         """Stop the service by its ladder and return its Status. No restart follows.
 
         Args:
             kill: Whether to send SIGKILL at once.
             ladder: A ladder for this stop alone; None for that of the options. A stop that is under way keeps its own.
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             StopFailed: If its program is still there after the whole ladder.
             SpecError: If the ladder is none, or has steps for a program and the service is a task or resource.
         """
-        return self._loop.run(partial(self._service.stop, kill=kill, ladder=ladder))
+        return self._loop.run(partial(self._service.stop, kill=kill, ladder=ladder, by=by))
 
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the program and all that it started, or to the program alone (``scope="leader"``)."""

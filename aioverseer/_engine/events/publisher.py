@@ -77,14 +77,23 @@ class EventPublisher:
         self._log_records.on_transition(self._services.get(transition.id), transition)
         journal = self._journal
         journal.append(
-            EventRecord(journal.seq + 1, self._clock.wall(), previous, state, reason, transition.snapshot, "state")
+            EventRecord(
+                journal.seq + 1,
+                self._clock.wall(),
+                previous,
+                state,
+                reason,
+                transition.snapshot,
+                "state",
+                transition.by,
+            )
         )
 
     def on_unstoppable(self, id: str) -> None:
         """Publish that a program still exists after its whole ladder."""
         self.publish(id, self._services[id].reason(), "stop", level=logging.ERROR)
 
-    def publish(self, id: str, text: str, kind: Kind, *, level: int | None = None) -> None:
+    def publish(self, id: str, text: str, kind: Kind, *, level: int | None = None, by: str = "") -> None:
         """Publish something that changes no state.
 
         Args:
@@ -92,11 +101,12 @@ class EventPublisher:
             text: The end of a sentence that begins with the name.
             kind: The kind of the event.
             level: The level of the log record; None for that of the kind.
+            by: The name of the one who asked for it.
         """
         service = self._services.get(id)
         if service is not None:
             self._log_records.on_event(id, text, kind, level=level)
-            self._record(service, text, kind)
+            self._record(service, text, kind, by)
 
     def _on_log_trouble(self, id: str, text: str) -> None:
         self._log_records.on_event(id or self._name, text, "log")
@@ -104,10 +114,12 @@ class EventPublisher:
         if service is not None:
             self._record(service, text, "log")
 
-    def _record(self, service: ServiceRunner, text: str, kind: Kind) -> None:
+    def _record(self, service: ServiceRunner, text: str, kind: Kind, by: str = "") -> None:
         journal, state = self._journal, service.state
         journal.append(
-            EventRecord(journal.seq + 1, self._clock.wall(), state, state, text, service.snapshot(lines=False), kind)
+            EventRecord(
+                journal.seq + 1, self._clock.wall(), state, state, text, service.snapshot(lines=False), kind, by
+            )
         )
 
     # Readers.

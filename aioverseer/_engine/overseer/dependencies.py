@@ -111,18 +111,19 @@ class DependencyTracker:
         place = {id: number for number, level in enumerate(levels) for id in level}
         return sorted(names, key=place.__getitem__)
 
-    def start(self, services: Iterable[ServiceRunner]) -> None:
+    def start(self, services: Iterable[ServiceRunner], *, by: str = "") -> None:
         """Start services, each once its dependencies are met.
 
         Args:
             services: Services that are not live.
+            by: The name of the one who asks.
 
         Raises:
             SpecError: If ``check`` raises it. Nothing is started then.
         """
         if not self._edges:
             for service in services:
-                service.start()
+                service.start(by=by)
             return
         order = self.check()
         requested = {service.id: service for service in services}
@@ -131,19 +132,19 @@ class DependencyTracker:
         # that comes later in the loop in the state of its last run, or as one that is not started at all.
         for id in ids:
             if id in self._edges:
-                requested[id].submit(StartDeferred(why=_DEFERRED))
+                requested[id].submit(StartDeferred(why=_DEFERRED, by=by))
         for id in ids:
             if id in self._edges:
                 self._decide(id)
             else:
-                requested[id].start()
+                requested[id].start(by=by)
 
-    def start_after_stop(self, service: ServiceRunner) -> None:
+    def start_after_stop(self, service: ServiceRunner, *, by: str = "") -> None:
         """Start a service that is being stopped again after its stop, once its dependencies are met."""
         if service.id in self._edges:
-            service.submit(StartDeferred(why=_DEFERRED))
+            service.submit(StartDeferred(why=_DEFERRED, by=by))
         else:
-            service.start()
+            service.start(by=by)
 
     def reconsider(self, service: ServiceRunner) -> None:
         """Decide again on a service, if it is deferred."""

@@ -18,7 +18,9 @@ from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import SpecError, WrongBlock
 from aioverseer.core.export import exported_from
+from aioverseer.core.options.by import asked, check_by
 from aioverseer.core.options.containment import AskedContainment, Containment, check_asked
+from aioverseer.core.options.effects import described_change
 from aioverseer.core.options.group import Group
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.log import Log
@@ -266,13 +268,20 @@ class Overseer:
         service = self._services[runner.id] = Service(runner)
         return service
 
-    def remove(self, id: str) -> None:
+    def remove(self, id: str, *, by: str = "") -> None:
         """Remove a service that is not live.
+
+        Args:
+            id: The name of the service.
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             UnknownService: If there is no service of this name.
             ServiceIsLive: If the service runs, starts, stops or waits to restart.
         """
+        check_by(by)
+        self._registry.check_removal(id)
+        self._publisher.publish(id, asked("is removed", by), "change", by=by)
         self._registry.remove(id)
         del self._services[id]
 
@@ -281,16 +290,19 @@ class Overseer:
         id: str,
         *command: str | PathLike,
         argv: Iterable[str | PathLike] | None = None,
+        by: str = "",
         **options: Unpack[SpecOptions],
     ) -> Service:
-        """Change the command or options of a service for its next run.
+        """Change the command or options of a service. Nothing is restarted.
 
-        A new Restart policy judges the next end already, and a new Stop ladder serves the next stop.
+        The options of supervision, such as ``restart``, ``stop``, ``alive`` and ``log``, take effect at once. The
+        others take effect with the next run, and ``why()`` names them until then.
 
         Args:
             id: The name of the service.
             *command: The new program and all its arguments; none keeps the command.
             argv: The same as a list.
+            by: Name of the one who asks; see ``Event.by``.
             **options: The options to change; see ``Spec``.
 
         Raises:
@@ -301,7 +313,10 @@ class Overseer:
             raise SpecError(
                 f"service {id!r}: pass the command once, as arguments or as argv=", option="argv", value=argv
             )
-        self._registry.update(id, command or argv, options)
+        check_by(by)
+        changed = self._registry.update(id, command or argv, options)
+        if changed:
+            self._publisher.publish(id, described_change(changed, by), "change", by=by)
         return self._services[id]
 
     def group(
@@ -396,21 +411,21 @@ class Overseer:
 
     # One service, by its name.
 
-    async def start(self, id: str) -> Service:
+    async def start(self, id: str, *, by: str = "") -> Service:
         """Start a service and return it once it is ready; see ``Service.start``."""
-        return await self[id].start()
+        return await self[id].start(by=by)
 
-    async def stop(self, id: str, *, kill: bool = False, ladder: Stop | None = None) -> Status:
+    async def stop(self, id: str, *, kill: bool = False, ladder: Stop | None = None, by: str = "") -> Status:
         """Stop a service by its ladder; see ``Service.stop``."""
-        return await self[id].stop(kill=kill, ladder=ladder)
+        return await self[id].stop(kill=kill, ladder=ladder, by=by)
 
-    async def restart(self, id: str) -> Service:
+    async def restart(self, id: str, *, by: str = "") -> Service:
         """Stop a service and start it again; see ``Service.restart``."""
-        return await self[id].restart()
+        return await self[id].restart(by=by)
 
-    async def trigger(self, id: str) -> Service:
+    async def trigger(self, id: str, *, by: str = "") -> Service:
         """Run the program of a service with a schedule now; see ``Service.trigger``."""
-        return await self[id].trigger()
+        return await self[id].trigger(by=by)
 
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to a service's program; see ``Service.signal``."""
@@ -428,11 +443,15 @@ class Overseer:
         """Return everything known about a service as JSON values; see ``Status.to_json``."""
         return self[id].status().to_json()
 
-    async def supervise(self, id: str) -> Status:
+    async def supervise(self, id: str, *, by: str = "") -> Status:
         """Start a service, restart it by its policy, and return its Status at the final end.
 
         For a service that is live already, this waits for the same end. When the call that began the service is
         cancelled, the service is stopped before the cancellation goes on.
+
+        Args:
+            id: The name of the service.
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             UnknownService: If there is no service of this name.
@@ -441,15 +460,18 @@ class Overseer:
         """
         service = self._registry.get(id)
         self._lifespan.check(starting=True)
-        return await self._assembly.startup.supervise(service)
+        return await self._assembly.startup.supervise(service, by=check_by(by))
 
     # All services.
 
-    async def start_all(self) -> None:
+    async def start_all(self, *, by: str = "") -> None:
         """Start all services and return when all are ready. A service with a schedule is armed, which counts as ready.
 
         Each service is started once its dependencies (``after``) are met. Independent services start at the same time.
         When this is cancelled, the services that it began to start are stopped before the cancellation goes on.
+
+        Args:
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             NotReady: If a service has ended before it was ready, or cannot be started because of a dependency. Raised
@@ -460,9 +482,9 @@ class Overseer:
             CriticalServiceEnded: If a service was stopped before it was ready, because a critical one has ended.
         """
         self._lifespan.check(starting=True)
-        await self._assembly.startup.start_all()
+        await self._assembly.startup.start_all(by=check_by(by))
 
-    async def supervise_all(self) -> dict[str, Status]:
+    async def supervise_all(self, *, by: str = "") -> dict[str, Status]:
         """Start all services, those added meanwhile too, and return when all have ended for good.
 
         A service with a schedule goes on until it is stopped.
@@ -470,6 +492,9 @@ class Overseer:
         Each service is started once its dependencies (``after``) are met. A service whose dependencies cannot be met
         any more ends FATAL. When this is cancelled, the services that it began to start are stopped before the
         cancellation goes on. This may be called again.
+
+        Args:
+            by: Name of the one who asks; see ``Event.by``.
 
         Returns:
             The final Status of each service, by name. A program that still exists after its whole ladder is not waited
@@ -482,9 +507,14 @@ class Overseer:
             CriticalServiceEnded: If a critical service has ended for good by itself. Raised at once.
         """
         self._lifespan.check(starting=True)
-        return await self._assembly.startup.supervise_all()
+        return await self._assembly.startup.supervise_all(by=check_by(by))
 
-    async def stop_all(self, kill: bool = False) -> StopReport:  # noqa: FBT001, FBT002  # as in the Go library
+    async def stop_all(
+        self,
+        kill: bool = False,  # noqa: FBT001, FBT002  # as in the Go library
+        *,
+        by: str = "",
+    ) -> StopReport:
         """Stop all services, each by its ladder, and return what each stop took.
 
         Services are stopped level by level: first all services that no other depends on, then their dependencies, and
@@ -493,9 +523,10 @@ class Overseer:
 
         Args:
             kill: Whether to take the last step, SIGKILL, at once.
+            by: Name of the one who asks; see ``Event.by``.
         """
         self._lifespan.check()
-        return await self._assembly.shutdown.stop_all(kill=kill)
+        return await self._assembly.shutdown.stop_all(kill=kill, by=check_by(by))
 
     # Events and lines.
 

@@ -14,6 +14,7 @@ from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.inprocess import TaskLauncher, check_function, check_options, name_of
 from aioverseer.core.errors import DuplicateService, ServiceIsLive, SpecError, UnknownService
+from aioverseer.core.options.effects import changed_options
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.spec import Spec
 
@@ -97,11 +98,15 @@ class Registry:
         task_launcher = TaskLauncher(manager=manager)
         return self.add(task_launcher.adapt(Spec.of(id, (name_of(manager),), **options)), task_launcher)
 
-    def remove(self, id: str) -> None:
-        """Remove a service; see ``Overseer.remove``."""
+    def check_removal(self, id: str) -> None:
+        """Check that a service exists and is not live; see ``Overseer.remove``."""
         service = self.get(id)
         if service.state.is_live:
             raise ServiceIsLive(f"service {id!r} is {service.state}: stop it before you remove it")
+
+    def remove(self, id: str) -> None:
+        """Remove a service that is not live."""
+        service = self.get(id)
         del self.services[id]
         self._dependencies.forget(id)
         if self.groups is not None:
@@ -110,13 +115,16 @@ class Registry:
         self._log_routing.forget(id)
         self.notify()
 
-    def update(self, id: str, argv: Iterable[object] | None, options: SpecOptions) -> None:
+    def update(self, id: str, argv: Iterable[object] | None, options: SpecOptions) -> tuple[str, ...]:
         """Change the command or options of a service; see ``Overseer.update``.
 
         Args:
             id: The name of the service.
             argv: The new program and its arguments; None keeps them.
             options: The options to change.
+
+        Returns:
+            The names of the options that have changed.
         """
         service = self.get(id)
         if service.task_launcher is not None:
@@ -128,6 +136,17 @@ class Registry:
             spec = spec.with_command(argv)
         if service.task_launcher is not None:
             spec = service.task_launcher.adapt(spec)
+        changed = changed_options(service.spec, spec)
+        self.apply_spec(service, spec)
+        return changed
+
+    def apply_spec(self, service: ServiceRunner, spec: Spec) -> None:
+        """Give a service another Spec.
+
+        Raises:
+            SpecError: If the service cannot be in the group that it names, or cannot have its log. Nothing has changed
+                then.
+        """
         if self.groups is not None:
             self.groups.check(spec)
         self._log_routing.register(spec)

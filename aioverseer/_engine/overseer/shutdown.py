@@ -31,12 +31,14 @@ class _Plan:
     """One stop of all services, in progress.
 
     Attributes:
+        by: Name of the one who asked for it.
         now: Stops of the services whose level was reached, by name.
         later: Names of the others, level by level.
         early: Stops of services that ended, or were about to end, before their level was reached. They stay down.
     """
 
-    def __init__(self, levels: list[list[str]]) -> None:
+    def __init__(self, levels: list[list[str]], by: str) -> None:
+        self.by = by
         self.now: dict[str, asyncio.Future[StopOutcome]] = {}
         self.later = levels
         self.early: dict[str, asyncio.Future[StopOutcome]] = {}
@@ -83,14 +85,14 @@ class Shutdown:
         self._start_task = start_task
         self._plans: list[_Plan] = []
 
-    async def stop_all(self, *, kill: bool) -> StopReport:
+    async def stop_all(self, *, kill: bool, by: str) -> StopReport:
         """Stop all services, also when the caller is cancelled meanwhile; see ``Overseer.stop_all``."""
         if kill or len(self.levels()) <= 1:
-            return await self.stop(kill=kill)  # it requests all stops before it waits
+            return await self.stop(kill=kill, by=by)  # it requests all stops before it waits
         stopped: asyncio.Future[StopReport] = asyncio.get_running_loop().create_future()
 
         async def stop() -> None:
-            report = await self.stop(kill=False)
+            report = await self.stop(kill=False, by=by)
             if not stopped.done():
                 stopped.set_result(report)
 
@@ -124,14 +126,14 @@ class Shutdown:
         for id in self._dependencies.stop_order(requested):
             requested[id].request_stop(kill=kill)
 
-    async def stop(self, *, kill: bool) -> StopReport:
+    async def stop(self, *, kill: bool, by: str = "") -> StopReport:
         """Stop all live services and return what each stop took."""
         groups = self._registry.groups
         if groups is None:
-            return await self._stop(kill=kill)
+            return await self._stop(kill=kill, by=by)
         groups.suspend_restarts(stopping=1)
         try:
-            return await self._stop(kill=kill)
+            return await self._stop(kill=kill, by=by)
         finally:
             groups.suspend_restarts(stopping=-1)
 
@@ -157,10 +159,10 @@ class Shutdown:
         levels = [level for level in levels if level]
         return [deferred + levels[0], *levels[1:]] if levels else [deferred]
 
-    async def _stop(self, *, kill: bool) -> StopReport:
+    async def _stop(self, *, kill: bool, by: str) -> StopReport:
         self.count += 1
         began = self._clock.now()
-        plan = _Plan([self._dependencies.stop_order(self._live)] if kill else self.levels())
+        plan = _Plan([self._dependencies.stop_order(self._live)] if kill else self.levels(), by)
         outcomes: dict[str, StopOutcome] = {}
         self._plans.append(plan)
         self._dependencies.suspend_restarts(stopping=1)
@@ -192,7 +194,7 @@ class Shutdown:
                 self._stop_early(plan, id)
 
     def _stop_early(self, plan: _Plan, id: str) -> None:
-        plan.early[id] = self._services[id].stop()
+        plan.early[id] = self._services[id].stop(by=plan.by)
 
     async def _stop_level(
         self, plan: _Plan, level: list[str], *, kill: bool, within: float | None
@@ -202,7 +204,7 @@ class Shutdown:
         plan.now = stopping = {
             service.id: plan.early[service.id]
             if service.id in plan.early and not service.state.is_live
-            else service.stop(kill=kill)
+            else service.stop(kill=kill, by=plan.by)
             for service in services
         }
         cut: set[str] = set()

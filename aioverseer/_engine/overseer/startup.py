@@ -52,11 +52,11 @@ class Startup:
         self._is_leaving = is_leaving
         self._warned_of = 0
 
-    async def supervise(self, service: ServiceRunner) -> Status:
+    async def supervise(self, service: ServiceRunner, *, by: str) -> Status:
         """Start one service and wait for its final end; see ``Overseer.supervise``."""
         began = not service.state.is_live
         if began:
-            service.start()
+            service.start(by=by)
         try:
             return (await service.waiters.for_end()).status()
         except asyncio.CancelledError:
@@ -64,15 +64,15 @@ class Startup:
                 await service.roll_back("its supervision was cancelled")
             raise
 
-    async def start_all(self) -> None:
+    async def start_all(self, *, by: str) -> None:
         """Start all services and wait until all are ready; see ``Overseer.start_all``."""
         services = list(self._registry.services.values())
-        began = self._start(services)
+        began = self._start(services, by=by)
         for service in services:
             if service.state is State.STOPPING:
-                self._dependencies.start_after_stop(service)
+                self._dependencies.start_after_stop(service, by=by)
             elif service.trigger is not None and service.state is not State.WAITING and not service.is_deferred:
-                service.start()  # a run on request has left its trigger disarmed
+                service.start(by=by)  # a run on request has left its trigger disarmed
         started = set(began)
         # A service that this call has started may have become ready and ended already: with eager tasks, a function of
         # the host does so before its start returns.
@@ -92,7 +92,7 @@ class Startup:
                 raise
             raise ended from ended.__cause__  # the other one was stopped because of it
 
-    async def supervise_all(self) -> dict[str, Status]:
+    async def supervise_all(self, *, by: str) -> dict[str, Status]:
         """Start all services, also those added meanwhile, and wait for their ends; see ``Overseer.supervise_all``."""
         registry = self._registry
         stops = self._shutdown.count
@@ -109,7 +109,7 @@ class Startup:
                 seen, new = registry.added, fresh()
                 known.update(new)
                 try:
-                    began += self._start(new)
+                    began += self._start(new, by=by)
                 except SpecError as error:
                     if new == list(registry.services.values()):
                         raise
@@ -130,11 +130,11 @@ class Startup:
         if blocks.ended is not None:
             raise blocks.ended
 
-    def _start(self, services: Iterable[ServiceRunner]) -> list[ServiceRunner]:
+    def _start(self, services: Iterable[ServiceRunner], *, by: str) -> list[ServiceRunner]:
         """Start the services that are not live, and return them."""
         idle = [service for service in services if not service.state.is_live]
         self._check_descriptors(len(self._registry.live) + len(idle))
-        self._dependencies.start(idle)
+        self._dependencies.start(idle, by=by)
         return idle
 
     def _check_descriptors(self, wanted: int) -> None:

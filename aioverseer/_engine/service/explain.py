@@ -32,6 +32,8 @@ def explain(service: ServiceView) -> Why:
         due_in=due_in,
         restarts_left=machine.left(now),
         refills_in=machine.refills_in(now),
+        by=machine.by,
+        pending=service.pending,
     )
 
 

@@ -20,16 +20,18 @@ class ServiceTransition:
         previous: The old state.
         state: The new state.
         reason: The reason, as one sentence.
+        by: The name of the one who asked for it; empty if nobody did, or gave a name.
     """
 
-    __slots__ = ("id", "previous", "reason", "snapshot", "state")
+    __slots__ = ("by", "id", "previous", "reason", "snapshot", "state")
 
-    def __init__(self, snapshot: StatusSnapshot, *, previous: State, state: State, reason: str) -> None:
+    def __init__(self, snapshot: StatusSnapshot, *, previous: State, state: State, reason: str, by: str = "") -> None:
         self.id = snapshot.spec.id
         self.snapshot = snapshot
         self.previous = previous
         self.state = state
         self.reason = reason
+        self.by = by
 
 
 class ServiceOwner(Protocol):

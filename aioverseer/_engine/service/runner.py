@@ -52,6 +52,7 @@ from aioverseer.core.machine.inputs import (
 from aioverseer.core.machine.membership import GroupMembership
 from aioverseer.core.machine.service import ServiceMachine
 from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
+from aioverseer.core.options.effects import EFFECTS, changed_options
 from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.restart import wants_restart
 from aioverseer.core.options.spec import Spec
@@ -159,6 +160,7 @@ class ServiceRunner:
         self._load_health = load_health
         self._is_leaving = is_leaving
         self._blockers = blockers
+        self._spec_of_run: Spec | None = None
         self._timer = OneShotTimer(clock)
         self._inbox: deque[Input] = deque()
         self._feeding = False
@@ -197,6 +199,14 @@ class ServiceRunner:
     def is_deferred(self) -> bool:
         """Whether the service waits for its dependencies before its first run."""
         return self.machine.deferred
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Names of the options that take effect with the next run, because the current one has others."""
+        before = self._spec_of_run
+        if before is None or before is self.spec or self.process is None or not self.process.machine.state.is_live:
+            return ()
+        return tuple(name for name in changed_options(before, self.spec) if EFFECTS[name] != "in place")
 
     @property
     def is_unstoppable(self) -> bool:
@@ -244,6 +254,7 @@ class ServiceRunner:
                 lost,
                 level,
                 next=due_at,
+                by=machine.by,
             )
         run_task = process.run_task
         stdout, stderr = process.streams.kept_lines() if lines else (None, None)
@@ -265,6 +276,7 @@ class ServiceRunner:
             level,
             self.last_lines() if lines and machine.state.is_final and process.machine.exit != _GOOD else (),
             due_at,
+            machine.by,
         )
 
     @property
@@ -302,24 +314,32 @@ class ServiceRunner:
 
     # Requests.
 
-    def start(self) -> None:
-        """Start the service."""
-        self.submit(StartRequested())
+    def start(self, *, by: str = "") -> None:
+        """Start the service.
+
+        Args:
+            by: The name of the one who asks.
+        """
+        self.submit(StartRequested(by=by))
 
     def use_trigger(self, trigger: TriggerSource) -> None:
         """Let a source start each run from the next start on. To be called while the service is not live."""
         self.trigger = self.machine.trigger = trigger
 
-    def run_now(self) -> None:
-        """Start the service, without waiting for its trigger. In BACKOFF the start does not wait for the delay."""
+    def run_now(self, *, by: str = "") -> None:
+        """Start the service, without waiting for its trigger. In BACKOFF the start does not wait for the delay.
+
+        Args:
+            by: The name of the one who asks.
+        """
         is_idle = self.state is State.WAITING or not self.state.is_live or self.is_deferred
         if self.trigger is not None and (is_idle or self.state is State.STOPPING):
-            self.submit(Triggered(why="a run was asked for", overlap="replace"))
+            self.submit(Triggered(why="a run was asked for", overlap="replace", by=by))
         else:
-            self.start()
+            self.start(by=by)
 
     def request_stop(
-        self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None
+        self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None, by: str = ""
     ) -> None:
         """Begin to stop the service, without a future for the outcome.
 
@@ -327,11 +347,12 @@ class ServiceRunner:
             kill: Whether to take the last step of the ladder, SIGKILL, at once.
             why: The reason of the new state.
             ladder: A ladder for this stop, if none is under way; None for that of the options.
+            by: The name of the one who asks.
         """
-        self.submit(StopRequested(kill=kill, why=why, ladder=ladder))
+        self.submit(StopRequested(kill=kill, why=why, ladder=ladder, by=by))
 
     def stop(
-        self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None
+        self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None, by: str = ""
     ) -> asyncio.Future[StopOutcome]:
         """Begin to stop the service, and return a future for the outcome; see ``Waiters.for_stop``.
 
@@ -339,9 +360,10 @@ class ServiceRunner:
             kill: Whether to take the last step of the ladder, SIGKILL, at once.
             why: The reason of the new state.
             ladder: A ladder for this stop, if none is under way; None for that of the options.
+            by: The name of the one who asks.
         """
         request = self.waiters.begin_stop()
-        self.request_stop(kill=kill, why=why, ladder=ladder)
+        self.request_stop(kill=kill, why=why, ladder=ladder, by=by)
         return self.waiters.for_stop(request)
 
     @property
@@ -500,6 +522,7 @@ class ServiceRunner:
     def _start_process(self, action: StartProcess) -> None:
         self._gave_up = None
         self._handle = None
+        self._spec_of_run = self.spec
         self.hub.begin()
         self._run_readers.reopen()
         if self._still_read or (self.process is not None and self.process.is_still_read):
@@ -567,7 +590,9 @@ class ServiceRunner:
         elif transition.state is State.STOPPING and (process.machine.is_unhealthy or process.machine.ended_by_itself):
             self.submit(ProcessEnding(why=transition.reason, ended=process.machine.ended_by_itself))
         elif transition.state.is_final:
-            self.history.append(process.snapshot())
+            # Only in STOPPING has somebody asked for the end: an end by itself has cleared the name, or follows.
+            by = self.machine.by if self.machine.state is State.STOPPING else ""
+            self.history.append(process.snapshot()._replace(by=by) if by else process.snapshot())
             self._run_readers.on_run_end(process)
             if process.machine.error is not None:
                 error = process.machine.error
@@ -626,6 +651,12 @@ class ServiceRunner:
         # Without the lines of a buffered run: the memory of the journal must stay bounded.
         snapshot = self.snapshot(lines=False)
         self._owner.on_transition(
-            ServiceTransition(snapshot, previous=transition.previous, state=transition.state, reason=transition.reason)
+            ServiceTransition(
+                snapshot,
+                previous=transition.previous,
+                state=transition.state,
+                reason=transition.reason,
+                by=self.machine.by,
+            )
         )
         self.waiters.on_change(snapshot)

@@ -17,6 +17,7 @@ from aioverseer._engine.service.runs import Runs
 from aioverseer.core.errors import ProcessNotRunning, SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import RestartRequested
+from aioverseer.core.options.by import check_by
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import Stop, check_ladder
 from aioverseer.core.report.status import Status, StatusSnapshot
@@ -170,13 +171,16 @@ class Service:
         self._runner.check()
         return self._runner.read_runs()
 
-    async def start(self) -> Self:
+    async def start(self, *, by: str = "") -> Self:
         """Start the service and return once it is ready. The policy judges a failed start like any failure.
 
         A service with a schedule is armed: it is WAITING for its time then, and this returns at once.
 
         In BACKOFF the start does not wait for the delay. When the call that began the start is cancelled, the service
         is stopped before the cancellation goes on.
+
+        Args:
+            by: Name of the one who asks, for example a user or a web page; see ``Event.by``.
 
         Raises:
             NotReady: If the service ended for good, or is being stopped, before it was ready; with the last lines.
@@ -187,14 +191,17 @@ class Service:
         if self.state is State.RUNNING and self._runner.trigger is None:
             return self
         began = not self.state.is_live
-        self._runner.start()
+        self._runner.start(by=check_by(by))
         return await self._started(began=began)
 
-    async def restart(self) -> Self:
+    async def restart(self, *, by: str = "") -> Self:
         """Stop the service by its ladder, start it again, and return once it is ready.
 
         In a final state, or before the first start, this is ``start()``. When this is cancelled, the restart goes on
         by itself.
+
+        Args:
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             NotReady: If the service ended for good, or is being stopped, before it was ready.
@@ -202,15 +209,18 @@ class Service:
         """
         self._check_start()
         began = not self.state.is_live
-        self._runner.submit(RestartRequested())
+        self._runner.submit(RestartRequested(by=check_by(by)))
         return await self._started(began=began)
 
-    async def trigger(self) -> Self:
+    async def trigger(self, *, by: str = "") -> Self:
         """Run the program of a service with a schedule now, and return once this run is ready.
 
         The schedule goes on as before: a service that is armed stays armed, one that was stopped stays disarmed. While
         a run is under way this waits for its readiness and starts no other; in BACKOFF it does not wait for the delay.
         When this is cancelled, the run goes on, unless the service was not started.
+
+        Args:
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             NotReady: If the run has failed for good, or is being stopped, before it was ready; with the last lines.
@@ -221,7 +231,7 @@ class Service:
         if self._runner.trigger is None:
             raise SpecError(f"{self.id!r} has no schedule: start() runs it now", option="schedule")
         began = not self.state.is_live
-        self._runner.run_now()
+        self._runner.run_now(by=check_by(by))
         return await self._reached(self._runner.waiters.until_run(), began=began)
 
     async def ready(self, timeout: float | None = None) -> Self:
@@ -295,7 +305,7 @@ class Service:
             return (await future).status()
         return (await waiters.at_most(timeout, future, wanted)).status()
 
-    async def stop(self, *, kill: bool = False, ladder: Stop | None = None) -> Status:
+    async def stop(self, *, kill: bool = False, ladder: Stop | None = None, by: str = "") -> Status:
         """End the service by its ladder and return the Status. Valid in every state, idempotent. No restart follows.
 
         When this is cancelled, the stop goes on by itself.
@@ -303,6 +313,7 @@ class Service:
         Args:
             kill: Whether to take the last step, SIGKILL, at once.
             ladder: A ladder for this stop alone; None for that of the options. A stop that is under way keeps its own.
+            by: Name of the one who asks; see ``Event.by``.
 
         Raises:
             StopFailed: If the program still exists after its whole ladder.
@@ -310,7 +321,7 @@ class Service:
         """
         self._runner.check()
         check_ladder(ladder, self.id, is_program=self._runner.task_launcher is None)
-        outcome = await self._runner.stop(kill=kill, ladder=ladder)
+        outcome = await self._runner.stop(kill=kill, ladder=ladder, by=check_by(by))
         if outcome.survived:
             raise self._runner.waiters.stop_failed(outcome.status)
         return outcome.status

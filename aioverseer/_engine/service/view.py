@@ -59,6 +59,11 @@ class ServiceView(Protocol):
         ...
 
     @property
+    def pending(self) -> tuple[str, ...]:
+        """Names of the options that take effect with the next run."""
+        ...
+
+    @property
     def is_unstoppable(self) -> bool:
         """Whether the program still exists after its whole ladder."""
         ...

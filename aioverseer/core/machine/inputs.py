@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aioverseer.core.machine.table import Input
 from aioverseer.core.machine.trigger import Overlap
+from aioverseer.core.options.by import asked
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import AskingStep
@@ -40,18 +41,22 @@ __all__ = [
 
 
 class RestartRequested(Input):
-    """A user requests a restart: the service stops and is still wanted."""
+    """A user requests a restart: the service stops and is still wanted. ``by`` names the user."""
 
-    __slots__ = ()
+    __slots__ = ("by",)
+
+    def __init__(self, *, by: str = "") -> None:
+        self.by = by
 
 
 class StartDeferred(Input):
-    """A user requests a start, and the dependencies of the service are not met yet."""
+    """A user requests a start, and the dependencies of the service are not met yet. ``by`` names the user."""
 
-    __slots__ = ("why",)
+    __slots__ = ("by", "why")
 
-    def __init__(self, *, why: str) -> None:
+    def __init__(self, *, why: str, by: str = "") -> None:
         self.why = why
+        self.by = by
 
 
 class DependenciesMet(Input):
@@ -147,23 +152,29 @@ class Admitted(Input):
 
 
 class StartRequested(Input):
-    """A user requests a start."""
+    """A user requests a start. ``by`` names the user."""
 
-    __slots__ = ()
+    __slots__ = ("by",)
+
+    def __init__(self, *, by: str = "") -> None:
+        self.by = by
 
 
 class StopRequested(Input):
-    """A stop is requested; ``kill`` skips to the last step of the ladder.
+    """A stop is requested; ``kill`` skips to the last step of the ladder, and ``by`` names the user who asked.
 
     ``ladder`` takes the place of that of the run, unless the run is being stopped already.
     """
 
-    __slots__ = ("kill", "ladder", "why")
+    __slots__ = ("by", "kill", "ladder", "why")
 
-    def __init__(self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None) -> None:
+    def __init__(
+        self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None, by: str = ""
+    ) -> None:
         self.kill = kill
-        self.why = why
+        self.why = asked(why, by)
         self.ladder = ladder
+        self.by = by
 
 
 class TimerFired(Input):
@@ -175,11 +186,12 @@ class TimerFired(Input):
 class Triggered(Input):
     """The trigger of the service has fired, or a user requests a run now; ``overlap`` is for a run under way."""
 
-    __slots__ = ("overlap", "why")
+    __slots__ = ("by", "overlap", "why")
 
-    def __init__(self, *, why: str, overlap: Overlap = "skip") -> None:
-        self.why = why
+    def __init__(self, *, why: str, overlap: Overlap = "skip", by: str = "") -> None:
+        self.why = asked(why, by)
         self.overlap = overlap
+        self.by = by
 
 
 class Spawned(Input):

@@ -42,6 +42,7 @@ from aioverseer.core.machine.inputs import (
 from aioverseer.core.machine.membership import AlreadyRestarting, GroupMembership, RestartTogether
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules, Transition
 from aioverseer.core.machine.trigger import Trigger
+from aioverseer.core.options.by import asked
 from aioverseer.core.options.restart import Restart, never_restarts, wants_restart
 from aioverseer.core.state import Exit, State
 from aioverseer.core.text.counted import counted
@@ -72,6 +73,7 @@ class ServiceMachine(Machine[ServiceAction]):
         held_by_group: Whether the group has stopped the service, or has it wait, to start it again.
         stopped_by_group: Whether its end, if it has ended, was decided by its group.
         trigger: Starts each run by itself; None for a service that runs from its start on.
+        by: Name of the one who asked for the present state; empty if nobody did, or gave a name.
         judged: Whether the policy has judged the end of the last run; a request or the group has ended it otherwise.
     """
 
@@ -86,6 +88,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self.gave_up = False
         self.hopeless = False
         self.judged = False
+        self.by = ""
         self.due: float | None = None
         self.has_throttle = False
         self.restart_reason = ""
@@ -182,17 +185,20 @@ class ServiceMachine(Machine[ServiceAction]):
         """Return the seconds until one more restart is allowed, or None if that never happens."""
         return (self.membership or self._budget).refills_in(now)
 
-    def start(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
+    def start(self, given: StartRequested | RestartRequested) -> list[ServiceAction]:
         """STARTING: begin the first run, with a fresh budget, after ``delay_start``. WAITING if there is a trigger."""
+        self.by = given.by
         return self._start()
 
     def run_once(self, given: Triggered) -> list[ServiceAction]:
         """STARTING: begin a run on request. The trigger stays disarmed."""
         self._armed = False
+        self.by = given.by
         return self._run(given.why)
 
     def run_now(self, given: Triggered) -> list[ServiceAction]:
         """STARTING: begin a run, with a fresh budget."""
+        self.by = given.by
         return self._run(given.why)
 
     def run_queued(self, _given: TimerFired) -> list[ServiceAction]:
@@ -202,6 +208,7 @@ class ServiceMachine(Machine[ServiceAction]):
     def stop_waiting(self, given: StopRequested | StoppedByGroup) -> list[ServiceAction]:
         """INTERRUPT: disarm the trigger."""
         self.wanted = False
+        self.by = given.by if isinstance(given, StopRequested) else ""
         self.stopped_on_request = isinstance(given, StopRequested)
         self.stopped_by_group = not self.stopped_on_request
         self.to(State.INTERRUPT, f"{given.why} while it waited" if self.stopped_on_request else given.why)
@@ -215,9 +222,11 @@ class ServiceMachine(Machine[ServiceAction]):
     def overlap(self, given: Triggered) -> list[ServiceAction]:
         """Skip the trigger, put its run off until the end of this one, or replace this one, as its ``overlap`` says."""
         if self.deferred:
+            self.by = given.by
             return self._run(given.why)
         if not self.wanted:  # a run on request while the service is being stopped
             self._armed = False
+            self.by = given.by
             self.wanted = self._anew = True
             self._defer_anew = self._ended_by_itself = False
             self._queued = given.why
@@ -227,6 +236,7 @@ class ServiceMachine(Machine[ServiceAction]):
         if given.overlap == "queue":
             self._queued = self._queued or given.why
             return [ReportOverlap(what=f"{given.why}: runs after the present run, which is {self.state}")]
+        self.by = given.by
         return self._replace(given.why)
 
     def _replace(self, why: str) -> list[ServiceAction]:
@@ -258,6 +268,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self._fresh()
         self._armed = False
         self.deferred = True
+        self.by = given.by
         self.to(State.STARTING, given.why)
         return []
 
@@ -270,6 +281,8 @@ class ServiceMachine(Machine[ServiceAction]):
     def start_deferred(self, given: DependenciesMet | StartRequested | RestartRequested) -> list[ServiceAction]:
         """Begin the first run if it waits for dependencies, or wait for the trigger; else do nothing."""
         if self.deferred:
+            if not isinstance(given, DependenciesMet):
+                self.by = given.by
             return self._start()
         return self.arm(given) if isinstance(given, StartRequested) else []
 
@@ -285,6 +298,7 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def record_ending(self, given: ProcessEnding) -> list[ServiceAction]:
         """STOPPING, and still wanted: the policy will judge the end."""
+        self.by = ""
         if self._ready_at is not None:
             self._steady = max(self._steady or 0.0, self.now - self._ready_at)
             self._ready_at = None
@@ -317,7 +331,7 @@ class ServiceMachine(Machine[ServiceAction]):
     def _start_anew(self) -> list[ServiceAction]:
         if self._queued:
             return self._run(self._queued)
-        return self.defer(StartDeferred(why="waits for its turn")) if self._defer_anew else self._start()
+        return self.defer(StartDeferred(why="waits for its turn", by=self.by)) if self._defer_anew else self._start()
 
     def _begin_first(self, why: str = "") -> list[ServiceAction]:
         reason = f"waits {self._delay:g} s before its start" if self._delay > 0 else "is being started"
@@ -332,9 +346,11 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def restart_now(self, given: StartRequested | RestartRequested) -> list[ServiceAction]:
         """STARTING: restart at once, on request."""
+        self.by = given.by
         if isinstance(given, StartRequested):
             self.arm(given)
-        return [Disarm(), *self._begin_next("is being restarted on request, before its backoff was over")]
+        request = asked("on request", given.by)
+        return [Disarm(), *self._begin_next(f"is being restarted {request}, before its backoff was over")]
 
     def restart_due(self, _given: TimerFired) -> list[ServiceAction]:
         """STARTING: the backoff is over. If there is a throttle, ask it first."""
@@ -385,6 +401,7 @@ class ServiceMachine(Machine[ServiceAction]):
         """STOPPING, and no longer wanted. INTERRUPT if the service waits for dependencies."""
         self.wanted = False
         self.stopped_on_request = True
+        self.by = given.by
         if self.deferred:
             self.deferred = False
             self.to(State.INTERRUPT, f"{given.why} before it was started")
@@ -393,23 +410,27 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.STOPPING, given.why)
         return [StopProcess(kill=given.kill, why=given.why, ladder=given.ladder)]
 
-    def restart(self, _given: RestartRequested) -> list[ServiceAction]:
+    def restart(self, given: RestartRequested) -> list[ServiceAction]:
         """STOPPING, and still wanted. STARTING, with the first run, if the service waits for dependencies."""
+        self.by = given.by
         if self.deferred:
             return self._start()
-        self.to(State.STOPPING, "a restart was asked for")
-        return [StopProcess(kill=False, why="a restart was asked for")]
+        why = asked("a restart was asked for", given.by)
+        self.to(State.STOPPING, why)
+        return [StopProcess(kill=False, why=why)]
 
     def stop_backoff(self, given: StopRequested) -> list[ServiceAction]:
         """INTERRUPT: cancel the restart."""
         self.wanted = False
         self.stopped_on_request = True
+        self.by = given.by
         self.held_by_group = False
         self.to(State.INTERRUPT, f"{given.why} while it waited to restart")
         return [self._leave_backoff()]
 
-    def want_again(self, _given: StartRequested | RestartRequested) -> list[ServiceAction]:
+    def want_again(self, given: StartRequested | RestartRequested) -> list[ServiceAction]:
         """Begin a new run after the end of this one; with a fresh budget if the service was not wanted."""
+        self.by = given.by
         if not self.wanted:
             self.wanted = True
             self._anew = True
@@ -419,9 +440,10 @@ class ServiceMachine(Machine[ServiceAction]):
         self._ended_by_itself = False
         return []
 
-    def want_again_deferred(self, _given: StartDeferred) -> list[ServiceAction]:
+    def want_again_deferred(self, given: StartDeferred) -> list[ServiceAction]:
         """Begin a new run after the end of this one, once dependencies are met; nothing if one follows anyway."""
         if not self.wanted or self._ended_by_itself:
+            self.by = given.by
             self.wanted = True
             self._armed = False
             self._queued = ""
@@ -435,6 +457,7 @@ class ServiceMachine(Machine[ServiceAction]):
         if self.wanted:
             self.wanted = self.held_by_group = False
             self.reason = given.why
+            self.by = given.by
         if given.kill and not self._kill:
             self._kill = True
             return [StopProcess(kill=True, why=given.why)]
@@ -451,6 +474,7 @@ class ServiceMachine(Machine[ServiceAction]):
         """STOPPING, to be restarted with its group. BACKOFF if the service waits for dependencies."""
         self.held_by_group = True
         self._group_due = given.due
+        self.by = ""
         if self.deferred:
             self.deferred = False
             return self._wait_for_group(given.why)
@@ -494,6 +518,7 @@ class ServiceMachine(Machine[ServiceAction]):
         """STOPPING, and no longer wanted. INTERRUPT if the service waits for dependencies."""
         self.wanted = self.held_by_group = False
         self.stopped_by_group = True
+        self.by = ""
         if self.deferred:
             self.deferred = False
             self.to(State.INTERRUPT, given.why)
@@ -505,6 +530,7 @@ class ServiceMachine(Machine[ServiceAction]):
         """INTERRUPT: cancel the restart, as the group ends."""
         self.wanted = self.held_by_group = False
         self.stopped_by_group = True
+        self.by = ""
         self.to(State.INTERRUPT, given.why)
         return [self._leave_backoff()]
 
@@ -514,6 +540,7 @@ class ServiceMachine(Machine[ServiceAction]):
             self.wanted = self.held_by_group = False
             self.stopped_by_group = True
             self.reason = given.why
+            self.by = ""
         return []
 
     def _wait_for_group(self, what: str) -> list[ServiceAction]:
@@ -531,6 +558,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self.wanted = False
         self.deferred = self.held_by_group = False
         self.due = None
+        self.by = ""
         self._failure = given.error
         if not given.live:
             self._end_failed(given.error)
@@ -586,7 +614,7 @@ class ServiceMachine(Machine[ServiceAction]):
             if self._ready_at is not None:
                 self._steady = max(self._steady or 0.0, self.since - self._ready_at)
             self.restarts += 1
-            return self._begin("is being restarted on request")
+            return self._begin(asked("is being restarted on request", self.by))
         if self._failure is not None:
             self._end_failed(self._failure)
             return []
@@ -622,6 +650,7 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def _judge(self, exit: Exit | None, what: str, *, also: str = "", hopeless: bool = False) -> list[ServiceAction]:
         self.judged = True
+        self.by = ""
         ready_for = None if self._ready_at is None else self.now - self._ready_at
         if self._steady is not None:
             ready_for = max(ready_for or 0.0, self._steady)

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
-__all__ = ["EFFECTS", "IN_PLACE", "NEXT_RUN", "RESTART", "Effect"]
+from aioverseer.core.options.by import asked
+
+__all__ = ["EFFECTS", "IN_PLACE", "NEXT_RUN", "RESTART", "Effect", "changed_options", "described_change"]
 
 Effect = Literal["in place", "next run", "restart"]
 """Time at which a change of an option takes effect; see ``EFFECTS``."""
@@ -82,3 +85,24 @@ EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(sorted(RESTART), "restart"),
 }
 """The time for each option, by its name."""
+
+
+def changed_options(before: object, after: object) -> tuple[str, ...]:
+    """Return the names of the options in which two Specs differ, sorted; functions differ if they are not the same."""
+    return tuple(name for name in sorted(EFFECTS) if _differ(getattr(before, name), getattr(after, name)))
+
+
+def described_change(changed: Iterable[str], by: str) -> str:
+    """Return what has changed in a service, and when it takes effect, as the end of a sentence.
+
+    Args:
+        changed: Names of the options.
+        by: Name of the one who asked for it.
+    """
+    later = [name for name in changed if EFFECTS[name] != "in place"]
+    text = asked(f"has other options: {', '.join(changed)}", by)
+    return f"{text}; {', '.join(later)} with the next run" if later else text
+
+
+def _differ(before: object, after: object) -> bool:
+    return before is not after and before != after

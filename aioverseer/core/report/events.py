@@ -15,7 +15,7 @@ from aioverseer.core.state import State, signal_name
 
 __all__ = ["Event", "EventRecord", "Kind", "StopOutcome", "StopReport"]
 
-Kind = Literal["state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger"]
+Kind = Literal["state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger", "change"]
 """Subject of an event; see ``Event.kind``."""
 
 
@@ -39,7 +39,10 @@ class Event:
             behind, and what becomes of them or is to be done. ``"throttle"``: the service waits in the queue of
             ``restart_rate``. ``"stop"``: an obstacle to a stop. ``"group"``: a consequence for its group: the start or
             the end of a restart of several members, giving up, or the end of the group. ``"trigger"``: a run that its
-            schedule has skipped, missed or put off.
+            schedule has skipped, missed or put off. ``"change"``: options of the service were changed, or it is
+            removed.
+        by: Name of the one who asked for it: the ``by`` of a start, a stop or a change. Empty if nobody asked, or no
+            name was given.
     """
 
     seq: int
@@ -51,6 +54,7 @@ class Event:
     status: Status
     missed: int = 0
     kind: Kind = "state"
+    by: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of JSON values."""
@@ -64,6 +68,7 @@ class Event:
             "status": self.status.to_json(),
             "missed": self.missed,
             "kind": self.kind,
+            "by": self.by,
         }
 
 
@@ -77,6 +82,7 @@ class EventRecord(NamedTuple):
     reason: str
     snapshot: StatusSnapshot
     kind: Kind
+    by: str = ""
 
     def event(self, missed: int) -> Event:
         """Return the Event for a subscriber that has lost so many events just before."""
@@ -90,6 +96,7 @@ class EventRecord(NamedTuple):
             status=self.snapshot.status(),
             missed=missed,
             kind=self.kind,
+            by=self.by,
         )
 
 

@@ -78,6 +78,8 @@ class Status:
             stopped.
         last_lines: Last lines of a Process, or of a service that has failed, for error messages. A line such as
             ``--- run 2 ---`` stands where a further run begins.
+        by: Name of the one who asked for the state: the ``by`` of the start, stop or restart. In ``history``, the name
+            of the one who asked for the end of the run. Empty if nobody asked, or no name was given.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Status:
     containment: str = ""
     next: datetime | None = None
     last_lines: Sequence[str] = ()
+    by: str = ""
 
     @property
     def ok(self) -> bool:
@@ -152,6 +155,7 @@ class Status:
             "argv": list(self.argv),
             "signal": None if self.signal is None else signal_name(self.signal),
             "reason": self.reason,
+            "by": self.by,
             "restarts": self.restarts,
             "logLost": self.log_lost,
             "containment": self.containment,
@@ -184,6 +188,7 @@ class StatusSnapshot(NamedTuple):
     containment: str
     last_lines: Sequence[str] = ()
     next: datetime | None = None
+    by: str = ""
 
     def status(self) -> Status:
         """Return the Status."""
@@ -210,6 +215,7 @@ class StatusSnapshot(NamedTuple):
             containment=self.containment,
             next=self.next,
             last_lines=self.last_lines,
+            by=self.by,
         )
 
 

@@ -57,6 +57,9 @@ class Why:
         due_in: Seconds until that step; None if that is not known.
         restarts_left: Number of restarts that the budget allows now, its own or that of its group; None is no limit.
         refills_in: Seconds until the budget allows one more; None if it never does.
+        by: Name of the one who asked for the state: the ``by`` of the start, stop or restart. Empty if nobody asked, or
+            no name was given.
+        pending: Names of the options that were changed and take effect with the next run; ``"argv"`` is the command.
     """
 
     id: str
@@ -68,10 +71,14 @@ class Why:
     due_in: float | None = None
     restarts_left: int | None = None
     refills_in: float | None = None
+    by: str = ""
+    pending: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the answer as one sentence."""
         text = f"{self.id} is {self.state} for {self.since:.1f} s: {self.reason}"
+        if self.by and not self.reason.endswith(f" by {self.by}") and f" by {self.by};" not in self.reason:
+            text += f" (asked for by {self.by})"
         awaits = [one for one in self.awaits if one.text not in self.reason]
         if awaits:
             text += f"; waits for {', and for '.join(map(str, awaits))}"
@@ -83,6 +90,8 @@ class Why:
             text += f"; {counted(self.restarts_left, 'restart')} left"
             if self.refills_in is not None:
                 text += f", one more in {self.refills_in:.1f} s"
+        if self.pending:
+            text += f"; with its next run it takes its new {', '.join(self.pending)}"
         return text
 
     def to_json(self) -> dict[str, Any]:
@@ -91,5 +100,6 @@ class Why:
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             "state": str(self.state),
             "awaits": [dataclasses.asdict(one) for one in self.awaits],
+            "pending": list(self.pending),
             "text": str(self),
         }

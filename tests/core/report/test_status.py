@@ -108,6 +108,7 @@ OURS = {
     "restarts": 0,
     "logLost": 0,
     "containment": "",
+    "by": "",
     "stopTime": None,
     "next": None,
 }

@@ -38,6 +38,6 @@ def test_why_is_one_sentence(state: State, more: dict[str, Any], expected: str) 
 def test_why_is_frozen_data_too() -> None:
     """Programs read the fields, people the sentence."""
     why = Why(id="db", state=State.RUNNING, reason="is ready", since=2.0)
-    assert ("db", State.RUNNING, "is ready", 2.0, (), None, None, None, None) == dataclasses.astuple(why)
+    assert ("db", State.RUNNING, "is ready", 2.0, (), None, None, None, None, "", ()) == dataclasses.astuple(why)
     with pytest.raises(dataclasses.FrozenInstanceError):
         why.reason = ""  # type: ignore[misc]  # that it is refused is the point
