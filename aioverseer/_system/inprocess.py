@@ -82,9 +82,10 @@ def check_options(id: str, options: Mapping[str, object]) -> None:
                 option=option,
                 value=value,
             )
-        if isinstance(value, Stop) and not all(isinstance(step, Step) for step in value.steps):
+        ladder = value.stop if isinstance(value, Alive) else value
+        if isinstance(ladder, Stop) and not all(isinstance(step, Step) for step in ladder.steps):
             raise SpecError(
-                f"{id!r}: stop={value} has steps for a program, its input or a command: pass signals alone",
+                f"{id!r}: stop={ladder} has steps for a program, its input or a command: pass signals alone",
                 option=option,
                 value=value,
             )

@@ -273,6 +273,10 @@ class ThreadedOverseer:
         """Run the program of a service with a schedule now; see ``ThreadedService.trigger``."""
         return self[id].trigger(by=by)
 
+    def reload(self, id: str, timeout: float | None = 30.0) -> None:
+        """Let the program of a service read its configuration again; see ``Service.reload``."""
+        self[id].reload(timeout)
+
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the program of a service; see ``ThreadedService.signal``."""
         self[id].signal(number, scope=scope)

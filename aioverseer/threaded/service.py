@@ -209,6 +209,14 @@ class ThreadedService:
         """
         return self._loop.run(partial(self._service.stop, kill=kill, ladder=ladder, by=by))
 
+    def reload(self, timeout: float | None = 30.0) -> None:
+        """Let the program read its configuration again, in the way of the option ``reload``; see ``Service.reload``.
+
+        Args:
+            timeout: Seconds for the command or for ``READY=1``; None for no limit.
+        """
+        self._loop.run(partial(self._service.reload, timeout))
+
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the program and all that it started, or to the program alone (``scope="leader"``)."""
         self._loop.run(as_async(partial(self._service.signal, number, scope=scope)))

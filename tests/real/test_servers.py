@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from aioverseer import After, Backoff, NotReady, Overseer, Process, Restart, Spec, State, Stop, ready
+from aioverseer import After, Backoff, NotReady, Overseer, Process, ProcessFailed, Restart, Spec, State, Stop, ready
 from aioverseer.testing import Ports
 from tests.support.programs import limit
 
@@ -289,3 +289,56 @@ async def test_node_server(servers: Servers, overseer: Overseer) -> None:
         assert (await reader.read()).endswith(b"node")
         writer.close()
         await writer.wait_closed()
+
+
+@needs(POSTGRES / "postgres", POSTGRES / "psql")
+async def test_postgres_reads_its_configuration_again(servers: Servers, overseer: Overseer) -> None:
+    """By a signal to the postmaster, whose sessions live on."""
+    spec = (await servers.postgres()).updated(reload=signal.SIGHUP)
+    database = await overseer.add(spec).start()
+    data, port = spec.argv[2], spec.argv[4]
+    psql = [str(POSTGRES / "psql"), "-h", "127.0.0.1", "-p", port, "-U", "me", "-Atq", "postgres"]
+    async with limit(30), Process(*psql, stdin="pipe", streaming=True) as session:
+
+        async def shown() -> str:
+            await session.write("show work_mem;\n")
+            return str(await session.stdout.get())
+
+        before, lines = await shown(), database.lines()
+        (Path(data) / "postgresql.auto.conf").write_text("work_mem = '7MB'\n")
+        await database.reload()
+        while "received SIGHUP" not in (await lines.get()).text:
+            pass
+        while (now := await shown()) == before:
+            pass
+    assert "7MB" == now
+    assert 0 == database.restarts
+
+
+@needs("nginx")
+async def test_nginx_checks_and_reads_its_configuration(servers: Servers, overseer: Overseer) -> None:
+    """A broken one is refused by the command, and the old one goes on."""
+    spec = servers.nginx()
+    command = ["nginx", *spec.argv[1:], "-s", "reload"]
+    web = await overseer.add(spec.updated(reload=command)).start()
+    file, pid = Path(spec.argv[-1]), web.pid
+    good = file.read_text()
+
+    async def answer() -> bytes:
+        port = getattr(spec.ready, "port", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        text = await reader.read()
+        writer.close()
+        return text
+
+    async with limit(30):
+        file.write_text(good.replace("hello", "good day"))
+        await web.reload()
+        while b"good day" not in await answer():
+            pass
+        file.write_text(good.replace("hello", "bye").replace("listen", "lissen"))
+        with pytest.raises(ProcessFailed, match="lissen"):
+            await web.reload()
+        assert b"good day" in await answer()
+    assert pid == web.pid

@@ -22,7 +22,12 @@ __all__ = ["Health"]
 
 
 class Health:
-    """Readiness and liveness of one run. It is used on the event loop of the run."""
+    """Readiness and liveness of one run. It is used on the event loop of the run.
+
+    Attributes:
+        said_ready: Whether the program has sent ``READY=1``.
+        on_notice: Called with each notice while somebody waits for one; None for nobody.
+    """
 
     def __init__(
         self,
@@ -41,7 +46,7 @@ class Health:
         """Create the checks of a run. Nothing is opened.
 
         Args:
-            spec: Spec of the program, with ``ready``, ``alive`` or both.
+            spec: Spec of the program, with ``ready``, ``alive`` or ``reload="notify"``.
             clock: The source of time.
             launcher: The launcher of the commands of probes.
             process: Function that returns the argument for functions of the user.
@@ -68,7 +73,7 @@ class Health:
             launcher=launcher,
             process=process,
             listeners=self._listeners,
-            notices=has_watchdog,
+            notices=has_watchdog or spec.reload == "notify",
         )
         self._liveness: LivenessCheck | None = None
         if spec.alive is not None:
@@ -95,6 +100,8 @@ class Health:
         self._notified_status = ""
         self._begun = False
         self._stopped = False
+        self.said_ready = False
+        self.on_notice: Callable[[Notice], None] | None = None
 
     @property
     def blocker(self) -> str:
@@ -199,6 +206,9 @@ class Health:
             self._warn(f"is not alive: {why}")
 
     def _on_notice(self, notice: Notice) -> None:
+        if self.on_notice is not None:
+            self.on_notice(notice)
+        self.said_ready = self.said_ready or notice.ready
         if notice.status is not None:
             self._notified_status = notice.status
         state = "is stopping" if notice.stopping else "reloads" if notice.reloading else "" if notice.ready else None

@@ -427,6 +427,10 @@ class Overseer:
         """Run the program of a service with a schedule now; see ``Service.trigger``."""
         return await self[id].trigger(by=by)
 
+    async def reload(self, id: str, timeout: float | None = 30.0) -> None:
+        """Let the program of a service read its configuration again; see ``Service.reload``."""
+        await self[id].reload(timeout)
+
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to a service's program; see ``Service.signal``."""
         self[id].signal(number, scope=scope)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aioverseer._aio.shield import settle, settle_work
 from aioverseer._aio.timers import resolve
+from aioverseer._engine.output.command_output import CommandOutput
 from aioverseer._engine.output.streams import OutputStreams
 from aioverseer._engine.process.owner import ProcessOwner
 from aioverseer._engine.process.stdin import StdinFeeder
@@ -78,6 +79,7 @@ class RunTask:
         stdin: StdinFeeder | None,
         health: Health | None,
         upstream: Upstream | None = None,
+        make_output: Callable[[], CommandOutput] | None = None,
     ) -> None:
         """Prepare the task. ``begin`` starts it.
 
@@ -94,7 +96,9 @@ class RunTask:
             stdin: The input of the program.
             health: The probes of the program.
             upstream: The program whose output is its input; None without one.
+            make_output: Factory of the receiver of the output of a command on behalf of the program; None for none.
         """
+        self._make_output = make_output
         self._upstream = upstream
         self.output: PipeEnd | None = None
         """The end of the pipe for standard output, if the program is not the last one of a pipeline."""
@@ -203,7 +207,12 @@ class RunTask:
             return
         if self._steps is None:
             self._steps = StepPerformer(
-                self._spec, launcher=self._launcher, clock=self._clock, stdin=self._stdin, upstream=self._upstream
+                self._spec,
+                launcher=self._launcher,
+                clock=self._clock,
+                stdin=self._stdin,
+                upstream=self._upstream,
+                make_output=self._make_output,
             )
         self._steps.begin(action.step, pid=self._machine.pid or 0, on_failure=on_failure)
 

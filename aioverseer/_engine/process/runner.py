@@ -19,6 +19,7 @@ from aioverseer._aio.fork import generation
 from aioverseer._aio.running_loop import running_loop
 from aioverseer._aio.timers import OneShotTimer, resolve
 from aioverseer._aio.watchers import Watchers
+from aioverseer._engine.output.command_output import CommandOutput
 from aioverseer._engine.output.pump import ByteSink, LineSink
 from aioverseer._engine.output.streams import OutputStreams, no_prompts
 from aioverseer._engine.process.owner import ProcessOwner
@@ -90,6 +91,7 @@ class ProcessRunner:
         stdin: The input of the program; None where the program reads the null device.
         upstream: The engine of the program whose output is the input of this one; None without one.
         health: The probes; None for a program without ``ready`` and ``alive``.
+        make_output: Factory of the receiver of the output of a command on behalf of the program; None for none.
         was_ready: Whether the program has ever been ready.
     """
 
@@ -135,7 +137,7 @@ class ProcessRunner:
         self._owner = owner
         self._recent_lines = recent_lines
         self.health: Health | None = None
-        if spec.ready is not None or spec.alive is not None:
+        if spec.ready is not None or spec.alive is not None or spec.reload == "notify":
             self.health = load_health()(
                 spec=spec,
                 clock=clock,
@@ -176,6 +178,7 @@ class ProcessRunner:
             # A reader may keep the queues for longer than the run.
             end_error=functools.partial(_end_error, weakref.ref(self), spec.id),
         )
+        self.make_output = None if line_sink is None else functools.partial(CommandOutput, spec, line_sink, byte_sink)
         self.machine = ProcessMachine.from_spec(spec)
         self.run_task = RunTask(
             spec,
@@ -190,6 +193,7 @@ class ProcessRunner:
             stdin=self.stdin,
             health=self.health,
             upstream=None if upstream is None else Upstream(upstream, clock=clock),
+            make_output=self.make_output,
         )
         self.was_ready = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -507,7 +511,8 @@ class ProcessRunner:
 
     def _end_unhealthy(self, why: str) -> None:
         error = unhealthy(self.snapshot(lines=False).status(), why, self.last_lines())
-        self.submit(Unhealthy(error=error, why=f"it is not alive: {why}"))
+        ladder = None if self.spec.alive is None else self.spec.alive.stop
+        self.submit(Unhealthy(error=error, why=f"it is not alive: {why}", ladder=ladder))
 
 
 async def _end_error(known: weakref.ref[ProcessRunner], id: str, wanted: str) -> RunEnded:

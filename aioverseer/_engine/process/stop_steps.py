@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from aioverseer._aio.shield import settle
+from aioverseer._engine.output.command_output import CommandOutput
 from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer._engine.process.upstream import Upstream
 from aioverseer._system.process.command import run_command, spec_of_command
@@ -43,7 +45,14 @@ class StepPerformer:
     """
 
     def __init__(
-        self, spec: Spec, *, launcher: Launcher, clock: Clock, stdin: StdinFeeder | None, upstream: Upstream | None
+        self,
+        spec: Spec,
+        *,
+        launcher: Launcher,
+        clock: Clock,
+        stdin: StdinFeeder | None,
+        upstream: Upstream | None,
+        make_output: Callable[[], CommandOutput] | None,
     ) -> None:
         """Prepare. Nothing is done before ``begin``.
 
@@ -53,7 +62,9 @@ class StepPerformer:
             clock: The clock of the time that a command has after the end of the program.
             stdin: The input of the program; None without one.
             upstream: The program before it in a pipeline; None without one.
+            make_output: Factory of the receiver of the output of a command; None keeps the last line alone.
         """
+        self._make_output = make_output
         self._upstream = upstream
         self._spec = spec
         self._launcher = launcher
@@ -142,8 +153,13 @@ class StepPerformer:
                 return await self._write(step.data)
             case RunCommand():
                 command = spec_of_command(self._spec, step.words(pid), role="stop")
-                exit, last_line = await run_command(self._launcher, command)
-                return None if exit.code == 0 else f"{exit}{f': {last_line}' if last_line else ''}"
+                output = None if self._make_output is None else self._make_output()
+                try:
+                    end = await run_command(self._launcher, command, on_output=None if output is None else output.feed)
+                finally:
+                    if output is not None:
+                        output.end()
+                return end.failure
             case _:
                 assert_never(step)
 

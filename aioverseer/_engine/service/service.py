@@ -25,6 +25,7 @@ from aioverseer.core.state import State
 from aioverseer.core.text.lines import Line
 
 if TYPE_CHECKING:
+    from aioverseer._engine.service.reloader import Reloader
     from aioverseer.core.report.why import Why
 
 __all__ = ["Service"]
@@ -42,6 +43,7 @@ class Service:
     def __init__(self, runner: ServiceRunner) -> None:
         """Create a handle. Use ``Overseer.add`` instead."""
         self._runner = runner
+        self._reloader: Reloader | None = None
 
     def __repr__(self) -> str:
         """Return id, program, state and pid."""
@@ -330,8 +332,9 @@ class Service:
         """Send a signal to the program and its descendants. A signal is not a stop: the policy judges what follows.
 
         Args:
-            number: The signal, for example ``signal.SIGHUP``.
-            scope: ``"tree"`` for the program and its descendants, ``"leader"`` for the program alone.
+            number: The signal, for example ``signal.SIGTERM``.
+            scope: ``"tree"`` for the program and its descendants: a wrapper or a shell passes nothing on.
+                ``"leader"`` for the program alone: a server that tells its own workers, whose SIGHUP would end them.
 
         Raises:
             ProcessNotRunning: If no program of the service is running.
@@ -339,6 +342,32 @@ class Service:
         """
         self._runner.check()
         self._live_process().signal(number, scope=scope)
+
+    async def reload(self, timeout: float | None = 30.0) -> None:
+        """Let the program read its configuration again, in the way of the option ``reload``. The run goes on.
+
+        A signal goes to the program alone, and nobody knows when the program has handled it. A command is waited for,
+        and so is the ``READY=1`` of ``"notify"``. Requests are served one after the other. When this is cancelled, a
+        command is killed.
+
+        Args:
+            timeout: Seconds for the command or for ``READY=1``; None for no limit. ``EXTEND_TIMEOUT_USEC`` of the
+                program extends it.
+
+        Raises:
+            ProcessFailed: If the command has failed; with its last lines.
+            NotReadyInTime: If the time is over.
+            RunEnded: If the run has ended, or is being stopped, before it had reloaded.
+            ProcessNotRunning: If the service is not ready.
+            SpawnError: If the command cannot be started.
+            SpecError: If the service has no way to reload.
+        """
+        self._runner.check()
+        if self._reloader is None:
+            from aioverseer._engine.service.reloader import Reloader  # noqa: PLC0415  # few services reload
+
+            self._reloader = Reloader(self._runner)
+        await self._reloader.reload(timeout)
 
     async def write(self, data: bytes | str) -> None:
         """Write to the standard input of the current run; see ``Process.write``."""

@@ -146,9 +146,9 @@ class ProbeAttempts:
             raise NotYet("it is as it was before the start")
 
     async def _run(self, argv: tuple[str, ...]) -> None:
-        exit, last_line = await run_command(self.launcher, spec_of_command(self.spec, argv, role="probe"))
-        if exit.code != 0:
-            raise NotYet(f"{exit}{f': {last_line}' if last_line else ''}")
+        end = await run_command(self.launcher, spec_of_command(self.spec, argv, role="probe"))
+        if end.failure is not None:
+            raise NotYet(end.failure)
 
 
 async def _call(function: Callable[..., object], *given: object) -> None:

@@ -29,7 +29,8 @@ def prefix_for(spec: Spec) -> list[str]:
         SpawnError: If this host may not or cannot make a change. It names the option, the value and the reason.
     """
     if (
-        spec.umask is spec.nice is spec.user is spec.oom_score_adj is spec.io_class is None
+        spec.umask is spec.nice is spec.user is spec.oom_score_adj is None
+        and spec.io_class is None
         and not (spec.rlimits or spec.extra_groups or spec.cpus)
         and not (spec.no_new_privileges or spec.ambient_capabilities)
     ):

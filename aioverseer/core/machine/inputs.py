@@ -219,13 +219,17 @@ class Extend(Input):
 
 
 class Unhealthy(Input):
-    """The program lives but does not do its work. It will be stopped, and its end counts as a failure."""
+    """The program lives but does not do its work. It will be stopped, and its end counts as a failure.
 
-    __slots__ = ("error", "why")
+    ``ladder`` takes the place of that of the run.
+    """
 
-    def __init__(self, *, error: BaseException, why: str) -> None:
+    __slots__ = ("error", "ladder", "why")
+
+    def __init__(self, *, error: BaseException, why: str, ladder: Stop | None = None) -> None:
         self.error = error
         self.why = why
+        self.ladder = ladder
 
 
 class SpawnFailed(Input):

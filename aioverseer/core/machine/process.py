@@ -275,7 +275,7 @@ class ProcessMachine(Machine[ProcessAction]):
 
     def end_unhealthy(self, given: Unhealthy) -> list[ProcessAction]:
         """STOPPING: take the first step of the ladder. The end counts as a failure."""
-        self._plan_stop(StopRequested(why=given.why))
+        self._plan_stop(StopRequested(why=given.why, ladder=given.ladder))
         self._failure = given.error
         self.to(State.STOPPING, given.why)
         return self._take_step()

@@ -10,6 +10,7 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.meant import probe_for
 from aioverseer.core.options.numbers import no_seconds, no_whole_number
+from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.unknown import answers_unknown
 
 __all__ = ["Alive"]
@@ -31,6 +32,9 @@ class Alive:
         grace: Seconds after the program became ready in which failed checks do not count.
         action: ``"restart"`` stops the run by its ladder, and the Restart policy judges it as a failure. ``"mark"``
             only reports it, by an event and in ``why()``.
+        stop: Ladder of signals and commands for a run that is not alive, in place of that of the program. A program
+            that hangs rarely answers its usual signal, and may say where it hangs: ``Stop(signal.SIGABRT, 5)``. None is
+            the ladder of the program.
     """
 
     probe: Probe
@@ -40,6 +44,7 @@ class Alive:
     successes: int
     grace: float
     action: Literal["restart", "mark"]
+    stop: Stop | None
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class Alive:
         successes: int = 1,
         grace: float = 0.0,
         action: Literal["restart", "mark"] = "restart",
+        stop: Stop | None = None,
     ) -> None:
         """Check and store the options.
 
@@ -70,6 +76,10 @@ class Alive:
                 raise _refused(name, count, why)
         if action not in ("restart", "mark"):
             raise _refused("action", action, 'is unknown: pass "restart" or "mark"')
+        if stop is not None and not isinstance(stop, Stop):
+            raise _refused("stop", stop, "is no ladder: pass a Stop, for example Stop(signal.SIGABRT, 5)")
+        if stop is not None and action == "mark":
+            raise _refused("stop", stop, 'is never used: action="mark" stops nothing')
         settle = object.__setattr__  # the only way to set a field of a frozen dataclass
         settle(self, "probe", probe)
         settle(self, "every", float(every))
@@ -78,6 +88,7 @@ class Alive:
         settle(self, "successes", successes)
         settle(self, "grace", float(grace))
         settle(self, "action", action)
+        settle(self, "stop", stop)
 
 
 def _refused(name: str, value: object, why: str) -> SpecError:

@@ -18,6 +18,7 @@ from aioverseer.core.options.command_checks import (
     check_environment,
     check_fed,
     check_ladder,
+    check_ladder_of_alive,
     check_stdin,
 )
 from aioverseer.core.options.composition import Probe
@@ -39,6 +40,7 @@ from aioverseer.core.options.output_checks import (
     check_window,
 )
 from aioverseer.core.options.privileges import check_capabilities, check_cpus, check_io_class
+from aioverseer.core.options.reload import check_reload
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.system_checks import (
@@ -114,7 +116,7 @@ def check_options(
     yield from checked.items()
 
 
-_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical"})
+_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical", "reload"})
 
 
 def refuse_options_of_services(options: SpecOptions) -> None:
@@ -131,7 +133,7 @@ def refuse_options_of_services(options: SpecOptions) -> None:
             raise SpecError(
                 f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add", option=name, value=value
             )
-    for option in ("log", "after", "critical"):
+    for option in ("log", "after", "critical", "reload"):
         if (given := options.get(option)) not in (None, (), False):
             instead = ", or read the lines" if option == "log" else ""
             raise SpecError(
@@ -213,6 +215,7 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "ambient_capabilities": check_capabilities,
     "delay_start": lambda check, value: check.seconds("delay_start", value),
     "stop": lambda check, value: check.kind("stop", value, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)"),
+    "reload": check_reload,
     "restart": lambda check, value: check.kind("restart", value, Restart, 'a Restart, for example Restart("always")'),
     "ready": _ready,
     "ready_timeout": lambda check, value: (
@@ -237,5 +240,6 @@ _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
     "framing": check_framed,
     "significant": _significance,
     "stop": check_ladder,
+    "alive": check_ladder_of_alive,
 }
 """Checks of an option together with others, made once each option alone is valid."""

@@ -13,10 +13,19 @@ from aioverseer.core.options.checker import Checker
 from aioverseer.core.options.input import unfit_input, unfit_upstream, upstream_of
 from aioverseer.core.options.meant import hint_for
 from aioverseer.core.options.numbers import expands
+from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import CloseStdin, WriteStdin
 from aioverseer.core.typing import HasDescriptor, PathLike
 
-__all__ = ["check_argv", "check_environment", "check_fed", "check_ladder", "check_stdin"]
+__all__ = [
+    "check_argv",
+    "check_command",
+    "check_environment",
+    "check_fed",
+    "check_ladder",
+    "check_ladder_of_alive",
+    "check_stdin",
+]
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
@@ -43,11 +52,21 @@ def check_argv(check: Checker, argv: object) -> tuple[str, ...]:
         )
     if all(type(item) is str and "\0" not in item for item in items):
         return cast("tuple[str, ...]", items)
-    return tuple(_argument(check, place, item) for place, item in enumerate(items))
+    return tuple(_argument(check, f"argv[{place}]", item) for place, item in enumerate(items))
 
 
-def _argument(check: Checker, place: int, item: object) -> str:
-    name = f"argv[{place}]"
+def check_command(check: Checker, option: str, value: Iterable[object]) -> tuple[str, ...]:
+    """Return the words of a command on behalf of the program."""
+    items = tuple(value)
+    if not items or items[0] == "":
+        raise check.refuse(option, list(items), "is empty: name the program to run")
+    words = tuple(_argument(check, f"{option}[{place}]", item) for place, item in enumerate(items))
+    if (why := expands(words[0])) is not None:
+        raise check.refuse(option, list(words), why)
+    return words
+
+
+def _argument(check: Checker, name: str, item: object) -> str:
     text = item.__fspath__() if isinstance(item, PathLike) else item
     if not isinstance(text, str):
         why = f"is of type {type(item).__name__}: every argument is a str or a path{_as_text(item)}"
@@ -130,15 +149,25 @@ def check_fed(check: Checker, values: Mapping[str, Any]) -> None:
 
 def check_ladder(check: Checker, values: Mapping[str, Any]) -> None:
     """Check that a stop closes or writes the input only where there is a pipe to it."""
+    _check_steps(check, values, "stop", values["stop"])
+
+
+def check_ladder_of_alive(check: Checker, values: Mapping[str, Any]) -> None:
+    """Check the same of the ladder for a program that is not alive."""
+    if values["alive"] is not None and values["alive"].stop is not None:
+        _check_steps(check, values, "alive", values["alive"].stop)
+
+
+def _check_steps(check: Checker, values: Mapping[str, Any], option: str, ladder: Stop) -> None:
     has_input = values["stdin"] == "pipe" or (values["pty"] and values["stdin"] is None)
-    for step in values["stop"].steps:
+    for step in ladder.steps:
         if isinstance(step, CloseStdin | WriteStdin) and not has_input:
             call = "close_stdin" if isinstance(step, CloseStdin) else "write"
             raise SpecError(
-                f"service {check.id!r}: stop has the step Stop.{call}, and the program has no pipe to its standard "
+                f"service {check.id!r}: {option} has the step Stop.{call}, and the program has no pipe to its standard "
                 'input: pass stdin="pipe", or leave the step out',
-                option="stop",
-                value=values["stop"],
+                option=option,
+                value=values[option],
             )
 
 

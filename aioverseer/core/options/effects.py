@@ -23,6 +23,7 @@ IN_PLACE = frozenset(
         "group",
         "log",
         "on_give_up",
+        "reload",
         "restart",
         "significant",
         "stop",

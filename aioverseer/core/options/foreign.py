@@ -42,7 +42,8 @@ _OWN_SESSION = "each program has a session and a group of its own already"
 _DESCRIPTORS = "a program gets no descriptors but its standard streams and those of its probes"
 _ON_DEMAND = "write RequestChannel(service, ..., on_demand=True, idle_timeout=60): the first question starts it"
 _PREEXEC = "write user=, umask=, nice= or rlimits=: no function runs between fork and exec"
-_RELOAD = "call restart('web'), or signal('web', signal.SIGHUP) to let it read its files again"
+_RELOAD = "write reload=signal.SIGHUP or reload=['nginx', '-s', 'reload'], and call reload('web')"
+_WATCH = "call restart('web'), or reload('web') to let it read its files again"
 _GROUP = "write group='name', and overseer.group('name', 'one_for_all') for a shared fate"
 
 WORDS: dict[str, str] = {
@@ -97,7 +98,8 @@ WORDS: dict[str, str] = {
         ("daemon daemonize detach detached forking remainafterexit pidfile", _LEFT),
         ("execstartpre execstartpost execstoppost hooks prestart poststart beforestart onstart", _HOOK),
         ("execstop onstop prestop", _STOP),
-        ("execreload reload sendhup watch ignorewatch", _RELOAD),
+        ("execreload sendhup", _RELOAD),
+        ("watch ignorewatch", _WATCH),
         ("timeout runtimemaxsec", _TIMEOUT),
         ("check", _CHECK),
         ("name processname containername servicename title", _NAME),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.framing import AnyFraming
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.log import Log
+    from aioverseer.core.options.reload import AnyReload
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.stop import Stop
 from aioverseer.core.export import exported_from
@@ -75,6 +76,7 @@ class SpecOptions(TypedDict, total=False):
     ambient_capabilities: Iterable[str]
     delay_start: float
     stop: Stop
+    reload: AnyReload | None
     restart: Restart
     ready: Probe | None
     ready_timeout: float | None

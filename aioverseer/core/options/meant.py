@@ -96,6 +96,13 @@ def _restart(value: object) -> str | None:
     return f"write restart=Restart(backoff={value!r})" if type(value).__name__ == "Backoff" else None
 
 
+def _reload(value: object) -> str | None:
+    if isinstance(value, str):
+        name = _signal_named(value)
+        return f"write reload={value.split()!r}" if name is None else f"write reload=signal.{name}"
+    return "write reload='notify', a signal, or a list of words" if isinstance(value, bool) else None
+
+
 def _when(value: object) -> str | None:
     hint = _restart(value)
     return None if hint is None or value is None else hint.replace("restart=", "", 1)
@@ -296,6 +303,7 @@ _HINTS: dict[str, Callable[[Any], str | None]] = {
     "nice": _number("nice"),
     "output": _output,
     "ready": _ready,
+    "reload": _reload,
     "restart": _restart,
     "restart.when": _when,
     "rlimits": _limit_name,

@@ -25,6 +25,7 @@ from aioverseer.core.options.framing import AnyFraming, Lines
 from aioverseer.core.options.give_up import OnGiveUp
 from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
+from aioverseer.core.options.reload import Reload
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE, PathLike
@@ -104,6 +105,10 @@ class Spec:
             example ``["net_bind_service"]`` for ports below 1024; needs ``setpriv``.
         delay_start: Seconds to wait before the first start.
         stop: Ladder of signals that stops the program.
+        reload: Way in which ``Service.reload`` lets the program read its configuration again. A signal, for example
+            ``signal.SIGHUP``, goes to the program alone. A list of words is a command, with the process id of the
+            program in place of ``{pid}``. ``"notify"`` sends SIGHUP and waits for ``READY=1``, as ``notify-reload`` of
+            systemd does.
         restart: Restart policy; only a Service restarts.
         ready: Probe that shows that the program can do its work; see ``aioverseer.ready``. With None the program is
             ready as soon as it has been started.
@@ -159,6 +164,7 @@ class Spec:
     ambient_capabilities: tuple[str, ...] = ()
     delay_start: float = 0.0
     stop: Stop = Stop()  # noqa: RUF009  # frozen: one for all
+    reload: Reload | None = None
     restart: Restart = Restart()  # noqa: RUF009  # frozen: one for all
     ready: Probe | None = None
     ready_timeout: float | None = 30.0

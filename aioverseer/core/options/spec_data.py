@@ -313,6 +313,16 @@ class _LadderForm(Form):
         return self._record.read(data, place)
 
 
+class _ReloadForm(Form):
+    """``reload``: the name of a signal, ``"notify"``, or the words of a command."""
+
+    def write(self, value: Any) -> Any:
+        return SIGNAL.write(value) if isinstance(value, int) else value if isinstance(value, str) else list(value)
+
+    def read(self, data: Any, place: str) -> Any:
+        return SIGNAL.read(data, place) if isinstance(data, str) and data != "notify" else data
+
+
 class _DependenciesForm(Form):
     """``after``: a name, a list of names, or an object of names with conditions or options."""
 
@@ -408,6 +418,7 @@ FORMS: dict[str, Form] = {
     "ambient_capabilities": ListOf(PLAIN),
     "delay_start": PLAIN,
     "stop": LADDER,
+    "reload": _ReloadForm(),
     "restart": Record(
         Restart,
         {
@@ -422,7 +433,7 @@ FORMS: dict[str, Form] = {
     ),
     "ready": PROBE,
     "ready_timeout": PLAIN,
-    "alive": Record(Alive, {"probe": PROBE}),
+    "alive": Record(Alive, {"probe": PROBE, "stop": LADDER}),
     "after": _DependenciesForm(),
     "critical": PLAIN,
     "on_give_up": WordOr(FUNCTION),

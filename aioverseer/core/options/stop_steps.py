@@ -13,7 +13,7 @@ from typing import NamedTuple
 from aioverseer.core.export import exported_from
 from aioverseer.core.state import signal_name
 
-__all__ = ["AskingStep", "CloseStdin", "EndUpstream", "RunCommand", "Step", "StopStep", "WriteStdin"]
+__all__ = ["AskingStep", "CloseStdin", "EndUpstream", "RunCommand", "Step", "StopStep", "WriteStdin", "with_pid"]
 
 _SHOWN = 60
 """Characters of an input or a command line that a message shows."""
@@ -131,7 +131,7 @@ class RunCommand:
 
     def words(self, pid: int) -> tuple[str, ...]:
         """Return the command line, with the process id of the program in place of ``{pid}``."""
-        return tuple(word.replace(_PID, str(pid)) for word in self.argv)
+        return with_pid(self.argv, pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,11 @@ AskingStep = EndUpstream | CloseStdin | WriteStdin | RunCommand
 """Step that is no signal."""
 StopStep = Step | AskingStep
 """Step of a ladder."""
+
+
+def with_pid(argv: tuple[str, ...], pid: int) -> tuple[str, ...]:
+    """Return a command line with a process id in place of ``{pid}``."""
+    return tuple(word.replace(_PID, str(pid)) for word in argv)
 
 
 def _cut(text: str) -> str:

@@ -15,7 +15,9 @@ from aioverseer.core.state import State, signal_name
 
 __all__ = ["Event", "EventRecord", "Kind", "StopOutcome", "StopReport"]
 
-Kind = Literal["state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger", "change"]
+Kind = Literal[
+    "state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger", "change", "reload", "cleanup"
+]
 """Subject of an event; see ``Event.kind``."""
 
 
@@ -40,7 +42,8 @@ class Event:
             ``restart_rate``. ``"stop"``: an obstacle to a stop. ``"group"``: a consequence for its group: the start or
             the end of a restart of several members, giving up, or the end of the group. ``"trigger"``: a run that its
             schedule has skipped, missed or put off. ``"change"``: options of the service were changed, or it is
-            removed.
+            removed. ``"reload"``: a request to read its configuration again, and its outcome. ``"cleanup"``: a
+            ``cleanup`` that has failed.
         by: Name of the one who asked for it: the ``by`` of a start, a stop or a change. Empty if nobody asked, or no
             name was given.
     """

@@ -176,6 +176,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "ambient_capabilities": st.sampled_from([[], ["CAP_NET_BIND_SERVICE", "kill"]]),
     "delay_start": SECONDS,
     "stop": LADDERS,
+    "reload": st.sampled_from([None, signal.SIGHUP, 40, "notify", ("nginx", "-s", "reload")]),
     "restart": RESTARTS,
     "ready": st.none() | PROBES,
     "ready_timeout": st.none() | SECONDS,

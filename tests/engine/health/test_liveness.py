@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from aioverseer import Alive, Event, EventStream, Overseer, Process, ProcessFailed, Restart, State, Stop, ready
+from aioverseer import (
+    Alive,
+    Event,
+    EventStream,
+    Overseer,
+    Process,
+    ProcessFailed,
+    Restart,
+    Spec,
+    SpecError,
+    State,
+    Stop,
+    ready,
+)
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit, opened
 
@@ -258,3 +273,56 @@ async def test_watchdog_keeps_the_readiness_descriptor() -> None:
         async with limit(5, "the start"):
             await starting
         assert State.RUNNING is service.state
+
+
+async def test_ladder_for_what_is_not_alive_takes_the_place_of_that_of_the_program() -> None:
+    """A stop on request, and a start that takes too long, keep the ladder of the program."""
+    probe = Probe()
+    alive = Alive(ready.check(probe), every=1, failures=1, stop=Stop(signal.SIGABRT, 3))
+    async with scripted(FakeChild()) as (overseer, clock, launcher):
+        web = await overseer.add("web", "web", alive=alive, stop=Stop(signal.SIGINT, 5)).start()
+        probe.error = "hangs"
+        await clock.advance(1.5)
+        assert [signal.SIGABRT] == launcher.children[0].signals
+        probe.error = ""
+        await clock.advance(30)
+        assert State.RUNNING is web.state
+        await web.stop()
+        assert [signal.SIGINT] == launcher.children[-1].signals
+
+
+async def test_dump_by_a_command_is_among_the_lines_of_the_service() -> None:
+    probe = Probe()
+    dump = Stop(steps=[Stop.command(["sh", "-c", "echo stack of {pid}; kill -9 {pid}"], 9), (signal.SIGABRT, 1)])
+    alive = Alive(ready.check(probe), every=0.01, failures=1, stop=dump)
+    async with limit(), Overseer() as overseer:
+        web = await overseer.add("web", "sleep", "60", alive=alive, restart=Restart("never")).start()
+        lines = web.lines()
+        probe.error = "hangs"
+        status = await web.wait()
+        assert (f"stack of {web.pid}", "stderr") == ((line := await lines.get()).text, line.stream)
+    assert "is not alive" in str(status.error)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"stop": signal.SIGABRT}, "is no ladder: pass a Stop"),
+        ({"stop": Stop(), "action": "mark"}, 'is never used: action="mark" stops nothing'),
+    ],
+)
+def test_ladder_that_is_none_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        Alive(ready.tcp(80), **options)
+
+
+async def test_ladder_that_does_not_fit_is_refused() -> None:
+    """Its steps need an input, or a program."""
+    ladder = Stop(steps=[Stop.close_stdin(5)])
+    alive = Alive(ready.check(Probe()), stop=ladder)
+    with pytest.raises(SpecError, match=r"alive has the step Stop.close_stdin"):
+        Spec.of("web", ["web"], alive=alive)
+    assert Spec.of("web", ["web"], alive=alive, stdin="pipe").alive is alive
+    async with Overseer() as overseer:
+        with pytest.raises(SpecError, match="steps for a program"):
+            overseer.add_task("web", asyncio.Event().wait, alive=alive)
