@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from aioverseer.core.options.keywords import SpecOptions
     from aioverseer.core.options.log import LogBridge, LogFile
     from aioverseer.core.options.restart import Restart
+    from aioverseer.core.options.roll import Roll
     from aioverseer.core.options.spec import Spec
     from aioverseer.core.options.stop import Stop
     from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, WriteStdin
     from aioverseer.core.report.events import Event, StopOutcome, StopReport
     from aioverseer.core.report.group import GroupStatus
+    from aioverseer.core.report.roll import RollFailed, RollReport
     from aioverseer.core.report.status import (
         CriticalServiceEnded,
         GaveUp,
@@ -123,6 +125,9 @@ __all__ = [
     "Recorder",
     "RequestChannel",
     "Restart",
+    "Roll",
+    "RollFailed",
+    "RollReport",
     "RunCommand",
     "RunEnded",
     "Runs",
@@ -195,6 +200,9 @@ _HOMES = {
     "ProcessNotRunning": "aioverseer.core.errors",
     "ProgramError": "aioverseer.core.report.status",
     "RunCommand": "aioverseer.core.options.stop_steps",
+    "Roll": "aioverseer.core.options.roll",
+    "RollFailed": "aioverseer.core.report.roll",
+    "RollReport": "aioverseer.core.report.roll",
     "RunEnded": "aioverseer.core.report.status",
     "Runs": "aioverseer._engine.service.runs",
     "QueueShutDown": "aioverseer._engine.output.line_queue",

@@ -16,6 +16,7 @@ OverseerError
     │   └── NotReadyInTime (also TimeoutError)
     ├── GaveUp                            the restart budget is spent
     ├── RunEnded                          the run ended before the awaited output or answer
+    ├── RollFailed                        a rolling restart has failed
     ├── CriticalServiceEnded              a critical service has ended for good
     └── StopFailed                        the program is still there after the whole ladder
 ```

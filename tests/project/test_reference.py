@@ -66,6 +66,7 @@ PAGES: dict[str, Page] = {
                 "WriteStdin",
                 "RunCommand",
                 "Restart",
+                "Roll",
                 "Backoff",
                 "After",
                 "Alive",
@@ -104,7 +105,7 @@ PAGES: dict[str, Page] = {
         aioverseer,
         (
             *("Status", "Exit", "Event", "EventStream", "Recorder", "Why", "Awaited", "StopReport", "StopOutcome"),
-            *("Containment", "Survivor"),
+            *("RollReport", "Containment", "Survivor"),
         ),
     ),
     "errors.md": (
@@ -177,6 +178,7 @@ INNER = {
     "LogFile": {"rotates", "has_ids", "streams", "path_of", "rules"},
     "OutputQueue": {"connect", "deliver", "give_way"},
     "Recorder": {"finish"},
+    "Roll": {"bounds", "min_ready_of"},
     "Runs": {"add", "hold_while_waiting", "is_closed", "reopen"},
     "Subscription": set("deliver deliver_last fail hold_while_waiting lossless reopen surplus takes".split()),
     "SharedService": {"leave", "sections"},

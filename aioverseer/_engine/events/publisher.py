@@ -86,6 +86,7 @@ class EventPublisher:
                 transition.snapshot,
                 "state",
                 transition.by,
+                transition.run,
             )
         )
 
@@ -93,7 +94,9 @@ class EventPublisher:
         """Publish that a program still exists after its whole ladder."""
         self.publish(id, self._services[id].reason(), "stop", level=logging.ERROR)
 
-    def publish(self, id: str, text: str, kind: Kind, *, level: int | None = None, by: str = "") -> None:
+    def publish(
+        self, id: str, text: str, kind: Kind, *, level: int | None = None, by: str = "", run: int | None = None
+    ) -> None:
         """Publish something that changes no state.
 
         Args:
@@ -102,11 +105,12 @@ class EventPublisher:
             kind: The kind of the event.
             level: The level of the log record; None for that of the kind.
             by: The name of the one who asked for it.
+            run: The number of the run; None for the current or last one.
         """
         service = self._services.get(id)
         if service is not None:
             self._log_records.on_event(id, text, kind, level=level)
-            self._record(service, text, kind, by)
+            self._record(service, text, kind, by=by, run=run)
 
     def _on_log_trouble(self, id: str, text: str) -> None:
         self._log_records.on_event(id or self._name, text, "log")
@@ -114,13 +118,10 @@ class EventPublisher:
         if service is not None:
             self._record(service, text, "log")
 
-    def _record(self, service: ServiceRunner, text: str, kind: Kind, by: str = "") -> None:
+    def _record(self, service: ServiceRunner, text: str, kind: Kind, *, by: str = "", run: int | None = None) -> None:
         journal, state = self._journal, service.state
-        journal.append(
-            EventRecord(
-                journal.seq + 1, self._clock.wall(), state, state, text, service.snapshot(lines=False), kind, by
-            )
-        )
+        snapshot, number = service.snapshot(lines=False), service.number if run is None else run
+        journal.append(EventRecord(journal.seq + 1, self._clock.wall(), state, state, text, snapshot, kind, by, number))
 
     # Readers.
 

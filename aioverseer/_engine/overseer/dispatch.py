@@ -68,6 +68,8 @@ class Dispatcher:
         if self._registry.groups is not None:
             self._registry.groups.on_unstoppable(id)
 
-    def on_notice(self, id: str, text: str, kind: Kind, *, level: int | None = None) -> None:
+    def on_notice(
+        self, id: str, text: str, kind: Kind, *, level: int | None = None, run: int | None = None, by: str = ""
+    ) -> None:
         """Publish something that is worth an event but changes no state."""
-        self._publisher.publish(id, text, kind, level=level)
+        self._publisher.publish(id, text, kind, level=level, by=by, run=run)

@@ -1,14 +1,16 @@
-"""ServiceOwner and Throttle: the protocols by which a service uses its overseer. ServiceTransition: what it reports."""
+"""The protocols by which a service uses its surroundings. ServiceTransition: what it reports."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from aioverseer._engine.process.runner import ProcessRunner
+from aioverseer.core.machine.table import Transition
 from aioverseer.core.report.events import Kind
 from aioverseer.core.report.status import StatusSnapshot
 from aioverseer.core.state import State
 
-__all__ = ["ServiceOwner", "ServiceTransition", "Throttle"]
+__all__ = ["ServiceOwner", "ServiceTransition", "SideRuns", "Throttle"]
 
 
 class ServiceTransition:
@@ -21,17 +23,21 @@ class ServiceTransition:
         state: The new state.
         reason: The reason, as one sentence.
         by: The name of the one who asked for it; empty if nobody did, or gave a name.
+        run: The number of the current or last run; 0 before the first.
     """
 
-    __slots__ = ("by", "id", "previous", "reason", "snapshot", "state")
+    __slots__ = ("by", "id", "previous", "reason", "run", "snapshot", "state")
 
-    def __init__(self, snapshot: StatusSnapshot, *, previous: State, state: State, reason: str, by: str = "") -> None:
+    def __init__(
+        self, snapshot: StatusSnapshot, *, previous: State, state: State, reason: str, by: str = "", run: int = 0
+    ) -> None:
         self.id = snapshot.spec.id
         self.snapshot = snapshot
         self.previous = previous
         self.state = state
         self.reason = reason
         self.by = by
+        self.run = run
 
 
 class ServiceOwner(Protocol):
@@ -52,7 +58,9 @@ class ServiceOwner(Protocol):
         """Handle a program that still exists after its whole ladder."""
         ...
 
-    def on_notice(self, id: str, text: str, kind: Kind, *, level: int | None = None) -> None:
+    def on_notice(
+        self, id: str, text: str, kind: Kind, *, level: int | None = None, run: int | None = None, by: str = ""
+    ) -> None:
         """Handle something that is worth an event but changes no state.
 
         Args:
@@ -60,7 +68,57 @@ class ServiceOwner(Protocol):
             text: The end of a sentence that begins with the name of the service.
             kind: The kind of the event.
             level: The level of the log record; None for that of the kind.
+            run: The number of the run; None for the current or last one.
+            by: The name of the one who asked for it.
         """
+        ...
+
+
+class SideRuns(Protocol):
+    """The runs of a service beside its current one: a successor, and old runs that are being stopped."""
+
+    @property
+    def successor(self) -> ProcessRunner | None:
+        """The run that is about to become the current one."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether there is one that lives."""
+        ...
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether one still exists after its whole ladder."""
+        ...
+
+    @property
+    def ready_at(self) -> float | None:
+        """Monotonic time at which the successor became ready; None while it is not."""
+        ...
+
+    def exchange(self) -> None:
+        """Make the successor the current run. The old one goes on until ``on_exchanged``."""
+        ...
+
+    def on_exchanged(self) -> None:
+        """Stop the old run: the exchange has been reported."""
+        ...
+
+    def stop(self, *, kill: bool, why: str) -> None:
+        """Begin to stop all of them: the service is being stopped."""
+        ...
+
+    def on_transition(self, run: int, transition: Transition) -> None:
+        """Handle a change of state of one of them."""
+        ...
+
+    def on_unstoppable(self, run: int) -> None:
+        """Handle one that still exists after its whole ladder."""
+        ...
+
+    def on_change(self) -> None:
+        """Handle a change of the service, or of its current run."""
         ...
 
 

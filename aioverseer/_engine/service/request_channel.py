@@ -258,7 +258,7 @@ class RequestChannel(AsyncIterator[Any]):
         """Return the conversation with a run, ready or not."""
         runner = run._runner  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the engine of the handle
         for member in self._members:
-            if (conversation := member.conversation) is not None and conversation.run is runner:
+            if (conversation := member.with_run(runner)) is not None:
                 return conversation
         if runner.machine.state.is_final:
             raise run_ended(runner.snapshot(lines=False).status(), awaited, runner.last_lines())
@@ -423,7 +423,7 @@ class RequestChannel(AsyncIterator[Any]):
 
 
 class _ServiceLink:
-    """One service of a channel, and the conversation with its current run."""
+    """One service of a channel, and the conversations with its runs."""
 
     def __init__(
         self,
@@ -440,7 +440,17 @@ class _ServiceLink:
         self._publish = publish
         self._on_run = on_run
         self._on_gone = on_gone
-        self.conversation: Conversation | None = None
+        self._conversations: dict[int, Conversation] = {}
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """The conversation with the current run; None without one."""
+        return self._conversations.get(self.service.number)
+
+    def with_run(self, run: ProcessRunner) -> Conversation | None:
+        """Return the conversation with a run, in a roll also with one that is not the current one."""
+        found = self._conversations.get(run.number)
+        return found if found is not None and found.run is run else None
 
     @property
     def ready(self) -> Conversation | None:
@@ -450,7 +460,7 @@ class _ServiceLink:
     @property
     def is_checked_by_this_task(self) -> bool:
         """Whether this task calls the function of a probe for the current run."""
-        return self.conversation is not None and is_check_of(self.conversation.run.spec)
+        return any(is_check_of(conversation.run.spec) for conversation in self._conversations.values())
 
     @property
     def is_down(self) -> bool:
@@ -469,30 +479,31 @@ class _ServiceLink:
             error: The error of the questions that wait.
         """
         self.service.unfollow_runs(self)
-        conversation, self.conversation = self.conversation, None
-        if conversation is not None:
+        conversations, self._conversations = self._conversations, {}
+        for conversation in conversations.values():
             conversation.run.streams.remove_sink("stdout", conversation)
             conversation.leave(error)
 
     def on_run(self, run: ProcessRunner) -> None:
         """Begin a conversation with a run."""
-        self.conversation = Conversation(
+        conversation = self._conversations[run.number] = Conversation(
             run, read=self._read, publish=self._publish, last_words=self.service.last_words
         )
-        run.streams.add_sink("stdout", self.conversation)
+        run.streams.add_sink("stdout", conversation)
         self._on_run()
 
     def on_run_end(self, run: ProcessRunner) -> None:
         """End the conversation with a run, whose output is complete."""
-        conversation = self.conversation
-        if conversation is not None and conversation.run is run:
-            self.conversation = None
+        conversation = self.with_run(run)
+        if conversation is not None:
+            del self._conversations[run.number]
             conversation.finish()
 
     def on_unstoppable(self, run: ProcessRunner, error: Exception) -> None:
         """Fail the questions to a program that does not end, as every wait for it does."""
-        if self.conversation is not None and self.conversation.run is run:
-            self.conversation.fail(error)
+        conversation = self.with_run(run)
+        if conversation is not None:
+            conversation.fail(error)
 
     def on_gone(self) -> None:
         """Leave a service that was removed, or whose overseer was left."""

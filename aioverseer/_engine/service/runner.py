@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from aioverseer._aio.fork import in_copy
@@ -19,14 +19,17 @@ from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.output.subscription import Subscribers
 from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._engine.process.runner import ProcessRunner
-from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, Throttle
+from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, SideRuns, Throttle
 from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
+from aioverseer._engine.service.task_chain import TaskChain
 from aioverseer._engine.service.trigger import TriggerSource
 from aioverseer._engine.service.waiters import Waiters
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.machine.actions import (
+    AskSuccessor,
     AskThrottle,
+    ExchangeRuns,
     ReportOverlap,
     ReportThrottled,
     ServiceAction,
@@ -45,6 +48,7 @@ from aioverseer.core.machine.inputs import (
     SpawnFailed,
     StartRequested,
     StopRequested,
+    SuccessorTakesOver,
     Throttled,
     TimerFired,
     Triggered,
@@ -98,6 +102,7 @@ class ServiceRunner:
             name a run by its number.
         history: Snapshots of the last runs at their ends, oldest first.
         trigger: The source that starts each run; None for a service that runs from its start on.
+        side_runs: The runs beside the current one; None unless there has been a roll.
     """
 
     def __init__(
@@ -165,10 +170,13 @@ class ServiceRunner:
         self._inbox: deque[Input] = deque()
         self._feeding = False
         self._handle: Any = None
+        self._successor_handle: Any = None
         # Earlier runs with leftovers whose output is still read.
         self._still_read: list[ProcessRunner] = []
-        self._due_runs: deque[Callable[[], Coroutine[Any, Any, None]]] = deque()
-        self._has_task = False
+        self._chain = self.new_chain()
+        self.side_runs: SideRuns | None = None
+        # The end of the last run of a service that ends, while a run beside it still lives.
+        self._held_end: Input | None = None
         self._gave_up: GaveUp | None = None
 
     # The state of the service.
@@ -182,6 +190,11 @@ class ServiceRunner:
     def state(self) -> State:
         """The current state."""
         return self.machine.state
+
+    @property
+    def number(self) -> int:
+        """The number of the current or last run; 0 before the first."""
+        return 0 if self.process is None else self.process.number
 
     @property
     def handle(self) -> Any:
@@ -211,7 +224,9 @@ class ServiceRunner:
     @property
     def is_unstoppable(self) -> bool:
         """Whether the program still exists after its whole ladder."""
-        return self.process is not None and self.process.machine.unstoppable
+        if self.process is not None and self.process.machine.unstoppable:
+            return True
+        return self.side_runs is not None and self.machine.state is State.STOPPING and self.side_runs.is_stuck
 
     @property
     def ending(self) -> tuple[str, float | None]:
@@ -406,8 +421,9 @@ class ServiceRunner:
         runs = self._run_readers.add(on_left=self._on_reader_left)
         process = self.process
         if process is not None and process.machine.state.is_live:
-            process.streams.keep_for_reader()
-            runs.add(self.handle, process.streams)
+            for run in filter(None, (process, None if self.side_runs is None else self.side_runs.successor)):
+                run.streams.keep_for_reader()
+                runs.add(self._handle_of(run), run.streams)
         elif self.machine.state.is_final:
             runs.end()
         return runs
@@ -417,6 +433,8 @@ class ServiceRunner:
         self._run_readers.followers = (*self._run_readers.followers, follower)
         if self.process is not None and self.process.machine.state.is_live:
             follower.on_run(self.process)
+        if self.side_runs is not None and self.side_runs.successor is not None:
+            follower.on_run(self.side_runs.successor)
 
     def unfollow_runs(self, follower: RunFollower) -> None:
         """Remove a follower. Idempotent."""
@@ -482,9 +500,10 @@ class ServiceRunner:
         )
         self._inbox.clear()
         live = self.process is not None and self.process.machine.state.is_live
+        live = live or (self.side_runs is not None and self.side_runs.live)
         self._perform(self.machine.feed(Failed(error=error, live=live), self.machine.now))
 
-    def _perform(self, actions: Iterable[ServiceAction | Transition]) -> None:
+    def _perform(self, actions: Sequence[ServiceAction | Transition]) -> None:
         for action in actions:
             match action:  # the frequent ones first
                 case Transition():
@@ -494,6 +513,8 @@ class ServiceRunner:
                 case StopProcess():
                     if self.process is not None:
                         self.process.stop(kill=action.kill, why=action.why, ladder=action.ladder)
+                    if self.side_runs is not None:
+                        self._stop_side_runs(self.side_runs, action)
                 case Arm(seconds=seconds) if seconds <= 0:
                     # A timer would fire one loop iteration later. Inputs that came in the meantime may end the wait.
                     self._inbox.appendleft(TimerFired())
@@ -509,6 +530,12 @@ class ServiceRunner:
                     self._inbox.appendleft(
                         Admitted() if throttle is None or may_restart else Throttled(why=throttle.reason)
                     )
+                case ExchangeRuns():
+                    if self.side_runs is not None:
+                        self.side_runs.exchange()
+                case AskSuccessor():
+                    ready_at = None if self.side_runs is None else self.side_runs.ready_at
+                    self._inbox.append(SuccessorTakesOver(ready_at=ready_at))
                 case ReportThrottled():
                     self._owner.on_notice(self.spec.id, self.machine.reason, "throttle")
                 case SetTrigger():
@@ -518,6 +545,15 @@ class ServiceRunner:
                     self._owner.on_notice(self.spec.id, action.what, "trigger")
                 case _:
                     assert_never(action)
+        if self.side_runs is not None and ExchangeRuns() in actions:
+            self.side_runs.on_exchanged()  # after the report of the change, if there was one
+
+    def _stop_side_runs(self, side_runs: SideRuns, action: StopProcess) -> None:
+        has_current = self.process is not None and self.process.machine.state.is_live
+        if not self.machine.wanted and not has_current and side_runs.live and self._held_end is None:
+            self._held_end = ProcessEnded(exit=None)  # no current run will report its end
+        if not self.machine.wanted or self.machine.held_by_group:
+            side_runs.stop(kill=action.kill, why=action.why)
 
     def _start_process(self, action: StartProcess) -> None:
         self._gave_up = None
@@ -525,50 +561,103 @@ class ServiceRunner:
         self._spec_of_run = self.spec
         self.hub.begin()
         self._run_readers.reopen()
-        if self._still_read or (self.process is not None and self.process.is_still_read):
-            earlier = (*self._still_read, self.process)
-            self._still_read = [run for run in earlier if run is not None and run.is_still_read]
+        self._keep_reading(self.process)
+        self._open_logs()
+        spec = self.spec.updated(delay_start=action.delay) if action.delay != self.spec.delay_start else self.spec
+        self.process = self.make_run(spec, number=action.number, chain=self._chain)
+        self.begin_run(self.process)
+
+    def _open_logs(self) -> None:
         self.hub.log_to(self.log_routing.sinks(self.spec.id, self.hub.resume_reading))
-        self.process = ProcessRunner(
-            self.spec.updated(delay_start=action.delay) if action.delay != self.spec.delay_start else self.spec,
-            number=action.number,
+
+    def _keep_reading(self, run: ProcessRunner | None) -> None:
+        """Record a run with leftovers whose output is still read."""
+        if self._still_read or (run is not None and run.is_still_read):
+            earlier = (*self._still_read, run)
+            self._still_read = [run for run in earlier if run is not None and run.is_still_read]
+
+    def _handle_of(self, run: ProcessRunner) -> Any:
+        if run is self.process:
+            return self.handle
+        if self.side_runs is None or run is not self.side_runs.successor:
+            return self._make_handle(run)
+        if self._successor_handle is None:
+            self._successor_handle = self._make_handle(run)
+        return self._successor_handle
+
+    # Runs: the current one, and those of ``side_runs``.
+
+    def new_chain(self) -> TaskChain:
+        """Return a new task for runs that follow each other."""
+        return TaskChain(self._start_task)
+
+    def make_run(self, spec: Spec, *, number: int, chain: TaskChain) -> ProcessRunner:
+        """Return a new run, which is not started.
+
+        Args:
+            spec: Its options.
+            number: Its number.
+            chain: The task in which it runs.
+        """
+        run = ProcessRunner(
+            spec,
+            number=number,
             clock=self.clock,
             launcher=self._launcher,
             make_handle=self._handle_of,
             load_health=self._load_health,
             owner=self,
-            start_task=self._start_run,
-            line_sink=functools.partial(self.hub.sink, run=action.number, spec=self.spec),
-            byte_sink=functools.partial(self.hub.log_feed, run=action.number, spec=self.spec),
+            start_task=chain.start,
+            line_sink=functools.partial(self.hub.sink, run=number, spec=spec),
+            byte_sink=functools.partial(self.hub.log_feed, run=number, spec=spec),
             recent_lines=self.last_lines,
         )
-        self._run_readers.on_run(self.process, self._handle_of)
-        self.process.start()
+        chain.follow(run)
+        return run
 
-    def _handle_of(self, run: ProcessRunner) -> Any:
-        return self.handle if run is self.process else self._make_handle(run)
+    def begin_run(self, run: ProcessRunner) -> None:
+        """Start a run, and hand it out to the readers of ``runs()``."""
+        self._run_readers.on_run(run, self._handle_of)
+        run.start()
 
-    def _start_run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run the next run in the task of this service, in the loop iteration in which the last run ended."""
-        self._due_runs.append(work)
-        if not self._has_task:
-            self._has_task = True
-            self._start_task(self._run_due).add_done_callback(self._on_task_end)
+    def end_run(self, run: ProcessRunner) -> None:
+        """Record the end of a run, whose output is complete."""
+        # Only in STOPPING has somebody asked for the end: an end by itself has cleared the name, or follows.
+        by = self.machine.by if run is self.process and self.machine.state is State.STOPPING else ""
+        self.history.append(run.snapshot()._replace(by=by) if by else run.snapshot())
+        self._run_readers.on_run_end(run)
+        if run is not self.process:
+            self._keep_reading(run)
 
-    async def _run_due(self) -> None:
-        try:
-            while self._due_runs:
-                await self._due_runs.popleft()()
-        finally:
-            self._has_task = False
+    def exchange(self, run: ProcessRunner, chain: TaskChain, *, adopt: Callable[[], None]) -> ProcessRunner | None:
+        """Make another run the current one, and return the old one, which goes on.
 
-    def _on_task_end(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() and self._due_runs:
-            # All tasks of the loop were cancelled, this one before its first step. No other code can report the end.
-            self._due_runs.clear()
-            self._has_task = False
-            if self.process is not None:
-                self.process.end_unbegun()
+        Args:
+            run: The new run.
+            chain: Its task, in which the next run begins.
+            adopt: Function that gives the service the Spec of the run.
+        """
+        old = self.process
+        self._handle, self._successor_handle = self._successor_handle, None
+        self._gave_up = None
+        self._keep_reading(old)
+        self.process, self._chain = run, chain
+        adopt()
+        self.machine.record_program()
+        self._spec_of_run = self.spec
+        self._open_logs()
+        return old
+
+    def on_side_end(self) -> None:
+        """Handle the end of a run beside the current one: the service may have waited for it to end itself."""
+        held = self._held_end
+        if held is not None and not (self.side_runs is not None and self.side_runs.live):
+            self._held_end = None
+            self.submit(held)
+
+    def publish(self, text: str, kind: Kind, *, run: int, level: int | None = None, by: str = "") -> None:
+        """Publish something about one of the runs that changes no state."""
+        self._owner.on_notice(self.spec.id, text, kind, level=level, run=run, by=by)
 
     def _on_timer(self) -> None:
         self.submit(TimerFired())
@@ -584,21 +673,44 @@ class ServiceRunner:
         """Handle a change of state of the current run; see ``ProcessOwner``."""
         process = self.process
         if process is None or process.number != run:
+            if self.side_runs is not None:
+                self.side_runs.on_transition(run, transition)
             return
         if transition.state is State.RUNNING:
             self.submit(Ready())
         elif transition.state is State.STOPPING and (process.machine.is_unhealthy or process.machine.ended_by_itself):
             self.submit(ProcessEnding(why=transition.reason, ended=process.machine.ended_by_itself))
         elif transition.state.is_final:
-            # Only in STOPPING has somebody asked for the end: an end by itself has cleared the name, or follows.
-            by = self.machine.by if self.machine.state is State.STOPPING else ""
-            self.history.append(process.snapshot()._replace(by=by) if by else process.snapshot())
-            self._run_readers.on_run_end(process)
+            self.end_run(process)
+            ended: Input
             if process.machine.error is not None:
                 error = process.machine.error
-                self.submit(SpawnFailed(error=error, impossible=is_impossible(process.spec, error)))
+                ended = SpawnFailed(error=error, impossible=is_impossible(process.spec, error))
             else:
-                self.submit(ProcessEnded(exit=process.machine.exit, left=process.machine.end_words))
+                ended = ProcessEnded(exit=process.machine.exit, left=process.machine.end_words)
+            if self.side_runs is not None and self.side_runs.live and self._is_held(process):
+                self._held_end = ended
+            else:
+                self.submit(ended)
+        if self.side_runs is not None:
+            self.side_runs.on_change()
+
+    def _is_held(self, process: ProcessRunner) -> bool:
+        """Return whether a service that ends with its current run waits for the runs beside it."""
+        machine, error = self.machine, process.machine.error
+        if machine.state is State.STOPPING and not machine.wanted:
+            return True
+        if machine.state is State.STOPPING and not process.machine.is_unhealthy and not process.machine.ended_by_itself:
+            return False  # a restart was asked for, or its group restarts
+        impossible = error is not None and is_impossible(process.spec, error) and not machine.ever_spawned
+        if not impossible and self.will_run_again(None if error is not None else process.machine.exit):
+            return False
+        if machine.has_successor and machine.membership is None:
+            return False  # which takes its place
+        self.submit(ProcessEnding(why=f"{process.machine.reason}; an earlier run still ends", ended=True))
+        if self.side_runs is not None:
+            self.side_runs.stop(kill=False, why="the service ends")
+        return True
 
     def on_spawned(self, run: int, pid: int) -> None:
         """Handle the spawn of the current run."""
@@ -609,7 +721,7 @@ class ServiceRunner:
         if process.machine.state is State.STARTING:
             self._owner.on_spawned(self.spec.id)
 
-    def will_run_again(self, exit: Exit) -> bool:
+    def will_run_again(self, exit: Exit | None) -> bool:
         """Return whether another run follows an end that nobody has asked for; see ``ProcessOwner``."""
         machine = self.machine
         return machine.wanted and wants_restart(machine.policy, exit) and machine.left(self.clock.now()) != 0
@@ -617,15 +729,21 @@ class ServiceRunner:
     def on_unstoppable(self, run: int) -> None:
         """Handle a program of the current run that still exists after its whole ladder."""
         process = self.process
-        if process is not None and process.number == run:
+        if process is None or process.number != run:
+            if self.side_runs is None:
+                return
+            self.side_runs.on_unstoppable(run)
+            if not self.is_unstoppable:
+                return  # an old run does not end, and the current one serves
+        if process is not None:
             snapshot = self.snapshot(lines=False)
             self.waiters.on_change(snapshot)
             self._run_readers.on_unstoppable(process, lambda: self.waiters.stop_failed(snapshot.status()))
             self._owner.on_unstoppable(self.spec.id)
 
-    def on_notice(self, run: int, text: str, kind: Kind, *, level: int | None = None) -> None:  # noqa: ARG002  # each report names its run
+    def on_notice(self, run: int, text: str, kind: Kind, *, level: int | None = None) -> None:
         """Handle something that is worth an event."""
-        self._owner.on_notice(self.spec.id, text, kind, level=level)
+        self._owner.on_notice(self.spec.id, text, kind, level=level, run=run)
 
     # Reports to the owner.
 
@@ -657,6 +775,9 @@ class ServiceRunner:
                 state=transition.state,
                 reason=transition.reason,
                 by=self.machine.by,
+                run=self.number,
             )
         )
         self.waiters.on_change(snapshot)
+        if self.side_runs is not None:
+            self.side_runs.on_change()

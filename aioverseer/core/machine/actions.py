@@ -7,7 +7,9 @@ from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import AskingStep
 
 __all__ = [
+    "AskSuccessor",
     "AskThrottle",
+    "ExchangeRuns",
     "Launch",
     "PerformStep",
     "ProcessAction",
@@ -47,6 +49,18 @@ class StopProcess(Action):
         self.ladder = ladder
 
 
+class ExchangeRuns(Action):
+    """Make the successor the current run, and stop the old run if it lives."""
+
+    __slots__ = ()
+
+
+class AskSuccessor(Action):
+    """Feed SuccessorTakesOver: the current run has ended for good, and the successor lives."""
+
+    __slots__ = ()
+
+
 class AskThrottle(Action):
     """Ask the throttle for a restart, and feed its answer, Admitted or Throttled, before any other input."""
 
@@ -81,7 +95,18 @@ class ReportOverlap(Action):
         self.what = what
 
 
-ServiceAction = StartProcess | StopProcess | Arm | Disarm | AskThrottle | ReportThrottled | SetTrigger | ReportOverlap
+ServiceAction = (
+    StartProcess
+    | StopProcess
+    | ExchangeRuns
+    | AskSuccessor
+    | Arm
+    | Disarm
+    | AskThrottle
+    | ReportThrottled
+    | SetTrigger
+    | ReportOverlap
+)
 
 
 class Launch(Action):

@@ -33,6 +33,7 @@ __all__ = [
     "StepFailed",
     "StopRequested",
     "StoppedByGroup",
+    "SuccessorTakesOver",
     "Throttled",
     "TimerFired",
     "Triggered",
@@ -99,6 +100,19 @@ class ProcessEnded(Input):
     def __init__(self, *, exit: Exit | None, left: str = "") -> None:
         self.exit = exit
         self.left = left
+
+
+class SuccessorTakesOver(Input):
+    """A run that was started beside the current one takes its place.
+
+    ``ready_at`` is the monotonic time at which it became ready, and None if it is not. ``by`` names the user.
+    """
+
+    __slots__ = ("by", "ready_at")
+
+    def __init__(self, *, ready_at: float | None, by: str = "") -> None:
+        self.ready_at = ready_at
+        self.by = by
 
 
 class Failed(Input):

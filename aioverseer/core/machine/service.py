@@ -9,7 +9,9 @@ from typing import ClassVar, cast
 
 from aioverseer.core.clock import Rng
 from aioverseer.core.machine.actions import (
+    AskSuccessor,
     AskThrottle,
+    ExchangeRuns,
     ReportOverlap,
     ReportThrottled,
     ServiceAction,
@@ -35,6 +37,7 @@ from aioverseer.core.machine.inputs import (
     StartRequested,
     StoppedByGroup,
     StopRequested,
+    SuccessorTakesOver,
     Throttled,
     TimerFired,
     Triggered,
@@ -75,6 +78,8 @@ class ServiceMachine(Machine[ServiceAction]):
         trigger: Starts each run by itself; None for a service that runs from its start on.
         by: Name of the one who asked for the present state; empty if nobody did, or gave a name.
         judged: Whether the policy has judged the end of the last run; a request or the group has ended it otherwise.
+        has_successor: Whether a run lives that will take the place of the current one.
+        has_side_runs: Whether a run lives beside the current one: a successor, or an old run that is being stopped.
     """
 
     name: ClassVar[str] = "service"
@@ -108,6 +113,8 @@ class ServiceMachine(Machine[ServiceAction]):
         self.stopped_by_group = False
         self._group_due = 0.0  # when its group starts again, while its run still stops
         self.begun = False
+        self.has_successor = False
+        self.has_side_runs = False
         self._anew = False  # wanted again after a stop: a new start follows, not a restart
         self._defer_anew = False  # that start must wait for its dependencies
         self._kill = False
@@ -151,6 +158,21 @@ class ServiceMachine(Machine[ServiceAction]):
         """Return whether the failure is possible: a deferred service has no live run."""
         return not (self.deferred and given.live)
 
+    @property
+    def ready_at(self) -> float | None:
+        """Monotonic time at which the current run became ready; None while it is not."""
+        return self._ready_at if self.state is State.RUNNING else None
+
+    @property
+    def may_take_over(self) -> bool:
+        """Whether a successor may take the place of the current run."""
+        return self.wanted and not (self.held_by_group or self.deferred or self._anew)
+
+    def number_beside(self) -> int:
+        """Return the number of a run that begins beside the current one."""
+        self.runs += 1
+        return self.runs
+
     def awaits_throttle(self, _given: Input) -> bool:
         """Return whether the service waits for the throttle."""
         return bool(self.restart_reason)
@@ -174,6 +196,10 @@ class ServiceMachine(Machine[ServiceAction]):
     def change_program(self) -> None:
         """Record that the next run is that of another program, which has never run yet."""
         self.ever_spawned = False
+
+    def record_program(self) -> None:
+        """Record that the program of the current run could be started."""
+        self.ever_spawned = True
 
     def left(self, now: float) -> int | None:
         """Return the number of restarts that are allowed now; None is no limit."""
@@ -397,6 +423,26 @@ class ServiceMachine(Machine[ServiceAction]):
         self.to(State.RUNNING, "is ready")
         return []
 
+    def take_over(self, given: SuccessorTakesOver) -> list[ServiceAction]:
+        """RUNNING or STARTING: the successor takes the place of the current run, if the service is wanted."""
+        if not self.may_take_over:
+            return []
+        actions: list[ServiceAction] = [ExchangeRuns()]
+        if self.state is State.BACKOFF:
+            actions.insert(0, self._leave_backoff())
+        self._reset_run()
+        self.begun = self.spawned = self.ever_spawned = True
+        self._budget = Budget(self._policy)
+        self._steady = None
+        self._ready_at = given.ready_at
+        self.by = given.by
+        if given.ready_at is None:
+            self.to(State.STARTING, "its new run is not ready yet")
+        else:
+            self.was_ready = True
+            self.to(State.RUNNING, "is ready")
+        return actions
+
     def stop(self, given: StopRequested) -> list[ServiceAction]:
         """STOPPING, and no longer wanted. INTERRUPT if the service waits for dependencies."""
         self.wanted = False
@@ -420,13 +466,22 @@ class ServiceMachine(Machine[ServiceAction]):
         return [StopProcess(kill=False, why=why)]
 
     def stop_backoff(self, given: StopRequested) -> list[ServiceAction]:
-        """INTERRUPT: cancel the restart."""
+        """INTERRUPT: cancel the restart. STOPPING if a run lives beside the one that has ended."""
         self.wanted = False
         self.stopped_on_request = True
         self.by = given.by
         self.held_by_group = False
-        self.to(State.INTERRUPT, f"{given.why} while it waited to restart")
+        why = f"{given.why} while it waited to restart"
+        if self.has_side_runs:
+            return self._stop_side_runs(why, kill=given.kill)
+        self.to(State.INTERRUPT, why)
         return [self._leave_backoff()]
+
+    def _stop_side_runs(self, why: str, *, kill: bool = False) -> list[ServiceAction]:
+        """STOPPING without a current run, until the runs beside it have ended."""
+        self._kill = kill
+        self.to(State.STOPPING, why)
+        return [self._leave_backoff(), StopProcess(kill=kill, why=why)]
 
     def want_again(self, given: StartRequested | RestartRequested) -> list[ServiceAction]:
         """Begin a new run after the end of this one; with a fresh budget if the service was not wanted."""
@@ -527,10 +582,12 @@ class ServiceMachine(Machine[ServiceAction]):
         return [StopProcess(kill=False, why=given.why)]
 
     def stop_backoff_by_group(self, given: StoppedByGroup) -> list[ServiceAction]:
-        """INTERRUPT: cancel the restart, as the group ends."""
+        """INTERRUPT: cancel the restart, as the group ends. STOPPING if a run lives beside the one that has ended."""
         self.wanted = self.held_by_group = False
         self.stopped_by_group = True
         self.by = ""
+        if self.has_side_runs:
+            return self._stop_side_runs(given.why)
         self.to(State.INTERRUPT, given.why)
         return [self._leave_backoff()]
 
@@ -569,8 +626,11 @@ class ServiceMachine(Machine[ServiceAction]):
         return [StopProcess(kill=True, why=why)]
 
     def fail_backoff(self, given: Failed) -> list[ServiceAction]:
-        """FATAL: cancel the restart."""
+        """FATAL: cancel the restart. STOPPING first if a run lives beside the one that has ended."""
         self.wanted = self.held_by_group = False
+        if self.has_side_runs:
+            self._failure = given.error
+            return self._stop_side_runs(f"one of its steps raised {given.error!r}", kill=True)
         self._end_failed(given.error)
         return [self._leave_backoff()]
 
@@ -634,6 +694,12 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def _begin(self, reason: str, delay: float = 0.0) -> list[ServiceAction]:
         self.runs += 1
+        self._reset_run()
+        self.to(State.STARTING, reason)
+        return [StartProcess(number=self.runs, delay=delay)]
+
+    def _reset_run(self) -> None:
+        """Forget what was known of the last run, as another one is the current one now."""
         self.deferred = self.held_by_group = False
         self.stopped_on_request = False
         self.error = None
@@ -645,8 +711,6 @@ class ServiceMachine(Machine[ServiceAction]):
         self._kill = False
         self._ended_by_itself = False
         self._failure = None
-        self.to(State.STARTING, reason)
-        return [StartProcess(number=self.runs, delay=delay)]
 
     def _judge(self, exit: Exit | None, what: str, *, also: str = "", hopeless: bool = False) -> list[ServiceAction]:
         self.judged = True
@@ -657,6 +721,10 @@ class ServiceMachine(Machine[ServiceAction]):
             self._steady = None
         if self.membership is not None and wants_restart(self._policy, exit):
             return self._judge_in_group(self.membership, exit, what + also, ready_for, hopeless=hopeless)
+        if self.has_successor and (hopeless or not wants_restart(self._policy, exit) or self.left(self.now) == 0):
+            self._steady = None
+            self.to(State.BACKOFF, f"{what}{also}; its new run takes its place")
+            return [AskSuccessor()]
         if hopeless and wants_restart(self._policy, exit):
             self.hopeless = True
             return self._give_up(f"gave up: {what}")
@@ -798,6 +866,10 @@ ServiceMachine.table = cast(
         (State.STOPPING, ProcessEnded): ServiceMachine.end_stopped,
         (State.STOPPING, Failed): ServiceMachine.fail,
         (State.STOPPING, ProcessEnding): ServiceMachine.ignore,
+        (State.STARTING, SuccessorTakesOver): ServiceMachine.take_over,
+        (State.RUNNING, SuccessorTakesOver): ServiceMachine.take_over,
+        (State.BACKOFF, SuccessorTakesOver): ServiceMachine.take_over,
+        (State.STOPPING, SuccessorTakesOver): ServiceMachine.take_over,
         (State.INITIAL, HeldByGroup): ServiceMachine.ignore,
         (State.INITIAL, StoppedByGroup): ServiceMachine.ignore,
         (State.STARTING, HeldByGroup): ServiceMachine.hold,
@@ -816,6 +888,7 @@ ServiceMachine.table = cast(
         **{(state, RestartRequested): ServiceMachine.start for state in _FINAL},
         **{(state, StopRequested): ServiceMachine.unwant for state in _FINAL},
         **{(state, Failed): ServiceMachine.ignore for state in _FINAL},
+        **{(state, SuccessorTakesOver): ServiceMachine.ignore for state in _FINAL},
         **{(state, HeldByGroup): ServiceMachine.ignore for state in _FINAL},
         **{(state, StoppedByGroup): ServiceMachine.ignore for state in _FINAL},
     },

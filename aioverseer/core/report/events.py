@@ -16,7 +16,7 @@ from aioverseer.core.state import State, signal_name
 __all__ = ["Event", "EventRecord", "Kind", "StopOutcome", "StopReport"]
 
 Kind = Literal[
-    "state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger", "change", "reload", "cleanup"
+    "state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger", "change", "reload", "cleanup", "roll"
 ]
 """Subject of an event; see ``Event.kind``."""
 
@@ -43,9 +43,11 @@ class Event:
             the end of a restart of several members, giving up, or the end of the group. ``"trigger"``: a run that its
             schedule has skipped, missed or put off. ``"change"``: options of the service were changed, or it is
             removed. ``"reload"``: a request to read its configuration again, and its outcome. ``"cleanup"``: a
-            ``cleanup`` that has failed.
+            ``cleanup`` that has failed. ``"roll"``: a step of a roll: of the old run and of the new one, which ``run``
+            tells apart.
         by: Name of the one who asked for it: the ``by`` of a start, a stop or a change. Empty if nobody asked, or no
             name was given.
+        run: Number of the run, as in ``Line.run``: mostly the current or last one; 0 before the first.
     """
 
     seq: int
@@ -58,6 +60,7 @@ class Event:
     missed: int = 0
     kind: Kind = "state"
     by: str = ""
+    run: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of JSON values."""
@@ -72,6 +75,7 @@ class Event:
             "missed": self.missed,
             "kind": self.kind,
             "by": self.by,
+            "run": self.run,
         }
 
 
@@ -86,6 +90,7 @@ class EventRecord(NamedTuple):
     snapshot: StatusSnapshot
     kind: Kind
     by: str = ""
+    run: int = 0
 
     def event(self, missed: int) -> Event:
         """Return the Event for a subscriber that has lost so many events just before."""
@@ -100,6 +105,7 @@ class EventRecord(NamedTuple):
             missed=missed,
             kind=self.kind,
             by=self.by,
+            run=self.run,
         )
 
 

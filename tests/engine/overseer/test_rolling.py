@@ -1,0 +1,443 @@
+"""A roll on scripted children: the old run serves until the new one is available, and one step exchanges them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+from collections.abc import Mapping
+from typing import Any, Self
+
+import pytest
+
+from aioverseer import Backoff, Exit, Overseer, Restart, State, Stop, ready
+from aioverseer._engine.overseer.rolling import Rolling
+from aioverseer._engine.service.runner import ServiceRunner
+from aioverseer.core.options.roll import Roll
+from aioverseer.core.options.spec import Spec
+from aioverseer.core.report.roll import RollFailed, RollReport
+from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
+
+ONCE_MORE = Restart(max_restarts=1, backoff=Backoff(1.0, 1.0, jitter=False))
+READY_AFTER_2 = FakeChild().runs(2).prints("up")
+OLD = FakeChild().prints("up")
+
+
+class LoneServices:
+    """Services as a set, under one name."""
+
+    def __init__(self, overseer: Overseer, ids: list[str]) -> None:
+        self.overseer = overseer
+        self.ids = ids
+        self.spec = overseer[ids[0]].spec
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return "web"
+
+    @property
+    def members(self) -> Mapping[str, ServiceRunner]:
+        """The engines."""
+        return {id: self.overseer[id]._runner for id in self.ids}
+
+    def take_spec(self, spec: Spec) -> None:
+        """Set the Spec of the set."""
+        self.spec = spec
+
+    def spec_for(self, id: str, spec: Spec) -> Spec:
+        """Return the Spec of one."""
+        return dataclasses.replace(spec, id=id)
+
+    def adopt(self, id: str, spec: Spec) -> None:
+        """Apply a Spec."""
+        self.members[id].apply_spec(spec)
+
+    def publish(self, id: str, text: str, *, level: int | None = None) -> None:
+        """Publish."""
+        service = self.members[id]
+        service.publish(text, "roll", run=service.number, level=level)
+
+
+class Rig:
+    """An overseer with scripted children, some services as a set, and all events."""
+
+    def __init__(self, n: int, *scripts: FakeChild, **options: Any) -> None:
+        self.clock = ManualClock()
+        self.launcher = ScriptedLauncher(self.clock, *scripts)
+        self.overseer = Overseer(clock=self.clock, launcher=self.launcher)
+        self.ids = [f"web.{index}" for index in range(n)]
+        options = {"restart": ONCE_MORE, "ready": ready.line("up"), **options}
+        for id in self.ids:
+            self.overseer.add(id, "serve", **options)
+        self.set = LoneServices(self.overseer, self.ids)
+
+    async def __aenter__(self) -> Self:
+        await self.overseer.__aenter__()
+        await self.clock.run(self.overseer.start_all())
+        self.events = self.overseer.events()
+        return self
+
+    async def __aexit__(self, *args: object) -> None:
+        await self.clock.run(self.overseer.__aexit__(None, None, None))
+
+    def script(self, *scripts: FakeChild) -> None:
+        """Set the scripts of the new runs."""
+        for id in self.ids:
+            self.launcher.script(id, *scripts)
+
+    def rolling(self, spec: Spec | None = None, **rules: Any) -> Rolling:
+        """Return a roll."""
+        return Rolling(self.set, spec, roll=Roll(**rules), clock=self.clock, rng=self.overseer.rng)
+
+    async def roll(self, spec: Spec | None = None, **rules: Any) -> RollReport:
+        """Perform a roll."""
+        return await self.clock.run(self.rolling(spec, **rules).run())
+
+    def told(self, kind: str = "roll") -> list[tuple[str, int, str]]:
+        """Return the events of a kind so far."""
+        found = iter(self.events.get_nowait, None)
+        return [(event.id, event.run, event.reason) for event in found if event.kind == kind]
+
+    @property
+    def pids(self) -> list[int | None]:
+        """The pids of the services."""
+        return [self.overseer[id].pid for id in self.ids]
+
+    @property
+    def live(self) -> list[int]:
+        """The pids of all children that live."""
+        return [child.pid for child in self.launcher.children if not child.has_ended]
+
+
+def _exit(code: int) -> Exit:
+    return Exit(code=code)
+
+
+def new(spec: Spec) -> Spec:
+    """Return the Spec of another version."""
+    return spec.with_command(["serve", "--new"])
+
+
+async def test_the_old_run_serves_until_one_step_makes_the_new_one_current() -> None:
+    """No transition is told; both runs are, by events of kind roll."""
+    async with Rig(1, OLD) as rig:
+        web = rig.overseer["web.0"]
+        old = web.pid
+        rig.script(READY_AFTER_2)
+        task = asyncio.ensure_future(rig.rolling().run())
+        await rig.clock.advance(1.9)
+        assert (web.pid, web.state, len(rig.live)) == (old, State.RUNNING, 2)
+        assert web.process is not None
+        assert web.process.number == 1
+        await rig.clock.advance(0.2)
+        report = await rig.clock.run(task)
+        assert (web.state, web.process.number, rig.live) == (State.RUNNING, 2, [web.pid])
+        assert web.pid != old
+        assert report.outcome == "done"
+        assert (report.replaced, report.kept) == (("web.0",), ())
+        pid = web.pid
+        assert rig.told() == [
+            ("web.0", 2, "run 2 is being started, to take the place of run 1"),
+            ("web.0", 2, f"run 2 runs as pid {pid}, and is ready"),
+            ("web.0", 2, "run 2 has taken over, and run 1 is being stopped"),
+            ("web.0", 1, "run 1 has ended: its new run has taken over; was killed by SIGTERM"),
+        ]
+        assert [status.pid for status in web.history] == [old]
+        assert web.restarts == 0
+
+
+async def test_a_roll_tells_no_transition() -> None:
+    """A watcher of states sees a service that runs all along."""
+    async with Rig(3, OLD) as rig:
+        await rig.roll()
+        assert rig.told("state") == []
+        assert len(rig.live) == 3
+
+
+async def test_lines_of_both_runs_are_told_apart() -> None:
+    """By their run; the numbers of lines go on over both."""
+    async with Rig(1, OLD.runs(1).prints("old").repeats(FakeChild().runs(1).prints("old"))) as rig:
+        lines = rig.overseer["web.0"].lines()
+        rig.script(FakeChild().runs(2).prints("up").runs(1).prints("new"))
+        await rig.roll(min_ready=2)
+        found = [lines.get_nowait() for _ in range(lines.qsize())]
+        assert {line.run for line in found if line.text == "old"} == {1}
+        assert {line.run for line in found if line.text in ("up", "new")} == {2}
+        assert [line.seq for line in found] == sorted(line.seq for line in found)
+
+
+async def test_a_reader_of_runs_gets_both() -> None:
+    """Each one ends with its own end."""
+    async with Rig(1, OLD) as rig:
+        web = rig.overseer["web.0"]
+        runs = web.runs()
+        rig.script(READY_AFTER_2)
+        await rig.roll()
+        first, second = runs.get_nowait(), runs.get_nowait()
+        assert (first.number, second.number) == (1, 2)
+        assert first.status().state is State.INTERRUPT
+        assert second is web.process
+
+
+async def test_a_new_spec_comes_with_the_new_run() -> None:
+    """Until then a restart by policy runs the old version."""
+    async with Rig(2, OLD) as rig:
+        rig.script(READY_AFTER_2)
+        task = asyncio.ensure_future(rig.rolling(new(rig.set.spec)).run())
+        await rig.clock.advance(1)
+        assert [rig.overseer[id].spec.argv for id in rig.ids] == [("serve",), ("serve",)]
+        await rig.clock.advance(1.5)
+        assert [rig.overseer[id].spec.argv for id in rig.ids] == [("serve", "--new"), ("serve",)]
+        await rig.clock.run(task)
+        assert [rig.overseer[id].status().argv for id in rig.ids] == [("serve", "--new")] * 2
+
+
+async def test_a_version_that_never_becomes_ready_is_rolled_back() -> None:
+    """The old runs serve all along, and the reason is told."""
+    async with Rig(2, OLD) as rig:
+        before, spec = rig.pids, rig.set.spec
+        rig.script(FakeChild().prints("cannot reach the database"))
+        with pytest.raises(RollFailed) as caught:
+            await rig.roll(new(spec), deadline=10)
+        assert rig.pids == before == rig.live
+        assert rig.set.spec == spec
+        assert caught.value.report.outcome == "rolled back"
+        assert caught.value.report.kept == ("web.0", "web.1")
+        assert set(caught.value.report.failed) == {"web.0"}
+        assert "is not available after 10 s" in str(caught.value)
+
+
+async def test_a_version_that_crashes_is_rolled_back_with_its_last_lines() -> None:
+    """When the budget of its policy is spent."""
+    async with Rig(2, OLD) as rig:
+        before = rig.pids
+        rig.script(FakeChild().prints("Traceback", stream="stderr").runs(1).exits(3))
+        with pytest.raises(RollFailed) as caught:
+            await rig.roll(new(rig.set.spec))
+        assert rig.pids == before == rig.live
+        assert caught.value.lines == ("Traceback",)
+        assert caught.value.status is not None
+        assert caught.value.status.exit_code == 3
+        assert caught.value.report.reason == (
+            "web.0 exited with code 3 before it was ready, and its 1 restart within 60 s is spent"
+        )
+        assert [status.exit_code for status in rig.overseer["web.0"].history] == [3, 3]
+
+
+async def test_those_that_were_replaced_get_their_old_spec_back() -> None:
+    """Within the same bounds: no instance is missing meanwhile."""
+    async with Rig(3, OLD) as rig:
+        rig.launcher.script("web.0", READY_AFTER_2, OLD)
+        rig.launcher.script("web.1", FakeChild().cannot_start())
+        with pytest.raises(RollFailed) as caught:
+            await rig.roll(new(rig.set.spec))
+        assert caught.value.report.outcome == "rolled back"
+        assert [rig.overseer[id].spec.argv for id in rig.ids] == [("serve",)] * 3
+        assert [rig.overseer[id].status().argv for id in rig.ids] == [("serve",)] * 3
+        assert rig.told("state") == []
+        assert caught.value.report.kept == tuple(rig.ids)
+
+
+async def test_a_roll_back_that_fails_too_says_so() -> None:
+    """And leaves everything as it is."""
+    async with Rig(2, OLD) as rig:
+        rig.launcher.script("web.0", READY_AFTER_2, FakeChild().cannot_start())
+        rig.launcher.script("web.1", FakeChild().cannot_start())
+        with pytest.raises(RollFailed, match="the roll-back has failed") as caught:
+            await rig.roll(new(rig.set.spec))
+        assert caught.value.report.outcome == "left as it is"
+        assert len(rig.live) == 2
+
+
+async def test_an_old_run_that_crashes_meanwhile_is_restarted_by_its_policy() -> None:
+    """With the old version, as the new one may never be available."""
+    async with Rig(1, OLD) as rig:
+        web = rig.overseer["web.0"]
+        rig.script(FakeChild().runs(5).prints("up"), OLD)
+        task = asyncio.ensure_future(rig.rolling(new(rig.set.spec)).run())
+        await rig.clock.advance(1)
+        rig.launcher.children[0].end(_exit(1))
+        await rig.clock.advance(2)
+        assert web.state is State.RUNNING
+        assert web.process is not None
+        assert (web.process.number, web.status().argv) == (3, ("serve",))
+        await rig.clock.run(task)
+        assert (web.process.number, web.status().argv) == (2, ("serve", "--new"))
+        assert len(rig.live) == 1
+
+
+async def test_an_old_run_that_gives_up_leaves_its_place_at_once() -> None:
+    """The new run is waited for as a start then."""
+    async with Rig(1, OLD, restart=Restart("never")) as rig:
+        web = rig.overseer["web.0"]
+        rig.script(FakeChild().runs(5).prints("up"))
+        task = asyncio.ensure_future(rig.rolling().run())
+        await rig.clock.advance(1)
+        rig.launcher.children[0].end(_exit(1))
+        await rig.clock.advance(0.1)
+        assert web.state is State.STARTING
+        assert (await rig.clock.run(task)).outcome == "done"
+        assert [reason for _, _, reason in rig.told("state")] == [
+            "exited with code 1; its new run takes its place",
+            "its new run is not ready yet",
+            "is ready",
+        ]
+
+
+async def test_a_stop_in_the_middle_stops_both_runs() -> None:
+    """It returns when both have gone, and the roll ends."""
+    slow = FakeChild().on(signal.SIGTERM, FakeChild().runs(3).exits(0))
+    async with Rig(1, OLD) as rig:
+        rig.script(slow)
+        task = asyncio.ensure_future(rig.rolling().run())
+        await rig.clock.advance(1)
+        status = await rig.clock.run(rig.overseer["web.0"].stop())
+        assert status.state is State.INTERRUPT
+        assert rig.live == []
+        with pytest.raises(RollFailed, match="all its instances were stopped"):
+            await rig.clock.run(task)
+
+
+async def test_a_stop_while_the_old_run_ends_waits_for_it() -> None:
+    """Its ladder has its time."""
+    slow = OLD.on(signal.SIGTERM, FakeChild().runs(5).exits(0))
+    async with Rig(1, slow, stop=Stop(timeout=10)) as rig:
+        rig.script(OLD)
+        task = asyncio.ensure_future(rig.rolling().run())
+        await rig.clock.advance(0.5)
+        assert len(rig.live) == 2
+        began = rig.clock.now()
+        await rig.clock.run(rig.overseer["web.0"].stop())
+        assert rig.live == []
+        assert rig.clock.now() - began > 4
+        with pytest.raises(RollFailed):
+            await rig.clock.run(task)
+
+
+async def test_a_stop_in_backoff_stops_the_successor() -> None:
+    """The old run has crashed, and waits to restart."""
+    async with Rig(1, OLD, restart=Restart(max_restarts=1, backoff=Backoff(60, 60))) as rig:
+        rig.script(FakeChild())
+        task = asyncio.ensure_future(rig.rolling().run())
+        await rig.clock.advance(1)
+        rig.launcher.children[0].end(_exit(1))
+        await rig.clock.advance(1)
+        assert rig.overseer["web.0"].state is State.BACKOFF
+        status = await rig.clock.run(rig.overseer["web.0"].stop())
+        assert (status.state, rig.live) == (State.INTERRUPT, [])
+        with pytest.raises(RollFailed):
+            await rig.clock.run(task)
+
+
+async def test_an_overseer_that_is_left_in_the_middle_leaves_nothing() -> None:
+    """Both runs are stopped."""
+    rig = Rig(2, OLD)
+    async with rig:
+        rig.script(FakeChild())
+        task = asyncio.ensure_future(rig.rolling().run())
+        await rig.clock.advance(1)
+        assert len(rig.live) == 3
+    assert rig.live == []
+    with pytest.raises(RollFailed, match="all its instances were stopped"):
+        await task
+
+
+async def test_pause_waits_for_resume() -> None:
+    """Instances with a new run keep it, and the rest follows."""
+    async with Rig(2, OLD) as rig:
+        rig.launcher.script("web.0", READY_AFTER_2)
+        rig.launcher.script("web.1", FakeChild().cannot_start(), FakeChild().cannot_start(), READY_AFTER_2)
+        rolling = rig.rolling(new(rig.set.spec), on_failure="pause")
+        with pytest.raises(RollFailed) as caught:
+            await rig.clock.run(rolling.run())
+        assert (caught.value.report.outcome, rolling.is_paused, rolling.is_over) == ("paused", True, False)
+        assert (caught.value.report.replaced, caught.value.report.kept) == (("web.0",), ("web.1",))
+        first = rig.overseer["web.0"].pid
+        report = await rig.clock.run(rolling.resume())
+        assert (report.outcome, rolling.is_over) == ("done", True)
+        assert rig.overseer["web.0"].pid == first
+        assert rig.overseer["web.1"].status().argv == ("serve", "--new")
+
+
+async def test_a_paused_roll_can_be_taken_back() -> None:
+    """The old Spec comes back."""
+    async with Rig(2, OLD) as rig:
+        rig.launcher.script("web.0", READY_AFTER_2, OLD)
+        rig.launcher.script("web.1", FakeChild().cannot_start())
+        rolling = rig.rolling(new(rig.set.spec), on_failure="pause")
+        with pytest.raises(RollFailed):
+            await rig.clock.run(rolling.run())
+        report = await rig.clock.run(rolling.cancel_paused())
+        assert (report.outcome, report.kept) == ("rolled back", ("web.0", "web.1"))
+        assert [rig.overseer[id].status().argv for id in rig.ids] == [("serve",)] * 2
+
+
+async def test_continue_goes_on_with_the_others() -> None:
+    """The one that failed keeps its old run."""
+    async with Rig(2, OLD) as rig:
+        rig.launcher.script("web.0", FakeChild().cannot_start())
+        rig.launcher.script("web.1", READY_AFTER_2)
+        with pytest.raises(RollFailed) as caught:
+            await rig.roll(on_failure="continue")
+        assert caught.value.report.outcome == "left as it is"
+        assert (caught.value.report.replaced, caught.value.report.kept) == (("web.1",), ("web.0",))
+
+
+async def test_without_surge_an_old_run_ends_first() -> None:
+    """The service stops and starts as in a restart, one after the other."""
+    async with Rig(2, OLD) as rig:
+        rig.script(READY_AFTER_2)
+        report = await rig.roll(surge=0, unavailable=1)
+        assert report.replaced == ("web.0", "web.1")
+        assert [id for id, _, reason in rig.told("state") if reason == "is ready"] == ["web.0", "web.1"]
+        assert len(rig.launcher.children) == 4
+
+
+async def test_an_instance_that_was_stopped_stays_down_with_the_new_spec() -> None:
+    """It is none of the roll's."""
+    async with Rig(2, OLD) as rig:
+        await rig.clock.run(rig.overseer["web.1"].stop())
+        report = await rig.roll(new(rig.set.spec))
+        assert (report.replaced, report.skipped) == (("web.0",), ("web.1",))
+        assert rig.overseer["web.1"].state is State.INTERRUPT
+        assert rig.overseer["web.1"].spec.argv == ("serve", "--new")
+
+
+async def test_one_that_has_given_up_is_brought_back() -> None:
+    """Before those that serve."""
+    async with Rig(2, OLD) as rig:
+        rig.launcher.script("web.1", FakeChild().exits(1))
+        rig.launcher.of("web.1")[0].end(_exit(1))
+        await rig.clock.advance(10)
+        assert rig.overseer["web.1"].status().state is State.FATAL
+        rig.launcher.script("web.1", OLD)
+        report = await rig.roll()
+        assert report.replaced == ("web.0", "web.1")
+        assert rig.overseer["web.1"].state is State.RUNNING
+
+
+async def test_a_cancelled_roll_takes_back_what_it_did() -> None:
+    """The successor is stopped at once."""
+    async with Rig(2, OLD) as rig:
+        rig.launcher.script("web.0", READY_AFTER_2, OLD)
+        rig.launcher.script("web.1", FakeChild())
+        rolling = rig.rolling(new(rig.set.spec))
+        task = asyncio.ensure_future(rolling.run())
+        await rig.clock.advance(5)
+        rolling.cancel()
+        with pytest.raises(RollFailed, match="it was cancelled") as caught:
+            await rig.clock.run(task)
+        assert caught.value.report.outcome == "rolled back"
+        assert [rig.overseer[id].status().argv for id in rig.ids] == [("serve",)] * 2
+
+
+async def test_a_restart_by_request_in_the_middle_is_no_obstacle() -> None:
+    """The old run restarts, and the new one takes over all the same."""
+    async with Rig(1, OLD) as rig:
+        rig.script(FakeChild().runs(5).prints("up"), OLD)
+        task = asyncio.ensure_future(rig.rolling().run())
+        await rig.clock.advance(1)
+        await rig.clock.run(rig.overseer["web.0"].restart())
+        assert (await rig.clock.run(task)).outcome == "done"
+        assert len(rig.live) == 1
