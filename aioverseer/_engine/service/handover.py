@@ -117,7 +117,7 @@ class Handover:
 
     def take_over(self) -> None:
         """Make the successor the current run, unless the service is being stopped."""
-        if self.successor is not None:
+        if self._service.machine.may_take_over:
             self._service.submit(SuccessorTakesOver(ready_at=self._ready_at, by=self._by))
 
     def exchange(self) -> None:

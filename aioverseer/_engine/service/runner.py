@@ -535,7 +535,8 @@ class ServiceRunner:
                         self.side_runs.exchange()
                 case AskSuccessor():
                     ready_at = None if self.side_runs is None else self.side_runs.ready_at
-                    self._inbox.append(SuccessorTakesOver(ready_at=ready_at))
+                    # Before inputs that came in the meantime: a stop would end the successor.
+                    self._inbox.appendleft(SuccessorTakesOver(ready_at=ready_at))
                 case ReportThrottled():
                     self._owner.on_notice(self.spec.id, self.machine.reason, "throttle")
                 case SetTrigger():

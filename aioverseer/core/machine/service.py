@@ -165,8 +165,12 @@ class ServiceMachine(Machine[ServiceAction]):
 
     @property
     def may_take_over(self) -> bool:
-        """Whether a successor may take the place of the current run."""
-        return self.wanted and not (self.held_by_group or self.deferred or self._anew)
+        """Whether there is a successor that may take the place of the current run."""
+        return self.has_successor and self.wanted and not (self.held_by_group or self.deferred or self._anew)
+
+    def can_exchange(self, _given: SuccessorTakesOver) -> bool:
+        """Return whether a successor may take the place of the current run."""
+        return self.may_take_over
 
     def number_beside(self) -> int:
         """Return the number of a run that begins beside the current one."""
@@ -424,9 +428,7 @@ class ServiceMachine(Machine[ServiceAction]):
         return []
 
     def take_over(self, given: SuccessorTakesOver) -> list[ServiceAction]:
-        """RUNNING or STARTING: the successor takes the place of the current run, if the service is wanted."""
-        if not self.may_take_over:
-            return []
+        """RUNNING, or STARTING if it is not ready: the successor takes the place of the current run."""
         actions: list[ServiceAction] = [ExchangeRuns()]
         if self.state is State.BACKOFF:
             actions.insert(0, self._leave_backoff())
@@ -807,6 +809,7 @@ _WITH_RUN = (State.STARTING, State.BACKOFF, State.RUNNING, State.STOPPING)
 ServiceMachine.guards = {
     **dict.fromkeys((Spawned, SpawnFailed, Ready, ProcessEnded, ProcessEnding), ServiceMachine.has_run),
     Failed: ServiceMachine.may_fail,
+    SuccessorTakesOver: ServiceMachine.can_exchange,
     **dict.fromkeys((Admitted, Throttled), ServiceMachine.awaits_throttle),
     TimerFired: ServiceMachine.awaits_timer,
     Triggered: ServiceMachine.has_trigger,
@@ -888,7 +891,6 @@ ServiceMachine.table = cast(
         **{(state, RestartRequested): ServiceMachine.start for state in _FINAL},
         **{(state, StopRequested): ServiceMachine.unwant for state in _FINAL},
         **{(state, Failed): ServiceMachine.ignore for state in _FINAL},
-        **{(state, SuccessorTakesOver): ServiceMachine.ignore for state in _FINAL},
         **{(state, HeldByGroup): ServiceMachine.ignore for state in _FINAL},
         **{(state, StoppedByGroup): ServiceMachine.ignore for state in _FINAL},
     },

@@ -29,6 +29,7 @@ from aioverseer.core.machine.inputs import (
     StartRequested,
     StoppedByGroup,
     StopRequested,
+    SuccessorTakesOver,
     Throttled,
     TimerFired,
     Triggered,
@@ -79,12 +80,21 @@ INPUTS: dict[str, Input] = {
     "group stops": StoppedByGroup(why="group 'g' gave up"),
     "throttled": Throttled(why="waits for its turn"),
     "admitted": Admitted(),
+    "takes over": SuccessorTakesOver(ready_at=50.0),
+    "takes over unready": SuccessorTakesOver(ready_at=None),
     "fires": Triggered(why="its time has come"),
     "fires to queue": Triggered(why="its time has come", overlap="queue"),
     "fires to replace": Triggered(why="its time has come", overlap="replace"),
 }
 _OF_OTHERS = (
-    StartDeferred | DependenciesMet | DependencyFailed | ProcessEnding | HeldByGroup | ReleasedByGroup | StoppedByGroup
+    StartDeferred
+    | DependenciesMet
+    | DependencyFailed
+    | ProcessEnding
+    | HeldByGroup
+    | ReleasedByGroup
+    | StoppedByGroup
+    | SuccessorTakesOver
 )
 WALKED = [given for given in INPUTS.values() if not isinstance(given, _OF_OTHERS | Triggered)]
 """Inputs of the random walk below: a service without dependencies and group, perhaps with a throttle."""
@@ -95,7 +105,7 @@ RUN = "start, fires, spawned, ready"
 SPENT = f"{UP}, crashed, due, spawned, ready, crashed, due, spawned, ready"
 PLACES: dict[str, str] = {
     # a place is a state, and where in it: what leads there. In front, "+" is a delay of 4 seconds, "%" a throttle,
-    # "@" a schedule, "&" a socket that starts the service.
+    # "@" a schedule, "&" a socket that starts the service, "*" a run beside the current one, as its successor.
     "initial": "",
     "initial, with a delay": "+",
     "initial, stopped": "stop",
@@ -153,6 +163,14 @@ PLACES: dict[str, str] = {
     "running, as the throttle let it": f"%, {UP}, crashed, due, throttled, admitted, spawned, ready",
     "stopping as it fails": f"{UP}, failing",
     "stopping as it fails, then to be killed": f"{UP}, failing, kill",
+    "starting, with a successor": "*, start",
+    "running, with a successor": f"*, {UP}",
+    "running, its budget spent, with a successor": f"*, {SPENT}",
+    "backoff, with a successor": f"*, {UP}, crashed",
+    "backoff, as its successor takes over": f"*, {SPENT}, crashed",
+    "running, as its successor has taken over": f"*, {UP}, crashed, takes over",
+    "stopping for a restart, with a successor": f"*, {UP}, restart",
+    "stopping in backoff, with a successor": f"*, {UP}, crashed, stop",
     "initial, with a schedule": "@",
     "waiting": "@, start",
     "waiting, after a run": f"@, {RUN}, done",
@@ -258,6 +276,21 @@ WITH_GROUP = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never r
 ANEW = {**TO_RESTART, "failed": BEGIN}
 IN_TURN = {**STOPPING, **dict.fromkeys(["done", "crashed", "killed", "never ran", "failed"], "-> starting")}
 
+
+SUCCEEDED = {"takes over": "exchangeruns, -> running", "takes over unready": "exchangeruns, -> starting"}
+SUCCEEDED_RUNNING = {
+    **RUNNING,
+    "done": "asksuccessor, -> backoff",
+    "takes over": "exchangeruns",
+    "takes over unready": "exchangeruns, -> starting",
+}
+SUCCEEDED_BACKOFF = {
+    **BACKOFF,
+    "takes over": "disarm, exchangeruns, -> running",
+    "takes over unready": "disarm, exchangeruns, -> starting",
+    **dict.fromkeys(["stop", "group stops"], "disarm, end, -> stopping"),
+    **dict.fromkeys(["kill", "broken", "broken off"], "disarm, end by kill, -> stopping"),
+}
 
 FIRES = ("fires", "fires to queue", "fires to replace")
 ONCE = "begin #{run}, -> starting"
@@ -393,6 +426,23 @@ EXPECTED: dict[str, dict[str, str]] = {
     "running, as the throttle let it": filled(RUNNING),
     "stopping as it fails": filled(TO_RESTART, run=2),
     "stopping as it fails, then to be killed": {**STOPPING, "stop": "end by kill"},
+    "starting, with a successor": filled(
+        {
+            **STARTING,
+            **SUCCEEDED,
+            "takes over unready": "exchangeruns",
+            "done": "asksuccessor, -> backoff",
+        }
+    ),
+    "running, with a successor": filled(SUCCEEDED_RUNNING),
+    "running, its budget spent, with a successor": {
+        name: "asksuccessor, -> backoff" if "backoff" in said else said for name, said in SUCCEEDED_RUNNING.items()
+    },
+    "backoff, with a successor": filled(SUCCEEDED_BACKOFF, run=2),
+    "backoff, as its successor takes over": filled(SUCCEEDED_BACKOFF, run=4),
+    "running, as its successor has taken over": filled(SUCCEEDED_RUNNING),
+    "stopping for a restart, with a successor": filled({**TO_RESTART, **SUCCEEDED}, run=2),
+    "stopping in backoff, with a successor": STOPPING,
     "initial, with a schedule": filled(WITH_SCHEDULE, run=1),
     "waiting": filled(WAITING, run=1),
     "waiting, after a run": filled(WAITING, run=2),
@@ -496,9 +546,10 @@ class Occasions:
 
 def led(path: str, policy: Restart = POLICY) -> ServiceMachine:
     """A machine that was fed these inputs; see ``PLACES`` for the signs in front."""
-    signs = path[: len(path) - len(path.lstrip("+%@&"))]
+    signs = path[: len(path) - len(path.lstrip("+%@&*"))]
     machine = ServiceMachine(policy=policy, rng=Middle(), delay=4.0 if "+" in signs else 0.0)
     machine.has_throttle = "%" in signs
+    machine.has_successor = machine.has_side_runs = "*" in signs
     if "@" in signs or "&" in signs:
         machine.trigger = Occasions(outlives_give_up="@" in signs)
     feed(machine, path.removeprefix(signs).removeprefix(", "))
