@@ -12,19 +12,15 @@ import errno
 import fcntl
 import hashlib
 import os
-import socket
 from collections.abc import Generator
 from pathlib import Path
 
 from aioverseer._system.host.file_locks import locked, make_private, open_locked, private_folder
+from aioverseer._system.host.free_ports import is_free, quiet_ports
 from aioverseer.core.export import exported_from
 
 __all__ = ["Ports"]
 
-_LOWEST = 20_000
-_HIGHEST = 32_767
-"""The last port before the default range from which Linux assigns ports by itself (32768 to 60999, see ip(7))."""
-_ENOUGH = 1000
 _NAME_FILE_SUFFIX = ".name"
 """Suffix of files that hold the port of a name."""
 
@@ -44,7 +40,7 @@ class Ports:
         self._folder = folder or private_folder("ports")
         self._held: dict[int, int] = {}
         self._named: dict[str, int] = {}
-        self._range = _range()
+        self._range = quiet_ports()
 
     def reserve(self, name: str | None = None) -> int:
         """Return a free port, reserved until ``release`` or the end of this process.
@@ -104,7 +100,7 @@ class Ports:
         return port
 
     def _take_next(self, last: int) -> int:
-        first, count = self._range
+        first, count = self._range[0], len(self._range)
         before = os.pread(last, 10, 0).decode("ascii", "replace")
         # Begin after the port handed out last, by any process. A port that was just released, and whose server may
         # still be ending, comes last.
@@ -113,7 +109,7 @@ class Ports:
             port = first + (begin + step) % count
             if port in self._held or not self._lock(port):
                 continue
-            if _is_free(port):
+            if is_free(port):
                 os.pwrite(last, str(port).encode(), 0)
                 return port
             self._path(port).unlink(missing_ok=True)
@@ -150,29 +146,3 @@ def _port_in(name_file: Path) -> int | None:
         return int(name_file.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):  # no such file, or its writer was killed while writing
         return None
-
-
-def _range() -> tuple[int, int]:
-    """Return the first port and the number of ports below the range from which the kernel assigns ports by itself."""
-    highest = _HIGHEST
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
-        highest = int(text.split()[0]) - 1
-    if highest - _LOWEST < _ENOUGH:  # the kernel's range begins so low that it must be shared
-        return _LOWEST, 65_535 - _LOWEST
-    return _LOWEST, highest - _LOWEST + 1
-
-
-def _is_free(port: int) -> bool:
-    """Return whether a server can bind the port, even without SO_REUSEADDR."""
-    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104  # bound, no listening
-        try:
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind((address, port))
-        except OSError as error:
-            if family == socket.AF_INET6 and error.errno != errno.EADDRINUSE:  # no IPv6 on this machine
-                continue
-            return False
-    return True

@@ -17,7 +17,7 @@ from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpecError
-from aioverseer.core.options.log import Log, as_logs
+from aioverseer.core.options.log import Log, LogFile, as_logs
 from aioverseer.core.report.events import EventRecord, Kind
 from aioverseer.core.text.lines import Line
 from aioverseer.core.typing import PathLike
@@ -57,9 +57,17 @@ class EventPublisher:
         self._name = name
         self._services = services
         self._clock = clock
+        logs = as_logs(log, owner=f"overseer {name!r}") or ()
+        for each in logs:
+            if isinstance(each, LogFile) and each.words_of_run:
+                raise SpecError(
+                    f"overseer {name!r}: log={each!r} has a placeholder of a run in its path: give it to the instances",
+                    option="log",
+                    value=each,
+                )
         self.subscribers = Subscribers()
         self.log_routing = LogRouting(
-            as_logs(log, owner=f"overseer {name!r}") or (),
+            logs,
             name=name,
             open_backend=open_log_backend,
             on_trouble=self._on_log_trouble,

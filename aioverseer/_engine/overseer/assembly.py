@@ -18,6 +18,7 @@ from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.shutdown import Shutdown
 from aioverseer._engine.overseer.startup import Startup
 from aioverseer._engine.process.runner import ProcessRunner
+from aioverseer._engine.service.place import Place
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.host.fd_limit import DescriptorLimit
 from aioverseer._system.process.launcher import SystemLauncher
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.groups import GroupSupervisor
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.overseer.throttle import RestartThrottle
+    from aioverseer._engine.service.run_spec import RunSpecs
+    from aioverseer._system.host.port_pool import PortPool
     from aioverseer._system.inprocess import TaskLauncher
     from aioverseer._system.logfile.backend import LogBackend
 
@@ -93,11 +96,18 @@ class Assembly:
         self._launcher = launcher
         self._make_handle = make_handle
         self._load_health = load_health
+        self._ports: PortPool | None = None
         services: dict[str, ServiceRunner] = {}
         self.blocks = CriticalBlocks()
         self.dependencies = DependencyTracker(services)
         self.publisher = EventPublisher(name, services, clock=clock, log=log, open_log_backend=_open_log_backend)
-        self.registry = Registry(services, self.dependencies, self.publisher.log_routing, make_runner=self._make_runner)
+        self.registry = Registry(
+            services,
+            self.dependencies,
+            self.publisher.log_routing,
+            make_runner=self._make_runner,
+            check_template=_check_template,
+        )
         self.shutdown = Shutdown(
             name,
             self.registry,
@@ -172,10 +182,11 @@ class Assembly:
     def _end_for(self, service: ServiceRunner) -> None:
         self.lifespan.end_for(service)
 
-    def _make_runner(self, spec: Spec, task_launcher: TaskLauncher | None) -> ServiceRunner:
+    def _make_runner(self, spec: Spec, task_launcher: TaskLauncher | None, place: Place | None) -> ServiceRunner:
         return ServiceRunner(
             spec,
             task_launcher,
+            place=place,
             owner=self._dispatcher,
             clock=self._clock,
             rng=self.rng,
@@ -186,6 +197,7 @@ class Assembly:
             start_task=self.lifespan.start_task,
             make_handle=self._make_handle,
             load_health=self._load_health,
+            load_run_specs=self._load_run_specs,
             check=self.lifespan.check,
             is_leaving=self._is_leaving,
             blockers=self._blockers,
@@ -200,6 +212,14 @@ class Assembly:
         if self.throttle is not None:
             found += self.throttle.blockers(id)
         return found + self.shutdown.blockers(id)
+
+    def _load_run_specs(self, index: int) -> RunSpecs:
+        from aioverseer._engine.service.run_spec import RunSpecs  # noqa: PLC0415  # few services have placeholders
+        from aioverseer._system.host.port_pool import PortPool  # noqa: PLC0415
+
+        if self._ports is None:
+            self._ports = PortPool()
+        return RunSpecs(index=index, ports=self._ports)
 
     def _make_throttle(self, restart_rate: float) -> RestartThrottle:
         from aioverseer._engine.overseer.throttle import RestartThrottle  # noqa: PLC0415  # few hosts have a throttle
@@ -219,6 +239,12 @@ class Assembly:
             end_block=lambda: self.lifespan.end_on_signal(),  # noqa: PLW0108  # the lifespan is built later
             kill=self.shutdown.kill,
         )
+
+
+def _check_template(spec: Spec) -> None:
+    from aioverseer._engine.service.run_spec import check_template  # noqa: PLC0415  # few services have placeholders
+
+    check_template(spec)
 
 
 def _open_log_backend(

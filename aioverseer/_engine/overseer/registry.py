@@ -11,12 +11,13 @@ from aioverseer._aio.watchers import Watchers
 from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.service.owner import ServiceTransition
+from aioverseer._engine.service.place import Place
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.inprocess import TaskLauncher, check_function, check_options, name_of
 from aioverseer.core.errors import DuplicateService, ServiceIsLive, SpecError, UnknownService
 from aioverseer.core.options.effects import changed_options
 from aioverseer.core.options.keywords import SpecOptions
-from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.spec import Spec, is_template
 
 if TYPE_CHECKING:
     from aioverseer._engine.overseer.groups import GroupSupervisor
@@ -40,7 +41,8 @@ class Registry:
         dependencies: DependencyTracker,
         log_routing: LogRouting,
         *,
-        make_runner: Callable[[Spec, TaskLauncher | None], ServiceRunner],
+        make_runner: Callable[[Spec, TaskLauncher | None, Place | None], ServiceRunner],
+        check_template: Callable[[Spec], None],
     ) -> None:
         """Begin without services.
 
@@ -49,6 +51,7 @@ class Registry:
             dependencies: The dependencies of all services; ``add`` registers those of a service.
             log_routing: The logs of all services; ``add`` registers those of a service.
             make_runner: Factory of the engine of a service.
+            check_template: Function that checks the placeholders of a Spec that has some.
         """
         self.services = services
         self.live: dict[str, None] = {}
@@ -57,14 +60,18 @@ class Registry:
         self._dependencies = dependencies
         self._log_routing = log_routing
         self._make_runner = make_runner
+        self._check_template = check_template
         self._watchers: Watchers[int] = Watchers()
 
-    def add(self, spec: Spec, task_launcher: TaskLauncher | None = None) -> ServiceRunner:
+    def add(
+        self, spec: Spec, task_launcher: TaskLauncher | None = None, *, place: Place | None = None
+    ) -> ServiceRunner:
         """Add a service.
 
         Args:
             spec: The options of the service.
             task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
+            place: Which instance of which set the service is; None for a lone service.
 
         Raises:
             DuplicateService: If the name is taken.
@@ -72,11 +79,13 @@ class Registry:
         """
         if spec.id in self.services:
             raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
+        if is_template(spec):
+            self._check_template(spec)
         if self.groups is not None:
             self.groups.check(spec)
         self._log_routing.register(spec)
         self._dependencies.register(spec)
-        service = self.services[spec.id] = self._make_runner(spec, task_launcher)
+        service = self.services[spec.id] = self._make_runner(spec, task_launcher, place)
         if self.groups is not None:
             self.groups.register(spec)
         self.added += 1
@@ -147,6 +156,8 @@ class Registry:
             SpecError: If the service cannot be in the group that it names, or cannot have its log. Nothing has changed
                 then.
         """
+        if is_template(spec):
+            self._check_template(spec)
         if self.groups is not None:
             self.groups.check(spec)
         self._log_routing.register(spec)

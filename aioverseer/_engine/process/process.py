@@ -26,7 +26,7 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.keywords import SpecOptions
-from aioverseer.core.options.spec import Spec, describe
+from aioverseer.core.options.spec import Spec, describe, port_of
 from aioverseer.core.options.stop import Stop, as_signal_number, check_ladder
 from aioverseer.core.report.status import NotReady, Status, not_ready, not_ready_after, not_running, stop_failed
 from aioverseer.core.state import Exit, State
@@ -174,6 +174,11 @@ class Process:
     def pid(self) -> int | None:
         """The process id, also after the end; None before the spawn, and for a task of the host."""
         return self._runner.machine.pid or None
+
+    @property
+    def port(self) -> int | None:
+        """The port of the run, which took the place of ``{port}`` in the options of its service; None without one."""
+        return port_of(self.spec)
 
     @property
     def number(self) -> int:

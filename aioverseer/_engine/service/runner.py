@@ -20,6 +20,7 @@ from aioverseer._engine.output.subscription import Subscribers
 from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, SideRuns, Throttle
+from aioverseer._engine.service.place import Place
 from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
 from aioverseer._engine.service.task_chain import TaskChain
 from aioverseer._engine.service.trigger import TriggerSource
@@ -59,7 +60,7 @@ from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.effects import EFFECTS, changed_options
 from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.restart import wants_restart
-from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.spec import Spec, is_template
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.report.events import Kind, StopOutcome
 from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines, lines_of_runs
@@ -68,6 +69,7 @@ from aioverseer.core.state import Exit, State
 
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
+    from aioverseer._engine.service.run_spec import RunSpecs
     from aioverseer._system.inprocess import TaskLauncher
 
 __all__ = ["HISTORY_RUNS", "ServiceRunner"]
@@ -93,6 +95,7 @@ class ServiceRunner:
     Attributes:
         spec: The options of the next run.
         task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
+        place: Which instance of which set the service is; None for a lone service.
         clock: The source of time.
         machine: The state of the service. Read it freely; only ``submit`` feeds it.
         hub: The distributor of the lines of all runs.
@@ -110,6 +113,7 @@ class ServiceRunner:
         spec: Spec,
         task_launcher: TaskLauncher | None,
         *,
+        place: Place | None = None,
         owner: ServiceOwner,
         clock: Clock,
         rng: Rng,
@@ -120,6 +124,7 @@ class ServiceRunner:
         start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
         make_handle: Callable[[ProcessRunner], Any],
         load_health: Callable[[], type[Health]],
+        run_specs_of: Callable[[int], RunSpecs],
         check: _UseCheck,
         is_leaving: Callable[[], bool],
         blockers: Callable[[str], list[Awaited]],
@@ -129,6 +134,7 @@ class ServiceRunner:
         Args:
             spec: The options of the service.
             task_launcher: Launcher of a function or a context manager in place of a program; None for a program.
+            place: Which instance of which set the service is; None for a lone service.
             owner: The receiver of the reports.
             clock: The source of time.
             rng: The source of random numbers for backoff delays.
@@ -139,6 +145,7 @@ class ServiceRunner:
             start_task: Function that runs a coroutine until the overseer is left.
             make_handle: Factory of the objects that users receive for runs.
             load_health: Function that imports the class that runs probes.
+            run_specs_of: Function of the number of the instance that makes the Specs of its runs.
             check: Function that raises OverseerError unless the overseer is in use on this event loop, and also while
                 the overseer is being left if ``starting``.
             is_leaving: Function that returns whether the overseer is being left.
@@ -146,6 +153,7 @@ class ServiceRunner:
         """
         self.spec = spec
         self.task_launcher = task_launcher
+        self.place = place
         self.clock = clock
         self.machine = ServiceMachine(policy=spec.restart, rng=rng, delay=spec.delay_start)
         self.machine.has_throttle = throttle is not None
@@ -163,6 +171,8 @@ class ServiceRunner:
         self._start_task = start_task
         self._make_handle = make_handle
         self._load_health = load_health
+        self._run_specs_of = run_specs_of
+        self._run_specs: RunSpecs | None = None
         self._is_leaving = is_leaving
         self._blockers = blockers
         self._spec_of_run: Spec | None = None
@@ -272,6 +282,8 @@ class ServiceRunner:
                 by=machine.by,
             )
         run_task = process.run_task
+        if is_template(spec):
+            spec = process.spec  # with the values of its run
         stdout, stderr = process.streams.kept_lines() if lines else (None, None)
         return StatusSnapshot(
             spec,
@@ -563,9 +575,9 @@ class ServiceRunner:
         self.hub.begin()
         self._run_readers.reopen()
         self._keep_reading(self.process)
-        self._open_logs()
         spec = self.spec.updated(delay_start=action.delay) if action.delay != self.spec.delay_start else self.spec
         self.process = self.make_run(spec, number=action.number, chain=self._chain)
+        self._open_logs()
         self.begin_run(self.process)
 
     def _open_logs(self) -> None:
@@ -596,15 +608,16 @@ class ServiceRunner:
         """Return a new run, which is not started.
 
         Args:
-            spec: Its options.
+            spec: The options of the service, with their placeholders.
             number: Its number.
             chain: The task in which it runs.
         """
+        spec, launcher = self._run_spec(spec, number)
         run = ProcessRunner(
             spec,
             number=number,
             clock=self.clock,
-            launcher=self._launcher,
+            launcher=launcher,
             make_handle=self._handle_of,
             load_health=self._load_health,
             owner=self,
@@ -620,6 +633,14 @@ class ServiceRunner:
         """Start a run, and hand it out to the readers of ``runs()``."""
         self._run_readers.on_run(run, self._handle_of)
         run.start()
+
+    def _run_spec(self, spec: Spec, number: int) -> tuple[Spec, Launcher]:
+        """Return the Spec of a run, and the launcher that starts it or says why it cannot be started."""
+        if not is_template(spec):
+            return spec, self._launcher
+        if self._run_specs is None:
+            self._run_specs = self._run_specs_of(0 if self.place is None else self.place.index)
+        return self._run_specs.begin(spec, number, launcher=self._launcher, register_log=self.log_routing.register)
 
     def end_run(self, run: ProcessRunner) -> None:
         """Record the end of a run, whose output is complete."""
@@ -672,6 +693,8 @@ class ServiceRunner:
 
     def on_transition(self, run: int, transition: Transition) -> None:
         """Handle a change of state of the current run; see ``ProcessOwner``."""
+        if self._run_specs is not None and transition.state.is_final:
+            self._run_specs.end(run)
         process = self.process
         if process is None or process.number != run:
             if self.side_runs is not None:

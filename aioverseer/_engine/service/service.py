@@ -18,7 +18,7 @@ from aioverseer.core.errors import ProcessNotRunning, SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import RestartRequested
 from aioverseer.core.options.by import check_by
-from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.spec import Spec, port_of
 from aioverseer.core.options.stop import Stop, check_ladder
 from aioverseer.core.report.status import Status, StatusSnapshot
 from aioverseer.core.state import State
@@ -79,6 +79,17 @@ class Service:
         """The process id of the current or last run; None before its spawn."""
         process = self._runner.process
         return None if process is None else process.machine.pid or None
+
+    @property
+    def index(self) -> int | None:
+        """The number of an instance in its set, from 0; None for a lone service."""
+        return None if self._runner.place is None else self._runner.place.index
+
+    @property
+    def port(self) -> int | None:
+        """The port of the current or last run, which took the place of ``{port}``; None without one."""
+        process = self._runner.process
+        return None if process is None else port_of(process.spec)
 
     @property
     def resource(self) -> Any:

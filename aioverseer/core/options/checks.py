@@ -21,12 +21,12 @@ from aioverseer.core.options.command_checks import (
     check_ladder_of_alive,
     check_stdin,
 )
-from aioverseer.core.options.composition import Probe
+from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import check_asked
 from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.keywords import Leftovers, SpecOptions
-from aioverseer.core.options.log import as_logs
+from aioverseer.core.options.log import LogFile, as_logs
 from aioverseer.core.options.output_checks import (
     check_destination,
     check_encoding,
@@ -45,6 +45,7 @@ from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.system_checks import (
     check_groups,
+    check_ports,
     check_processors,
     check_rlimits,
     check_umask,
@@ -57,6 +58,7 @@ __all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_service
 _NICE = range(-20, 20)
 _OOM_SCORES = range(-1000, 1001)
 _PROBE = "pass for example ready.tcp(8000)"
+_WHERE_FILLED = "which only instances have, and services with port=: use add_instances, or pass port=range(9000, 9100)"
 
 OPTIONS = frozenset(SpecOptions.__annotations__)
 
@@ -116,7 +118,7 @@ def check_options(
     yield from checked.items()
 
 
-_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical", "reload"})
+_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical", "reload", "instances", "port"})
 
 
 def refuse_options_of_services(options: SpecOptions) -> None:
@@ -127,7 +129,7 @@ def refuse_options_of_services(options: SpecOptions) -> None:
     """
     if _OF_SERVICES.isdisjoint(options):
         return
-    for name in ("restart", "group"):
+    for name in ("restart", "group", "instances", "port"):
         if name in options:
             value = options.get(name)
             raise SpecError(
@@ -179,6 +181,29 @@ def _log(check: Checker, value: Any) -> object:
     return as_logs(value, owner=f"service {check.id!r}")
 
 
+def _filled_ready(check: Checker, values: Mapping[str, Any]) -> None:
+    _check_filled(check, values, "ready", values["ready"])
+
+
+def _filled_alive(check: Checker, values: Mapping[str, Any]) -> None:
+    _check_filled(check, values, "alive", values["alive"].probe)
+
+
+def _check_filled(check: Checker, values: Mapping[str, Any], option: str, probe: Probe) -> None:
+    if _fills(values) or not any(leaf.is_template for leaf in leaves(probe)):
+        return
+    raise check.refuse(option, values[option], f"has a placeholder, {_WHERE_FILLED}")
+
+
+def _filled_log(check: Checker, values: Mapping[str, Any]) -> None:
+    if not _fills(values) and any(isinstance(log, LogFile) and log.words_of_run for log in values["log"]):
+        raise check.refuse("log", values["log"], f"has a placeholder of a run in its path, {_WHERE_FILLED}")
+
+
+def _fills(values: Mapping[str, Any]) -> bool:
+    return values["instances"] is not None or values["port"] is not None
+
+
 _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "cwd": lambda check, value: check.path("cwd", value),
     "env": lambda check, value: check_environment(check, "env", value),
@@ -228,6 +253,8 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "group": lambda check, value: check.kind("group", value, str, "a str"),
     "significant": lambda check, value: check.flag("significant", value),
     "log": _log,
+    "instances": lambda check, value: check.whole("instances", value, least=0, unit="services"),
+    "port": check_ports,
 }
 """Check of each option; it returns the value in its final form."""
 _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
@@ -240,6 +267,6 @@ _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
     "framing": check_framed,
     "significant": _significance,
     "stop": check_ladder,
-    "alive": check_ladder_of_alive,
+_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical", "reload", "instances", "port"})
 }
 """Checks of an option together with others, made once each option alone is valid."""

@@ -32,6 +32,11 @@ class Probe:
     """Whether the program sends its answer once, so that it cannot be asked again."""
 
     @property
+    def is_template(self) -> bool:
+        """Whether the probe can be used only once its placeholders are replaced."""
+        return False
+
+    @property
     def program(self) -> str | None:
         """Program that each attempt starts; None for a probe that starts none."""
         return None

@@ -6,7 +6,7 @@ __all__ = ["WORDS", "answer_to"]
 
 _ARGUMENTS = "pass the program and each argument on its own after the name, as in add('web', 'python', '-m', 'app')"
 _SHELL = "there is no shell: pass the program and each argument on its own, or 'sh', '-c', 'a | b' for a script"
-_SEVERAL = "add one service for each: for n in range(4): overseer.add(f'web-{n}', ...)"
+_SEVERAL = "write overseer.add_instances('web', ..., instances=4)"
 _RESTART = "write restart=Restart('always'), Restart('on-failure') or Restart('never')"
 _BUDGET = "write restart=Restart(max_restarts=5, within=60)"
 _DELAYS = "write restart=Restart(backoff=Backoff(min=1, max=30))"
@@ -53,7 +53,7 @@ WORDS: dict[str, str] = {
         ("program", _ARGUMENTS),
         ("argv", f"there are no arguments by name: {_ARGUMENTS}"),
         ("shell shellargs", _SHELL),
-        ("numprocs numprocesses numprocsstart concurrency formation replicas scale workers instances", _SEVERAL),
+        ("numprocs numprocesses numprocsstart concurrency formation replicas scale workers", _SEVERAL),
         ("autorestart respawn restartpolicy restartmode unlessstopped", _RESTART),
         ("startretries maxrestarts maxretry maxretries retries restarttries retrytimes startlimitburst", _BUDGET),
         ("startlimitinterval startlimitintervalsec restartlimit restartmaxattempts", _BUDGET),

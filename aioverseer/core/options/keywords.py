@@ -87,3 +87,5 @@ class SpecOptions(TypedDict, total=False):
     group: str
     significant: bool
     log: Log | Iterable[Log] | None
+    instances: int | None
+    port: range | None

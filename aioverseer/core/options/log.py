@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -19,7 +20,8 @@ __all__ = ["MOST_KEPT", "Log", "LogBridge", "LogFile", "as_logs"]
 MOST_KEPT = 999
 """Highest number of a rotated file. A name with more digits may be a date, and such a file is never removed."""
 
-_IN_PATH = ("id", "stream", "group")
+_OF_RUN = ("index", "run", "port")
+_IN_PATH = ("id", "stream", "group", *_OF_RUN)
 _IN_LOGGER = ("id", "group")
 
 
@@ -35,7 +37,8 @@ class LogFile:
     it is opened again before the next line.
 
     Attributes:
-        path: Path of the file. ``{id}``, ``{group}`` and ``{stream}`` are replaced by those of the line.
+        path: Path of the file. ``{id}``, ``{group}`` and ``{stream}`` are replaced by those of the line; for instances
+            also ``{index}``, ``{run}`` and ``{port}``.
         max_bytes: Size in bytes that the file must not exceed: it is rotated before a line that would. A line that is
             longer by itself is cut between the pieces in which it was read, never inside one. None is no limit.
         keep: Number of rotated files to keep, from 1 to 999; the oldest is removed.
@@ -139,7 +142,28 @@ class LogFile:
 
     def path_of(self, *, id: str, stream: str, group: str) -> str:
         """Return the path for the lines of one stream of one service."""
-        return self.path.format(id=_as_name(id), stream=stream, group=_as_name(group))
+        # A word of a run stays until there is a run; see ``of_run``.
+        kept = {word: f"{{{word}}}" for word in _OF_RUN}
+        return self.path.format(id=_as_name(id), stream=stream, group=_as_name(group), **kept)
+
+    @property
+    def words_of_run(self) -> frozenset[str]:
+        """Words in the path that ``of_run`` replaces."""
+        return frozenset(_placeholders(self.path)).intersection(_OF_RUN)
+
+    def of_run(self, values: Mapping[str, object]) -> LogFile:
+        """Return the log of one run.
+
+        Args:
+            values: Values of ``index``, ``run`` and ``port``.
+        """
+        if not self.words_of_run:
+            return self
+        path = "".join(
+            _doubled(literal) + ("" if name is None else str(values[name]) if name in _OF_RUN else f"{{{name}}}")
+            for literal, name, _, _ in string.Formatter().parse(self.path)
+        )
+        return dataclasses.replace(self, path=path)
 
     def rules(self) -> tuple[object, ...]:
         """Return the options on which all writers of one file must agree."""
@@ -247,6 +271,10 @@ def _as_name(text: str) -> str:
     name = text.replace("%", "%25").replace("/", "%2F")
     # A name of dots alone would be this folder or its parent, and an empty group would be no folder at all.
     return (name if name.strip(".") else name.replace(".", "%2E")) or "-"
+
+
+def _doubled(literal: str) -> str:
+    return literal.replace("{", "{{").replace("}", "}}")
 
 
 def _placeholders(text: str) -> list[str]:

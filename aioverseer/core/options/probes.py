@@ -50,10 +50,17 @@ class Tcp(Probe):
     host: str
     port: int
     owner: Owner = "program"
+    text: str = ""
+    """Text with placeholders that gives the port, which is 0 until then; empty for a number."""
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the port is not known yet."""
+        return bool(self.text)
 
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""
-        return f"tcp {f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return f"tcp {f'[{self.host}]' if ':' in self.host else self.host}:{self.text or self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.meant import probe_for
 from aioverseer.core.options.numbers import expands, no_seconds
+from aioverseer.core.options.placeholders import words_in
 from aioverseer.core.options.probes import (
     CHECK_TIMEOUT,
     Check,
@@ -40,20 +41,23 @@ _STATUSES = range(100, 600)
 
 
 @exported_from("aioverseer.ready")
-def tcp(port: int, host: str = "127.0.0.1", *, owner: Literal["program", "any"] = "program") -> Probe:
+def tcp(port: int | str, host: str = "127.0.0.1", *, owner: Literal["program", "any"] = "program") -> Probe:
     """Return a probe: a TCP port accepts connections. The probe connects, and closes the connection at once.
 
     A stranger does not fulfil the probe: a program that listened there before the start, or another program of this
     host. The start then fails at once, and the error names the stranger.
 
     Args:
-        port: Number of the port, 1 to 65535.
+        port: Number of the port, 1 to 65535; or a text with placeholders, such as ``"{port}"``, for a service whose
+            runs get ports.
         host: Name or address of the host. The owner is checked on ``localhost`` and addresses of this machine.
         owner: ``"any"`` accepts any program that listens, such as a proxy.
 
     Raises:
         SpecError: When an argument has a wrong type or value.
     """
+    if isinstance(port, str) and words_in(port):
+        return Tcp(host=_text("tcp", "host", host), port=0, owner=_owner("tcp", owner), text=port)
     if not isinstance(port, int) or isinstance(port, bool):
         raise _refused("tcp", "port", port, f"is no port: pass 1 to 65535{_as_address(port, host)}")
     if port not in _PORTS:

@@ -30,7 +30,7 @@ from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE, PathLike
 
-__all__ = ["Spec", "describe"]
+__all__ = ["Spec", "describe", "is_template", "port_of"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -125,6 +125,12 @@ class Spec:
         significant: Whether an end of the service by itself counts for ``auto_shutdown`` of its group.
         log: A LogFile, a LogBridge, or a list of them, instead of the logs of the overseer. None uses those of the
             overseer; an empty list is no log at all. Only a Service keeps logs.
+        instances: Number of Services ``web.0``, ``web.1`` and so on that run this program; None for a lone Service.
+            ``Overseer.add_instances`` takes it. ``{index}``, ``{id}``, ``{run}`` and ``{port}`` are then replaced in
+            ``argv``, ``cwd``, the values of ``extra_env``, the path of a LogFile, and the texts of probes. All other
+            braces stay as they are, and ``{{id}}`` is the text ``{id}``.
+        port: Ports for ``{port}``, for example ``range(9000, 9100)``: each run gets one that no other run has. None
+            takes any free port, for instances. With it placeholders are replaced for a lone Service, too.
     """
 
     id: str
@@ -175,6 +181,8 @@ class Spec:
     group: str = ""
     significant: bool = False
     log: tuple[Log, ...] | None = None
+    instances: int | None = None
+    port: range | None = None
 
     @classmethod
     def of(cls, id: str, argv: Iterable[object], **options: Unpack[SpecOptions]) -> Self:
@@ -265,6 +273,16 @@ class Spec:
         keep = object.__setattr__  # the only way to set a field of a frozen dataclass
         for name, value in check_options(self.id, self.argv, given, _DEFAULTS):
             keep(self, name, value)
+
+
+def is_template(spec: Spec) -> bool:
+    """Return whether the placeholders of a Spec are replaced for each run."""
+    return spec.instances is not None or spec.port is not None
+
+
+def port_of(spec: Spec) -> int | None:
+    """Return the port of the Spec of one run; None without one."""
+    return spec.port[0] if spec.port is not None and len(spec.port) == 1 else None
 
 
 def _unpickled(given: dict[str, Any]) -> Spec:

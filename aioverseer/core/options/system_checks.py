@@ -1,4 +1,4 @@
-"""Checks of the options of a Spec for the operating system: user, groups, umask, processors and limits."""
+"""Checks of the options of a Spec for the operating system: user, groups, umask, processors, limits and ports."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import cast
 from aioverseer.core.options.checker import Checker
 from aioverseer.core.options.keywords import Rlimit
 
-__all__ = ["check_groups", "check_processors", "check_rlimits", "check_umask", "check_user"]
+__all__ = ["check_groups", "check_ports", "check_processors", "check_rlimits", "check_umask", "check_user"]
 
 _UMASK = range(0o1000)
 _USUAL_MASKS = frozenset({0, 0o2, 0o7, 0o22, 0o27, 0o37, 0o66, 0o77, 0o117, 0o137, 0o177, 0o222, 0o277, 0o377})
 _MEANT_MASKS = frozenset(int(f"{mask:o}") for mask in _USUAL_MASKS)
 """Usual masks, written in octal digits and read as decimal numbers: 22 was meant as 0o22."""
+_PORTS = range(1, 1 << 16)
 _CPUS = (0.01, 10_000)
 """Least and most value of ``cpu_max``; the kernel refuses less than a hundredth of a processor."""
 _RLIMITS = frozenset(
@@ -60,6 +61,17 @@ def check_processors(check: Checker, cpus: object) -> object:
     if not _CPUS[0] <= cpus <= _CPUS[1]:
         raise check.refuse("cpu_max", cpus, f"is too {'low' if cpus < _CPUS[0] else 'high'}, in processors: {why}")
     return cpus
+
+
+def check_ports(check: Checker, ports: object) -> range:
+    """Return the ports."""
+    if isinstance(ports, int) and not isinstance(ports, bool) and ports in _PORTS:
+        raise check.refuse("port", ports, f"is no range: pass range({ports}, {ports + 1}) for this one")
+    if not isinstance(ports, range):
+        raise check.refuse("port", ports, "is no range: pass for example range(9000, 9100)")
+    if not ports or min(ports) not in _PORTS or max(ports) not in _PORTS:
+        raise check.refuse("port", ports, "is no range of ports: pass one inside of range(1, 65536), with a port in it")
+    return ports
 
 
 def check_rlimits(check: Checker, value: object) -> Mapping[str, Rlimit]:

@@ -17,7 +17,7 @@ from aioverseer.core.options.spec import Spec, describe
     [
         # supervisord
         ("command", "each argument on its own"),
-        ("numprocs", "one service for each"),
+        ("numprocs", "add_instances"),
         ("autostart", "start_all()"),
         ("autorestart", "restart=Restart('always')"),
         ("startsecs", "ready="),
@@ -40,7 +40,7 @@ from aioverseer.core.options.spec import Spec, describe
         ("mem_limit", "memory_max="),
         # circus
         ("cmd", "each argument on its own"),
-        ("numprocesses", "one service for each"),
+        ("numprocesses", "add_instances"),
         ("graceful_timeout", "stop=Stop("),
         # pm2
         ("max_memory_restart", "memory_max="),

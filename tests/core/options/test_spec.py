@@ -89,6 +89,8 @@ DEFAULTS: dict[str, Any] = {
     "group": "",
     "significant": False,
     "log": None,
+    "instances": None,
+    "port": None,
 }
 
 GOOD: dict[str, list[Any]] = {
@@ -144,6 +146,8 @@ GOOD: dict[str, list[Any]] = {
     "group": ["", "web"],
     "significant": [False],
     "log": [None, (), (LogFile("x.log"), LogBridge())],
+    "instances": [None, 0, 1, 1000],
+    "port": [None, range(9000, 9100), range(1, 65536), range(80, 0, -1)],
 }
 
 BAD: dict[str, list[Any]] = {
@@ -180,15 +184,25 @@ BAD: dict[str, list[Any]] = {
     "stop": [None, Stop, signal.SIGTERM, 5, "SIGTERM"],
     "reload": ["SIGHUP", "nginx -s reload", 0, 65, True, [], [""], ["~/x"]],
     "restart": [None, Restart, "always", True],
-    "ready": [True, "tcp:80", 80, ready.tcp, Alive(ready.tcp(80))],
+    "ready": [
+        True,
+        "tcp:80",
+        80,
+        ready.tcp,
+        Alive(ready.tcp(80)),
+        ready.tcp("{port}"),
+        ready.fd() | ready.tcp("{port}"),
+    ],
     "ready_timeout": [-1, math.inf, True, "1"],
-    "alive": [True, 10, Alive, ready.tcp(80)],
+    "alive": [True, 10, Alive, ready.tcp(80), Alive(ready.tcp("80{index}"))],
     "after": [5, None, [5], {"x": "running"}, ["x", "x"], "db"],
     "critical": [1, None, "yes"],
     "on_give_up": [None, "restart", 1],
     "group": [None, 5, b"web"],
     "significant": [1, None, "yes", True],
-    "log": ["x.log", 5, [None], LogFile, [LogFile("x"), LogFile("x", keep=3)]],
+    "log": ["x.log", 5, [None], LogFile, [LogFile("x"), LogFile("x", keep=3)], (LogFile("{id}-{run}.log"),)],
+    "instances": [-1, True, 1.5, "4"],
+    "port": [8000, True, range(0), range(5), range(65530, 65540), "9000-9100", (9000, 9100)],
 }
 
 

@@ -45,7 +45,7 @@ def test_released_port_comes_last(tmp_path: Path) -> None:
     port = one.reserve()
     one.release()
     assert port + 1 == two.reserve()
-    one._range = two._range = (port, 3)
+    one._range = two._range = range(port, port + 3)
     assert [port + 2, port] == [one.reserve(), two.reserve()]
     one.release()
     two.release()
@@ -60,7 +60,7 @@ def test_port_in_time_wait_is_not_free(tmp_path: Path) -> None:
         accepted, _ = server.accept()
         accepted.close()  # the side that closes first keeps the port in TIME_WAIT for a minute
         assert client.recv(1) == b""
-    ports._range = (port, 2)
+    ports._range = range(port, port + 2)
     assert port + 1 == ports.reserve()
     with pytest.raises(OSError, match="is free"):
         ports.reserve()
@@ -104,9 +104,9 @@ def test_named_port_of_a_killed_process_is_not_handed_out_twice(tmp_path: Path) 
 
     port = kill("run")
     ports = Ports("run", folder=tmp_path)
-    ports._range = (port, 2)
+    ports._range = range(port, port + 2)
     assert {port, port + 1} == {ports.reserve(), ports.reserve()}
-    ports._range = (port, 4)
+    ports._range = range(port, port + 4)
     assert ports.reserve("redis") not in {port, port + 1}
     ports.release()
     assert ["lock"] == os.listdir(tmp_path)
@@ -131,7 +131,7 @@ def test_named_port_is_shared_in_its_run_while_a_process_holds_it(tmp_path: Path
 
 def test_no_free_port_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message has the range."""
-    monkeypatch.setattr("aioverseer.testing.ports._is_free", lambda port: False)
+    monkeypatch.setattr("aioverseer.testing.ports.is_free", lambda port: False)
     with pytest.raises(OSError, match=r"no port between \d+ and \d+ is free"):
         Ports(folder=tmp_path).reserve()
 

@@ -1,0 +1,176 @@
+"""The Spec of one run: the only place that computes with which options a run is started.
+
+The placeholders come first, then what ``prepare`` has returned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aioverseer._system.host.port_pool import PortPool
+from aioverseer._system.protocols import Child, Launcher, ReadinessChannels
+from aioverseer.core.errors import OverseerError, SpawnError, SpecError
+from aioverseer.core.options.containment import Containment, Survivor
+from aioverseer.core.options.log import LogFile
+from aioverseer.core.options.placeholders import NEEDS_PORT, expand, expand_probe, texts_of_probe, words_in
+from aioverseer.core.options.spec import Spec, is_template
+
+__all__ = ["RefusingLauncher", "RunSpecs", "check_template", "filled"]
+
+
+class RunSpecs:
+    """Computes the Spec of each run of one service, and holds the port of each live run."""
+
+    def __init__(self, *, index: int, ports: PortPool) -> None:
+        """Begin without runs.
+
+        Args:
+            index: The number of the instance; 0 for a lone service.
+            ports: The ports of all runs of the overseer.
+        """
+        self._index = index
+        self._ports = ports
+        self._held: dict[int, int] = {}
+
+    def begin(
+        self,
+        spec: Spec,
+        run: int,
+        *,
+        launcher: Launcher,
+        register_log: Callable[[Spec], None],
+        changed: Mapping[str, Any] | None = None,
+    ) -> tuple[Spec, Launcher]:
+        """Return the Spec of a run that begins, and its launcher.
+
+        Without a port, or with a value that no option takes, the launcher raises that error in place of a start.
+
+        Args:
+            spec: The options of the service.
+            run: The number of the run.
+            launcher: The launcher of programs.
+            register_log: Function that sets the logs of the service, called if the paths are those of this run.
+            changed: Options that ``prepare`` has returned for this run; they have no placeholders.
+        """
+        try:
+            values = self._values(spec, run) if is_template(spec) else {}
+            run_spec = filled(spec, values) if values else spec
+            if changed:
+                run_spec = run_spec.updated(**changed)
+            if run_spec.log is not spec.log:
+                register_log(run_spec)
+        except OverseerError as error:
+            self.end(run)
+            refused = error if isinstance(error, SpawnError) else SpawnError(str(error))
+            return dataclasses.replace(spec, ready=None, alive=None), RefusingLauncher(launcher, refused)
+        return run_spec, launcher
+
+    def end(self, run: int) -> None:
+        """Give the port of an ended run back. Idempotent."""
+        port = self._held.pop(run, None)
+        if port is not None:
+            self._ports.give_back(port)
+
+    def _values(self, spec: Spec, run: int) -> dict[str, object]:
+        values = _values_of(spec, index=self._index, run=run)
+        if spec.port is not None or NEEDS_PORT in _words_of(spec):
+            values[NEEDS_PORT] = self._held[run] = self._ports.take(spec.port, spec.id)
+        return values
+
+
+def _values_of(spec: Spec, *, index: int, run: int) -> dict[str, object]:
+    """Return the values of the words that need no resource."""
+    return {"index": index, "id": spec.id, "run": run}
+
+
+def filled(spec: Spec, values: Mapping[str, object]) -> Spec:
+    """Return a Spec with its placeholders replaced. Its ``port`` holds the port of the run alone.
+
+    Args:
+        spec: The options of the service.
+        values: The value of each word.
+
+    Raises:
+        SpecError: For a word without a value, or a value that an option does not take.
+    """
+    changes: dict[str, Any] = {
+        "argv": tuple(expand(word, values) for word in spec.argv),
+        "extra_env": {name: expand(text, values) for name, text in spec.extra_env.items()},
+    }
+    if spec.cwd is not None:
+        changes["cwd"] = expand(spec.cwd, values)
+    if spec.ready is not None:
+        changes["ready"] = expand_probe(spec.ready, values)
+    if spec.alive is not None:
+        changes["alive"] = dataclasses.replace(spec.alive, probe=expand_probe(spec.alive.probe, values))
+    if spec.log is not None and any(isinstance(log, LogFile) and log.words_of_run for log in spec.log):
+        changes["log"] = tuple(log.of_run(values) if isinstance(log, LogFile) else log for log in spec.log)
+    port = values.get(NEEDS_PORT)
+    if isinstance(port, int):
+        changes["port"] = range(port, port + 1)
+    return dataclasses.replace(spec, **changes)
+
+
+def check_template(spec: Spec) -> None:
+    """Check that the placeholders of a Spec can be replaced.
+
+    Raises:
+        SpecError: If a word has no value, or an option does not take the result.
+    """
+    port = 1 if spec.port is None else spec.port[0]
+    try:
+        filled(spec, {**_values_of(spec, index=0, run=1), NEEDS_PORT: port})
+    except SpecError as error:
+        raise SpecError(f"service {spec.id!r}: {error}", option=error.option, value=error.value) from None
+
+
+def _words_of(spec: Spec) -> frozenset[str]:
+    """Return the words that are replaced somewhere in the options of a service."""
+    texts = [*spec.argv, *spec.extra_env.values(), *texts_of_probe(spec.ready)]
+    if spec.cwd is not None:
+        texts.append(spec.cwd)
+    if spec.alive is not None:
+        texts += texts_of_probe(spec.alive.probe)
+    found = frozenset[str]().union(*map(words_in, texts))
+    for log in spec.log or ():
+        if isinstance(log, LogFile):
+            found |= log.words_of_run
+    return found
+
+
+class RefusingLauncher:
+    """A ``Launcher`` of one run that cannot be started."""
+
+    def __init__(self, launcher: Launcher, error: SpawnError) -> None:
+        """Take the error.
+
+        Args:
+            launcher: The launcher of programs, for all but the launch.
+            error: The error of the launch.
+        """
+        self._launcher = launcher
+        self._error = error
+
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> Child:
+        """Raise the error."""
+        del spec, capture, channels
+        raise self._error
+
+    @property
+    def containment(self) -> Containment:
+        """The level of containment in force."""
+        return self._launcher.containment
+
+    def containment_of(self, spec: Spec) -> Containment:
+        """Return the level of containment of a program."""
+        return self._launcher.containment_of(spec)
+
+    async def sweep(self) -> tuple[Survivor, ...]:
+        """Kill the processes that ended runs have left."""
+        return await self._launcher.sweep()
+
+    async def close(self) -> tuple[Survivor, ...]:
+        """Do nothing: the launcher of programs is closed by its owner."""
+        return ()
