@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.output.output_queue import OutputQueue
     from aioverseer._engine.output.subscription import Subscription
     from aioverseer._engine.overseer.critical import Body
+    from aioverseer._engine.overseer.instances import Instances
     from aioverseer._engine.overseer.overseer import Overseer
     from aioverseer._engine.process.process import Process
     from aioverseer._engine.service.conversation import LateAnswer
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, WriteStdin
     from aioverseer.core.report.events import Event, StopOutcome, StopReport
     from aioverseer.core.report.group import GroupStatus
+    from aioverseer.core.report.instances import InstancesStatus
     from aioverseer.core.report.roll import RollFailed, RollReport
     from aioverseer.core.report.status import (
         CriticalServiceEnded,
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
     from aioverseer.threaded import (
         ThreadedEvents,
+        ThreadedInstances,
         ThreadedItems,
         ThreadedLines,
         ThreadedOverseer,
@@ -105,6 +108,8 @@ __all__ = [
     "GaveUp",
     "Group",
     "GroupStatus",
+    "Instances",
+    "InstancesStatus",
     "LateAnswer",
     "Line",
     "LineQueue",
@@ -147,6 +152,7 @@ __all__ = [
     "Subscription",
     "Survivor",
     "ThreadedEvents",
+    "ThreadedInstances",
     "ThreadedItems",
     "ThreadedLines",
     "ThreadedOverseer",
@@ -183,6 +189,8 @@ _HOMES = {
     "GaveUp": "aioverseer.core.report.status",
     "Group": "aioverseer.core.options.group",
     "GroupStatus": "aioverseer.core.report.group",
+    "Instances": "aioverseer._engine.overseer.instances",
+    "InstancesStatus": "aioverseer.core.report.instances",
     "LateAnswer": "aioverseer._engine.service.conversation",
     "Line": "aioverseer.core.text.lines",
     "LineQueue": "aioverseer._engine.output.line_queue",
@@ -225,6 +233,7 @@ _HOMES = {
     "Subscription": "aioverseer._engine.output.subscription",
     "Survivor": "aioverseer.core.options.containment",
     "ThreadedEvents": "aioverseer.threaded",
+    "ThreadedInstances": "aioverseer.threaded",
     "ThreadedItems": "aioverseer.threaded",
     "ThreadedLines": "aioverseer.threaded",
     "ThreadedOverseer": "aioverseer.threaded",

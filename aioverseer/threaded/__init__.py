@@ -6,6 +6,7 @@ The overseer runs on an event loop in a thread of its own. Each method calls its
 
 from __future__ import annotations
 
+from aioverseer.threaded.instances import ThreadedInstances
 from aioverseer.threaded.overseer import ThreadedOverseer
 from aioverseer.threaded.request_channel import ThreadedRequestChannel
 from aioverseer.threaded.runs import ThreadedItems, ThreadedRun, ThreadedRuns
@@ -14,6 +15,7 @@ from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
 
 __all__ = [
     "ThreadedEvents",
+    "ThreadedInstances",
     "ThreadedItems",
     "ThreadedLines",
     "ThreadedOverseer",

@@ -16,6 +16,7 @@ from aioverseer import (
     Containment,
     Group,
     GroupStatus,
+    Instances,
     Overseer,
     OverseerError,
     Service,
@@ -28,6 +29,7 @@ from aioverseer import (
     Why,
 )
 from aioverseer.core.export import exported_from
+from aioverseer.threaded.instances import ThreadedInstances
 from aioverseer.threaded.loop import Loop, as_async
 from aioverseer.threaded.service import ThreadedService
 from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
@@ -70,6 +72,7 @@ class ThreadedOverseer:
         self._overseer = Overseer(name=name, **options)
         self._loop = Loop(name)
         self._services: dict[str, tuple[Service, ThreadedService]] = {}
+        self._sets: dict[str, tuple[Instances, ThreadedInstances]] = {}
 
     def __repr__(self) -> str:
         """Return the name, the number of services and the number of live ones."""
@@ -177,6 +180,28 @@ class ThreadedOverseer:
         add: Callable[..., Service] = self._overseer.add
         return self._wrapped(self._loop.call(lambda: add(id, *argv, **options)))
 
+    @overload
+    def add_instances(self, id: Spec, /) -> ThreadedInstances: ...
+    @overload
+    def add_instances(
+        self, id: str, /, *argv: str | os.PathLike[str], **options: Unpack[SpecOptions]
+    ) -> ThreadedInstances: ...
+    def add_instances(
+        self, id: str | Spec, /, *argv: str | os.PathLike[str], **options: Unpack[SpecOptions]
+    ) -> ThreadedInstances:
+        """Register several services of one program without starting them; see ``Overseer.add_instances``."""
+        add: Callable[..., Instances] = self._overseer.add_instances
+        # The list hides the set from the portal of the loop, which awaits any awaitable result.
+        return self._wrapped_set(self._loop.call(lambda: [add(id, *argv, **options)])[0])
+
+    def instances(self, name: str) -> ThreadedInstances:
+        """Return the set of instances of this name.
+
+        Raises:
+            UnknownService: If there is none.
+        """
+        return self._wrapped_set(self._overseer.instances(name))
+
     def add_task(
         self, id: str, function: Callable[[], Coroutine[Any, Any, object]], /, **options: Unpack[SpecOptions]
     ) -> ThreadedService:
@@ -206,9 +231,10 @@ class ThreadedOverseer:
         return self._loop.call(partial(self._overseer.group_status, name))
 
     def remove(self, id: str, *, by: str = "") -> None:
-        """Remove a service that is not live; see ``Overseer.remove``."""
+        """Remove a service or a set of instances that is not live; see ``Overseer.remove``."""
         self._loop.call(partial(self._overseer.remove, id, by=by))
         self._services.pop(id, None)
+        self._sets.pop(id, None)
 
     def update(
         self,
@@ -217,9 +243,10 @@ class ThreadedOverseer:
         argv: Iterable[str | os.PathLike[str]] | None = None,
         by: str = "",
         **options: Unpack[SpecOptions],
-    ) -> ThreadedService:
-        """Change the command or options of a service; see ``Overseer.update``."""
-        return self._wrapped(self._loop.call(lambda: self._overseer.update(id, *command, argv=argv, by=by, **options)))
+    ) -> ThreadedService | ThreadedInstances:
+        """Change the command or options of a service or set; see ``Overseer.update``."""
+        changed = self._loop.call(lambda: [self._overseer.update(id, *command, argv=argv, by=by, **options)])[0]
+        return self._wrapped_set(changed) if isinstance(changed, Instances) else self._wrapped(changed)
 
     def __getitem__(self, id: str) -> ThreadedService:
         """Return the service of this name.
@@ -257,21 +284,21 @@ class ThreadedOverseer:
         """Return the names of the services with this label, sorted; ``""`` for services without a label."""
         return self._loop.call(partial(self._overseer.list_group, group))
 
-    def start(self, id: str, *, by: str = "") -> ThreadedService:
+    def start(self, id: str, *, by: str = "") -> ThreadedService | ThreadedInstances:
         """Start a service and return it once it is ready; see ``ThreadedService.start``."""
-        return self[id].start(by=by)
+        return self._one_or_all(id).start(by=by)
 
     def stop(self, id: str, *, kill: bool = False, ladder: Stop | None = None, by: str = "") -> Status:
         """Stop a service by its ladder; see ``ThreadedService.stop``."""
-        return self[id].stop(kill=kill, ladder=ladder, by=by)
+        return self._one_or_all(id).stop(kill=kill, ladder=ladder, by=by)
 
-    def restart(self, id: str, *, by: str = "") -> ThreadedService:
+    def restart(self, id: str, *, by: str = "") -> ThreadedService | ThreadedInstances:
         """Stop a service and start it again; see ``ThreadedService.restart``."""
-        return self[id].restart(by=by)
+        return self._one_or_all(id).restart(by=by)
 
-    def trigger(self, id: str, *, by: str = "") -> ThreadedService:
+    def trigger(self, id: str, *, by: str = "") -> ThreadedService | ThreadedInstances:
         """Run the program of a service with a schedule now; see ``ThreadedService.trigger``."""
-        return self[id].trigger(by=by)
+        return self._one_or_all(id).trigger(by=by)
 
     def reload(self, id: str, timeout: float | None = 30.0) -> None:
         """Let the program of a service read its configuration again; see ``Service.reload``."""
@@ -279,11 +306,11 @@ class ThreadedOverseer:
 
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the program of a service; see ``ThreadedService.signal``."""
-        self[id].signal(number, scope=scope)
+        self._one_or_all(id).signal(number, scope=scope)
 
     def status(self, id: str) -> Status:
-        """Return everything known about a service."""
-        return self[id].status()
+        """Return everything known about a service, or an ``InstancesStatus`` of a set."""
+        return self._one_or_all(id).status()
 
     def why(self) -> dict[str, Why]:
         """Return why each service is in its state, and what comes next, by name."""
@@ -291,7 +318,7 @@ class ThreadedOverseer:
 
     def to_json(self, id: str) -> dict[str, Any]:
         """Return everything known about a service as JSON values."""
-        return self[id].status().to_json()
+        return self._one_or_all(id).status().to_json()
 
     def supervise(self, id: str, *, by: str = "") -> Status:
         """Start a service, restart it by its policy, and return its Status after its final end."""
@@ -357,6 +384,18 @@ class ThreadedOverseer:
     def flush_logs(self) -> None:
         """Wait until all lines so far are in their log files, or counted as lost."""
         self._loop.run(self._overseer.flush_logs)
+
+    def _one_or_all(self, id: str) -> ThreadedService | ThreadedInstances:
+        """Return the service, or the set of instances, of this name."""
+        return self._sets[id][1] if id in self._sets else self[id]
+
+    def _wrapped_set(self, instances: Instances) -> ThreadedInstances:
+        """Return the handle of a set: always the same one, as long as the set is registered."""
+        known, handle = self._sets.get(instances.name, (None, None))
+        if handle is None or known is not instances:
+            handle = ThreadedInstances(self._loop, instances, service_of=self._wrapped)
+            self._sets[instances.name] = (instances, handle)
+        return handle
 
     def _wrapped(self, service: Service) -> ThreadedService:
         """Return the handle of a service: always the same one, as long as the service is registered."""

@@ -6,8 +6,9 @@ each reader makes Events of them.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 from aioverseer._aio.watchers import Watchers
@@ -79,15 +80,19 @@ class EventStream(AsyncIterator[Event]):
     them.
     """
 
-    def __init__(self, journal: Journal, *, after: int) -> None:
+    def __init__(self, journal: Journal, *, after: int, wants: Callable[[str], bool] | None = None) -> None:
         """Create a reader. Use ``Overseer.events`` instead.
 
         Args:
             journal: The journal.
             after: Number of the last event that is not read.
+            wants: Function of the id of a service: whether its events are read; None for all services.
         """
         self._journal = journal
         self._after = after
+        self._wants = wants
+        self._missed = 0
+        """Events lost before events that were skipped; the next one counts them."""
 
     def __aiter__(self) -> Self:
         """Return the stream itself."""
@@ -95,21 +100,36 @@ class EventStream(AsyncIterator[Event]):
 
     async def __anext__(self) -> Event:
         """Wait for the next event and return it; stop at the end. Safe to cancel: no event is lost."""
-        while (event := self._journal.read(self._after)) is None:
+        while (event := self.get_nowait()) is None:
             if self._journal.ended:
                 raise StopAsyncIteration
             await self._journal.wait(self._after)
-        self._after = event.seq
         return event
 
     async def wait_for_event(self) -> bool:
         """Wait until ``get_nowait`` has an event; return False when no further one comes. Safe to cancel."""
-        await self._journal.wait(self._after)
-        return not self._journal.ended or self._journal.seq > self._after
+        while True:
+            await self._journal.wait(self._after)
+            if self._skip() is not None:
+                return True
+            if self._journal.ended:
+                return False
 
     def get_nowait(self) -> Event | None:
         """Return the next event, or None while there is none."""
-        event = self._journal.read(self._after)
+        event = self._skip()
         if event is not None:
             self._after = event.seq
+            if self._missed:
+                event = dataclasses.replace(event, missed=event.missed + self._missed)
+                self._missed = 0
         return event
+
+    def _skip(self) -> Event | None:
+        """Return the next event without taking it, and take those before it that are not wanted."""
+        while (event := self._journal.read(self._after)) is not None:
+            if self._wants is None or self._wants(event.id):
+                return event
+            self._after = event.seq
+            self._missed += event.missed
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, cast
 
 from aioverseer._engine.events.journal import EventStream, Journal
@@ -133,8 +133,13 @@ class EventPublisher:
 
     # Readers.
 
-    def events(self, *, since: int | None = None) -> EventStream:
-        """Return the events from now on, or after a given one; see ``Overseer.events``."""
+    def events(self, *, since: int | None = None, wants: Callable[[str], bool] | None = None) -> EventStream:
+        """Return the events from now on, or after a given one; see ``Overseer.events``.
+
+        Args:
+            since: The number of an event to begin after; None for the last one.
+            wants: Function of the name of a service: whether its events are returned; None for all.
+        """
         last = self._journal.seq
         if since is not None and (not isinstance(since, int) or isinstance(since, bool) or not 0 <= since <= last):
             raise SpecError(
@@ -143,7 +148,7 @@ class EventPublisher:
                 option="since",
                 value=since,
             )
-        return EventStream(self._journal, after=last if since is None else since)
+        return EventStream(self._journal, after=last if since is None else since, wants=wants)
 
     def record(self, path: str | PathLike, *, since: int | None) -> Recorder:
         """Append the events to a file; see ``Overseer.record``."""
@@ -164,7 +169,10 @@ class EventPublisher:
         ids, labels = _as_names("services", services), _as_names("groups", groups)
 
         def wants(id: str) -> bool:
-            return id in ids or (id in self._services and self._services[id].spec.group in labels)
+            service = self._services.get(id)
+            if id in ids or service is None:
+                return id in ids
+            return service.spec.group in labels or (service.place is not None and service.place.name in ids)
 
         everything = services is None and groups is None
         subscription = Subscription(stream=stream, size=size, overflow=overflow, wants=None if everything else wants)

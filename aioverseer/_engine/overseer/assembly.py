@@ -18,12 +18,13 @@ from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.shutdown import Shutdown
 from aioverseer._engine.overseer.startup import Startup
 from aioverseer._engine.process.runner import ProcessRunner
-from aioverseer._engine.service.place import Place
+from aioverseer._engine.service.place import InstancePlace
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.host.fd_limit import DescriptorLimit
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
+from aioverseer.core.errors import OverseerError
 from aioverseer.core.machine.inputs import Admitted
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.spec import Spec
@@ -32,6 +33,7 @@ from aioverseer.core.report.why import Awaited
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
     from aioverseer._engine.overseer.groups import GroupSupervisor
+    from aioverseer._engine.overseer.instance_set import InstanceSet
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.overseer.throttle import RestartThrottle
     from aioverseer._engine.service.run_spec import RunSpecs
@@ -48,6 +50,7 @@ class Assembly:
     Attributes:
         rng: The source of random numbers for backoff delays.
         registry: The services.
+        sets: The sets of instances by name.
         dependencies: The order of the services.
         publisher: Events, lines and log files.
         shutdown: The stop of all services.
@@ -99,10 +102,12 @@ class Assembly:
         self._ports: PortPool | None = None
         services: dict[str, ServiceRunner] = {}
         self.blocks = CriticalBlocks()
-        self.dependencies = DependencyTracker(services)
+        self.sets: dict[str, InstanceSet] = {}
+        self.dependencies = DependencyTracker(services, self.sets)
         self.publisher = EventPublisher(name, services, clock=clock, log=log, open_log_backend=_open_log_backend)
         self.registry = Registry(
             services,
+            self.sets,
             self.dependencies,
             self.publisher.log_routing,
             make_runner=self._make_runner,
@@ -173,6 +178,35 @@ class Assembly:
             )
         return self.registry.groups
 
+    def add_set(self, spec: Spec) -> InstanceSet:
+        """Add a set of instances; see ``Overseer.add_instances``."""
+        from aioverseer._engine.overseer.instance_set import InstanceSet  # noqa: PLC0415  # few hosts have instances
+
+        registry = self.registry
+        registry.check_name(spec.id)
+        registry.check(spec)
+        found = InstanceSet(
+            spec,
+            registry,
+            self.dependencies,
+            self.publisher,
+            clock=self._clock,
+            is_used=lambda: not self._is_leaving(),
+            check=self.lifespan.check,
+        )
+        self.sets[spec.id] = found
+        try:
+            found.extend(spec.instances or 0)
+        except OverseerError:
+            del self.sets[spec.id]
+            raise
+        return found
+
+    def remove_set(self, name: str, *, by: str) -> None:
+        """Remove a set of instances, of which none is live."""
+        self.sets[name].remove(by=by)
+        del self.sets[name]
+
     def _start_task(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         return self.lifespan.start_task(work)
 
@@ -182,7 +216,9 @@ class Assembly:
     def _end_for(self, service: ServiceRunner) -> None:
         self.lifespan.end_for(service)
 
-    def _make_runner(self, spec: Spec, task_launcher: TaskLauncher | None, place: Place | None) -> ServiceRunner:
+    def _make_runner(
+        self, spec: Spec, task_launcher: TaskLauncher | None, place: InstancePlace | None
+    ) -> ServiceRunner:
         return ServiceRunner(
             spec,
             task_launcher,

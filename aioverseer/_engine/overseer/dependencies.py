@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, get_args
 
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.runner import ServiceRunner
@@ -19,34 +21,58 @@ from aioverseer.core.machine.dependencies import (
     MustWait,
     StartVerdict,
     decide,
+    is_met,
 )
 from aioverseer.core.machine.inputs import DependenciesMet, DependencyFailed, RestartRequested, StartDeferred
-from aioverseer.core.options.after import After
+from aioverseer.core.options.after import After, Until
 from aioverseer.core.options.restart import is_success
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.status import NotReady
 from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import State
 
-__all__ = ["DependencyTracker"]
+__all__ = ["DependencySet", "DependencyTracker"]
 
 _DEFERRED = "waits for its turn"
 """The reason of a service before it is known which of its dependencies are missing."""
 
 
+class DependencySet(Protocol):
+    """A set of instances, as its dependents see it."""
+
+    @property
+    def members(self) -> Sequence[ServiceRunner]:
+        """The instances that are wanted."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """The states of the instances as words."""
+        ...
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all members are ready."""
+        ...
+
+
 class DependencyTracker:
     """Applies the option ``after`` of the services of one overseer."""
 
-    def __init__(self, services: Mapping[str, ServiceRunner]) -> None:
+    def __init__(self, services: Mapping[str, ServiceRunner], sets: Mapping[str, DependencySet]) -> None:
         """Begin without dependencies.
 
         Args:
             services: All services by name. The registry changes this mapping.
+            sets: The sets of instances by name. A dependency on a set is one on all its members.
         """
         self._services = services
+        self._sets = sets
+        self._late: dict[tuple[str, Until], ServiceRunner] = {}
+        """The member of each set that did not meet a condition at the last look, so that not all are looked at."""
         self._edges: dict[str, tuple[After, ...]] = {}
         self._dependents: dict[str, dict[str, After]] = {}
-        self._changed: deque[tuple[str, ServiceTransition | None]] = deque()
+        self._changed: deque[tuple[str, str, ServiceTransition | None]] = deque()
         self._busy = False
         self._suspended = 0
 
@@ -68,20 +94,75 @@ class DependencyTracker:
 
     def needs(self) -> dict[str, list[str]]:
         """Return the names of the dependencies of each service that has any."""
-        return {id: [edge.name for edge in edges] for id, edges in self._edges.items()}
+        return {id: [name for edge in edges for name in self._ids(edge.name)] for id, edges in self._edges.items()}
+
+    def _ids(self, name: str) -> list[str]:
+        """Return the services that a name stands for: the members of a set, or the service itself."""
+        return [member.id for member in self._sets[name].members] if name in self._sets else [name]
 
     def blockers(self, id: str) -> list[Awaited]:
         """Return the dependencies that a deferred service waits for."""
         verdict = self.verdict(id)
         edges = verdict.edges if isinstance(verdict, MustWait) else ()
-        return [Awaited(kind="service", name=edge.name, text=str(edge)) for edge in edges]
+        return [Awaited(kind="service", name=edge.name, text=f"{edge}{self._summary(edge.name)}") for edge in edges]
 
-    def verdict(self, id: str) -> StartVerdict:
-        """Return whether a service may start now."""
-        edges = self._edges.get(id, ())
-        return decide(
-            edges, {edge.name: _state_of(self._services[edge.name]) for edge in edges if edge.name in self._services}
-        )
+    def _summary(self, name: str) -> str:
+        return f" ({self._sets[name].summary})" if name in self._sets else ""
+
+    def verdict(self, id: str, *, quick: bool = False) -> StartVerdict:
+        """Return whether a service may start now.
+
+        Args:
+            id: The name of the service.
+            quick: Whether only the last change matters, so that not all members of a set are looked at.
+        """
+        edges: list[After] = []
+        states: dict[str, DependencyState] = {}
+        for edge in self._edges.get(id, ()):
+            decisive = edge
+            if edge.name in self._sets:
+                late = self._late_member(edge, quick=quick)
+                if late is None:  # all members meet the condition
+                    continue
+                if is_met(edge.until, _state_of(late)) is False:
+                    decisive = dataclasses.replace(edge, name=late.id)  # the message names the one that has failed
+                states[decisive.name] = _state_of(late)
+            elif edge.name in self._services:
+                states[edge.name] = _state_of(self._services[edge.name])
+            edges.append(decisive)
+        return decide(edges, states)
+
+    def _late_member(self, edge: After, *, quick: bool) -> ServiceRunner | None:
+        """Return a member of a set that does not meet a condition, preferably one that no longer can; None if all do.
+
+        Members that were stopped on request are not wanted. They count only if all members were.
+
+        Args:
+            edge: The dependency on the set.
+            quick: Whether to begin at the member that was late at the last look, and to stop at the first one.
+        """
+        key, members = (edge.name, edge.until), self._sets[edge.name].members
+        known = self._late.pop(key, None) if quick else None
+        begin = 0
+        if known is not None and known.place is not None and known.place.index < len(members):
+            begin = known.place.index
+        late: ServiceRunner | None = None
+        wanted = False
+        for step in range(len(members)):
+            member = members[(begin + step) % len(members)]
+            if member.state.is_final and member.machine.stopped_on_request:
+                continue
+            wanted = True
+            met = is_met(edge.until, _state_of(member))
+            if met is False or (met is None and late is None):
+                late = member
+                if met is False or known is not None:
+                    break
+        if late is None and members and not wanted:
+            late = members[0]
+        if late is not None:
+            self._late[key] = late
+        return late
 
     def check(self) -> DependencyGraph:
         """Return the graph of all services.
@@ -90,7 +171,12 @@ class DependencyTracker:
             SpecError: If a service depends on one that does not exist.
             DependencyCycle: If services wait for each other in a cycle.
         """
-        return DependencyGraph({id: self._edges.get(id, ()) for id in self._services})
+        needs: dict[str, Iterable[After]] = {id: self._edges.get(id, ()) for id in self._services}
+        sets = {name: self._sets[name] for name in self._dependents if name in self._sets} if self._sets else {}
+        for name, members in sets.items():
+            needs[name] = [After(member.id) for member in members.members]
+        graph = DependencyGraph(needs)
+        return graph.without(sets) if sets else graph
 
     def stop_order(self, started: Iterable[str]) -> list[str]:
         """Return names in the order in which to request stops at the same time: the reverse order of their start.
@@ -149,7 +235,7 @@ class DependencyTracker:
     def reconsider(self, service: ServiceRunner) -> None:
         """Decide again on a service, if it is deferred."""
         if service.is_deferred:
-            self._decide(service.id)
+            self._decide(service.id, quick=True)
 
     def fail(self, services: Iterable[ServiceRunner], error: SpecError) -> None:
         """End services FATAL whose dependencies are invalid."""
@@ -183,9 +269,24 @@ class DependencyTracker:
         self._on_change(id, None)
 
     def _on_change(self, id: str, transition: ServiceTransition | None) -> None:
-        if id not in self._dependents:
+        if not self._dependents:
             return
-        self._changed.append((id, transition))
+        place = self._services[id].place
+        if id in self._dependents:
+            self._changed.append((id, id, transition))
+        if place is not None and place.name in self._dependents:
+            self._changed.append((place.name, id, transition))
+        self._work()
+
+    def on_resize(self, name: str) -> None:
+        """Handle a set that has got more or fewer members."""
+        for until in get_args(Until):
+            self._late.pop((name, until), None)
+        if name in self._dependents:
+            self._changed.append((name, "", None))
+            self._work()
+
+    def _work(self) -> None:
         if self._busy:
             return
         self._busy = True
@@ -195,12 +296,21 @@ class DependencyTracker:
         finally:
             self._busy = False
 
-    def _follow(self, id: str, transition: ServiceTransition | None) -> None:
+    def _follow(self, name: str, id: str, transition: ServiceTransition | None) -> None:
+        """Handle a change of a service.
+
+        Args:
+            name: The name that the dependents wait for: that of the service, or of its set.
+            id: The service; empty if the set itself has changed.
+            transition: The change; None if its state is the same.
+        """
         dependents = [
-            (self._services[name], edge)
-            for name, edge in self._dependents.get(id, {}).items()
-            if name in self._services
+            (self._services[dependent], edge)
+            for dependent, edge in self._dependents.get(name, {}).items()
+            if dependent in self._services
         ]
+        if name in self._sets:
+            dependents = [(service, edge) for service, edge in dependents if self._concerns(service, edge, id)]
         deferred = [service for service, _ in dependents if service.is_deferred]
         # Running dependents first: one that is restarted now is not in the state that the deferred ones wait for.
         for service, edge in dependents:
@@ -215,6 +325,9 @@ class DependencyTracker:
             return
         # In BACKOFF a new run follows anyway. In STOPPING too, unless the stop was requested.
         has_run = service.state in (State.STARTING, State.RUNNING)
+        if edge.name in self._sets:
+            self._pass_on_of_set(service, edge, transition, has_run=has_run)
+            return
         # During a stop of all, a dependent whose level has not been stopped yet is not restarted either.
         if edge.on_restart == "restart" and transition.state is State.RUNNING and has_run and not self._suspended:
             service.submit(RestartRequested())
@@ -222,9 +335,38 @@ class DependencyTracker:
         if edge.on_end == "stop" and transition.state.is_final and not waited_for:
             service.request_stop(why=f"{edge.name!r} is {transition.state}, and this service must not run without it")
 
-    def _decide(self, id: str) -> None:
+    def _concerns(self, service: ServiceRunner, edge: After, id: str) -> bool:
+        """Return whether a change of one instance may change anything for a dependent of its set.
+
+        While the member that was late is still late, the end of the wait of another one changes nothing. Without this,
+        the start of many instances would look at all of them for each.
+        """
+        late, member = self._late.get((edge.name, edge.until)), self._services.get(id)
+        if not service.is_deferred or late is None or member is None or late is member:
+            return True
+        if is_met(edge.until, _state_of(member)) is False:
+            self._late[edge.name, edge.until] = member
+            return True
+        return False
+
+    def _pass_on_of_set(
+        self, service: ServiceRunner, edge: After, transition: ServiceTransition, *, has_run: bool
+    ) -> None:
+        """Do the same for a dependent of a set: once it is complete again, and at the end of its last member."""
+        members = self._sets[edge.name]
+        again = transition.state is State.RUNNING and self._services[transition.id].machine.runs > 1
+        if edge.on_restart == "restart" and again and members.is_ready and has_run and not self._suspended:
+            service.submit(RestartRequested())
+        is_over = bool(members.members) and all(member.state.is_final for member in members.members)
+        waited_for = edge.until in ("finished", "success") and all(
+            member.state is State.FINISHED for member in members.members
+        )
+        if edge.on_end == "stop" and transition.state.is_final and is_over and not waited_for:
+            service.request_stop(why=f"{edge.name!r} has ended, and this service must not run without it")
+
+    def _decide(self, id: str, *, quick: bool = False) -> None:
         service = self._services[id]
-        match self.verdict(id):
+        match self.verdict(id, quick=quick):
             case MayStart():
                 service.submit(DependenciesMet())
             case MustWait() as wait:

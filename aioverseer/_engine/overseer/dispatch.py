@@ -63,7 +63,7 @@ class Dispatcher:
     def on_unstoppable(self, id: str) -> None:
         """Pass on that a program still exists after its whole ladder, to each part."""
         self._publisher.on_unstoppable(id)
-        self._registry.notify()
+        self._registry.on_unstoppable(id)
         self._dependencies.on_unstoppable(id)
         if self._registry.groups is not None:
             self._registry.groups.on_unstoppable(id)

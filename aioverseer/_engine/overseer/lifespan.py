@@ -336,6 +336,8 @@ class Lifespan:
         cancelled = await self._publisher.close() or cancelled
         for service in services.values():
             service.detach()
+        for instances in self._registry.sets.values():
+            instances.detach()
         over = task.done() and not task.cancelled()
         failure = task.exception() if over else None
         if isinstance(failure, Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal as signals
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -16,7 +17,7 @@ from aioverseer._engine.service.service import Service
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
-from aioverseer.core.errors import SpecError, WrongBlock
+from aioverseer.core.errors import SpecError, UnknownService, WrongBlock
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.by import asked, check_by
 from aioverseer.core.options.containment import AskedContainment, Containment, check_asked
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.events.journal import EventStream
     from aioverseer._engine.events.recorder import Recorder
     from aioverseer._engine.overseer.critical import Body
+    from aioverseer._engine.overseer.instances import Instances
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.group import AutoShutdown, Strategy
     from aioverseer.core.report.group import GroupStatus
@@ -142,7 +144,9 @@ class Overseer:
         self._registry = assembly.registry
         self._lifespan = assembly.lifespan
         self._publisher = assembly.publisher
-        self._services: dict[str, Service] = {}
+        self._handles = handles = dict[ServiceRunner, Service]()
+        assembly.registry.on_discard = lambda runner: handles.pop(runner, None)
+        self._sets: dict[str, Instances] = {}
 
     def __repr__(self) -> str:
         """Return the name, the number of services and the number of live services."""
@@ -223,7 +227,61 @@ class Overseer:
             spec = id
         else:
             spec = Spec.of(id, argv, **options)
+        if spec.instances is not None:
+            raise SpecError(
+                f"service {spec.id!r}: instances={spec.instances} is for several services: call add_instances",
+                option="instances",
+                value=spec.instances,
+            )
         return self._handle(self._registry.add(spec))
+
+    @overload
+    def add_instances(self, id: Spec, /) -> Instances: ...
+    @overload
+    def add_instances(self, id: str, /, *argv: str | PathLike, **options: Unpack[SpecOptions]) -> Instances: ...
+    def add_instances(self, id: str | Spec, /, *argv: str | PathLike, **options: Unpack[SpecOptions]) -> Instances:
+        """Add several services that run the same program: ``web.0``, ``web.1`` and so on. Nothing is started.
+
+        Each of them is a Service. ``{index}``, ``{id}``, ``{run}`` and ``{port}`` in the arguments are replaced for
+        each run; see ``Spec.instances``. In a method that takes the name of a service, and in ``after``, the name of
+        the set means all of them.
+
+        Args:
+            id: The name of the set, or a whole Spec with a number of ``instances``.
+            *argv: The program and its arguments, taken literally but for the placeholders: no shell.
+            **options: See ``Spec``; ``instances`` is the number of services.
+
+        Raises:
+            DuplicateService: If the name of the set, or of one of its services, is taken. Nothing has changed then.
+            SpecError: If there is no number of instances, an option is unknown, or a value is invalid.
+        """
+        if isinstance(id, Spec):
+            if argv or options:
+                raise SpecError(f"service {id.id!r}: pass a Spec alone, or a name with arguments and options")
+            spec = id
+        else:
+            spec = Spec.of(id, argv, **options)
+        if spec.instances is None:
+            raise SpecError(
+                f"service {spec.id!r}: there is no number of instances: pass instances=4, or call add for one service",
+                option="instances",
+            )
+        from aioverseer._engine.overseer.instances import Instances  # noqa: PLC0415  # few hosts have instances
+
+        service_of = functools.partial(_handle_of, self._handles)
+        instances = self._sets[spec.id] = Instances(self._assembly.add_set(spec), service_of=service_of)
+        return instances
+
+    def instances(self, name: str) -> Instances:
+        """Return the set of instances of this name.
+
+        Raises:
+            UnknownService: If there is none.
+        """
+        if name not in self._sets:
+            known = ", ".join(sorted(self._sets)) or "none"
+            raise UnknownService(f"there are no instances {name!r}; added by add_instances: {known}")
+        return self._sets[name]
 
     def add_task(
         self, id: str, function: Callable[[], Coroutine[Any, Any, object]], /, **options: Unpack[SpecOptions]
@@ -265,11 +323,14 @@ class Overseer:
         return self._handle(self._registry.add_resource(id, manager, options))
 
     def _handle(self, runner: ServiceRunner) -> Service:
-        service = self._services[runner.id] = Service(runner)
-        return service
+        return _handle_of(self._handles, runner)
+
+    def _one_or_all(self, id: str) -> Service | Instances:
+        """Return the service, or the set of instances, of this name."""
+        return self._sets[id] if id in self._sets else self[id]
 
     def remove(self, id: str, *, by: str = "") -> None:
-        """Remove a service that is not live.
+        """Remove a service that is not live, or a set of instances of which none is.
 
         Args:
             id: The name of the service.
@@ -278,12 +339,16 @@ class Overseer:
         Raises:
             UnknownService: If there is no service of this name.
             ServiceIsLive: If the service runs, starts, stops or waits to restart.
+            OverseerError: If the service is one of several instances: scale the set, or remove all of it.
         """
         check_by(by)
+        if id in self._sets:
+            self._assembly.remove_set(id, by=by)
+            del self._sets[id]
+            return
         self._registry.check_removal(id)
         self._publisher.publish(id, asked("is removed", by), "change", by=by)
         self._registry.remove(id)
-        del self._services[id]
 
     def update(
         self,
@@ -292,8 +357,8 @@ class Overseer:
         argv: Iterable[str | PathLike] | None = None,
         by: str = "",
         **options: Unpack[SpecOptions],
-    ) -> Service:
-        """Change the command or options of a service. Nothing is restarted.
+    ) -> Service | Instances:
+        """Change the command or options of a service, or of all instances of a set. Nothing is restarted.
 
         The options of supervision, such as ``restart``, ``stop``, ``alive`` and ``log``, take effect at once. The
         others take effect with the next run, and ``why()`` names them until then.
@@ -314,10 +379,13 @@ class Overseer:
                 f"service {id!r}: pass the command once, as arguments or as argv=", option="argv", value=argv
             )
         check_by(by)
+        if id in self._sets:
+            self._assembly.sets[id].change(command or argv, options, by=by)
+            return self._sets[id]
         changed = self._registry.update(id, command or argv, options)
         if changed:
             self._publisher.publish(id, described_change(changed, by), "change", by=by)
-        return self._services[id]
+        return self[id]
 
     def group(
         self,
@@ -378,8 +446,7 @@ class Overseer:
         Raises:
             UnknownService: If there is none.
         """
-        self._registry.get(id)
-        return self._services[id]
+        return self._handle(self._registry.get(id))
 
     def __contains__(self, id: object) -> bool:
         """Return whether there is a service of this name."""
@@ -411,33 +478,33 @@ class Overseer:
 
     # One service, by its name.
 
-    async def start(self, id: str, *, by: str = "") -> Service:
-        """Start a service and return it once it is ready; see ``Service.start``."""
-        return await self[id].start(by=by)
+    async def start(self, id: str, *, by: str = "") -> Service | Instances:
+        """Start a service and return it once it is ready; see ``Service.start`` and ``Instances.start``."""
+        return await self._one_or_all(id).start(by=by)
 
     async def stop(self, id: str, *, kill: bool = False, ladder: Stop | None = None, by: str = "") -> Status:
-        """Stop a service by its ladder; see ``Service.stop``."""
-        return await self[id].stop(kill=kill, ladder=ladder, by=by)
+        """Stop a service by its ladder; see ``Service.stop`` and ``Instances.stop``."""
+        return await self._one_or_all(id).stop(kill=kill, ladder=ladder, by=by)
 
-    async def restart(self, id: str, *, by: str = "") -> Service:
-        """Stop a service and start it again; see ``Service.restart``."""
-        return await self[id].restart(by=by)
+    async def restart(self, id: str, *, by: str = "") -> Service | Instances:
+        """Stop a service and start it again; see ``Service.restart`` and ``Instances.restart``."""
+        return await self._one_or_all(id).restart(by=by)
 
-    async def trigger(self, id: str, *, by: str = "") -> Service:
-        """Run the program of a service with a schedule now; see ``Service.trigger``."""
-        return await self[id].trigger(by=by)
+    async def trigger(self, id: str, *, by: str = "") -> Service | Instances:
+        """Run the program of a service with a schedule now; see ``Service.trigger`` and ``Instances.trigger``."""
+        return await self._one_or_all(id).trigger(by=by)
 
     async def reload(self, id: str, timeout: float | None = 30.0) -> None:
         """Let the program of a service read its configuration again; see ``Service.reload``."""
         await self[id].reload(timeout)
 
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
-        """Send a signal to a service's program; see ``Service.signal``."""
-        self[id].signal(number, scope=scope)
+        """Send a signal to a service's program; see ``Service.signal`` and ``Instances.signal``."""
+        self._one_or_all(id).signal(number, scope=scope)
 
     def status(self, id: str) -> Status:
-        """Return everything known about a service; see ``Service.status``."""
-        return self[id].status()
+        """Return everything known about a service, or an ``InstancesStatus`` of a set."""
+        return self._one_or_all(id).status()
 
     def why(self) -> dict[str, Why]:
         """Return why each service is in its state, what it waits for and what comes next, by name; see ``Why``."""
@@ -445,7 +512,7 @@ class Overseer:
 
     def to_json(self, id: str) -> dict[str, Any]:
         """Return everything known about a service as JSON values; see ``Status.to_json``."""
-        return self[id].status().to_json()
+        return self._one_or_all(id).status().to_json()
 
     async def supervise(self, id: str, *, by: str = "") -> Status:
         """Start a service, restart it by its policy, and return its Status at the final end.
@@ -462,6 +529,9 @@ class Overseer:
             OverseerError: If this is called outside of the ``async with`` block, or on another event loop.
             StopFailed: If the program still exists after its whole ladder. Raised at once: the end may never come.
         """
+        if id in self._sets:
+            self._lifespan.check(starting=True)
+            return await self._assembly.sets[id].supervise(by=check_by(by))
         service = self._registry.get(id)
         self._lifespan.check(starting=True)
         return await self._assembly.startup.supervise(service, by=check_by(by))
@@ -594,7 +664,7 @@ class Overseer:
 
         Args:
             stream: One stream, or None for both.
-            services: Names of services. They may be added later.
+            services: Names of services, or of sets of instances. They may be added later.
             groups: Labels of groups. The label that a service has when it writes counts.
             size: Number of lines that the queue holds.
             overflow: The treatment of further lines; see ``Service.lines``.
@@ -624,3 +694,10 @@ class Overseer:
         """
         self._lifespan.check()
         await self._publisher.log_routing.flush()
+
+
+def _handle_of(handles: dict[ServiceRunner, Service], runner: ServiceRunner) -> Service:
+    """Return the handle of a service, the same one each time. ``scale`` adds and removes services by itself."""
+    if runner not in handles:
+        handles[runner] = Service(runner)
+    return handles[runner]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aioverseer._aio.watchers import Watchers
 from aioverseer._engine.output.log_routing import LogRouting
-from aioverseer._engine.overseer.dependencies import DependencyTracker
+from aioverseer._engine.overseer.dependencies import DependencySet, DependencyTracker
 from aioverseer._engine.service.owner import ServiceTransition
-from aioverseer._engine.service.place import Place
+from aioverseer._engine.service.place import InstancePlace
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.inprocess import TaskLauncher, check_function, check_options, name_of
-from aioverseer.core.errors import DuplicateService, ServiceIsLive, SpecError, UnknownService
+from aioverseer.core.errors import DuplicateService, OverseerError, ServiceIsLive, SpecError, UnknownService
 from aioverseer.core.options.effects import changed_options
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.spec import Spec, is_template
@@ -22,7 +22,27 @@ from aioverseer.core.options.spec import Spec, is_template
 if TYPE_CHECKING:
     from aioverseer._engine.overseer.groups import GroupSupervisor
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "ServiceSet"]
+
+
+class ServiceSet(DependencySet, Protocol):
+    """A set of instances, as its owner reports to it."""
+
+    def has(self, service: ServiceRunner) -> bool:
+        """Return whether a service is a member now."""
+        ...
+
+    def on_transition(self, transition: ServiceTransition, place: InstancePlace) -> None:
+        """Handle a change of state of one instance."""
+        ...
+
+    def on_unstoppable(self) -> None:
+        """Handle a program of an instance that still exists after its whole ladder."""
+        ...
+
+    def detach(self) -> None:
+        """End the waits: the overseer was left."""
+        ...
 
 
 class Registry:
@@ -30,32 +50,38 @@ class Registry:
 
     Attributes:
         services: All services by name, in the order in which they were added; for reading.
+        sets: The sets of instances by name; for reading.
         live: The names of live services, in the order of their start; for reading.
         groups: The groups; None while no group has been made.
         added: Number of services that were added so far.
+        on_discard: Function that is called with a service that was removed.
     """
 
     def __init__(
         self,
         services: dict[str, ServiceRunner],
+        sets: Mapping[str, ServiceSet],
         dependencies: DependencyTracker,
         log_routing: LogRouting,
         *,
-        make_runner: Callable[[Spec, TaskLauncher | None, Place | None], ServiceRunner],
+        make_runner: Callable[[Spec, TaskLauncher | None, InstancePlace | None], ServiceRunner],
         check_template: Callable[[Spec], None],
     ) -> None:
         """Begin without services.
 
         Args:
             services: An empty mapping, which other parts read.
+            sets: The sets of instances by name.
             dependencies: The dependencies of all services; ``add`` registers those of a service.
             log_routing: The logs of all services; ``add`` registers those of a service.
             make_runner: Factory of the engine of a service.
             check_template: Function that checks the placeholders of a Spec that has some.
         """
         self.services = services
+        self.sets = sets
         self.live: dict[str, None] = {}
         self.groups: GroupSupervisor | None = None
+        self.on_discard: Callable[[ServiceRunner], object] = id
         self.added = 0
         self._dependencies = dependencies
         self._log_routing = log_routing
@@ -64,7 +90,7 @@ class Registry:
         self._watchers: Watchers[int] = Watchers()
 
     def add(
-        self, spec: Spec, task_launcher: TaskLauncher | None = None, *, place: Place | None = None
+        self, spec: Spec, task_launcher: TaskLauncher | None = None, *, place: InstancePlace | None = None
     ) -> ServiceRunner:
         """Add a service.
 
@@ -77,12 +103,9 @@ class Registry:
             DuplicateService: If the name is taken.
             SpecError: If the service cannot be in the group that it names, or cannot have its log.
         """
-        if spec.id in self.services:
-            raise DuplicateService(f"there is a service {spec.id!r} already: remove it first, or take another name")
-        if is_template(spec):
-            self._check_template(spec)
-        if self.groups is not None:
-            self.groups.check(spec)
+        self.check_name(spec.id)
+        if place is None:  # a set has checked its options once for all
+            self.check(spec)
         self._log_routing.register(spec)
         self._dependencies.register(spec)
         service = self.services[spec.id] = self._make_runner(spec, task_launcher, place)
@@ -91,6 +114,24 @@ class Registry:
         self.added += 1
         self.notify()
         return service
+
+    def check_name(self, id: str) -> None:
+        """Raise DuplicateService if a name is taken, by a service or by a set of instances."""
+        if id in self.services:
+            raise DuplicateService(f"there is a service {id!r} already: remove it first, or take another name")
+        if id in self.sets:
+            raise DuplicateService(f"there are instances {id!r} already: remove them first, or take another name")
+
+    def check(self, spec: Spec) -> None:
+        """Check the options of a service that depend on the overseer.
+
+        Raises:
+            SpecError: If the service cannot be in the group that it names, or a placeholder has no value.
+        """
+        if is_template(spec):
+            self._check_template(spec)
+        if self.groups is not None:
+            self.groups.check(spec)
 
     def add_task(
         self, id: str, function: Callable[[], Coroutine[Any, Any, object]], options: SpecOptions
@@ -110,18 +151,34 @@ class Registry:
     def check_removal(self, id: str) -> None:
         """Check that a service exists and is not live; see ``Overseer.remove``."""
         service = self.get(id)
+        self.check_lone(service, "remove")
+        self.check_idle(service)
+
+    def check_lone(self, service: ServiceRunner, verb: str) -> None:
+        """Raise OverseerError if a service is one of several instances."""
+        if service.place is not None:
+            name = service.place.name
+            raise OverseerError(f"{service.id!r} is an instance of {name!r}: call {verb}({name!r}), or scale it")
+
+    def check_idle(self, service: ServiceRunner) -> None:
+        """Raise ServiceIsLive if a service is live."""
         if service.state.is_live:
-            raise ServiceIsLive(f"service {id!r} is {service.state}: stop it before you remove it")
+            raise ServiceIsLive(f"service {service.id!r} is {service.state}: stop it before you remove it")
 
     def remove(self, id: str) -> None:
         """Remove a service that is not live."""
-        service = self.get(id)
+        self.discard(self.get(id))
+
+    def discard(self, service: ServiceRunner) -> None:
+        """Remove a service that is not live."""
+        id = service.id
         del self.services[id]
         self._dependencies.forget(id)
         if self.groups is not None:
             self.groups.forget(id)
         service.close()
         self._log_routing.forget(id)
+        self.on_discard(service)
         self.notify()
 
     def update(self, id: str, argv: Iterable[object] | None, options: SpecOptions) -> tuple[str, ...]:
@@ -136,6 +193,7 @@ class Registry:
             The names of the options that have changed.
         """
         service = self.get(id)
+        self.check_lone(service, "update")
         if service.task_launcher is not None:
             check_options(id, options)
             if argv is not None:
@@ -145,6 +203,12 @@ class Registry:
             spec = spec.with_command(argv)
         if service.task_launcher is not None:
             spec = service.task_launcher.adapt(spec)
+        if spec.instances is not None:
+            raise SpecError(
+                f"service {id!r}: instances={spec.instances} is for add_instances: remove the service, add it there",
+                option="instances",
+                value=spec.instances,
+            )
         changed = changed_options(service.spec, spec)
         self.apply_spec(service, spec)
         return changed
@@ -156,10 +220,7 @@ class Registry:
             SpecError: If the service cannot be in the group that it names, or cannot have its log. Nothing has changed
                 then.
         """
-        if is_template(spec):
-            self._check_template(spec)
-        if self.groups is not None:
-            self.groups.check(spec)
+        self.check(spec)
         self._log_routing.register(spec)
         self._dependencies.register(spec)
         service.apply_spec(spec)
@@ -175,8 +236,20 @@ class Registry:
         try:
             return self.services[id]
         except KeyError:
+            if id in self.sets:
+                raise UnknownService(
+                    f"{id!r} is the name of {len(self.sets[id].members)} instances: call overseer.instances({id!r}) "
+                    f"for the set, or take one of them, such as {id}.0"
+                ) from None
             known = ", ".join(sorted(self.services)) or "none"
             raise UnknownService(f"there is no service {id!r}; registered: {known}") from None
+
+    def has(self, service: ServiceRunner) -> bool:
+        """Return whether a service is registered and wanted: a set may have taken it away, and waits for its end."""
+        place = service.place
+        if place is None or place.name not in self.sets:
+            return self.services.get(service.id) is service
+        return self.sets[place.name].has(service)
 
     def with_label(self, group: str) -> list[str]:
         """Return the names of the services with this label, sorted; ``""`` for services without a label."""
@@ -185,13 +258,24 @@ class Registry:
     # Which services are live, and callers that wait for a change of that.
 
     def on_transition(self, transition: ServiceTransition) -> None:
-        """Keep ``live`` up to date, and notify the callers of ``watch`` of an end."""
+        """Keep ``live`` and the counts of sets up to date, and notify the callers of ``watch`` of an end."""
+        if self.sets:
+            place = self.services[transition.id].place
+            if place is not None and place.name in self.sets:
+                self.sets[place.name].on_transition(transition, place)
         if transition.state.is_live:
             self.live.setdefault(transition.id)
             return
         self.live.pop(transition.id, None)
         if transition.state.is_final:
             self.notify()
+
+    def on_unstoppable(self, id: str) -> None:
+        """Notify the callers of ``watch``, and the set of an instance, of a program that does not end."""
+        place = self.services[id].place
+        if place is not None and place.name in self.sets:
+            self.sets[place.name].on_unstoppable()
+        self.notify()
 
     @property
     def is_over(self) -> bool:

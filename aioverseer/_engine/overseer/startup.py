@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from aioverseer._engine.overseer.critical import CriticalBlocks
 from aioverseer._engine.overseer.dependencies import DependencyTracker
@@ -13,7 +13,7 @@ from aioverseer._engine.overseer.shutdown import Shutdown
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.host.fd_limit import fitting
 from aioverseer.core.errors import SpecError
-from aioverseer.core.report.status import NotReady, Status, StatusSnapshot
+from aioverseer.core.report.status import NotReady, Status
 from aioverseer.core.state import State
 
 __all__ = ["Startup"]
@@ -82,7 +82,7 @@ class Startup:
             if not service.state.is_up and not (service in started and service.machine.was_ready)
         ]
         try:
-            await _all_of([service.waiters.until_up() for service in waiting])
+            await self._all_ready(waiting)
         except asyncio.CancelledError:
             await self._roll_back(began)
             raise
@@ -91,6 +91,25 @@ class Startup:
             if ended is None or ended.id == error.id:
                 raise
             raise ended from ended.__cause__  # the other one was stopped because of it
+
+    async def _all_ready(self, services: Iterable[ServiceRunner]) -> None:
+        """Wait until all services are ready, or raise the first error at once.
+
+        The end of an instance that ``scale`` has taken away is no error.
+        """
+        pending = {service.waiters.until_up(): service for service in services}
+        futures = list(pending)
+        try:
+            while pending:
+                done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+                for future in [future for future in pending if future in done]:
+                    service = pending.pop(future)
+                    if (error := future.exception()) is not None and self._registry.has(service):
+                        raise error
+        finally:
+            for future in futures:
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # an error that nobody retrieves would be logged
 
     async def supervise_all(self, *, by: str) -> dict[str, Status]:
         """Start all services, also those added meanwhile, and wait for their ends; see ``Overseer.supervise_all``."""
@@ -157,19 +176,3 @@ class Startup:
         self._shutdown.request_stops([service for service in began if service.state.is_live], kill=False)
         for service in began:
             await service.roll_back("the call that started it was cancelled")
-
-
-async def _all_of(futures: Sequence[asyncio.Future[StatusSnapshot]]) -> None:
-    """Wait for all futures, or raise the first error at once; the other futures are cancelled then."""
-    if not futures:
-        return
-    try:
-        await asyncio.wait(futures, return_when=asyncio.FIRST_EXCEPTION)
-        errors = [future.exception() for future in futures if future.done()]
-    finally:
-        for future in futures:
-            if not future.cancel() and not future.cancelled():
-                future.exception()  # an error that nobody retrieves would be logged
-    for error in errors:
-        if error is not None:
-            raise error

@@ -26,7 +26,7 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.options.containment import Survivor
 from aioverseer.core.options.keywords import SpecOptions
-from aioverseer.core.options.spec import Spec, describe, port_of
+from aioverseer.core.options.spec import Spec, describe, is_template, port_of
 from aioverseer.core.options.stop import Stop, as_signal_number, check_ladder
 from aioverseer.core.report.status import NotReady, Status, not_ready, not_ready_after, not_running, stop_failed
 from aioverseer.core.state import Exit, State
@@ -109,7 +109,16 @@ class Process:
             spec: The options of the run.
             clock: The source of time; by default the running event loop.
             launcher: The launcher of the program; by default the operating system starts it.
+
+        Raises:
+            SpecError: If the Spec has ``instances`` or ``port``.
         """
+        if is_template(spec):
+            raise SpecError(
+                f"{spec.id!r} has instances or a pool of ports, which are for a Service: use Overseer.add_instances",
+                option="instances",
+                value=spec.instances,
+            )
         process = cls.__new__(cls)
         process._set_up(spec, clock=clock, launcher=launcher)  # noqa: SLF001  # its second constructor
         return process

@@ -1,13 +1,14 @@
-"""Place: which instance of which set a service is."""
+"""InstancePlace: which instance of which set a service is."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
-__all__ = ["Place"]
+__all__ = ["InstancePlace"]
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstancePlace:
     """The place of a service in a set of instances.
 
     Attributes:

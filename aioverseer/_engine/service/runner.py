@@ -20,7 +20,7 @@ from aioverseer._engine.output.subscription import Subscribers
 from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, SideRuns, Throttle
-from aioverseer._engine.service.place import Place
+from aioverseer._engine.service.place import InstancePlace
 from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
 from aioverseer._engine.service.task_chain import TaskChain
 from aioverseer._engine.service.trigger import TriggerSource
@@ -113,7 +113,7 @@ class ServiceRunner:
         spec: Spec,
         task_launcher: TaskLauncher | None,
         *,
-        place: Place | None = None,
+        place: InstancePlace | None = None,
         owner: ServiceOwner,
         clock: Clock,
         rng: Rng,

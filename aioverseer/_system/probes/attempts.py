@@ -116,7 +116,7 @@ class ProbeAttempts:
             Exception: If a function or the system raises it, which is a failure too.
         """
         match probe:
-            case Tcp(host=host, port=port):
+            case Tcp(host=host, port=int(port)):
                 await self.listeners.check(probe, await _connect_tcp(host, port))
             case Unix(path=path):
                 await self.listeners.check_peer(probe, await _connect_unix(unix_address(path, self.spec.cwd)))

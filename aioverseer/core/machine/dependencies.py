@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from aioverseer.core.errors import DependencyCycle, SpecError
 from aioverseer.core.options.after import After, Until
 from aioverseer.core.state import State
 
-__all__ = ["CannotStart", "DependencyGraph", "DependencyState", "MayStart", "MustWait", "StartVerdict", "decide"]
+__all__ = [
+    "CannotStart",
+    "DependencyGraph",
+    "DependencyState",
+    "MayStart",
+    "MustWait",
+    "StartVerdict",
+    "decide",
+    "is_met",
+]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,6 +117,15 @@ class DependencyGraph:
         self.levels = self._sorted(before, after)
         self.stop_levels = self._sorted(after, before)
 
+    def without(self, names: Collection[str]) -> Self:
+        """Return the graph without some names, which stand for several services and are none themselves."""
+        graph = copy.copy(self)
+        for attribute in ("levels", "stop_levels"):
+            levels: tuple[tuple[str, ...], ...] = getattr(self, attribute)
+            left = (tuple(id for id in level if id not in names) for level in levels)
+            setattr(graph, attribute, tuple(level for level in left if level))
+        return graph
+
     def _sorted(self, before: Mapping[str, list[str]], after: Mapping[str, list[str]]) -> tuple[tuple[str, ...], ...]:
         """Sort ids by the length of the longest chain that leads to each."""
         left = {id: len(names) for id, names in before.items()}
@@ -141,7 +161,7 @@ def decide(edges: Iterable[After], states: Mapping[str, DependencyState]) -> Sta
     waits: list[After] = []
     unmet: list[After] = []
     for edge in edges:
-        met = _is_met(edge.until, states[edge.name]) if edge.name in states else False
+        met = is_met(edge.until, states[edge.name]) if edge.name in states else False
         if met is None:
             waits.append(edge)
         elif not met and edge.hard:
@@ -154,7 +174,7 @@ def decide(edges: Iterable[After], states: Mapping[str, DependencyState]) -> Sta
     return MustWait(edges=tuple(waits)) if waits else MayStart()
 
 
-def _is_met(until: Until, dependency: DependencyState) -> bool | None:
+def is_met(until: Until, dependency: DependencyState) -> bool | None:
     """Return True if the condition is met, False if it no longer can be, and None while it still can."""
     match until:
         case "started":

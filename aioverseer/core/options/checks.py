@@ -133,7 +133,10 @@ def refuse_options_of_services(options: SpecOptions) -> None:
         if name in options:
             value = options.get(name)
             raise SpecError(
-                f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add", option=name, value=value
+                f"{name}={value!r} is for a Service, a Process runs once: use Overseer.add"
+                f"{'_instances' if name == 'instances' else ''}",
+                option=name,
+                value=value,
             )
     for option in ("log", "after", "critical", "reload"):
         if (given := options.get(option)) not in (None, (), False):

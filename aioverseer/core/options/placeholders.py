@@ -59,8 +59,8 @@ def texts_of_probe(probe: Probe | None) -> Iterator[str]:
     """Yield the texts of a probe in which placeholders are replaced."""
     for leaf in () if probe is None else leaves(probe):
         match leaf:
-            case Tcp(host=host, text=text):
-                yield from (host, text)
+            case Tcp(host=host, port=port):
+                yield from (host, str(port))
             case Unix(path=path) | File(path=path):
                 yield path
             case Http(url=url):
@@ -96,10 +96,9 @@ def _expanded(probe: Probe, filled: Callable[[str], str], values: Mapping[str, o
     match probe:
         case AllOf(probes=probes) | AnyOf(probes=probes):
             return dataclasses.replace(probe, probes=tuple(_expanded(part, filled, values) for part in probes))
-        case Tcp(host=host, port=port, text=text):
-            return dataclasses.replace(
-                probe, host=filled(host), port=_as_port(filled(text), text) if text else port, text=""
-            )
+        case Tcp(host=host, port=port):
+            number = _as_port(filled(port), port) if isinstance(port, str) else port
+            return dataclasses.replace(probe, host=filled(host), port=number)
         case Unix(path=path) | File(path=path):
             return dataclasses.replace(probe, path=filled(path))
         case Http(url=url):

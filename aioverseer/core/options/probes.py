@@ -48,19 +48,18 @@ class Tcp(Probe):
     awaits: ClassVar[str] = "a connection"
 
     host: str
-    port: int
+    port: int | str
+    """The number, or a text with placeholders that gives it for each run."""
     owner: Owner = "program"
-    text: str = ""
-    """Text with placeholders that gives the port, which is 0 until then; empty for a number."""
 
     @property
     def is_template(self) -> bool:
         """Whether the port is not known yet."""
-        return bool(self.text)
+        return isinstance(self.port, str)
 
     def __str__(self) -> str:
         """Return the probe as words of a sentence."""
-        return f"tcp {f'[{self.host}]' if ':' in self.host else self.host}:{self.text or self.port}"
+        return f"tcp {f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +204,7 @@ class Check(Probe):
 def endpoint_of(probe: Probe) -> tuple[str, int] | None:
     """Return the host and the port that a probe connects to, if the listening socket must be that of the program."""
     match probe:
-        case Tcp(host=host, port=port, owner="program"):
+        case Tcp(host=host, port=int(port), owner="program"):
             return host, port
         case Http(url=url, owner="program"):
             if (found := _AUTHORITY.match(url)) is None:  # the request will report what is wrong

@@ -57,7 +57,7 @@ def tcp(port: int | str, host: str = "127.0.0.1", *, owner: Literal["program", "
         SpecError: When an argument has a wrong type or value.
     """
     if isinstance(port, str) and words_in(port):
-        return Tcp(host=_text("tcp", "host", host), port=0, owner=_owner("tcp", owner), text=port)
+        return Tcp(host=_text("tcp", "host", host), port=port, owner=_owner("tcp", owner))
     if not isinstance(port, int) or isinstance(port, bool):
         raise _refused("tcp", "port", port, f"is no port: pass 1 to 65535{_as_address(port, host)}")
     if port not in _PORTS:

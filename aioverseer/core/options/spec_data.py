@@ -106,6 +106,21 @@ class _MaskForm(Form):
             raise refused(place, 'is no mask: write octal digits, for example "022"') from None
 
 
+class _PortsForm(Form):
+    """``port``: ``"9000-9099"``, both of them included, or one number."""
+
+    def write(self, value: Any) -> Any:
+        return f"{value[0]}-{value[-1]}"
+
+    def read(self, data: Any, place: str) -> Any:
+        if isinstance(data, int) and not isinstance(data, bool):
+            return range(data, data + 1)
+        found = re.fullmatch(r"(\d+)-(\d+)", data) if isinstance(data, str) else None
+        if found is None:
+            raise refused(place, 'is no range of ports: write for example "9000-9099"')
+        return range(int(found[1]), int(found[2]) + 1)
+
+
 class _LimitForm(Form):
     """A limit of ``rlimits``: one number, or two in a list."""
 
@@ -440,6 +455,8 @@ FORMS: dict[str, Form] = {
     "group": PLAIN,
     "significant": PLAIN,
     "log": _LogsForm(),
+    "instances": PLAIN,
+    "port": _PortsForm(),
 }
 """The form of each option, by its name in ``Spec``; in data ``argv`` is ``command``."""
 

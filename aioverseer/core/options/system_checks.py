@@ -69,7 +69,7 @@ def check_ports(check: Checker, ports: object) -> range:
         raise check.refuse("port", ports, f"is no range: pass range({ports}, {ports + 1}) for this one")
     if not isinstance(ports, range):
         raise check.refuse("port", ports, "is no range: pass for example range(9000, 9100)")
-    if not ports or min(ports) not in _PORTS or max(ports) not in _PORTS:
+    if not ports or ports.step != 1 or ports[0] not in _PORTS or ports[-1] not in _PORTS:
         raise check.refuse("port", ports, "is no range of ports: pass one inside of range(1, 65536), with a port in it")
     return ports
 

@@ -197,7 +197,7 @@ OTHERS: list[tuple[Callable[[], object], str]] = [
     (lambda: Alive(8000), "Alive: probe=8000 is no probe: pass ready.tcp(8000)"),  # type: ignore[arg-type]  # on purpose
     (lambda: Alive(ready.tcp(1), every=0), "Alive: every=0 is too low: pass seconds, 0.001 or more"),
     (lambda: Alive(ready.tcp(1), failures=0), "failures=0 is too low: pass a whole number of checks, 1 or more"),
-    (lambda: ready.tcp("6379"), "pass 1 to 65535; write ready.tcp(6379)"),  # type: ignore[arg-type]  # on purpose
+    (lambda: ready.tcp("6379"), "pass 1 to 65535; write ready.tcp(6379)"),
     (lambda: ready.tcp("localhost", 6379), "write ready.tcp(6379, host='localhost')"),  # type: ignore[arg-type]  # on purpose
     (lambda: ready.tcp(0), "port=0 is too low: pass 1 to 65535"),
     (lambda: ready.http("http://x/", status="200"), "status='200' is no status"),  # type: ignore[arg-type]  # on purpose

@@ -85,7 +85,7 @@ async def needs_two(_a: object, _b: object) -> None:
         (lambda: ready.tcp(0), "port=0"),
         (lambda: ready.tcp(65536), "port=65536"),
         (lambda: ready.tcp(True), "port=True"),
-        (lambda: ready.tcp("80"), "port='80'"),  # type: ignore[arg-type]  # the types forbid it
+        (lambda: ready.tcp("80"), "port='80'"),
         (lambda: ready.tcp(80, host=""), "host=''"),
         (lambda: ready.unix(""), "path=''"),
         (lambda: ready.file(5), "path=5"),  # type: ignore[arg-type]  # the types forbid it

@@ -213,6 +213,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
             LogBridge("app.{id}", 10, 50),
         ],
     ]),
+    "instances": st.none() | st.integers(0, 9),
+    "port": st.sampled_from([None, range(9000, 9100), range(80, 81)]),
 }  # fmt: skip
 """Values of each option. A new option needs a row here, as in ``FORMS`` and in ``EFFECTS``."""
 
@@ -310,6 +312,8 @@ def test_names_are_those_of_files() -> None:
         ({"log": "a.log"}, {"log": LogFile("a.log")}),
         ({"log": {"path": "a.log", "keep": 2, "every": 60}}, {"log": LogFile("a.log", keep=2, every=60)}),
         ({"stdin": None}, {}),
+        ({"port": 9000, "ready": {"tcp": "{port}"}}, {"port": range(9000, 9001), "ready": ready.tcp("{port}")}),
+        ({"port": "9000-9099"}, {"port": range(9000, 9100)}),
     ],
 )
 def test_short_forms_are_read(data: dict[str, Any], options: Any) -> None:

@@ -46,13 +46,33 @@ def test_verbs_with_an_id_are_those_of_the_service(overseer: ThreadedOverseer) -
     """Start, restart, signal and stop by the name."""
     service = overseer.add("x", "sleep", "100", restart=Restart("never"))
     assert "x" == overseer["x"].id == service.id
-    first = overseer.start("x").pid
-    assert first != overseer.restart("x").pid
+    assert service is overseer.start("x")
+    first = service.pid
+    assert service is overseer.restart("x")
+    assert first != service.pid
     assert {"x": State.RUNNING} == {id: why.state for id, why in overseer.why().items()}
     overseer.signal("x", signal.SIGKILL)
     assert signal.SIGKILL == service.wait().signal
     overseer.start("x")
     assert State.INTERRUPT is overseer.stop("x").state
+
+
+def test_instances_are_one_set_in_a_thread(overseer: ThreadedOverseer) -> None:
+    """Made, scaled, read and stopped by blocking calls."""
+    web = overseer.add_instances("web", "sh", "-c", "echo {id}; exec sleep 100", instances=2)
+    assert web is overseer.instances("web")
+    with web:
+        assert [f"web.{number}" for number in range(2)] == [service.id for service in web]
+        assert web[0] is overseer["web.0"]
+        assert 3 == len(web.scale(3)) == web.ready().status().ready
+        assert {"web.0", "web.1", "web.2"} == {next(lines).text for lines in [web.lines(history=3)] for _ in range(3)}
+        assert State.RUNNING == web.state == overseer.why()["web.2"].state
+        web.signal(signal.SIGKILL)
+        assert 3 == web.wait_for(lambda status: status.restarts == 3 == status.ready).restarts == web.restarts
+        assert web is overseer.restart("web")
+    assert "interrupted" == str(overseer.status("web").state)
+    overseer.remove("web")
+    assert "3" not in repr(overseer)
 
 
 def test_group_has_a_status(overseer: ThreadedOverseer) -> None:

@@ -1,0 +1,141 @@
+"""The Spec of one run, and its port."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from aioverseer import GaveUp, LogFile, NotReady, Overseer, Process, Restart, SpawnError, Spec, SpecError, State, ready
+from aioverseer.testing import FakeChild, Ports
+from tests.support.overseers import ended, scripted
+
+SERVER = """
+import os, socket, sys
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print(os.environ["NAME"], os.getcwd(), flush=True)
+while True:
+    server.accept()
+"""
+
+
+async def test_each_run_has_its_values(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"web.{number}").mkdir()
+    async with Overseer(containment="basic") as overseer:
+        web = overseer.add_instances(
+            "web",
+            sys.executable,
+            "-c",
+            SERVER,
+            "{port}",
+            cwd=tmp_path / "{id}",
+            extra_env={"NAME": "{index} {id} {run} {{run}}"},
+            ready=ready.tcp("{port}"),
+            log=LogFile(tmp_path / "{index}" / "{run}.log"),
+            instances=2,
+        )
+        await web.start()
+        ports = [service.port for service in web]
+        assert 2 == len({*ports, None}) - 1
+        assert [str(port) for port in ports] == [service.status().argv[3] for service in web]
+        assert ["{port}"] * 2 == [service.spec.argv[3] for service in web]
+        assert ports == [service.process.port for service in web if service.process is not None]
+        await web[1].restart()
+        assert ports[1] != web[1].port
+        await web.stop()
+    texts = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*.log")}
+    assert {
+        "0/1.log": f"0 web.0 1 {{run}} {tmp_path}/web.0\n",
+        "1/1.log": f"1 web.1 1 {{run}} {tmp_path}/web.1\n",
+        "1/2.log": f"1 web.1 2 {{run}} {tmp_path}/web.1\n",
+    } == texts
+
+
+async def test_a_lone_service_with_ports_has_placeholders() -> None:
+    ports = Ports()
+    port = ports.reserve()
+    overseer, clock, launcher = scripted()
+    async with overseer:
+        lone = overseer.add("lone", "serve", "{index}-{id}-{run}-{port}", port=range(port, port + 1))
+        plain = overseer.add("plain", "serve", "{id} {port}")
+        await ended(lone.start(), clock)
+        await ended(plain.start(), clock)
+        await ended(lone.restart(), clock)
+        assert [f"0-lone-1-{port}", "{id} {port}", f"0-lone-2-{port}"] == [
+            child.spec.argv[1] for child in launcher.children
+        ]
+        assert (port, None) == (lone.port, plain.port)
+    ports.release()
+
+
+async def test_a_start_without_a_free_port_fails_and_says_why() -> None:
+    ports = Ports()
+    port = ports.reserve()
+    overseer, clock, launcher = scripted(FakeChild().ends_on(15, after=1))
+    async with overseer:
+        policy = Restart(max_restarts=1)
+        web = overseer.add_instances("web", "serve", "{port}", port=range(port, port + 1), instances=2, restart=policy)
+        with pytest.raises(
+            NotReady, match=rf"'web.1' gets no port: none of range\({port}, {port + 1}\) is free"
+        ) as caught:
+            await ended(web.start(), clock)
+        assert isinstance(caught.value.__cause__, GaveUp)
+        assert isinstance(caught.value.__cause__.__cause__, SpawnError)
+        assert [State.RUNNING, State.FATAL] == [service.state for service in web]
+        assert [1, 2] == [len(service.history) + (service.process is not None) for service in web]
+        assert f"held: {port} by 'web.0'" in web[1].status().reason
+        await ended(web[0].stop(), clock)
+        await ended(web[1].start(), clock)
+        assert port == web[1].port
+        assert 2 == len(launcher.children)
+        await overseer.stop_all(kill=True)
+    ports.release()
+
+
+async def test_a_port_is_given_back_however_the_run_ends() -> None:
+    ports = Ports()
+    port = ports.reserve()
+    scripts = [FakeChild().exits(1), FakeChild().cannot_start(), FakeChild().runs(1).dies(9), FakeChild()]
+    overseer, clock, launcher = scripted(*scripts)
+    async with overseer:
+        lone = overseer.add("lone", "serve", "{port}", port=range(port, port + 1), restart=Restart("always"))
+        await ended(lone.start(), clock)
+        await ended(lone.wait_for(lambda status: status.restarts == 3 and status.state is State.RUNNING), clock)
+        assert [str(port)] * 3 == [child.spec.argv[1] for child in launcher.children]
+    ports.release()
+
+
+async def test_a_port_is_taken_only_where_it_is_used() -> None:
+    overseer, clock, _ = scripted()
+    async with overseer:
+        web = overseer.add_instances("web", "serve", "{id}", instances=1)
+        await ended(web.start(), clock)
+        assert web[0].port is None
+        await ended(overseer.add_instances("by_env", "serve", extra_env={"PORT": "{port}"}, instances=1).start(), clock)
+        assert overseer["by_env.0"].port is not None
+
+
+async def test_a_run_whose_log_cannot_be_is_a_failed_start(tmp_path: Path) -> None:
+    overseer, clock, _ = scripted()
+    async with overseer:
+        overseer.add("other", "x", log=LogFile(tmp_path / "1.log", keep=3))
+        log = LogFile(tmp_path / "{run}.log", keep=4)
+        web = overseer.add_instances("web", "serve", log=log, instances=1, restart=Restart("never"))
+        with pytest.raises(NotReady, match="has other rules"):
+            await ended(web.start(), clock)
+
+
+def test_a_process_has_no_instances_and_no_pool() -> None:
+    with pytest.raises(SpecError, match=r"instances=2 is for a Service, .*: use Overseer.add_instances"):
+        Process("x", instances=2)
+    with pytest.raises(SpecError, match=r"port=range\(1, 2\) is for a Service"):
+        Process("x", port=range(1, 2))
+    with pytest.raises(SpecError, match="for a Service"):
+        Process.from_spec(Spec.of("web", ["x"], instances=2))
+
+
+def test_a_log_of_an_overseer_has_no_values_of_runs() -> None:
+    with pytest.raises(SpecError, match="give it to the instances"):
+        Overseer(log=LogFile("{run}.log"))
