@@ -48,6 +48,12 @@ PAGES: dict[str, Page] = {
         ("Overseer", "Group", "GroupStatus", "Body"),
     ),
     "service.md": ("Service", "One program that is run again, by its policy.", aioverseer, ("Service",)),
+    "instances.md": (
+        "Instances",
+        "Several services that run the same program.",
+        aioverseer,
+        ("Instances", "InstancesStatus"),
+    ),
     "process.md": ("Process", "One run of one program.", aioverseer, ("Process",)),
     "options.md": (
         "Options",
@@ -141,7 +147,7 @@ PAGES: dict[str, Page] = {
         aioverseer,
         (
             *("ThreadedOverseer", "ThreadedService", "ThreadedEvents", "ThreadedRuns", "ThreadedRun"),
-            *("ThreadedItems", "ThreadedRequestChannel", "ThreadedLines"),
+            *("ThreadedInstances", "ThreadedItems", "ThreadedRequestChannel", "ThreadedLines"),
         ),
     ),
     "testing.md": (
@@ -175,7 +181,7 @@ INNER = {
     "Group": {"refuse"},
     "LineQueue": {"deliver", "end", "has_waiter", "put_back"},
     "LogBridge": {"logger_of"},
-    "LogFile": {"rotates", "has_ids", "streams", "path_of", "rules"},
+    "LogFile": {"rotates", "has_ids", "streams", "path_of", "rules", "words_of_run", "of_run"},
     "OutputQueue": {"connect", "deliver", "give_way"},
     "Recorder": {"finish"},
     "Roll": {"bounds", "min_ready_of"},
@@ -186,12 +192,13 @@ INNER = {
 }
 """Members that other layers of the library call. They are not for users."""
 NOT_MADE = set(
-    "Body EventStream Group GroupStatus Probe Recorder RunningChild Runs Service SharedService Subscription "
-    "ThreadedEvents ThreadedItems ThreadedLines ThreadedRun ThreadedRuns ThreadedService".split()
+    "Body EventStream Group GroupStatus Instances InstancesStatus Probe Recorder RunningChild Runs Service SharedService Subscription "
+    "ThreadedEvents ThreadedInstances ThreadedItems ThreadedLines ThreadedRun ThreadedRuns ThreadedService".split()
 )
 """Classes that users get from methods and do not make themselves."""
 VARIABLES = {
     "EventStream": "events",
+    "Instances": "web",
     "LineQueue": "queue",
     "RequestChannel": "channel",
     "Subscription": "queue",

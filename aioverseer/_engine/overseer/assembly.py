@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.instance_set import InstanceSet
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.overseer.throttle import RestartThrottle
-    from aioverseer._engine.service.run_spec import RunSpecs
-    from aioverseer._system.host.port_pool import PortPool
+    from aioverseer._engine.service.run_spec import RunSpecMaker
     from aioverseer._system.inprocess import TaskLauncher
     from aioverseer._system.logfile.backend import LogBackend
 
@@ -99,7 +98,7 @@ class Assembly:
         self._launcher = launcher
         self._make_handle = make_handle
         self._load_health = load_health
-        self._ports: PortPool | None = None
+        self._run_specs: RunSpecMaker | None = None
         services: dict[str, ServiceRunner] = {}
         self.blocks = CriticalBlocks()
         self.sets: dict[str, InstanceSet] = {}
@@ -111,7 +110,7 @@ class Assembly:
             self.dependencies,
             self.publisher.log_routing,
             make_runner=self._make_runner,
-            check_template=_check_template,
+            check_template=lambda spec: self._run_spec_maker().check(spec),
         )
         self.shutdown = Shutdown(
             name,
@@ -233,7 +232,7 @@ class Assembly:
             start_task=self.lifespan.start_task,
             make_handle=self._make_handle,
             load_health=self._load_health,
-            load_run_specs=self._load_run_specs,
+            run_specs_of=lambda index: self._run_spec_maker().make(index),
             check=self.lifespan.check,
             is_leaving=self._is_leaving,
             blockers=self._blockers,
@@ -249,13 +248,13 @@ class Assembly:
             found += self.throttle.blockers(id)
         return found + self.shutdown.blockers(id)
 
-    def _load_run_specs(self, index: int) -> RunSpecs:
-        from aioverseer._engine.service.run_spec import RunSpecs  # noqa: PLC0415  # few services have placeholders
-        from aioverseer._system.host.port_pool import PortPool  # noqa: PLC0415
+    def _run_spec_maker(self) -> RunSpecMaker:
+        """Return the maker of the Specs of runs. The first service with placeholders imports it."""
+        if self._run_specs is None:
+            from aioverseer._engine.service.run_spec import RunSpecMaker  # noqa: PLC0415  # few services need it
 
-        if self._ports is None:
-            self._ports = PortPool()
-        return RunSpecs(index=index, ports=self._ports)
+            self._run_specs = RunSpecMaker()
+        return self._run_specs
 
     def _make_throttle(self, restart_rate: float) -> RestartThrottle:
         from aioverseer._engine.overseer.throttle import RestartThrottle  # noqa: PLC0415  # few hosts have a throttle
@@ -275,12 +274,6 @@ class Assembly:
             end_block=lambda: self.lifespan.end_on_signal(),  # noqa: PLW0108  # the lifespan is built later
             kill=self.shutdown.kill,
         )
-
-
-def _check_template(spec: Spec) -> None:
-    from aioverseer._engine.service.run_spec import check_template  # noqa: PLC0415  # few services have placeholders
-
-    check_template(spec)
 
 
 def _open_log_backend(

@@ -294,7 +294,7 @@ class InstanceSet:
         leaving = self.leaving.get(place.index)
         if leaving is not None and leaving.id == transition.id:
             if transition.state.is_final or transition.state is State.STARTING:
-                # Not at once: other parts and waiters of the service still have to hear of its end.
+                # Not at once: other parts and waiters of the service receive its end after this.
                 asyncio.get_running_loop().call_soon(self._settle, place.index, leaving)
             return
         if place.index >= len(self.members):  # it was taken away and is removed, or is about to be a member
@@ -326,7 +326,7 @@ class InstanceSet:
             self._watchers.notify(self)
 
     def _settle(self, index: int, service: ServiceRunner) -> None:
-        """Remove a service that was taken away and has ended. One that was started again is stopped again."""
+        """Remove a service that was taken away and has ended. A service that was started again is stopped again."""
         if self.leaving.get(index) is not service:
             return
         if service.state.is_live:
@@ -551,7 +551,7 @@ class InstanceSet:
         return error
 
     async def _ready_once(self, members: Sequence[ServiceRunner]) -> None:
-        """Wait until each of some members has been ready. Those that are taken away meanwhile are not waited for."""
+        """Wait until each of some members has been ready. Members that are taken away meanwhile do not count."""
         await self._all([(one, one.waiters.until_up()) for one in members if self.has(one)])
 
     async def _gone(self, taken: Sequence[ServiceRunner]) -> None:

@@ -17,7 +17,34 @@ from aioverseer.core.options.log import LogFile
 from aioverseer.core.options.placeholders import NEEDS_PORT, expand, expand_probe, texts_of_probe, words_in
 from aioverseer.core.options.spec import Spec, is_template
 
-__all__ = ["RefusingLauncher", "RunSpecs", "check_template", "filled"]
+__all__ = ["RefusingLauncher", "RunSpecMaker", "RunSpecs", "filled"]
+
+
+class RunSpecMaker:
+    """Makes the ``RunSpecs`` of all services of one overseer, which share their ports."""
+
+    def __init__(self) -> None:
+        self._ports = PortPool()
+
+    def make(self, index: int) -> RunSpecs:
+        """Return the maker of the Specs of one service.
+
+        Args:
+            index: The number of the instance; 0 for a lone service.
+        """
+        return RunSpecs(index=index, ports=self._ports)
+
+    def check(self, spec: Spec) -> None:
+        """Check that the placeholders of a Spec can be replaced.
+
+        Raises:
+            SpecError: If a word has no value, or an option does not take the result.
+        """
+        port = 1 if spec.port is None else spec.port[0]
+        try:
+            filled(spec, {**_values_of(spec, index=0, run=1), NEEDS_PORT: port})
+        except SpecError as error:
+            raise SpecError(f"service {spec.id!r}: {error}", option=error.option, value=error.value) from None
 
 
 class RunSpecs:
@@ -111,19 +138,6 @@ def filled(spec: Spec, values: Mapping[str, object]) -> Spec:
     if isinstance(port, int):
         changes["port"] = range(port, port + 1)
     return dataclasses.replace(spec, **changes)
-
-
-def check_template(spec: Spec) -> None:
-    """Check that the placeholders of a Spec can be replaced.
-
-    Raises:
-        SpecError: If a word has no value, or an option does not take the result.
-    """
-    port = 1 if spec.port is None else spec.port[0]
-    try:
-        filled(spec, {**_values_of(spec, index=0, run=1), NEEDS_PORT: port})
-    except SpecError as error:
-        raise SpecError(f"service {spec.id!r}: {error}", option=error.option, value=error.value) from None
 
 
 def _words_of(spec: Spec) -> frozenset[str]:

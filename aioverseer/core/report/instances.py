@@ -53,8 +53,8 @@ class InstancesStatus(Status):
     """A snapshot of a set of instances, which is a Status of the set as a whole.
 
     ``state`` is one state for all, ``reason`` says how many are in which state, and ``restarts`` is the sum. ``argv``
-    is that of the set, with its placeholders. ``exit_code``, ``signal`` and ``error`` are known once no instance is
-    live: those of the first one that has failed, if any has.
+    is that of the set, with its placeholders. Once no instance is live, ``exit_code``, ``signal`` and ``error`` are
+    the ones of the first instance that has failed, if any has.
 
     Attributes:
         wanted: Number of instances.
