@@ -192,7 +192,8 @@ INNER = {
 }
 """Members that other layers of the library call. They are not for users."""
 NOT_MADE = set(
-    "Body EventStream Group GroupStatus Instances InstancesStatus Probe Recorder RunningChild Runs Service SharedService Subscription "
+    "Body EventStream Group GroupStatus Instances InstancesStatus Probe Recorder RunningChild Runs Service "
+    "SharedService Subscription "
     "ThreadedEvents ThreadedInstances ThreadedItems ThreadedLines ThreadedRun ThreadedRuns ThreadedService".split()
 )
 """Classes that users get from methods and do not make themselves."""

@@ -189,6 +189,7 @@ def _filled_ready(check: Checker, values: Mapping[str, Any]) -> None:
 
 
 def _filled_alive(check: Checker, values: Mapping[str, Any]) -> None:
+    check_ladder_of_alive(check, values)
     _check_filled(check, values, "alive", values["alive"].probe)
 
 
@@ -270,6 +271,8 @@ _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
     "framing": check_framed,
     "significant": _significance,
     "stop": check_ladder,
-_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical", "reload", "instances", "port"})
+    "ready": _filled_ready,
+    "alive": _filled_alive,
+    "log": _filled_log,
 }
 """Checks of an option together with others, made once each option alone is valid."""
