@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.group import Group
     from aioverseer.core.options.keywords import SpecOptions
     from aioverseer.core.options.log import LogBridge, LogFile
+    from aioverseer.core.options.main_pid import PidFile
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.roll import Roll
     from aioverseer.core.options.spec import Spec
@@ -122,6 +123,7 @@ __all__ = [
     "OverseerError",
     "PartialBytes",
     "PartialLine",
+    "PidFile",
     "Process",
     "ProcessFailed",
     "ProcessNotRunning",
@@ -203,6 +205,7 @@ _HOMES = {
     "OverseerError": "aioverseer.core.errors",
     "PartialBytes": "aioverseer.core.text.lines",
     "PartialLine": "aioverseer.core.text.lines",
+    "PidFile": "aioverseer.core.options.main_pid",
     "Process": "aioverseer._engine.process.process",
     "ProcessFailed": "aioverseer.core.report.status",
     "ProcessNotRunning": "aioverseer.core.errors",

@@ -238,6 +238,14 @@ class TaskChild:
         """Wait for the end of the task. A cancellation has no effect on it."""
         return await asyncio.shield(self._exit)
 
+    def owns(self, pid: int) -> bool:  # noqa: ARG002  # the protocol passes it
+        """Return False: it has no processes."""
+        return False
+
+    def take_main(self, pid: int) -> int:
+        """Refuse: it has no processes."""
+        raise ProcessLookupError(errno.ESRCH, f"process {pid} does not belong to a task")
+
     def resize(self, window_size: tuple[int, int]) -> None:
         """Do nothing: a task has no terminal."""
 

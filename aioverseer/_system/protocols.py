@@ -164,7 +164,32 @@ class Child(Protocol):
         ...
 
     async def wait(self) -> Exit:
-        """Wait for the end of the leader, even if its pipes stay open. A cancellation has no effect on the child."""
+        """Wait for the end of the leader, even if its pipes stay open. A cancellation has no effect on the child.
+
+        If another process becomes the main one meanwhile, this waits for the end of that one.
+        """
+        ...
+
+    def owns(self, pid: int) -> bool:
+        """Return whether a process belongs to the program: to its tree, or by a mark that is inherited."""
+        ...
+
+    def take_main(self, pid: int) -> int:
+        """Make another process of the program its main process, in place of the leader.
+
+        From then on ``pid``, ``signal`` and ``wait`` are about that process. The leader may have ended.
+
+        Args:
+            pid: Process id as the program knows it. In a pid namespace it differs from that of the host.
+
+        Returns:
+            The process id as this host knows it.
+
+        Raises:
+            ProcessLookupError: If there is no such process.
+            PermissionError: If the process is not the program's own.
+            OSError: If the system cannot watch it.
+        """
         ...
 
     async def find_leftovers(self, *, everywhere: bool) -> Leftovers | None:

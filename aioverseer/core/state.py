@@ -111,4 +111,4 @@ class Exit:
             return f"was killed by {signal_name(self.signal)}{cause}"
         if self.code is not None:
             return f"exited with code {self.code}{cause}"
-        return "ended with a status that is lost (something else in the host reaped it)"
+        return f"ended with a status that is lost ({self.cause or 'something else in the host reaped it'})"

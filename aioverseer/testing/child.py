@@ -270,6 +270,20 @@ class RunningChild:
         """Wait for the end and return the exit. Safe to cancel."""
         return await asyncio.shield(self._exit)
 
+    def owns(self, pid: int) -> bool:
+        """Return whether a process is the child, or was started by it."""
+        return pid == self.pid or any(pid == leftover.pid for leftover in self._leftovers)
+
+    def take_main(self, pid: int) -> int:
+        """Return the process id if it is that of the child: processes that it starts have no script of their own.
+
+        Raises:
+            PermissionError: For any other process.
+        """
+        if pid != self.pid:
+            raise PermissionError(errno.EPERM, "a scripted child is its own main process")
+        return pid
+
     def resize(self, window_size: tuple[int, int]) -> None:
         """Set columns and rows of its terminal. A change sends SIGWINCH."""
         changed, self.window_size = window_size != self.window_size, window_size

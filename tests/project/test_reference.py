@@ -76,6 +76,7 @@ PAGES: dict[str, Page] = {
                 "Backoff",
                 "After",
                 "Alive",
+                "PidFile",
                 "LogFile",
                 "LogBridge",
             ),

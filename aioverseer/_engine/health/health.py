@@ -7,15 +7,17 @@ import re
 from collections.abc import Callable
 
 from aioverseer._engine.health.liveness import LivenessCheck
+from aioverseer._engine.health.main_process import MainProcessFollower
 from aioverseer._engine.health.readiness import LineWatch, PromptWatch, ReadinessCheck
 from aioverseer._system.probes.commands import check_commands
 from aioverseer._system.probes.listeners import ListenerCheck
-from aioverseer._system.protocols import Launcher, ReadinessChannels
+from aioverseer._system.protocols import Child, Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock
 from aioverseer.core.options.composition import leaves
 from aioverseer.core.options.probes import Notify
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.status import stranger_before
+from aioverseer.core.state import Exit
 from aioverseer.core.text.sd_notify import Notice
 
 __all__ = ["Health"]
@@ -40,13 +42,15 @@ class Health:
         on_extend: Callable[[float], None],
         on_unhealthy: Callable[[str], None],
         on_stranger: Callable[[str], None],
+        on_main: Callable[[int], None],
+        on_main_missing: Callable[[str], None],
         publish: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
         """Create the checks of a run. Nothing is opened.
 
         Args:
-            spec: Spec of the program, with ``ready``, ``alive`` or ``reload="notify"``.
+            spec: Spec of the program, with ``ready``, ``alive``, ``main_pid`` or ``reload="notify"``.
             clock: The source of time.
             launcher: The launcher of the commands of probes.
             process: Function that returns the argument for functions of the user.
@@ -54,6 +58,8 @@ class Health:
             on_extend: Called with the seconds that the program asks for.
             on_unhealthy: Called with the reason when the program is not alive and must be ended.
             on_stranger: Called with who holds the socket of a probe, so that the program cannot become ready.
+            on_main: Called with the process id when another process becomes the main one.
+            on_main_missing: Called with the reason when the program has ended without naming its main process.
             publish: Called with a sentence for an event.
             warn: The same for an event that is logged as a warning.
         """
@@ -73,8 +79,21 @@ class Health:
             launcher=launcher,
             process=process,
             listeners=self._listeners,
-            notices=has_watchdog or spec.reload == "notify",
+            notices=has_watchdog or "notify" in (spec.reload, spec.main_pid),
         )
+        self._main: MainProcessFollower | None = None
+        if spec.main_pid is not None:
+            self._main = MainProcessFollower(
+                spec,
+                clock=clock,
+                is_foreign=launcher.containment_of(spec).mechanism == "pidns",
+                on_change=self._on_main_change,
+                on_missing=on_main_missing,
+                drain=self._readiness.drain,
+                warn=warn,
+            )
+        self._on_main = on_main
+        self._child: Child | None = None
         self._liveness: LivenessCheck | None = None
         if spec.alive is not None:
             self._liveness = LivenessCheck(
@@ -106,6 +125,8 @@ class Health:
     @property
     def blocker(self) -> str:
         """Probe that readiness waits for, as words to follow "waits for"; empty when there is none."""
+        if self._main is not None and self._child is not None and (blocker := self._main.blocker):
+            return blocker
         return str(self._readiness.probe) if self._begun and not (self._readiness.ready or self._stopped) else ""
 
     @property
@@ -118,7 +139,7 @@ class Health:
         """Readiness, liveness and notices of the program, as the end of a sentence."""
         parts: list[str] = []
         if blocker := self.blocker:
-            error = self._readiness.error
+            error = self._readiness.error if self._begun else ""
             parts.append(f"waits for {blocker}" + (f"; {error}" if error else ""))
         if self._reason:
             parts.append(f"not alive: {self._reason}")
@@ -143,6 +164,8 @@ class Health:
         # Before anything is opened: a cancellation leaves nothing behind.
         if held := self._readiness.held_by_strangers(await self._listeners.prepare()):
             raise stranger_before(self._spec.id, held)
+        if self._main is not None:
+            self._main.prepare()
         channels = self._readiness.prepare()
         if channels is None or not self._has_watchdog or self._alive is None:
             return channels
@@ -163,11 +186,32 @@ class Health:
         """Return a search for prompts in one stream; see ``ReadinessCheck.watch_prompts``."""
         return self._readiness.watch_prompts(stream)
 
-    def begin(self, pid: int) -> None:
-        """Begin to check readiness, after the spawn."""
+    def begin(self, child: Child) -> None:
+        """Begin to check readiness, after the spawn. With a pid file, once that names the main process."""
+        self._child = child
+        if self._main is None or self._main.is_known:
+            self._begin(child)
+        if self._main is not None:
+            self._main.begin(child)
+
+    async def wait(self, child: Child) -> Exit:
+        """Wait for the end of the main process of the program. Safe to cancel."""
+        return await (child.wait() if self._main is None else self._main.wait(child))
+
+    def _on_main_change(self, pid: int) -> None:
+        self._on_main(pid)
+        if self._begun:
+            self._listeners.begin(pid)
+        elif self._child is not None and not self._stopped:
+            self._begin(self._child)
+            if not self._awaits_ready:
+                self._on_ready()
+
+    def _begin(self, child: Child) -> None:
         self._begun = True
-        self._listeners.begin(pid)
-        self._readiness.begin(pid, self._on_ready, self._on_notice, self._on_stranger)
+        self._listeners.begin(child.pid)
+        owns = None if self._main is None else child.owns
+        self._readiness.begin(child.pid, self._on_ready, self._on_notice, self._on_stranger, owns=owns)
         if self._liveness is not None and not self._awaits_ready:
             self._liveness.begin()
 
@@ -179,6 +223,8 @@ class Health:
     def stop(self) -> None:
         """Stop all checks, because the program has ended or is being ended. Idempotent."""
         self._stopped = True
+        if self._main is not None:
+            self._main.stop()
         self._readiness.stop()
         if self._liveness is not None:
             self._liveness.stop()
@@ -189,6 +235,8 @@ class Health:
 
     async def close(self) -> asyncio.CancelledError | None:
         """Close everything; return the cancellation that came meanwhile, for the caller to raise. Idempotent."""
+        if self._main is not None:
+            self._main.close()
         if self._liveness is not None:
             cancelled = await self._liveness.close()
             return await self._readiness.close() or cancelled
@@ -209,6 +257,8 @@ class Health:
         if self.on_notice is not None:
             self.on_notice(notice)
         self.said_ready = self.said_ready or notice.ready
+        if notice.main_pid is not None and self._main is not None:
+            self._main.on_notice(notice.main_pid)
         if notice.status is not None:
             self._notified_status = notice.status
         state = "is stopping" if notice.stopping else "reloads" if notice.reloading else "" if notice.ready else None

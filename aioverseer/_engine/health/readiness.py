@@ -181,6 +181,8 @@ class ReadinessCheck:
         on_ready: Callable[[], None],
         on_notice: Callable[[Notice], None] | None = None,
         on_stranger: Callable[[str], None] | None = None,
+        *,
+        owns: Callable[[int], bool] | None = None,
     ) -> None:
         """Begin to listen and to make attempts, after the spawn.
 
@@ -189,12 +191,14 @@ class ReadinessCheck:
             on_ready: Called once, when the probe is fulfilled. If it is fulfilled already, this method calls it.
             on_notice: Called for each notice of the program.
             on_stranger: Called with who holds a socket, if the probe cannot be fulfilled because of that.
+            owns: Function that returns whether a process is the program's own wherever it is; None trusts the session
+                and the descendants of the program alone.
         """
         self._on_stranger = on_stranger
         self._on_ready = on_ready
         self._on_notice = on_notice
         if self._socket is not None:
-            self._socket.listen(pid, self._receive)
+            self._socket.listen(pid, self._receive, owns=owns)
         for leaf, pipe in self._pipes.items():
             pipe.listen(functools.partial(self._fulfil, leaf), functools.partial(self._on_pipe_end, leaf))
         early, self._early = self._early, []

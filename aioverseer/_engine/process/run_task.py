@@ -268,13 +268,13 @@ class RunTask:
             self._stdin.begin(child.stdin)
         submit(Spawned(pid=child.pid))
         if self._health is not None:
-            self._health.begin(child.pid)
+            self._health.begin(child)
             if self._machine.state is State.STOPPING:
                 # A stop was requested during the spawn. Notices of the program are received, but it is not probed.
                 self._health.stop()
         cancelled: asyncio.CancelledError | None = None
         try:
-            exit = await child.wait()
+            exit = await (child.wait() if self._health is None else self._health.wait(child))
         except asyncio.CancelledError as error:
             cancelled = error
             exit = await _kill(child)

@@ -43,6 +43,7 @@ from aioverseer.core.machine.actions import (
 from aioverseer.core.machine.inputs import (
     Extend,
     LeaderEnded,
+    MainChanged,
     Ready,
     StartRequested,
     StepFailed,
@@ -60,6 +61,7 @@ from aioverseer.core.report.status import (
     StatusSnapshot,
     last_lines,
     late,
+    main_process_missing,
     run_ended,
     stranger_found,
     unhealthy,
@@ -90,8 +92,8 @@ class ProcessRunner:
         streams: The output of the program.
         stdin: The input of the program; None where the program reads the null device.
         upstream: The engine of the program whose output is the input of this one; None without one.
-        health: The probes; None for a program without ``ready`` and ``alive``.
         make_output: Factory of the receiver of the output of a command on behalf of the program; None for none.
+        health: The probes; None for a program without ``ready``, ``alive`` and ``main_pid``.
         was_ready: Whether the program has ever been ready.
     """
 
@@ -137,7 +139,7 @@ class ProcessRunner:
         self._owner = owner
         self._recent_lines = recent_lines
         self.health: Health | None = None
-        if spec.ready is not None or spec.alive is not None or spec.reload == "notify":
+        if not (spec.ready is spec.alive is spec.main_pid is None) or spec.reload == "notify":
             self.health = load_health()(
                 spec=spec,
                 clock=clock,
@@ -147,6 +149,8 @@ class ProcessRunner:
                 on_extend=lambda seconds: self.submit(Extend(seconds=seconds)),
                 on_unhealthy=self._end_unhealthy,
                 on_stranger=self._end_blocked,
+                on_main=self._on_main,
+                on_main_missing=self._end_missing,
                 publish=self._on_health_notice,
                 warn=functools.partial(self._on_health_notice, level=logging.WARNING),
             )
@@ -497,6 +501,16 @@ class ProcessRunner:
             self._owner.on_notice(self.number, text, "health", level=level)
         else:
             _log.log(level, "%s %s", self.spec.id, text)
+
+    def _on_main(self, pid: int) -> None:
+        before = self.machine.pid
+        self.submit(MainChanged(pid=pid))
+        if before != pid:
+            self._on_health_notice(f"has another main process: pid {pid}, in place of pid {before}")
+
+    def _end_missing(self, why: str) -> None:
+        error = main_process_missing(self.snapshot(lines=False).status(), why, self.last_lines())
+        self.submit(Unhealthy(error=error, why=f"it cannot become ready: {why}"))
 
     def _end_late(self) -> None:
         seconds = self.run_task.runtime

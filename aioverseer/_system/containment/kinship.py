@@ -27,7 +27,8 @@ def _kinship(pid: int, *, program: int | None, id: str) -> Kinship:
     registry = stray_registry()
     leader = registry.leader_of(pid)
     if leader is not None:
-        return Kinship.PROGRAM if leader == program else Kinship.OTHER_RUN
+        is_same = leader == program or registry.are_of_one_run(leader, program)
+        return Kinship.PROGRAM if is_same else Kinship.OTHER_RUN
     if pid == os.getpid():
         return Kinship.PROGRAM if pid == program else Kinship.HOST
     if (kept := registry.kept_by(pid)) is not None:

@@ -211,7 +211,7 @@ class ShimLeftovers:
         pidfd = open_pidfd(pid)
         try:
             # With the pidfd open, as the pid may have been reused since the report.
-            if os.getpgid(pid) != self._pid and _is_below(pid, self._pid):
+            if os.getpgid(pid) != self._pid and is_below(pid, self._pid):
                 signal_process(pid, pidfd, number)
         except OSError:
             return  # it has just ended
@@ -227,7 +227,7 @@ class ShimLeftovers:
         """Do nothing: the run owns the shim."""
 
 
-def _is_below(pid: int, ancestor: int) -> bool:
+def is_below(pid: int, ancestor: int) -> bool:
     """Return whether a process descends from another one."""
     seen = set[int]()
     while pid > 1 and pid not in seen:
@@ -236,6 +236,15 @@ def _is_below(pid: int, ancestor: int) -> bool:
         if pid == ancestor:
             return True
     return False
+
+
+def below_shim(shim: int) -> list[int]:
+    """Return the live processes below a shim, without the init of a pid namespace. Zombies do not count."""
+    return [
+        pid
+        for pid in procfs.pids()
+        if is_below(pid, shim) and procfs.state_of(pid) not in "ZX" and procfs.inner_pids_of(pid)[1:] != [1]
+    ]
 
 
 def session_of(leader: int) -> list[int]:

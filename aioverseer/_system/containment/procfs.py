@@ -6,12 +6,23 @@ import errno
 import os
 import sys
 
-__all__ = ["HAS_PROC", "command_of", "environment_of", "is_between_programs", "parent_of", "pids", "read", "state_of"]
+__all__ = [
+    "HAS_PROC",
+    "command_of",
+    "environment_of",
+    "inner_pids_of",
+    "is_between_programs",
+    "parent_of",
+    "pids",
+    "read",
+    "state_of",
+    "zombie_status_of",
+]
 
 HAS_PROC = sys.platform == "linux" and os.path.exists("/proc/self/environ")
 """Whether /proc can be used. macOS has none."""
 
-_FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END = 6, 23, 47, 48
+_FLAGS, _START_OF_CODE, _ENVIRONMENT_START, _ENVIRONMENT_END, _EXIT_CODE = 6, 23, 47, 48, 49
 """Indexes of fields in /proc/PID/stat, counted from 0 after the name."""
 _KERNEL_THREAD = 0x00200000
 _MAX_BYTES = 1 << 22
@@ -68,10 +79,24 @@ def state_of(pid: int) -> str:
     return fields[0].decode() if fields else "X"
 
 
+def zombie_status_of(pid: int) -> int | None:
+    """Return the wait status of a zombie; None for any other process, and where the kernel hides it."""
+    fields = _fields(pid)
+    if not fields or fields[0] != b"Z" or len(fields) <= _EXIT_CODE:
+        return None
+    return int(fields[_EXIT_CODE])
+
+
 def parent_of(pid: int) -> int:
     """Return the parent of a process, 0 when it is gone or the parent is outside of this pid namespace."""
     fields = _fields(pid)
     return int(fields[1]) if fields else 0
+
+
+def inner_pids_of(pid: int) -> list[int]:
+    """Return the pids of a process, from that of this pid namespace to that of its own; empty when it is gone."""
+    found = read(f"/proc/{pid}/status").partition(b"\nNSpid:")[2].partition(b"\n")[0]
+    return [int(word) for word in found.split()]
 
 
 def is_between_programs(pid: int) -> bool:

@@ -129,6 +129,24 @@ class RunScope:
             with contextlib.suppress(ValueError):  # the table is closed: the guardian is gone
                 self._slot = self._child_table.add(pid, self._before_spawn)
 
+    def is_own(self, pid: int) -> bool:
+        """Return whether a process belongs to this run. The leader does, too."""
+        if self._run == 0 or self._pid is None:
+            return False
+        if self.cgroup is not None and pid in self.cgroup.pids():
+            return True
+        return pid == self._pid or self._registry.is_of_run(pid, self._run)
+
+    def change_leader(self, pid: int) -> None:
+        """Record that another process of the run is its leader from now on."""
+        if self._run != 0 and self._pid is not None:
+            self._registry.change_leader(self._run, pid, before=self._pid)
+            self._pid = pid
+
+    def forget_leader(self, pid: int) -> None:
+        """Record that a former leader has ended, or is an ordinary process of the run from now on."""
+        self._registry.forget_leader(pid)
+
     async def ended(self, exit: Exit) -> Exit:
         """Record the end of the leader, and return its exit with the cause that the system knows.
 

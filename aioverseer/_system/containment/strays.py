@@ -104,6 +104,40 @@ class StrayRegistry:
             self._leaderless[run] = pid, self._ended
             self._lose(pid)
 
+    def change_leader(self, run: int, pid: int, *, before: int) -> None:
+        """Record that another process of a live run is its leader from now on.
+
+        Args:
+            run: Number of the run.
+            pid: The new leader.
+            before: The leader before it, which may have ended.
+        """
+        with self._lock:
+            # What the old leader left in its session is no leftover: the run goes on.
+            self._leaderless.pop(run, None)
+            self._sessions.pop(before, None)
+            self._leaders[pid] = run
+
+    def forget_leader(self, pid: int) -> None:
+        """Record that a former leader of a live run has ended, or is an ordinary process of the run from now on."""
+        with self._lock:
+            self._leaders.pop(pid, None)
+
+    def is_of_run(self, pid: int, run: int) -> bool:
+        """Return whether a process belongs to a live run: as a leader, by its session, its ancestors, or a mark."""
+        if self._leaders.get(pid) == run:
+            return True
+        leader = self.leader_of(pid)
+        if leader is not None:
+            return self._leaders.get(leader) == run
+        owner = self.owner_of(pid)
+        return owner is not None and owner.run == run
+
+    def are_of_one_run(self, first: int, second: int | None) -> bool:
+        """Return whether two leaders belong to the same run, whose main process has changed."""
+        run = self._leaders.get(first, 0)
+        return second is not None and run != 0 and self._leaders.get(second) == run
+
     def end(self, run: int, pid: int | None, *, kept: bool, clean: bool = False) -> None:
         """Record the end of a run: from now on, processes with its marker are strays.
 

@@ -30,7 +30,7 @@ from aioverseer.core.options.probes import Check, Command, File, Http, Tcp, Unix
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.text.socket_tables import Address, as_address
 
-__all__ = ["GRACE", "ProbeAttempts", "Stamp", "T", "within"]
+__all__ = ["GRACE", "ProbeAttempts", "Stamp", "T", "stamp_of", "within"]
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class ProbeAttempts:
 
     def remember(self, probe: File) -> None:
         """Record the stamp of a file before the start."""
-        self.before[probe] = _stamp(self._path(probe.path)) if probe.fresh else None
+        self.before[probe] = stamp_of(self._path(probe.path)) if probe.fresh else None
 
     async def ask(self, probe: Probe, on_progress: Callable[[str], None] | None = None) -> None:
         """Make one attempt. Safe to cancel.
@@ -139,7 +139,7 @@ class ProbeAttempts:
         return os.path.join(self.spec.cwd or "", path)
 
     def _check(self, probe: File) -> None:
-        stamp = _stamp(self._path(probe.path))
+        stamp = stamp_of(self._path(probe.path))
         if stamp is None:
             raise NotYet("there is no such file")
         if stamp == self.before.get(probe):
@@ -159,7 +159,8 @@ async def _call(function: Callable[..., object], *given: object) -> None:
         raise NotYet("it returned False")
 
 
-def _stamp(path: str) -> Stamp:
+def stamp_of(path: str) -> Stamp:
+    """Return what tells one content of a file from another; None when there is no file."""
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -47,6 +47,7 @@ class NotifySocket:
         """
         self._pid = 0
         self._on_notice: Callable[[Notice], None] = _ignore
+        self._owns: Callable[[int], bool] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._folder: str | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | getattr(socket, "SOCK_CLOEXEC", 0))
@@ -70,13 +71,17 @@ class NotifySocket:
         """Variables for the program."""
         return {"NOTIFY_SOCKET": self.name}
 
-    def listen(self, pid: int, on_notice: Callable[[Notice], None]) -> None:
+    def listen(
+        self, pid: int, on_notice: Callable[[Notice], None], *, owns: Callable[[int], bool] | None = None
+    ) -> None:
         """Begin to receive, on the running event loop.
 
         Args:
             pid: Leader of the session that may send.
             on_notice: Called for each notice.
+            owns: Function that returns whether another process may send, too; None for none.
         """
+        self._owns = owns
         self._pid = pid
         self._on_notice = on_notice
         self._loop = asyncio.get_running_loop()
@@ -127,7 +132,7 @@ class NotifySocket:
         """Return whether a sender belongs to the program: to its session, or to its descendants."""
         if pid == 0:  # in a pid namespace that is not visible from here
             return uid in (0, os.geteuid())
-        if self._is_in_session(pid) or self._is_descendant(pid):
+        if self._is_in_session(pid) or self._is_descendant(pid) or (self._owns is not None and self._owns(pid)):
             return True
         # Checked after the search of its parents: if the sender ended meanwhile, that search has found nothing.
         if _exists(pid):

@@ -7,26 +7,35 @@ Signals never go through ``Process.send_signal`` of asyncio, which on Python 3.1
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
 from collections.abc import Mapping
 
 from aioverseer._aio.fork import generation
+from aioverseer._aio.timers import resolve
 from aioverseer._system.containment import procfs
-from aioverseer._system.containment.leftovers import FoundLeftovers, ShimLeftovers
+from aioverseer._system.containment.leftovers import FoundLeftovers, ShimLeftovers, below_shim, is_below
 from aioverseer._system.containment.outside import OutsideSignal
 from aioverseer._system.containment.scope import RunScope
 from aioverseer._system.containment.shim.client import Shim
 from aioverseer._system.process.loop_resources import LoopResources
+from aioverseer._system.process.main_process import MainProcess
 from aioverseer._system.process.pipes import ReadPipe, WritePipe
 from aioverseer._system.process.spawn import ExitWatcher
 from aioverseer._system.process.terminal import set_size
 from aioverseer._system.protocols import Leftovers
 from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.main_pid import LOST_EXIT
 from aioverseer.core.state import Exit
 
 __all__ = ["SystemChild", "pidfd_of", "require_foreign", "require_unreaped", "signal_leaderless"]
+
+_LOST = Exit(cause=LOST_EXIT)
+
+_SHIM_TIMEOUT = 0.5
+"""Seconds for a shim to report the end of its command, after that of the main process."""
 
 _PIDFD_SIGNAL_PROCESS_GROUP = 4
 """Flag of pidfd_send_signal(2), since Linux 6.9: signal every member of the group that the process leads."""
@@ -44,6 +53,7 @@ class SystemChild:
         stdin: WritePipe | None,
         stdout: ReadPipe | None,
         stderr: ReadPipe | None,
+        may_change: bool = False,
     ) -> None:
         """Create it for a child that has been started.
 
@@ -54,6 +64,7 @@ class SystemChild:
             stdin: The pipe to its standard input; None without one.
             stdout: The pipe from its standard output; None without one.
             stderr: The pipe from its standard error; None without one.
+            may_change: Whether the program may name another main process.
         """
         self._watcher = watcher
         self._resources: LoopResources | None = resources
@@ -63,6 +74,13 @@ class SystemChild:
         self._below_shim: tuple[Exit, tuple[int, ...]] | None = None
         """Exit of the command and pids of what it has left, once its shim has reported them."""
         self.pid = watcher.pid
+        self._main: MainProcess | None = None
+        """The main process, where the program has named another one than the one that was spawned."""
+        self._leader_end: asyncio.Future[Exit] | None = None
+        """The wait for the end of the spawned process, if the program may name another one as its main process."""
+        self._may_change = may_change
+        self._changed: asyncio.Future[None] | None = None
+        """Resolved when the main process changes during the wait for its end."""
         self._outside: OutsideSignal | None = None
         self.stdin = stdin
         self.stdout = stdout
@@ -70,6 +88,38 @@ class SystemChild:
 
     def signal(self, number: int, *, leader_only: bool = False) -> None:
         """Send a signal to the group, or to the leader alone; see ``protocols.Child``."""
+        if self._main is not None:
+            self._signal_main(self._main, number, leader_only=leader_only)
+            return
+        self._signal_leader(number, leader_only=leader_only)
+
+    def _signal_main(self, main: MainProcess, number: int, *, leader_only: bool) -> None:
+        """Send a signal to the main process, and to its group and that of the spawned process unless ``leader_only``.
+
+        Raises:
+            ProcessLookupError: If the main process has ended.
+            PermissionError: If the system refuses.
+        """
+        if self._is_of_parent or main.has_ended:
+            raise ProcessLookupError(errno.ESRCH, f"process {main.pid} has ended")
+        if leader_only:
+            main.signal(number)
+            return
+        is_member = main.group == self._watcher.pid
+        if not is_member:
+            main.signal_group(number)
+        try:
+            self._signal_leader(number, leader_only=False)
+        except ProcessLookupError:
+            # The spawned process has ended. What it has left in its group gets the signal, the main process mostly not.
+            if number == signal.SIGKILL:
+                self._scope.kill()
+            if number == signal.SIGKILL and self._below_shim is not None and self._scope.shim is not None:
+                self._scope.shim.signal_leftovers(number, missed=False)
+            elif not self._signal_rest(number) and is_member:
+                main.signal(number)
+
+    def _signal_leader(self, number: int, *, leader_only: bool) -> None:
         if self._watcher.exit is not None or self._below_shim is not None or self._is_of_parent:
             raise ProcessLookupError(errno.ESRCH, f"process {self.pid} has ended")
         shim = self._scope.shim
@@ -87,11 +137,21 @@ class SystemChild:
         """Plan a signal to processes outside of the group; see ``protocols.Child``."""
         if not procfs.HAS_PROC or self._is_of_parent:
             return
-        if self._watcher.exit is not None or self._below_shim is not None:
+        ended = self._watcher.exit is not None or self._below_shim is not None
+        if ended if self._main is None else self._main.has_ended:
             return  # its leftovers are being found, and get the signal then
         if self._outside is None:
-            self._outside = OutsideSignal(self.pid, find=self._scope.live_processes, owns=self._scope.owns)
+            group = self.pid if self._main is None else self._main.group
+            self._outside = OutsideSignal(group, find=self._scope.live_processes, owns=self._is_outside)
         self._outside.plan(number, soon=soon, late=late)
+
+    def _is_outside(self, pid: int) -> bool:
+        """Return whether a process belongs to the run, and is in no group that has got the signal."""
+        if self._main is not None:
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(pid) == self._watcher.pid:
+                    return False
+        return self._scope.owns(pid)
 
     @property
     def _reached(self) -> Mapping[int, int]:
@@ -102,11 +162,91 @@ class SystemChild:
         """Wait for the exit of the leader; see ``protocols.Child``."""
         if self._is_of_parent:
             return Exit()
-        shim = self._scope.shim
-        exit = await (self._watcher.wait() if shim is None else self._wait_for_command(shim))
+        exit = await (self._wait_for_spawned() if not self._may_change else self._wait_for_main())
         if self._outside is not None:
             self._outside.cancel()
         return await self._scope.ended(exit)
+
+    async def _wait_for_spawned(self) -> Exit:
+        shim = self._scope.shim
+        return await (self._watcher.wait() if shim is None else self._wait_for_command(shim))
+
+    async def _wait_for_main(self) -> Exit:
+        """Wait for the exit of the main process, whichever that is by then."""
+        if self._leader_end is None:
+            self._leader_end = asyncio.ensure_future(self._wait_for_spawned())
+            self._leader_end.add_done_callback(self._on_leader_end)
+        while True:
+            main = self._main
+            ended = self._leader_end if main is None else asyncio.ensure_future(main.wait())
+            self._changed = changed = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait({ended, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if main is not None and not ended.done():
+                    ended.cancel()
+            if main is not self._main:
+                if main is not None:
+                    main.close()
+            elif main is None or (exit := ended.result()) != _LOST or self._scope.shim is None:
+                return ended.result()
+            else:
+                # The shim tells how its command has ended, which is the main process mostly.
+                await asyncio.wait({self._leader_end}, timeout=_SHIM_TIMEOUT)
+                return self._leader_end.result() if self._leader_end.done() else exit
+
+    def owns(self, pid: int) -> bool:
+        """Return whether a process belongs to the program; see ``protocols.Child``."""
+        if self._is_of_parent:
+            return False
+        below = self._scope.shim is not None and is_below(pid, self._watcher.pid)
+        return below or self._scope.is_own(pid)
+
+    def take_main(self, pid: int) -> int:
+        """Make another process the main one; see ``protocols.Child``."""
+        if self._is_of_parent:
+            raise ProcessLookupError(errno.ESRCH, f"process {pid} is that of another host")
+        pid = self._seen_from_here(pid)
+        if pid == self.pid:
+            return pid
+        main: MainProcess | None = None
+        if pid != self._watcher.pid or self._watcher.exit is not None:
+            main = MainProcess(pid)
+            try:
+                # With the pidfd open, as the pid may have been reused.
+                if procfs.state_of(pid) in "ZX":
+                    raise ProcessLookupError(errno.ESRCH, f"process {pid} has ended")
+                if not self.owns(pid):
+                    name = procfs.command_of(pid)
+                    raise PermissionError(errno.EPERM, f"that is {name!r}, which the program has not started")
+            except BaseException:
+                main.close()
+                raise
+        if self._main is not None:
+            self._scope.forget_leader(self._main.pid)
+        self._main, self.pid = main, pid
+        self._scope.change_leader(pid)
+        if self._outside is not None:
+            self._outside.cancel()
+            self._outside = None
+        if self._changed is not None:
+            resolve(self._changed)
+        return pid
+
+    def _seen_from_here(self, pid: int) -> int:
+        """Return a pid that the program has named as this host knows it: a pid namespace has pids of its own."""
+        shim = self._scope.shim
+        if shim is None or not shim.has_namespace:
+            return pid
+        for candidate in procfs.pids():
+            inner = procfs.inner_pids_of(candidate)
+            if len(inner) > 1 and inner[-1] == pid and is_below(candidate, self._watcher.pid):
+                return candidate
+        raise ProcessLookupError(errno.ESRCH, f"there is no process {pid} in its pid namespace")
+
+    def _on_leader_end(self, ended: asyncio.Future[Exit]) -> None:
+        if not ended.cancelled() and ended.exception() is None and self._main is not None:
+            self._scope.forget_leader(self._watcher.pid)
 
     async def _wait_for_command(self, shim: Shim) -> Exit:
         """Wait for the end of a shim, or for its report that the command has ended and has left processes."""
@@ -140,11 +280,18 @@ class SystemChild:
         """Find what the ended leader has left; see ``protocols.Child``."""
         if self._is_of_parent:
             return None
+        if self._main is not None:
+            everywhere = True  # a daemon has a session of its own, and so has what it leaves
+            if self._scope.shim is None:
+                self._scope.forget_leader(self._watcher.pid)  # if it lives, it is a leftover now
         if self._below_shim is not None and self._scope.shim is not None:
+            left = self._below_shim[1] if self._main is None else below_shim(self._watcher.pid)
+            if not left:
+                return None
             return ShimLeftovers(
-                self._below_shim[1],
+                left,
                 shim=self._scope.shim,
-                pid=self.pid,
+                pid=self._watcher.pid,
                 wait=self._watcher.wait,
                 reached=self._reached,
             )
@@ -164,7 +311,7 @@ class SystemChild:
             return None
         leftovers = FoundLeftovers(
             found,
-            group=self.pid,
+            group=self._watcher.pid,
             find=find,
             is_left=self._scope.owns,
             signal_group=self._signal_rest,
@@ -191,7 +338,7 @@ class SystemChild:
             return False
         try:
             if pidfd is None or not self._signal_by_pidfd(pidfd, number, leader_only=False):
-                signal_leaderless(self.pid, number)
+                signal_leaderless(self._watcher.pid, number)
         except PermissionError:
             return True
         except OSError:  # usually because nothing is left
@@ -223,6 +370,11 @@ class SystemChild:
         """Close every descriptor; see ``protocols.Child``."""
         if self._outside is not None:
             self._outside.cancel()
+        if self._leader_end is not None:
+            self._leader_end.cancel()
+            self._leader_end = None
+        if self._main is not None:
+            self._main.close()
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
@@ -254,13 +406,14 @@ class SystemChild:
         return True
 
     def _signal_by_number(self, number: int, *, leader_only: bool) -> None:
-        require_foreign(self.pid)
+        pid = self.pid if self._main is None else self._watcher.pid
+        require_foreign(pid)
         # As long as this host has such an unreaped child, the process id cannot belong to another process.
-        require_unreaped(os.P_PID, self.pid)
+        require_unreaped(os.P_PID, pid)
         if leader_only:
-            os.kill(self.pid, number)
+            os.kill(pid, number)
         else:
-            os.killpg(self.pid, number)
+            os.killpg(pid, number)
 
 
 def signal_leaderless(pid: int, number: int) -> None:

@@ -5,13 +5,14 @@ A ``waitpid(-1)`` in a library, or an ignored SIGCHLD, takes the status away fro
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import signal
 import struct
 
 from aioverseer.core.state import Exit
 
-__all__ = ["LOST", "exit_of", "kept_exit"]
+__all__ = ["LOST", "exit_of", "kept_exit", "tells_exits"]
 
 LOST = 255
 """The return code that asyncio gives for a status that it could not read. Programs such as ``ssh`` exit with it too."""
@@ -60,3 +61,12 @@ def kept_exit(pidfd: int) -> Exit | None:
     status: int = struct.unpack_from("=i", answer, _EXIT_AT)[0]
     number, code = status & 0x7F, status >> 8
     return Exit.from_returncode(-number if number else code)
+
+
+def tells_exits(pidfd: int) -> bool:
+    """Return whether the kernel has the call that tells an exit, as Linux 6.15 does once a process is reaped."""
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, bytearray(64))
+    except OSError as error:
+        return error.errno == errno.ESRCH  # it was reaped without anybody asking before
+    return True

@@ -68,7 +68,13 @@ class Descriptors:
     def hand_over(self, watcher: ExitWatcher, scope: RunScope) -> SystemChild:
         """Return the child, which from now on owns the host's ends of the pipes."""
         child = SystemChild(
-            watcher, self._resources, scope=scope, stdin=self._stdin, stdout=self._stdout, stderr=self._stderr
+            watcher,
+            self._resources,
+            scope=scope,
+            stdin=self._stdin,
+            stdout=self._stdout,
+            stderr=self._stderr,
+            may_change=self._spec.main_pid is not None,
         )
         self._stdin = self._stdout = self._stderr = None
         return child

@@ -21,6 +21,7 @@ __all__ = [
     "InternalError",
     "LaunchStopped",
     "LeaderEnded",
+    "MainChanged",
     "ProcessEnded",
     "ProcessEnding",
     "Ready",
@@ -270,6 +271,15 @@ class LeaderEnded(Input):
     def __init__(self, *, exit: Exit, left: tuple[Survivor, ...]) -> None:
         self.exit = exit
         self.left = left
+
+
+class MainChanged(Input):
+    """Another process of the program is its main process from now on."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self, *, pid: int) -> None:
+        self.pid = pid
 
 
 class StepFailed(Input):

@@ -25,6 +25,7 @@ from aioverseer.core.machine.inputs import (
     InternalError,
     LaunchStopped,
     LeaderEnded,
+    MainChanged,
     Ready,
     Spawned,
     SpawnFailed,
@@ -37,6 +38,7 @@ from aioverseer.core.machine.inputs import (
 from aioverseer.core.machine.ladder import Ladder
 from aioverseer.core.machine.table import Arm, Disarm, Input, Machine, Rules
 from aioverseer.core.options.containment import IN_BACKGROUND, Survivor, left_behind, shown
+from aioverseer.core.options.main_pid import PidFile
 from aioverseer.core.options.pipeline import ladder_seconds
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import LEAST_FINAL_TIMEOUT, Stop
@@ -56,7 +58,7 @@ class ProcessMachine(Machine[ProcessAction]):
     """State machine of one run of one program.
 
     Attributes:
-        pid: Process id once the program has been spawned; 0 for a task of the host.
+        pid: Process id of the main process once the program has been spawned; 0 for a task of the host.
         exit: Exit code or signal once the run has ended.
         error: Reason why the program could not be started or was stopped as a failure.
         due: Monotonic time by which the run must be ready; None when it is ready, or has no time limit.
@@ -110,7 +112,7 @@ class ProcessMachine(Machine[ProcessAction]):
         return cls(
             ladder=spec.stop,
             delay=spec.delay_start,
-            awaits_ready=spec.ready is not None,
+            awaits_ready=spec.ready is not None or isinstance(spec.main_pid, PidFile),
             ready_timeout=spec.ready_timeout,
             upstream=ladder_seconds(spec),
         )
@@ -265,6 +267,15 @@ class ProcessMachine(Machine[ProcessAction]):
 
     def _at_work(self) -> str:
         return f"runs as pid {self.pid}" if self.pid else "runs on the event loop"
+
+    def change_main(self, given: MainChanged) -> list[ProcessAction]:
+        """Record the process id. From now on signals go to that process, and its end is that of the run."""
+        self.pid = given.pid
+        if self.state is State.RUNNING:
+            self.reason = f"{self._at_work()}{', and is ready' if self._awaits_ready else ''}"
+        elif self.state is State.STARTING:
+            self.reason = f"{self._at_work()}, and is not ready yet"
+        return []
 
     def extend(self, given: Extend) -> list[ProcessAction]:
         """Extend the time for becoming ready; never shorten it."""
@@ -491,6 +502,7 @@ ProcessMachine.guards = {
     Exited: ProcessMachine.has_spawned,
     StepFailed: ProcessMachine.has_spawned,
     LeaderEnded: ProcessMachine.has_live_leader,
+    MainChanged: ProcessMachine.has_spawned,
     Ready: ProcessMachine.has_spawned,
     Extend: ProcessMachine.has_spawned,
     Unhealthy: ProcessMachine.has_spawned,
@@ -515,11 +527,13 @@ ProcessMachine.table = cast(
         (State.STARTING, Unhealthy): ProcessMachine.end_unhealthy,
         (State.STARTING, Exited): ProcessMachine.end,
         (State.STARTING, LeaderEnded): ProcessMachine.end_leader,
+        (State.STARTING, MainChanged): ProcessMachine.change_main,
         (State.RUNNING, StartRequested): ProcessMachine.ignore,
         (State.RUNNING, InternalError): ProcessMachine.give_up,
         (State.RUNNING, StopRequested): ProcessMachine.stop,
         (State.RUNNING, Exited): ProcessMachine.end,
         (State.RUNNING, LeaderEnded): ProcessMachine.end_leader,
+        (State.RUNNING, MainChanged): ProcessMachine.change_main,
         (State.RUNNING, Extend): ProcessMachine.ignore,
         (State.RUNNING, Unhealthy): ProcessMachine.end_unhealthy,
         (State.STOPPING, StartRequested): ProcessMachine.ignore,
@@ -532,6 +546,7 @@ ProcessMachine.table = cast(
         (State.STOPPING, StepFailed): ProcessMachine.skip_step,
         (State.STOPPING, Exited): ProcessMachine.end_stopped,
         (State.STOPPING, LeaderEnded): ProcessMachine.end_leader_stopped,
+        (State.STOPPING, MainChanged): ProcessMachine.change_main,
         (State.STOPPING, Ready): ProcessMachine.ignore,
         (State.STOPPING, Extend): ProcessMachine.ignore,
         (State.STOPPING, Unhealthy): ProcessMachine.ignore,

@@ -27,6 +27,7 @@ from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.keywords import Leftovers, SpecOptions
 from aioverseer.core.options.log import LogFile, as_logs
+from aioverseer.core.options.main_pid import check_main_pid, check_main_pid_kills
 from aioverseer.core.options.output_checks import (
     check_destination,
     check_encoding,
@@ -228,6 +229,7 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "queue_size": lambda check, value: check.whole("queue_size", value, least=1, unit="lines"),
     "drain_timeout": lambda check, value: check.seconds("drain_timeout", value),
     "leftovers": lambda check, value: check.one_of("leftovers", value, get_args(Leftovers)),
+    "main_pid": check_main_pid,
     "containment": _containment,
     "memory_max": lambda check, value: check.whole("memory_max", value, least=4096, unit="bytes"),
     "pids_max": lambda check, value: check.whole("pids_max", value, least=1, unit="processes"),
@@ -274,5 +276,6 @@ _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
     "ready": _filled_ready,
     "alive": _filled_alive,
     "log": _filled_log,
+    "main_pid": check_main_pid_kills,
 }
 """Checks of an option together with others, made once each option alone is valid."""

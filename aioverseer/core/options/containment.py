@@ -95,8 +95,9 @@ def left_behind(left: Sequence[Survivor]) -> str:
 
 
 IN_BACKGROUND = (
-    "a program that goes into the background cannot be supervised: run it in the foreground (such as redis with "
-    '"--daemonize no", nginx with "daemon off;", httpd with "-D FOREGROUND"), or pass leftovers="keep"'
+    "a program that goes into the background is not watched there: run it in the foreground (such as redis with "
+    '"--daemonize no", nginx with "daemon off;", httpd with "-D FOREGROUND"), name its pid file by '
+    'main_pid=PidFile("..."), or pass leftovers="keep"'
 )
 """Advice for a program that exits with code 0 and leaves processes behind."""
 

@@ -34,6 +34,7 @@ _CPU = "write cpu_max=0.5, in processors"
 _TASKS = "write pids_max=100"
 _TERMINAL = "write pty=True"
 _LEFT = "write leftovers='kill', 'keep' or 'report'"
+_MAIN_PID = "write main_pid=PidFile('/run/web.pid'), or main_pid='notify' for a program that sends MAINPID="
 _HOOK = "add the step as a service of its own, and name it in after={'step': 'success'}"
 _TIMEOUT = "write ready_timeout=30 for the start, or stop=Stop(timeout=10) for the stop; asyncio.timeout() bounds a run"
 _CHECK = "call check() of the Status at the end: it raises for a failure"
@@ -95,7 +96,8 @@ WORDS: dict[str, str] = {
         ("nonewprivileges nonewprivs securityopt", "write no_new_privileges=True"),
         ("ambientcapabilities capabilities capadd", "write ambient_capabilities=['net_bind_service']"),
         ("tty usepty terminal", _TERMINAL),
-        ("daemon daemonize detach detached forking remainafterexit pidfile", _LEFT),
+        ("daemon daemonize detach detached remainafterexit", _LEFT),
+        ("pidfile forking mainpid guessmainpid", _MAIN_PID),
         ("execstartpre execstartpost execstoppost hooks prestart poststart beforestart onstart", _HOOK),
         ("execstop onstop prestop", _STOP),
         ("execreload sendhup", _RELOAD),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.log import Log
     from aioverseer.core.options.reload import AnyReload
+    from aioverseer.core.options.main_pid import MainPid
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.stop import Stop
 from aioverseer.core.export import exported_from
@@ -60,6 +61,7 @@ class SpecOptions(TypedDict, total=False):
     queue_size: int
     drain_timeout: float
     leftovers: Leftovers
+    main_pid: MainPid | None
     containment: AskedContainment | None
     memory_max: int | None
     pids_max: int | None

@@ -26,6 +26,7 @@ from aioverseer.core.options.give_up import OnGiveUp
 from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.reload import Reload
+from aioverseer.core.options.main_pid import MainPid
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE, PathLike
@@ -81,6 +82,10 @@ class Spec:
             after the last run also those that have left the group. ``"keep"`` lets them live and goes on reading their
             output until the block of the overseer, or of the Process, ends. ``"report"`` does the same and reports
             them: in ``Process.survivors`` and as a warning in the log.
+        main_pid: How the program tells which of its processes is the main one, which is then watched, signalled and
+            stopped: ``"notify"``, by ``MAINPID=`` of sd_notify(3), or a ``PidFile``. None is the process that was
+            spawned. With a PidFile the program may go into the background, and it is not ready before the file names
+            one of its processes.
         containment: Level of containment, if it differs from that of the overseer: ``"basic"``, ``"guarded"``,
             ``"strict"``, ``"pidns"`` or ``"auto"``; see ``Containment``.
         memory_max: Bytes that the program and everything it starts may use together. Above it the kernel kills them
@@ -154,6 +159,7 @@ class Spec:
     queue_size: int = DEFAULT_STREAM_QUEUE_SIZE
     drain_timeout: float = 0.5
     leftovers: Leftovers = "kill"
+    main_pid: MainPid | None = None
     containment: AskedContainment | None = None
     memory_max: int | None = None
     pids_max: int | None = None

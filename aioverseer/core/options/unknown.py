@@ -64,6 +64,7 @@ _WORDS: dict[str, dict[str, str]] = {
                 ("restart onfailure", "write action='restart' or action='mark'"),
             ),
         ),
+        ("PidFile", (("file pidfile name filename", "pass the path first: PidFile('/run/web.pid')"),)),
         (
             "LogFile",
             (

@@ -33,6 +33,7 @@ __all__ = [
     "last_lines",
     "late",
     "lines_of_runs",
+    "main_process_missing",
     "not_ready",
     "not_ready_after",
     "not_running",
@@ -294,6 +295,11 @@ def stranger_before(id: str, held: str) -> NotReady:
 def stranger_found(status: Status, held: str, lines: Sequence[str]) -> NotReady:
     """Return the error of a run that is stopped because a stranger answers its probe."""
     return NotReady(f"{status.id!r} cannot become ready: {held}; {_STRANGER}", id=status.id, status=status, lines=lines)
+
+
+def main_process_missing(status: Status, why: str, lines: Sequence[str]) -> NotReady:
+    """Return the error of a run whose program went into the background and has ended without naming a process."""
+    return NotReady(f"{status.id!r} cannot become ready: {why}", id=status.id, status=status, lines=lines)
 
 
 def unhealthy(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:

@@ -23,6 +23,7 @@ from aioverseer.core.machine.inputs import (
     InternalError,
     LaunchStopped,
     LeaderEnded,
+    MainChanged,
     Ready,
     Spawned,
     SpawnFailed,
@@ -59,6 +60,7 @@ INPUTS: dict[str, Input] = {
     "ready": Ready(),
     "extend": Extend(seconds=60),
     "unhealthy": Unhealthy(error=LATE, why="it was not ready in time"),
+    "another main": MainChanged(pid=9),
     "step failed": StepFailed(step=CloseStdin(5.0), why="it is closed", number=0),
 }
 WALKED = [INPUTS[name] for name in "start stop kill due spawned failed exited killed broken".split()]
@@ -141,6 +143,7 @@ ON_THE_LADDER = {
     "extend": "",
     "unhealthy": "",
     "step failed": "",
+    "another main": "",
 }
 LEFT = {**ON_THE_LADDER, "kill": "SIGKILL, arm 2", "due": "SIGKILL, arm 2", "exited": "disarm, -> finished"}
 LEFT_DYING = {**ON_THE_LADDER, "due": "", "exited": "disarm, -> finished"}
@@ -156,6 +159,7 @@ FAILING = {"exited": "disarm, -> fatal", "killed": "disarm, -> fatal"}
 STUCK = {**ON_THE_LADDER, "stop": "SIGKILL, arm 2", "kill": "SIGKILL, arm 2"}
 
 RUNNING = {
+    "another main": "",
     "left": "SIGINT, SIGCONT, arm 2, -> stopping",
     "start": "",
     "stop": "SIGINT, SIGCONT, arm 5, -> stopping",

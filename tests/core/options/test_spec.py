@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Process, framing, ready
+from aioverseer import PidFile, Process, framing, ready
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.after import After
 from aioverseer.core.options.alive import Alive
@@ -62,6 +62,7 @@ DEFAULTS: dict[str, Any] = {
     "queue_size": DEFAULT_STREAM_QUEUE_SIZE,
     "drain_timeout": 0.5,
     "leftovers": "kill",
+    "main_pid": None,
     "containment": None,
     "memory_max": None,
     "pids_max": None,
@@ -114,6 +115,7 @@ GOOD: dict[str, list[Any]] = {
     "queue_size": [1, 10**9],
     "drain_timeout": [0.0, 0.25, ("whole", 3, 3.0)],
     "leftovers": ["kill", "keep", "report"],
+    "main_pid": [None, "notify", PidFile("/run/db.pid"), PidFile(Path("db.pid"))],
     "containment": [None, "auto", "basic", "guarded", "strict"],
     "memory_max": [None, 4096, 1 << 40],
     "pids_max": [None, 1, 500],
@@ -168,6 +170,7 @@ BAD: dict[str, list[Any]] = {
     "queue_size": [0, -1, True, 1.5, "1", None, math.inf],
     "drain_timeout": [-0.1, math.inf, 10**400, True, "1", None],
     "leftovers": ["burn", None, 1],
+    "main_pid": ["", "/run/db.pid", Path("/run/db.pid"), True, 1],
     "containment": ["", "none", 1, True],
     "memory_max": [0, -1, 4095, True, 1e9, "1G"],
     "pids_max": [0, -1, True, 1.5, "5"],

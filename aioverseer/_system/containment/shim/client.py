@@ -84,6 +84,7 @@ class Shim:
     Attributes:
         prefix: Words to put before the command line.
         pass_fds: Descriptors that the shim must inherit.
+        has_namespace: Whether its command has a pid namespace.
     """
 
     def __init__(self, way: Way) -> None:
@@ -95,6 +96,7 @@ class Shim:
         self._theirs, self._ours = (end.detach() for end in socket.socketpair())
         os.set_blocking(self._ours, False)
         self._reason = b""
+        self.has_namespace = way == "namespace"
         self.pass_fds = (self._theirs,)
         self.prefix = [sys.executable, "-I", "-S", "-E", _PROGRAM, str(self._theirs), way]
 
