@@ -61,6 +61,8 @@ class MainProcessFollower:
         self._warn = warn
         self._child: Child | None = None
         self._stopped = False
+        self._named: int | None = None
+        """The pid that was taken last, as the program has named it."""
         self._refused: dict[int, str] = {}
         """Pids that are not the program's own, each with the reason."""
         self._warned: set[int] = set()
@@ -149,7 +151,7 @@ class MainProcessFollower:
 
     def _take(self, pid: int, *, whole: bool) -> None:
         child = self._child
-        if child is None:
+        if child is None or pid == self._named:
             return
         before = child.pid
         try:
@@ -161,6 +163,7 @@ class MainProcessFollower:
                 self._warned.add(pid)
                 self._warn(f"{self._file or 'the notice MAINPID='} {why}; it is refused as the main process")
             return
+        self._named = pid
         if child.pid == before and self.is_known:
             return
         self.is_known = True

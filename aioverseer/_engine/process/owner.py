@@ -35,6 +35,14 @@ class ProcessOwner(Protocol):
         """
         ...
 
+    def on_main_changed(self, run: int) -> None:
+        """Handle another main process, whose process id is that of the run from now on.
+
+        Args:
+            run: The number of the run.
+        """
+        ...
+
     def will_run_again(self, exit: Exit) -> bool:
         """Return whether another run follows an end that nobody has asked for.
 

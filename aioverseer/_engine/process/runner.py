@@ -273,7 +273,7 @@ class ProcessRunner:
                     self._end_watchers.notify(self.machine)
                 case _:
                     assert_never(action)
-        if isinstance(given, LeaderEnded | StepFailed):
+        if isinstance(given, LeaderEnded | StepFailed | MainChanged):
             self._watchers.notify(self.machine)  # its reason has changed, its state perhaps not
 
     @property
@@ -507,6 +507,8 @@ class ProcessRunner:
         self.submit(MainChanged(pid=pid))
         if before != pid:
             self._on_health_notice(f"has another main process: pid {pid}, in place of pid {before}")
+            if self._owner is not None:
+                self._owner.on_main_changed(self.number)
 
     def _end_missing(self, why: str) -> None:
         error = main_process_missing(self.snapshot(lines=False).status(), why, self.last_lines())

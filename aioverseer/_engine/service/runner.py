@@ -745,6 +745,11 @@ class ServiceRunner:
         if process.machine.state is State.STARTING:
             self._owner.on_spawned(self.spec.id)
 
+    def on_main_changed(self, run: int) -> None:
+        """Handle another main process of the current run, for those that wait for a process id."""
+        if self.process is not None and self.process.number == run:
+            self.waiters.on_change(self.snapshot(lines=False))
+
     def will_run_again(self, exit: Exit | None) -> bool:
         """Return whether another run follows an end that nobody has asked for; see ``ProcessOwner``."""
         machine = self.machine

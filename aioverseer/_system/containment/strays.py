@@ -113,7 +113,7 @@ class StrayRegistry:
             before: The leader before it, which may have ended.
         """
         with self._lock:
-            # What the old leader left in its session is no leftover: the run goes on.
+            # The run goes on, so processes in the session of the old leader are no leftovers.
             self._leaderless.pop(run, None)
             self._sessions.pop(before, None)
             self._leaders[pid] = run

@@ -111,7 +111,7 @@ class SystemChild:
         try:
             self._signal_leader(number, leader_only=False)
         except ProcessLookupError:
-            # The spawned process has ended. What it has left in its group gets the signal, the main process mostly not.
+            # The spawned process has ended. The rest of its group gets the signal; the main process is rarely in it.
             if number == signal.SIGKILL:
                 self._scope.kill()
             if number == signal.SIGKILL and self._below_shim is not None and self._scope.shim is not None:

@@ -62,6 +62,7 @@ RESTART = frozenset(
         "extra_groups",
         "framing",
         "io_class",
+        "main_pid",
         "memory_max",
         "merge_stderr",
         "nice",

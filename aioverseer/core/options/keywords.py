@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.framing import AnyFraming
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.log import Log
-    from aioverseer.core.options.reload import AnyReload
     from aioverseer.core.options.main_pid import MainPid
+    from aioverseer.core.options.reload import AnyReload
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.stop import Stop
 from aioverseer.core.export import exported_from

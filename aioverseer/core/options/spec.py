@@ -25,8 +25,8 @@ from aioverseer.core.options.framing import AnyFraming, Lines
 from aioverseer.core.options.give_up import OnGiveUp
 from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
-from aioverseer.core.options.reload import Reload
 from aioverseer.core.options.main_pid import MainPid
+from aioverseer.core.options.reload import Reload
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE, PathLike

@@ -32,6 +32,7 @@ from aioverseer.core.options.forms import (
 from aioverseer.core.options.framing import Chunks, ContentLength, FramingRule, LengthPrefix, Lines
 from aioverseer.core.options.framing_makers import chunks, content_length, length_prefix, lines
 from aioverseer.core.options.log import LogBridge, LogFile
+from aioverseer.core.options.main_pid import PidFile
 from aioverseer.core.options.probes import (
     Check,
     Command,
@@ -119,6 +120,18 @@ class _PortsForm(Form):
         if found is None:
             raise refused(place, 'is no range of ports: write for example "9000-9099"')
         return range(int(found[1]), int(found[2]) + 1)
+
+
+class _MainPidForm(Form):
+    """``main_pid``: the word ``"notify"``, or a pid file as an object."""
+
+    _file = Record(PidFile, {})
+
+    def write(self, value: Any) -> Any:
+        return self._file.write(value) if isinstance(value, PidFile) else value
+
+    def read(self, data: Any, place: str) -> Any:
+        return data if data == "notify" else self._file.read(data, place)
 
 
 class _LimitForm(Form):
@@ -417,6 +430,7 @@ FORMS: dict[str, Form] = {
     "queue_size": PLAIN,
     "drain_timeout": PLAIN,
     "leftovers": PLAIN,
+    "main_pid": _MainPidForm(),
     "containment": PLAIN,
     "memory_max": PLAIN,
     "pids_max": PLAIN,
