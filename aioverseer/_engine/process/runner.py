@@ -92,8 +92,8 @@ class ProcessRunner:
         streams: The output of the program.
         stdin: The input of the program; None where the program reads the null device.
         upstream: The engine of the program whose output is the input of this one; None without one.
+        health: The probes; None for a program without ``ready``, ``alive``, ``main_pid`` and ``reload="notify"``.
         make_output: Factory of the receiver of the output of a command on behalf of the program; None for none.
-        health: The probes; None for a program without ``ready``, ``alive`` and ``main_pid``.
         was_ready: Whether the program has ever been ready.
     """
 
@@ -139,7 +139,7 @@ class ProcessRunner:
         self._owner = owner
         self._recent_lines = recent_lines
         self.health: Health | None = None
-        if not (spec.ready is spec.alive is spec.main_pid is None) or spec.reload == "notify":
+        if any((spec.ready, spec.alive, spec.main_pid, spec.reload == "notify")):
             self.health = load_health()(
                 spec=spec,
                 clock=clock,
