@@ -15,6 +15,7 @@ if sys.platform == "win32":
 if TYPE_CHECKING:
     from aioverseer import abc as abc
     from aioverseer import framing as framing
+    from aioverseer import listen as listen
     from aioverseer import ready as ready
     from aioverseer._engine.events.journal import EventStream
     from aioverseer._engine.events.recorder import Recorder
@@ -254,7 +255,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Return a public name, and import it on its first use."""
-    if name in {"abc", "framing", "ready"}:
+    if name in {"abc", "framing", "listen", "ready"}:
         return importlib.import_module(f"aioverseer.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

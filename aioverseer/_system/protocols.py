@@ -21,7 +21,7 @@ __all__ = ["Child", "Launcher", "Leftovers", "ReadStream", "ReadinessChannels", 
 @exported_from("aioverseer.abc")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessChannels:
-    """Channels that a program gets in addition to its Spec, so that it can report that it is ready.
+    """Channels that a program gets in addition to its Spec: to report that it is ready, and to take connections.
 
     Attributes:
         env: Environment variables. They override all others.
@@ -31,12 +31,17 @@ class ReadinessChannels:
             readiness by notice.
         on_write: For a child without a real process: called with the number of one of the descriptors and the bytes
             written to it; None without readiness by descriptor.
+        sockets: Listening sockets by name, each with the descriptor of the host. The child gets copies as descriptors
+            3, 4 and so on, in this order. A child without a real process has none to copy: its descriptors are -1.
+        announces_sockets: Whether the child gets ``LISTEN_FDS``, ``LISTEN_PID`` and ``LISTEN_FDNAMES``.
     """
 
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     descriptors: Mapping[int, int] = field(default_factory=dict[int, int])
     on_notify: Callable[[bytes], None] | None = None
     on_write: Callable[[int, bytes], None] | None = None
+    sockets: Mapping[str, int] = field(default_factory=dict[str, int])
+    announces_sockets: bool = True
 
 
 @exported_from("aioverseer.abc")

@@ -25,6 +25,7 @@ import pytest
 import aioverseer
 import aioverseer.abc
 import aioverseer.framing
+import aioverseer.listen
 import aioverseer.mcp
 import aioverseer.pytest_plugin
 import aioverseer.testing
@@ -141,6 +142,15 @@ PAGES: dict[str, Page] = {
         ),
         aioverseer.framing,
         tuple(aioverseer.framing.__all__),
+    ),
+    "listen.md": (
+        "Held sockets: aioverseer.listen",
+        (
+            "The overseer holds these listening sockets while programs restart. The option `listen` names them:\n"
+            '`overseer.add("web", ..., listen={"http": listen.tcp(8000)})`.'
+        ),
+        aioverseer.listen,
+        tuple(aioverseer.listen.__all__),
     ),
     "threaded.md": (
         "Without an event loop",

@@ -152,8 +152,11 @@ class Health:
         """Whether a probe needs the output of the program."""
         return self._readiness.reads_lines
 
-    async def prepare(self) -> ReadinessChannels | None:
+    async def prepare(self, sockets: ReadinessChannels | None = None) -> ReadinessChannels | None:
         """Open the channels for the program; see ``ReadinessCheck.prepare``. Safe to cancel.
+
+        Args:
+            sockets: Channels with the listening sockets that the program inherits; None for none.
 
         Raises:
             NotReady: If a stranger holds the socket of a probe.
@@ -162,7 +165,8 @@ class Health:
         if not self._is_hosted:  # the launcher of scripted children knows no files
             check_commands(self._spec)
         # Before anything is opened: a cancellation leaves nothing behind.
-        if held := self._readiness.held_by_strangers(await self._listeners.prepare()):
+        blocked = await self._listeners.prepare(() if sockets is None else sockets.sockets.values())
+        if held := self._readiness.held_by_strangers(blocked):
             raise stranger_before(self._spec.id, held)
         if self._main is not None:
             self._main.prepare()

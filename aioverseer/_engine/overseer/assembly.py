@@ -18,6 +18,7 @@ from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.shutdown import Shutdown
 from aioverseer._engine.overseer.startup import Startup
 from aioverseer._engine.process.runner import ProcessRunner
+from aioverseer._engine.service.owner import SocketHolder
 from aioverseer._engine.service.place import InstancePlace
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._system.host.fd_limit import DescriptorLimit
@@ -96,6 +97,7 @@ class Assembly:
         # Not a source of secrets: jitter only has to differ between hosts.
         self.rng: Rng = random.Random() if rng is None else rng  # noqa: S311
         self._launcher = launcher
+        self._held_sockets: SocketHolder | None = None
         self._make_handle = make_handle
         self._load_health = load_health
         self._run_specs: RunSpecMaker | None = None
@@ -236,7 +238,17 @@ class Assembly:
             check=self.lifespan.check,
             is_leaving=self._is_leaving,
             blockers=self._blockers,
+            sockets=self._sockets,
         )
+
+    def _sockets(self) -> SocketHolder:
+        """Return the listening sockets. The first call makes them."""
+        if self._held_sockets is None:
+            from aioverseer._engine.overseer.held_sockets import HeldSockets  # noqa: PLC0415  # few hosts have any
+
+            # Scripted children have no descriptors, and tests of policies bind no port.
+            self._held_sockets = HeldSockets(are_real=self._launcher.containment.level != "none")
+        return self._held_sockets
 
     def _blockers(self, id: str) -> list[Awaited]:
         """Return what others make a service wait for: dependencies, its group, the throttle, a stop of all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import functools
 import logging
@@ -80,6 +81,7 @@ class RunTask:
         health: Health | None,
         upstream: Upstream | None = None,
         make_output: Callable[[], CommandOutput] | None = None,
+        sockets: Callable[[], ReadinessChannels] | None = None,
     ) -> None:
         """Prepare the task. ``begin`` starts it.
 
@@ -97,9 +99,11 @@ class RunTask:
             health: The probes of the program.
             upstream: The program whose output is its input; None without one.
             make_output: Factory of the receiver of the output of a command on behalf of the program; None for none.
+            sockets: Function that opens its listening sockets and returns channels with them alone; None for none.
         """
         self._make_output = make_output
         self._upstream = upstream
+        self._sockets = sockets
         self.output: PipeEnd | None = None
         """The end of the pipe for standard output, if the program is not the last one of a pipeline."""
         self._spec = spec
@@ -314,7 +318,15 @@ class RunTask:
         """Launch the program. After a failure, submit it and return None."""
         capture = self._streams.captured
         try:
-            channels = None if self._health is None else await self._health.prepare()
+            # Before the probes are prepared: the listener of a probe is no stranger if it is one of these.
+            sockets = None if self._sockets is None else self._sockets()
+            channels = None if self._health is None else await self._health.prepare(sockets)
+            if channels is None or sockets is None:
+                channels = channels or sockets
+            else:
+                channels = dataclasses.replace(
+                    channels, sockets=sockets.sockets, announces_sockets=sockets.announces_sockets
+                )
             if self._upstream is not None or self.output is not None:
                 return await self._launch_joined(channels, capture=capture)
             if channels is None:

@@ -27,7 +27,7 @@ from aioverseer._engine.process.run_task import RunTask
 from aioverseer._engine.process.stdin import StdinFeeder
 from aioverseer._engine.process.upstream import Upstream
 from aioverseer._system.process.pipes import PipeEnd
-from aioverseer._system.protocols import Launcher
+from aioverseer._system.protocols import Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import OverseerError
 from aioverseer.core.machine.actions import (
@@ -113,6 +113,7 @@ class ProcessRunner:
         byte_sink: Callable[[str], ByteSink] | None = None,
         recent_lines: Callable[[], list[str]] | None = None,
         upstream: ProcessRunner | None = None,
+        sockets: Callable[[], ReadinessChannels] | None = None,
     ) -> None:
         """Assemble the parts. Nothing is started.
 
@@ -131,6 +132,8 @@ class ProcessRunner:
             byte_sink: Factory of a consumer of bytes, given ``"stdout"`` or ``"stderr"``.
             recent_lines: Function that returns the last lines, for error messages; None for the lines of this run.
             upstream: The engine of the program before it in a pipeline; None makes one if the Spec names a program.
+            sockets: Function that opens listening sockets, or finds them open, and returns channels with them alone;
+                None for none.
         """
         self.spec = spec
         self.number = number
@@ -198,6 +201,7 @@ class ProcessRunner:
             health=self.health,
             upstream=None if upstream is None else Upstream(upstream, clock=clock),
             make_output=self.make_output,
+            sockets=sockets,
         )
         self.was_ready = False
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer.core.machine.table import Transition
+from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import Kind
 from aioverseer.core.report.status import StatusSnapshot
 from aioverseer.core.state import State
 
-__all__ = ["ServiceOwner", "ServiceTransition", "SideRuns", "Throttle"]
+__all__ = ["ServiceOwner", "ServiceTransition", "SideRuns", "SocketHolder", "Throttle"]
 
 
 class ServiceTransition:
@@ -136,4 +138,25 @@ class Throttle(Protocol):
 
     def leave(self, id: str) -> None:
         """Remove a service from the queue."""
+        ...
+
+
+class SocketHolder(Protocol):
+    """The listening sockets of the overseer."""
+
+    def hold(self, spec: Spec) -> Mapping[str, int]:
+        """Open the sockets of a service, or keep them, and return their descriptors by name.
+
+        Raises:
+            SpawnError: If a socket cannot be opened.
+        """
+        ...
+
+    def release(self, id: str, *, keeping: Spec | None = None) -> None:
+        """Close the sockets of a service that no other service holds. Idempotent.
+
+        Args:
+            id: The name of the service.
+            keeping: A Spec whose sockets it goes on to hold; None for none.
+        """
         ...

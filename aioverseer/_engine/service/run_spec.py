@@ -13,6 +13,7 @@ from aioverseer._system.host.port_pool import PortPool
 from aioverseer._system.protocols import Child, Launcher, ReadinessChannels
 from aioverseer.core.errors import OverseerError, SpawnError, SpecError
 from aioverseer.core.options.containment import Containment, Survivor
+from aioverseer.core.options.held_socket import FIRST_DESCRIPTOR
 from aioverseer.core.options.log import LogFile
 from aioverseer.core.options.placeholders import NEEDS_PORT, expand, expand_probe, texts_of_probe, words_in
 from aioverseer.core.options.spec import Spec, is_template
@@ -109,7 +110,8 @@ class RunSpecs:
 
 def _values_of(spec: Spec, *, index: int, run: int) -> dict[str, object]:
     """Return the values of the words that need no resource."""
-    return {"index": index, "id": spec.id, "run": run}
+    descriptors = {f"fd.{name}": place for place, name in enumerate(spec.listen, FIRST_DESCRIPTOR)}
+    return {"index": index, "id": spec.id, "run": run, **descriptors}
 
 
 def filled(spec: Spec, values: Mapping[str, object]) -> Spec:

@@ -19,13 +19,13 @@ from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.output.subscription import Subscribers
 from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._engine.process.runner import ProcessRunner
-from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, SideRuns, Throttle
+from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, SideRuns, SocketHolder, Throttle
 from aioverseer._engine.service.place import InstancePlace
 from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
 from aioverseer._engine.service.task_chain import TaskChain
 from aioverseer._engine.service.trigger import TriggerSource
 from aioverseer._engine.service.waiters import Waiters
-from aioverseer._system.protocols import Launcher
+from aioverseer._system.protocols import Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.machine.actions import (
     AskSuccessor,
@@ -60,7 +60,7 @@ from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.effects import EFFECTS, changed_options
 from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.restart import wants_restart
-from aioverseer.core.options.spec import Spec, is_template
+from aioverseer.core.options.spec import Spec, is_template, names_descriptors
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.report.events import Kind, StopOutcome
 from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines, lines_of_runs
@@ -128,6 +128,7 @@ class ServiceRunner:
         check: _UseCheck,
         is_leaving: Callable[[], bool],
         blockers: Callable[[str], list[Awaited]],
+        sockets: Callable[[], SocketHolder],
     ) -> None:
         """Create a service in INITIAL. Nothing is started.
 
@@ -150,6 +151,7 @@ class ServiceRunner:
                 the overseer is being left if ``starting``.
             is_leaving: Function that returns whether the overseer is being left.
             blockers: Function that returns what others make a service wait for, given its name.
+            sockets: Function that returns the listening sockets of the overseer, for a service with ``listen``.
         """
         self.spec = spec
         self.task_launcher = task_launcher
@@ -176,6 +178,8 @@ class ServiceRunner:
         self._is_leaving = is_leaving
         self._blockers = blockers
         self._spec_of_run: Spec | None = None
+        self._sockets = sockets
+        self._holds_sockets = False
         self._timer = OneShotTimer(clock)
         self._inbox: deque[Input] = deque()
         self._feeding = False
@@ -377,6 +381,8 @@ class ServiceRunner:
             by: The name of the one who asks.
         """
         self.submit(StopRequested(kill=kill, why=why, ladder=ladder, by=by))
+        if self.machine.state.is_final:  # it had given up before, and kept its sockets
+            self._release_sockets()
 
     def stop(
         self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None, by: str = ""
@@ -475,6 +481,7 @@ class ServiceRunner:
     def close(self) -> None:
         """End subscriptions and waits for good: the service was removed."""
         self.release()
+        self._release_sockets()
         self.hub.end("the service was removed")
         self.waiters.close()
         self._run_readers.close()
@@ -482,6 +489,7 @@ class ServiceRunner:
     def detach(self) -> None:
         """End the waits: the overseer was left. It may be entered again."""
         self.release()
+        self._release_sockets()
         self._run_readers.close()
         self.waiters.detach()
 
@@ -575,6 +583,8 @@ class ServiceRunner:
         self.hub.begin()
         self._run_readers.reopen()
         self._keep_reading(self.process)
+        if not self.spec.listen:  # an earlier run may have had sockets
+            self._release_sockets()
         spec = self.spec.updated(delay_start=action.delay) if action.delay != self.spec.delay_start else self.spec
         self.process = self.make_run(spec, number=action.number, chain=self._chain)
         self._open_logs()
@@ -612,6 +622,7 @@ class ServiceRunner:
             number: Its number.
             chain: The task in which it runs.
         """
+        announced = not (spec.listen and names_descriptors(spec))
         spec, launcher = self._run_spec(spec, number)
         run = ProcessRunner(
             spec,
@@ -625,9 +636,24 @@ class ServiceRunner:
             line_sink=functools.partial(self.hub.sink, run=number, spec=spec),
             byte_sink=functools.partial(self.hub.log_feed, run=number, spec=spec),
             recent_lines=self.last_lines,
+            sockets=functools.partial(self._hold_sockets, spec, announced=announced) if spec.listen else None,
         )
         chain.follow(run)
         return run
+
+    def _hold_sockets(self, spec: Spec, *, announced: bool) -> ReadinessChannels:
+        """Open the sockets of a run. A run beside it keeps its own."""
+        self._holds_sockets = True
+        holder = self._sockets()
+        descriptors = holder.hold(spec)
+        if self.side_runs is None or not self.side_runs.live:
+            holder.release(spec.id, keeping=spec)
+        return ReadinessChannels(sockets=descriptors, announces_sockets=announced)
+
+    def _release_sockets(self, keeping: Spec | None = None) -> None:
+        if self._holds_sockets:
+            self._holds_sockets = bool(keeping and keeping.listen)
+            self._sockets().release(self.spec.id, keeping=keeping)
 
     def begin_run(self, run: ProcessRunner) -> None:
         """Start a run, and hand it out to the readers of ``runs()``."""
@@ -665,6 +691,7 @@ class ServiceRunner:
         self._keep_reading(old)
         self.process, self._chain = run, chain
         adopt()
+        self._release_sockets(keeping=self.spec)
         self.machine.record_program()
         self._spec_of_run = self.spec
         self._open_logs()
@@ -793,6 +820,8 @@ class ServiceRunner:
         if self.machine.gave_up and (transition.state.is_final or transition.state is State.WAITING):
             self._give_up()
         if transition.state.is_final:
+            if not self.machine.gave_up:  # after a giving up clients wait for the next start
+                self._release_sockets()
             self.hub.end(f"the service is {self.machine.state}, {self.machine.reason}")
             self._run_readers.end()
         # Without the lines of a buffered run: the memory of the journal must stay bounded.

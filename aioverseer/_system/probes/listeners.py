@@ -66,8 +66,11 @@ class ListenerCheck:
         self._ours: set[int] = set()
         """Sockets that are known to be the program's."""
 
-    async def prepare(self) -> dict[Probe, str]:
+    async def prepare(self, inherited: Iterable[int] = ()) -> dict[Probe, str]:
         """Record the sockets that listen before the start. Safe to cancel.
+
+        Args:
+            inherited: Descriptors of listening sockets that the program inherits.
 
         Returns:
             The probes that a stranger would answer, each with who holds its socket.
@@ -75,6 +78,7 @@ class ListenerCheck:
         blocked: dict[Probe, str] = {}
         if self._endpoints:
             self._ours.update(_passed_sockets(self._spec))
+            self._ours.update(os.fstat(descriptor).st_ino for descriptor in inherited if descriptor >= 0)
             listeners = _listeners({port for _, port in self._endpoints.values()})
             if listeners is None:
                 await self._look(blocked)

@@ -10,13 +10,15 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aioverseer._system.containment.scope import ContainmentLevel, RunScope, sweep_strays
+from aioverseer._system.host.environment import of_host
 from aioverseer._system.host.path_lookup import locate
 from aioverseer._system.process.child import SystemChild
 from aioverseer._system.process.clean_signals import CleanStart, inherited
 from aioverseer._system.process.cpython import environment_of_host
+from aioverseer._system.process.listen_fds import Placement, placement_of, variables_of
 from aioverseer._system.process.loop_resources import LoopResources
 from aioverseer._system.process.spawn import ExitWatcher, Spawner, SpawnRequest, choose
 from aioverseer._system.process.spawn_asyncio import AsyncioSpawner
@@ -123,7 +125,16 @@ class SystemLauncher:
             SpawnError: If the program cannot be started. The message names the service, the value and a remedy.
         """
         descriptors: Mapping[int, int] = {} if channels is None else channels.descriptors
-        words = [*passing(descriptors), *_command_line(spec, wrapped=bool(descriptors))]
+        placed: Placement | None = None
+        variables: Mapping[str, str] = {} if channels is None else channels.env
+        if channels is not None and channels.sockets:
+            placed = placement_of(spec, channels.sockets, announced=channels.announces_sockets)
+            if channels.announces_sockets:
+                variables = {**variables, **variables_of(channels.sockets)}
+        words = [
+            *passing(descriptors),
+            *_command_line(spec, wrapped=bool(descriptors), last=() if placed is None else placed.words),
+        ]
         loop = asyncio.get_running_loop()
         resources = self._retained
         if resources is None or resources.loop is not loop:
@@ -139,8 +150,8 @@ class SystemLauncher:
             given = asked_environment(spec)
             own = environment_of_host()
             path = own.get(b"PATH") if given is None else given.get("PATH", os.defpath)
-            if channels is not None and channels.env:
-                given = {**(os.environ if given is None else given), **channels.env}
+            if variables:
+                given = {**(of_host() if given is None else given), **variables}
             environment = scope.environment(given, own)
             mark = scope.mark()
             shim = scope.shim
@@ -167,13 +178,14 @@ class SystemLauncher:
                     words=words,
                     # Not before the wait, as the program may be moved during it.
                     executable=locate(words[0], path) if "/" not in words[0] else None,
-                    stdin=opened.child_stdin,
+                    stdin=opened.child_stdin if placed is None or placed.stdin is None else placed.stdin,
                     stdout=opened.child_stdout,
                     stderr=opened.child_stderr,
                     cwd=spec.cwd,
                     environment=environment,
                     pass_fds=(
                         *descriptors.values(),
+                        *(() if placed is None else placed.pass_fds),
                         *(() if shim is None else shim.pass_fds),
                         *(() if clean is None else clean.pass_fds),
                     ),
@@ -213,8 +225,8 @@ def _kill_unknown(scope: RunScope) -> None:
                 os.kill(survivor.pid, signal.SIGKILL)
 
 
-def _command_line(spec: Spec, *, wrapped: bool) -> list[str]:
-    prefix = prefix_for(spec)
+def _command_line(spec: Spec, *, wrapped: bool, last: Sequence[str] = ()) -> list[str]:
+    prefix = [*prefix_for(spec), *last]
     if prefix or spec.pty or wrapped:
         # A wrapper reports a missing program by its exit code 127, and not by an error, so look for the program first.
         with as_spawn_error(spec):

@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Generator
 
+from aioverseer._system.host.environment import of_host
 from aioverseer._system.host.fd_limit import fitting
 from aioverseer._system.host.path_lookup import find
 from aioverseer._system.process.did_you_mean import hint_for_name, hint_for_path
@@ -24,7 +25,7 @@ def asked_environment(spec: Spec) -> dict[str, str] | None:
     """Return the environment that a Spec asks for; None for that of the host."""
     if spec.env is None and not spec.extra_env:
         return None
-    base = os.environ if spec.env is None else spec.env
+    base = of_host() if spec.env is None else spec.env
     return {**base, **spec.extra_env}
 
 

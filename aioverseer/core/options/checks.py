@@ -25,6 +25,7 @@ from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import check_asked
 from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.give_up import check_on_give_up
+from aioverseer.core.options.held_socket import check_listen, check_listening
 from aioverseer.core.options.keywords import Leftovers, SpecOptions
 from aioverseer.core.options.log import LogFile, as_logs
 from aioverseer.core.options.main_pid import check_main_pid, check_main_pid_kills
@@ -119,7 +120,7 @@ def check_options(
     yield from checked.items()
 
 
-_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical", "reload", "instances", "port"})
+_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical", "reload", "instances", "port", "listen"})
 
 
 def refuse_options_of_services(options: SpecOptions) -> None:
@@ -139,8 +140,8 @@ def refuse_options_of_services(options: SpecOptions) -> None:
                 option=name,
                 value=value,
             )
-    for option in ("log", "after", "critical", "reload"):
-        if (given := options.get(option)) not in (None, (), False):
+    for option in ("log", "after", "critical", "reload", "listen"):
+        if (given := options.get(option)) not in (None, (), False, {}):
             instead = ", or read the lines" if option == "log" else ""
             raise SpecError(
                 f"{option}={given!r} is for a Service: use Overseer.add{instead}", option=option, value=given
@@ -206,7 +207,7 @@ def _filled_log(check: Checker, values: Mapping[str, Any]) -> None:
 
 
 def _fills(values: Mapping[str, Any]) -> bool:
-    return values["instances"] is not None or values["port"] is not None
+    return values["instances"] is not None or values["port"] is not None or bool(values["listen"])
 
 
 _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
@@ -261,6 +262,7 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "log": _log,
     "instances": lambda check, value: check.whole("instances", value, least=0, unit="services"),
     "port": check_ports,
+    "listen": check_listen,
 }
 """Check of each option; it returns the value in its final form."""
 _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
@@ -277,5 +279,6 @@ _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
     "alive": _filled_alive,
     "log": _filled_log,
     "main_pid": check_main_pid_kills,
+    "listen": check_listening,
 }
 """Checks of an option together with others, made once each option alone is valid."""

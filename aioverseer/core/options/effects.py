@@ -63,6 +63,7 @@ RESTART = frozenset(
         "framing",
         "io_class",
         "main_pid",
+        "listen",
         "memory_max",
         "merge_stderr",
         "nice",

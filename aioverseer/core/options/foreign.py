@@ -40,7 +40,8 @@ _TIMEOUT = "write ready_timeout=30 for the start, or stop=Stop(timeout=10) for t
 _CHECK = "call check() of the Status at the end: it raises for a failure"
 _NAME = "the name is the first argument: add('web', 'python', '-m', 'app')"
 _OWN_SESSION = "each program has a session and a group of its own already"
-_DESCRIPTORS = "a program gets no descriptors but its standard streams and those of its probes"
+_DESCRIPTORS = "a program gets no descriptors but its standard streams, those of its probes, and listen="
+_SOCKETS = "write listen={'http': listen.tcp(8000)} with aioverseer.listen: the program gets it as descriptor 3"
 _ON_DEMAND = "write RequestChannel(service, ..., on_demand=True, idle_timeout=60): the first question starts it"
 _PREEXEC = "write user=, umask=, nice= or rlimits=: no function runs between fork and exec"
 _RELOAD = "write reload=signal.SIGHUP or reload=['nginx', '-s', 'reload'], and call reload('web')"
@@ -106,7 +107,8 @@ WORDS: dict[str, str] = {
         ("check", _CHECK),
         ("name processname containername servicename title", _NAME),
         ("startnewsession processgroup setsid restoresignals", _OWN_SESSION),
-        ("passfds closefds inheritfds usesockets", _DESCRIPTORS),
+        ("passfds closefds inheritfds", _DESCRIPTORS),
+        ("usesockets sockets socket listenstream filedescriptorname", _SOCKETS),
         ("preexecfn", _PREEXEC),
         ("ondemand idletimeout lazy", _ON_DEMAND),
         ("groupname label labels namespace partof", _GROUP),

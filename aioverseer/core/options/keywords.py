@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.destinations import Destination
     from aioverseer.core.options.framing import AnyFraming
     from aioverseer.core.options.give_up import OnGiveUp
+    from aioverseer.core.options.held_socket import HeldSocket
     from aioverseer.core.options.log import Log
     from aioverseer.core.options.main_pid import MainPid
     from aioverseer.core.options.reload import AnyReload
@@ -91,3 +92,4 @@ class SpecOptions(TypedDict, total=False):
     log: Log | Iterable[Log] | None
     instances: int | None
     port: range | None
+    listen: Mapping[str, HeldSocket]

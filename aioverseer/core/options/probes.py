@@ -23,6 +23,7 @@ __all__ = [
     "Owner",
     "Tcp",
     "Unix",
+    "address_of",
     "describe",
     "endpoint_of",
     "pause_before_next",
@@ -203,10 +204,15 @@ class Check(Probe):
 
 def endpoint_of(probe: Probe) -> tuple[str, int] | None:
     """Return the host and the port that a probe connects to, if the listening socket must be that of the program."""
+    return address_of(probe) if isinstance(probe, Tcp | Http) and probe.owner == "program" else None
+
+
+def address_of(probe: Probe) -> tuple[str, int] | None:
+    """Return the host and the port that a probe connects to; None for a probe that makes no such connection."""
     match probe:
-        case Tcp(host=host, port=int(port), owner="program"):
+        case Tcp(host=host, port=int(port)):
             return host, port
-        case Http(url=url, owner="program"):
+        case Http(url=url):
             if (found := _AUTHORITY.match(url)) is None:  # the request will report what is wrong
                 return None
             scheme, in_brackets, name, port_text = found.groups()

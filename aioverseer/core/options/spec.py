@@ -23,6 +23,7 @@ from aioverseer.core.options.containment import AskedContainment
 from aioverseer.core.options.destinations import Destination, streams_read
 from aioverseer.core.options.framing import AnyFraming, Lines
 from aioverseer.core.options.give_up import OnGiveUp
+from aioverseer.core.options.held_socket import HeldSocket
 from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.main_pid import MainPid
@@ -136,6 +137,9 @@ class Spec:
             braces stay as they are, and ``{{id}}`` is the text ``{id}``.
         port: Ports for ``{port}``, for example ``range(9000, 9100)``: each run gets one that no other run has. None
             takes any free port, for instances. With it placeholders are replaced for a lone Service, too.
+        listen: Listening sockets by name that the overseer holds while the program restarts; see
+            ``aioverseer.listen``. The program gets them as descriptors 3, 4 and so on. They are closed when the service
+            is stopped or has finished, and stay open when it gives up.
     """
 
     id: str
@@ -189,6 +193,7 @@ class Spec:
     log: tuple[Log, ...] | None = None
     instances: int | None = None
     port: range | None = None
+    listen: Mapping[str, HeldSocket] = field(default_factory=lambda: _NOTHING, hash=False)
 
     @classmethod
     def of(cls, id: str, argv: Iterable[object], **options: Unpack[SpecOptions]) -> Self:
@@ -283,7 +288,13 @@ class Spec:
 
 def is_template(spec: Spec) -> bool:
     """Return whether the placeholders of a Spec are replaced for each run."""
-    return spec.instances is not None or spec.port is not None
+    return spec.instances is not None or spec.port is not None or bool(spec.listen)
+
+
+def names_descriptors(spec: Spec) -> bool:
+    """Return whether a placeholder names the descriptor of a socket, as in ``--fd={fd.http}``."""
+    texts = (*spec.argv, *spec.extra_env.values(), spec.cwd or "")
+    return any(f"{{fd.{name}}}" in text for text in texts for name in spec.listen)
 
 
 def port_of(spec: Spec) -> int | None:

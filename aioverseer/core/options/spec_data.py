@@ -31,6 +31,7 @@ from aioverseer.core.options.forms import (
 )
 from aioverseer.core.options.framing import Chunks, ContentLength, FramingRule, LengthPrefix, Lines
 from aioverseer.core.options.framing_makers import chunks, content_length, length_prefix, lines
+from aioverseer.core.options.listen_forms import HeldSocketForm
 from aioverseer.core.options.log import LogBridge, LogFile
 from aioverseer.core.options.main_pid import PidFile
 from aioverseer.core.options.probes import (
@@ -471,6 +472,7 @@ FORMS: dict[str, Form] = {
     "log": _LogsForm(),
     "instances": PLAIN,
     "port": _PortsForm(),
+    "listen": MappingOf(HeldSocketForm()),
 }
 """The form of each option, by its name in ``Spec``; in data ``argv`` is ``command``."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import PidFile, Process, framing, ready
+from aioverseer import PidFile, Process, framing, listen, ready
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.after import After
 from aioverseer.core.options.alive import Alive
@@ -92,6 +92,7 @@ DEFAULTS: dict[str, Any] = {
     "log": None,
     "instances": None,
     "port": None,
+    "listen": {},
 }
 
 GOOD: dict[str, list[Any]] = {
@@ -150,6 +151,7 @@ GOOD: dict[str, list[Any]] = {
     "log": [None, (), (LogFile("x.log"), LogBridge())],
     "instances": [None, 0, 1, 1000],
     "port": [None, range(9000, 9100), range(1, 65536)],
+    "listen": [{}, {"http": listen.tcp(8000)}],
 }
 
 BAD: dict[str, list[Any]] = {
@@ -206,6 +208,7 @@ BAD: dict[str, list[Any]] = {
     "log": ["x.log", 5, [None], LogFile, [LogFile("x"), LogFile("x", keep=3)], (LogFile("{id}-{run}.log"),)],
     "instances": [-1, True, 1.5, "4"],
     "port": [8000, True, range(0), range(5), range(65530, 65540), range(80, 0, -1), "9000-9100", (9000, 9100)],
+    "listen": [8000, {"": listen.tcp(8000)}, {"http": 8000}, [listen.tcp(8000)]],
 }
 
 

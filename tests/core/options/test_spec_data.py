@@ -28,6 +28,7 @@ from aioverseer import (
     SpecOptions,
     Stop,
     framing,
+    listen,
     ready,
 )
 from aioverseer.core.options.composition import leaves
@@ -217,6 +218,12 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     ]),
     "instances": st.none() | st.integers(0, 9),
     "port": st.sampled_from([None, range(9000, 9100), range(80, 81)]),
+    "listen": st.sampled_from([
+        {},
+        {"http": listen.tcp(8000), "admin": listen.tcp(8001, host="::")},
+        {"a": listen.unix("/run/a"), "b": listen.unix("@b"), "c": listen.unix("c", mode=0o660)},
+        {"http": listen.inherited("web.socket")},
+    ]),
 }  # fmt: skip
 """Values of each option. A new option needs a row here, as in ``FORMS`` and in ``EFFECTS``."""
 
