@@ -44,6 +44,7 @@ from aioverseer.core.options.output_checks import (
 from aioverseer.core.options.privileges import check_capabilities, check_cpus, check_io_class
 from aioverseer.core.options.reload import check_reload
 from aioverseer.core.options.restart import Restart
+from aioverseer.core.options.roll import Roll
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.system_checks import (
     check_groups,
@@ -254,6 +255,7 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
         None if value is None else check.seconds("ready_timeout", value, none="for no limit")
     ),
     "alive": _alive,
+    "roll": lambda check, value: check.kind("roll", value, Roll, "a Roll, for example Roll(surge=1, min_ready=2)"),
     "after": _after,
     "critical": lambda check, value: check.flag("critical", value),
     "on_give_up": _on_give_up,

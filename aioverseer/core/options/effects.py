@@ -26,6 +26,7 @@ IN_PLACE = frozenset(
         "on_give_up",
         "reload",
         "restart",
+        "roll",
         "significant",
         "stop",
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.main_pid import MainPid
     from aioverseer.core.options.reload import AnyReload
     from aioverseer.core.options.restart import Restart
+    from aioverseer.core.options.roll import Roll
     from aioverseer.core.options.stop import Stop
 from aioverseer.core.export import exported_from
 from aioverseer.core.typing import HasDescriptor, HasProgram, IsProgram, PathLike
@@ -84,6 +85,7 @@ class SpecOptions(TypedDict, total=False):
     ready: Probe | None
     ready_timeout: float | None
     alive: Alive | None
+    roll: Roll | None
     after: str | After | Iterable[str | After] | Mapping[str, Until]
     critical: bool
     on_give_up: OnGiveUp

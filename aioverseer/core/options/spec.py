@@ -29,6 +29,7 @@ from aioverseer.core.options.log import Log
 from aioverseer.core.options.main_pid import MainPid
 from aioverseer.core.options.reload import Reload
 from aioverseer.core.options.restart import Restart
+from aioverseer.core.options.roll import Roll
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE, PathLike
 
@@ -121,6 +122,7 @@ class Spec:
         ready_timeout: Seconds from the start within which the program must be ready. Otherwise it is stopped by its
             ladder, and the run counts as a failure. None is no limit.
         alive: Liveness check of a program that is ready.
+        roll: Rules of a rolling restart of instances; None for those of ``Roll()``. See ``Instances.roll``.
         after: Services that must come first when a set is started: a name, a list of names or ``After``, or a dict
             such as ``{"migrate": "success"}``. Only services have an order.
         critical: Whether the overseer stops everything when this service ends for good by itself.
@@ -185,6 +187,7 @@ class Spec:
     ready: Probe | None = None
     ready_timeout: float | None = 30.0
     alive: Alive | None = None
+    roll: Roll | None = None
     after: tuple[After, ...] = ()
     critical: bool = False
     on_give_up: OnGiveUp = "leave"

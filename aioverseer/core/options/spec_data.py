@@ -61,6 +61,7 @@ from aioverseer.core.options.ready_makers import (
     unix,
 )
 from aioverseer.core.options.restart import Restart
+from aioverseer.core.options.roll import Roll
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, StopStep, WriteStdin
 from aioverseer.core.options.unknown import hint_for_name
@@ -464,6 +465,7 @@ FORMS: dict[str, Form] = {
     "ready": PROBE,
     "ready_timeout": PLAIN,
     "alive": Record(Alive, {"probe": PROBE, "stop": LADDER}),
+    "roll": Record(Roll, {}),
     "after": _DependenciesForm(),
     "critical": PLAIN,
     "on_give_up": WordOr(FUNCTION),

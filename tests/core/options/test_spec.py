@@ -23,6 +23,7 @@ from aioverseer.core.options.framing import Lines
 from aioverseer.core.options.keywords import SpecOptions
 from aioverseer.core.options.log import LogBridge, LogFile
 from aioverseer.core.options.restart import Restart
+from aioverseer.core.options.roll import Roll
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE
@@ -84,6 +85,7 @@ DEFAULTS: dict[str, Any] = {
     "ready": None,
     "ready_timeout": 30.0,
     "alive": None,
+    "roll": None,
     "after": (),
     "critical": False,
     "on_give_up": "leave",
@@ -138,6 +140,7 @@ GOOD: dict[str, list[Any]] = {
     "ready": [None, ready.tcp(80), ready.line("up") & ready.fd() | ready.notify()],
     "ready_timeout": [None, 0.0, 2.5, ("whole", 5, 5.0)],
     "alive": [None, Alive(ready.tcp(80)), Alive(ready.notify(), every=1, action="mark")],
+    "roll": [None, Roll(), Roll(surge="25%", unavailable=1, on_failure="pause")],
     "after": [
         (),
         ("list", "db2", (After("db2"),)),
@@ -200,6 +203,7 @@ BAD: dict[str, list[Any]] = {
     ],
     "ready_timeout": [-1, math.inf, True, "1"],
     "alive": [True, 10, Alive, ready.tcp(80), Alive(ready.tcp("80{index}"))],
+    "roll": [True, 1, "rollback", Roll],
     "after": [5, None, [5], {"x": "running"}, ["x", "x"], "db"],
     "critical": [1, None, "yes"],
     "on_give_up": [None, "restart", 1],

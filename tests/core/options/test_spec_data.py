@@ -23,6 +23,7 @@ from aioverseer import (
     PidFile,
     Process,
     Restart,
+    Roll,
     Spec,
     SpecError,
     SpecOptions,
@@ -183,6 +184,15 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "restart": RESTARTS,
     "ready": st.none() | PROBES,
     "ready_timeout": st.none() | SECONDS,
+    "roll": st.none()
+    | st.builds(
+        Roll,
+        surge=st.sampled_from([1, 2, "25%"]),
+        unavailable=st.sampled_from([0, 1, "50%"]),
+        min_ready=st.none() | SECONDS,
+        deadline=st.none() | SOME_SECONDS,
+        on_failure=st.sampled_from(["rollback", "pause", "continue"]),
+    ),
     "alive": st.none()
     | st.builds(
         Alive,
