@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self, overload
 
-from aioverseer import Instances, InstancesStatus, Line, Service, Spec, State, Stop, Subscription, Why
+from aioverseer import Instances, InstancesStatus, Line, RollReport, Service, Spec, State, Stop, Subscription, Why
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop, as_async
 from aioverseer.threaded.service import ThreadedService
@@ -138,6 +138,18 @@ class ThreadedInstances(Sequence[ThreadedService]):
         """Change the number of instances and wait until it is so; see ``Instances.scale``."""
         self._loop.run(partial(self._instances.scale, n, by=by))
         return self
+
+    def roll(self, *, by: str = "") -> RollReport:
+        """Give each instance a new run, and keep enough of them available at every moment; see ``Instances.roll``."""
+        return self._loop.run(partial(self._instances.roll, by=by))
+
+    def resume_roll(self) -> RollReport:
+        """Go on with a paused roll; see ``Instances.resume_roll``."""
+        return self._loop.run(self._instances.resume_roll)
+
+    def cancel_roll(self) -> RollReport:
+        """End a paused roll: the old Spec comes back; see ``Instances.cancel_roll``."""
+        return self._loop.run(self._instances.cancel_roll)
 
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the programs of all instances that are running; see ``Instances.signal``."""

@@ -34,6 +34,7 @@ from aioverseer.core.report.why import Awaited
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
     from aioverseer._engine.overseer.groups import GroupSupervisor
+    from aioverseer._engine.overseer.instance_rolls import InstanceRolls
     from aioverseer._engine.overseer.instance_set import InstanceSet
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.overseer.throttle import RestartThrottle
@@ -104,6 +105,7 @@ class Assembly:
         services: dict[str, ServiceRunner] = {}
         self.blocks = CriticalBlocks()
         self.sets: dict[str, InstanceSet] = {}
+        self._rolls: dict[InstanceSet, InstanceRolls] = {}
         self.dependencies = DependencyTracker(services, self.sets)
         self.publisher = EventPublisher(name, services, clock=clock, log=log, open_log_backend=_open_log_backend)
         self.registry = Registry(
@@ -203,10 +205,26 @@ class Assembly:
             raise
         return found
 
+    def rolls_of(self, instances: InstanceSet) -> InstanceRolls:
+        """Return the rolls of a set. The first call makes them."""
+        if instances not in self._rolls:
+            from aioverseer._engine.overseer.instance_rolls import InstanceRolls  # noqa: PLC0415  # few hosts roll
+
+            self._rolls[instances] = InstanceRolls(
+                instances,
+                self.registry,
+                self.publisher,
+                clock=self._clock,
+                rng=self.rng,
+                start_task=self._start_task,
+                is_leaving=self._is_leaving,
+            )
+        return self._rolls[instances]
+
     def remove_set(self, name: str, *, by: str) -> None:
         """Remove a set of instances, of which none is live."""
         self.sets[name].remove(by=by)
-        del self.sets[name]
+        self._rolls.pop(self.sets.pop(name), None)
 
     def _start_task(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         return self.lifespan.start_task(work)

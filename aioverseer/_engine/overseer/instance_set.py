@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from aioverseer._aio.watchers import Watchers
 from aioverseer._engine.events.journal import EventStream
@@ -39,6 +39,18 @@ __all__ = ["InstanceSet"]
 _NotReady = TypeVar("_NotReady", bound=NotReady)
 
 
+class SetRolls(Protocol):
+    """The rolls of a set, as the set reports to them."""
+
+    def on_resize(self) -> None:
+        """Handle a change of the number of instances."""
+        ...
+
+    def check_idle(self) -> None:
+        """Raise OverseerError if a roll is under way, or is paused."""
+        ...
+
+
 class InstanceSet:
     """The engine of one set of instances.
 
@@ -52,6 +64,7 @@ class InstanceSet:
         ids: The names of all services that have ever been an instance of the set.
         counts: Number of members in each state.
         removed: Whether the set was removed.
+        rolls: The rolls of the set; None before the first.
     """
 
     def __init__(
@@ -82,6 +95,7 @@ class InstanceSet:
         self.ids: set[str] = set()
         self.counts: Counter[State] = Counter()
         self.removed = False
+        self.rolls: SetRolls | None = None
         self._detached = False
         self._registry = registry
         self._dependencies = dependencies
@@ -202,9 +216,11 @@ class InstanceSet:
     def _resize(self) -> None:
         self._changes += 1
         self.spec = self.spec.updated(instances=len(self.members))
-        for index, member in enumerate(self.members):
-            member.spec = self.spec_of(index)
+        for member in self.members:  # in a roll their other options differ from those of the set
+            member.spec = member.spec.updated(instances=len(self.members))
         self._dependencies.on_resize(self.name)
+        if self.rolls is not None:
+            self.rolls.on_resize()
         self._on_change()
 
     def change(self, argv: Iterable[object] | None, options: SpecOptions, *, by: str) -> None:
@@ -233,6 +249,8 @@ class InstanceSet:
         Raises:
             SpecError: If the options cannot be those of an instance. Nothing has changed then.
         """
+        if self.rolls is not None:
+            self.rolls.check_idle()
         self._registry.check(spec)
         each = [dataclasses.replace(spec, id=member.id) for member in self.members]
         self.spec = spec

@@ -22,6 +22,8 @@ from aioverseer.core.text.lines import Line
 
 if TYPE_CHECKING:
     from aioverseer._engine.events.journal import EventStream
+    from aioverseer._engine.overseer.instance_rolls import InstanceRolls
+    from aioverseer.core.report.roll import RollReport
     from aioverseer.core.report.why import Why
 
 __all__ = ["Instances"]
@@ -36,9 +38,16 @@ class Instances(Sequence[Service]):
     ``async with web`` starts them, and stops them at the end of the block.
     """
 
-    def __init__(self, instances: InstanceSet, *, service_of: Callable[[ServiceRunner], Service]) -> None:
+    def __init__(
+        self,
+        instances: InstanceSet,
+        *,
+        service_of: Callable[[ServiceRunner], Service],
+        rolls: Callable[[], InstanceRolls],
+    ) -> None:
         """Create a handle. Use ``Overseer.add_instances`` instead."""
         self._instances = instances
+        self._rolls = rolls
         self._service_of = service_of
 
     def __repr__(self) -> str:
@@ -225,6 +234,51 @@ class Instances(Sequence[Service]):
         """
         await self._instances.scale(n, by=check_by(by))
         return self
+
+    async def roll(self, *, by: str = "") -> RollReport:
+        """Give each instance a new run, and keep enough of them available at every moment; see ``Roll``.
+
+        A successor begins beside the old run. The old run serves until the successor has become available: then one
+        step makes it the run of the Service, and the old run is stopped by its ladder. The state does not change
+        meanwhile; events of kind ``"roll"`` tell of both runs. Instances that were stopped stay down. After
+        ``Overseer.update`` the new runs have the new options.
+
+        When this is cancelled, the present step ends, and ``on_failure`` follows before the cancellation goes on.
+
+        Args:
+            by: Name of the one who asks; see ``Event.by``.
+
+        Returns:
+            What was done, instance by instance.
+
+        Raises:
+            RollFailed: If a new run has failed, or all instances were stopped meanwhile. It carries the report, the
+                reason and the last lines.
+            SpecError: If two runs would listen on the same address. Nothing has changed then.
+            OverseerError: If a roll of these instances is under way or paused. It goes on.
+        """
+        self._instances.check()
+        return await self._rolls().roll(by=check_by(by))
+
+    async def resume_roll(self) -> RollReport:
+        """Go on with a roll that ``on_failure="pause"`` has paused. Instances that have failed are tried again.
+
+        Raises:
+            RollFailed: As ``roll``.
+            OverseerError: If no roll is paused.
+        """
+        self._instances.check()
+        return await self._rolls().resume()
+
+    async def cancel_roll(self) -> RollReport:
+        """End a roll that ``on_failure="pause"`` has paused: instances with a new Spec get the old one back.
+
+        Raises:
+            RollFailed: If that fails.
+            OverseerError: If no roll is paused.
+        """
+        self._instances.check()
+        return await self._rolls().cancel()
 
     def signal(self, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the programs of all instances that are running; see ``Service.signal``.

@@ -269,7 +269,9 @@ class Overseer:
         from aioverseer._engine.overseer.instances import Instances  # noqa: PLC0415  # few hosts have instances
 
         service_of = functools.partial(_handle_of, self._handles)
-        instances = self._sets[spec.id] = Instances(self._assembly.add_set(spec), service_of=service_of)
+        found = self._assembly.add_set(spec)
+        rolls = functools.partial(self._assembly.rolls_of, found)
+        instances = self._sets[spec.id] = Instances(found, service_of=service_of, rolls=rolls)
         return instances
 
     def instances(self, name: str) -> Instances:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from aioverseer.core.machine.roll import (
     RollVerdict,
     TakeOver,
 )
+from aioverseer.core.options.effects import changed_options
 from aioverseer.core.options.restart import RunEnd, is_success
 from aioverseer.core.options.roll import Roll
 from aioverseer.core.options.spec import Spec
@@ -62,8 +64,13 @@ class RollSet(Protocol):
         """Give an instance the options of its present run, and of its next one."""
         ...
 
-    def publish(self, id: str, text: str, *, level: int | None = None) -> None:
+    def publish(self, id: str, text: str, *, level: int | None = None, by: str = "") -> None:
         """Publish an event of kind ``roll`` about an instance."""
+        ...
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the overseer is being left."""
         ...
 
 
@@ -93,12 +100,21 @@ class Rolling:
 
     Attributes:
         spec: The options that the roll brings.
+        rules: The rules.
         is_over: Whether it has ended; a paused one has not.
         is_paused: Whether it has failed and waits for ``resume`` or ``cancel_paused``.
     """
 
     def __init__(
-        self, instances: RollSet, spec: Spec | None, *, roll: Roll, clock: Clock, rng: Rng, by: str = ""
+        self,
+        instances: RollSet,
+        spec: Spec | None,
+        *,
+        roll: Roll,
+        clock: Clock,
+        rng: Rng,
+        only: frozenset[str] | None = None,
+        by: str = "",
     ) -> None:
         """Prepare a roll. Nothing happens before ``run``.
 
@@ -108,14 +124,18 @@ class Rolling:
             roll: The rules.
             clock: The source of time.
             rng: The source of random numbers for backoff delays.
+            only: The names of the instances to roll; None for all.
             by: The name of the one who asked for it.
         """
         self.spec = instances.spec if spec is None else spec
         self.is_over = False
         self.is_paused = False
         self._set = instances
-        self._old_spec = instances.spec
-        self._roll = roll
+        self._only = only
+        # Those of the present runs: an update may have given the next runs others already.
+        self._old = {id: service.run_spec for id, service in instances.members.items()}
+        self._old_spec = next(iter(self._old.values()), instances.spec)
+        self.rules = roll
         self._clock = clock
         self._rng = rng
         self._by = by
@@ -144,10 +164,10 @@ class Rolling:
 
     def cancel(self) -> None:
         """End the present step, and do as ``on_failure``. Idempotent."""
-        if self._roll.on_failure == "continue" or self._cancelled or self._present is None:
+        if self.rules.on_failure == "continue" or self._cancelled or self._present is None:
             return
         self._cancelled = True
-        if self._roll.on_failure == "pause":
+        if self.rules.on_failure == "pause":
             self._present.machine.cancel()
         self._changed.set()
 
@@ -162,7 +182,8 @@ class Rolling:
         """
         members = self._set.members
         self._skipped = tuple(id for id, service in members.items() if not _is_wanted(service))
-        self._forward = _Pass(self._machine(self.spec, self._roll), self.spec, set(members))
+        target = {id for id in members if self._only is None or id in self._only}
+        self._forward = _Pass(self._machine(self.spec, self.rules), self.spec, target)
         return await self._go_on(self._forward)
 
     async def resume(self) -> RollReport:
@@ -176,7 +197,7 @@ class Rolling:
         target = set(self._set.members)
         if earlier is not None:
             target = {id for id, one in self._set.members.items() if not (earlier.is_new(id, one) and _is_up(one))}
-        self._forward = _Pass(self._machine(self.spec, self._roll), self.spec, target)
+        self._forward = _Pass(self._machine(self.spec, self.rules), self.spec, target)
         return await self._go_on(self._forward)
 
     async def cancel_paused(self) -> RollReport:
@@ -200,13 +221,15 @@ class Rolling:
                 self._adopt_skipped(self.spec)
                 return self._report("done", "")
             for id, why in verdict.failed.items():
-                self._set.publish(id, f"the roll of {self._set.name!r} has failed here: {why}")
-            if self._roll.on_failure == "continue":
+                self._set.publish(
+                    id, f"the roll of {self._set.name!r} has failed here: {why}", level=logging.WARNING, by=self._by
+                )
+            if self.rules.on_failure == "continue":
                 self._adopt_skipped(self.spec)
                 raise self._error("left as it is", verdict.why)
-            if not any(map(_is_wanted, self._set.members.values())):
+            if self._set.is_leaving or not any(map(_is_wanted, self._set.members.values())):
                 raise self._error("left as it is", verdict.why)
-            if self._roll.on_failure == "pause":
+            if self.rules.on_failure == "pause":
                 self.is_paused = True
                 raise self._error("paused", verdict.why)
             raise await self._rolled_back(verdict.why)
@@ -224,13 +247,29 @@ class Rolling:
         """Bring the old Spec back where it was replaced, within the same bounds, and wait until all are available."""
         old = self._old_spec
         self._set.take_spec(old)
-        target = {id for id, service in self._set.members.items() if service.spec != self._set.spec_for(id, old)}
-        back = _Pass(self._machine(old, self._roll), old, target)
+        target: set[str] = set()
+        for id, service in self._set.members.items():
+            if _differ(service.run_spec, self._old_of(id)) and _is_wanted(service):
+                target.add(id)
+            elif _differ(service.spec, self._old_of(id)):
+                self._set.adopt(id, self._old_of(id))
+        back = _Pass(self._machine(old, self.rules), old, target)
         verdict = await self._perform(back)
-        self._adopt_skipped(old)
         if verdict.why:
             raise self._error("left as it is", f"{why}; and the roll-back has failed: {verdict.why}")
         return self._report("rolled back", why)
+
+    def _old_of(self, id: str) -> Spec:
+        """Return the options of an instance before the roll."""
+        return self._set.spec_for(id, self._old.get(id, self._old_spec))
+
+    def _spec_of(self, id: str, present: _Pass) -> Spec:
+        """Return the options that an instance gets."""
+        return self._set.spec_for(id, present.spec) if present is self._forward else self._old_of(id)
+
+    def close(self) -> None:
+        """End the roll, if its task was cut off. Idempotent."""
+        self._end()
 
     def _end(self) -> None:
         for handover in self._handovers.values():
@@ -259,7 +298,9 @@ class Rolling:
             while machine.verdict is None:
                 self._changed.clear()
                 members = self._members(present)
-                if self._cancelled and self._roll.on_failure == "rollback" and present is self._forward:
+                if self._set.is_leaving:
+                    steps = machine.abort(members, "the overseer was left")
+                elif self._cancelled and self.rules.on_failure == "rollback" and present is self._forward:
                     steps = machine.abort(members, "it was cancelled")
                 else:
                     steps = machine.decide(members, self._clock.now())
@@ -279,14 +320,14 @@ class Rolling:
         service = self._set.members[step.id]
         match step:
             case Begin(id=id):
-                self._handover(id, service).begin(self._set.spec_for(id, present.spec), by=self._by)
+                self._handover(id, service).begin(self._spec_of(id, present), by=self._by)
             case TakeOver(id=id):
                 self._handover(id, service).take_over()
             case Abandon(id=id):
                 self._handover(id, service).abandon("the roll has failed")
             case Replace(id=id):
                 present.begun_at[id] = service.number
-                self._set.adopt(id, self._set.spec_for(id, present.spec))
+                self._set.adopt(id, self._spec_of(id, present))
                 service.submit(RestartRequested(by=self._by))
 
     def _handover(self, id: str, service: ServiceRunner) -> Handover:
@@ -339,28 +380,20 @@ class Rolling:
         present = self._present
         if present is not None and id in self._set.members:
             present.begun_at[id] = self._set.members[id].number - 1
-            self._set.adopt(id, self._set.spec_for(id, present.spec))
+            self._set.adopt(id, self._spec_of(id, present))
 
     # The report.
 
     def _adopt_skipped(self, spec: Spec) -> None:
         """Give the instances that are not to run the options of the others, for their next start."""
         for id, service in self._set.members.items():
-            if not _is_wanted(service) and service.spec != self._set.spec_for(id, spec):
+            if not _is_wanted(service) and _differ(service.spec, spec):
                 self._set.adopt(id, self._set.spec_for(id, spec))
 
     def _report(self, outcome: RollOutcome, why: str) -> RollReport:
-        members, forward = self._set.members, self._forward
+        members = self._set.members
         running = [id for id, service in members.items() if _is_wanted(service)]
-        old = self._old_spec
-        is_back = outcome == "rolled back"
-        replaced = tuple(
-            id
-            for id in running
-            if forward is not None
-            and forward.is_new(id, members[id])
-            and not (is_back and self.spec != old and members[id].spec == self._set.spec_for(id, old))
-        )
+        replaced = tuple(id for id in running if self._is_replaced(id, members[id]))
         return RollReport(
             id=self._set.name,
             outcome=outcome,
@@ -372,6 +405,13 @@ class Rolling:
             seconds=self._clock.now() - self._began,
             by=self._by,
         )
+
+    def _is_replaced(self, id: str, service: ServiceRunner) -> bool:
+        """Return whether the current run of an instance is one of the new version."""
+        forward = self._forward
+        if forward is None or not forward.is_new(id, service):
+            return False
+        return id in forward.target and not _differ(service.run_spec, self.spec)
 
     def _error(self, outcome: RollOutcome, why: str) -> RollFailed:
         report = self._report(outcome, why)
@@ -385,6 +425,11 @@ class Rolling:
             status=self._status,
             lines=self._lines,
         )
+
+
+def _differ(before: Spec, after: Spec) -> bool:
+    """Return whether two versions differ. The number of instances belongs to the set, not to a run."""
+    return any(name != "instances" for name in changed_options(before, after))
 
 
 def _is_up(service: ServiceRunner) -> bool:

@@ -228,6 +228,11 @@ class ServiceRunner:
         return self.machine.deferred
 
     @property
+    def run_spec(self) -> Spec:
+        """The options of the service at the start of its current or last run; before the first, its options now."""
+        return self._spec_of_run or self.spec
+
+    @property
     def pending(self) -> tuple[str, ...]:
         """Names of the options that take effect with the next run, because the current one has others."""
         before = self._spec_of_run
@@ -694,6 +699,8 @@ class ServiceRunner:
         self._release_sockets(keeping=self.spec)
         self.machine.record_program()
         self._spec_of_run = self.spec
+        if run.spec.log is not self.spec.log:  # with the paths of this run
+            self.log_routing.register(run.spec)
         self._open_logs()
         return old
 

@@ -133,6 +133,7 @@ class RollMachine:
         self._budgets: dict[str, Budget] = {}
         self._retry_at: dict[str, float] = {}
         self._failed: dict[str, str] = {}
+        self._touched: set[str] = set()
         self._last_words: dict[str, str] = {}
         self._progress_at = now
         self._others = 0
@@ -235,6 +236,8 @@ class RollMachine:
                 stages[id] = _Stage.UNTOUCHED
             elif stage in (_Stage.BEGUN, _Stage.RETRYING) and member.is_new:
                 stages[id] = _Stage.REPLACING  # its old run has ended for good, and so made room for the new one
+            elif stage is _Stage.BEGUN and not member.has_successor:
+                stages[id] = _Stage.UNTOUCHED  # its group has restarted, and stopped the successor too
         others = sum(member.others for member in members.values())
         if others < self._others or self._awaits_old(members):
             self._progress_at = now  # the time of the ladder of an old run does not count
@@ -255,7 +258,8 @@ class RollMachine:
     def _judge(self, members: Mapping[str, RollMember], now: float) -> None:
         for id, member in members.items():
             stage = self._stages[id]
-            if member.is_wanted and member.is_new and member.has_ended and stage in (_Stage.REPLACING, _Stage.DONE):
+            is_new = member.is_new and stage in (_Stage.REPLACING, _Stage.DONE) and id in self._touched
+            if member.is_wanted and is_new and member.has_ended:
                 self._fail(id, member.words)
             elif member.is_stuck and stage is not _Stage.FAILED:
                 self._fail(id, "has an old run that does not end")
@@ -297,6 +301,7 @@ class RollMachine:
         is_shaky = spare < 0 and any(
             member.is_wanted and not self._counts(member, now) and self._stages[id] is _Stage.DONE
             for id, member in members.items()
+            if id in self._touched
         )
         serving = [id for id in rest if members[id].is_live and members[id].ready_at is not None]
         for id in (*(id for id in rest if id not in serving), *serving):  # instances that serve nobody first
@@ -320,10 +325,12 @@ class RollMachine:
         if self._stages[id] is not _Stage.RETRYING:
             self._progress_at = now
         self._stages[id] = _Stage.BEGUN
+        self._touched.add(id)
         return Begin(id)
 
     def _replace(self, id: str, now: float) -> Replace:
         self._stages[id] = _Stage.REPLACING
+        self._touched.add(id)
         self._progress_at = now
         return Replace(id)
 

@@ -174,8 +174,10 @@ def test_a_new_version_that_does_not_stay_available_replaces_no_more() -> None:
     assert roll.decide(crashed, 102.0) == []
     assert roll.decide(web(NEW._replace(ready_at=103.0), READY), 103.0) == [Begin("web.1")]
     roll = machine(Roll(deadline=30.0))
-    roll.decide(crashed, 100.0)
-    roll.decide(crashed, 130.0)
+    roll.decide(web(READY, READY), 100.0)
+    roll.decide(web(READY._replace(has_successor=True, successor_ready_at=101.0), READY), 101.0)
+    roll.decide(crashed, 102.0)
+    roll.decide(crashed, 131.0)
     assert roll.verdict is not None
     assert roll.verdict.why == "web.1 was not begun within 30 s, as only 1 of 2 were available"
 
@@ -183,8 +185,10 @@ def test_a_new_version_that_does_not_stay_available_replaces_no_more() -> None:
 def test_a_new_run_that_gives_up_fails_the_roll_at_once() -> None:
     """Also after it has taken over."""
     roll = machine()
+    roll.decide(web(READY, READY), 100.0)
+    roll.decide(web(READY._replace(has_successor=True, successor_ready_at=101.0), READY), 101.0)
     gave_up = NEW._replace(is_live=False, ready_at=None, has_ended=True, words="gave up")
-    roll.decide(web(gave_up, READY), 100.0)
+    roll.decide(web(gave_up, READY), 102.0)
     assert roll.verdict is not None
     assert roll.verdict.failed == {"web.0": "gave up"}
 

@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import signal
-from collections.abc import Mapping
 from typing import Any, Self
 
 import pytest
 
-from aioverseer import Backoff, Exit, Overseer, Restart, State, Stop, ready
-from aioverseer._engine.overseer.rolling import Rolling
-from aioverseer._engine.service.runner import ServiceRunner
-from aioverseer.core.options.roll import Roll
+from aioverseer import (
+    Backoff,
+    Exit,
+    Overseer,
+    OverseerError,
+    Restart,
+    Roll,
+    RollFailed,
+    RollReport,
+    SpecError,
+    State,
+    Stop,
+    ready,
+)
 from aioverseer.core.options.spec import Spec
-from aioverseer.core.report.roll import RollFailed, RollReport
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 
 ONCE_MORE = Restart(max_restarts=1, backoff=Backoff(1.0, 1.0, jitter=False))
 READY_AFTER_2 = FakeChild().runs(2).prints("up")
 OLD = FakeChild().prints("up")
-
-
-class LoneServices:
-    """Services as a set, under one name."""
-
-    def __init__(self, overseer: Overseer, ids: list[str]) -> None:
-        self.overseer = overseer
-        self.ids = ids
-        self.spec = overseer[ids[0]].spec
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        return "web"
-
-    @property
-    def members(self) -> Mapping[str, ServiceRunner]:
-        """The engines."""
-        return {id: self.overseer[id]._runner for id in self.ids}
-
-    def take_spec(self, spec: Spec) -> None:
-        """Set the Spec of the set."""
-        self.spec = spec
-
-    def spec_for(self, id: str, spec: Spec) -> Spec:
-        """Return the Spec of one."""
-        return dataclasses.replace(spec, id=id)
-
-    def adopt(self, id: str, spec: Spec) -> None:
-        """Apply a Spec."""
-        self.members[id].apply_spec(spec)
-
-    def publish(self, id: str, text: str, *, level: int | None = None) -> None:
-        """Publish."""
-        service = self.members[id]
-        service.publish(text, "roll", run=service.number, level=level)
 
 
 class Rig:
@@ -66,11 +37,10 @@ class Rig:
         self.clock = ManualClock()
         self.launcher = ScriptedLauncher(self.clock, *scripts)
         self.overseer = Overseer(clock=self.clock, launcher=self.launcher)
-        self.ids = [f"web.{index}" for index in range(n)]
         options = {"restart": ONCE_MORE, "ready": ready.line("up"), **options}
-        for id in self.ids:
-            self.overseer.add(id, "serve", **options)
-        self.set = LoneServices(self.overseer, self.ids)
+        self.web = self.overseer.add_instances("web", "serve", instances=n, **options)
+        self.ids = [service.id for service in self.web]
+        self.rolls = self.overseer._assembly.rolls_of(self.web._instances)
 
     async def __aenter__(self) -> Self:
         await self.overseer.__aenter__()
@@ -86,13 +56,16 @@ class Rig:
         for id in self.ids:
             self.launcher.script(id, *scripts)
 
-    def rolling(self, spec: Spec | None = None, **rules: Any) -> Rolling:
-        """Return a roll."""
-        return Rolling(self.set, spec, roll=Roll(**rules), clock=self.clock, rng=self.overseer.rng)
+    async def begin(self, spec: Spec | None = None, *, by: str = "", **rules: Any) -> RollReport:
+        """Perform a roll, with other rules."""
+        if spec is not None:
+            return await self.rolls.roll(spec.updated(roll=Roll(**rules)), by=by)
+        self.overseer.update("web", roll=Roll(**rules))
+        return await self.web.roll(by=by)
 
     async def roll(self, spec: Spec | None = None, **rules: Any) -> RollReport:
-        """Perform a roll."""
-        return await self.clock.run(self.rolling(spec, **rules).run())
+        """Perform a roll while the clock moves."""
+        return await self.clock.run(self.begin(spec, **rules))
 
     def told(self, kind: str = "roll") -> list[tuple[str, int, str]]:
         """Return the events of a kind so far."""
@@ -125,7 +98,7 @@ async def test_the_old_run_serves_until_one_step_makes_the_new_one_current() -> 
         web = rig.overseer["web.0"]
         old = web.pid
         rig.script(READY_AFTER_2)
-        task = asyncio.ensure_future(rig.rolling().run())
+        task = asyncio.ensure_future(rig.begin())
         await rig.clock.advance(1.9)
         assert (web.pid, web.state, len(rig.live)) == (old, State.RUNNING, 2)
         assert web.process is not None
@@ -184,7 +157,7 @@ async def test_a_new_spec_comes_with_the_new_run() -> None:
     """Until then a restart by policy runs the old version."""
     async with Rig(2, OLD) as rig:
         rig.script(READY_AFTER_2)
-        task = asyncio.ensure_future(rig.rolling(new(rig.set.spec)).run())
+        task = asyncio.ensure_future(rig.begin(new(rig.web.spec)))
         await rig.clock.advance(1)
         assert [rig.overseer[id].spec.argv for id in rig.ids] == [("serve",), ("serve",)]
         await rig.clock.advance(1.5)
@@ -196,12 +169,12 @@ async def test_a_new_spec_comes_with_the_new_run() -> None:
 async def test_a_version_that_never_becomes_ready_is_rolled_back() -> None:
     """The old runs serve all along, and the reason is told."""
     async with Rig(2, OLD) as rig:
-        before, spec = rig.pids, rig.set.spec
+        before, spec = rig.pids, rig.web.spec
         rig.script(FakeChild().prints("cannot reach the database"))
         with pytest.raises(RollFailed) as caught:
             await rig.roll(new(spec), deadline=10)
         assert rig.pids == before == rig.live
-        assert rig.set.spec == spec
+        assert rig.web.spec.argv == spec.argv
         assert caught.value.report.outcome == "rolled back"
         assert caught.value.report.kept == ("web.0", "web.1")
         assert set(caught.value.report.failed) == {"web.0"}
@@ -214,7 +187,7 @@ async def test_a_version_that_crashes_is_rolled_back_with_its_last_lines() -> No
         before = rig.pids
         rig.script(FakeChild().prints("Traceback", stream="stderr").runs(1).exits(3))
         with pytest.raises(RollFailed) as caught:
-            await rig.roll(new(rig.set.spec))
+            await rig.roll(new(rig.web.spec))
         assert rig.pids == before == rig.live
         assert caught.value.lines == ("Traceback",)
         assert caught.value.status is not None
@@ -231,7 +204,7 @@ async def test_those_that_were_replaced_get_their_old_spec_back() -> None:
         rig.launcher.script("web.0", READY_AFTER_2, OLD)
         rig.launcher.script("web.1", FakeChild().cannot_start())
         with pytest.raises(RollFailed) as caught:
-            await rig.roll(new(rig.set.spec))
+            await rig.roll(new(rig.web.spec))
         assert caught.value.report.outcome == "rolled back"
         assert [rig.overseer[id].spec.argv for id in rig.ids] == [("serve",)] * 3
         assert [rig.overseer[id].status().argv for id in rig.ids] == [("serve",)] * 3
@@ -245,7 +218,7 @@ async def test_a_roll_back_that_fails_too_says_so() -> None:
         rig.launcher.script("web.0", READY_AFTER_2, FakeChild().cannot_start())
         rig.launcher.script("web.1", FakeChild().cannot_start())
         with pytest.raises(RollFailed, match="the roll-back has failed") as caught:
-            await rig.roll(new(rig.set.spec))
+            await rig.roll(new(rig.web.spec))
         assert caught.value.report.outcome == "left as it is"
         assert len(rig.live) == 2
 
@@ -255,7 +228,7 @@ async def test_an_old_run_that_crashes_meanwhile_is_restarted_by_its_policy() ->
     async with Rig(1, OLD) as rig:
         web = rig.overseer["web.0"]
         rig.script(FakeChild().runs(5).prints("up"), OLD)
-        task = asyncio.ensure_future(rig.rolling(new(rig.set.spec)).run())
+        task = asyncio.ensure_future(rig.begin(new(rig.web.spec)))
         await rig.clock.advance(1)
         rig.launcher.children[0].end(_exit(1))
         await rig.clock.advance(2)
@@ -272,7 +245,7 @@ async def test_an_old_run_that_gives_up_leaves_its_place_at_once() -> None:
     async with Rig(1, OLD, restart=Restart("never")) as rig:
         web = rig.overseer["web.0"]
         rig.script(FakeChild().runs(5).prints("up"))
-        task = asyncio.ensure_future(rig.rolling().run())
+        task = asyncio.ensure_future(rig.begin())
         await rig.clock.advance(1)
         rig.launcher.children[0].end(_exit(1))
         await rig.clock.advance(0.1)
@@ -290,7 +263,7 @@ async def test_a_stop_in_the_middle_stops_both_runs() -> None:
     slow = FakeChild().on(signal.SIGTERM, FakeChild().runs(3).exits(0))
     async with Rig(1, OLD) as rig:
         rig.script(slow)
-        task = asyncio.ensure_future(rig.rolling().run())
+        task = asyncio.ensure_future(rig.begin())
         await rig.clock.advance(1)
         status = await rig.clock.run(rig.overseer["web.0"].stop())
         assert status.state is State.INTERRUPT
@@ -304,7 +277,7 @@ async def test_a_stop_while_the_old_run_ends_waits_for_it() -> None:
     slow = OLD.on(signal.SIGTERM, FakeChild().runs(5).exits(0))
     async with Rig(1, slow, stop=Stop(timeout=10)) as rig:
         rig.script(OLD)
-        task = asyncio.ensure_future(rig.rolling().run())
+        task = asyncio.ensure_future(rig.begin())
         await rig.clock.advance(0.5)
         assert len(rig.live) == 2
         began = rig.clock.now()
@@ -319,7 +292,7 @@ async def test_a_stop_in_backoff_stops_the_successor() -> None:
     """The old run has crashed, and waits to restart."""
     async with Rig(1, OLD, restart=Restart(max_restarts=1, backoff=Backoff(60, 60))) as rig:
         rig.script(FakeChild())
-        task = asyncio.ensure_future(rig.rolling().run())
+        task = asyncio.ensure_future(rig.begin())
         await rig.clock.advance(1)
         rig.launcher.children[0].end(_exit(1))
         await rig.clock.advance(1)
@@ -335,11 +308,11 @@ async def test_an_overseer_that_is_left_in_the_middle_leaves_nothing() -> None:
     rig = Rig(2, OLD)
     async with rig:
         rig.script(FakeChild())
-        task = asyncio.ensure_future(rig.rolling().run())
+        task = asyncio.ensure_future(rig.begin())
         await rig.clock.advance(1)
         assert len(rig.live) == 3
     assert rig.live == []
-    with pytest.raises(RollFailed, match="all its instances were stopped"):
+    with pytest.raises(RollFailed, match="the overseer was left"):
         await task
 
 
@@ -348,14 +321,19 @@ async def test_pause_waits_for_resume() -> None:
     async with Rig(2, OLD) as rig:
         rig.launcher.script("web.0", READY_AFTER_2)
         rig.launcher.script("web.1", FakeChild().cannot_start(), FakeChild().cannot_start(), READY_AFTER_2)
-        rolling = rig.rolling(new(rig.set.spec), on_failure="pause")
         with pytest.raises(RollFailed) as caught:
-            await rig.clock.run(rolling.run())
-        assert (caught.value.report.outcome, rolling.is_paused, rolling.is_over) == ("paused", True, False)
+            await rig.roll(new(rig.web.spec), on_failure="pause")
+        assert caught.value.report.outcome == "paused"
+        with pytest.raises(OverseerError, match=r"is paused, 1 of 2 instances are replaced: call resume_roll\(\)"):
+            await rig.web.roll()
+        with pytest.raises(OverseerError, match="is paused"):
+            rig.overseer.update("web", "serve", "--newest")
         assert (caught.value.report.replaced, caught.value.report.kept) == (("web.0",), ("web.1",))
         first = rig.overseer["web.0"].pid
-        report = await rig.clock.run(rolling.resume())
-        assert (report.outcome, rolling.is_over) == ("done", True)
+        report = await rig.clock.run(rig.web.resume_roll())
+        assert report.outcome == "done"
+        with pytest.raises(OverseerError, match="there is none to resume"):
+            await rig.web.resume_roll()
         assert rig.overseer["web.0"].pid == first
         assert rig.overseer["web.1"].status().argv == ("serve", "--new")
 
@@ -365,10 +343,9 @@ async def test_a_paused_roll_can_be_taken_back() -> None:
     async with Rig(2, OLD) as rig:
         rig.launcher.script("web.0", READY_AFTER_2, OLD)
         rig.launcher.script("web.1", FakeChild().cannot_start())
-        rolling = rig.rolling(new(rig.set.spec), on_failure="pause")
         with pytest.raises(RollFailed):
-            await rig.clock.run(rolling.run())
-        report = await rig.clock.run(rolling.cancel_paused())
+            await rig.roll(new(rig.web.spec), on_failure="pause")
+        report = await rig.clock.run(rig.web.cancel_roll())
         assert (report.outcome, report.kept) == ("rolled back", ("web.0", "web.1"))
         assert [rig.overseer[id].status().argv for id in rig.ids] == [("serve",)] * 2
 
@@ -398,7 +375,7 @@ async def test_an_instance_that_was_stopped_stays_down_with_the_new_spec() -> No
     """It is none of the roll's."""
     async with Rig(2, OLD) as rig:
         await rig.clock.run(rig.overseer["web.1"].stop())
-        report = await rig.roll(new(rig.set.spec))
+        report = await rig.roll(new(rig.web.spec))
         assert (report.replaced, report.skipped) == (("web.0",), ("web.1",))
         assert rig.overseer["web.1"].state is State.INTERRUPT
         assert rig.overseer["web.1"].spec.argv == ("serve", "--new")
@@ -422,13 +399,12 @@ async def test_a_cancelled_roll_takes_back_what_it_did() -> None:
     async with Rig(2, OLD) as rig:
         rig.launcher.script("web.0", READY_AFTER_2, OLD)
         rig.launcher.script("web.1", FakeChild())
-        rolling = rig.rolling(new(rig.set.spec))
-        task = asyncio.ensure_future(rolling.run())
+        task = asyncio.ensure_future(rig.begin(new(rig.web.spec)))
         await rig.clock.advance(5)
-        rolling.cancel()
-        with pytest.raises(RollFailed, match="it was cancelled") as caught:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
             await rig.clock.run(task)
-        assert caught.value.report.outcome == "rolled back"
+        assert len(rig.live) == 2
         assert [rig.overseer[id].status().argv for id in rig.ids] == [("serve",)] * 2
 
 
@@ -436,8 +412,100 @@ async def test_a_restart_by_request_in_the_middle_is_no_obstacle() -> None:
     """The old run restarts, and the new one takes over all the same."""
     async with Rig(1, OLD) as rig:
         rig.script(FakeChild().runs(5).prints("up"), OLD)
-        task = asyncio.ensure_future(rig.rolling().run())
+        task = asyncio.ensure_future(rig.begin())
         await rig.clock.advance(1)
         await rig.clock.run(rig.overseer["web.0"].restart())
         assert (await rig.clock.run(task)).outcome == "done"
         assert len(rig.live) == 1
+
+
+async def test_a_second_roll_names_the_first() -> None:
+    """And changes nothing."""
+    async with Rig(2, OLD) as rig:
+        rig.script(READY_AFTER_2)
+        task = asyncio.ensure_future(rig.begin(by="alice"))
+        await rig.clock.advance(2.5)
+        with pytest.raises(OverseerError, match="is under way, 1 of 2 instances are replaced, by alice: wait"):
+            await rig.web.roll()
+        assert (await rig.clock.run(task)).by == "alice"
+
+
+async def test_an_update_and_a_roll_bring_a_new_version_and_take_it_back() -> None:
+    """The old version is that of the present runs."""
+    async with Rig(2, OLD) as rig:
+        rig.overseer.update("web", "serve", "--new")
+        rig.launcher.script("web.0", READY_AFTER_2, OLD)
+        rig.launcher.script("web.1", FakeChild().cannot_start())
+        with pytest.raises(RollFailed):
+            await rig.roll()
+        assert [service.status().argv for service in rig.web] == [("serve",)] * 2
+        assert [service.spec.argv for service in rig.web] == [("serve",)] * 2
+        rig.overseer.update("web", "serve", "--new")
+        rig.script(OLD)
+        await rig.roll()
+        assert [service.status().argv for service in rig.web] == [("serve", "--new")] * 2
+        assert rig.web.spec.argv == ("serve", "--new")
+
+
+async def test_scale_in_the_middle() -> None:
+    """New instances have the new version; a roll-back reaches them too."""
+    async with Rig(3, OLD) as rig:
+        rig.launcher.script("web.0", FakeChild().runs(4).prints("up"), OLD)
+        rig.launcher.script("web.1", FakeChild().cannot_start())
+        task = asyncio.ensure_future(rig.begin(new(rig.web.spec)))
+        await rig.clock.advance(1)
+        await rig.clock.run(rig.web.scale(2))
+        await rig.clock.run(rig.web.scale(4))
+        assert rig.web[3].status().argv == ("serve", "--new")
+        with pytest.raises(RollFailed):
+            await rig.clock.run(task)
+        assert [service.status().argv for service in rig.web] == [("serve",)] * 4
+        assert len(rig.live) == 4
+
+
+async def test_scale_takes_away_the_one_that_is_being_rolled() -> None:
+    """Both of its runs end, and the roll is done with the others."""
+    async with Rig(2, OLD) as rig:
+        rig.launcher.script("web.0", OLD)
+        rig.launcher.script("web.1", FakeChild())
+        task = asyncio.ensure_future(rig.begin())
+        await rig.clock.advance(1)
+        assert len(rig.live) == 3
+        await rig.clock.run(rig.web.scale(1))
+        report = await rig.clock.run(task)
+        assert (report.outcome, report.replaced, len(rig.live)) == ("done", ("web.0",), 1)
+
+
+@pytest.mark.parametrize("probe", [ready.tcp(8000), ready.http("http://127.0.0.1:8000/")])
+async def test_two_runs_with_one_address_are_refused(probe: Any) -> None:
+    """Without a surge there is only one at a time."""
+    overseer = Overseer(launcher=ScriptedLauncher(None))
+    async with overseer:
+        web = overseer.add_instances("web", "serve", instances=1, ready=probe)
+        with pytest.raises(SpecError, match=r"two runs would listen on the same address.*\{port\}") as caught:
+            await web.roll()
+        assert caught.value.option == "roll"
+        overseer.update("web", roll=Roll(surge=0, unavailable=1))
+        assert (await web.roll()).outcome == "done"
+
+
+async def test_each_run_has_a_port_of_its_own() -> None:
+    """From the pool for n + s runs; an ended run gives its port back."""
+    async with Rig(2, OLD, port=range(21000, 21003)) as rig:
+        for _ in range(4):
+            await rig.roll()
+        assert len(rig.live) == 2
+
+
+async def test_a_member_that_leaves_its_group_of_one_fate_takes_its_successor_along() -> None:
+    """A restart of the group stops both runs; the roll goes on afterwards."""
+    async with Rig(2, OLD, group="g") as rig:
+        rig.overseer.group("g", "one_for_all", restart=Restart(max_restarts=5, backoff=Backoff(1, 1)))
+        rig.launcher.script("web.0", FakeChild(), OLD)
+        rig.launcher.script("web.1", OLD)
+        task = asyncio.ensure_future(rig.begin())
+        await rig.clock.advance(1)
+        rig.launcher.of("web.1")[0].end(_exit(1))
+        report = await rig.clock.run(task)
+        assert report.outcome == "done"
+        assert len(rig.live) == 2
