@@ -15,7 +15,8 @@ from aioverseer._engine.overseer.rolling import Rolling
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import OverseerError, SpecError
-from aioverseer.core.options.roll import Roll, shared_address
+from aioverseer.core.options.roll import Roll
+from aioverseer.core.options.shared_address import shared_address
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.roll import RollFailed, RollReport
 

@@ -249,7 +249,7 @@ class Instances(Sequence[Service]):
             by: Name of the one who asks; see ``Event.by``.
 
         Returns:
-            What was done, instance by instance.
+            The outcome, instance by instance.
 
         Raises:
             RollFailed: If a new run has failed, or all instances were stopped meanwhile. It carries the report, the

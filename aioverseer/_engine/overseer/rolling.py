@@ -132,7 +132,7 @@ class Rolling:
         self.is_paused = False
         self._set = instances
         self._only = only
-        # Those of the present runs: an update may have given the next runs others already.
+        # The options of the present runs: an update may have given the next runs others already.
         self._old = {id: service.run_spec for id, service in instances.members.items()}
         self._old_spec = next(iter(self._old.values()), instances.spec)
         self.rules = roll

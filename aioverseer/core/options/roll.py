@@ -8,12 +8,11 @@ from typing import Literal
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
-from aioverseer.core.options.composition import Probe, leaves
+from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.numbers import no_seconds
-from aioverseer.core.options.probes import Unix, endpoint_of
 from aioverseer.core.options.unknown import answers_unknown
 
-__all__ = ["OnRollFailure", "Roll", "shared_address"]
+__all__ = ["OnRollFailure", "Roll"]
 
 OnRollFailure = Literal["rollback", "pause", "continue"]
 """Consequence of a roll that fails; see ``Roll.on_failure``."""
@@ -100,14 +99,6 @@ class Roll:
         if self.min_ready is not None:
             return self.min_ready
         return 1.0 if ready is None else 0.0
-
-
-def shared_address(ready: Probe | None) -> str | None:
-    """Return an address on which two runs of a program would both listen, by its probe; None if none is known."""
-    for leaf in () if ready is None else leaves(ready):
-        if endpoint_of(leaf) is not None or (isinstance(leaf, Unix) and leaf.owner == "program"):
-            return str(leaf)
-    return None
 
 
 def _is_number_of_runs(value: object) -> bool:

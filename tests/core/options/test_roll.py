@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer import Roll, SpecError, ready
-from aioverseer.core.options.roll import shared_address
+from aioverseer.core.options.shared_address import shared_address
 
 NUMBERS = st.integers(0, 20) | st.integers(0, 100).map("{}%".format)
 
@@ -59,7 +59,7 @@ def test_percentages_are_of_the_wanted(surge: Any, unavailable: Any, wanted: int
 
 @given(NUMBERS, NUMBERS, st.integers(0, 50))
 def test_there_is_always_a_way_to_begin(surge: int | str, unavailable: int | str, wanted: int) -> None:
-    """Whatever the percentages come to."""
+    """Also when both percentages come to 0."""
     try:
         roll = Roll(surge=surge, unavailable=unavailable)
     except SpecError:
