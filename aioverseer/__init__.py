@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         Status,
         StopFailed,
     )
+    from aioverseer.core.report.usage import Usage
     from aioverseer.core.report.why import Awaited, Why
     from aioverseer.core.state import Exit, State
     from aioverseer.core.text.lines import ContinuedBytes, ContinuedLine, Line, PartialBytes, PartialLine
@@ -165,6 +166,7 @@ __all__ = [
     "ThreadedService",
     "UnframedBytes",
     "UnknownService",
+    "Usage",
     "Why",
     "WriteStdin",
 ]
@@ -247,6 +249,7 @@ _HOMES = {
     "ThreadedService": "aioverseer.threaded",
     "UnframedBytes": "aioverseer.core.text.unframed",
     "UnknownService": "aioverseer.core.errors",
+    "Usage": "aioverseer.core.report.usage",
     "Why": "aioverseer.core.report.why",
     "WriteStdin": "aioverseer.core.options.stop_steps",
 }

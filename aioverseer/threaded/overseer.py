@@ -26,6 +26,7 @@ from aioverseer import (
     Stop,
     StopReport,
     Subscription,
+    Usage,
     Why,
 )
 from aioverseer.core.export import exported_from
@@ -315,6 +316,10 @@ class ThreadedOverseer:
     def why(self) -> dict[str, Why]:
         """Return why each service is in its state, and what comes next, by name."""
         return self._loop.call(self._overseer.why)
+
+    def usage(self) -> dict[str, Usage]:
+        """Return what each service uses, by name; see ``Overseer.usage``."""
+        return self._loop.run(self._overseer.usage)
 
     def to_json(self, id: str) -> dict[str, Any]:
         """Return everything known about a service as JSON values."""

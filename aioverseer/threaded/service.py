@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from aioverseer import Line, Process, Runs, Service, Spec, State, Status, Stop, Subscription, Why
+from aioverseer import Line, Process, Runs, Service, Spec, State, Status, Stop, Subscription, Usage, Why
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.loop import Loop, as_async
 from aioverseer.threaded.runs import ThreadedRun, ThreadedRuns
@@ -146,6 +146,10 @@ class ThreadedService:
         """
         self._loop.run(partial(self._service.trigger, by=by))
         return self
+
+    def usage(self) -> Usage:
+        """Return what the service uses; see ``Service.usage``."""
+        return self._loop.run(self._service.usage)
 
     def restart(self, *, by: str = "") -> Self:
         """Stop the service by its ladder, start it again, and return once it is ready.

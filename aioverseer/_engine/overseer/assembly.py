@@ -29,6 +29,7 @@ from aioverseer.core.errors import OverseerError
 from aioverseer.core.machine.inputs import Admitted
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.report.usage import Usage
 from aioverseer.core.report.why import Awaited
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.instance_set import InstanceSet
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.overseer.throttle import RestartThrottle
+    from aioverseer._engine.overseer.usage import UsageMeter
     from aioverseer._engine.service.run_spec import RunSpecMaker
     from aioverseer._system.inprocess import TaskLauncher
     from aioverseer._system.logfile.backend import LogBackend
@@ -102,6 +104,7 @@ class Assembly:
         self._make_handle = make_handle
         self._load_health = load_health
         self._run_specs: RunSpecMaker | None = None
+        self._usage: UsageMeter | None = None
         services: dict[str, ServiceRunner] = {}
         self.blocks = CriticalBlocks()
         self.sets: dict[str, InstanceSet] = {}
@@ -257,6 +260,7 @@ class Assembly:
             is_leaving=self._is_leaving,
             blockers=self._blockers,
             sockets=self._sockets,
+            measure=self.measure,
         )
 
     def _sockets(self) -> SocketHolder:
@@ -267,6 +271,14 @@ class Assembly:
             # Scripted children have no descriptors, and tests of policies bind no port.
             self._held_sockets = HeldSockets(are_real=self._launcher.containment.level != "none")
         return self._held_sockets
+
+    async def measure(self) -> dict[str, Usage]:
+        """Return what each service uses. The first call imports the meter."""
+        if self._usage is None:
+            from aioverseer._engine.overseer.usage import UsageMeter  # noqa: PLC0415  # few hosts ask
+
+            self._usage = UsageMeter(self.registry.services, clock=self._clock)
+        return await self._usage.measure()
 
     def _blockers(self, id: str) -> list[Awaited]:
         """Return what others make a service wait for: dependencies, its group, the throttle, a stop of all."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.group import AutoShutdown, Strategy
     from aioverseer.core.report.group import GroupStatus
+    from aioverseer.core.report.usage import Usage
     from aioverseer.core.report.why import Why
 
 __all__ = ["Overseer"]
@@ -511,6 +512,18 @@ class Overseer:
     def why(self) -> dict[str, Why]:
         """Return why each service is in its state, what it waits for and what comes next, by name; see ``Why``."""
         return {id: self[id].why() for id in self.list_all()}
+
+    async def usage(self) -> dict[str, Usage]:
+        """Return what each service uses with all that its program has started, by name; see ``Usage``.
+
+        One pass over the processes of the machine serves all services, and gives way to the event loop every
+        millisecond. Calls at the same time share one pass. Nothing is measured unless this is called.
+
+        Raises:
+            OverseerError: If this is called outside of the ``async with`` block, or on another event loop.
+        """
+        self._lifespan.check()
+        return await self._assembly.measure()
 
     def to_json(self, id: str) -> dict[str, Any]:
         """Return everything known about a service as JSON values; see ``Status.to_json``."""

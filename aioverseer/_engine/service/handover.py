@@ -86,10 +86,14 @@ class Handover:
         return len(self._old)
 
     @property
+    def runs(self) -> list[ProcessRunner]:
+        """The runs that live."""
+        return [*self._old.values(), *(() if self.successor is None else (self.successor,))]
+
+    @property
     def is_stuck(self) -> bool:
         """Whether a run still exists after its whole ladder."""
-        runs = (*self._old.values(), *(() if self.successor is None else (self.successor,)))
-        return any(run.machine.unstoppable for run in runs)
+        return any(run.machine.unstoppable for run in self.runs)
 
     @property
     def ready_at(self) -> float | None:

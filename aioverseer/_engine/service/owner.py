@@ -90,6 +90,11 @@ class SideRuns(Protocol):
         ...
 
     @property
+    def runs(self) -> list[ProcessRunner]:
+        """The runs that live."""
+        ...
+
+    @property
     def is_stuck(self) -> bool:
         """Whether one still exists after its whole ladder."""
         ...

@@ -64,6 +64,7 @@ from aioverseer.core.options.spec import Spec, is_template, names_descriptors
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.report.events import Kind, StopOutcome
 from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines, lines_of_runs
+from aioverseer.core.report.usage import Usage
 from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import Exit, State
 
@@ -101,6 +102,7 @@ class ServiceRunner:
         hub: The distributor of the lines of all runs.
         log_routing: The logs of the overseer.
         waiters: Callers that wait for this service.
+        measure: Function that measures what each service uses.
         process: The current or last run; None before the first. Only this attribute says which run is current: reports
             name a run by its number.
         history: Snapshots of the last runs at their ends, oldest first.
@@ -129,6 +131,7 @@ class ServiceRunner:
         is_leaving: Callable[[], bool],
         blockers: Callable[[str], list[Awaited]],
         sockets: Callable[[], SocketHolder],
+        measure: Callable[[], Coroutine[Any, Any, dict[str, Usage]]],
     ) -> None:
         """Create a service in INITIAL. Nothing is started.
 
@@ -152,6 +155,7 @@ class ServiceRunner:
             is_leaving: Function that returns whether the overseer is being left.
             blockers: Function that returns what others make a service wait for, given its name.
             sockets: Function that returns the listening sockets of the overseer, for a service with ``listen``.
+            measure: Function that measures what each service uses, in one pass for all.
         """
         self.spec = spec
         self.task_launcher = task_launcher
@@ -177,6 +181,7 @@ class ServiceRunner:
         self._run_specs: RunSpecs | None = None
         self._is_leaving = is_leaving
         self._blockers = blockers
+        self.measure = measure
         self._spec_of_run: Spec | None = None
         self._sockets = sockets
         self._holds_sockets = False
@@ -209,6 +214,17 @@ class ServiceRunner:
     def number(self) -> int:
         """The number of the current or last run; 0 before the first."""
         return 0 if self.process is None else self.process.number
+
+    @property
+    def live_runs(self) -> list[ProcessRunner]:
+        """The runs that live: the current one, and during a roll others beside it."""
+        current = [self.process] if self.process is not None and self.process.machine.state.is_live else []
+        return current if self.side_runs is None else [*current, *self.side_runs.runs]
+
+    @property
+    def is_scripted(self) -> bool:
+        """Whether the children of the service are no processes of the machine: scripts of a test, or a task."""
+        return self._launcher.containment_of(self.spec).level == "none"
 
     @property
     def handle(self) -> Any:

@@ -21,6 +21,7 @@ from aioverseer.core.options.by import check_by
 from aioverseer.core.options.spec import Spec, port_of
 from aioverseer.core.options.stop import Stop, check_ladder
 from aioverseer.core.report.status import Status, StatusSnapshot
+from aioverseer.core.report.usage import Usage
 from aioverseer.core.state import State
 from aioverseer.core.text.lines import Line
 
@@ -206,6 +207,14 @@ class Service:
         began = not self.state.is_live
         self._runner.start(by=check_by(by))
         return await self._started(began=began)
+
+    async def usage(self) -> Usage:
+        """Return what the service uses with all that its program has started; see ``Overseer.usage``.
+
+        For several services call ``Overseer.usage``, which costs the same once.
+        """
+        self._runner.check()
+        return (await self._runner.measure())[self.id]
 
     async def restart(self, *, by: str = "") -> Self:
         """Stop the service by its ladder, start it again, and return once it is ready.

@@ -246,6 +246,18 @@ class Cgroup:
             return counter(self._files.read(f"{self.path}/cpu.stat"), "usage_usec") > 0
         return True
 
+    def cpu_seconds(self) -> float | None:
+        """Return the processor time of all that ran in it; None where the kernel does not say."""
+        with contextlib.suppress(OSError):
+            return counter(self._files.read(f"{self.path}/cpu.stat"), "usage_usec") / 1e6
+        return None
+
+    def memory(self) -> int | None:
+        """Return the bytes of memory of all that run in it; None without the memory controller."""
+        with contextlib.suppress(OSError, ValueError):
+            return int(self._files.read(f"{self.path}/memory.current"))
+        return None
+
     def is_empty(self) -> bool:
         """Return whether no living process is in it."""
         try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterator
 
 __all__ = [
     "HAS_PROC",
     "command_of",
+    "each_pid",
     "environment_of",
+    "fields_of",
     "inner_pids_of",
     "is_between_programs",
     "parent_of",
@@ -60,9 +63,23 @@ def pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()] if HAS_PROC else []
 
 
+def each_pid() -> Iterator[int]:
+    """Yield the pids of visible processes, read in parts: a process that comes or goes meanwhile may be missed."""
+    if HAS_PROC:
+        with os.scandir("/proc") as entries:
+            for entry in entries:
+                if entry.name.isdecimal():
+                    yield int(entry.name)
+
+
 def environment_of(pid: int) -> bytes:
     """Return the environment that a process was executed with; empty for a zombie and for another user's process."""
     return read(f"/proc/{pid}/environ")
+
+
+def fields_of(pid: int) -> list[bytes]:
+    """Return the fields in /proc/PID/stat after the name; empty when the process is gone."""
+    return _fields(pid) or []
 
 
 def _fields(pid: int) -> list[bytes] | None:

@@ -96,7 +96,7 @@ class RunScope:
             SpawnError: If the system refuses it.
         """
         name = f"aioverseer-{self._registry.marker.word(self._run, kept=self._kept)}"
-        self.cgroup = cgroup.tree().make(spec, name.rstrip(";"))
+        self.cgroup = self._registry.cgroups[self._run] = cgroup.tree().make(spec, name.rstrip(";"))
 
     def kill(self) -> None:
         """Kill every process in the run's cgroup, if it has one."""
@@ -220,6 +220,7 @@ class RunScope:
             self.shim.close()
         if self._run == 0:
             return
+        self._registry.cgroups.pop(self._run, None)
         self._registry.end(self._run, self._pid, kept=self._kept, clean=self._clean)
         if self._child_table is not None:
             with contextlib.suppress(ValueError):

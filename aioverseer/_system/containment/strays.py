@@ -9,9 +9,11 @@ import itertools
 import os
 import threading
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from aioverseer._system.containment import procfs
+from aioverseer._system.containment.cgroup import Cgroup
 from aioverseer._system.containment.limit_mark import LimitMark
 from aioverseer._system.containment.marker import Marker
 from aioverseer._system.containment.pid_hints import PidHints
@@ -66,6 +68,8 @@ class StrayRegistry:
         self._ended: int = 0
         self._swept: int = 0
         self._hints = PidHints()
+        self.cgroups: dict[int, Cgroup] = {}
+        """The cgroups of live runs that have one."""
 
     def close(self) -> None:
         """Close the file that is open while runs live."""
@@ -122,6 +126,10 @@ class StrayRegistry:
         """Record that a former leader of a live run has ended, or is an ordinary process of the run from now on."""
         with self._lock:
             self._leaders.pop(pid, None)
+
+    def runs_of(self, leaders: Iterable[int]) -> dict[int, int]:
+        """Return the live runs of leaders, by their pids."""
+        return {pid: run for pid in leaders if (run := self._leaders.get(pid, 0))}
 
     def is_of_run(self, pid: int, run: int) -> bool:
         """Return whether a process belongs to a live run: as a leader, by its session, its ancestors, or a mark."""
