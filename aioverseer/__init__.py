@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.output.line_queue import LineQueue, QueueShutDown
     from aioverseer._engine.output.output_queue import OutputQueue
     from aioverseer._engine.output.subscription import Subscription
+    from aioverseer._engine.overseer.changes import Plan
     from aioverseer._engine.overseer.critical import Body
     from aioverseer._engine.overseer.instances import Instances
     from aioverseer._engine.overseer.overseer import Overseer
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.spec import Spec
     from aioverseer.core.options.stop import Stop
     from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, WriteStdin
+    from aioverseer.core.report.changes import ApplyFailed, ApplyReport, OptionChange, PlanIsStale, PlanStep
     from aioverseer.core.report.events import Event, StopOutcome, StopReport
     from aioverseer.core.report.group import GroupStatus
     from aioverseer.core.report.instances import InstancesStatus
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
         ThreadedItems,
         ThreadedLines,
         ThreadedOverseer,
+        ThreadedPlan,
         ThreadedRequestChannel,
         ThreadedRun,
         ThreadedRuns,
@@ -94,6 +97,8 @@ __all__ = [
     "DEFAULT_STREAM_QUEUE_SIZE",
     "After",
     "Alive",
+    "ApplyFailed",
+    "ApplyReport",
     "Awaited",
     "Backoff",
     "Body",
@@ -120,12 +125,16 @@ __all__ = [
     "LogFile",
     "NotReady",
     "NotReadyInTime",
+    "OptionChange",
     "OutputQueue",
     "Overseer",
     "OverseerError",
     "PartialBytes",
     "PartialLine",
     "PidFile",
+    "Plan",
+    "PlanIsStale",
+    "PlanStep",
     "Process",
     "ProcessFailed",
     "ProcessNotRunning",
@@ -160,6 +169,7 @@ __all__ = [
     "ThreadedItems",
     "ThreadedLines",
     "ThreadedOverseer",
+    "ThreadedPlan",
     "ThreadedRequestChannel",
     "ThreadedRun",
     "ThreadedRuns",
@@ -175,6 +185,8 @@ __all__ = [
 _HOMES = {
     "After": "aioverseer.core.options.after",
     "Alive": "aioverseer.core.options.alive",
+    "ApplyFailed": "aioverseer.core.report.changes",
+    "ApplyReport": "aioverseer.core.report.changes",
     "Awaited": "aioverseer.core.report.why",
     "Backoff": "aioverseer.core.options.backoff",
     "Body": "aioverseer._engine.overseer.critical",
@@ -209,6 +221,10 @@ _HOMES = {
     "PartialBytes": "aioverseer.core.text.lines",
     "PartialLine": "aioverseer.core.text.lines",
     "PidFile": "aioverseer.core.options.main_pid",
+    "OptionChange": "aioverseer.core.report.changes",
+    "Plan": "aioverseer._engine.overseer.changes",
+    "PlanIsStale": "aioverseer.core.report.changes",
+    "PlanStep": "aioverseer.core.report.changes",
     "Process": "aioverseer._engine.process.process",
     "ProcessFailed": "aioverseer.core.report.status",
     "ProcessNotRunning": "aioverseer.core.errors",
@@ -243,6 +259,7 @@ _HOMES = {
     "ThreadedItems": "aioverseer.threaded",
     "ThreadedLines": "aioverseer.threaded",
     "ThreadedOverseer": "aioverseer.threaded",
+    "ThreadedPlan": "aioverseer.threaded",
     "ThreadedRequestChannel": "aioverseer.threaded",
     "ThreadedRun": "aioverseer.threaded",
     "ThreadedRuns": "aioverseer.threaded",

@@ -7,6 +7,7 @@ OverseerError
 ├── UnknownService (also LookupError)     no service has this id
 ├── DuplicateService                      the id is taken
 ├── ServiceIsLive                         the service runs, starts, stops or waits to restart
+├── PlanIsStale                           the overseer has changed since the plan was made
 ├── ProcessNotRunning (also ProcessLookupError)
 ├── ContainmentError                      the system does not offer this level of containment
 ├── SpawnError (also OSError)             the program could not be started; errno is kept
@@ -18,6 +19,7 @@ OverseerError
     ├── RunEnded                          the run ended before the awaited output or answer
     ├── RollFailed                        a rolling restart has failed
     ├── CriticalServiceEnded              a critical service has ended for good
+    ├── ApplyFailed                       a step of a plan has failed
     └── StopFailed                        the program is still there after the whole ladder
 ```
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aioverseer.threaded.instances import ThreadedInstances
 from aioverseer.threaded.overseer import ThreadedOverseer
+from aioverseer.threaded.plan import ThreadedPlan
 from aioverseer.threaded.request_channel import ThreadedRequestChannel
 from aioverseer.threaded.runs import ThreadedItems, ThreadedRun, ThreadedRuns
 from aioverseer.threaded.service import ThreadedService
@@ -19,6 +20,7 @@ __all__ = [
     "ThreadedItems",
     "ThreadedLines",
     "ThreadedOverseer",
+    "ThreadedPlan",
     "ThreadedRequestChannel",
     "ThreadedRun",
     "ThreadedRuns",

@@ -32,6 +32,7 @@ from aioverseer import (
 from aioverseer.core.export import exported_from
 from aioverseer.threaded.instances import ThreadedInstances
 from aioverseer.threaded.loop import Loop, as_async
+from aioverseer.threaded.plan import ThreadedPlan
 from aioverseer.threaded.service import ThreadedService
 from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
 
@@ -248,6 +249,11 @@ class ThreadedOverseer:
         """Change the command or options of a service or set; see ``Overseer.update``."""
         changed = self._loop.call(lambda: [self._overseer.update(id, *command, argv=argv, by=by, **options)])[0]
         return self._wrapped_set(changed) if isinstance(changed, Instances) else self._wrapped(changed)
+
+    def plan(self, specs: Iterable[Spec]) -> ThreadedPlan:
+        """Return what has to be done so that the services are those of some Specs; see ``Overseer.plan``."""
+        wanted = list(specs)
+        return ThreadedPlan(self._loop, self._loop.call(lambda: self._overseer.plan(wanted)))
 
     def __getitem__(self, id: str) -> ThreadedService:
         """Return the service of this name.

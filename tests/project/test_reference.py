@@ -46,7 +46,7 @@ PAGES: dict[str, Page] = {
         "Overseer",
         "The set of services of one application.",
         aioverseer,
-        ("Overseer", "Group", "GroupStatus", "Body"),
+        ("Overseer", "Group", "GroupStatus", "Body", "Plan", "PlanStep", "OptionChange", "ApplyReport"),
     ),
     "service.md": ("Service", "One program that is run again, by its policy.", aioverseer, ("Service",)),
     "instances.md": (
@@ -168,7 +168,7 @@ PAGES: dict[str, Page] = {
         "The same overseer in a thread of its own. Its methods block, and need no `await`.",
         aioverseer,
         (
-            *("ThreadedOverseer", "ThreadedService", "ThreadedEvents", "ThreadedRuns", "ThreadedRun"),
+            *("ThreadedOverseer", "ThreadedService", "ThreadedPlan", "ThreadedEvents", "ThreadedRuns", "ThreadedRun"),
             *("ThreadedInstances", "ThreadedItems", "ThreadedRequestChannel", "ThreadedLines"),
         ),
     ),

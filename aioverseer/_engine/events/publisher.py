@@ -29,6 +29,7 @@ class EventPublisher:
     """The events and lines of one overseer.
 
     Attributes:
+        name: The name of the overseer.
         subscribers: Readers of the lines of all services.
         log_routing: The logs of the services.
     """
@@ -54,7 +55,7 @@ class EventPublisher:
         Raises:
             SpecError: If ``log`` is not a log.
         """
-        self._name = name
+        self.name = name
         self._services = services
         self._clock = clock
         logs = as_logs(log, owner=f"overseer {name!r}") or ()
@@ -121,7 +122,7 @@ class EventPublisher:
             self._record(service, text, kind, by=by, run=run)
 
     def _on_log_trouble(self, id: str, text: str) -> None:
-        self._log_records.on_event(id or self._name, text, "log")
+        self._log_records.on_event(id or self.name, text, "log")
         service = self._services.get(id)
         if service is not None:
             self._record(service, text, "log")

@@ -34,6 +34,7 @@ from aioverseer.core.report.why import Awaited
 
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
+    from aioverseer._engine.overseer.changes import ChangeSets
     from aioverseer._engine.overseer.groups import GroupSupervisor
     from aioverseer._engine.overseer.instance_rolls import InstanceRolls
     from aioverseer._engine.overseer.instance_set import InstanceSet
@@ -228,6 +229,30 @@ class Assembly:
         """Remove a set of instances, of which none is live."""
         self.sets[name].remove(by=by)
         self._rolls.pop(self.sets.pop(name), None)
+
+    def make_change_sets(self, *, add: Callable[[Spec], object], remove: Callable[[str, str], None]) -> ChangeSets:
+        """Return the maker of plans.
+
+        Args:
+            add: Function that adds a service.
+            remove: Function that removes a service by its name, for somebody.
+        """
+        from aioverseer._engine.overseer.changes import ChangeSets  # noqa: PLC0415  # few hosts make plans
+
+        return ChangeSets(
+            self.publisher.name,
+            self.registry,
+            self.sets,
+            self.dependencies,
+            self.publisher,
+            self.shutdown,
+            clock=self._clock,
+            start_task=self._start_task,
+            is_leaving=self._is_leaving,
+            check=self.lifespan.check,
+            add=add,
+            remove=remove,
+        )
 
     def _start_task(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         return self.lifespan.start_task(work)

@@ -197,6 +197,17 @@ class DependencyTracker:
         place = {id: number for number, level in enumerate(levels) for id in level}
         return sorted(names, key=place.__getitem__)
 
+    def stop_levels(self, ids: Iterable[str]) -> list[list[str]]:
+        """Return names level by level, dependents before their dependencies; those of one level may stop together."""
+        chosen = list(dict.fromkeys(ids))
+        try:
+            levels = self.check().stop_levels
+        except SpecError:  # each service was started on its own, so there is no order to keep
+            return [chosen[::-1]] if chosen else []
+        wanted = set(chosen)
+        found = ([id for id in level if id in wanted] for level in levels)
+        return [level for level in found if level]
+
     def start(self, services: Iterable[ServiceRunner], *, by: str = "") -> None:
         """Start services, each once its dependencies are met.
 

@@ -37,6 +37,7 @@ from aioverseer.core.typing import PathLike
 if TYPE_CHECKING:
     from aioverseer._engine.events.journal import EventStream
     from aioverseer._engine.events.recorder import Recorder
+    from aioverseer._engine.overseer.changes import ChangeSets, Plan
     from aioverseer._engine.overseer.critical import Body
     from aioverseer._engine.overseer.instances import Instances
     from aioverseer.core.options.give_up import OnGiveUp
@@ -148,6 +149,7 @@ class Overseer:
         self._handles = handles = dict[ServiceRunner, Service]()
         assembly.registry.on_discard = lambda runner: handles.pop(runner, None)
         self._sets: dict[str, Instances] = {}
+        self._change_sets: ChangeSets | None = None
 
     def __repr__(self) -> str:
         """Return the name, the number of services and the number of live services."""
@@ -389,6 +391,29 @@ class Overseer:
         if changed:
             self._publisher.publish(id, described_change(changed, by), "change", by=by)
         return self[id]
+
+    def plan(self, specs: Iterable[Spec]) -> Plan:
+        """Return what has to be done so that the services are those of some Specs; nothing is done yet.
+
+        Services without a Spec are stopped and removed, new ones are added and started, and those whose program needs
+        it are restarted. A service with an equal Spec keeps its program; it is started if it does not run. Tasks and
+        resources stay as they are.
+
+        Args:
+            specs: The Specs of all services that are wanted.
+
+        Raises:
+            SpecError: If two Specs have one id, or a service depends on one that does not exist.
+            DependencyCycle: If services wait for each other in a cycle.
+        """
+        if self._change_sets is None:
+            self._change_sets = self._assembly.make_change_sets(
+                add=self._add_any, remove=lambda id, by: self.remove(id, by=by)
+            )
+        return self._change_sets.plan(specs)
+
+    def _add_any(self, spec: Spec) -> Service | Instances:
+        return self.add(spec) if spec.instances is None else self.add_instances(spec)
 
     def group(
         self,

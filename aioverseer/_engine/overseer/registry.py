@@ -88,6 +88,7 @@ class Registry:
         self._make_runner = make_runner
         self._check_template = check_template
         self._watchers: Watchers[int] = Watchers()
+        self._held = 0
 
     def add(
         self, spec: Spec, task_launcher: TaskLauncher | None = None, *, place: InstancePlace | None = None
@@ -279,8 +280,21 @@ class Registry:
 
     @property
     def is_over(self) -> bool:
-        """Whether no service is live, except those whose programs cannot be ended."""
-        return all(self.services[id].is_unstoppable for id in self.live)
+        """Whether no service is live, except those whose programs cannot be ended, and none is about to be."""
+        return not self._held and all(self.services[id].is_unstoppable for id in self.live)
+
+    def hold(self, changing: int) -> None:
+        """Let ``is_over`` be false while a plan is applied: it may stop all services before it starts them again.
+
+        Args:
+            changing: 1 when that begins, -1 when it is over.
+        """
+        self._held += changing
+        self.notify()
+
+    def release_logs(self, id: str) -> None:
+        """Close the logs of a service that no other one uses; ``apply_spec`` registers them again."""
+        self._log_routing.forget(id)
 
     def watch(self, wanted: Callable[[int], bool]) -> asyncio.Future[int]:
         """Return a future that is done once a condition is true.

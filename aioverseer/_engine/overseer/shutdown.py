@@ -27,7 +27,7 @@ _ENDING = (State.STOPPING, State.BACKOFF)
 _log = logging.getLogger("aioverseer")
 
 
-class _Plan:
+class _OrderedStop:
     """One stop of all services, in progress.
 
     Attributes:
@@ -83,7 +83,7 @@ class Shutdown:
         self._clock = clock
         self._timeout = timeout
         self._start_task = start_task
-        self._plans: list[_Plan] = []
+        self._plans: list[_OrderedStop] = []
 
     async def stop_all(self, *, kill: bool, by: str) -> StopReport:
         """Stop all services, also when the caller is cancelled meanwhile; see ``Overseer.stop_all``."""
@@ -162,7 +162,7 @@ class Shutdown:
     async def _stop(self, *, kill: bool, by: str) -> StopReport:
         self.count += 1
         began = self._clock.now()
-        plan = _Plan([self._dependencies.stop_order(self._live)] if kill else self.levels(), by)
+        plan = _OrderedStop([self._dependencies.stop_order(self._live)] if kill else self.levels(), by)
         outcomes: dict[str, StopOutcome] = {}
         self._plans.append(plan)
         self._dependencies.suspend_restarts(stopping=1)
@@ -193,11 +193,11 @@ class Shutdown:
             if any(id in level for level in plan.later):
                 self._stop_early(plan, id)
 
-    def _stop_early(self, plan: _Plan, id: str) -> None:
+    def _stop_early(self, plan: _OrderedStop, id: str) -> None:
         plan.early[id] = self._services[id].stop(by=plan.by)
 
     async def _stop_level(
-        self, plan: _Plan, level: list[str], *, kill: bool, within: float | None
+        self, plan: _OrderedStop, level: list[str], *, kill: bool, within: float | None
     ) -> dict[str, StopOutcome]:
         # All stops of a level run at the same time, so awaiting one after the other takes as long as the slowest.
         services = [self._services[id] for id in level if id in self._services]
@@ -238,7 +238,7 @@ class Shutdown:
                 timer.cancel()
         return {id: dataclasses.replace(outcome, cut=id in cut) for id, outcome in outcomes.items()}
 
-    def _holds_up(self, id: str, plan: _Plan) -> str:
+    def _holds_up(self, id: str, plan: _OrderedStop) -> str:
         later = [repr(other) for level in plan.later for other in level]
         whom = f"the stop of {', '.join(later)}" if later else "the stop"
         return f"holds up {whom}: waits for {self._services[id].ending[0]}"

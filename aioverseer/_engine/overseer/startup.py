@@ -16,7 +16,7 @@ from aioverseer.core.errors import SpecError
 from aioverseer.core.report.status import NotReady, Status
 from aioverseer.core.state import State
 
-__all__ = ["Startup"]
+__all__ = ["Startup", "all_up"]
 
 _log = logging.getLogger("aioverseer")
 
@@ -176,3 +176,25 @@ class Startup:
         self._shutdown.request_stops([service for service in began if service.state.is_live], kill=False)
         for service in began:
             await service.roll_back("the call that started it was cancelled")
+
+
+async def all_up(services: Iterable[ServiceRunner]) -> None:
+    """Wait until services that were just started are ready, or raise the first error at once."""
+    waiting = [
+        service
+        for service in services
+        if not service.state.is_up and (service.state is State.STOPPING or not service.machine.was_ready)
+    ]
+    if not waiting:
+        return
+    futures = [service.waiters.until_up() for service in waiting]
+    try:
+        await asyncio.wait(futures, return_when=asyncio.FIRST_EXCEPTION)
+        errors = [future.exception() for future in futures if future.done()]
+    finally:
+        for future in futures:
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # an error that nobody retrieves would be logged
+    for error in errors:
+        if error is not None:
+            raise error
