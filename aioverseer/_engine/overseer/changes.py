@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ChangeSets", "Plan"]
 
 OnFailure = Literal["rollback", "leave"]
-"""What follows when a step of a plan fails; see ``Plan.apply``."""
+"""Consequence when a step of a plan fails; see ``Plan.apply``."""
 
 _MARGIN = 10.0
 """Seconds that a cancelled call waits for its rollback in addition to all ladders."""
@@ -372,7 +372,7 @@ class _Application:
         return self._host.sets[id].spec if id in self._host.sets else self._host.registry.get(id).spec
 
     def _set_spec(self, id: str, spec: Spec) -> None:
-        """Give a service, or the instances of a set, another Spec. A service cannot become a set, or a set a service."""
+        """Give a service, or the instances of a set, another Spec. Neither can become the other."""
         if id in self._host.sets:
             found = self._host.sets[id]
             found.update(spec.updated(instances=len(found.members)))
@@ -461,9 +461,8 @@ class _Application:
         try:
             await all_up(begun)
         except ProgramError as error:
-            self._step = next(
-                (step for step in steps if any(one.id == error.id for one in self._services(step.id))), None
-            )
+            names = {one.id: step for step in steps for one in self._services(step.id)}
+            self._step = names.get(error.id, self._step)
             raise
         self._done += steps
 

@@ -407,10 +407,11 @@ class Overseer:
             DependencyCycle: If services wait for each other in a cycle.
         """
         if self._change_sets is None:
-            self._change_sets = self._assembly.make_change_sets(
-                add=self._add_any, remove=lambda id, by: self.remove(id, by=by)
-            )
+            self._change_sets = self._assembly.make_change_sets(add=self._add_any, remove=self._remove_any)
         return self._change_sets.plan(specs)
+
+    def _remove_any(self, id: str, by: str) -> None:
+        self.remove(id, by=by)
 
     def _add_any(self, spec: Spec) -> Service | Instances:
         return self.add(spec) if spec.instances is None else self.add_instances(spec)

@@ -51,7 +51,7 @@ def target_levels(wanted: Mapping[str, Spec], others: Mapping[str, tuple[After, 
 
 
 def _by_sets(edges: Iterable[After], known: Container[str]) -> list[After]:
-    """Return dependencies with the name of the set in place of that of one of its instances, as ``web`` for ``web.0``."""
+    """Return dependencies with the name of the set, as ``web``, in place of that of an instance, as ``web.0``."""
     return [edge if edge.name in known else dataclasses.replace(edge, name=_owner(edge.name, known)) for edge in edges]
 
 

@@ -1,4 +1,4 @@
-"""What a plan does, and what became of it: PlanStep, OptionChange, ApplyReport and ApplyFailed."""
+"""The steps of a plan and the outcome: PlanStep, OptionChange, ApplyReport and ApplyFailed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aioverseer.core.report.status import ProgramError, Status
 __all__ = ["Action", "ApplyFailed", "ApplyReport", "OptionChange", "PlanIsStale", "PlanStep"]
 
 Action = Literal["remove", "update", "add", "start", "restart", "scale", "roll"]
-"""What one step of a plan does with one service; see ``PlanStep``."""
+"""Kind of a step of a plan; see ``PlanStep``."""
 
 
 @exported_from("aioverseer")
@@ -51,7 +51,7 @@ class OptionChange:
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStep:
-    """What a plan does with one service.
+    """A step of a plan: one service, or one set of instances.
 
     Attributes:
         id: Name of the service, or of the set of instances.
@@ -106,7 +106,7 @@ _WORDS: dict[Action, str] = {
 @exported_from("aioverseer")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyReport:
-    """What became of a plan.
+    """The outcome of a plan.
 
     Attributes:
         digest: Digest of the plan.
@@ -114,7 +114,7 @@ class ApplyReport:
         done: Steps that were completed, in order, also those that were rolled back afterwards.
         failed: Step that has failed; None if none has.
         rolled_back: Whether all services have their old Specs again, and those run that ran before.
-        problems: What could not be rolled back, one sentence each.
+        problems: One sentence about each service that could not be rolled back.
         seconds: Duration in seconds.
     """
 
@@ -142,7 +142,7 @@ class ApplyFailed(ProgramError):
     """A step of a plan has failed. The message says whether the plan was rolled back; the cause is the error.
 
     Attributes:
-        report: What was done, and what was rolled back.
+        report: The steps that were done, and whether they were rolled back.
     """
 
     def __init__(

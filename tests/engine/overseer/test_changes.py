@@ -1,4 +1,4 @@
-"""Plans: what they say, what they do, and how a failure is rolled back."""
+"""Plans: their steps, their application, and the way back after a failure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def spec(id: str, *argv: str, **options: Any) -> Spec:
 
 
 def actions(plan: Plan) -> list[tuple[str, str]]:
-    """What the plan does, in order."""
+    """The steps of the plan, in order."""
     return [(step.id, step.action) for step in plan.steps]
 
 
