@@ -20,7 +20,8 @@ from aioverseer.core.errors import (
     SpecError,
     UnknownService,
 )
-from aioverseer.core.report import roll, status
+from aioverseer.core.report import changes, roll, status
+from aioverseer.core.report.changes import ApplyFailed, PlanIsStale
 from aioverseer.core.report.roll import RollFailed
 from aioverseer.core.report.status import (
     CriticalServiceEnded,
@@ -43,6 +44,7 @@ TREE: dict[type[OverseerError], list[type[BaseException]]] = {
     UnknownService: [OverseerError, LookupError],
     DuplicateService: [OverseerError],
     ServiceIsLive: [OverseerError],
+    PlanIsStale: [OverseerError],
     ProcessNotRunning: [OverseerError, ProcessLookupError, OSError],
     SpawnError: [OverseerError, OSError],
     ProgramError: [OverseerError],
@@ -51,6 +53,7 @@ TREE: dict[type[OverseerError], list[type[BaseException]]] = {
     NotReadyInTime: [NotReady, ProgramError, OverseerError, TimeoutError, OSError],
     RunEnded: [ProgramError, OverseerError],
     RollFailed: [ProgramError, OverseerError],
+    ApplyFailed: [ProgramError, OverseerError],
     GaveUp: [ProgramError, OverseerError],
     CriticalServiceEnded: [ProgramError, OverseerError],
     StopFailed: [ProgramError, OverseerError],
@@ -69,12 +72,12 @@ def test_the_tree_is_whole() -> None:
     """Every error of the module is in the table above, in ``__all__`` and in the module's own picture."""
     names = {
         name
-        for module in (errors, status, roll)
+        for module in (errors, status, roll, changes)
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, OverseerError) and name in module.__all__
     }
     assert {kind.__name__ for kind in TREE} == names
-    assert names <= {*errors.__all__, *status.__all__, *roll.__all__}
+    assert names <= {*errors.__all__, *status.__all__, *roll.__all__, *changes.__all__}
     assert names == set(re.findall(r"^[│ ├└─]*([A-Z]\w+)\b", (errors.__doc__ or "").split("```")[1], re.MULTILINE))
 
 

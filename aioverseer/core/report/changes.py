@@ -146,10 +146,16 @@ class ApplyFailed(ProgramError):
     """
 
     def __init__(
-        self, message: str, *, id: str, report: ApplyReport, status: Status | None = None, lines: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        id: str,
+        status: Status | None = None,
+        lines: Sequence[str] = (),
+        report: ApplyReport | None = None,
     ) -> None:
         super().__init__(message, id=id, status=status, lines=lines)
-        self.report = report
+        self.report = ApplyReport(digest="") if report is None else report
 
 
 @exported_from("aioverseer")
