@@ -577,3 +577,5 @@ def test_overseer_imports_nothing_for_probes_and_faces() -> None:
     unwanted = ("core.options.probes", "_engine.health", "cli", "config", "mcp", "pytest_plugin", "testing", "threaded")
     assert f"{NAME}._engine.overseer.overseer" in modules
     assert [] == [name for name in modules if name.startswith(tuple(f"{NAME}.{part}" for part in unwanted))]
+    slow = {"ipaddress", "pathlib", "urllib.parse"}
+    assert set() == slow & (modules - imported_by("import anyio, asyncio, dataclasses, typing"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pathlib
 import threading
 from collections.abc import Collection
 
@@ -25,7 +24,7 @@ def oom_words(spec: Spec) -> list[str]:
     if wanted is None:
         return []
     try:
-        own = int(pathlib.Path("/proc/self/oom_score_adj").read_text("ascii"))
+        own = int(_content("/proc/self/oom_score_adj"))
     except OSError:
         raise refuse(spec, "oom_score_adj", wanted, "this system has no such setting", errno.ENOTSUP) from None
     if wanted == own:
@@ -80,11 +79,17 @@ def ambient_options(spec: Spec) -> list[str]:
 def _has(field: str, number: int) -> bool:
     """Return whether a capability is in a set of this process; True where the system does not tell."""
     try:
-        lines = pathlib.Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+        lines = _content("/proc/self/status").splitlines()
     except OSError:
         return True
     sets = [line.partition(":")[2] for line in lines if line.startswith(f"{field}:")]
     return not sets or bool(int(sets[0], 16) >> number & 1)
+
+
+def _content(path: str) -> str:
+    # Without pathlib, whose import takes longer than all modules of this folder.
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()
 
 
 def _usable(cpus: Collection[int]) -> frozenset[int]:
