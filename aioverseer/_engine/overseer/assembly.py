@@ -21,12 +21,13 @@ from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.owner import SocketHolder
 from aioverseer._engine.service.place import InstancePlace
 from aioverseer._engine.service.runner import ServiceRunner
+from aioverseer._engine.service.trigger import TriggerSource
 from aioverseer._system.host.fd_limit import DescriptorLimit
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import OverseerError
-from aioverseer.core.machine.inputs import Admitted
+from aioverseer.core.machine.inputs import Admitted, Triggered
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.usage import Usage
@@ -286,6 +287,16 @@ class Assembly:
             blockers=self._blockers,
             sockets=self._sockets,
             measure=self.measure,
+            make_connection_trigger=self._make_connection_trigger,
+        )
+
+    def _make_connection_trigger(self, service: ServiceRunner) -> TriggerSource:
+        from aioverseer._engine.service.connection_trigger import ConnectionTrigger  # noqa: PLC0415  # few have one
+
+        return ConnectionTrigger(
+            clock=self._clock,
+            open_sockets=service.open_sockets,
+            on_occasion=lambda why: service.submit(Triggered(why=why, overlap="skip")),
         )
 
     def _sockets(self) -> SocketHolder:

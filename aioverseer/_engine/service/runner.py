@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from aioverseer._aio.fork import in_copy
@@ -132,6 +132,7 @@ class ServiceRunner:
         blockers: Callable[[str], list[Awaited]],
         sockets: Callable[[], SocketHolder],
         measure: Callable[[], Coroutine[Any, Any, dict[str, Usage]]],
+        make_connection_trigger: Callable[[ServiceRunner], TriggerSource],
     ) -> None:
         """Create a service in INITIAL. Nothing is started.
 
@@ -156,6 +157,7 @@ class ServiceRunner:
             blockers: Function that returns what others make a service wait for, given its name.
             sockets: Function that returns the listening sockets of the overseer, for a service with ``listen``.
             measure: Function that measures what each service uses, in one pass for all.
+            make_connection_trigger: Factory of the trigger of a service with ``on_demand``.
         """
         self.spec = spec
         self.task_launcher = task_launcher
@@ -185,6 +187,8 @@ class ServiceRunner:
         self._spec_of_run: Spec | None = None
         self._sockets = sockets
         self._holds_sockets = False
+        self._is_on_demand = False
+        self._make_connection_trigger = make_connection_trigger
         self._timer = OneShotTimer(clock)
         self._inbox: deque[Input] = deque()
         self._feeding = False
@@ -197,6 +201,7 @@ class ServiceRunner:
         # The end of the last run of a service that ends, while a run beside it still lives.
         self._held_end: Input | None = None
         self._gave_up: GaveUp | None = None
+        self._follow_on_demand()
 
     # The state of the service.
 
@@ -378,6 +383,29 @@ class ServiceRunner:
         """Let a source start each run from the next start on. To be called while the service is not live."""
         self.trigger = self.machine.trigger = trigger
 
+    def _follow_on_demand(self) -> None:
+        """Begin or cease to start runs by connections, as the option ``on_demand`` says."""
+        if self.spec.on_demand and not self._is_on_demand:
+            self._is_on_demand = True
+            self.trigger = self._make_connection_trigger(self)
+            self.machine.take_trigger(self.trigger)
+        elif self._is_on_demand and not self.spec.on_demand:
+            self._is_on_demand = False
+            if self.state is State.WAITING:
+                self.submit(Triggered(why="it is on demand no more", overlap="skip"))
+            self.trigger = None
+            self.machine.drop_trigger()
+        elif self._is_on_demand and self.state is State.WAITING and self.trigger is not None:
+            self.trigger.set(armed=True, waiting=True)  # its sockets may be others now
+
+    def open_sockets(self) -> Iterable[int]:
+        """Open the sockets of the service without a run, and return their descriptors.
+
+        Raises:
+            SpawnError: If one cannot be opened.
+        """
+        return self._hold_sockets(self.spec, announced=True).sockets.values()
+
     def run_now(self, *, by: str = "") -> None:
         """Start the service, without waiting for its trigger. In BACKOFF the start does not wait for the delay.
 
@@ -454,6 +482,7 @@ class ServiceRunner:
         if self.process is not None:
             self.process.machine.apply_ladder(spec.stop)
         self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
+        self._follow_on_demand()
 
     def read_runs(self) -> Runs[Any]:
         """Return a new reader of the runs, from the current one on."""

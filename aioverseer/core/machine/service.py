@@ -145,6 +145,16 @@ class ServiceMachine(Machine[ServiceAction]):
         """Return whether the service has a trigger."""
         return self.trigger is not None
 
+    def take_trigger(self, trigger: Trigger) -> None:
+        """Let a trigger start each run that follows the present one, if there is one."""
+        self.trigger = trigger
+        self._armed = self.wanted and not self.deferred
+
+    def drop_trigger(self) -> None:
+        """Run from the next start on without a trigger. To be called in any state but WAITING."""
+        self.trigger = None
+        self._armed = False
+
     def rephrase(self) -> None:
         """Update the reason of WAITING: the trigger has changed."""
         if self.state is State.WAITING:

@@ -25,7 +25,7 @@ from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import check_asked
 from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.give_up import check_on_give_up
-from aioverseer.core.options.held_socket import check_listen, check_listening
+from aioverseer.core.options.held_socket import check_listen, check_listening, check_on_demand
 from aioverseer.core.options.keywords import Leftovers, SpecOptions
 from aioverseer.core.options.log import LogFile, as_logs
 from aioverseer.core.options.main_pid import check_main_pid, check_main_pid_kills
@@ -121,7 +121,9 @@ def check_options(
     yield from checked.items()
 
 
-_OF_SERVICES = frozenset({"restart", "group", "log", "after", "critical", "reload", "instances", "port", "listen"})
+_OF_SERVICES = frozenset(
+    {"restart", "group", "log", "after", "critical", "reload", "instances", "port", "listen", "on_demand"}
+)
 
 
 def refuse_options_of_services(options: SpecOptions) -> None:
@@ -141,7 +143,7 @@ def refuse_options_of_services(options: SpecOptions) -> None:
                 option=name,
                 value=value,
             )
-    for option in ("log", "after", "critical", "reload", "listen"):
+    for option in ("log", "after", "critical", "reload", "listen", "on_demand"):
         if (given := options.get(option)) not in (None, (), False, {}):
             instead = ", or read the lines" if option == "log" else ""
             raise SpecError(
@@ -265,6 +267,7 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "instances": lambda check, value: check.whole("instances", value, least=0, unit="services"),
     "port": check_ports,
     "listen": check_listen,
+    "on_demand": lambda check, value: check.flag("on_demand", value),
 }
 """Check of each option; it returns the value in its final form."""
 _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
@@ -282,5 +285,6 @@ _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
     "log": _filled_log,
     "main_pid": check_main_pid_kills,
     "listen": check_listening,
+    "on_demand": check_on_demand,
 }
 """Checks of an option together with others, made once each option alone is valid."""

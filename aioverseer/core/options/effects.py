@@ -21,6 +21,7 @@ IN_PLACE = frozenset(
         "alive",
         "critical",
         "group",
+        "on_demand",
         "instances",
         "log",
         "on_give_up",

@@ -42,7 +42,10 @@ _NAME = "the name is the first argument: add('web', 'python', '-m', 'app')"
 _OWN_SESSION = "each program has a session and a group of its own already"
 _DESCRIPTORS = "a program gets no descriptors but its standard streams, those of its probes, and listen="
 _SOCKETS = "write listen={'http': listen.tcp(8000)} with aioverseer.listen: the program gets it as descriptor 3"
-_ON_DEMAND = "write RequestChannel(service, ..., on_demand=True, idle_timeout=60): the first question starts it"
+_ON_DEMAND = (
+    "write on_demand=True with listen=, for a start at the first connection, or RequestChannel(service, ..., "
+    "on_demand=True, idle_timeout=60) for one at the first question"
+)
 _PREEXEC = "write user=, umask=, nice= or rlimits=: no function runs between fork and exec"
 _RELOAD = "write reload=signal.SIGHUP or reload=['nginx', '-s', 'reload'], and call reload('web')"
 _WATCH = "call restart('web'), or reload('web') to let it read its files again"
@@ -110,7 +113,7 @@ WORDS: dict[str, str] = {
         ("passfds closefds inheritfds", _DESCRIPTORS),
         ("usesockets sockets socket listenstream filedescriptorname", _SOCKETS),
         ("preexecfn", _PREEXEC),
-        ("ondemand idletimeout lazy", _ON_DEMAND),
+        ("idletimeout lazy socketactivation accept", _ON_DEMAND),
         ("groupname label labels namespace partof", _GROUP),
         (
             "build image ports volumes networks",

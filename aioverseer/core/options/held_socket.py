@@ -1,4 +1,4 @@
-"""The base of listening sockets that an overseer holds, and the checks of the option ``listen``.
+"""The base of listening sockets that an overseer holds, and the checks of ``listen`` and ``on_demand``.
 
 Every Spec needs this file to check its options; the kinds of sockets are in ``listen.py``, which few programs need.
 """
@@ -14,7 +14,7 @@ from aioverseer.core.export import exported_from
 from aioverseer.core.options.checker import Checker
 from aioverseer.core.options.composition import Probe, leaves
 
-__all__ = ["FIRST_DESCRIPTOR", "HeldSocket", "check_listen", "check_listening"]
+__all__ = ["FIRST_DESCRIPTOR", "HeldSocket", "check_listen", "check_listening", "check_on_demand"]
 
 FIRST_DESCRIPTOR = 3
 """Descriptor of the first socket in the program (SD_LISTEN_FDS_START)."""
@@ -115,3 +115,12 @@ def _probes(values: Mapping[str, Any]) -> list[tuple[str, Probe]]:
     if values["alive"] is not None:
         found.append(("alive", values["alive"].probe))
     return found
+
+
+def check_on_demand(check: Checker, values: Mapping[str, Any]) -> None:
+    """Check that there is a socket to wait on, and nothing that needs the program all the time."""
+    on_demand = values["on_demand"]
+    if not values["listen"]:
+        raise check.refuse("on_demand", on_demand, "waits for a connection, and there is no socket: pass listen=")
+    if values["critical"]:
+        raise check.refuse("on_demand", on_demand, "cannot go with critical=True: between connections it is down")

@@ -95,3 +95,4 @@ class SpecOptions(TypedDict, total=False):
     instances: int | None
     port: range | None
     listen: Mapping[str, HeldSocket]
+    on_demand: bool

@@ -142,6 +142,8 @@ class Spec:
         listen: Listening sockets by name that the overseer holds while the program restarts; see
             ``aioverseer.listen``. The program gets them as descriptors 3, 4 and so on. They are closed when the service
             is stopped or has finished, and stay open when it gives up.
+        on_demand: Whether the first connection to one of these sockets starts the program. Before it, and after an end
+            that ``restart`` leaves at that, the service is WAITING.
     """
 
     id: str
@@ -197,6 +199,7 @@ class Spec:
     instances: int | None = None
     port: range | None = None
     listen: Mapping[str, HeldSocket] = field(default_factory=lambda: _NOTHING, hash=False)
+    on_demand: bool = False
 
     @classmethod
     def of(cls, id: str, argv: Iterable[object], **options: Unpack[SpecOptions]) -> Self:

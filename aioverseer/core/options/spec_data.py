@@ -475,6 +475,7 @@ FORMS: dict[str, Form] = {
     "instances": PLAIN,
     "port": _PortsForm(),
     "listen": MappingOf(HeldSocketForm()),
+    "on_demand": PLAIN,
 }
 """The form of each option, by its name in ``Spec``; in data ``argv`` is ``command``."""
 

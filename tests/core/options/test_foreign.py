@@ -48,7 +48,7 @@ from aioverseer.core.options.spec import Spec, describe
         ("kill_timeout", "stop=Stop("),
         ("wait_ready", "ready="),
         # systemd
-        ("on_demand", "RequestChannel(service, ..., on_demand=True"),
+        ("idle_timeout", "on_demand=True with listen="),
         ("ExecStart", "each argument on its own"),
         ("RestartSec", "backoff="),
         ("WorkingDirectory", "cwd="),

@@ -95,6 +95,7 @@ DEFAULTS: dict[str, Any] = {
     "instances": None,
     "port": None,
     "listen": {},
+    "on_demand": False,
 }
 
 GOOD: dict[str, list[Any]] = {
@@ -155,6 +156,7 @@ GOOD: dict[str, list[Any]] = {
     "instances": [None, 0, 1, 1000],
     "port": [None, range(9000, 9100), range(1, 65536)],
     "listen": [{}, {"http": listen.tcp(8000)}],
+    "on_demand": [False],
 }
 
 BAD: dict[str, list[Any]] = {
@@ -212,6 +214,7 @@ BAD: dict[str, list[Any]] = {
     "log": ["x.log", 5, [None], LogFile, [LogFile("x"), LogFile("x", keep=3)], (LogFile("{id}-{run}.log"),)],
     "instances": [-1, True, 1.5, "4"],
     "port": [8000, True, range(0), range(5), range(65530, 65540), range(80, 0, -1), "9000-9100", (9000, 9100)],
+    "on_demand": [1, None, "yes", True],
     "listen": [8000, {"": listen.tcp(8000)}, {"http": 8000}, [listen.tcp(8000)]],
 }
 

@@ -234,6 +234,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
         {"a": listen.unix("/run/a"), "b": listen.unix("@b"), "c": listen.unix("c", mode=0o660)},
         {"http": listen.inherited("web.socket")},
     ]),
+    "on_demand": st.booleans(),
 }  # fmt: skip
 """Values of each option. A new option needs a row here, as in ``FORMS`` and in ``EFFECTS``."""
 
