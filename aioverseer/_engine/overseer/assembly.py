@@ -235,7 +235,7 @@ class Assembly:
         """Return the maker of plans.
 
         Args:
-            add: Function that adds a service.
+            add: Function that adds a service, or a set of instances.
             remove: Function that removes a service by its name, for somebody.
         """
         from aioverseer._engine.overseer.changes import ChangeSets  # noqa: PLC0415  # few hosts make plans
@@ -251,6 +251,7 @@ class Assembly:
             start_task=self._start_task,
             is_leaving=self._is_leaving,
             check=self.lifespan.check,
+            rolls_of=self.rolls_of,
             add=add,
             remove=remove,
         )

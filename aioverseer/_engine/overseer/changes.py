@@ -30,6 +30,7 @@ from aioverseer.core.state import State
 
 if TYPE_CHECKING:
     from aioverseer._engine.events.publisher import EventPublisher
+    from aioverseer._engine.overseer.instance_rolls import InstanceRolls
     from aioverseer._engine.overseer.instance_set import InstanceSet
 
 __all__ = ["ChangeSets", "Plan"]
@@ -145,6 +146,7 @@ class ChangeSets:
         start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
         is_leaving: Callable[[], bool],
         check: Callable[..., None],
+        rolls_of: Callable[[InstanceSet], InstanceRolls],
         add: Callable[[Spec], object],
         remove: Callable[[str, str], None],
     ) -> None:
@@ -161,7 +163,8 @@ class ChangeSets:
             start_task: Function that runs a coroutine until the overseer is left.
             is_leaving: Function that returns whether the overseer is being left.
             check: Function that raises OverseerError unless the overseer is in use on this event loop.
-            add: Function that adds a service.
+            rolls_of: Function that returns the rolls of a set.
+            add: Function that adds a service, or a set of instances.
             remove: Function that removes a service by its name, for somebody.
         """
         self.name = name
@@ -172,6 +175,7 @@ class ChangeSets:
         self.shutdown = shutdown
         self.clock = clock
         self.is_leaving = is_leaving
+        self.rolls_of = rolls_of
         self.add = add
         self.remove = remove
         self._start_task = start_task
@@ -282,8 +286,8 @@ class _Application:
         """The old Specs, by the names of services and sets."""
         self._added: list[str] = []
         self._retired: list[str] = []
-        self._scaled: list[str] = []
-        """Sets whose number of instances was changed while they ran."""
+        self._rolled: set[str] = set()
+        """Sets whose roll was begun."""
         self._unwanted: set[str] = set()
         """Names of the services that somebody else has stopped while they were started."""
 
@@ -409,7 +413,13 @@ class _Application:
 
     async def _stop(self, steps: Iterable[PlanStep]) -> None:
         """Stop the services of some steps, dependents before their dependencies."""
-        live = {one.id: (one, step) for step in steps for one in self._services(step.id) if one.state.is_live}
+        live = {
+            one.id: (one, step)
+            for step in steps
+            for one in self._services(step.id)
+            # A start waits for the end of a stop that is under way, and leaves the other instances alone.
+            if one.state.is_live and not (step.action == "start" and one.machine.wanted)
+        }
         for level in self._host.dependencies.stop_levels(live):
             self._stopped.update(level)
             stops = {id: live[id][0].stop(why="a plan is applied", by=self.by) for id in level}
@@ -431,6 +441,8 @@ class _Application:
         if before is spec:
             return
         self._changed[id] = before
+        if self._step is not None and self._step.action == "roll":  # the roll gives each instance its new Spec
+            return
         if (before.instances is None) != (spec.instances is None):
             self._host.remove(id, self.by)
             self._host.add(spec)
@@ -447,12 +459,9 @@ class _Application:
         begun: list[ServiceRunner] = []
         for step in steps:
             self._step = step
-            count = None if step.after is None else step.after.instances
-            if count is not None and count != len(self._host.sets[step.id].members):
-                if step.action == "scale":
-                    self._scaled.append(step.id)
-                await self._host.sets[step.id].scale(count, by=self.by)
-            if step.action != "scale":
+            if step.after is not None and step.after.instances is not None:
+                await self._resize(step, step.after)
+            if step.action not in ("scale", "roll"):
                 self._started.append(step.id)
                 begun += self._services(step.id)
         self._step = steps[0]
@@ -465,6 +474,15 @@ class _Application:
             self._step = names.get(error.id, self._step)
             raise
         self._done += steps
+
+    async def _resize(self, step: PlanStep, after: Spec) -> None:
+        """Roll a set if that is the step, and give it its number of instances."""
+        found = self._host.sets[step.id]
+        if step.action == "roll":
+            self._rolled.add(step.id)
+            await self._host.rolls_of(found).roll(after.updated(instances=len(found.members)), by=self.by)
+        if after.instances is not None and after.instances != len(found.members):
+            await found.scale(after.instances, by=self.by)
 
     # The way back.
 
@@ -512,6 +530,17 @@ class _Application:
             self._host.remove(id, self.by)
             self._host.add(spec)
             return
-        self._set_spec(id, spec)
-        if spec.instances is not None and spec.instances != len(self._host.sets[id].members):
-            await self._host.sets[id].scale(spec.instances, by=self.by)
+        if spec.instances is None:
+            self._set_spec(id, spec)
+            return
+        found = self._host.sets[id]
+        if id in self._rolled:
+            rolls = self._host.rolls_of(found)
+            if rolls.is_paused:
+                await rolls.cancel()
+            elif found.spec.updated(instances=spec.instances) != spec:
+                await rolls.roll(spec.updated(instances=len(found.members)), by=self.by)
+        else:
+            self._set_spec(id, spec)
+        if spec.instances != len(found.members):
+            await found.scale(spec.instances, by=self.by)

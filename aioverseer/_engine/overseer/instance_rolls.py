@@ -100,6 +100,11 @@ class InstanceRolls:
         """Publish an event of kind ``roll`` about an instance."""
         self._publisher.publish(id, text, "roll", level=level, by=by)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether a roll is paused."""
+        return self._rolling is not None and self._rolling.is_paused
+
     # Hooks of the set.
 
     def on_resize(self) -> None:

@@ -107,8 +107,10 @@ def diff(
         for id, each in changes.items()
         if any(one.effect == "restart" for one in each) or _is_set(present[id].spec) != _is_set(wanted[id])
     }
+    rolled = {id for id in restarted if present[id].runs and _is_set(present[id].spec) and _is_set(wanted[id])}
     started = {id for id, spec in wanted.items() if id not in present or not present[id].runs}
-    _follow(present, wanted, removed, restarted, started, reasons)
+    stopped = {*removed, *(restarted - rolled)}
+    restarted |= _follow(present, wanted, stopped, started, reasons)
     steps = [_removal(id, present[id]) for id in _dependents_first(removed, present)]
     later: list[PlanStep] = []
     for id in sorted(wanted, key=order.__getitem__):
@@ -118,7 +120,8 @@ def diff(
         elif now.live and changed and all(change.option == "instances" for change in changed) and id not in restarted:
             later.append(_step("scale", now, spec, changed, reasons))
         elif id in restarted and now.live:
-            later.append(_step("restart", now, spec, changed, reasons))
+            action = "roll" if id in rolled and id not in reasons else "restart"
+            later.append(_step(action, now, spec, changed, reasons))
         elif id in restarted or id in started:
             later.append(_step("start", now, spec, changed, reasons))
         elif changed:
@@ -153,12 +156,14 @@ def _removal(id: str, now: Present) -> PlanStep:
 def _follow(
     present: Mapping[str, Present],
     wanted: Mapping[str, Spec],
-    removed: Iterable[str],
-    restarted: set[str],
-    started: set[str],
+    stopped: Iterable[str],
+    started: Iterable[str],
     reasons: dict[str, list[str]],
-) -> None:
-    """Add the live services to ``restarted`` that follow another one, by ``on_restart`` or ``on_end``."""
+) -> set[str]:
+    """Return the services that restart because another one does, by ``on_restart`` or ``on_end``, with reasons.
+
+    A roll is no reason: its set serves all along.
+    """
     followers: dict[str, list[tuple[str, After, bool]]] = {}
     for id, spec in wanted.items():
         now = present.get(id)
@@ -168,8 +173,11 @@ def _follow(
             followers.setdefault(edge.name, []).append((id, edge, True))
         for edge in _by_sets(now.spec.after, present):
             followers.setdefault(edge.name, []).append((id, edge, False))
-    stopped = [id for id in (*removed, *restarted) if present[id].live]
-    queue = [*((id, True) for id in stopped), *((id, False) for id in started)]
+    if not followers:
+        return set()
+    causes = {id for id in stopped if present[id].live}
+    queue = [*((id, True) for id in sorted(causes)), *((id, False) for id in sorted(started))]
+    following: set[str] = set()
     while queue:
         cause, stops = queue.pop()
         for id, edge, is_new in followers.get(cause, ()):
@@ -179,10 +187,12 @@ def _follow(
                 how = 'on_restart="restart"'
             else:
                 continue
-            if id not in restarted:
-                restarted.add(id)
+            if id not in causes:
+                causes.add(id)
+                following.add(id)
                 reasons.setdefault(id, []).append(f"it follows {cause!r}, after with {how}")
                 queue.append((id, True))
+    return following
 
 
 def _dependents_first(ids: list[str], present: Mapping[str, Present]) -> list[str]:
