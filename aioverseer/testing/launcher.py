@@ -41,7 +41,8 @@ class ScriptedLauncher:
             clock: The clock of the children, usually a ``ManualClock``; None for real time, as for a
                 ``ThreadedOverseer``.
             *scripts: The scripts of all services without scripts of their own.
-            by_id: The script or scripts of single services, by their ids.
+            by_id: The script or scripts of single services, by their ids; the name of a set of instances gives the
+                scripts of those that have none of their own.
         """
         self._clock = LoopClock() if clock is None else clock
         self._launched = LaunchedChildren()
@@ -55,8 +56,11 @@ class ScriptedLauncher:
         return self._launched.children
 
     def of(self, id: str) -> list[RunningChild]:
-        """Return the launched children of one service, in order: ``launcher.of("web")[-1]`` is the last one."""
-        return [child for child in self.children if child.spec.id == id]
+        """Return the launched children of one service, or of a set of instances, in the order of their launch.
+
+        ``launcher.of("web")[-1]`` is the last one.
+        """
+        return [child for child in self.children if id in (child.spec.id, _set_of(child.spec.id))]
 
     def script(self, id: str, *scripts: FakeChild) -> None:
         """Set the scripts of the next launches of a service. The last one is used for all later launches."""
@@ -73,7 +77,7 @@ class ScriptedLauncher:
         Raises:
             SpawnError: If the script says so; see ``FakeChild.cannot_start``.
         """
-        scripts = self._scripts.get(spec.id) or self._scripts[""]
+        scripts = self._scripts.get(spec.id) or self._scripts.get(_set_of(spec.id)) or self._scripts[""]
         script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
         await asyncio.sleep(0)
         if script.spawn_seconds > 0:
@@ -102,3 +106,9 @@ class ScriptedLauncher:
     async def close(self) -> tuple[Survivor, ...]:
         """Kill the leftovers of ended children, and return the ones that are still there."""
         return self._launched.sweep()
+
+
+def _set_of(id: str) -> str:
+    """Return the name of the set of an instance, ``web`` for ``web.0``; the id itself for other services."""
+    name, dot, index = id.rpartition(".")
+    return name if dot and index.isdecimal() else id

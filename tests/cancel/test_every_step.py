@@ -268,6 +268,27 @@ async def a_spawn_in_flight_is_left(rig: Rig) -> None:
     await asyncio.wait([starting])
 
 
+async def instances_are_scaled(rig: Rig) -> None:
+    """Up, down and up again while the last one still ends; a cancelled call leaves a set that can be used."""
+    rig.all_gone = True
+    overseer = rig.another()
+    many = overseer.add_instances("many", *PROGRAMS["lasts"][1], instances=1, stop=rig.stop, restart=Restart("never"))
+    try:
+        async with overseer, many:
+            await many.scale(3)
+            down = asyncio.ensure_future(many.scale(1))
+            try:
+                await asyncio.sleep(0)
+                await many.scale(2)
+                await many.ready()
+                await many.restart()
+            finally:
+                down.cancel()
+                await asyncio.wait([down])
+    finally:
+        assert [service.id for service in many] == list(overseer) == [f"many.{index}" for index in range(len(many))]
+
+
 SCENARIOS: list[Scenario] = [
     calls_that_take_back,
     await_it,
@@ -289,6 +310,7 @@ SCENARIOS: list[Scenario] = [
     a_whole_block,
     a_block_that_raises,
     a_spawn_in_flight_is_left,
+    instances_are_scaled,
 ]
 
 

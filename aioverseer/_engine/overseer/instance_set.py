@@ -182,11 +182,12 @@ class InstanceSet:
             raise
         for index in back:
             added[index] = self.leaving.pop(index)
+        before = len(self.members)
         for index in indices:
             self.members.append(added[index])
             self.ids.add(added[index].id)
             self.counts[added[index].state] += 1
-        self._resize()
+        self._resize([*range(before), *back])
         return [added[index] for index in indices]
 
     def take(self, count: int, *, why: str, by: str = "") -> list[ServiceRunner]:
@@ -201,10 +202,10 @@ class InstanceSet:
             self._was_wanted = self.is_wanted
         taken = self.members[count:]
         del self.members[count:]
-        for service in reversed(taken):
+        for index, service in enumerate(taken, count):
             self.counts[service.state] -= 1
-            self.leaving[count + taken.index(service)] = service
-        self._resize()
+            self.leaving[index] = service
+        self._resize(range(count))
         for service in reversed(taken):
             if service.state.is_live:
                 service.request_stop(why=why, by=by)
@@ -213,10 +214,16 @@ class InstanceSet:
                 self._settle(index, service)
         return taken
 
-    def _resize(self) -> None:
+    def _resize(self, others: Iterable[int]) -> None:
+        """Tell the number of members.
+
+        Args:
+            others: Members whose options name another number, by index.
+        """
         self._changes += 1
         self.spec = self.spec.updated(instances=len(self.members))
-        for member in self.members:  # in a roll their other options differ from those of the set
+        for index in others:
+            member = self.members[index]  # in a roll its other options differ from those of the set
             member.spec = member.spec.updated(instances=len(self.members))
         self._dependencies.on_resize(self.name)
         if self.rolls is not None:

@@ -252,6 +252,12 @@ class Registry:
             return self.services.get(service.id) is service
         return self.sets[place.name].has(service)
 
+    def wanted(self) -> list[ServiceRunner]:
+        """Return all services, in the order in which they were added, without those that a set has taken away."""
+        if not self.sets:
+            return list(self.services.values())
+        return [service for service in self.services.values() if self.has(service)]
+
     def with_label(self, group: str) -> list[str]:
         """Return the names of the services with this label, sorted; ``""`` for services without a label."""
         return sorted(service.id for service in self.services.values() if service.spec.group == group)

@@ -66,7 +66,7 @@ class Startup:
 
     async def start_all(self, *, by: str) -> None:
         """Start all services and wait until all are ready; see ``Overseer.start_all``."""
-        services = list(self._registry.services.values())
+        services = self._registry.wanted()
         began = self._start(services, by=by)
         for service in services:
             if service.state is State.STOPPING:
@@ -121,7 +121,7 @@ class Startup:
         def fresh() -> list[ServiceRunner]:
             if stops != self._shutdown.count:  # all were stopped meanwhile, so services added since are not started
                 return []
-            return [service for service in registry.services.values() if service not in known]
+            return [service for service in registry.wanted() if service not in known]
 
         try:
             while True:
@@ -130,7 +130,7 @@ class Startup:
                 try:
                     began += self._start(new, by=by)
                 except SpecError as error:
-                    if new == list(registry.services.values()):
+                    if new == registry.wanted():
                         raise
                     # Running services must not suffer from one that was added with invalid dependencies.
                     self._dependencies.fail(new, error)

@@ -127,19 +127,20 @@ def filled(spec: Spec, values: Mapping[str, object]) -> Spec:
     changes: dict[str, Any] = {
         "argv": tuple(expand(word, values) for word in spec.argv),
         "extra_env": {name: expand(text, values) for name, text in spec.extra_env.items()},
+        "cwd": None if spec.cwd is None else expand(spec.cwd, values),
+        "ready": None if spec.ready is None else expand_probe(spec.ready, values),
     }
-    if spec.cwd is not None:
-        changes["cwd"] = expand(spec.cwd, values)
-    if spec.ready is not None:
-        changes["ready"] = expand_probe(spec.ready, values)
     if spec.alive is not None:
-        changes["alive"] = dataclasses.replace(spec.alive, probe=expand_probe(spec.alive.probe, values))
+        probe = expand_probe(spec.alive.probe, values)
+        if probe is not spec.alive.probe:
+            changes["alive"] = dataclasses.replace(spec.alive, probe=probe)
     if spec.log is not None and any(isinstance(log, LogFile) and log.words_of_run for log in spec.log):
         changes["log"] = tuple(log.of_run(values) if isinstance(log, LogFile) else log for log in spec.log)
     port = values.get(NEEDS_PORT)
     if isinstance(port, int):
         changes["port"] = range(port, port + 1)
-    return dataclasses.replace(spec, **changes)
+    changes = {name: value for name, value in changes.items() if value != getattr(spec, name)}
+    return dataclasses.replace(spec, **changes) if changes else spec
 
 
 def _words_of(spec: Spec) -> frozenset[str]:

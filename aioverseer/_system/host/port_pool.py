@@ -10,7 +10,7 @@ from aioverseer.core.errors import SpawnError
 
 __all__ = ["PortPool"]
 
-_SHOWN = 8
+_SHOWN = 3
 """Holders of ports that the message about an exhausted range names."""
 
 
@@ -56,7 +56,7 @@ class PortPool:
         holders = [f"{port} by {self._held[port]!r}" for port in ports if port in self._held]
         shown = ", ".join(holders[:_SHOWN]) + (", ..." if len(holders) > _SHOWN else "")
         other = len(ports) - len(holders)
-        parts = [f"held: {shown}"] if holders else []
+        parts = [f"{len(holders)} held: {shown}"] if holders else []
         parts += [f"{other} in use by programs outside of this overseer"] if other else []
         return SpawnError(
             f"{owner!r} gets no port: none of {ports} is free ({'; '.join(parts)}): pass a larger port=range(...)",

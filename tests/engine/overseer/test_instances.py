@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import cProfile
 from typing import Any
 
 import pytest
@@ -401,3 +402,31 @@ async def test_unknown_placeholders_are_refused_when_added(wrong: dict[str, Any]
     assert [] == overseer.list_all()
     with pytest.raises(UnknownService):
         overseer.instances("web")
+
+
+def calls_of(count: int, *, as_set: bool) -> int:
+    """Return the number of Python calls that it takes to add, start and stop so many services."""
+
+    async def scenario() -> None:
+        overseer, clock, _ = scripted()
+        if as_set:
+            overseer.add_instances("web", "serve", "--name={id}", instances=count)
+        else:
+            for index in range(count):
+                overseer.add(f"web.{index}", "serve", f"--name=web.{index}")
+        async with overseer:
+            await ended(overseer.start_all(), clock)
+            await ended(overseer.stop_all(), clock)
+
+    profile = cProfile.Profile()
+    profile.enable()
+    asyncio.run(scenario())
+    profile.disable()
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_many_instances_cost_what_many_services_cost() -> None:
+    """Counted in calls, which no load of the machine changes. The placeholders are their price."""
+    calls_of(5, as_set=True)
+    assert calls_of(200, as_set=True) < 1.6 * calls_of(200, as_set=False)
+    assert calls_of(400, as_set=True) < 2.3 * calls_of(200, as_set=True)

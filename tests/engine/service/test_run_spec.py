@@ -73,25 +73,36 @@ async def test_a_lone_service_with_ports_has_placeholders() -> None:
 async def test_a_start_without_a_free_port_fails_and_says_why() -> None:
     ports = Ports()
     port = ports.reserve()
+    only = range(port, port + 1)
     overseer, clock, launcher = scripted(FakeChild().ends_on(15, after=1))
     async with overseer:
-        policy = Restart(max_restarts=1)
-        web = overseer.add_instances("web", "serve", "{port}", port=range(port, port + 1), instances=2, restart=policy)
-        with pytest.raises(
-            NotReady, match=rf"'web.1' gets no port: none of range\({port}, {port + 1}\) is free"
-        ) as caught:
+        holder = overseer.add("holder", "serve", "{port}", port=only)
+        web = overseer.add_instances("web", "serve", "{port}", port=only, instances=1, restart=Restart(max_restarts=1))
+        await ended(holder.start(), clock)
+        with pytest.raises(NotReady, match=rf"'web\.0' gets no port: none of range\({port}, {port + 1}\)") as caught:
             await ended(web.start(), clock)
         assert isinstance(caught.value.__cause__, GaveUp)
         assert isinstance(caught.value.__cause__.__cause__, SpawnError)
-        assert [State.RUNNING, State.FATAL] == [service.state for service in web]
-        assert [1, 2] == [len(service.history) + (service.process is not None) for service in web]
-        assert f"held: {port} by 'web.0'" in web[1].status().reason
-        await ended(web[0].stop(), clock)
-        await ended(web[1].start(), clock)
-        assert port == web[1].port
+        assert State.FATAL is web[0].state
+        assert 2 == len(web[0].history)
+        assert f"1 held: {port} by 'holder'" in web[0].status().reason
+        await ended(holder.stop(), clock)
+        await ended(web.start(), clock)
+        assert port == web[0].port
         assert 2 == len(launcher.children)
         await overseer.stop_all(kill=True)
     ports.release()
+
+
+async def test_a_range_needs_a_port_for_each_instance() -> None:
+    overseer = Overseer()
+    with pytest.raises(SpecError, match=r"port=range\(9000, 9002\) has 2 for 3 instances"):
+        overseer.add_instances("web", "serve", port=range(9000, 9002), instances=3)
+    web = overseer.add_instances("web", "serve", port=range(9000, 9002), instances=2)
+    with pytest.raises(SpecError, match="has 2 for 3 instances"):
+        await web.scale(3)
+    assert ["web.0", "web.1"] == overseer.list_all()
+    assert 2 == web.spec.instances
 
 
 async def test_a_port_is_given_back_however_the_run_ends() -> None:

@@ -421,3 +421,18 @@ async def test_print_without_captured_output_changes_nothing(clock: ManualClock)
         launcher.children[0].print("unseen")
         assert None is process.stdout
     assert None is process.status().stdout
+
+
+async def test_scripts_by_the_name_of_a_set() -> None:
+    clock = ManualClock()
+    one, two, other = FakeChild().exits(1), FakeChild().exits(2), FakeChild().exits(3)
+    launcher = ScriptedLauncher(clock, other, by_id={"web": [one], "web.1": two, "v1.2": two})
+    overseer = Overseer(clock=clock, launcher=launcher)
+    overseer.add_instances("web", "serve", instances=3, restart=Restart("never"))
+    overseer.add("v1.2", "x", restart=Restart("never"))
+    overseer.add("lone", "x", restart=Restart("never"))
+    async with overseer:
+        seen = await overseer.supervise_all()
+    assert {"web.0": 1, "web.1": 2, "web.2": 1, "v1.2": 2, "lone": 3} == {id: seen[id].exit_code for id in seen}
+    assert ["web.0", "web.1", "web.2"] == [child.spec.id for child in launcher.of("web")]
+    assert ["web.1"] == [child.spec.id for child in launcher.of("web.1")]

@@ -37,10 +37,8 @@ def test_each_owner_gets_a_port_of_its_own(free: range) -> None:
     with pytest.raises(SpawnError) as caught:
         pool.take(free, "web.3")
     assert errno.EADDRINUSE == caught.value.errno
-    assert (
-        f"'web.3' gets no port: none of {free} is free (held: {free[0]} by 'web.0', {free[1]} by 'web.1', {free[2]} by "
-        "'web.2'): pass a larger port=range(...)" == str(caught.value)
-    )
+    held = ", ".join(f"{port} by 'web.{number}'" for number, port in enumerate(free))
+    assert f"'web.3' gets no port: none of {free} is free (3 held: {held}): pass a larger port=range(...)" == str(caught.value)
     pool.give_back(free[1])
     assert free[1] == pool.take(free, "web.3")
 
