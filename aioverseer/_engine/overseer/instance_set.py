@@ -170,6 +170,7 @@ class InstanceSet:
         fresh = [index for index in indices if index not in self.leaving]
         for index in fresh:
             self._registry.check_name(InstancePlace(name=self.name, index=index).id)
+        _check_ports(self.spec, count)
         self.spec = self.spec.updated(instances=count)
         added: dict[int, ServiceRunner] = {}
         try:
@@ -259,6 +260,7 @@ class InstanceSet:
         if self.rolls is not None:
             self.rolls.check_idle()
         self._registry.check(spec)
+        _check_ports(spec, len(self.members))
         each = [dataclasses.replace(spec, id=member.id) for member in self.members]
         self.spec = spec
         for member, of_member in zip(self.members, each, strict=True):
@@ -647,3 +649,14 @@ class InstanceSet:
 
     def _unknown(self) -> UnknownService:
         return UnknownService(f"the instances {self.name!r} were removed: add them again")
+
+
+def _check_ports(spec: Spec, count: int) -> None:
+    """Raise SpecError if the instances need more ports than there are in the range."""
+    if spec.port is not None and len(spec.port) < count:
+        raise SpecError(
+            f"service {spec.id!r}: port={spec.port} has {len(spec.port)} for {count} instances, and each needs one of "
+            "its own: pass a larger range",
+            option="port",
+            value=spec.port,
+        )

@@ -148,7 +148,7 @@ class Walk:
                 self.check_taken(f"web.{index}", living)
 
     def check_taken(self, id: str, living: list[RunningChild]) -> None:
-        """What was taken away has ended, or is being stopped under its old name."""
+        """A service that was taken away has ended, or is being stopped under its old name."""
         if id in self.overseer:
             taken: Service = self.overseer[id]
             assert taken.state is State.STOPPING or not taken.state.is_live

@@ -38,7 +38,9 @@ def test_each_owner_gets_a_port_of_its_own(free: range) -> None:
         pool.take(free, "web.3")
     assert errno.EADDRINUSE == caught.value.errno
     held = ", ".join(f"{port} by 'web.{number}'" for number, port in enumerate(free))
-    assert f"'web.3' gets no port: none of {free} is free (3 held: {held}): pass a larger port=range(...)" == str(caught.value)
+    assert f"'web.3' gets no port: none of {free} is free (3 held: {held}): pass a larger port=range(...)" == str(
+        caught.value
+    )
     pool.give_back(free[1])
     assert free[1] == pool.take(free, "web.3")
 
