@@ -16,6 +16,7 @@ from aioverseer._engine.overseer.leftovers import LeftoverSweep
 from aioverseer._engine.overseer.lifespan import Lifespan
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.shutdown import Shutdown
+from aioverseer._engine.overseer.start_queue import StartQueue
 from aioverseer._engine.overseer.startup import Startup
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.owner import SocketHolder
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.throttle import RestartThrottle
     from aioverseer._engine.overseer.usage import UsageMeter
     from aioverseer._engine.service.run_spec import RunSpecMaker
+    from aioverseer._engine.service.run_steps import RunSteps
     from aioverseer._system.inprocess import TaskLauncher
     from aioverseer._system.logfile.backend import LogBackend
 
@@ -76,11 +78,13 @@ class Assembly:
         own_launcher: SystemLauncher | None,
         shutdown_timeout: float | None,
         restart_rate: float | None,
+        max_starting: int | None,
         handle_signals: bool,
         raise_fd_limit: bool,
         log: Log | Iterable[Log] | None,
         make_handle: Callable[[ProcessRunner], Any],
         load_health: Callable[[], type[Health]],
+        service_handle: Callable[[ServiceRunner], Any],
     ) -> None:
         """Build the parts; see ``Overseer`` for the options.
 
@@ -92,11 +96,13 @@ class Assembly:
             own_launcher: The same launcher, if it belongs to this overseer alone.
             shutdown_timeout: Seconds that a stop of all may take.
             restart_rate: Restarts a second of all services together.
+            max_starting: Number of programs that may start at once; None for no limit.
             handle_signals: Whether to handle the signals of the host.
             raise_fd_limit: Whether to raise the limit of open descriptors.
             log: The logs of services without a ``log`` of their own.
             make_handle: Factory of the objects that users receive for runs.
             load_health: Function that imports the class that runs probes.
+            service_handle: Function that returns the object that users hold for a service.
         """
         self._clock = clock
         # Not a source of secrets: jitter only has to differ between hosts.
@@ -105,6 +111,7 @@ class Assembly:
         self._held_sockets: SocketHolder | None = None
         self._make_handle = make_handle
         self._load_health = load_health
+        self._service_handle = service_handle
         self._run_specs: RunSpecMaker | None = None
         self._usage: UsageMeter | None = None
         services: dict[str, ServiceRunner] = {}
@@ -129,6 +136,7 @@ class Assembly:
             clock=clock,
             timeout=shutdown_timeout,
             start_task=self._start_task,
+            on_end=self._on_stopped,
         )
         self._give_up = GiveUpActions(
             services,
@@ -149,6 +157,7 @@ class Assembly:
             self.registry, self.publisher, leftovers, self.shutdown, self.dependencies, self._give_up
         )
         self.throttle = None if restart_rate is None else self._make_throttle(restart_rate)
+        self.start_queue = None if max_starting is None else self._make_start_queue(max_starting)
         self.signal_handling = self._make_signal_handling(name) if handle_signals else None
         host_settings: list[DescriptorLimit | SignalHandling] = []
         if raise_fd_limit:
@@ -283,6 +292,9 @@ class Assembly:
             make_handle=self._make_handle,
             load_health=self._load_health,
             run_specs_of=lambda index: self._run_spec_maker().make(index),
+            load_run_steps=_load_run_steps,
+            start_queue=self.start_queue,
+            service_handle=self._service_handle,
             check=self.lifespan.check,
             is_leaving=self._is_leaving,
             blockers=self._blockers,
@@ -325,6 +337,8 @@ class Assembly:
             found += registry.groups.blockers(id)
         if self.throttle is not None:
             found += self.throttle.blockers(id)
+        if self.start_queue is not None:
+            found += self.start_queue.blockers(id)
         return found + self.shutdown.blockers(id)
 
     def _run_spec_maker(self) -> RunSpecMaker:
@@ -340,6 +354,16 @@ class Assembly:
 
         return RestartThrottle(restart_rate, clock=self._clock, admit=self._admit)
 
+    def _make_start_queue(self, places: int) -> StartQueue:
+        return StartQueue(places, begin_turn=self._begin_turn, is_stopping=lambda: self.shutdown.is_busy)
+
+    def _on_stopped(self) -> None:
+        if self.start_queue is not None:
+            self.start_queue.admit_soon()
+
+    def _begin_turn(self, id: str) -> None:
+        self.registry.services[id].begin_turn()
+
     def _admit(self, id: str) -> None:
         self.registry.services[id].submit(Admitted())
 
@@ -353,6 +377,12 @@ class Assembly:
             end_block=lambda: self.lifespan.end_on_signal(),  # noqa: PLW0108  # the lifespan is built later
             kill=self.shutdown.kill,
         )
+
+
+def _load_run_steps() -> type[RunSteps]:
+    from aioverseer._engine.service.run_steps import RunSteps  # noqa: PLC0415  # few services have such steps
+
+    return RunSteps
 
 
 def _open_log_backend(

@@ -76,6 +76,7 @@ class Overseer:
         launcher: Launcher | None = None,
         shutdown_timeout: float | None = None,
         restart_rate: float | None = None,
+        max_starting: int | None = None,
         raise_fd_limit: bool = False,
         log: Log | Iterable[Log] | None = None,
         containment: AskedContainment = "auto",
@@ -99,6 +100,9 @@ class Overseer:
             restart_rate: Restarts a second that all services together may have after their backoffs. The restarts of
                 one second may come at once; further services wait in ``backoff``, first come, first served. None is no
                 limit. A restart on request does not wait, and is not counted.
+            max_starting: Number of programs that may be between their start and their readiness at once. Further ones
+                wait in ``starting``, first come, first served, and their ``ready_timeout`` has not begun. None is no
+                limit.
             raise_fd_limit: Whether to raise the limit of open descriptors (``ulimit -n``) to the hard limit while the
                 overseer is in use. A service needs up to five descriptors. Programs inherit the limit, unless their
                 ``rlimits`` say otherwise.
@@ -128,6 +132,7 @@ class Overseer:
         self.name = name
         self.clock: Clock = steady(clock)
         self.launcher: Launcher = launcher or cast("SystemLauncher", own_launcher)
+        self._handles = handles = dict[ServiceRunner, Service]()
         self._assembly = assembly = Assembly(
             name,
             clock=self.clock,
@@ -136,17 +141,18 @@ class Overseer:
             own_launcher=own_launcher,
             shutdown_timeout=shutdown_timeout,
             restart_rate=restart_rate,
+            max_starting=max_starting,
             handle_signals=handle_signals,
             raise_fd_limit=raise_fd_limit,
             log=log,
             make_handle=handle_of,
             load_health=load_health,
+            service_handle=functools.partial(_handle_of, handles),
         )
         self.rng: Rng = assembly.rng
         self._registry = assembly.registry
         self._lifespan = assembly.lifespan
         self._publisher = assembly.publisher
-        self._handles = handles = dict[ServiceRunner, Service]()
         assembly.registry.on_discard = lambda runner: handles.pop(runner, None)
         self._sets: dict[str, Instances] = {}
         self._change_sets: ChangeSets | None = None

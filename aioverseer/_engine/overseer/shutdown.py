@@ -61,6 +61,7 @@ class Shutdown:
         clock: Clock,
         timeout: float | None,
         start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
+        on_end: Callable[[], None],
     ) -> None:
         """Prepare.
 
@@ -72,7 +73,9 @@ class Shutdown:
             clock: The source of time.
             timeout: Seconds after which a stop kills everything that is left; None for no limit but the ladders.
             start_task: Function that runs a coroutine until the overseer is left.
+            on_end: Called after a stop of all.
         """
+        self._on_end = on_end
         self.count = 0
         self._name = name
         self._registry = registry
@@ -84,6 +87,11 @@ class Shutdown:
         self._timeout = timeout
         self._start_task = start_task
         self._plans: list[_OrderedStop] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether all services are being stopped."""
+        return bool(self._plans)
 
     async def stop_all(self, *, kill: bool, by: str) -> StopReport:
         """Stop all services, also when the caller is cancelled meanwhile; see ``Overseer.stop_all``."""
@@ -179,6 +187,8 @@ class Shutdown:
         finally:
             self._dependencies.suspend_restarts(stopping=-1)
             self._plans.remove(plan)
+            if not self._plans:
+                self._on_end()
         return StopReport(outcomes=outcomes)
 
     def on_transition(self, transition: ServiceTransition) -> None:

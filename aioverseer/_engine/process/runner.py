@@ -42,9 +42,11 @@ from aioverseer.core.machine.actions import (
 )
 from aioverseer.core.machine.inputs import (
     Extend,
+    LaunchStopped,
     LeaderEnded,
     MainChanged,
     Ready,
+    SpawnFailed,
     StartRequested,
     StepFailed,
     StopRequested,
@@ -204,6 +206,7 @@ class ProcessRunner:
             sockets=sockets,
         )
         self.was_ready = False
+        self._in_vain = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._generation = 0
         self._timer = OneShotTimer(clock)
@@ -217,6 +220,21 @@ class ProcessRunner:
         """Start the program. Idempotent."""
         self.check_fork()
         self.submit(StartRequested())
+
+    def start_in_vain(self, error: Exception | None, why: str) -> None:
+        """Let the run end without a launch, as the steps before it have failed or were given up.
+
+        Args:
+            error: The error of those steps; None for a stop.
+            why: The reason of the stop.
+        """
+        self._in_vain = True
+        self.submit(StartRequested())
+        if error is not None:
+            self.submit(SpawnFailed(error=error))
+        else:
+            self.submit(StopRequested(why=why))
+            self.submit(LaunchStopped())
 
     def stop(self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None) -> None:
         """Begin to end the program by its ladder. Idempotent.
@@ -250,7 +268,8 @@ class ProcessRunner:
                 case Transition():
                     self._on_transition(action)
                 case Launch():
-                    self.run_task.begin(self.submit)
+                    if not self._in_vain:
+                        self.run_task.begin(self.submit)
                 case ReportSpawned():
                     if self._owner is not None:
                         self._owner.on_spawned(self.number, action.pid)

@@ -6,6 +6,7 @@ Everything is read from the state machine and the current run at the moment of t
 from __future__ import annotations
 
 from aioverseer._engine.service.view import ServiceView
+from aioverseer.core.machine.process import ProcessMachine
 from aioverseer.core.options.restart import wants_restart
 from aioverseer.core.report.why import Awaited, Why
 from aioverseer.core.state import State
@@ -45,6 +46,8 @@ def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
             return "its next run", trigger.due
         case State.BACKOFF:
             return "a restart", machine.due
+        case State.STARTING if service.steps is not None and service.steps.start is not None:
+            return "its start", service.steps.start.due
         case State.STARTING if process is not None and not machine.deferred:
             if process.machine.start_due is not None:
                 return "its start", process.machine.start_due
@@ -52,12 +55,18 @@ def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
                 return "it is ready, or is ended", process.ready_due
             return "it becomes ready", None
         case State.STOPPING if not service.is_unstoppable:
-            if process is not None and process.machine.ended_by_itself and machine.wanted:
-                exit, left = process.machine.leader_exit, machine.left(service.clock.now())
+            if process is not None and _ended_by_itself(process.machine) and machine.wanted:
+                exit = process.machine.leader_exit or process.machine.exit
+                left = machine.left(service.clock.now())
                 return "a restart" if left != 0 and wants_restart(machine.policy, exit) else "its end", None
             return "a new run" if machine.wanted else "its end", None
         case _:
             return None, None
+
+
+def _ended_by_itself(machine: ProcessMachine) -> bool:
+    """Return whether the policy judges an end whose leftovers or ``cleanup`` are awaited."""
+    return machine.ended_by_itself or machine.state is State.FINISHED
 
 
 def _awaited_program(service: ServiceView, now: float) -> list[Awaited]:
@@ -67,6 +76,8 @@ def _awaited_program(service: ServiceView, now: float) -> list[Awaited]:
         due = trigger.due
         due_in = None if due is None else max(0.0, due - now)
         return [Awaited(kind=trigger.kind, text=trigger.awaited, due_in=due_in)]
+    if service.steps is not None and service.steps.start is not None:
+        return service.steps.awaited()
     if process is None or service.is_deferred:
         return []
     if state is State.STARTING and process.machine.pid:

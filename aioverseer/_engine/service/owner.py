@@ -12,7 +12,7 @@ from aioverseer.core.report.events import Kind
 from aioverseer.core.report.status import StatusSnapshot
 from aioverseer.core.state import State
 
-__all__ = ["ServiceOwner", "ServiceTransition", "SideRuns", "SocketHolder", "Throttle"]
+__all__ = ["ServiceOwner", "ServiceTransition", "SideRuns", "SocketHolder", "StartGate", "Throttle"]
 
 
 class ServiceTransition:
@@ -164,4 +164,20 @@ class SocketHolder(Protocol):
             id: The name of the service.
             keeping: A Spec whose sockets it goes on to hold; None for none.
         """
+        ...
+
+
+class StartGate(Protocol):
+    """The limit on programs that start at once."""
+
+    def ask(self, id: str) -> bool:
+        """Return whether a program may start now. If not, it is queued, and its service's ``begin_turn`` called."""
+        ...
+
+    def leave(self, id: str) -> None:
+        """Record that a program starts no more, or no longer waits."""
+        ...
+
+    def reason(self, id: str) -> str:
+        """Return the reason of a service that waits; empty if it does not."""
         ...

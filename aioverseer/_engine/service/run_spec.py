@@ -18,7 +18,7 @@ from aioverseer.core.options.log import LogFile
 from aioverseer.core.options.placeholders import NEEDS_PORT, expand, expand_probe, texts_of_probe, words_in
 from aioverseer.core.options.spec import Spec, is_template
 
-__all__ = ["RefusingLauncher", "RunSpecMaker", "RunSpecs", "filled"]
+__all__ = ["RefusingLauncher", "RunSpecMaker", "RunSpecs", "filled", "with_changes"]
 
 
 class RunSpecMaker:
@@ -69,7 +69,6 @@ class RunSpecs:
         *,
         launcher: Launcher,
         register_log: Callable[[Spec], None],
-        changed: Mapping[str, Any] | None = None,
     ) -> tuple[Spec, Launcher]:
         """Return the Spec of a run that begins, and its launcher.
 
@@ -80,13 +79,10 @@ class RunSpecs:
             run: The number of the run.
             launcher: The launcher of programs.
             register_log: Function that sets the logs of the service, called if the paths are those of this run.
-            changed: Options that ``prepare`` has returned for this run; they have no placeholders.
         """
         try:
             values = self._values(spec, run) if is_template(spec) else {}
             run_spec = filled(spec, values) if values else spec
-            if changed:
-                run_spec = run_spec.updated(**changed)
             if run_spec.log is not spec.log:
                 register_log(run_spec)
         except OverseerError as error:
@@ -112,6 +108,31 @@ def _values_of(spec: Spec, *, index: int, run: int) -> dict[str, object]:
     """Return the values of the words that need no resource."""
     descriptors = {f"fd.{name}": place for place, name in enumerate(spec.listen, FIRST_DESCRIPTOR)}
     return {"index": index, "id": spec.id, "run": run, **descriptors}
+
+
+_OF_SERVICE = frozenset(
+    "after cleanup critical delay_start group instances log on_give_up port prepare reload restart significant".split()
+)
+"""Options that say nothing about one run."""
+
+
+def with_changes(spec: Spec, changed: Mapping[str, Any]) -> Spec:
+    """Return the options of a run with those that ``prepare`` has returned. They have no placeholders.
+
+    Args:
+        spec: The options of the run, with its placeholders replaced.
+        changed: The options by name; ``argv`` is the command.
+
+    Raises:
+        SpecError: For an option that is unknown or says nothing about one run, or a value that it does not take.
+    """
+    options = dict(changed)
+    for name, value in options.items():
+        if name in _OF_SERVICE:
+            raise SpecError(f"{name}={value!r} is an option of the service, not of one run", option=name, value=value)
+    argv = options.pop("argv", None)
+    spec = spec.updated(**options)
+    return spec if argv is None else spec.with_command(argv)
 
 
 def filled(spec: Spec, values: Mapping[str, object]) -> Spec:

@@ -19,7 +19,14 @@ from aioverseer._engine.output.log_routing import LogRouting
 from aioverseer._engine.output.subscription import Subscribers
 from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._engine.process.runner import ProcessRunner
-from aioverseer._engine.service.owner import ServiceOwner, ServiceTransition, SideRuns, SocketHolder, Throttle
+from aioverseer._engine.service.owner import (
+    ServiceOwner,
+    ServiceTransition,
+    SideRuns,
+    SocketHolder,
+    StartGate,
+    Throttle,
+)
 from aioverseer._engine.service.place import InstancePlace
 from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
 from aioverseer._engine.service.task_chain import TaskChain
@@ -71,6 +78,7 @@ from aioverseer.core.state import Exit, State
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
     from aioverseer._engine.service.run_spec import RunSpecs
+    from aioverseer._engine.service.run_steps import RunSteps
     from aioverseer._system.inprocess import TaskLauncher
 
 __all__ = ["HISTORY_RUNS", "ServiceRunner"]
@@ -106,6 +114,7 @@ class ServiceRunner:
         process: The current or last run; None before the first. Only this attribute says which run is current: reports
             name a run by its number.
         history: Snapshots of the last runs at their ends, oldest first.
+        steps: The steps before and after each run; None until the first of them.
         trigger: The source that starts each run; None for a service that runs from its start on.
         side_runs: The runs beside the current one; None unless there has been a roll.
     """
@@ -127,6 +136,9 @@ class ServiceRunner:
         make_handle: Callable[[ProcessRunner], Any],
         load_health: Callable[[], type[Health]],
         run_specs_of: Callable[[int], RunSpecs],
+        load_run_steps: Callable[[], type[RunSteps]],
+        start_queue: StartGate | None,
+        service_handle: Callable[[ServiceRunner], Any],
         check: _UseCheck,
         is_leaving: Callable[[], bool],
         blockers: Callable[[str], list[Awaited]],
@@ -151,6 +163,9 @@ class ServiceRunner:
             make_handle: Factory of the objects that users receive for runs.
             load_health: Function that imports the class that runs probes.
             run_specs_of: Function of the number of the instance that makes the Specs of its runs.
+            load_run_steps: Function that imports the class for the steps before and after runs.
+            start_queue: The limit on programs that start at once; None for no limit.
+            service_handle: Function that returns the object that functions of the user receive for a service.
             check: Function that raises OverseerError unless the overseer is in use on this event loop, and also while
                 the overseer is being left if ``starting``.
             is_leaving: Function that returns whether the overseer is being left.
@@ -172,6 +187,10 @@ class ServiceRunner:
         self.history: deque[StatusSnapshot] = deque(maxlen=HISTORY_RUNS)
         self.waiters = Waiters(self)
         self.trigger: TriggerSource | None = None
+        self.steps: RunSteps | None = None
+        self._service_handle = service_handle
+        self._load_run_steps = load_run_steps
+        self._start_queue = start_queue if task_launcher is None else None
         self._run_readers = RunReaders()
         self._owner = owner
         self._launcher: Launcher = task_launcher or launcher
@@ -271,6 +290,8 @@ class ServiceRunner:
     @property
     def ending(self) -> tuple[str, float | None]:
         """The end of the program as words after "waits for", and the monotonic time of the next step of the ladder."""
+        if self.steps is not None and (ending := self.steps.ending) is not None:
+            return ending
         if self.process is None or self.machine.state is not State.STOPPING:
             return "its end", None
         return self.process.machine.ending
@@ -344,6 +365,8 @@ class ServiceRunner:
     def reason(self) -> str:
         """Return the reason of the current state: the same words in ``why()``, in the Status and in errors."""
         reason, process = self.machine.reason, self.process
+        if self.steps is not None and (step := self.steps.reason) and self.machine.state.is_live:
+            return f"{reason}; {step}"
         if process is None or self.machine.state not in (State.STARTING, State.RUNNING, State.STOPPING):
             return reason
         if process.machine.unstoppable:
@@ -452,7 +475,8 @@ class ServiceRunner:
     def stop_seconds(self) -> float:
         """Seconds that a stop takes at most, of the present run or of the next one."""
         present = 0.0 if self.process is None else self.process.stop_seconds
-        return max(present, stop_seconds(self.spec))
+        cleanup = 0.0 if self.spec.cleanup is None else self.spec.stop.total
+        return max(present, stop_seconds(self.spec)) + cleanup
 
     async def roll_back(self, why: str) -> asyncio.CancelledError | None:
         """Stop the service and wait for that through any cancellation, no longer than the ladder takes.
@@ -571,6 +595,7 @@ class ServiceRunner:
         self._inbox.clear()
         live = self.process is not None and self.process.machine.state.is_live
         live = live or (self.side_runs is not None and self.side_runs.live)
+        live = live or (self.steps is not None and self.steps.is_busy)
         self._perform(self.machine.feed(Failed(error=error, live=live), self.machine.now))
 
     def _perform(self, actions: Sequence[ServiceAction | Transition]) -> None:
@@ -581,6 +606,8 @@ class ServiceRunner:
                 case StartProcess():
                     self._start_process(action)
                 case StopProcess():
+                    if self.steps is not None:
+                        self.steps.stop(kill=action.kill)
                     if self.process is not None:
                         self.process.stop(kill=action.kill, why=action.why, ladder=action.ladder)
                     if self.side_runs is not None:
@@ -635,10 +662,59 @@ class ServiceRunner:
         self._keep_reading(self.process)
         if not self.spec.listen:  # an earlier run may have had sockets
             self._release_sockets()
-        spec = self.spec.updated(delay_start=action.delay) if action.delay != self.spec.delay_start else self.spec
+        spec = self.spec
+        if spec.prepare is not None or self._start_queue is not None:
+            self._take_steps(spec, action)
+            return
+        if action.delay != spec.delay_start:
+            spec = spec.updated(delay_start=action.delay)
         self.process = self.make_run(spec, number=action.number, chain=self._chain)
         self._open_logs()
         self.begin_run(self.process)
+
+    # Steps before and after runs: ``prepare``, ``cleanup``, and a turn among the programs that start.
+
+    def begin_turn(self) -> None:
+        """Go on with the start: there is a place among the programs that start at once."""
+        if self.steps is not None:
+            self.steps.begin_turn()
+
+    def _run_steps(self) -> RunSteps:
+        if self.steps is None:
+            self.steps = self._load_run_steps()(
+                clock=self.clock,
+                launcher=self._launcher,
+                queue=self._start_queue,
+                start_task=self._start_task,
+                handle=lambda: self._service_handle(self),
+                line_sink=self.hub.sink,
+                byte_sink=self.hub.log_feed,
+                on_notice=lambda run, text, kind, level: self.on_notice(run, text, kind, level=level),
+            )
+        return self.steps
+
+    def _take_steps(self, spec: Spec, action: StartProcess) -> None:
+        """Take the steps before a run, which have its placeholders, and launch it then."""
+        number = action.number
+        announced = not (spec.listen and names_descriptors(spec))
+        run_spec, launcher = self._run_spec(spec, number)
+        make_run = functools.partial(
+            self._new_run, launcher=launcher, number=number, chain=self._chain, announced=announced
+        )
+        self._open_logs()
+        self.process = None
+
+        def launch(changed: Spec) -> None:
+            self.process = make_run(changed)
+            self.begin_run(self.process)
+
+        def launch_in_vain(error: Exception | None) -> None:
+            unlaunched = run_spec.updated(delay_start=0)
+            self.process = run = make_run(unlaunched)
+            self._run_readers.on_run(run, self._handle_of)
+            run.start_in_vain(error, self.machine.reason)
+
+        self._run_steps().begin(run_spec, number, action.delay, launch=launch, launch_in_vain=launch_in_vain)
 
     def _open_logs(self) -> None:
         self.hub.log_to(self.log_routing.sinks(self.spec.id, self.hub.resume_reading))
@@ -674,6 +750,12 @@ class ServiceRunner:
         """
         announced = not (spec.listen and names_descriptors(spec))
         spec, launcher = self._run_spec(spec, number)
+        return self._new_run(spec, launcher, number=number, chain=chain, announced=announced)
+
+    def _new_run(
+        self, spec: Spec, launcher: Launcher, *, number: int, chain: TaskChain, announced: bool
+    ) -> ProcessRunner:
+        """Return a new run of a Spec without placeholders; ``announced`` if its sockets are not in its command."""
         run = ProcessRunner(
             spec,
             number=number,
@@ -726,6 +808,8 @@ class ServiceRunner:
         self._run_readers.on_run_end(run)
         if run is not self.process:
             self._keep_reading(run)
+            if run.spec.cleanup is not None:
+                self._run_steps().clean_up_beside(run, requested=not run.machine.is_unhealthy)
 
     def exchange(self, run: ProcessRunner, chain: TaskChain, *, adopt: Callable[[], None]) -> ProcessRunner | None:
         """Make another run the current one, and return the old one, which goes on.
@@ -785,18 +869,32 @@ class ServiceRunner:
             self.submit(ProcessEnding(why=transition.reason, ended=process.machine.ended_by_itself))
         elif transition.state.is_final:
             self.end_run(process)
-            ended: Input
-            if process.machine.error is not None:
-                error = process.machine.error
-                ended = SpawnFailed(error=error, impossible=is_impossible(process.spec, error))
+            if process.spec.cleanup is None:
+                self._on_end(process)
             else:
-                ended = ProcessEnded(exit=process.machine.exit, left=process.machine.end_words)
-            if self.side_runs is not None and self.side_runs.live and self._is_held(process):
-                self._held_end = ended
-            else:
-                self.submit(ended)
+                self._clean_up(process, transition.reason)
         if self.side_runs is not None:
             self.side_runs.on_change()
+
+    def _on_end(self, process: ProcessRunner) -> None:
+        """Go on after the end of the current run, and of its ``cleanup``."""
+        ended: Input
+        if process.machine.error is not None:
+            error = process.machine.error
+            ended = SpawnFailed(error=error, impossible=is_impossible(process.spec, error))
+        else:
+            ended = ProcessEnded(exit=process.machine.exit, left=process.machine.end_words)
+        if self.side_runs is not None and self.side_runs.live and self._is_held(process):
+            self._held_end = ended
+        else:
+            self.submit(ended)
+
+    def _clean_up(self, process: ProcessRunner, why: str) -> None:
+        """Run ``cleanup``, and go on with the end of the run after it. Until then the service is STOPPING."""
+        requested = self.machine.state is State.STOPPING and not process.machine.is_unhealthy
+        if self.machine.state in (State.STARTING, State.RUNNING):
+            self.submit(ProcessEnding(why=why, ended=True))
+        self._run_steps().clean_up(process, requested=requested, then=lambda: self._on_end(process))
 
     def _is_held(self, process: ProcessRunner) -> bool:
         """Return whether a service that ends with its current run waits for the runs beside it."""
@@ -891,3 +989,5 @@ class ServiceRunner:
         self.waiters.on_change(snapshot)
         if self.side_runs is not None:
             self.side_runs.on_change()
+        if self._start_queue is not None and transition.previous is State.STARTING:
+            self._start_queue.leave(self.spec.id)

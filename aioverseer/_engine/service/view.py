@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from aioverseer._engine.process.runner import ProcessRunner
 from aioverseer._engine.service.trigger import TriggerSource
@@ -11,6 +12,9 @@ from aioverseer.core.machine.service import ServiceMachine
 from aioverseer.core.report.status import StatusSnapshot
 from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import State
+
+if TYPE_CHECKING:
+    from aioverseer._engine.service.run_steps import RunSteps
 
 __all__ = ["ServiceView"]
 
@@ -46,6 +50,16 @@ class ServiceView(Protocol):
     @property
     def trigger(self) -> TriggerSource | None:
         """The source that starts each run; None for a service that runs from its start on."""
+        ...
+
+    @property
+    def steps(self) -> RunSteps | None:
+        """The steps before and after each run; None until the first of them."""
+        ...
+
+    @property
+    def history(self) -> Sequence[StatusSnapshot]:
+        """Snapshots of the last runs at their ends, oldest first."""
         ...
 
     @property

@@ -35,11 +35,13 @@ class StopRequest:
     Attributes:
         outcome: The future that the caller awaits.
         run: The run to be stopped; None when nothing was running.
+        number: The number of a run whose launch has not been reached; None without such a run.
         since: Monotonic time of the request.
     """
 
     outcome: asyncio.Future[StopOutcome]
     run: ProcessRunner | None
+    number: int | None
     since: float
 
 
@@ -120,6 +122,7 @@ class Waiters:
         return StopRequest(
             outcome=asyncio.get_running_loop().create_future(),
             run=None if idle else service.process,
+            number=None if idle or service.process is not None else service.machine.runs,
             since=service.clock.now(),
         )
 
@@ -179,10 +182,14 @@ class Waiters:
             # The run is over although the service is not: another run was requested.
             is_over = request.run is not service.process or service.is_deferred
             overtaken = request.run is not None and is_over
+            if request.number is not None:
+                overtaken = request.number != service.machine.runs or service.is_deferred
             if not (overtaken or service.is_unstoppable or not service.state.is_live):
                 waiting.append(request)
                 continue
-            snapshot = request.run.snapshot() if overtaken and request.run is not None else service.snapshot()
+            snapshot = service.snapshot()
+            if overtaken:
+                snapshot = service.history[-1] if request.run is None else request.run.snapshot()
             request.outcome.set_result(
                 StopOutcome(
                     id=service.id,

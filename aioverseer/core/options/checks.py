@@ -26,6 +26,7 @@ from aioverseer.core.options.containment import check_asked
 from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.give_up import check_on_give_up
 from aioverseer.core.options.held_socket import check_listen, check_listening, check_on_demand
+from aioverseer.core.options.hooks import check_hook
 from aioverseer.core.options.keywords import Leftovers, SpecOptions
 from aioverseer.core.options.log import LogFile, as_logs
 from aioverseer.core.options.main_pid import check_main_pid, check_main_pid_kills
@@ -122,7 +123,7 @@ def check_options(
 
 
 _OF_SERVICES = frozenset(
-    {"restart", "group", "log", "after", "critical", "reload", "instances", "port", "listen", "on_demand"}
+    "restart group log after critical reload prepare cleanup instances port listen on_demand".split()
 )
 
 
@@ -143,7 +144,7 @@ def refuse_options_of_services(options: SpecOptions) -> None:
                 option=name,
                 value=value,
             )
-    for option in ("log", "after", "critical", "reload", "listen", "on_demand"):
+    for option in ("log", "after", "critical", "reload", "prepare", "cleanup", "listen", "on_demand"):
         if (given := options.get(option)) not in (None, (), False, {}):
             instead = ", or read the lines" if option == "log" else ""
             raise SpecError(
@@ -250,6 +251,8 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "ambient_capabilities": check_capabilities,
     "delay_start": lambda check, value: check.seconds("delay_start", value),
     "stop": lambda check, value: check.kind("stop", value, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)"),
+    "prepare": lambda check, value: check_hook(check, "prepare", value),
+    "cleanup": lambda check, value: check_hook(check, "cleanup", value),
     "reload": check_reload,
     "restart": lambda check, value: check.kind("restart", value, Restart, 'a Restart, for example Restart("always")'),
     "ready": _ready,

@@ -37,10 +37,12 @@ IN_PLACE = frozenset(
 NEXT_RUN = frozenset(
     {
         "buffered",
+        "cleanup",
         "delay_start",
         "drain_timeout",
         "leftovers",
         "line_limit",
+        "prepare",
         "queue_size",
         "ready",
         "ready_timeout",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.framing import AnyFraming
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.held_socket import HeldSocket
+    from aioverseer.core.options.hooks import AnyHook
     from aioverseer.core.options.log import Log
     from aioverseer.core.options.main_pid import MainPid
     from aioverseer.core.options.reload import AnyReload
@@ -80,6 +81,8 @@ class SpecOptions(TypedDict, total=False):
     ambient_capabilities: Iterable[str]
     delay_start: float
     stop: Stop
+    prepare: AnyHook | None
+    cleanup: AnyHook | None
     reload: AnyReload | None
     restart: Restart
     ready: Probe | None

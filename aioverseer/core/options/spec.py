@@ -24,6 +24,7 @@ from aioverseer.core.options.destinations import Destination, streams_read
 from aioverseer.core.options.framing import AnyFraming, Lines
 from aioverseer.core.options.give_up import OnGiveUp
 from aioverseer.core.options.held_socket import HeldSocket
+from aioverseer.core.options.hooks import Hook
 from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.main_pid import MainPid
@@ -112,6 +113,12 @@ class Spec:
             example ``["net_bind_service"]`` for ports below 1024; needs ``setpriv``.
         delay_start: Seconds to wait before the first start.
         stop: Ladder of signals that stops the program.
+        prepare: Async function ``(service, run)``, given the number of the run, or a list of words, a command. It comes
+            before each run, in STARTING and within ``ready_timeout``. The function may return a dict of options that
+            are changed for this run. A failure counts as a failed start.
+        cleanup: Async function ``(service, status)``, given the final Status of the run, or a list of words, a command.
+            It comes after each run, once everything of the run is gone. The next run waits for it, and it may take as
+            long as the ladder of ``stop``. A failure is reported, and changes nothing.
         reload: Way in which ``Service.reload`` lets the program read its configuration again. A signal, for example
             ``signal.SIGHUP``, goes to the program alone. A list of words is a command, with the process id of the
             program in place of ``{pid}``. ``"notify"`` sends SIGHUP and waits for ``READY=1``, as ``notify-reload`` of
@@ -184,6 +191,8 @@ class Spec:
     ambient_capabilities: tuple[str, ...] = ()
     delay_start: float = 0.0
     stop: Stop = Stop()  # noqa: RUF009  # frozen: one for all
+    prepare: Hook | None = field(default=None, hash=False)
+    cleanup: Hook | None = field(default=None, hash=False)
     reload: Reload | None = None
     restart: Restart = Restart()  # noqa: RUF009  # frozen: one for all
     ready: Probe | None = None

@@ -353,6 +353,16 @@ class _ReloadForm(Form):
         return SIGNAL.read(data, place) if isinstance(data, str) and data != "notify" else data
 
 
+class _HookForm(Form):
+    """``prepare`` and ``cleanup``: a function, or the words of a command."""
+
+    def write(self, value: Any) -> Any:
+        return list(value) if isinstance(value, tuple) else FUNCTION.write(value)
+
+    def read(self, data: Any, place: str) -> Any:
+        return data if isinstance(data, list) else FUNCTION.read(data, place)
+
+
 class _DependenciesForm(Form):
     """``after``: a name, a list of names, or an object of names with conditions or options."""
 
@@ -449,6 +459,8 @@ FORMS: dict[str, Form] = {
     "ambient_capabilities": ListOf(PLAIN),
     "delay_start": PLAIN,
     "stop": LADDER,
+    "prepare": _HookForm(),
+    "cleanup": _HookForm(),
     "reload": _ReloadForm(),
     "restart": Record(
         Restart,

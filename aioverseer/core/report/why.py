@@ -12,7 +12,7 @@ from aioverseer.core.text.counted import counted
 
 __all__ = ["Awaited", "AwaitedKind", "Why"]
 
-AwaitedKind = Literal["service", "group", "throttle", "readiness", "program", "stop", "time", "connection"]
+AwaitedKind = Literal["service", "group", "throttle", "readiness", "program", "start", "stop", "time", "connection"]
 """Kind of thing that a service waits for; see ``Awaited``."""
 
 
@@ -25,6 +25,7 @@ class Awaited:
         kind: ``"service"``: another service, which does not meet the condition of ``after`` yet. ``"group"``: its
             group, which will start it again. ``"throttle"``: its place in the queue of ``Overseer(restart_rate=...)``.
             ``"readiness"``: the program, which is not ready yet. ``"program"``: the program, which has not ended yet.
+            ``"start"``: its turn among the programs that start (``Overseer(max_starting=...)``), or its ``prepare``.
             ``"stop"``: another service, which must end before this one is stopped. ``"time"``: the time of its next
             run. ``"connection"``: a connection to its socket.
         name: Name of the service or group; empty for other kinds.

@@ -180,6 +180,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "ambient_capabilities": st.sampled_from([[], ["CAP_NET_BIND_SERVICE", "kill"]]),
     "delay_start": SECONDS,
     "stop": LADDERS,
+    "prepare": st.sampled_from([None, on_give_up, ("initdb", "-D", "data")]),
+    "cleanup": st.sampled_from([None, on_give_up, ("rm", "x")]),
     "reload": st.sampled_from([None, signal.SIGHUP, 40, "notify", ("nginx", "-s", "reload")]),
     "restart": RESTARTS,
     "ready": st.none() | PROBES,
