@@ -324,7 +324,10 @@ class Rolling:
             case TakeOver(id=id):
                 self._handover(id, service).take_over()
             case Abandon(id=id):
-                self._handover(id, service).abandon("the roll has failed")
+                handover = self._handover(id, service)
+                if handover.successor is not None and id in present.machine.failed:
+                    self._keep_words(service, handover.successor)
+                handover.abandon("the roll has failed" if present.machine.failed else "the roll was ended")
             case Replace(id=id):
                 present.begun_at[id] = service.number
                 self._set.adopt(id, self._spec_of(id, present))
@@ -354,7 +357,7 @@ class Rolling:
             successor_ready_at=handover.ready_at,
             others=handover.others,
             is_stuck=handover.is_stuck,
-            words=service.reason(),
+            words=handover.words or service.reason(),
         )
 
     # Reports of the services: ``HandoverOwner``.
@@ -369,11 +372,16 @@ class Rolling:
         """Judge the end of a successor that has not taken over."""
         if self._present is None:
             return
-        self._status = run.snapshot(lines=False).status()
-        self._lines = self._set.members[id].last_words(run.number) if id in self._set.members else []
+        if id in self._set.members:
+            self._keep_words(self._set.members[id], run)
         now = self._clock.now()
         self._present.machine.on_end(id, end, what, now=now, ready_for=ready_for, hopeless=hopeless)
         self._changed.set()
+
+    def _keep_words(self, service: ServiceRunner, run: ProcessRunner) -> None:
+        """Keep the status and the last lines of a run that has failed, for the error."""
+        self._status = run.snapshot(lines=False).status()
+        self._lines = service.last_words(run.number)
 
     def adopt(self, id: str) -> None:
         """Give an instance the options of its successor, which is its current run now."""

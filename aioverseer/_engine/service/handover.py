@@ -100,6 +100,15 @@ class Handover:
         """Monotonic time at which the successor became ready; None while it is not."""
         return self._ready_at
 
+    @property
+    def words(self) -> str:
+        """The reason of the state of the successor, with its readiness; empty without one."""
+        run = self.successor
+        if run is None:
+            return ""
+        health = f" ({run.health_summary})" if run.health_summary else ""
+        return f"run {run.number} {run.machine.reason}{health}"
+
     # Requests.
 
     def begin(self, spec: Spec, *, by: str = "") -> None:

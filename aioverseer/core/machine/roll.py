@@ -145,6 +145,11 @@ class RollMachine:
         """The instances whose new runs have become available."""
         return [id for id, stage in self._stages.items() if stage is _Stage.DONE]
 
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """The instances whose new runs have failed so far, with the reasons."""
+        return self._failed
+
     def cancel(self) -> None:
         """Begin no further instance. The roll ends when the present steps have ended."""
         self.cancelled = True

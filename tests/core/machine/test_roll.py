@@ -550,7 +550,7 @@ def test_no_step_of_a_random_walk_passes_the_bounds() -> None:
     run_state_machine_as_test(
         RandomWalk,
         settings=settings(
-            max_examples=2000 if LONG else 120,
+            max_examples=2000 if LONG else 60,
             stateful_step_count=40,
             deadline=None,
             derandomize=not LONG,
