@@ -176,6 +176,8 @@ class InstanceSet:
         try:
             for index in fresh:
                 added[index] = self._registry.add(self.spec_of(index), place=InstancePlace(name=self.name, index=index))
+            for index in back:  # an update or a roll may have passed it by
+                self._registry.apply_spec(self.leaving[index], self.spec_of(index))
         except SpecError:
             self.spec = self.spec.updated(instances=len(self.members))
             for service in added.values():

@@ -190,6 +190,22 @@ async def test_a_service_that_is_being_taken_away_can_be_taken_back() -> None:
         await overseer.stop_all(kill=True)
 
 
+async def test_a_service_that_is_taken_back_has_the_options_of_the_set() -> None:
+    overseer, clock, launcher = scripted(FakeChild().ends_on(15, after=5))
+    async with overseer:
+        web = overseer.add_instances("web", "serve", instances=2)
+        await ended(web.start(), clock)
+        down = asyncio.ensure_future(web.scale(1))
+        await clock.advance(1)
+        overseer.update("web", "serve2")
+        up = asyncio.ensure_future(web.scale(2))
+        await clock.advance(10)
+        await asyncio.gather(up, down)
+        assert ("serve2",) == launcher.children[-1].spec.argv
+        assert 2 == web[1].spec.instances
+        await overseer.stop_all(kill=True)
+
+
 async def test_a_service_that_was_taken_away_is_not_started_again() -> None:
     overseer, clock, _ = scripted(FakeChild().ends_on(15, after=5))
     async with overseer:
