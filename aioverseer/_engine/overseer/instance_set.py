@@ -654,11 +654,13 @@ class InstanceSet:
 
 
 def _check_ports(spec: Spec, count: int) -> None:
-    """Raise SpecError if the instances need more ports than there are in the range."""
-    if spec.port is not None and len(spec.port) < count:
+    """Raise SpecError if the instances, and the further runs of a roll, need more ports than there are in the range."""
+    surge = 0 if spec.roll is None else spec.roll.bounds(count)[0]
+    if spec.port is not None and len(spec.port) < count + surge:
+        further = f" and {surge} more in a roll" if surge else ""
         raise SpecError(
-            f"service {spec.id!r}: port={spec.port} has {len(spec.port)} for {count} instances, and each needs one of "
-            "its own: pass a larger range",
+            f"service {spec.id!r}: port={spec.port} has {len(spec.port)} for {count} instances{further}, and each run "
+            "needs one of its own: pass a larger range",
             option="port",
             value=spec.port,
         )

@@ -15,6 +15,7 @@ from aioverseer.core.errors import OverseerError, SpawnError, SpecError
 from aioverseer.core.options.containment import Containment, Survivor
 from aioverseer.core.options.held_socket import FIRST_DESCRIPTOR
 from aioverseer.core.options.log import LogFile
+from aioverseer.core.options.pipeline import pipeline
 from aioverseer.core.options.placeholders import NEEDS_PORT, expand, expand_probe, texts_of_probe, words_in
 from aioverseer.core.options.spec import Spec, is_template
 
@@ -145,12 +146,9 @@ def filled(spec: Spec, values: Mapping[str, object]) -> Spec:
     Raises:
         SpecError: For a word without a value, or a value that an option does not take.
     """
-    changes: dict[str, Any] = {
-        "argv": tuple(expand(word, values) for word in spec.argv),
-        "extra_env": {name: expand(text, values) for name, text in spec.extra_env.items()},
-        "cwd": None if spec.cwd is None else expand(spec.cwd, values),
-        "ready": None if spec.ready is None else expand_probe(spec.ready, values),
-    }
+    changes = _filled_program(spec, values)
+    if spec.ready is not None:
+        changes["ready"] = expand_probe(spec.ready, values)
     if spec.alive is not None:
         probe = expand_probe(spec.alive.probe, values)
         if probe is not spec.alive.probe:
@@ -160,15 +158,31 @@ def filled(spec: Spec, values: Mapping[str, object]) -> Spec:
     port = values.get(NEEDS_PORT)
     if isinstance(port, int):
         changes["port"] = range(port, port + 1)
-    changes = {name: value for name, value in changes.items() if value != getattr(spec, name)}
-    return dataclasses.replace(spec, **changes) if changes else spec
+    return _changed(spec, changes)
+
+
+def _filled_program(spec: Spec, values: Mapping[str, object]) -> dict[str, Any]:
+    """Return the options of the program itself, and of those before it in its pipeline."""
+    changes: dict[str, Any] = {
+        "argv": tuple(expand(word, values) for word in spec.argv),
+        "extra_env": {name: expand(text, values) for name, text in spec.extra_env.items()},
+        "cwd": None if spec.cwd is None else expand(spec.cwd, values),
+    }
+    if isinstance(spec.stdin, Spec):
+        changes["stdin"] = _changed(spec.stdin, _filled_program(spec.stdin, values))
+    return changes
+
+
+def _changed(spec: Spec, changes: Mapping[str, Any]) -> Spec:
+    differing = {name: value for name, value in changes.items() if value != getattr(spec, name)}
+    return dataclasses.replace(spec, **differing) if differing else spec
 
 
 def _words_of(spec: Spec) -> frozenset[str]:
     """Return the words that are replaced somewhere in the options of a service."""
-    texts = [*spec.argv, *spec.extra_env.values(), *texts_of_probe(spec.ready)]
-    if spec.cwd is not None:
-        texts.append(spec.cwd)
+    texts = [*texts_of_probe(spec.ready)]
+    for program in pipeline(spec):
+        texts += [*program.argv, *program.extra_env.values(), program.cwd or ""]
     if spec.alive is not None:
         texts += texts_of_probe(spec.alive.probe)
     found = frozenset[str]().union(*map(words_in, texts))

@@ -7,7 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from aioverseer import GaveUp, LogFile, NotReady, Overseer, Process, Restart, SpawnError, Spec, SpecError, State, ready
+from aioverseer import (
+    GaveUp,
+    LogFile,
+    NotReady,
+    Overseer,
+    Process,
+    Restart,
+    Roll,
+    SpawnError,
+    Spec,
+    SpecError,
+    State,
+    ready,
+)
 from aioverseer.testing import FakeChild, Ports
 from tests.support.overseers import ended, scripted
 
@@ -99,8 +112,11 @@ async def test_a_range_needs_a_port_for_each_instance() -> None:
     with pytest.raises(SpecError, match=r"port=range\(9000, 9002\) has 2 for 3 instances"):
         overseer.add_instances("web", "serve", port=range(9000, 9002), instances=3)
     web = overseer.add_instances("web", "serve", port=range(9000, 9002), instances=2)
-    with pytest.raises(SpecError, match="has 2 for 3 instances"):
+    with pytest.raises(SpecError, match="has 2 for 3 instances, and each run needs one"):
         await web.scale(3)
+    with pytest.raises(SpecError, match="has 2 for 2 instances and 1 more in a roll"):
+        overseer.update("web", roll=Roll())
+    overseer.update("web", roll=Roll(surge=0, unavailable=1))
     assert ["web.0", "web.1"] == overseer.list_all()
     assert 2 == web.spec.instances
 
@@ -126,6 +142,17 @@ async def test_a_port_is_taken_only_where_it_is_used() -> None:
         assert web[0].port is None
         await ended(overseer.add_instances("by_env", "serve", extra_env={"PORT": "{port}"}, instances=1).start(), clock)
         assert overseer["by_env.0"].port is not None
+
+
+async def test_programs_of_a_pipeline_have_the_values_too() -> None:
+    async with Overseer(containment="basic") as overseer:
+        source = Process("sh", "-c", 'echo "$A {port}"', extra_env={"A": "{id}"})
+        one = overseer.add_instances("one", "cat", stdin=source, instances=1, restart=Restart("never"))
+        lines = one.lines()
+        await one.start()
+        line = await lines.get()
+        await one.wait()
+        assert f"one.0 {one[0].port}" == line.text
 
 
 async def test_a_run_whose_log_cannot_be_is_a_failed_start(tmp_path: Path) -> None:
