@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from aioverseer.core.options.main_pid import PidFile
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.roll import Roll
+    from aioverseer.core.options.schedule import Cron, Every
+    from aioverseer.core.options.schedule_base import Schedule
     from aioverseer.core.options.spec import Spec
     from aioverseer.core.options.stop import Stop
     from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, WriteStdin
@@ -108,10 +110,12 @@ __all__ = [
     "ContinuedBytes",
     "ContinuedLine",
     "CriticalServiceEnded",
+    "Cron",
     "DependencyCycle",
     "DuplicateService",
     "Event",
     "EventStream",
+    "Every",
     "Exit",
     "GaveUp",
     "Group",
@@ -149,6 +153,7 @@ __all__ = [
     "RunCommand",
     "RunEnded",
     "Runs",
+    "Schedule",
     "Service",
     "ServiceIsLive",
     "SpawnError",
@@ -196,12 +201,14 @@ _HOMES = {
     "ContinuedBytes": "aioverseer.core.text.lines",
     "ContinuedLine": "aioverseer.core.text.lines",
     "CriticalServiceEnded": "aioverseer.core.report.status",
+    "Cron": "aioverseer.core.options.schedule",
     "DEFAULT_LINE_BUFFER_SIZE": "aioverseer.core.typing",
     "DEFAULT_STREAM_QUEUE_SIZE": "aioverseer.core.typing",
     "DependencyCycle": "aioverseer.core.errors",
     "DuplicateService": "aioverseer.core.errors",
     "Event": "aioverseer.core.report.events",
     "EventStream": "aioverseer._engine.events.journal",
+    "Every": "aioverseer.core.options.schedule",
     "Exit": "aioverseer.core.state",
     "GaveUp": "aioverseer.core.report.status",
     "Group": "aioverseer.core.options.group",
@@ -239,6 +246,7 @@ _HOMES = {
     "Recorder": "aioverseer._engine.events.recorder",
     "RequestChannel": "aioverseer._engine.service.request_channel",
     "Restart": "aioverseer.core.options.restart",
+    "Schedule": "aioverseer.core.options.schedule_base",
     "Service": "aioverseer._engine.service.service",
     "ServiceIsLive": "aioverseer.core.errors",
     "SpawnError": "aioverseer.core.errors",

@@ -99,6 +99,11 @@ class SteadyClock:
             return timer
         return self._real.call_at(when - self._ahead, callback)
 
+    @property
+    def call_at_wall(self) -> Callable[[datetime.datetime, Callable[[], None]], Timer] | None:
+        """The method of that name of the clock of the application; None if it has none. See ``WallTimers``."""
+        return getattr(self._given, "call_at_wall", None)
+
     def wall(self) -> datetime.datetime:
         """Return the wall-clock time as an aware datetime."""
         if self._given is not None:

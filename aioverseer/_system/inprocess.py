@@ -35,10 +35,12 @@ _ALLOWED = frozenset(
         "critical",
         "delay_start",
         "group",
+        "max_runtime",
         "on_give_up",
         "ready",
         "ready_timeout",
         "restart",
+        "schedule",
         "significant",
         "stop",
     }

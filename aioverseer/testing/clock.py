@@ -37,6 +37,7 @@ class _ManualTimer:
     when: float
     number: int
     callback: Callable[[], None] | None = field(compare=False)
+    wall: datetime.datetime | None = field(default=None, compare=False)
 
     def cancel(self) -> None:
         self.callback = None
@@ -80,11 +81,41 @@ class ManualClock:
         heapq.heappush(self._timers, timer)
         return timer
 
+    def call_at_wall(self, when: datetime.datetime, callback: Callable[[], None]) -> _ManualTimer:
+        """Call back once the wall clock has reached a time, or was set back.
+
+        Args:
+            when: The time, aware.
+            callback: The function to call.
+
+        Returns:
+            A timer with ``cancel()``.
+        """
+        timer = self.call_at((when - self._epoch).total_seconds(), callback)
+        timer.wall = when
+        return timer
+
+    def set_wall(self, wall: datetime.datetime) -> None:
+        """Set the wall clock, as a user, NTP or the sleep of a host does; monotonic time does not move.
+
+        Timers of the wall clock that are due now fire when the clock moves next.
+
+        Args:
+            wall: The new time, aware.
+        """
+        moved = wall.astimezone(datetime.UTC) - self.wall()
+        self._epoch += moved
+        for timer in self._timers:
+            if timer.wall is not None:
+                is_set_back = moved < datetime.timedelta(0)
+                timer.when = self._now if is_set_back else (timer.wall - self._epoch).total_seconds()
+        heapq.heapify(self._timers)
+
     def next_timer(self) -> float | None:
         """Return the seconds until the next timer is due; None without timers."""
         while self._timers and self._timers[0].callback is None:
             heapq.heappop(self._timers)
-        return self._timers[0].when - self._now if self._timers else None
+        return max(0.0, self._timers[0].when - self._now) if self._timers else None
 
     async def sleep(self, seconds: float) -> None:
         """Wait on this clock, as ``asyncio.sleep`` does in real time. Safe to cancel."""

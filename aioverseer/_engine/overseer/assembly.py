@@ -30,6 +30,7 @@ from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import OverseerError
 from aioverseer.core.machine.inputs import Admitted, Triggered
 from aioverseer.core.options.log import Log
+from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.usage import Usage
 from aioverseer.core.report.why import Awaited
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.usage import UsageMeter
     from aioverseer._engine.service.run_spec import RunSpecMaker
     from aioverseer._engine.service.run_steps import RunSteps
+    from aioverseer._engine.service.schedule import Schedules
     from aioverseer._system.inprocess import TaskLauncher
     from aioverseer._system.logfile.backend import LogBackend
 
@@ -120,6 +122,7 @@ class Assembly:
         self._rolls: dict[InstanceSet, InstanceRolls] = {}
         self.dependencies = DependencyTracker(services, self.sets)
         self.publisher = EventPublisher(name, services, clock=clock, log=log, open_log_backend=_open_log_backend)
+        self._schedules: Schedules | None = None
         self.registry = Registry(
             services,
             self.sets,
@@ -300,16 +303,7 @@ class Assembly:
             blockers=self._blockers,
             sockets=self._sockets,
             measure=self.measure,
-            make_connection_trigger=self._make_connection_trigger,
-        )
-
-    def _make_connection_trigger(self, service: ServiceRunner) -> TriggerSource:
-        from aioverseer._engine.service.connection_trigger import ConnectionTrigger  # noqa: PLC0415  # few have one
-
-        return ConnectionTrigger(
-            clock=self._clock,
-            open_sockets=service.open_sockets,
-            on_occasion=lambda why: service.submit(Triggered(why=why, overlap="skip")),
+            make_trigger=self._make_trigger,
         )
 
     def _sockets(self) -> SocketHolder:
@@ -328,6 +322,36 @@ class Assembly:
 
             self._usage = UsageMeter(self.registry.services, clock=self._clock)
         return await self._usage.measure()
+
+    def _make_trigger(self, service: ServiceRunner) -> TriggerSource | None:
+        """Return the source that starts each run of a service; None for one that runs from its start on."""
+        schedule = service.spec.schedule
+        if schedule is not None:
+            return self._make_schedule(service, schedule)
+        return self._make_connection_trigger(service) if service.spec.on_demand else None
+
+    @staticmethod
+    def _make_connection_trigger(service: ServiceRunner) -> TriggerSource:
+        from aioverseer._engine.service.connection_trigger import ConnectionTrigger  # noqa: PLC0415  # few have one
+
+        return ConnectionTrigger(
+            clock=service.clock,
+            open_sockets=service.open_sockets,
+            on_occasion=lambda why: service.submit(Triggered(why=why, overlap="skip")),
+        )
+
+    def _make_schedule(self, service: ServiceRunner, schedule: Schedule) -> TriggerSource:
+        if self._schedules is None:
+            from aioverseer._engine.service.schedule import Schedules  # noqa: PLC0415  # few services have one
+
+            self._schedules = Schedules(clock=self._clock, rng=self.rng)
+        id = service.id
+        return self._schedules.add(
+            schedule,
+            start=lambda why, overlap: service.submit(Triggered(why=why, overlap=overlap)),
+            publish=lambda text, level: self.publisher.publish(id, text, "trigger", level=level),
+            rephrase=service.machine.rephrase,
+        )
 
     def _blockers(self, id: str) -> list[Awaited]:
         """Return what others make a service wait for: dependencies, its group, the throttle, a stop of all."""

@@ -171,12 +171,25 @@ class DependencyTracker:
             SpecError: If a service depends on one that does not exist.
             DependencyCycle: If services wait for each other in a cycle.
         """
+        self._refuse_scheduled()
         needs: dict[str, Iterable[After]] = {id: self._edges.get(id, ()) for id in self._services}
         sets = {name: self._sets[name] for name in self._dependents if name in self._sets} if self._sets else {}
         for name, members in sets.items():
             needs[name] = [After(member.id) for member in members.members]
         graph = DependencyGraph(needs)
         return graph.without(sets) if sets else graph
+
+    def _refuse_scheduled(self) -> None:
+        for id, edges in self._edges.items():
+            for edge in edges:
+                members = self._sets[edge.name].members if edge.name in self._sets else [self._services.get(edge.name)]
+                if any(member is not None and member.spec.schedule is not None for member in members):
+                    raise SpecError(
+                        f"service {id!r}: after={edge.name!r} has a schedule, so there is no moment to wait for: take "
+                        "after= away",
+                        option="after",
+                        value=edge.name,
+                    )
 
     def stop_order(self, started: Iterable[str]) -> list[str]:
         """Return names in the order in which to request stops at the same time: the reverse order of their start.

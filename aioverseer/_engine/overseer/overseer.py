@@ -306,7 +306,8 @@ class Overseer:
             id: The name of the service.
             function: A function without arguments; ``functools.partial`` binds some.
             **options: ``restart``, ``stop``, ``after``, ``critical``, ``group``, ``significant``, ``on_give_up``,
-                ``delay_start``; ``ready``, ``ready_timeout`` and ``alive`` with probes that need no program.
+                ``delay_start``, ``max_runtime``, ``schedule``; ``ready``, ``ready_timeout`` and ``alive`` with probes
+                that need no program.
 
         Raises:
             DuplicateService: If the name is taken.

@@ -64,6 +64,7 @@ from aioverseer.core.report.status import (
     last_lines,
     late,
     main_process_missing,
+    overdue,
     run_ended,
     stranger_found,
     unhealthy,
@@ -210,6 +211,7 @@ class ProcessRunner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._generation = 0
         self._timer = OneShotTimer(clock)
+        self._overdue: OneShotTimer | None = None
         self._watchers: Watchers[ProcessMachine] = Watchers()
         # Separate, because their condition need not be evaluated before the end.
         self._end_watchers: Watchers[ProcessMachine] = Watchers()
@@ -271,6 +273,7 @@ class ProcessRunner:
                     if not self._in_vain:
                         self.run_task.begin(self.submit)
                 case ReportSpawned():
+                    self._limit_runtime()
                     if self._owner is not None:
                         self._owner.on_spawned(self.number, action.pid)
                 case SendSignal():
@@ -421,6 +424,11 @@ class ProcessRunner:
         return self.machine.due
 
     @property
+    def runtime_due(self) -> float | None:
+        """Monotonic time at which a running program is ended by ``max_runtime``; None without a limit."""
+        return self._overdue.due if self._overdue is not None and self._overdue.is_armed else None
+
+    @property
     def readiness(self) -> str:
         """The unfulfilled probe and its last answer, as words after "waits for"; empty when there is none."""
         return "" if self.health is None else self.health.blocker
@@ -510,6 +518,8 @@ class ProcessRunner:
                 health.begin_liveness()
         elif health is not None and transition.previous is not State.INITIAL:
             health.stop()
+        if self._overdue is not None and state is not State.RUNNING:
+            self._overdue.cancel()
         if self._owner is not None:
             self._owner.on_transition(self.number, transition)
         self._watchers.notify(self.machine)
@@ -541,6 +551,18 @@ class ProcessRunner:
         seconds = self.run_task.runtime
         error = late(self.snapshot(lines=False).status(), seconds, self.health_summary, self.last_lines())
         self.submit(Unhealthy(error=error, why=f"it was not ready within {seconds:.3g} s"))
+
+    def _limit_runtime(self) -> None:
+        """Arm the timer of ``max_runtime``, if there is a limit. Each end of the run cancels it."""
+        limit = self.spec.max_runtime
+        if limit is not None:
+            self._overdue = OneShotTimer(self.clock)
+            self._overdue.arm(self.clock.now() + limit, self._end_overdue)
+
+    def _end_overdue(self) -> None:
+        limit = self.spec.max_runtime or 0.0
+        error = overdue(self.snapshot(lines=False).status(), limit, self.last_lines())
+        self.submit(Unhealthy(error=error, why=f"it ran for longer than max_runtime={limit:g} s"))
 
     def _end_blocked(self, held: str) -> None:
         if self.machine.state is not State.STARTING:  # it has ended, or is stopped, in this iteration of the loop

@@ -9,6 +9,7 @@ from aioverseer._aio.timers import OneShotTimer
 from aioverseer.core.clock import Clock
 from aioverseer.core.errors import SpawnError
 from aioverseer.core.machine.start_rate import StartRate
+from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.why import AwaitedKind
 
 __all__ = ["ConnectionTrigger"]
@@ -49,11 +50,13 @@ class ConnectionTrigger:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rate = StartRate()
         self._timer = OneShotTimer(clock)
+        self._waiting = False
 
     def set(self, *, armed: bool, waiting: bool) -> None:
         """Watch the sockets while the service waits, or no longer; see ``TriggerSource``. May be repeated."""
         self._unwatch()
-        if not armed or not waiting:
+        self._waiting = armed and waiting
+        if not self._waiting:
             return
         try:
             descriptors = self._open_sockets()
@@ -66,6 +69,13 @@ class ConnectionTrigger:
             self._timer.arm(due, lambda: self._watch(descriptors))
         else:
             self._watch(descriptors)
+
+    def update(self, spec: Spec) -> bool:
+        """Go on with other options, whose sockets may be others; see ``TriggerSource``."""
+        if spec.on_demand and spec.schedule is None:
+            self.set(armed=self._waiting, waiting=self._waiting)
+            return True
+        return False
 
     def _watch(self, descriptors: Iterable[int]) -> None:
         self._loop = asyncio.get_running_loop()

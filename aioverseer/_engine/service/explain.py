@@ -42,6 +42,8 @@ def _next_event(service: ServiceView) -> tuple[str | None, float | None]:
     """Return the next event that needs no request, and its monotonic time where that is known."""
     machine, process, trigger = service.machine, service.process, service.trigger
     match machine.state:
+        case State.RUNNING if process is not None and process.runtime_due is not None:
+            return "its end by max_runtime", process.runtime_due
         case State.WAITING | State.RUNNING if trigger is not None and machine.is_armed:
             return "its next run", trigger.due
         case State.BACKOFF:

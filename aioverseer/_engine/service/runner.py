@@ -144,7 +144,7 @@ class ServiceRunner:
         blockers: Callable[[str], list[Awaited]],
         sockets: Callable[[], SocketHolder],
         measure: Callable[[], Coroutine[Any, Any, dict[str, Usage]]],
-        make_connection_trigger: Callable[[ServiceRunner], TriggerSource],
+        make_trigger: Callable[[ServiceRunner], TriggerSource | None],
     ) -> None:
         """Create a service in INITIAL. Nothing is started.
 
@@ -172,7 +172,7 @@ class ServiceRunner:
             blockers: Function that returns what others make a service wait for, given its name.
             sockets: Function that returns the listening sockets of the overseer, for a service with ``listen``.
             measure: Function that measures what each service uses, in one pass for all.
-            make_connection_trigger: Factory of the trigger of a service with ``on_demand``.
+            make_trigger: Factory of the source that starts each run, by the options; None for options without one.
         """
         self.spec = spec
         self.task_launcher = task_launcher
@@ -206,8 +206,7 @@ class ServiceRunner:
         self._spec_of_run: Spec | None = None
         self._sockets = sockets
         self._holds_sockets = False
-        self._is_on_demand = False
-        self._make_connection_trigger = make_connection_trigger
+        self._make_trigger = make_trigger
         self._timer = OneShotTimer(clock)
         self._inbox: deque[Input] = deque()
         self._feeding = False
@@ -220,7 +219,7 @@ class ServiceRunner:
         # The end of the last run of a service that ends, while a run beside it still lives.
         self._held_end: Input | None = None
         self._gave_up: GaveUp | None = None
-        self._follow_on_demand()
+        self._follow_trigger()
 
     # The state of the service.
 
@@ -402,24 +401,24 @@ class ServiceRunner:
         """
         self.submit(StartRequested(by=by))
 
-    def use_trigger(self, trigger: TriggerSource) -> None:
-        """Let a source start each run from the next start on. To be called while the service is not live."""
-        self.trigger = self.machine.trigger = trigger
+    def use_trigger(self, trigger: TriggerSource | None) -> None:
+        """Let a source start each run that follows the present one, or none."""
+        if self.trigger is not None:
+            if trigger is None and self.state is State.WAITING:
+                self.submit(Triggered(why="nothing else starts it any more"))
+            self.trigger.set(armed=False, waiting=False)
+        self.trigger = trigger
+        self.machine.take_trigger(trigger)
+        if trigger is not None:
+            trigger.set(armed=self.machine.is_armed, waiting=self.state is State.WAITING)
 
-    def _follow_on_demand(self) -> None:
-        """Begin or cease to start runs by connections, as the option ``on_demand`` says."""
-        if self.spec.on_demand and not self._is_on_demand:
-            self._is_on_demand = True
-            self.trigger = self._make_connection_trigger(self)
-            self.machine.take_trigger(self.trigger)
-        elif self._is_on_demand and not self.spec.on_demand:
-            self._is_on_demand = False
-            if self.state is State.WAITING:
-                self.submit(Triggered(why="it is on demand no more", overlap="skip"))
-            self.trigger = None
-            self.machine.drop_trigger()
-        elif self._is_on_demand and self.state is State.WAITING and self.trigger is not None:
-            self.trigger.set(armed=True, waiting=True)  # its sockets may be others now
+    def _follow_trigger(self) -> None:
+        """Take the source that the options name, unless the present one goes on with them."""
+        trigger, spec = self.trigger, self.spec
+        if trigger is None and spec.schedule is None and not spec.on_demand:
+            return
+        if trigger is None or not trigger.update(spec):
+            self.use_trigger(self._make_trigger(self))
 
     def open_sockets(self) -> Iterable[int]:
         """Open the sockets of the service without a run, and return their descriptors.
@@ -506,7 +505,7 @@ class ServiceRunner:
         if self.process is not None:
             self.process.machine.apply_ladder(spec.stop)
         self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
-        self._follow_on_demand()
+        self._follow_trigger()
 
     def read_runs(self) -> Runs[Any]:
         """Return a new reader of the runs, from the current one on."""

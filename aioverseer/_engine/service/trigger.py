@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from aioverseer.core.machine.trigger import Trigger
+from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.why import AwaitedKind
 
 __all__ = ["TriggerSource"]
@@ -35,5 +36,13 @@ class TriggerSource(Trigger, Protocol):
         Args:
             armed: Whether the service was started and is still wanted.
             waiting: Whether it has no run, and waits for the next occasion.
+        """
+        ...
+
+    def update(self, spec: Spec) -> bool:
+        """Take other options of the service, and return whether this source goes on with them.
+
+        Args:
+            spec: The new options.
         """
         ...

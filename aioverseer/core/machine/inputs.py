@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from aioverseer.core.machine.table import Input
-from aioverseer.core.machine.trigger import Overlap
 from aioverseer.core.options.by import asked
 from aioverseer.core.options.containment import Survivor
+from aioverseer.core.options.schedule_base import Overlap
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import AskingStep
 from aioverseer.core.state import Exit

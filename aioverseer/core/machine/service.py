@@ -145,15 +145,15 @@ class ServiceMachine(Machine[ServiceAction]):
         """Return whether the service has a trigger."""
         return self.trigger is not None
 
-    def take_trigger(self, trigger: Trigger) -> None:
-        """Let a trigger start each run that follows the present one, if there is one."""
-        self.trigger = trigger
-        self._armed = self.wanted and not self.deferred
+    def take_trigger(self, trigger: Trigger | None) -> None:
+        """Let a trigger start each run that follows the present one, or none, in any state but WAITING.
 
-    def drop_trigger(self) -> None:
-        """Run from the next start on without a trigger. To be called in any state but WAITING."""
-        self.trigger = None
-        self._armed = False
+        The caller arms the trigger. Later changes are actions.
+        """
+        self.trigger = trigger
+        self._armed = trigger is not None and self.wanted and not self.deferred
+        self._told = (self.is_armed, self.state is State.WAITING)
+        self.rephrase()
 
     def rephrase(self) -> None:
         """Update the reason of WAITING: the trigger has changed."""
@@ -349,9 +349,9 @@ class ServiceMachine(Machine[ServiceAction]):
 
     def _start(self) -> list[ServiceAction]:
         self._fresh()
-        if self.trigger is None:
+        self._armed = self.trigger is not None
+        if not self._armed:
             return self._begin_first()
-        self._armed = True
         self.deferred = self.held_by_group = False
         return self._wait()
 

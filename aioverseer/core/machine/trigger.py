@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
-__all__ = ["OVERLAPS", "Overlap", "Trigger"]
-
-Overlap = Literal["skip", "queue", "replace"]
-"""Treatment of a trigger that fires while a run is under way; see ``Cron.overlap``."""
-OVERLAPS: tuple[Overlap, ...] = ("skip", "queue", "replace")
+__all__ = ["Trigger"]
 
 
 class Trigger(Protocol):

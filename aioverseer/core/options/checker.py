@@ -64,6 +64,12 @@ class Checker:
             raise self.refuse(option, value, why)
         return float(cast("float", value))
 
+    def more(self, option: str, value: object) -> float:
+        """Return a number of seconds that is more than none."""
+        if (why := no_seconds(value, above=True, none="for no limit")) is not None:
+            raise self.refuse(option, value, why)
+        return float(cast("float", value))
+
     def within(self, option: str, value: object, numbers: range) -> object:
         """Return a whole number of a range."""
         shown = oct if option == "umask" else str

@@ -46,6 +46,7 @@ from aioverseer.core.options.privileges import check_capabilities, check_cpus, c
 from aioverseer.core.options.reload import check_reload
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.roll import Roll
+from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.system_checks import (
     check_groups,
@@ -123,7 +124,7 @@ def check_options(
 
 
 _OF_SERVICES = frozenset(
-    "restart group log after critical reload prepare cleanup instances port listen on_demand".split()
+    "restart group log after critical reload prepare cleanup instances port listen on_demand schedule".split()
 )
 
 
@@ -144,7 +145,7 @@ def refuse_options_of_services(options: SpecOptions) -> None:
                 option=name,
                 value=value,
             )
-    for option in ("log", "after", "critical", "reload", "prepare", "cleanup", "listen", "on_demand"):
+    for option in ("log", "after", "critical", "reload", "prepare", "cleanup", "listen", "on_demand", "schedule"):
         if (given := options.get(option)) not in (None, (), False, {}):
             instead = ", or read the lines" if option == "log" else ""
             raise SpecError(
@@ -161,6 +162,24 @@ def _ready(check: Checker, value: object) -> object:
 
 def _alive(check: Checker, value: object) -> object:
     return check.kind("alive", value, Alive, "an Alive, for example Alive(ready.tcp(8000), every=10)")
+
+
+def _schedule(check: Checker, value: object) -> object:
+    if not isinstance(value, Schedule):
+        raise check.refuse("schedule", value, "is no schedule: pass Cron('30 2 * * *') or Every(300)")
+    return value
+
+
+def _alone(check: Checker, values: Mapping[str, Any]) -> None:
+    """Refuse options that cannot go with a schedule."""
+    reasons = {
+        "critical": "it would end for good only when it is stopped",
+        "significant": "it would never end by itself",
+        "on_demand": "one of both must start it",
+    }
+    for name, why in reasons.items():
+        if values.get(name):
+            raise check.refuse(name, values[name], f"cannot go with schedule=: {why}")
 
 
 def _significance(check: Checker, values: Mapping[str, Any]) -> None:
@@ -250,6 +269,8 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "io_class": check_io_class,
     "ambient_capabilities": check_capabilities,
     "delay_start": lambda check, value: check.seconds("delay_start", value),
+    "max_runtime": lambda check, value: check.more("max_runtime", value),
+    "schedule": _schedule,
     "stop": lambda check, value: check.kind("stop", value, Stop, "a Stop, for example Stop(signal=SIGINT, timeout=5)"),
     "prepare": lambda check, value: check_hook(check, "prepare", value),
     "cleanup": lambda check, value: check_hook(check, "cleanup", value),
@@ -281,6 +302,7 @@ _TOGETHER: dict[str, Callable[[Checker, Mapping[str, Any]], None]] = {
     "stderr": check_unread,
     "streaming": check_streams,
     "framing": check_framed,
+    "schedule": _alone,
     "significant": _significance,
     "stop": check_ladder,
     "ready": _filled_ready,

@@ -28,6 +28,7 @@ IN_PLACE = frozenset(
         "reload",
         "restart",
         "roll",
+        "schedule",
         "significant",
         "stop",
     }
@@ -42,6 +43,7 @@ NEXT_RUN = frozenset(
         "drain_timeout",
         "leftovers",
         "line_limit",
+        "max_runtime",
         "prepare",
         "queue_size",
         "ready",

@@ -36,7 +36,8 @@ _TERMINAL = "write pty=True"
 _LEFT = "write leftovers='kill', 'keep' or 'report'"
 _MAIN_PID = "write main_pid=PidFile('/run/web.pid'), or main_pid='notify' for a program that sends MAINPID="
 _HOOK = "write prepare= or cleanup=: an async function or a list of words, before or after each run"
-_TIMEOUT = "write ready_timeout=30 for the start, or stop=Stop(timeout=10) for the stop; asyncio.timeout() bounds a run"
+_TIMEOUT = "write ready_timeout=30 for the start, stop=Stop(timeout=10) for the stop, or max_runtime=600 for a run"
+_SCHEDULE = "write schedule=Cron('30 2 * * *'), or schedule=Every(300)"
 _CHECK = "call check() of the Status at the end: it raises for a failure"
 _NAME = "the name is the first argument: add('web', 'python', '-m', 'app')"
 _OWN_SESSION = "each program has a session and a group of its own already"
@@ -106,7 +107,9 @@ WORDS: dict[str, str] = {
         ("execstop onstop prestop", _STOP),
         ("execreload sendhup", _RELOAD),
         ("watch ignorewatch", _WATCH),
-        ("timeout runtimemaxsec", _TIMEOUT),
+        ("timeout", _TIMEOUT),
+        ("runtimemaxsec activedeadlineseconds jobtimeout", "write max_runtime=600"),
+        ("cron crontab oncalendar timer interval every period cronrestart onunitactivesec", _SCHEDULE),
         ("check", _CHECK),
         ("name processname containername servicename title", _NAME),
         ("startnewsession processgroup setsid restoresignals", _OWN_SESSION),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.reload import AnyReload
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.roll import Roll
+    from aioverseer.core.options.schedule_base import Schedule
     from aioverseer.core.options.stop import Stop
 from aioverseer.core.export import exported_from
 from aioverseer.core.typing import HasDescriptor, HasProgram, IsProgram, PathLike
@@ -80,6 +81,8 @@ class SpecOptions(TypedDict, total=False):
     io_class: str | None
     ambient_capabilities: Iterable[str]
     delay_start: float
+    max_runtime: float | None
+    schedule: Schedule | None
     stop: Stop
     prepare: AnyHook | None
     cleanup: AnyHook | None

@@ -31,6 +31,7 @@ from aioverseer.core.options.main_pid import MainPid
 from aioverseer.core.options.reload import Reload
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.roll import Roll
+from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE, PathLike
 
@@ -112,6 +113,10 @@ class Spec:
         ambient_capabilities: Names of capabilities(7) that the program keeps although it does not run as root, for
             example ``["net_bind_service"]`` for ports below 1024; needs ``setpriv``.
         delay_start: Seconds to wait before the first start.
+        max_runtime: Seconds that a run may live. After that it is stopped by its ladder, and counts as a failure. None
+            is no limit.
+        schedule: A Cron or an Every, which starts each run of a service; None runs it from its start on. Between its
+            runs the service is WAITING.
         stop: Ladder of signals that stops the program.
         prepare: Async function ``(service, run)``, given the number of the run, or a list of words, a command. It comes
             before each run, in STARTING and within ``ready_timeout``. The function may return a dict of options that
@@ -190,6 +195,8 @@ class Spec:
     io_class: str | None = None
     ambient_capabilities: tuple[str, ...] = ()
     delay_start: float = 0.0
+    max_runtime: float | None = None
+    schedule: Schedule | None = None
     stop: Stop = Stop()  # noqa: RUF009  # frozen: one for all
     prepare: Hook | None = field(default=None, hash=False)
     cleanup: Hook | None = field(default=None, hash=False)

@@ -62,6 +62,8 @@ from aioverseer.core.options.ready_makers import (
 )
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.roll import Roll
+from aioverseer.core.options.schedule import Cron, Every
+from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, StopStep, WriteStdin
 from aioverseer.core.options.unknown import hint_for_name
@@ -391,6 +393,27 @@ def _short(given: Mapping[str, Any], name: str) -> Any:
     return given[name] if set(given) == {name} else dict(given)
 
 
+class _ScheduleForm(Form):
+    """``schedule``: ``{"cron": "30 2 * * *"}`` or ``{"every": 300}``, with further arguments by name."""
+
+    def write(self, value: Any) -> Any:
+        for name, (kind, first) in _SCHEDULES.items():
+            if isinstance(value, kind):
+                return {name: getattr(value, first), **Record(kind, {}).write(value, first)}
+        return FUNCTION.write(value)
+
+    def read(self, data: Any, place: str) -> Any:
+        given = dict(table(data, place))
+        for name, (kind, first) in _SCHEDULES.items():
+            if name in given:
+                given[first] = given.pop(name)
+                return Record(kind, {}).read(given, f"{place}.{name}")
+        raise refused(place, 'is no schedule: write {"cron": "30 2 * * *"} or {"every": 300}')
+
+
+_SCHEDULES: dict[str, tuple[type[Schedule], str]] = {"cron": (Cron, "expression"), "every": (Every, "period")}
+
+
 class _LogsForm(Form):
     """``log``: a list of files and bridges."""
 
@@ -458,6 +481,8 @@ FORMS: dict[str, Form] = {
     "io_class": PLAIN,
     "ambient_capabilities": ListOf(PLAIN),
     "delay_start": PLAIN,
+    "max_runtime": PLAIN,
+    "schedule": _ScheduleForm(),
     "stop": LADDER,
     "prepare": _HookForm(),
     "cleanup": _HookForm(),

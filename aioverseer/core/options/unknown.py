@@ -66,6 +66,26 @@ _WORDS: dict[str, dict[str, str]] = {
         ),
         ("PidFile", (("file pidfile name filename", "pass the path first: PidFile('/run/web.pid')"),)),
         (
+            "Cron",
+            (
+                ("tz zone timezonename", "write timezone='Europe/Berlin'"),
+                ("concurrency concurrencypolicy maxinstances coalesce forbid", "write overlap='skip' or another one"),
+                ("misfire misfiregracetime grace startingdeadlineseconds tolerance", "write within=600, in seconds"),
+                ("persistent catchup persist", "write missed='once', stamp='/var/lib/app/job.stamp'"),
+                ("randomizeddelaysec random spread", "write jitter=60, in seconds"),
+                ("timeout limit", "write max_runtime=600, an option of the service"),
+            ),
+        ),
+        (
+            "Every",
+            (
+                ("seconds interval delay", "pass the seconds first: Every(300)"),
+                ("minutes hours days", "pass seconds: Every(300)"),
+                ("atstart immediately startnow", "write first='at_start'"),
+                ("missed within timezone", "it goes by real time: take a Cron for times of the calendar"),
+            ),
+        ),
+        (
             "LogFile",
             (
                 ("file filename name", "pass the path first: LogFile('web.log')"),

@@ -37,6 +37,7 @@ __all__ = [
     "not_ready",
     "not_ready_after",
     "not_running",
+    "overdue",
     "run_ended",
     "stop_failed",
     "stranger_before",
@@ -305,6 +306,13 @@ def main_process_missing(status: Status, why: str, lines: Sequence[str]) -> NotR
 def unhealthy(status: Status, why: str, lines: Sequence[str]) -> ProcessFailed:
     """Return the error of a run that is stopped because its liveness checks failed."""
     return ProcessFailed(f"{status.id!r} is not alive: {why}", id=status.id, status=status, lines=lines)
+
+
+def overdue(status: Status, seconds: float, lines: Sequence[str]) -> ProcessFailed:
+    """Return the error of a run that is stopped because it has lived for longer than ``max_runtime``."""
+    return ProcessFailed(
+        f"{status.id!r} ran for longer than {seconds:g} s (max_runtime)", id=status.id, status=status, lines=lines
+    )
 
 
 def run_ended(status: Status, awaited: str, lines: Sequence[str]) -> RunEnded:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import PidFile, Process, framing, listen, ready
+from aioverseer import Cron, Every, PidFile, Process, framing, listen, ready
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.after import After
 from aioverseer.core.options.alive import Alive
@@ -79,6 +79,8 @@ DEFAULTS: dict[str, Any] = {
     "io_class": None,
     "ambient_capabilities": (),
     "delay_start": 0.0,
+    "max_runtime": None,
+    "schedule": None,
     "stop": Stop(),
     "prepare": None,
     "cleanup": None,
@@ -137,6 +139,8 @@ GOOD: dict[str, list[Any]] = {
     "io_class": [None, "idle", "realtime", "best-effort:7"],
     "ambient_capabilities": [("list", ["CAP_KILL"], ("kill",)), ("list", ["net_raw"], ("net_raw",))],
     "delay_start": [0.0, 2.5, ("whole", 1, 1.0)],
+    "max_runtime": [None, 0.5, ("whole", 1, 1.0)],
+    "schedule": [None, Cron("@daily"), Every(5)],
     "stop": [Stop(signal.SIGINT, 3), Stop(steps=[(9, 1)], scope="leader")],
     "prepare": [None, print, ("list", ["initdb", Path("x")], ("initdb", "x"))],
     "cleanup": [None, print, ("list", ["rm", "x"], ("rm", "x"))],
@@ -195,6 +199,8 @@ BAD: dict[str, list[Any]] = {
     "io_class": ["low", 3, "idle:1", "realtime:8"],
     "ambient_capabilities": ["kill", 5, None],
     "delay_start": [-1, math.inf, 10**400, True, "1", None],
+    "max_runtime": [-1, 0, math.inf, True, "1"],
+    "schedule": ["@daily", 5, Every],
     "stop": [None, Stop, signal.SIGTERM, 5, "SIGTERM"],
     "prepare": ["initdb -D x", 5, True, [], [""], ["~/x"], b"x"],
     "cleanup": ["rm x", 5, True, [], [""], ["~/x"]],

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Backoff, GaveUp, NotReady, Overseer, Restart, Service, ServiceIsLive, SpecError, State
+from aioverseer import Backoff, GaveUp, NotReady, Overseer, Restart, Service, ServiceIsLive, Spec, SpecError, State
 from aioverseer.core.machine.inputs import Triggered
 from aioverseer.core.report.why import AwaitedKind
 from aioverseer.testing import FakeChild, ManualClock
@@ -35,10 +35,15 @@ class Bell:
         self.runner = service._runner
         self.calls: list[tuple[bool, bool]] = []
         self.runner.use_trigger(self)
+        self.calls.clear()
 
     def set(self, *, armed: bool, waiting: bool) -> None:
         """Note what was asked for."""
         self.calls.append((armed, waiting))
+
+    def update(self, _spec: Spec) -> bool:
+        """Go on with any options."""
+        return True
 
     def ring(self) -> None:
         """Start a run."""
