@@ -450,7 +450,7 @@ class _Application:
         self._set_spec(id, spec)
         step = self._step
         if step is not None and step.changes:
-            names = dict.fromkeys(change.option.partition(".")[0].replace("command", "argv") for change in step.changes)
+            names = dict.fromkeys(change.root for change in step.changes)
             for service in self._services(id):
                 self._host.publisher.publish(service.id, described_change(names, self.by), "change", by=self.by)
 

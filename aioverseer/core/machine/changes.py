@@ -12,6 +12,7 @@ from aioverseer.core.errors import DuplicateService, SpecError
 from aioverseer.core.machine.dependencies import DependencyGraph
 from aioverseer.core.options.after import After
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.options.spec_data import option_to_data
 from aioverseer.core.report.changes import OptionChange, PlanStep
 from aioverseer.core.report.option_changes import option_changes
 
@@ -117,7 +118,7 @@ def diff(
         spec, now, changed = wanted[id], present.get(id), changes.get(id, ())
         if now is None:
             later.append(PlanStep(id=id, action="add", after=spec))
-        elif now.live and changed and all(change.option == "instances" for change in changed) and id not in restarted:
+        elif now.live and id not in restarted and any(change.option == "instances" for change in changed):
             later.append(_step("scale", now, spec, changed, reasons))
         elif id in restarted and now.live:
             action = "roll" if id in rolled and id not in reasons else "restart"
@@ -197,6 +198,8 @@ def _follow(
 
 def _dependents_first(ids: list[str], present: Mapping[str, Present]) -> list[str]:
     """Return ids in the order of their stop."""
+    if not ids:
+        return ids
     try:
         known = {
             id: [edge for edge in _by_sets(now.spec.after, present) if edge.name in present]
@@ -210,10 +213,18 @@ def _dependents_first(ids: list[str], present: Mapping[str, Present]) -> list[st
 
 
 def digest_of(steps: Iterable[PlanStep]) -> str:
-    """Return a text that is the same for equal steps, in each process and on each machine."""
-    data = [
-        [step.id, step.action, *(None if spec is None else spec.to_dict() for spec in (step.before, step.after))]
-        for step in steps
-    ]
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    """Return a text that is the same for equal steps, in each process and on each machine.
+
+    Equal digests mean equal effects: a step is made of the options that it changes, with their old and new values.
+    """
+    text = json.dumps([_as_data(step) for step in steps], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _as_data(step: PlanStep) -> list[object]:
+    before, after = step.before, step.after
+    if before is None or after is None:
+        return [step.id, step.action, *(None if each is None else each.to_dict() for each in (before, after))]
+    names = dict.fromkeys(change.root for change in step.changes)
+    values = {name: [option_to_data(name, getattr(each, name)) for each in (before, after)] for name in names}
+    return [step.id, step.action, values]

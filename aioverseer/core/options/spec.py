@@ -264,7 +264,7 @@ class Spec:
         """
         from aioverseer.core.options.spec_data import spec_to_dict  # noqa: PLC0415  # few hosts need it
 
-        return spec_to_dict(self, _DEFAULTS)
+        return spec_to_dict(self.id, self.argv, _given(self), _DEFAULTS)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -301,8 +301,7 @@ class Spec:
         Raises:
             SpecError: Naming the service, the option and the value.
         """
-        values = _values_of(self)
-        given = dict(compress(zip(_NAMES, values, strict=True), map(is_not, values, _DEFAULTS.values())))
+        given = _given(self)
         keep = object.__setattr__  # the only way to set a field of a frozen dataclass
         for name, value in check_options(self.id, self.argv, given, _DEFAULTS):
             keep(self, name, value)
@@ -341,6 +340,12 @@ _DEFAULTS: dict[str, object] = {
 }
 _NAMES: tuple[str, ...] = tuple(_DEFAULTS)
 _values_of: Callable[[Spec], tuple[object, ...]] = attrgetter(*_NAMES)
+
+
+def _given(spec: Spec) -> dict[str, Any]:
+    """Return the options that are not the objects of the defaults."""
+    values = _values_of(spec)
+    return dict(compress(zip(_NAMES, values, strict=True), map(is_not, values, _DEFAULTS.values())))
 
 
 def describe(id: str | None, argv: tuple[str | PathLike, ...], options: SpecOptions) -> Spec:

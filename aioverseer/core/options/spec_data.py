@@ -7,7 +7,7 @@ of a class, or a form of its own. ``effects.py`` has the table beside it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -522,17 +522,20 @@ def option_to_data(name: str, value: Any) -> Any:
     return None if value is None else FORMS[name].write(value)
 
 
-def spec_to_dict(spec: Any, defaults: Mapping[str, object]) -> dict[str, Any]:
+def spec_to_dict(
+    id: str, argv: Iterable[str], given: Mapping[str, Any], defaults: Mapping[str, object]
+) -> dict[str, Any]:
     """Return a Spec as JSON values; see ``Spec.to_dict``.
 
     Args:
-        spec: The Spec.
+        id: The id.
+        argv: The program and its arguments.
+        given: Options that may differ from their defaults.
         defaults: The defaults of all options.
     """
-    data: dict[str, Any] = {"id": spec.id, "command": list(spec.argv)}
-    for name, default in defaults.items():
-        value = getattr(spec, name)
-        if value is not default and value != default:
+    data: dict[str, Any] = {"id": id, "command": list(argv)}
+    for name, value in given.items():
+        if value != defaults[name]:
             data[name] = option_to_data(name, value)
     return data
 

@@ -37,6 +37,12 @@ class OptionChange:
     after: str | None
     effect: Effect
 
+    @property
+    def root(self) -> str:
+        """Name of the whole option in ``Spec``."""
+        name = self.option.partition(".")[0]
+        return "argv" if name == "command" else name
+
     def __str__(self) -> str:
         """Return the change as a line."""
         if self.before is None and self.after is None:
