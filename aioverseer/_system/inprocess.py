@@ -6,6 +6,8 @@ A task runs a function of the application, or keeps an async context manager (a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import errno
 import functools
 import inspect
@@ -18,15 +20,27 @@ from typing import Any, cast
 from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.alive import Alive
+from aioverseer.core.options.backoff import Backoff
 from aioverseer.core.options.composition import Probe, leaves
 from aioverseer.core.options.containment import Containment, Survivor
-from aioverseer.core.options.probes import Command, Entered, Fd, Notify, OutputLine, OutputPrompt
+from aioverseer.core.options.keywords import SpecOptions
+from aioverseer.core.options.probes import Command, Entered, Fd, Notify, OutputLine, OutputPrompt, of_any_owner
+from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import Step
 from aioverseer.core.state import Exit, as_signal
 
-__all__ = ["TaskChild", "TaskLauncher", "check_function", "name_of"]
+__all__ = [
+    "TaskChild",
+    "TaskLauncher",
+    "check_external",
+    "check_function",
+    "check_options",
+    "name_of",
+    "spec_of_external",
+    "stay",
+]
 
 _ALLOWED = frozenset(
     {
@@ -99,6 +113,53 @@ def check_options(id: str, options: Mapping[str, object]) -> None:
                     option=option,
                     value=value,
                 )
+
+
+_OF_EXTERNAL = frozenset({"after", "alive", "group", "ready"})
+_AGAIN = Restart("always", max_restarts=None, backoff=Backoff(min=0.1, max=0.1, jitter=False))
+"""Policy of an external service: its probe is asked again for ever. Attempts have pauses of their own."""
+
+
+def check_external(id: str, options: Mapping[str, object]) -> None:
+    """Check the options of an external service.
+
+    Raises:
+        SpecError: If the probe is missing, or an option makes no sense. The message names it.
+    """
+    for option, value in options.items():
+        if option not in _OF_EXTERNAL:
+            raise SpecError(
+                f"{id!r}: {option}={value!r} is for a service of ours: an external one takes "
+                f"{', '.join(sorted(_OF_EXTERNAL))}; ready(timeout) of it waits for a limited time",
+                option=option,
+                value=value,
+            )
+    if options.get("ready") is None:
+        raise SpecError(
+            f"{id!r}: an external service needs a probe: pass for example ready=ready.tcp(5432, 'db.internal')",
+            option="ready",
+            value=None,
+        )
+    check_options(id, options)
+
+
+def spec_of_external(id: str, options: SpecOptions) -> Spec:
+    """Return the Spec of an external service, whose command is the word ``external`` and its probe."""
+    spec = Spec.of(id, ("external",), **options)
+    return adapt_external(spec.updated(restart=_AGAIN, ready_timeout=None))
+
+
+def adapt_external(spec: Spec) -> Spec:
+    """Return a Spec whose probes accept any program."""
+    ready = None if spec.ready is None else of_any_owner(spec.ready)
+    alive = None if spec.alive is None else dataclasses.replace(spec.alive, probe=of_any_owner(spec.alive.probe))
+    return dataclasses.replace(spec, argv=("external", str(ready)), ready=ready, alive=alive)
+
+
+async def stay() -> None:
+    """Wait until this is cancelled, which is a success: the function stands for something that goes on."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
 
 
 class _LastWords:
@@ -286,6 +347,7 @@ class TaskLauncher:
     Attributes:
         value: Result of ``__aenter__`` while the resource is in use; else None.
         error: Exception of the last run, without frames; None when it raised none.
+        is_external: Whether there is nothing to run: the probes of the service are all of it.
     """
 
     def __init__(
@@ -293,13 +355,16 @@ class TaskLauncher:
         *,
         function: Callable[[], Coroutine[Any, Any, object]] | None = None,
         manager: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
+        is_external: bool = False,
     ) -> None:
         """Create a launcher of either a function or a manager.
 
         Args:
             function: Function to run.
             manager: Factory of the context manager to enter.
+            is_external: Whether the function only stands for something that is not ours.
         """
+        self.is_external = is_external
         self._function = function
         self._manager = manager
         self.value: Any = None
@@ -311,7 +376,9 @@ class TaskLauncher:
         return self._manager is not None
 
     def adapt(self, spec: Spec) -> Spec:
-        """Return a Spec whose ``ready`` also waits until a resource is entered."""
+        """Return a Spec whose ``ready`` also waits until a resource is entered; of any owner if it is external."""
+        if self.is_external:
+            return adapt_external(spec)
         if not self.is_resource or (spec.ready is not None and Entered() in leaves(spec.ready)):
             return spec
         return spec.updated(ready=Entered() if spec.ready is None else Entered() & spec.ready)

@@ -210,6 +210,10 @@ class ThreadedOverseer:
         """Register an async function as a service, run on the loop of the thread; see ``Overseer.add_task``."""
         return self._wrapped(self._loop.call(lambda: self._overseer.add_task(id, function, **options)))
 
+    def add_external(self, id: str, /, **options: Unpack[SpecOptions]) -> ThreadedService:
+        """Register a service that is not ours and is only waited for; see ``Overseer.add_external``."""
+        return self._wrapped(self._loop.call(lambda: self._overseer.add_external(id, **options)))
+
     def add_resource(
         self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], /, **options: Unpack[SpecOptions]
     ) -> ThreadedService:

@@ -315,6 +315,24 @@ class Overseer:
         """
         return self._handle(self._registry.add_task(id, function, options))
 
+    def add_external(self, id: str, /, **options: Unpack[SpecOptions]) -> Service:
+        """Add a service that is not ours, such as the database of another team, so that others can wait for it.
+
+        Nothing is started or stopped. ``start`` begins to ask its probe, and the service is ready once the probe has
+        succeeded; there is no time limit. With ``alive`` it is asked again, and starts again when it is gone. ``after``
+        and its ``on_restart`` work as for any service. A stop ends the asking. ``supervise_all`` does not wait for its
+        end.
+
+        Args:
+            id: The name of the service.
+            **options: ``ready``, the probe, which accepts any program; and ``alive``, ``after``, ``group``.
+
+        Raises:
+            DuplicateService: If the name is taken.
+            SpecError: If the probe is missing or asks a program of ours, or another option is given.
+        """
+        return self._handle(self._registry.add_external(id, options))
+
     def add_resource(
         self, id: str, manager: Callable[[], AbstractAsyncContextManager[Any]], /, **options: Unpack[SpecOptions]
     ) -> Service:

@@ -13,7 +13,15 @@ from aioverseer._engine.overseer.dependencies import DependencySet, DependencyTr
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.place import InstancePlace
 from aioverseer._engine.service.runner import ServiceRunner
-from aioverseer._system.inprocess import TaskLauncher, check_function, check_options, name_of
+from aioverseer._system.inprocess import (
+    TaskLauncher,
+    check_external,
+    check_function,
+    check_options,
+    name_of,
+    spec_of_external,
+    stay,
+)
 from aioverseer.core.errors import DuplicateService, OverseerError, ServiceIsLive, SpecError, UnknownService
 from aioverseer.core.options.effects import changed_options
 from aioverseer.core.options.keywords import SpecOptions
@@ -148,6 +156,11 @@ class Registry:
         check_function(id, manager, options)
         task_launcher = TaskLauncher(manager=manager)
         return self.add(task_launcher.adapt(Spec.of(id, (name_of(manager),), **options)), task_launcher)
+
+    def add_external(self, id: str, options: SpecOptions) -> ServiceRunner:
+        """Add something that is not ours as a service; see ``Overseer.add_external``."""
+        check_external(id, options)
+        return self.add(spec_of_external(id, options), TaskLauncher(function=stay, is_external=True))
 
     def check_removal(self, id: str) -> None:
         """Check that a service exists and is not live; see ``Overseer.remove``."""
@@ -286,8 +299,12 @@ class Registry:
 
     @property
     def is_over(self) -> bool:
-        """Whether no service is live, except those whose programs cannot be ended, and none is about to be."""
-        return not self._held and all(self.services[id].is_unstoppable for id in self.live)
+        """Whether no service is live, and none is about to be.
+
+        Programs that cannot be ended do not count, and neither do external services, which never end.
+        """
+        services = map(self.services.__getitem__, self.live)
+        return not self._held and all(service.is_unstoppable or service.is_external for service in services)
 
     def hold(self, changing: int) -> None:
         """Let ``is_over`` be false while a plan is applied: it may stop all services before it starts them again.

@@ -82,7 +82,7 @@ def _awaited_program(service: ServiceView, now: float) -> list[Awaited]:
         return service.steps.awaited()
     if process is None or service.is_deferred:
         return []
-    if state is State.STARTING and process.machine.pid:
+    if state is State.STARTING and process.machine.pid is not None:  # 0 for a task
         text = process.readiness or "its program to be ready"
         due = process.ready_due
         return [Awaited(kind="readiness", text=text, due_in=None if due is None else max(0.0, due - now))]

@@ -262,6 +262,11 @@ class ServiceRunner:
         return self.task_launcher is not None
 
     @property
+    def is_external(self) -> bool:
+        """Whether the service is not ours, and is only waited for."""
+        return self.task_launcher is not None and self.task_launcher.is_external
+
+    @property
     def is_deferred(self) -> bool:
         """Whether the service waits for its dependencies before its first run."""
         return self.machine.deferred

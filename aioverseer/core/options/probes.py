@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias
 
-from aioverseer.core.options.composition import Probe
+from aioverseer.core.options.composition import AllOf, AnyOf, Probe
 
 __all__ = [
     "CHECK_TIMEOUT",
@@ -238,3 +238,16 @@ def pause_before_next(*, waited: float, took: float) -> float:
 def describe(errors: Mapping[Probe, str]) -> str:
     """Return the last errors of probes as the end of a sentence; empty if there are none."""
     return "; ".join(f"{probe}: {error}" for probe, error in errors.items() if error)
+
+
+def of_any_owner(probe: Probe) -> Probe:
+    """Return a probe that accepts the answer of any program."""
+    match probe:
+        case AllOf(probes=probes):
+            return AllOf(probes=tuple(map(of_any_owner, probes)))
+        case AnyOf(probes=probes):
+            return AnyOf(probes=tuple(map(of_any_owner, probes)))
+        case Tcp() | Unix() | Http():
+            return replace(probe, owner="any")
+        case _:
+            return probe

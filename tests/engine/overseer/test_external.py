@@ -1,0 +1,119 @@
+"""External services: not ours, and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from aioverseer import After, Alive, Overseer, Restart, SpecError, State, ThreadedOverseer, ready
+from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
+from tests.support.programs import limit
+
+
+class Remote:
+    """A service of somebody else, whose answers the test sets."""
+
+    def __init__(self) -> None:
+        self.is_up = False
+        self.asked = 0
+
+    async def __call__(self) -> bool:
+        """Answer a probe."""
+        self.asked += 1
+        return self.is_up
+
+
+async def test_dependents_wait_until_it_answers() -> None:
+    clock, remote = ManualClock(), Remote()
+    async with limit(), Overseer(clock=clock, launcher=ScriptedLauncher(clock, FakeChild())) as overseer:
+        db = overseer.add_external("db", ready=ready.check(remote))
+        web = overseer.add("web", "web", after="db")
+        starting = asyncio.create_task(overseer.start_all())
+        await clock.advance(300)
+        assert (State.STARTING, State.STARTING, None) == (db.state, web.state, db.pid)
+        assert "waits for 'db'" in str(web.why())
+        assert ["readiness"] == [one.kind for one in db.why().awaits]
+        assert "it returned False" in db.status().reason
+        remote.is_up = True
+        await clock.advance(10)
+        await starting
+        assert (State.RUNNING, "is ready") == (db.state, db.status().reason)
+        assert ["external"] == db.status().to_json()["argv"][:1]
+        asked = remote.asked
+        await clock.advance(1000)
+        assert asked == remote.asked
+
+
+async def test_it_is_asked_again_and_comes_back() -> None:
+    """With ``on_restart`` its dependents restart with it, as with a service of ours."""
+    clock, remote = ManualClock(), Remote()
+    remote.is_up = True
+    async with limit(), Overseer(clock=clock, launcher=ScriptedLauncher(clock, FakeChild())) as overseer:
+        alive = Alive(ready.check(remote), every=10, failures=2)
+        db = overseer.add_external("db", ready=ready.check(remote), alive=alive)
+        web = overseer.add("web", "web", after=After("db", on_restart="restart"))
+        events = overseer.events()
+        await overseer.start_all()
+        remote.is_up = False
+        for _ in range(20):
+            await clock.advance(10)
+        assert State.RUNNING is not db.state
+        told = [event.reason for event in iter(events.get_nowait, None) if event.id == "db"]
+        assert any("is not alive: 2 checks in a row have failed" in reason for reason in told)
+        remote.is_up = True
+        await clock.advance(10)
+        assert (State.RUNNING, State.RUNNING) == (db.state, web.state)
+        assert web.restarts >= 1
+
+
+async def test_server_of_somebody_else_on_this_host_is_no_stranger() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        async with limit(), Overseer() as overseer:
+            probe = ready.tcp(port) & (ready.tcp(port) | ready.tcp(1))
+            db = await overseer.add_external("db", ready=probe, alive=Alive(ready.tcp(port), every=0.01)).start()
+            web = overseer.add("web", "true", after="db", restart=Restart("never"))
+            assert (await overseer.supervise_all())["web"].ok
+            assert (State.RUNNING, State.FINISHED) == (db.state, web.state)
+            assert State.INTERRUPT is (await db.stop()).state
+            await db.start()
+            await db.restart()
+            overseer.update("db", ready=ready.tcp(port))
+            await db.restart()
+            report = await overseer.stop_all()
+            assert report.ok
+
+
+async def test_overseer_is_left_at_once() -> None:
+    async with limit():
+        async with Overseer() as overseer:
+            db = overseer.add_external("db", ready=ready.check(Remote()))
+            starting = asyncio.create_task(db.start())
+            await asyncio.sleep(0.01)
+        assert State.INTERRUPT is db.state
+        await asyncio.wait({starting})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "needs a probe: pass for example ready=ready.tcp"),
+        ({"ready": ready.line("up")}, "asks a program"),
+        ({"ready": ready.command("pg_isready")}, "asks a program"),
+        ({"ready": ready.tcp(1), "stop": None}, "stop=None is for a service of ours"),
+        ({"ready": ready.tcp(1), "ready_timeout": 5}, "ready(timeout) of it waits for a limited time"),
+    ],
+)
+def test_other_options_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Overseer().add_external("db", **options)
+    assert words in str(caught.value)
+
+
+def test_without_an_event_loop() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadedOverseer() as overseer:
+        db = overseer.add_external("db", ready=ready.tcp(server.getsockname()[1])).start()
+        assert State.RUNNING is db.state
