@@ -51,6 +51,16 @@ class ThreadedService:
         return self._service.pid
 
     @property
+    def index(self) -> int | None:
+        """The number of an instance in its set, from 0; None for a lone service."""
+        return self._service.index
+
+    @property
+    def port(self) -> int | None:
+        """The port of the current or last run, which took the place of ``{port}``; None without one."""
+        return self._service.port
+
+    @property
     def resource(self) -> Any:
         """The value of the entered resource, which belongs to the loop of the overseer; see ``Service.resource``."""
         return self._loop.call(lambda: (self._service.resource,))[0]

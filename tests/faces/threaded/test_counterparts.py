@@ -10,6 +10,7 @@ from threading import current_thread
 
 import pytest
 
+import aioverseer
 from aioverseer import NotReady, NotReadyInTime, Restart, State, ThreadedOverseer, ready
 from tests.support.programs import child
 
@@ -22,6 +23,26 @@ SIZE = child(
         rest()
     """
 )
+
+
+ALONE = {"Overseer.received_signal"}
+"""Names without a counterpart: a thread cannot handle signals."""
+
+
+@pytest.mark.parametrize(
+    ("original", "threaded"),
+    [
+        (aioverseer.Overseer, aioverseer.ThreadedOverseer),
+        (aioverseer.Service, aioverseer.ThreadedService),
+        (aioverseer.Instances, aioverseer.ThreadedInstances),
+        (aioverseer.Plan, aioverseer.ThreadedPlan),
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_each_public_name_has_a_counterpart(original: type, threaded: type) -> None:
+    """Methods and properties of both classes have the same names."""
+    names = {f"{original.__name__}.{name}" for name in set(dir(original)) - set(dir(threaded)) if name[0] != "_"}
+    assert set() == names - ALONE
 
 
 @pytest.fixture
