@@ -132,9 +132,14 @@ class InstanceSet:
             return self._was_wanted
         return any(member.machine.wanted for member in self.members)
 
-    def status(self) -> InstancesStatus:
-        """Return the status of the set, by counts."""
-        return status_of_set(self.spec, self.counts, (one.snapshot(lines=False).status() for one in self.members))
+    def status(self, *, lines: bool = False) -> InstancesStatus:
+        """Return the status of the set, by counts.
+
+        Args:
+            lines: Whether the lines of buffered runs, and the last lines of failed ones, are included.
+        """
+        each = (member.snapshot(lines=lines).status() for member in self.members)
+        return status_of_set(self.spec, self.counts, each)
 
     def why(self) -> Why:
         """Return why the set is in its state: the instances that are not ready, and why."""
@@ -433,7 +438,7 @@ class InstanceSet:
         except asyncio.CancelledError:
             await self._roll_back(began, "its supervision was cancelled")
             raise
-        return self.status()
+        return self.status(lines=True)
 
     async def stop(self, *, kill: bool, ladder: Stop | None, by: str) -> InstancesStatus:
         """Stop all members, and those that were taken away, and wait for their ends."""
@@ -446,7 +451,7 @@ class InstanceSet:
         for service, outcome in outcomes.items():
             if outcome.survived:
                 raise service.waiters.stop_failed(outcome.status)
-        return self.status()
+        return self.status(lines=True)
 
     async def leave(self) -> None:
         """Stop all members through any cancellation: a block of the set has ended."""
@@ -526,7 +531,7 @@ class InstanceSet:
         while live := [member for member in self.members if not member.state.is_final]:
             await self._all([(member, member.waiters.for_end()) for member in live])
             self.check_known()
-        return self.status()
+        return self.status(lines=True)
 
     async def wait_for(
         self, wanted: State | Callable[[InstancesStatus], bool], timeout: float | None

@@ -101,9 +101,13 @@ class Instances(Sequence[Service]):
         """Sum of the restarts of all instances."""
         return sum(member.machine.restarts for member in self._instances.members)
 
-    def status(self) -> InstancesStatus:
-        """Return a snapshot of the set, by counts, with the Status of each instance."""
-        return self._instances.status()
+    def status(self, *, lines: bool = True) -> InstancesStatus:
+        """Return a snapshot of the set, by counts, with the Status of each instance.
+
+        Args:
+            lines: Whether the lines of buffered runs are included.
+        """
+        return self._instances.status(lines=lines)
 
     def why(self) -> Why:
         """Return why the set is in its state: which instances are not ready, and why.

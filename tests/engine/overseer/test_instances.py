@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 
 from aioverseer import (
+    CriticalServiceEnded,
     DuplicateService,
+    Exit,
     Instances,
     InstancesStatus,
     NotReady,
     NotReadyInTime,
     Overseer,
     OverseerError,
+    ProcessFailed,
     ProcessNotRunning,
+    RequestChannel,
     Restart,
     ServiceIsLive,
     Spec,
@@ -446,3 +450,86 @@ def test_many_instances_cost_what_many_services_cost() -> None:
     calls_of(5, as_set=True)
     assert calls_of(200, as_set=True) < 1.6 * calls_of(200, as_set=False)
     assert calls_of(400, as_set=True) < 2.3 * calls_of(200, as_set=True)
+
+
+async def test_a_group_takes_its_instances_together() -> None:
+    overseer, clock, launcher = scripted()
+    async with overseer:
+        overseer.group("site", "one_for_all")
+        web = overseer.add_instances("web", "serve", instances=3, group="site")
+        assert ["web.0", "web.1", "web.2"] == overseer.list_group("site")
+        await ended(web.start(), clock)
+        launcher.of("web.1")[0].end(Exit(code=1))
+        await ended(web.wait_for(lambda status: status.restarts == 3 and status.ready == 3), clock)
+        assert [2, 2, 2] == [len(launcher.of(service.id)) for service in web]
+        await ended(web.scale(1), clock)
+        await clock.advance(5)
+        assert 2 == len(launcher.of("web.0")), "an instance that is taken away is no failure of its group"
+        await ended(web.scale(2), clock)
+        launcher.of("web.1")[-1].end(Exit(code=1))
+        await ended(web.wait_for(lambda status: status.ready == 2), clock)
+        assert 3 == len(launcher.of("web.0"))
+
+
+async def test_a_critical_instance_that_is_taken_away_ends_nothing() -> None:
+    overseer, clock, launcher = scripted()
+
+    async def block() -> None:
+        async with overseer:
+            web = overseer.add_instances("web", "serve", instances=2, critical=True, restart=Restart("never"))
+            await ended(web.start(), clock)
+            await ended(web.scale(1), clock)
+            assert "1 of 1 ready" == web.status().reason
+            launcher.of("web.0")[0].end(Exit(code=3))
+            await clock.sleep(1)
+
+    with pytest.raises(CriticalServiceEnded, match=r"web\.0"):
+        await block()
+
+
+async def test_leaving_ends_a_scale_and_a_wait() -> None:
+    """A scale in the middle learns of it; nothing is left under a name that was taken away."""
+    overseer, clock, _ = scripted(FakeChild().ends_on(15, after=2))
+    await overseer.__aenter__()
+    web = overseer.add_instances("web", "serve", instances=3, ready=ready.line("never"), ready_timeout=None)
+    idle = overseer.add_instances("idle", "serve", instances=1)
+    start = asyncio.ensure_future(web.start())
+    waits = [
+        asyncio.ensure_future(work) for work in (web.ready(), web.wait_for(State.RUNNING), idle.ready(), idle.wait())
+    ]
+    await clock.advance(1)
+    down, up = asyncio.ensure_future(web.scale(2)), asyncio.ensure_future(idle.wait_for(State.BACKOFF))
+    await clock.advance(1)
+    leaving = asyncio.ensure_future(overseer.__aexit__(None, None, None))
+    await clock.advance(10)
+    await leaving
+    outcomes = await asyncio.gather(start, *waits, up, return_exceptions=True)
+    assert [NotReady] * 3 + [OverseerError] * 3 == [type(outcome) for outcome in outcomes]
+    assert web is await down
+    assert ["idle.0", "web.0", "web.1"] == overseer.list_all()
+
+
+async def test_the_status_of_a_set_is_a_status() -> None:
+    overseer, clock, _ = scripted(
+        FakeChild().exits(0), by_id={"job.1": [FakeChild().prints("no disk").runs(2).exits(7)]}
+    )
+    async with overseer:
+        job = overseer.add_instances("job", "work", "{index}", instances=3, restart=Restart("never"))
+        status = await ended(overseer.supervise("job"), clock)
+        assert (State.FINISHED, 7, False) == (status.state, status.exit_code, status.ok)
+        with pytest.raises(ProcessFailed, match=r"'job' .*is finished: 0 of 3 ready, 3 finished") as it:
+            status.check()
+        assert ["no disk"] == list(it.value.lines)
+        await ended(job.scale(1), clock)
+        assert job.status().check().ok
+
+
+async def test_a_request_channel_takes_a_set() -> None:
+    overseer, clock, _ = scripted(FakeChild().answers(lambda line: line))
+    async with overseer:
+        echo = overseer.add_instances("echo", "echo", instances=2, stdin="pipe")
+        await ended(echo.start(), clock)
+        async with RequestChannel(echo, send=lambda text: f"{text}\n", key_of=lambda line: line) as channel:
+            asked = asyncio.gather(*(channel.ask(str(key), str(key)) for key in range(6)))
+            assert [str(key) for key in range(6)] == await ended(asked, clock)
+        assert {"echo.0", "echo.1"} == {line.id for line in echo.tail()}
