@@ -353,8 +353,9 @@ class Rolling:
             is_live=is_live,
             ready_at=machine.ready_at,
             has_ended=machine.state.is_final,
-            has_successor=handover.successor is not None,
-            successor_ready_at=handover.ready_at,
+            has_successor=handover.has_successor,
+            # The exchange waits for ``prepare`` of an old run that restarts.
+            successor_ready_at=None if service.is_preparing else handover.ready_at,
             others=handover.others,
             is_stuck=handover.is_stuck,
             words=handover.words or service.reason(),

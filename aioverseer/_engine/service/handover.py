@@ -10,6 +10,7 @@ import logging
 from typing import Protocol
 
 from aioverseer._engine.process.runner import ProcessRunner
+from aioverseer._engine.service.run_steps import RunSteps
 from aioverseer._engine.service.runner import ServiceRunner
 from aioverseer._engine.service.task_chain import TaskChain
 from aioverseer.core.machine.impossible import is_impossible
@@ -72,18 +73,27 @@ class Handover:
         self._old: dict[int, ProcessRunner] = {}
         self._replaced: ProcessRunner | None = None
         self._ready_for: float | None = None
+        self._preparing = 0
+        """The number of a successor before its launch; 0 for none."""
+        self._steps: RunSteps | None = None
+        self._is_given_up = False
         self._by = ""
         service.side_runs = self
 
     @property
     def live(self) -> bool:
         """Whether there is a run that lives."""
-        return self.successor is not None or bool(self._old)
+        return self.has_successor or self.others > 0
+
+    @property
+    def has_successor(self) -> bool:
+        """Whether there is a successor, also one that is being prepared."""
+        return self.successor is not None or (self._preparing > 0 and not self._is_given_up)
 
     @property
     def others(self) -> int:
         """Number of runs that are being stopped."""
-        return len(self._old)
+        return len(self._old) + (self._preparing > 0 and self._is_given_up)
 
     @property
     def runs(self) -> list[ProcessRunner]:
@@ -105,7 +115,7 @@ class Handover:
         """The reason of the state of the successor, with its readiness; empty without one."""
         run = self.successor
         if run is None:
-            return ""
+            return "" if self._steps is None else f"run {self._preparing} {self._steps.reason}"
         health = f" ({run.health_summary})" if run.health_summary else ""
         return f"run {run.number} {run.machine.reason}{health}"
 
@@ -118,19 +128,43 @@ class Handover:
             spec: Its options.
             by: The name of the one who asked for it.
         """
-        service = self._service
+        service, now = self._service, self._service.number
         self._by = by
         number = service.machine.number_beside()
-        self._chain = service.new_chain()
+        self._chain = chain = service.new_chain()
         self._ready_at = None
-        run = self.successor = service.make_run(spec, number=number, chain=self._chain)
+        if spec.delay_start > 0:  # the delay of a first start
+            spec = spec.updated(delay_start=0.0)
+        self._publish(number, f"run {number} is being started, to take the place of run {now}")
+        if spec.prepare is None:
+            self._launch(service.make_run(spec, number=number, chain=chain))
+            return
+        self._preparing, self._is_given_up = number, False
         self._sync()
-        self._publish(run, f"run {number} is being started, to take the place of run {service.number}")
-        service.begin_run(run)
+        steps = service.take_steps_beside(
+            spec, number=number, chain=chain, launch=self._launch, launch_in_vain=self._launch_in_vain
+        )
+        self._steps = steps if self._preparing else None
+
+    def _launch(self, run: ProcessRunner) -> None:
+        self._preparing, self._steps = 0, None
+        self.successor = run
+        self._sync()
+        self._service.begin_run(run)
+
+    def _launch_in_vain(self, run: ProcessRunner, error: Exception | None) -> None:
+        """End a successor whose ``prepare`` has failed, or was given up."""
+        self._preparing, self._steps = 0, None
+        if self._is_given_up:
+            self._old[run.number] = run
+        else:
+            self.successor = run
+        self._sync()
+        run.start_in_vain(error, "its preparation was given up")
 
     def take_over(self) -> None:
         """Make the successor the current run, unless the service is being stopped."""
-        if self._service.machine.may_take_over:
+        if self.successor is not None and self._service.machine.may_take_over:
             self._service.submit(SuccessorTakesOver(ready_at=self._ready_at, by=self._by))
 
     def exchange(self) -> None:
@@ -167,6 +201,12 @@ class Handover:
             why: The reason, as in ``ServiceRunner.stop``.
         """
         run = self.successor
+        if self._steps is not None and not self._is_given_up:
+            self._is_given_up = True
+            self._chain = None
+            self._sync()
+            self._publish(self._preparing, f"run {self._preparing} is being stopped: {why}")
+            self._steps.stop(kill=False)
         if run is None:
             return
         self.successor = self._chain = self._ready_at = None
@@ -243,8 +283,9 @@ class Handover:
 
     def _sync(self) -> None:
         machine = self._service.machine
-        machine.has_successor = self.successor is not None
+        machine.has_successor = self.successor is not None  # one that is being prepared cannot take over
         machine.has_side_runs = self.live
 
-    def _publish(self, run: ProcessRunner, text: str, *, level: int | None = None) -> None:
-        self._service.publish(text, "roll", run=run.number, level=level, by=self._by)
+    def _publish(self, run: ProcessRunner | int, text: str, *, level: int | None = None) -> None:
+        number = run if isinstance(run, int) else run.number
+        self._service.publish(text, "roll", run=number, level=level, by=self._by)

@@ -652,6 +652,7 @@ class ServiceRunner:
 
     def _stop_side_runs(self, side_runs: SideRuns, action: StopProcess) -> None:
         has_current = self.process is not None and self.process.machine.state.is_live
+        has_current = has_current or (self.steps is not None and self.steps.is_busy)
         if not self.machine.wanted and not has_current and side_runs.live and self._held_end is None:
             self._held_end = ProcessEnded(exit=None)  # no current run will report its end
         if not self.machine.wanted or self.machine.held_by_group:
@@ -685,17 +686,56 @@ class ServiceRunner:
 
     def _run_steps(self) -> RunSteps:
         if self.steps is None:
-            self.steps = self._load_run_steps()(
-                clock=self.clock,
-                launcher=self._launcher,
-                queue=self._start_queue,
-                start_task=self._start_task,
-                handle=lambda: self._service_handle(self),
-                line_sink=self.hub.sink,
-                byte_sink=self.hub.log_feed,
-                on_notice=lambda run, text, kind, level: self.on_notice(run, text, kind, level=level),
-            )
+            self.steps = self._new_steps(self._start_queue)
         return self.steps
+
+    def _new_steps(self, queue: StartGate | None) -> RunSteps:
+        return self._load_run_steps()(
+            clock=self.clock,
+            launcher=self._launcher,
+            queue=queue,
+            start_task=self._start_task,
+            handle=lambda: self._service_handle(self),
+            line_sink=self.hub.sink,
+            byte_sink=self.hub.log_feed,
+            on_notice=lambda run, text, kind, level: self.on_notice(run, text, kind, level=level),
+        )
+
+    def take_steps_beside(
+        self,
+        spec: Spec,
+        *,
+        number: int,
+        chain: TaskChain,
+        launch: Callable[[ProcessRunner], None],
+        launch_in_vain: Callable[[ProcessRunner, Exception | None], None],
+    ) -> RunSteps:
+        """Take the steps before a run that lives beside the current one.
+
+        Args:
+            spec: Its options, with their placeholders.
+            number: Its number.
+            chain: The task in which it runs.
+            launch: Called with the run that is to be started.
+            launch_in_vain: Called with a run that is not to be started, and the error, or None if it was stopped.
+        """
+        announced = not (spec.listen and names_descriptors(spec))
+        run_spec, launcher = self._run_spec(spec, number)
+        make_run = functools.partial(self._new_run, launcher=launcher, number=number, chain=chain, announced=announced)
+        steps = self._new_steps(None)
+        steps.begin(
+            run_spec,
+            number,
+            0.0,
+            launch=lambda changed: launch(make_run(changed)),
+            launch_in_vain=lambda error: launch_in_vain(make_run(run_spec), error),
+        )
+        return steps
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether the steps before the launch of the current run go on."""
+        return self.steps is not None and self.steps.start is not None
 
     def _take_steps(self, spec: Spec, action: StartProcess) -> None:
         """Take the steps before a run, which have its placeholders, and launch it then."""

@@ -476,6 +476,66 @@ async def test_scale_takes_away_the_one_that_is_being_rolled() -> None:
         assert (report.outcome, report.replaced, len(rig.live)) == ("done", ("web.0",), 1)
 
 
+async def test_a_successor_is_prepared_and_cleaned_up() -> None:
+    """As each run: what ``prepare`` raises fails the new version, and the old one serves on."""
+    numbers: list[int] = []
+    cleaned: list[int | None] = []
+
+    async def prepare(_service: Any, run: int) -> None:
+        numbers.append(run)
+        if run > 2:
+            raise ValueError("no disk")
+
+    async def cleanup(_service: Any, status: Any) -> None:
+        cleaned.append(status.pid)
+
+    async with Rig(1, OLD, prepare=prepare, cleanup=cleanup, restart=Restart("never")) as rig:
+        old = rig.overseer["web.0"].pid
+        await rig.roll()
+        assert numbers == [1, 2]
+        assert cleaned == [old]
+        with pytest.raises(RollFailed, match="no disk"):
+            await rig.roll()
+        assert numbers == [1, 2, 3]
+        assert rig.live == [rig.overseer["web.0"].pid]
+        assert rig.overseer["web.0"].state is State.RUNNING
+
+
+async def test_an_old_run_that_ends_during_a_preparation_is_replaced() -> None:
+    """The preparation is given up, and the instance is started again with the new version."""
+    gate = asyncio.Event()
+
+    async def prepare(_service: Any, run: int) -> None:
+        if run == 2:
+            await gate.wait()
+
+    async with Rig(1, OLD, prepare=prepare, restart=Restart("never")) as rig:
+        task = asyncio.ensure_future(rig.begin(new(rig.web.spec)))
+        await rig.clock.advance(1)
+        rig.launcher.children[0].end(_exit(1))
+        report = await rig.clock.run(task)
+        assert (report.outcome, rig.web[0].status().argv) == ("done", ("serve", "--new"))
+        assert len(rig.live) == 1
+
+
+async def test_a_stop_in_the_middle_of_a_preparation_gives_it_up() -> None:
+    """The service ends when nothing goes on any more."""
+    gate = asyncio.Event()
+
+    async def prepare(_service: Any, run: int) -> None:
+        if run > 1:
+            await gate.wait()
+
+    async with Rig(1, OLD, prepare=prepare) as rig:
+        task = asyncio.ensure_future(rig.begin())
+        await rig.clock.advance(1)
+        status = await rig.clock.run(rig.web.stop())
+        assert status.state is State.INTERRUPT
+        with pytest.raises(RollFailed, match="all its instances were stopped"):
+            await rig.clock.run(task)
+        assert rig.live == []
+
+
 @pytest.mark.parametrize("probe", [ready.tcp(8000), ready.http("http://127.0.0.1:8000/")])
 async def test_two_runs_with_one_address_are_refused(probe: Any) -> None:
     """Without a surge there is only one at a time."""
