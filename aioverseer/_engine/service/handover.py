@@ -283,7 +283,7 @@ class Handover:
 
     def _sync(self) -> None:
         machine = self._service.machine
-        machine.has_successor = self.successor is not None  # one that is being prepared cannot take over
+        machine.has_successor = self.successor is not None  # a prepared one has no run yet
         machine.has_side_runs = self.live
 
     def _publish(self, run: ProcessRunner | int, text: str, *, level: int | None = None) -> None:
