@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.keywords import SpecOptions
     from aioverseer.core.options.log import LogBridge, LogFile
     from aioverseer.core.options.main_pid import PidFile
+    from aioverseer.core.options.recycle import Recycle
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.roll import Roll
     from aioverseer.core.options.schedule import Cron, Every
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.spec import Spec
     from aioverseer.core.options.stop import Stop
     from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, WriteStdin
+    from aioverseer.core.options.watch import Watch
     from aioverseer.core.report.changes import ApplyFailed, ApplyReport, OptionChange, PlanIsStale, PlanStep
     from aioverseer.core.report.events import Event, StopOutcome, StopReport
     from aioverseer.core.report.group import GroupStatus
@@ -145,6 +147,7 @@ __all__ = [
     "ProgramError",
     "QueueShutDown",
     "Recorder",
+    "Recycle",
     "RequestChannel",
     "Restart",
     "Roll",
@@ -182,6 +185,7 @@ __all__ = [
     "UnframedBytes",
     "UnknownService",
     "Usage",
+    "Watch",
     "Why",
     "WriteStdin",
 ]
@@ -245,6 +249,8 @@ _HOMES = {
     "QueueShutDown": "aioverseer._engine.output.line_queue",
     "Recorder": "aioverseer._engine.events.recorder",
     "RequestChannel": "aioverseer._engine.service.request_channel",
+    "Recycle": "aioverseer.core.options.recycle",
+    "Watch": "aioverseer.core.options.watch",
     "Restart": "aioverseer.core.options.restart",
     "Schedule": "aioverseer.core.options.schedule_base",
     "Service": "aioverseer._engine.service.service",

@@ -57,6 +57,7 @@ _ALLOWED = frozenset(
         "schedule",
         "significant",
         "stop",
+        "watch",
     }
 )
 _OF_PROGRAMS = (OutputLine, OutputPrompt, Command, Notify, Fd)

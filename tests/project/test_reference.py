@@ -81,6 +81,8 @@ PAGES: dict[str, Page] = {
                 "Cron",
                 "Every",
                 "Schedule",
+                "Recycle",
+                "Watch",
                 "LogFile",
                 "LogBridge",
             ),

@@ -105,6 +105,12 @@ class LogRouting:
             self._shared.setdefault(key, {})[spec.id] = destination
             self._show_ids(key)
 
+    @property
+    def files(self) -> list[str]:
+        """The absolute paths of all log files."""
+        prefix = "file "
+        return [key.removeprefix(prefix) for key, shared in self._shared.items() if shared and key.startswith(prefix)]
+
     def forget(self, id: str) -> None:
         """Remove a service, and close the logs that no other service uses."""
         self._unshare(id)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ from aioverseer.core.machine.inputs import Admitted, Triggered
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.options.spec import Spec
+from aioverseer.core.report.events import Kind
 from aioverseer.core.report.usage import Usage
 from aioverseer.core.report.why import Awaited
 
@@ -41,9 +44,11 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.groups import GroupSupervisor
     from aioverseer._engine.overseer.instance_rolls import InstanceRolls
     from aioverseer._engine.overseer.instance_set import InstanceSet
+    from aioverseer._engine.overseer.recycling import Recycling
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.overseer.throttle import RestartThrottle
     from aioverseer._engine.overseer.usage import UsageMeter
+    from aioverseer._engine.overseer.watching import Watching
     from aioverseer._engine.service.run_spec import RunSpecMaker
     from aioverseer._engine.service.run_steps import RunSteps
     from aioverseer._engine.service.schedule import Schedules
@@ -116,6 +121,8 @@ class Assembly:
         self._service_handle = service_handle
         self._run_specs: RunSpecMaker | None = None
         self._usage: UsageMeter | None = None
+        self._recycling: Recycling | None = None
+        self._watching: Watching | None = None
         services: dict[str, ServiceRunner] = {}
         self.blocks = CriticalBlocks()
         self.sets: dict[str, InstanceSet] = {}
@@ -130,6 +137,7 @@ class Assembly:
             self.publisher.log_routing,
             make_runner=self._make_runner,
             check_template=lambda spec: self._run_spec_maker().check(spec),
+            make_keepers=self._make_keepers,
         )
         self.shutdown = Shutdown(
             name,
@@ -280,6 +288,7 @@ class Assembly:
     def _make_runner(
         self, spec: Spec, task_launcher: TaskLauncher | None, place: InstancePlace | None
     ) -> ServiceRunner:
+        self._make_keepers(spec)
         return ServiceRunner(
             spec,
             task_launcher,
@@ -314,6 +323,39 @@ class Assembly:
             # Scripted children have no descriptors, and tests of policies bind no port.
             self._held_sockets = HeldSockets(are_real=self._launcher.containment.level != "none")
         return self._held_sockets
+
+    def _make_keepers(self, spec: Spec) -> None:
+        """Make the parts that replace runs, for the first service with ``recycle`` or ``watch``."""
+        services = self.registry.services
+        if spec.recycle is not None and self._recycling is None:
+            from aioverseer._engine.overseer.recycling import Recycling  # noqa: PLC0415  # few hosts recycle
+
+            self._recycling = Recycling(
+                services,
+                clock=self._clock,
+                rng=self.rng,
+                measure=self.measure,
+                start_task=self._start_task,
+                roll=self._roll_one,
+                warn=functools.partial(self._warn, "recycle"),
+            )
+            self.registry.keepers.append(self._recycling)
+        if spec.watch is not None and self._watching is None:
+            from aioverseer._engine.overseer.watching import Watching  # noqa: PLC0415  # few hosts watch files
+
+            self._watching = Watching(
+                services,
+                clock=self._clock,
+                log_files=lambda: self.publisher.log_routing.files,
+                warn=functools.partial(self._warn, "watch"),
+            )
+            self.registry.keepers.append(self._watching)
+
+    async def _roll_one(self, name: str, id: str) -> None:
+        await self.rolls_of(self.sets[name]).roll(only=[id], by="recycle")
+
+    def _warn(self, kind: Kind, id: str, text: str) -> None:
+        self.publisher.publish(id, text, kind, level=logging.WARNING)
 
     async def measure(self) -> dict[str, Usage]:
         """Return what each service uses. The first call imports the meter."""

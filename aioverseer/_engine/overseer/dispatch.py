@@ -53,6 +53,8 @@ class Dispatcher:
         if self._registry.groups is not None:
             self._registry.groups.on_transition(transition)  # which services share the fate of this one
         self._give_up.on_transition(transition)  # critical, on_give_up
+        for keeper in self._registry.keepers:
+            keeper.on_transition(transition)  # which runs are recycled or watched
 
     def on_spawned(self, id: str) -> None:
         """Pass on the spawn of a program that is not ready yet."""

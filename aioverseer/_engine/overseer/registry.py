@@ -53,6 +53,18 @@ class ServiceSet(DependencySet, Protocol):
         ...
 
 
+class RunKeeper(Protocol):
+    """A part that replaces runs of services: for their age, their memory, or changed files."""
+
+    def on_transition(self, transition: ServiceTransition) -> None:
+        """Handle a change of state."""
+        ...
+
+    def on_spec(self, service: ServiceRunner) -> None:
+        """Handle changed options."""
+        ...
+
+
 class Registry:
     """The services of one overseer.
 
@@ -63,6 +75,7 @@ class Registry:
         groups: The groups; None while no group has been made.
         added: Number of services that were added so far.
         on_discard: Function that is called with a service that was removed.
+        keepers: Parts that replace runs of services with ``recycle`` or ``watch``; few hosts have any.
     """
 
     def __init__(
@@ -74,6 +87,7 @@ class Registry:
         *,
         make_runner: Callable[[Spec, TaskLauncher | None, InstancePlace | None], ServiceRunner],
         check_template: Callable[[Spec], None],
+        make_keepers: Callable[[Spec], None],
     ) -> None:
         """Begin without services.
 
@@ -84,8 +98,11 @@ class Registry:
             log_routing: The logs of all services; ``add`` registers those of a service.
             make_runner: Factory of the engine of a service.
             check_template: Function that checks the placeholders of a Spec that has some.
+            make_keepers: Function that adds the keepers that a Spec needs.
         """
         self.services = services
+        self.keepers: list[RunKeeper] = []
+        self._make_keepers = make_keepers
         self.sets = sets
         self.live: dict[str, None] = {}
         self.groups: GroupSupervisor | None = None
@@ -238,6 +255,9 @@ class Registry:
         self._log_routing.register(spec)
         self._dependencies.register(spec)
         service.apply_spec(spec)
+        self._make_keepers(spec)
+        for keeper in self.keepers:
+            keeper.on_spec(service)
         if self.groups is not None:
             self.groups.register(spec)
 

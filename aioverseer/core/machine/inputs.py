@@ -43,12 +43,16 @@ __all__ = [
 
 
 class RestartRequested(Input):
-    """A user requests a restart: the service stops and is still wanted. ``by`` names the user."""
+    """A user requests a restart: the service stops and is still wanted. ``by`` names the user.
 
-    __slots__ = ("by",)
+    ``why`` is the reason of a restart that no user has requested, such as a change of a watched file.
+    """
 
-    def __init__(self, *, by: str = "") -> None:
+    __slots__ = ("by", "why")
+
+    def __init__(self, *, by: str = "", why: str = "") -> None:
         self.by = by
+        self.why = why
 
 
 class StartDeferred(Input):

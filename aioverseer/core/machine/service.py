@@ -118,6 +118,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self._anew = False  # wanted again after a stop: a new start follows, not a restart
         self._defer_anew = False  # that start must wait for its dependencies
         self._kill = False
+        self._why_restarted = ""  # reason of a restart that nobody has requested
         self._ended_by_itself = False  # its leader has ended without a stop, and leftovers are awaited
         self._ended_early = False  # before it was ready
         self._failure: BaseException | None = None  # error of the FATAL state that follows the end of its run
@@ -389,6 +390,8 @@ class ServiceMachine(Machine[ServiceAction]):
         self.by = given.by
         if isinstance(given, StartRequested):
             self.arm(given)
+        if isinstance(given, RestartRequested) and given.why:
+            return [Disarm(), *self._begin_next(given.why)]
         request = asked("on request", given.by)
         return [Disarm(), *self._begin_next(f"is being restarted {request}, before its backoff was over")]
 
@@ -473,7 +476,8 @@ class ServiceMachine(Machine[ServiceAction]):
         self.by = given.by
         if self.deferred:
             return self._start()
-        why = asked("a restart was asked for", given.by)
+        self._why_restarted = given.why
+        why = given.why or asked("a restart was asked for", given.by)
         self.to(State.STOPPING, why)
         return [StopProcess(kill=False, why=why)]
 
@@ -686,7 +690,7 @@ class ServiceMachine(Machine[ServiceAction]):
             if self._ready_at is not None:
                 self._steady = max(self._steady or 0.0, self.since - self._ready_at)
             self.restarts += 1
-            return self._begin(asked("is being restarted on request", self.by))
+            return self._begin(self._why_restarted or asked("is being restarted on request", self.by))
         if self._failure is not None:
             self._end_failed(self._failure)
             return []

@@ -43,6 +43,7 @@ from aioverseer.core.options.output_checks import (
     check_window,
 )
 from aioverseer.core.options.privileges import check_capabilities, check_cpus, check_io_class
+from aioverseer.core.options.recycle import Recycle
 from aioverseer.core.options.reload import check_reload
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.roll import Roll
@@ -57,6 +58,7 @@ from aioverseer.core.options.system_checks import (
     check_user,
 )
 from aioverseer.core.options.unknown import hint_for_name
+from aioverseer.core.options.watch import Watch
 
 __all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_services"]
 
@@ -124,7 +126,8 @@ def check_options(
 
 
 _OF_SERVICES = frozenset(
-    "restart group log after critical reload prepare cleanup instances port listen on_demand schedule".split()
+    "restart group log after critical recycle watch reload prepare cleanup instances port listen on_demand "
+    "schedule".split()
 )
 
 
@@ -145,7 +148,9 @@ def refuse_options_of_services(options: SpecOptions) -> None:
                 option=name,
                 value=value,
             )
-    for option in ("log", "after", "critical", "reload", "prepare", "cleanup", "listen", "on_demand", "schedule"):
+    for option in (
+        "log after critical recycle watch reload prepare cleanup listen on_demand schedule".split()
+    ):
         if (given := options.get(option)) not in (None, (), False, {}):
             instead = ", or read the lines" if option == "log" else ""
             raise SpecError(
@@ -276,6 +281,8 @@ _CHECKS: dict[str, Callable[[Checker, Any], object]] = {
     "cleanup": lambda check, value: check_hook(check, "cleanup", value),
     "reload": check_reload,
     "restart": lambda check, value: check.kind("restart", value, Restart, 'a Restart, for example Restart("always")'),
+    "recycle": lambda check, value: check.kind("recycle", value, Recycle, "a Recycle, for example Recycle(age=86400)"),
+    "watch": lambda check, value: check.kind("watch", value, Watch, 'a Watch, for example Watch("src")'),
     "ready": _ready,
     "ready_timeout": lambda check, value: (
         None if value is None else check.seconds("ready_timeout", value, none="for no limit")

@@ -28,11 +28,13 @@ IN_PLACE = frozenset(
         "log",
         "on_give_up",
         "reload",
+        "recycle",
         "restart",
         "roll",
         "schedule",
         "significant",
         "stop",
+        "watch",
     }
 )
 """Options of supervision. A change counts at once, also for the program that runs."""

@@ -17,11 +17,13 @@ if TYPE_CHECKING:  # names of types only
     from aioverseer.core.options.hooks import AnyHook
     from aioverseer.core.options.log import Log
     from aioverseer.core.options.main_pid import MainPid
+    from aioverseer.core.options.recycle import Recycle
     from aioverseer.core.options.reload import AnyReload
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.roll import Roll
     from aioverseer.core.options.schedule_base import Schedule
     from aioverseer.core.options.stop import Stop
+    from aioverseer.core.options.watch import Watch
 from aioverseer.core.export import exported_from
 from aioverseer.core.typing import HasDescriptor, HasProgram, IsProgram, PathLike
 
@@ -88,6 +90,8 @@ class SpecOptions(TypedDict, total=False):
     cleanup: AnyHook | None
     reload: AnyReload | None
     restart: Restart
+    recycle: Recycle | None
+    watch: Watch | None
     ready: Probe | None
     ready_timeout: float | None
     alive: Alive | None

@@ -28,11 +28,13 @@ from aioverseer.core.options.hooks import Hook
 from aioverseer.core.options.keywords import Leftovers, Rlimit, SpecOptions, Stdin, Streaming
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.main_pid import MainPid
+from aioverseer.core.options.recycle import Recycle
 from aioverseer.core.options.reload import Reload
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.roll import Roll
 from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.options.stop import Stop
+from aioverseer.core.options.watch import Watch
 from aioverseer.core.typing import DEFAULT_LINE_BUFFER_SIZE, DEFAULT_STREAM_QUEUE_SIZE, PathLike
 
 __all__ = ["Spec", "describe", "is_template", "port_of"]
@@ -129,6 +131,9 @@ class Spec:
             program in place of ``{pid}``. ``"notify"`` sends SIGHUP and waits for ``READY=1``, as ``notify-reload`` of
             systemd does.
         restart: Restart policy; only a Service restarts.
+        recycle: Limits of memory and age at which a run is replaced by a new one, outside of the restart budget. An
+            instance is rolled, any other service is restarted.
+        watch: Files whose change restarts the service, outside of the restart budget; needs the extra ``watch``.
         ready: Probe that shows that the program can do its work; see ``aioverseer.ready``. With None the program is
             ready as soon as it has been started.
         ready_timeout: Seconds from the start within which the program must be ready. Otherwise it is stopped by its
@@ -202,6 +207,8 @@ class Spec:
     cleanup: Hook | None = field(default=None, hash=False)
     reload: Reload | None = None
     restart: Restart = Restart()  # noqa: RUF009  # frozen: one for all
+    recycle: Recycle | None = None
+    watch: Watch | None = None
     ready: Probe | None = None
     ready_timeout: float | None = 30.0
     alive: Alive | None = None

@@ -60,6 +60,7 @@ from aioverseer.core.options.ready_makers import (
     tcp,
     unix,
 )
+from aioverseer.core.options.recycle import Recycle
 from aioverseer.core.options.restart import Restart
 from aioverseer.core.options.roll import Roll
 from aioverseer.core.options.schedule import Cron, Every
@@ -67,6 +68,7 @@ from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, StopStep, WriteStdin
 from aioverseer.core.options.unknown import hint_for_name
+from aioverseer.core.options.watch import Watch
 from aioverseer.core.typing import PathLike
 
 __all__ = ["FORMS", "option_to_data", "options_from_dict", "spec_to_dict"]
@@ -438,6 +440,10 @@ class _LogsForm(Form):
         return (self._bridge if is_bridge else self._file).read(data, place)
 
 
+def _watch(paths: Any, include: Any = (), exclude: Any = (), debounce: float = 0.3) -> Watch:
+    return Watch(*paths, include=include, exclude=exclude, debounce=debounce)
+
+
 LADDER = _LadderForm()
 PROBE = _ProbesForm()
 _DESTINATION = WordOr(FUNCTION)
@@ -499,6 +505,8 @@ FORMS: dict[str, Form] = {
         short="when",
         defaults={"backoff": Restart().backoff},
     ),
+    "recycle": Record(Recycle, {}),
+    "watch": Record(_watch, {"paths": ListOf(PLAIN), "include": ListOf(PLAIN), "exclude": ListOf(PLAIN)}),
     "ready": PROBE,
     "ready_timeout": PLAIN,
     "alive": Record(Alive, {"probe": PROBE, "stop": LADDER}),

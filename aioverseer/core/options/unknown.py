@@ -64,6 +64,24 @@ _WORDS: dict[str, dict[str, str]] = {
                 ("restart onfailure", "write action='restart' or action='mark'"),
             ),
         ),
+        (
+            "Recycle",
+            (
+                ("maxmemory memorymax rss limit memorylimit", "write memory=512 * 2**20, in bytes"),
+                ("maxage lifetime every interval", "write age=86400, in seconds"),
+                ("jitter random", "write spread=0.2, as a part of the age"),
+                ("seconds within", "write hold=30, in seconds"),
+            ),
+        ),
+        (
+            "Watch",
+            (
+                ("path folder folders directory dir files", 'pass the paths first: Watch("src", "app.toml")'),
+                ("patterns glob globs only", 'write include=("*.py",)'),
+                ("ignore ignored", 'write exclude=("*.log",)'),
+                ("delay wait seconds", "write debounce=0.3, in seconds"),
+            ),
+        ),
         ("PidFile", (("file pidfile name filename", "pass the path first: PidFile('/run/web.pid')"),)),
         (
             "Cron",

@@ -16,7 +16,20 @@ from aioverseer.core.state import State, signal_name
 __all__ = ["Event", "EventRecord", "Kind", "StopOutcome", "StopReport"]
 
 Kind = Literal[
-    "state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger", "change", "reload", "cleanup", "roll"
+    "state",
+    "log",
+    "health",
+    "leftovers",
+    "throttle",
+    "stop",
+    "group",
+    "trigger",
+    "change",
+    "reload",
+    "cleanup",
+    "roll",
+    "recycle",
+    "watch",
 ]
 """Subject of an event; see ``Event.kind``."""
 
@@ -44,7 +57,8 @@ class Event:
             schedule has skipped, missed or put off. ``"change"``: options of the service were changed, or it is
             removed. ``"reload"``: a request to read its configuration again, and its outcome. ``"cleanup"``: a
             ``cleanup`` that has failed. ``"roll"``: a step of a roll: of the old run and of the new one, which ``run``
-            tells apart.
+            tells apart. ``"recycle"``: an instance is recycled, or could not be. ``"watch"``: files of the service
+            are not watched, or no longer.
         by: Name of the one who asked for it: the ``by`` of a start, a stop or a change. Empty if nobody asked, or no
             name was given.
         run: Number of the run, as in ``Line.run``: mostly the current or last one; 0 before the first.

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Cron, Every, PidFile, Process, framing, listen, ready
+from aioverseer import Cron, Every, PidFile, Process, Recycle, Watch, framing, listen, ready
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.after import After
 from aioverseer.core.options.alive import Alive
@@ -86,6 +86,8 @@ DEFAULTS: dict[str, Any] = {
     "cleanup": None,
     "reload": None,
     "restart": Restart(),
+    "recycle": None,
+    "watch": None,
     "ready": None,
     "ready_timeout": 30.0,
     "alive": None,
@@ -146,6 +148,8 @@ GOOD: dict[str, list[Any]] = {
     "cleanup": [None, print, ("list", ["rm", "x"], ("rm", "x"))],
     "reload": [None, signal.SIGHUP, "notify", ("list", ["nginx", Path("x")], ("nginx", "x"))],
     "restart": [Restart("never"), Restart("always", max_restarts=None)],
+    "recycle": [None, Recycle(age=60), Recycle(memory=1 << 20, hold=0, spread=0)],
+    "watch": [None, Watch("src"), Watch("a", Path("b"), include="*.py", exclude=["x"], debounce=0)],
     "ready": [None, ready.tcp(80), ready.line("up") & ready.fd() | ready.notify()],
     "ready_timeout": [None, 0.0, 2.5, ("whole", 5, 5.0)],
     "alive": [None, Alive(ready.tcp(80)), Alive(ready.notify(), every=1, action="mark")],
@@ -206,6 +210,8 @@ BAD: dict[str, list[Any]] = {
     "cleanup": ["rm x", 5, True, [], [""], ["~/x"]],
     "reload": ["SIGHUP", "nginx -s reload", 0, 65, True, [], [""], ["~/x"]],
     "restart": [None, Restart, "always", True],
+    "recycle": [60, True, "1h"],
+    "watch": ["src", True, Path("src")],
     "ready": [
         True,
         "tcp:80",

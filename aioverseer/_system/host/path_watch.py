@@ -1,0 +1,85 @@
+"""PathWatch: calls back when files change below folders, by watchdog, which is an extra."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aioverseer.core.errors import OverseerError
+
+__all__ = ["PathWatch"]
+
+_HARMLESS = frozenset({"opened", "closed_no_write"})
+"""Kinds of events of watchdog that change nothing. ``closed`` follows a write."""
+
+
+class PathWatch:
+    """The watch of some files and folders. A thread of watchdog waits for the events of the kernel."""
+
+    def __init__(self, paths: Iterable[str], on_change: Callable[[str, str], None]) -> None:
+        """Begin to watch, on the running event loop. ``close`` must follow.
+
+        Args:
+            paths: Absolute paths. Of a file, the folder is watched: editors replace files.
+            on_change: Called on the event loop with the watched path and the path that has changed. They are equal when
+                events were lost.
+
+        Raises:
+            OverseerError: If watchdog is missing, or a path cannot be watched.
+        """
+        try:
+            observers: Any = importlib.import_module("watchdog.observers")
+        except ImportError as error:
+            raise OverseerError("watch= needs watchdog: pip install 'aioverseer[watch]'") from error
+        self._loop = asyncio.get_running_loop()
+        self._on_change = on_change
+        self._closed = False
+        self._observer: Any = observers.Observer()
+        self._observer.name = "aioverseer watch"
+        try:
+            for path in paths:
+                is_folder = os.path.isdir(path)
+                folder = path if is_folder else os.path.dirname(path)
+                os.stat(folder)  # before anything is opened: the error of watchdog names no path
+                self._observer.schedule(_Handler(self, path, is_folder=is_folder), folder, recursive=is_folder)
+            self._observer.start()
+        except OSError as error:
+            self._observer.unschedule_all()
+            raise OverseerError(f"cannot watch {error.filename or 'files'}: {error.strerror}") from error
+
+    def report(self, watched: str, path: str) -> None:
+        """Pass a change on to the event loop. Called by the threads of watchdog."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._pass_on, watched, path)
+
+    def _pass_on(self, watched: str, path: str) -> None:
+        if not self._closed:
+            self._on_change(watched, path)
+
+    def close(self) -> None:
+        """Stop to watch. The threads end by themselves within a moment. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._observer.stop()
+
+
+class _Handler:
+    """A handler of watchdog, which calls ``dispatch`` alone."""
+
+    def __init__(self, watch: PathWatch, path: str, *, is_folder: bool) -> None:
+        self._watch = watch
+        self._path = path
+        self._is_folder = is_folder
+
+    def dispatch(self, event: Any) -> None:
+        """Take an event, in a thread of watchdog."""
+        if event.event_type in _HARMLESS or (event.is_directory and event.event_type == "modified"):
+            return
+        for path in filter(None, (event.src_path, getattr(event, "dest_path", ""))):
+            text = os.fsdecode(path)
+            if self._is_folder or text == self._path:
+                self._watch.report(self._path, text)
