@@ -57,7 +57,6 @@ _ALLOWED = frozenset(
         "schedule",
         "significant",
         "stop",
-        "watch",
     }
 )
 _OF_PROGRAMS = (OutputLine, OutputPrompt, Command, Notify, Fd)

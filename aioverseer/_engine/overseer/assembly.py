@@ -29,7 +29,7 @@ from aioverseer._system.host.fd_limit import DescriptorLimit
 from aioverseer._system.process.launcher import SystemLauncher
 from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
-from aioverseer.core.errors import OverseerError
+from aioverseer.core.errors import OverseerError, SpecError
 from aioverseer.core.machine.inputs import Admitted, Triggered
 from aioverseer.core.options.log import Log
 from aioverseer.core.options.schedule_base import Schedule
@@ -341,8 +341,14 @@ class Assembly:
             )
             self.registry.keepers.append(self._recycling)
         if spec.watch is not None and self._watching is None:
-            from aioverseer._engine.overseer.watching import Watching  # noqa: PLC0415  # few hosts watch files
-
+            try:
+                from aioverseer._engine.overseer.watching import Watching  # noqa: PLC0415  # watchdog is an extra
+            except ImportError as error:
+                raise SpecError(
+                    f"service {spec.id!r}: watch={spec.watch!r} needs watchdog: pip install 'aioverseer[watch]'",
+                    option="watch",
+                    value=spec.watch,
+                ) from error
             self._watching = Watching(
                 services,
                 clock=self._clock,

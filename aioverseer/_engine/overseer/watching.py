@@ -100,9 +100,9 @@ class Watching:
         if self._watched.get(id) is not watched or self._is_log(path):
             return
         parts = os.path.relpath(path, below).split(os.sep) if path != below else [os.path.basename(path)]
-        if path == below and os.path.isdir(path):
-            parts = []  # events were lost, or the folder itself has changed: one restart, whatever it was
-        if parts and not counts(watched.option, parts):
+        # A path that equals its folder means that events were lost: one restart, whatever they were.
+        is_lost = path == below and os.path.isdir(path)
+        if not is_lost and not counts(watched.option, parts):
             return
         watched.rule.change(os.path.relpath(path, watched.folder), self._clock.now())
         self._arm(id, watched)

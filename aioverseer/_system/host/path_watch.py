@@ -1,17 +1,26 @@
-"""PathWatch: calls back when files change below folders, by watchdog, which is an extra."""
+"""PathWatch: calls back when files change below folders, by watchdog, which is an extra. Imported late."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from aioverseer.core.errors import OverseerError
 
 __all__ = ["PathWatch"]
+
+# By name, so that types can be checked without the extra.
+_observers: Any = importlib.import_module("watchdog.observers")
+_api: Any = importlib.import_module("watchdog.observers.api")
+_inotify: Any = None
+if sys.platform == "linux":
+    _inotify = importlib.import_module("watchdog.observers.inotify")
 
 _HARMLESS = frozenset({"opened", "closed_no_write"})
 """Kinds of events of watchdog that change nothing. ``closed`` follows a write."""
@@ -31,15 +40,11 @@ class PathWatch:
         Raises:
             OverseerError: If watchdog is missing, or a path cannot be watched.
         """
-        try:
-            observers: Any = importlib.import_module("watchdog.observers")
-        except ImportError as error:
-            raise OverseerError("watch= needs watchdog: pip install 'aioverseer[watch]'") from error
         self._loop = asyncio.get_running_loop()
         self._on_change = on_change
         self._closed = False
-        self._observer: Any = observers.Observer()
-        self._observer.name = "aioverseer watch"
+        paths = tuple(paths)
+        self._observer, self._shared = _new_observer(lambda: self.report(paths[0], paths[0]))
         try:
             for path in paths:
                 is_folder = os.path.isdir(path)
@@ -49,6 +54,7 @@ class PathWatch:
             self._observer.start()
         except OSError as error:
             self._observer.unschedule_all()
+            self.close()
             raise OverseerError(f"cannot watch {error.filename or 'files'}: {error.strerror}") from error
 
     def report(self, watched: str, path: str) -> None:
@@ -65,6 +71,32 @@ class PathWatch:
         if not self._closed:
             self._closed = True
             self._observer.stop()
+            if self._shared is not None:
+                self._shared.stop()
+
+
+def _new_observer(on_overflow: Callable[[], None]) -> tuple[Any, Any]:
+    """Return an observer, and the thread that it shares among its folders; None for no such thread.
+
+    Since watchdog 7 one inotify instance with a thread serves the whole process, and is never closed. So the observer
+    gets one of its own.
+
+    Args:
+        on_overflow: Called in that thread when the kernel has lost events.
+    """
+    if _inotify is None or not hasattr(_inotify, "InotifyFD"):
+        return _observers.Observer(), None
+    shared = _inotify.InotifyFD()
+    handle = shared.handle_event
+
+    def handle_event(event: Any) -> None:
+        if getattr(event, "is_queue_overflow", False):
+            on_overflow()
+        handle(event)
+
+    shared.handle_event = handle_event
+    shared.start()
+    return _api.BaseObserver(functools.partial(_inotify.InotifyEmitter, inotify_fd=shared)), shared
 
 
 class _Handler:

@@ -17,7 +17,7 @@ _PATIENCE = 10.0
 """Longest wait, as a multiple of the debounce, while changes do not end."""
 
 Verdict = Literal["restart", "loop", "wait"]
-"""What follows when the changes have settled."""
+"""Decision once the changes have settled."""
 
 
 @dataclass(slots=True)

@@ -49,7 +49,8 @@ _ON_DEMAND = (
 )
 _PREEXEC = "write user=, umask=, nice= or rlimits=: no function runs between fork and exec"
 _RELOAD = "write reload=signal.SIGHUP or reload=['nginx', '-s', 'reload'], and call reload('web')"
-_WATCH = "call restart('web'), or reload('web') to let it read its files again"
+_RECYCLE = "write recycle=Recycle(memory=512 * 2**20), or age= in seconds"
+_WATCH = "write watch=Watch('src', exclude=('*.log',), debounce=0.3)"
 _GROUP = "write group='name', and overseer.group('name', 'one_for_all') for a shared fate"
 
 WORDS: dict[str, str] = {
@@ -91,7 +92,8 @@ WORDS: dict[str, str] = {
         ("type", "write ready=ready.notify() for a program that calls sd_notify, and none for a simple one"),
         ("healthcheck health livenessprobe watchdog watchdogsec", _ALIVE),
         ("ulimits ulimit limitnofile limitnproc limitcore rlimitnofile rlimitnproc rlimitcore", _LIMITS),
-        ("memlimit memory memorylimit memorymax maxmemoryrestart maxmemory", _MEMORY),
+        ("memlimit memory memorylimit memorymax maxmemory", _MEMORY),
+        ("maxmemoryrestart maxrequests runtimemax", _RECYCLE),
         ("cpuquota cpu cpulimit", _CPU),
         ("pidslimit tasksmax pids", _TASKS),
         ("niceness renice", "write nice=10"),
@@ -106,7 +108,7 @@ WORDS: dict[str, str] = {
         ("execstartpre execstartpost execstoppost hooks prestart poststart beforestart onstart", _HOOK),
         ("execstop onstop prestop", _STOP),
         ("execreload sendhup", _RELOAD),
-        ("watch ignorewatch", _WATCH),
+        ("ignorewatch watchpatterns watchdelay", _WATCH),
         ("timeout", _TIMEOUT),
         ("runtimemaxsec activedeadlineseconds jobtimeout", "write max_runtime=600"),
         ("cron crontab oncalendar timer interval every period cronrestart onunitactivesec", _SCHEDULE),
