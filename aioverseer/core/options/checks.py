@@ -148,9 +148,7 @@ def refuse_options_of_services(options: SpecOptions) -> None:
                 option=name,
                 value=value,
             )
-    for option in (
-        "log after critical recycle watch reload prepare cleanup listen on_demand schedule".split()
-    ):
+    for option in "log after critical recycle watch reload prepare cleanup listen on_demand schedule".split():
         if (given := options.get(option)) not in (None, (), False, {}):
             instead = ", or read the lines" if option == "log" else ""
             raise SpecError(

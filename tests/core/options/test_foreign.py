@@ -43,7 +43,7 @@ from aioverseer.core.options.spec import Spec, describe
         ("numprocesses", "add_instances"),
         ("graceful_timeout", "stop=Stop("),
         # pm2
-        ("max_memory_restart", "memory_max="),
+        ("max_memory_restart", "recycle=Recycle(memory="),
         ("min_uptime", "reset_after"),
         ("kill_timeout", "stop=Stop("),
         ("wait_ready", "ready="),

@@ -1,4 +1,4 @@
-"""What services use: sums over all that they have started, in one pass that gives way to the event loop."""
+"""Usage of services: sums over all that they have started, in one pass that gives way to the event loop."""
 
 from __future__ import annotations
 
