@@ -8,8 +8,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from aioverseer import DEFAULT_STREAM_QUEUE_SIZE, RequestChannel, SpecError
+from aioverseer import DEFAULT_STREAM_QUEUE_SIZE, RequestChannel, Service, SpecError
 from aioverseer.core.export import exported_from
+from aioverseer.threaded.instances import ThreadedInstances
 from aioverseer.threaded.loop import Loop
 from aioverseer.threaded.service import ThreadedService
 from aioverseer.threaded.streams import next_item
@@ -21,6 +22,13 @@ class _Encoded(NamedTuple):
     """A message of a caller in another thread."""
 
     data: bytes | str
+
+
+def _wrapped_by(given: object, services: Sequence[ThreadedService]) -> Sequence[Service]:
+    """Return the services on the loop; a set of instances as a whole, so that the channel follows its members."""
+    if isinstance(given, ThreadedInstances):
+        return given._instances  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
+    return [one._service for one in services]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
 
 
 @exported_from("aioverseer")
@@ -45,7 +53,7 @@ class ThreadedRequestChannel(Iterator[Any]):
         """Describe a channel. It is used inside ``with``.
 
         Args:
-            service: The service of a ThreadedOverseer, or several services of one.
+            service: The service of a ThreadedOverseer, several services of one, or ThreadedInstances.
             send: Function of a message that returns the bytes to be written.
             key_of: Function of a message of the program that returns the key that it answers, or None.
             parse: Function of an item of the output that returns the message; by default the item is the message.
@@ -67,7 +75,7 @@ class ThreadedRequestChannel(Iterator[Any]):
         self._send = send
         self._taken: deque[Any] = deque()
         # The message of a caller is encoded in its own thread: an error is its own, and the loop is not held up.
-        wrapped = [one._service for one in services]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # of the same face
+        wrapped = _wrapped_by(service, services)
         self._channel = RequestChannel(
             wrapped,
             send=lambda message: message.data if isinstance(message, _Encoded) else send(message),

@@ -104,6 +104,7 @@ class InstanceSet:
         self._is_used = is_used
         self._check = check
         self._watchers: Watchers[InstanceSet] = Watchers()
+        self._followers: tuple[Callable[[ServiceRunner], None], ...] = ()
         self._changes = 0
         self._since = clock.now()
         self._state = State.INITIAL
@@ -196,7 +197,18 @@ class InstanceSet:
             self.ids.add(added[index].id)
             self.counts[added[index].state] += 1
         self._resize([*range(before), *back])
+        for index in indices:
+            for on_added in self._followers:
+                on_added(added[index])
         return [added[index] for index in indices]
+
+    def follow(self, on_added: Callable[[ServiceRunner], None]) -> None:
+        """Call a function with each further member, before it is started."""
+        self._followers = (*self._followers, on_added)
+
+    def unfollow(self, on_added: Callable[[ServiceRunner], None]) -> None:
+        """Call a function of ``follow`` no longer. Idempotent."""
+        self._followers = tuple(other for other in self._followers if other != on_added)
 
     def take(self, count: int, *, why: str, by: str = "") -> list[ServiceRunner]:
         """Take members from the end until there are so many, begin to stop them, and return them.

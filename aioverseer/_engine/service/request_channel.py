@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from aioverseer._aio.timers import OneShotTimer, resolve
 from aioverseer._engine.output.pump import report_error
@@ -54,8 +54,8 @@ class RequestChannel(AsyncIterator[Any]):
         """Describe a channel. It is used inside ``async with``.
 
         Args:
-            service: The service, with ``stdin="pipe"``. Of several services, a question goes to the ready one with the
-                fewest pending questions.
+            service: The service, with ``stdin="pipe"``. Of several services, or Instances, a question goes to the
+                ready one with the fewest pending questions.
             send: Function of a message that returns the bytes to be written, with the end of the line or frame.
             key_of: Function of a message of the program that returns the key that it answers, or None.
             parse: Function of an item of the output, such as ``json.loads``, that returns the message; by default the
@@ -100,15 +100,13 @@ class RequestChannel(AsyncIterator[Any]):
             if (why := no_seconds(idle_timeout, above=True, none="for no limit")) is not None:
                 raise SpecError(f"idle_timeout={idle_timeout!r} {why}", option="idle_timeout", value=idle_timeout)
         self._members = [
-            _ServiceLink(
-                one._runner,  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the engine of the handle
-                read=self._read,
-                publish=self._publish,
-                on_run=self._on_run,
-                on_gone=self._on_gone,
-            )
+            self._link(one._runner)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the engine of the handle
             for one in services
         ]
+        # The engine of Instances, whose members change. Their class stands above this file.
+        self._source: _MemberSource | None = getattr(service, "_instances", None)
+        self._added: asyncio.Future[None] | None = None
+        """Resolved when a member is added, for questions that wait until any is ready."""
         self._send = send
         self._key_of = key_of
         self._parse = parse
@@ -148,18 +146,39 @@ class RequestChannel(AsyncIterator[Any]):
         self._left = self._loop.create_future()
         for member in self._members:
             member.join()
+        if self._source is not None:
+            for service in self._source.members:  # ``scale`` may have added some since the channel was made
+                self._on_added(service)
+            self._source.follow(self._on_added)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the channel. Pending questions raise OverseerError. The service goes on."""
+        if self._source is not None:
+            self._source.unfollow(self._on_added)
         for member in self._members:
             member.leave(OverseerError("the RequestChannel was left before the answer came"))
         self._end()
 
+    def _link(self, service: ServiceRunner) -> _ServiceLink:
+        return _ServiceLink(service, read=self._read, publish=self._publish, on_run=self._on_run, on_gone=self._on_gone)
+
+    def _on_added(self, service: ServiceRunner) -> None:
+        """Follow one more service, which ``scale`` has added."""
+        self._members = [member for member in self._members if not member.is_gone]
+        if any(member.service is service for member in self._members):  # it was taken away, and is taken back
+            return
+        self._members.append(self._link(service))
+        self._members[-1].join()
+        if self._added is not None:
+            resolve(self._added)
+
     def _on_gone(self) -> None:
         """End the channel if no service of it is left, so that nobody waits for messages that cannot come."""
+        if self._source is not None and not self._source.removed:
+            return
         if all(member.is_gone for member in self._members):
             self._end()
 
@@ -276,7 +295,7 @@ class RequestChannel(AsyncIterator[Any]):
         while (conversation := self._ready()) is None:
             self._check()
             links = [link for link in self._members if not link.is_gone]
-            if self._on_demand:
+            if self._on_demand and links:
                 links = [link for link in links if not link.is_down] or self._start_one(links, tried, error)
             error = await self._first_ready(links, timeout, deadline)
             if error is not None and not self._on_demand:
@@ -326,20 +345,25 @@ class RequestChannel(AsyncIterator[Any]):
         }
         over: asyncio.Future[None] = left.get_loop().create_future()
         timer = None if deadline is None else self._clock.call_at(deadline, lambda: resolve(over))
+        if self._added is None or self._added.done():
+            self._added = left.get_loop().create_future()
+        added = self._added
         waiting, error = list(futures), None
         try:
             while True:
                 ended = [future for future in waiting if future.done()]
-                if left.done() or any(future.exception() is None for future in ended):
+                if left.done() or added.done() or any(future.exception() is None for future in ended):
                     return None
                 waiting = [future for future in waiting if future not in ended]
                 error = ended[0].exception() if ended else error
-                if not waiting:
+                if not waiting and (futures or self._source is None):
                     return error
+                if over.done() and not waiting:
+                    raise TimeoutError(f"no answer after {timeout:g} s: there is no instance to ask")
                 if over.done() and timeout is not None:
                     futures[waiting[0]].time_out(waiting[0], State.RUNNING, timeout)
                     waiting[0].result()
-                pending: set[asyncio.Future[Any]] = {*waiting, left, over}
+                pending: set[asyncio.Future[Any]] = {*waiting, left, over, added}
                 await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if timer is not None:
@@ -420,6 +444,17 @@ class RequestChannel(AsyncIterator[Any]):
                     link.service.waiters.check()
                     link.service.check()
             raise OverseerError("the RequestChannel is not in use: ask inside of its `async with` block")
+
+
+class _MemberSource(Protocol):
+    """A set of instances, as a channel follows it."""
+
+    members: list[ServiceRunner]
+    removed: bool
+
+    def follow(self, on_added: Callable[[ServiceRunner], None]) -> None: ...
+
+    def unfollow(self, on_added: Callable[[ServiceRunner], None]) -> None: ...
 
 
 class _ServiceLink:

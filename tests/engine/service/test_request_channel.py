@@ -846,3 +846,59 @@ async def test_answer_comes_before_the_end_of_its_run() -> None:
                 os.waitid(os.P_PID, service.pid, os.WEXITED | os.WNOWAIT)
                 assert {"id": key} == await asking
                 await service.wait()
+
+
+async def test_a_channel_follows_the_instances_of_a_set() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().answers(lambda line: line))
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        echo = overseer.add_instances("echo", "echo", instances=1, stdin="pipe")
+        channel = RequestChannel(echo, send=lambda text: f"{text}\n", key_of=lambda line: line)
+        await echo.scale(2)
+        await echo.start()
+        lines = echo.lines()
+        async with channel:
+
+            async def askers() -> set[str]:
+                keys = [str(key) for key in range(8)]
+                assert keys == await asyncio.gather(*(channel.ask(key, key) for key in keys))
+                return {lines.get_nowait().id for _ in keys}
+
+            assert {"echo.0", "echo.1"} == await askers()
+            await echo.scale(4)
+            assert {"echo.0", "echo.1", "echo.2", "echo.3"} == await askers()
+            await echo.scale(1)
+            assert {"echo.0"} == await askers()
+            await echo.scale(0)
+            asked = asyncio.ensure_future(channel.ask("x", "x", 2))
+            await clock.advance(3)
+            with pytest.raises(TimeoutError, match="no instance to ask"):
+                await asked
+            asked = asyncio.ensure_future(channel.ask("y", "y"))
+            await clock.advance(3)
+            assert not asked.done()
+            await echo.scale(1)
+            assert "y" == await asked
+            await echo.stop()
+            waiting = asyncio.ensure_future(anext(channel))
+            await clock.advance(1)
+            assert not waiting.done()
+            overseer.remove("echo")
+            with pytest.raises(StopAsyncIteration):
+                await waiting
+
+
+async def test_a_question_that_no_instance_could_answer_goes_to_a_new_one() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().answers(lambda line: line), by_id={"echo.0": [FakeChild()]})
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        echo = overseer.add_instances("echo", "echo", instances=1, stdin="pipe", ready=ready.line("never"))
+        starting = asyncio.ensure_future(echo.start())
+        async with RequestChannel(echo, send=lambda text: f"{text}\n", key_of=lambda line: line) as channel:
+            asked = asyncio.ensure_future(channel.ask("x", "x"))
+            await clock.advance(1)
+            launcher.script("echo.1", FakeChild().prints("never").answers(lambda line: line))
+            await echo.scale(2)
+            assert "x" == await asked
+        starting.cancel()
+        await asyncio.wait([starting])

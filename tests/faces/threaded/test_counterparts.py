@@ -11,7 +11,7 @@ from threading import current_thread
 import pytest
 
 import aioverseer
-from aioverseer import NotReady, NotReadyInTime, Restart, State, ThreadedOverseer, ready
+from aioverseer import NotReady, NotReadyInTime, Restart, State, ThreadedOverseer, ThreadedRequestChannel, ready
 from tests.support.programs import child
 
 SIZE = child(
@@ -91,6 +91,13 @@ def test_instances_are_one_set_in_a_thread(overseer: ThreadedOverseer) -> None:
         web.signal(signal.SIGKILL)
         assert 3 == web.wait_for(lambda status: status.restarts == 3 == status.ready).restarts == web.restarts
         assert web is overseer.restart("web")
+    echo = overseer.add_instances("echo", "cat", instances=1, stdin="pipe").start()
+    with ThreadedRequestChannel(echo, send=lambda text: f"{text}\n", key_of=lambda line: line) as channel:
+        echo.scale(2)
+        assert ["0", "1"] == [channel.ask(key, key, 10) for key in "01"]
+        echo[0].stop()
+        assert "2" == channel.ask("2", "2", 10)
+    echo.stop()
     assert "interrupted" == str(overseer.status("web").state)
     overseer.remove("web")
     assert "3" not in repr(overseer)
