@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.instance_set import InstanceSet
     from aioverseer._engine.overseer.recycling import Recycling
     from aioverseer._engine.overseer.signals import SignalHandling
+    from aioverseer._engine.overseer.systemd import SystemdReports
     from aioverseer._engine.overseer.throttle import RestartThrottle
     from aioverseer._engine.overseer.usage import UsageMeter
     from aioverseer._engine.overseer.watching import Watching
@@ -88,6 +89,7 @@ class Assembly:
         max_starting: int | None,
         handle_signals: bool,
         raise_fd_limit: bool,
+        notify_systemd: bool,
         log: Log | Iterable[Log] | None,
         make_handle: Callable[[ProcessRunner], Any],
         load_health: Callable[[], type[Health]],
@@ -106,6 +108,7 @@ class Assembly:
             max_starting: Number of programs that may start at once; None for no limit.
             handle_signals: Whether to handle the signals of the host.
             raise_fd_limit: Whether to raise the limit of open descriptors.
+            notify_systemd: Whether to report to systemd.
             log: The logs of services without a ``log`` of their own.
             make_handle: Factory of the objects that users receive for runs.
             load_health: Function that imports the class that runs probes.
@@ -164,17 +167,28 @@ class Assembly:
             start_task=self._start_task,
             is_at_work=lambda: self.lifespan.is_at_work,
         )
+        self._systemd = self._make_systemd_reports() if notify_systemd else None
+        if self._systemd is not None:
+            self.registry.on_removal = self._systemd.on_removal
         self._dispatcher = Dispatcher(
-            self.registry, self.publisher, leftovers, self.shutdown, self.dependencies, self._give_up
+            self.registry,
+            self.publisher,
+            leftovers,
+            self.shutdown,
+            self.dependencies,
+            self._give_up,
+            self._systemd,
         )
         self.throttle = None if restart_rate is None else self._make_throttle(restart_rate)
         self.start_queue = None if max_starting is None else self._make_start_queue(max_starting)
         self.signal_handling = self._make_signal_handling(name) if handle_signals else None
-        host_settings: list[DescriptorLimit | SignalHandling] = []
+        host_settings: list[DescriptorLimit | SignalHandling | SystemdReports] = []
         if raise_fd_limit:
             host_settings.append(DescriptorLimit())
         if self.signal_handling is not None:
             host_settings.append(self.signal_handling)
+        if self._systemd is not None:
+            host_settings.append(self._systemd)
         self.startup = Startup(
             name, self.registry, self.dependencies, self.shutdown, self.blocks, is_leaving=self._is_leaving
         )
@@ -189,6 +203,7 @@ class Assembly:
             own_launcher=own_launcher,
             host_settings=host_settings,
             signal_handling=self.signal_handling,
+            systemd=self._systemd,
         )
 
     def groups(self) -> GroupSupervisor:
@@ -272,9 +287,15 @@ class Assembly:
             is_leaving=self._is_leaving,
             check=self.lifespan.check,
             rolls_of=self.rolls_of,
+            systemd=self._systemd,
             add=add,
             remove=remove,
         )
+
+    def _make_systemd_reports(self) -> SystemdReports:
+        from aioverseer._engine.overseer.systemd import SystemdReports  # noqa: PLC0415  # few hosts ask for it
+
+        return SystemdReports(self._clock)
 
     def _start_task(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         return self.lifespan.start_task(work)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.events.publisher import EventPublisher
     from aioverseer._engine.overseer.instance_rolls import InstanceRolls
     from aioverseer._engine.overseer.instance_set import InstanceSet
+    from aioverseer._engine.overseer.systemd import SystemdReports
 
 __all__ = ["ChangeSets", "Plan"]
 
@@ -147,6 +148,7 @@ class ChangeSets:
         is_leaving: Callable[[], bool],
         check: Callable[..., None],
         rolls_of: Callable[[InstanceSet], InstanceRolls],
+        systemd: SystemdReports | None,
         add: Callable[[Spec], object],
         remove: Callable[[str, str], None],
     ) -> None:
@@ -164,6 +166,7 @@ class ChangeSets:
             is_leaving: Function that returns whether the overseer is being left.
             check: Function that raises OverseerError unless the overseer is in use on this event loop.
             rolls_of: Function that returns the rolls of a set.
+            systemd: The reports to systemd; None where nobody has asked for them.
             add: Function that adds a service, or a set of instances.
             remove: Function that removes a service by its name, for somebody.
         """
@@ -178,6 +181,7 @@ class ChangeSets:
         self.rolls_of = rolls_of
         self.add = add
         self.remove = remove
+        self._systemd = systemd
         self._start_task = start_task
         self._check = check
         self._current: _Application | None = None
@@ -223,6 +227,8 @@ class ChangeSets:
             raise PlanIsStale(f"overseer {self.name!r} has changed since plan {plan.digest} was made: make another one")
         work = self._current = _Application(self, plan, levels, on_failure=on_failure, by=by)
         self.registry.hold(1)
+        if self._systemd is not None:
+            self._systemd.begin_reload()
         task = self._start_task(work.run)
         try:
             await asyncio.shield(task)
@@ -234,6 +240,8 @@ class ChangeSets:
         finally:
             self._current = None
             self.registry.hold(-1)
+            if self._systemd is not None:
+                self._systemd.end_reload()
         return work.result()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aioverseer._engine.events.publisher import EventPublisher
 from aioverseer._engine.overseer.dependencies import DependencyTracker
 from aioverseer._engine.overseer.give_up import GiveUpActions
@@ -10,6 +12,9 @@ from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.shutdown import Shutdown
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer.core.report.events import Kind
+
+if TYPE_CHECKING:
+    from aioverseer._engine.overseer.systemd import SystemdReports
 
 __all__ = ["Dispatcher"]
 
@@ -25,6 +30,7 @@ class Dispatcher:
         shutdown: Shutdown,
         dependencies: DependencyTracker,
         give_up: GiveUpActions,
+        systemd: SystemdReports | None = None,
     ) -> None:
         """Connect the parts. The groups are made later, and are found in the registry.
 
@@ -35,6 +41,7 @@ class Dispatcher:
             shutdown: The stop of all services.
             dependencies: The dependents of each service.
             give_up: The consequences of a service that has ended for good.
+            systemd: The reports to systemd; None where nobody has asked for them.
         """
         self._registry = registry
         self._publisher = publisher
@@ -42,6 +49,7 @@ class Dispatcher:
         self._shutdown = shutdown
         self._dependencies = dependencies
         self._give_up = give_up
+        self._systemd = systemd
 
     def on_transition(self, transition: ServiceTransition) -> None:
         """Pass a change of state to each part."""
@@ -55,6 +63,8 @@ class Dispatcher:
         self._give_up.on_transition(transition)  # critical, on_give_up
         for keeper in self._registry.keepers:
             keeper.on_transition(transition)  # which runs are recycled or watched
+        if self._systemd is not None:
+            self._systemd.on_transition(transition)  # the host is ready, and how its services are
 
     def on_spawned(self, id: str) -> None:
         """Pass on the spawn of a program that is not ready yet."""

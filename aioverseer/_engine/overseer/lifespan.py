@@ -31,6 +31,7 @@ from aioverseer.core.report.status import CriticalServiceEnded, StopFailed
 if TYPE_CHECKING:
     from aioverseer._engine.overseer.shutdown import Shutdown
     from aioverseer._engine.overseer.signals import SignalHandling
+    from aioverseer._engine.overseer.systemd import SystemdReports
     from aioverseer._system.host.fd_limit import DescriptorLimit
 
 __all__ = ["Lifespan"]
@@ -55,8 +56,9 @@ class Lifespan:
         *,
         launcher: Launcher,
         own_launcher: SystemLauncher | None,
-        host_settings: Sequence[DescriptorLimit | SignalHandling],
+        host_settings: Sequence[DescriptorLimit | SignalHandling | SystemdReports],
         signal_handling: SignalHandling | None,
+        systemd: SystemdReports | None = None,
     ) -> None:
         """Prepare. Nothing is begun.
 
@@ -71,6 +73,7 @@ class Lifespan:
             own_launcher: The same launcher, if it belongs to this overseer alone.
             host_settings: Changes of the host: installed on entering, restored on leaving in the reverse order.
             signal_handling: The signals of the host; None where they are not handled.
+            systemd: The reports to systemd, one of the host settings; None where nobody has asked for them.
         """
         self._name = name
         self._registry = registry
@@ -82,6 +85,7 @@ class Lifespan:
         self._own_launcher = own_launcher
         self._host_settings = host_settings
         self._signals = signal_handling
+        self._systemd = systemd
         self._tasks = SupervisorTaskGroup(name, on_failure=self._on_failure)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[StopFailed | None] | None = None
@@ -313,14 +317,8 @@ class Lifespan:
         if not closing.done():
             closing.set_result(None)
         services = self._registry.services
-        longest = max(
-            (service.stop_seconds for service in services.values()),
-            default=0.0,
-        )
-        # In the worst case, each level takes as long as the longest ladder.
-        levels = len(self._shutdown.levels()) if any(service.spec.after for service in services.values()) else 1
         # In real time: this must end although the clock of the overseer may stand still.
-        cancelled = await settle(task, within=longest * levels + _MARGIN)
+        cancelled = await settle(task, within=self._longest() + _MARGIN)
         if not task.done():
             # Cancelling the task cancels all runs: each of them kills and reaps its program.
             _log.error("%s: stopping has taken too long, a bug of aioverseer: killing what is left", self._name)
@@ -349,6 +347,13 @@ class Lifespan:
             survivors = self._left_behind(left, survivors)
         return survivors, cancelled
 
+    def _longest(self) -> float:
+        """Return the seconds that all ladders take at most: in the worst case, each level takes the longest one."""
+        services = self._registry.services
+        longest = max((service.stop_seconds for service in services.values()), default=0.0)
+        levels = len(self._shutdown.levels()) if any(service.spec.after for service in services.values()) else 1
+        return longest * levels
+
     async def _hold(self, opened: asyncio.Future[None], closing: asyncio.Future[None]) -> StopFailed | None:
         """Own the runs from entering to leaving; return when everything has been stopped.
 
@@ -360,6 +365,8 @@ class Lifespan:
             opened.set_result(None)
         try:
             await closing
+            if self._systemd is not None:
+                self._systemd.begin_leaving(self._longest())
             await self._shutdown.stop(kill=False)
             survivors = self._survivors()
             await self._give_up.end()

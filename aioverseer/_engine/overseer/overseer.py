@@ -78,6 +78,7 @@ class Overseer:
         restart_rate: float | None = None,
         max_starting: int | None = None,
         raise_fd_limit: bool = False,
+        notify_systemd: bool = False,
         log: Log | Iterable[Log] | None = None,
         containment: AskedContainment = "auto",
     ) -> None:
@@ -106,6 +107,11 @@ class Overseer:
             raise_fd_limit: Whether to raise the limit of open descriptors (``ulimit -n``) to the hard limit while the
                 overseer is in use. A service needs up to five descriptors. Programs inherit the limit, unless their
                 ``rlimits`` say otherwise.
+            notify_systemd: Whether to report to systemd, if it has started this process by a unit of ``Type=notify``:
+                ``READY=1`` when all services that were started are ready, ``STATUS=`` with each change,
+                ``RELOADING=1`` while a plan is applied, ``STOPPING=1`` on leaving, ``WATCHDOG=1`` at half of
+                ``WatchdogSec=``, and ``EXTEND_TIMEOUT_USEC=`` for slow starts and stops. ``NOTIFY_SOCKET`` and
+                ``WATCHDOG_*`` are not in the environment meanwhile, so no program inherits them.
             log: A LogFile, a LogBridge, or several of them, for all services without a ``log`` of their own.
             containment: How surely nothing is left behind: ``"basic"``, ``"guarded"``, ``"strict"``, ``"pidns"``
                 (strict, with a pid namespace for each program), or ``"auto"`` for the best level without a cost for
@@ -121,6 +127,7 @@ class Overseer:
             shutdown_timeout=shutdown_timeout,
             handle_signals=handle_signals,
             raise_fd_limit=raise_fd_limit,
+            notify_systemd=notify_systemd,
             clock=clock,
             rng=rng,
         )
@@ -144,6 +151,7 @@ class Overseer:
             max_starting=max_starting,
             handle_signals=handle_signals,
             raise_fd_limit=raise_fd_limit,
+            notify_systemd=notify_systemd,
             log=log,
             make_handle=handle_of,
             load_health=load_health,

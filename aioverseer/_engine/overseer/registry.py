@@ -76,6 +76,7 @@ class Registry:
         added: Number of services that were added so far.
         on_discard: Function that is called with a service that was removed.
         keepers: Parts that replace runs of services with ``recycle`` or ``watch``; few hosts have any.
+        on_removal: The same with its name, for reports about all services.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Registry:
         self.live: dict[str, None] = {}
         self.groups: GroupSupervisor | None = None
         self.on_discard: Callable[[ServiceRunner], object] = id
+        self.on_removal: Callable[[str], object] = id
         self.added = 0
         self._dependencies = dependencies
         self._log_routing = log_routing
@@ -210,6 +212,7 @@ class Registry:
         service.close()
         self._log_routing.forget(id)
         self.on_discard(service)
+        self.on_removal(id)
         self.notify()
 
     def update(self, id: str, argv: Iterable[object] | None, options: SpecOptions) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ def check_overseer_options(
     shutdown_timeout: object,
     handle_signals: object,
     raise_fd_limit: object,
+    notify_systemd: object = False,
     clock: object,
     rng: object,
 ) -> None:
@@ -28,6 +29,7 @@ def check_overseer_options(
         shutdown_timeout: Seconds, or None.
         handle_signals: True or False.
         raise_fd_limit: True or False.
+        notify_systemd: True or False.
         clock: A ``Clock``, or None.
         rng: Source of random numbers, or None.
 
@@ -43,6 +45,8 @@ def check_overseer_options(
     if not isinstance(raise_fd_limit, bool):
         why = "is neither: pass True for the hard limit, or False; rlimits={'nofile': 1024} is for a program"
         raise _refused("raise_fd_limit", raise_fd_limit, why)
+    if not isinstance(notify_systemd, bool):
+        raise _refused("notify_systemd", notify_systemd, "is neither: pass True to report to systemd, or False")
     if clock is not None and not callable(getattr(clock, "call_at", None)):
         raise _refused("clock", clock, "is no clock: pass an aioverseer.abc.Clock, with now() and call_at()")
     if rng is not None and not callable(getattr(rng, "uniform", None)):
