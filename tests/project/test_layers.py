@@ -102,7 +102,7 @@ GOALS = {
     "circles of imports": 0,
     "import levels": 8,
     "class names used twice": 0,
-    "imports inside functions": 30,
+    "imports inside functions": 31,
     "imports inside functions of other files": 0,
     "arrows upward": 0,
 }
