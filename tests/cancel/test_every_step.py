@@ -15,6 +15,7 @@ import pytest
 
 from aioverseer import (
     Backoff,
+    Every,
     GaveUp,
     NotReady,
     Overseer,
@@ -222,6 +223,22 @@ async def waits_with_a_limit(rig: Rig) -> None:
         await service.wait_for(lambda status: status.restarts > 5, timeout=0.01)
 
 
+async def schedules_are_triggered(rig: Rig) -> None:
+    """One run on request while it is armed, one while it is not, and a stop in the middle of each."""
+    rig.all_gone = True
+    overseer = rig.another()
+    service = overseer.add("often", *PROGRAMS["lasts"][1], stop=rig.stop, schedule=Every(0.01, overlap="replace"))
+    async with overseer:
+        await service.start()
+        await service.wait_for(lambda status: status.restarts == 0 and status.pid is not None)
+        await service.trigger()
+        await service.stop()
+        rig.rolled_back = [service]
+        await service.trigger()
+        rig.rolled_back = []
+        await service.stop()
+
+
 # --- an overseer
 
 
@@ -307,6 +324,7 @@ SCENARIOS: list[Scenario] = [
     all_start_and_stop,
     lines_of_services,
     waits_with_a_limit,
+    schedules_are_triggered,
     a_whole_block,
     a_block_that_raises,
     a_spawn_in_flight_is_left,

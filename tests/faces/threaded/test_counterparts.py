@@ -11,7 +11,17 @@ from threading import current_thread
 import pytest
 
 import aioverseer
-from aioverseer import NotReady, NotReadyInTime, Restart, State, ThreadedOverseer, ThreadedRequestChannel, ready
+from aioverseer import (
+    Cron,
+    NotReady,
+    NotReadyInTime,
+    Restart,
+    SpecError,
+    State,
+    ThreadedOverseer,
+    ThreadedRequestChannel,
+    ready,
+)
 from tests.support.programs import child
 
 SIZE = child(
@@ -101,6 +111,18 @@ def test_instances_are_one_set_in_a_thread(overseer: ThreadedOverseer) -> None:
     assert "interrupted" == str(overseer.status("web").state)
     overseer.remove("web")
     assert "3" not in repr(overseer)
+
+
+def test_trigger_runs_a_service_with_a_schedule(overseer: ThreadedOverseer) -> None:
+    """Now, and it stays armed; by its name, and by its handle."""
+    service = overseer.add("x", "sleep", "100", schedule=Cron("@yearly"))
+    overseer.start_all()
+    assert (State.WAITING, None) == (service.state, service.process)
+    assert service is overseer.trigger("x", by="me") is service.trigger()
+    assert ("its next run", "me") == (service.why().due, service.status().by)
+    assert State.INTERRUPT is service.stop().state
+    with pytest.raises(SpecError, match="has no schedule"):
+        overseer.add("y", "true").trigger()
 
 
 def test_group_has_a_status(overseer: ThreadedOverseer) -> None:
