@@ -9,6 +9,7 @@ import math
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from aioverseer.core.clock import Rng
@@ -16,7 +17,10 @@ from aioverseer.core.errors import SpawnError, SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.machine.inputs import ProcessEnded, Ready, Spawned, SpawnFailed, StartRequested, TimerFired
 from aioverseer.core.machine.service import ServiceMachine
+from aioverseer.core.machine.simulated_times import SimulatedTimes
+from aioverseer.core.machine.table import Arm
 from aioverseer.core.options.restart import Restart
+from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.state import Exit, State, as_signal
 
 __all__ = ["Ending", "SimulatedRun", "Timeline", "simulate"]
@@ -36,7 +40,8 @@ class SimulatedRun:
         lasted: Seconds for which the run lived.
         exit: End of the run; None if it could not be started.
         ready: Seconds from its start until it was ready; None if it never was.
-        state: State of the service after the run: BACKOFF, or a final state.
+        state: State of the service after the run: BACKOFF, or a final state. With a schedule also WAITING, or STARTING
+            after a run that was replaced.
         reason: Reason for the state, one sentence, as a Service gives it.
         delay: Seconds until the next run; None if there is none.
         left: Number of restarts that the budget allowed after the run; None is no limit.
@@ -66,7 +71,7 @@ class Timeline:
 
     @property
     def state(self) -> State:
-        """State of the service at the end; BACKOFF if it would go on."""
+        """State of the service at the end; BACKOFF or WAITING if it would go on."""
         return self.runs[-1].state
 
     @property
@@ -110,6 +115,8 @@ def simulate(
     *,
     rng: Rng | None = None,
     ready_after: float = 0.0,
+    schedule: Schedule | None = None,
+    start: datetime = datetime(2030, 1, 1, tzinfo=UTC),
 ) -> Timeline:
     """Return the decisions of a Service under this policy for a list of ends. Takes no time.
 
@@ -122,47 +129,95 @@ def simulate(
         rng: Source of random numbers for the jitter of the backoff, unless the backoff has its own. None uses the
             longest possible delay.
         ready_after: Seconds until a run without a third value is ready; a run that lives no longer is never ready.
+        schedule: Option ``schedule`` of the service. A Cron without a zone is in UTC here. A run that is replaced ends
+            at once by SIGTERM.
+        start: Wall-clock time of the start, for a schedule.
 
     Raises:
         SpecError: For a value that is no end or no time, or for an empty list.
     """
-    machine = ServiceMachine(policy=policy, rng=_Longest() if rng is None else rng, delay=0.0)
+    chance = _Longest() if rng is None else rng
+    machine = ServiceMachine(policy=policy, rng=chance, delay=0.0)
+    times = None if schedule is None else SimulatedTimes(schedule, start=start, rng=chance)
+    machine.trigger = times
+    machine.feed(StartRequested(), 0.0)
     runs: list[SimulatedRun] = []
-    now = 0.0
-    machine.feed(StartRequested(), now)
+    begun = 0.0 if times is None else times.begin_next(machine)
     for given in exits:
-        ending, lasted, ready = _as_run(given, ready_after)
-        exit, started = _as_exit(ending), now
-        if exit is None:
-            lasted, ready = 0.0, None
-            machine.feed(SpawnFailed(error=SpawnError("cannot be started")), now)
-        else:
-            machine.feed(Spawned(pid=0), now)
-            if ready is not None:
-                machine.feed(Ready(), now + ready)
-            now += lasted
-            machine.feed(ProcessEnded(exit=exit), now)
-        due = machine.due
+        if begun is None:
+            break
+        ended = _run(machine, times, _as_run(given, ready_after), begun)
+        state, reason, left = machine.state, machine.reason, machine.left(ended.now)
+        number, started = machine.runs, begun
+        begun = _next_run(machine, times, ended)
         runs.append(
             SimulatedRun(
-                number=machine.runs,
+                number=number,
                 started=started,
-                lasted=lasted,
-                exit=exit,
-                ready=ready,
-                state=machine.state,
-                reason=machine.reason,
-                delay=None if due is None else due - now,
-                left=machine.left(now),
+                lasted=ended.now - started,
+                exit=ended.exit,
+                ready=ended.ready,
+                state=state,
+                reason=reason,
+                delay=None if begun is None else begun - ended.now,
+                left=left,
             )
         )
-        if due is None:
-            break
-        now = due
-        machine.feed(TimerFired(), now)
     if not runs:
         raise SpecError("exits=[] simulates nothing: pass at least one end", option="exits", value=[])
     return Timeline(runs=tuple(runs))
+
+
+class _Ended:
+    """End of a simulated run, at a time; ``queued`` tells that another one follows at once."""
+
+    def __init__(self, now: float, *, exit: Exit | None, ready: float | None, queued: bool = False) -> None:
+        self.now = now
+        self.exit = exit
+        self.ready = ready
+        self.queued = queued
+
+
+def _run(
+    machine: ServiceMachine, times: SimulatedTimes | None, given: tuple[object, float, float | None], begun: float
+) -> _Ended:
+    """Feed the machine with one run."""
+    ending, lasted, ready = given
+    exit, end = _as_exit(ending), begun + lasted
+    if exit is None:
+        machine.feed(SpawnFailed(error=SpawnError("cannot be started")), begun)
+        return _Ended(begun, exit=None, ready=None)
+    machine.feed(Spawned(pid=0), begun)
+    if ready is not None:
+        if times is not None:
+            times.pass_until(machine, begun + ready)
+        machine.feed(Ready(), begun + ready)
+    if times is not None:
+        end = times.pass_until(machine, end)
+        if machine.state is State.STOPPING:
+            exit = Exit(signal=signal.SIGTERM)
+    actions = machine.feed(ProcessEnded(exit=exit), end)
+    queued = machine.state is State.WAITING and any(isinstance(action, Arm) for action in actions)
+    return _Ended(end, exit=exit, ready=ready, queued=queued)
+
+
+def _next_run(machine: ServiceMachine, times: SimulatedTimes | None, ended: _Ended) -> float | None:
+    """Begin the next run, and return its time; None if none follows."""
+    if machine.state is State.STARTING:  # the run was replaced
+        return ended.now
+    if ended.queued:
+        machine.feed(TimerFired(), ended.now)
+        return ended.now
+    if machine.state is State.WAITING and times is not None:
+        return times.begin_next(machine)
+    due = machine.due
+    if due is None:
+        return None
+    if times is not None:
+        due = times.pass_until(machine, due)
+    if machine.state is State.BACKOFF:
+        machine.feed(TimerFired(), due)
+    return due
 
 
 def _as_run(given: Any, ready_after: float) -> tuple[object, float, float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -99,6 +100,11 @@ class Cron(Schedule):
         settle(self, "within", float(within))
         settle(self, "jitter", float(jitter))
         settle(self, "stamp", path)
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """Zone of ``timezone``; None is that of the host."""
+        return None if self.timezone is None else ZoneInfo(self.timezone)
 
     @property
     def fields(self) -> CronFields:

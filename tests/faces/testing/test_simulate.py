@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aioverseer import Backoff, Exit, Overseer, Restart, SpecError, State, ready
+from aioverseer import Backoff, Cron, Every, Exit, Overseer, Restart, Schedule, SpecError, State, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher, simulate
 
 ROOT = Path(__file__).parents[3]
@@ -175,3 +176,53 @@ def _seconds_of_the_policies(folder: Path) -> float:
     seconds = [float(case.attrib["time"]) for case in ElementTree.parse(report).findall(".//testcase")]
     assert 20 == len(seconds)
     return sum(seconds)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Every(60),
+        Every(60, first="at_start"),
+        Every(60, overlap="queue"),
+        Every(60, overlap="replace"),
+        Cron("*/2 * * * *", timezone="Europe/Berlin"),
+        Cron("*/2 * * * *", timezone="Europe/Berlin", overlap="queue"),
+    ],
+    ids=repr,
+)
+async def test_a_schedule_runs_as_that_of_an_overseer(schedule: Schedule) -> None:
+    """The same runs at the same times, with the same reasons: over restarts, giving up, and runs that take too long."""
+    policy = Restart(max_restarts=1, within=None, backoff=Backoff(min=20, max=50, factor=2))
+    runs: list[tuple[int, float]] = [
+        (0, 5.0),
+        (0, 100.5),
+        (1, 1.0),
+        (1, 1.0),
+        (1, 50.25),
+        (0, 3.0),
+        (0, 130.5),
+        (0, 1.0),
+    ]
+    timeline = simulate(policy, runs, schedule=schedule)
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, *(FakeChild().runs(seconds).exits(code) for code, seconds in runs))
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        service = overseer.add("job", "job", restart=policy, schedule=schedule)
+        await service.start()
+        await clock.run(service.wait_for(lambda _status: len(service.history) == len(runs)))
+        begin = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
+        starts = [(status.started_at - begin).total_seconds() for status in service.history if status.started_at]
+        assert pytest.approx([run.started for run in timeline]) == starts
+        assert [run.exit for run in timeline] == [status.exit for status in service.history]
+        launcher.script("job", FakeChild().exits())
+        service._runner.request_stop(kill=True)
+        await clock.settle()
+
+
+def test_a_schedule_in_a_timeline() -> None:
+    """Its delays are until its next times."""
+    timeline = simulate(Restart("never"), [0, (0, 5400), 1], schedule=Cron("@hourly"))
+    assert (3600.0, 7200.0, 14400.0) == tuple(run.started for run in timeline)
+    assert (3600.0, 1800.0, 3600.0) == timeline.delays
+    assert State.WAITING is timeline.state
+    assert "exited with code 1; waits for 2030-01-01 05:00 UTC" == timeline.reason
