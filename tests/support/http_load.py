@@ -13,7 +13,7 @@ __all__ = ["Load", "load"]
 
 @dataclass
 class Load:
-    """What the clients have seen."""
+    """Answers and failures that the clients have seen."""
 
     done: int = 0
     refused: int = 0
