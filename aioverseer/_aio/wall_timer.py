@@ -27,13 +27,21 @@ _SET_BACK = 1.0
 class _Call:
     """One pending call."""
 
-    __slots__ = ("callback",)
+    __slots__ = ("_on_cancel", "callback")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], on_cancel: Callable[[], None]) -> None:
         self.callback: Callable[[], None] | None = callback
+        self._on_cancel = on_cancel
 
     def cancel(self) -> None:
-        self.callback = None
+        if self.callback is not None:
+            self.callback = None
+            self._on_cancel()
+
+    def run(self) -> None:
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
 
 
 class WallTimers:
@@ -61,16 +69,25 @@ class WallTimers:
         """
         if self._exact is not None:
             return self._exact(when, callback)
-        call = _Call(callback)
+        call = _Call(callback, self._on_cancel)
         first = self._calls[0][0] if self._calls else None
         heapq.heappush(self._calls, (when, next(self._numbers), call))
         if first is None or when < first:
             self._arm()
         return call
 
-    def _arm(self) -> None:
+    def _on_cancel(self) -> None:
+        # Nothing may be left in the event loop once the last call is cancelled. With others the timer goes on.
+        self._drop_cancelled()
+        if not self._calls:
+            self._timer.cancel()
+
+    def _drop_cancelled(self) -> None:
         while self._calls and self._calls[0][2].callback is None:
             heapq.heappop(self._calls)
+
+    def _arm(self) -> None:
+        self._drop_cancelled()
         if not self._calls:
             self._timer.cancel()
             return
@@ -89,5 +106,4 @@ class WallTimers:
         # Armed first: a callback that raises must not take the other calls along.
         self._arm()
         for call in due:
-            if call.callback is not None:
-                call.callback()
+            call.run()

@@ -74,10 +74,13 @@ async def test_a_cancelled_call_needs_no_timer() -> None:
     timers, calls = WallTimers(clock), []
     first = timers.call_at(NOON + timedelta(seconds=10), lambda: calls.append("first"))
     timers.call_at(NOON + timedelta(seconds=20), lambda: calls.append("second"))
+    last = timers.call_at(NOON + timedelta(seconds=30), lambda: calls.append("last"))
     first.cancel()
     first.cancel()
-    await clock.manual.advance(100)
+    await clock.manual.advance(20)
     assert ["second"] == calls
+    assert clock.manual.next_timer() is not None
+    last.cancel()
     assert clock.manual.next_timer() is None
 
 
