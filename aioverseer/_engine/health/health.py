@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ from aioverseer._system.probes.commands import check_commands
 from aioverseer._system.probes.listeners import ListenerCheck
 from aioverseer._system.protocols import Child, Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock
+from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.composition import leaves
 from aioverseer.core.options.probes import Notify
 from aioverseer.core.options.spec import Spec
@@ -94,19 +96,21 @@ class Health:
             )
         self._on_main = on_main
         self._child: Child | None = None
+        self._make_liveness = functools.partial(
+            LivenessCheck,
+            spec=spec,
+            clock=clock,
+            launcher=launcher,
+            process=process,
+            drain=self._readiness.drain,
+            on_change=self._on_liveness,
+            on_excused=publish,
+        )
         self._liveness: LivenessCheck | None = None
         if spec.alive is not None:
-            self._liveness = LivenessCheck(
-                spec.alive,
-                spec=spec,
-                clock=clock,
-                launcher=launcher,
-                process=process,
-                listeners=self._listeners,
-                drain=self._readiness.drain,
-                on_change=self._on_liveness,
-                on_excused=publish,
-            )
+            self._liveness = self._make_liveness(spec.alive, listeners=self._listeners)
+        self._replaced: list[LivenessCheck] = []
+        self._is_up = False
         self._has_watchdog = has_watchdog
         self._on_ready = on_ready
         self._on_extend = on_extend
@@ -216,13 +220,43 @@ class Health:
         self._listeners.begin(child.pid)
         owns = None if self._main is None else child.owns
         self._readiness.begin(child.pid, self._on_ready, self._on_notice, self._on_stranger, owns=owns)
-        if self._liveness is not None and not self._awaits_ready:
-            self._liveness.begin()
+        if not self._awaits_ready:
+            self.begin_liveness()
 
     def begin_liveness(self) -> None:
         """Begin to check liveness, because the program is ready."""
-        if self._liveness is not None and self._begun:
-            self._liveness.begin()
+        if self._begun:
+            self._is_up = True
+            if self._liveness is not None:
+                self._liveness.begin()
+
+    @property
+    def alive(self) -> Alive | None:
+        """Rules of the liveness checks in force; None for no checks."""
+        return self._alive
+
+    def change_alive(self, alive: Alive | None) -> bool:
+        """Check liveness by other rules from now on.
+
+        Returns:
+            False if that has to wait for the next run: a program learns of a watchdog at its start.
+        """
+        if alive == self._alive or self._stopped:
+            return True
+        if alive is not None and Notify() in leaves(alive.probe):
+            return False
+        if self._liveness is not None:
+            self._liveness.stop()
+            self._replaced.append(self._liveness)
+        self._alive, self._reason, self._has_watchdog, self._liveness = alive, "", False, None
+        if alive is not None:
+            listeners = ListenerCheck(self._spec, list(leaves(alive.probe)), is_hosted=self._is_hosted)
+            self._liveness = self._make_liveness(alive, listeners=listeners)
+            if self._child is not None:
+                listeners.begin(self._child.pid)
+            if self._is_up:
+                self._liveness.begin()
+        return True
 
     def stop(self) -> None:
         """Stop all checks, because the program has ended or is being ended. Idempotent."""
@@ -241,10 +275,10 @@ class Health:
         """Close everything; return the cancellation that came meanwhile, for the caller to raise. Idempotent."""
         if self._main is not None:
             self._main.close()
-        if self._liveness is not None:
-            cancelled = await self._liveness.close()
-            return await self._readiness.close() or cancelled
-        return await self._readiness.close()
+        cancelled: asyncio.CancelledError | None = None
+        for check in filter(None, (self._liveness, *self._replaced)):
+            cancelled = await check.close() or cancelled
+        return await self._readiness.close() or cancelled
 
     def _on_liveness(self, *, alive: bool, why: str) -> None:
         if alive or self._alive is None:

@@ -73,6 +73,7 @@ from aioverseer.core.state import State
 
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
+    from aioverseer.core.options.alive import Alive
 
 __all__ = ["ProcessRunner"]
 
@@ -552,6 +553,10 @@ class ProcessRunner:
         error = late(self.snapshot(lines=False).status(), seconds, self.health_summary, self.last_lines())
         self.submit(Unhealthy(error=error, why=f"it was not ready within {seconds:.3g} s"))
 
+    def change_alive(self, alive: Alive | None) -> bool:
+        """Check liveness by other rules from now on; return False if that has to wait for the next run."""
+        return alive is None if self.health is None else self.health.change_alive(alive)
+
     def _limit_runtime(self) -> None:
         """Arm the timer of ``max_runtime``, if there is a limit. Each end of the run cancels it."""
         limit = self.spec.max_runtime
@@ -572,7 +577,8 @@ class ProcessRunner:
 
     def _end_unhealthy(self, why: str) -> None:
         error = unhealthy(self.snapshot(lines=False).status(), why, self.last_lines())
-        ladder = None if self.spec.alive is None else self.spec.alive.stop
+        alive = self.spec.alive if self.health is None else self.health.alive
+        ladder = None if alive is None else alive.stop
         self.submit(Unhealthy(error=error, why=f"it is not alive: {why}", ladder=ladder))
 
 

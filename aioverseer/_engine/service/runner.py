@@ -204,6 +204,7 @@ class ServiceRunner:
         self._blockers = blockers
         self.measure = measure
         self._spec_of_run: Spec | None = None
+        self._waiting: frozenset[str] = frozenset()
         self._sockets = sockets
         self._holds_sockets = False
         self._make_trigger = make_trigger
@@ -282,7 +283,8 @@ class ServiceRunner:
         before = self._spec_of_run
         if before is None or before is self.spec or self.process is None or not self.process.machine.state.is_live:
             return ()
-        return tuple(name for name in changed_options(before, self.spec) if EFFECTS[name] != "in place")
+        names = changed_options(before, self.spec)
+        return tuple(name for name in names if EFFECTS[name] != "in place" or name in self._waiting)
 
     @property
     def is_unstoppable(self) -> bool:
@@ -506,11 +508,28 @@ class ServiceRunner:
         # Another program, or another folder to find it in, has never run: a mistake in it shows at once.
         if (spec.argv[0], spec.cwd) != (self.spec.argv[0], self.spec.cwd):
             self.machine.change_program()
-        self.spec = spec
+        before, self.spec = self.spec, spec
         if self.process is not None:
             self.process.machine.apply_ladder(spec.stop)
+            if self.process.machine.state.is_live:
+                self._change_run(self.process, before)
         self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
         self._follow_trigger()
+
+    def _change_run(self, process: ProcessRunner, before: Spec) -> None:
+        """Give the current run those options that take effect at once."""
+        # A placeholder has a value for each run, and the current one has begun with its own.
+        fixed = is_template(self.spec)
+        if self.spec.alive != before.alive:
+            self._note_waiting("alive", waits=fixed or not process.change_alive(self.spec.alive))
+        if (self.spec.log, self.spec.group) != (before.log, before.group):
+            self._note_waiting("log", waits=fixed)
+            if not fixed:
+                self._open_logs()
+                self.hub.resume_reading()
+
+    def _note_waiting(self, name: str, *, waits: bool) -> None:
+        self._waiting = self._waiting | {name} if waits else self._waiting - {name}
 
     def read_runs(self) -> Runs[Any]:
         """Return a new reader of the runs, from the current one on."""
@@ -662,6 +681,7 @@ class ServiceRunner:
         self._gave_up = None
         self._handle = None
         self._spec_of_run = self.spec
+        self._waiting = frozenset()
         self.hub.begin()
         self._run_readers.reopen()
         self._keep_reading(self.process)
@@ -872,6 +892,7 @@ class ServiceRunner:
         self._release_sockets(keeping=self.spec)
         self.machine.record_program()
         self._spec_of_run = self.spec
+        self._waiting = frozenset()
         if run.spec.log is not self.spec.log:  # with the paths of this run
             self.log_routing.register(run.spec)
         self._open_logs()
