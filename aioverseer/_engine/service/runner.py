@@ -966,7 +966,8 @@ class ServiceRunner:
         machine, error = self.machine, process.machine.error
         if machine.state is State.STOPPING and not machine.wanted:
             return True
-        if machine.state is State.STOPPING and not process.machine.is_unhealthy and not process.machine.ended_by_itself:
+        is_asked_for = not (process.machine.is_unhealthy or process.machine.ended_by_itself or machine.ended_by_itself)
+        if machine.state is State.STOPPING and is_asked_for:
             return False  # a restart was asked for, or its group restarts
         impossible = error is not None and is_impossible(process.spec, error) and not machine.ever_spawned
         if not impossible and self.will_run_again(None if error is not None else process.machine.exit):

@@ -77,6 +77,7 @@ class ServiceMachine(Machine[ServiceAction]):
         stopped_by_group: Whether its end, if it has ended, was decided by its group.
         trigger: Starts each run by itself; None for a service that runs from its start on.
         by: Name of the one who asked for the present state; empty if nobody did, or gave a name.
+        ended_by_itself: Whether the run has ended without a stop, and its leftovers or its ``cleanup`` are awaited.
         judged: Whether the policy has judged the end of the last run; a request or the group has ended it otherwise.
         has_successor: Whether a run lives that will take the place of the current one.
         has_side_runs: Whether a run lives beside the current one: a successor, or an old run that is being stopped.
@@ -119,7 +120,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self._defer_anew = False  # that start must wait for its dependencies
         self._kill = False
         self._why_restarted = ""  # reason of a restart that nobody has requested
-        self._ended_by_itself = False  # its leader has ended without a stop, and leftovers are awaited
+        self.ended_by_itself = False
         self._ended_early = False  # before it was ready
         self._failure: BaseException | None = None  # error of the FATAL state that follows the end of its run
         self.trigger: Trigger | None = None
@@ -269,7 +270,7 @@ class ServiceMachine(Machine[ServiceAction]):
             self._armed = False
             self.by = given.by
             self.wanted = self._anew = True
-            self._defer_anew = self._ended_by_itself = False
+            self._defer_anew = self.ended_by_itself = False
             self._queued = given.why
             return []
         if given.overlap == "skip":
@@ -287,7 +288,7 @@ class ServiceMachine(Machine[ServiceAction]):
             return [self._leave_backoff(), *self._run(why)]
         self._queued = why
         self._anew = True
-        self._defer_anew = self._ended_by_itself = False
+        self._defer_anew = self.ended_by_itself = False
         if self.state is State.STOPPING:
             return []
         what = f"{why}, and the run before it is replaced"
@@ -343,7 +344,7 @@ class ServiceMachine(Machine[ServiceAction]):
         if self._ready_at is not None:
             self._steady = max(self._steady or 0.0, self.now - self._ready_at)
             self._ready_at = None
-        self._ended_by_itself = given.ended
+        self.ended_by_itself = given.ended
         self._ended_early = self.state is State.STARTING
         self.to(State.STOPPING, given.why)
         return []
@@ -508,18 +509,18 @@ class ServiceMachine(Machine[ServiceAction]):
             self._queued = ""
             self._armed = self.trigger is not None
         self._defer_anew = False
-        self._ended_by_itself = False
+        self.ended_by_itself = False
         return []
 
     def want_again_deferred(self, given: StartDeferred) -> list[ServiceAction]:
         """Begin a new run after the end of this one, once dependencies are met; nothing if one follows anyway."""
-        if not self.wanted or self._ended_by_itself:
+        if not self.wanted or self.ended_by_itself:
             self.by = given.by
             self.wanted = True
             self._armed = False
             self._queued = ""
             self._anew = self._defer_anew = True
-            self._ended_by_itself = False
+            self.ended_by_itself = False
         return []
 
     def want_no_more(self, given: StopRequested) -> list[ServiceAction]:
@@ -674,7 +675,7 @@ class ServiceMachine(Machine[ServiceAction]):
             self.wanted = False
             self.to(State.INTERRUPT, "was stopped before it was started")
             return []
-        is_early = self.state is State.STARTING or (self._ended_by_itself and self._ended_early)
+        is_early = self.state is State.STARTING or (self.ended_by_itself and self._ended_early)
         early = " before it was ready" if is_early else ""
         return self._judge(given.exit, f"{given.exit}{early}", also=_also(given))
 
@@ -685,7 +686,7 @@ class ServiceMachine(Machine[ServiceAction]):
                 return self._wait_for_group(self.reason)
             if self._anew:
                 return self._start_anew()
-            if self._ended_by_itself:
+            if self.ended_by_itself:
                 return self.judge_end(given)
             if self._ready_at is not None:
                 self._steady = max(self._steady or 0.0, self.since - self._ready_at)
@@ -725,7 +726,7 @@ class ServiceMachine(Machine[ServiceAction]):
         self._ready_at = None
         self._anew = self._defer_anew = False
         self._kill = False
-        self._ended_by_itself = False
+        self.ended_by_itself = False
         self._failure = None
 
     def _judge(self, exit: Exit | None, what: str, *, also: str = "", hopeless: bool = False) -> list[ServiceAction]:

@@ -569,3 +569,93 @@ async def test_a_member_that_leaves_its_group_of_one_fate_takes_its_successor_al
         report = await rig.clock.run(task)
         assert report.outcome == "done"
         assert len(rig.live) == 2
+
+
+class Hooks:
+    """A ``prepare`` that takes a second, and a ``cleanup``, which note their runs."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.prepared: list[int] = []
+        self.ended: list[int | None] = []
+        self.given_up: list[int] = []
+        self.error = ""
+
+    async def prepare(self, _service: object, run: int) -> dict[str, Any]:
+        """Take a second, and set the probe of the run."""
+        try:
+            await self.clock.sleep(1)
+        except asyncio.CancelledError:
+            self.given_up.append(run)
+            raise
+        if self.error:
+            raise OSError(self.error)
+        self.prepared.append(run)
+        return {"ready": ready.line(f"up {run}")}
+
+    async def cleanup(self, _service: object, status: Any) -> None:
+        """Note the end."""
+        self.ended.append(status.pid)
+
+
+def hooked(*scripts: FakeChild) -> tuple[Rig, Hooks]:
+    """A set of one whose runs are prepared."""
+    hooks = Hooks()
+    rig = Rig(1, *scripts, prepare=hooks.prepare, cleanup=hooks.cleanup)
+    hooks.clock = rig.clock
+    return rig, hooks
+
+
+async def test_successor_is_prepared_and_the_old_run_cleaned_up() -> None:
+    """The options of ``prepare`` are those of the new run, and the old one serves meanwhile."""
+    rig, hooks = hooked(FakeChild().prints("up 1"))
+    async with rig:
+        rig.script(FakeChild().prints("up 2"))
+        old = rig.web[0].pid
+        rolling = asyncio.create_task(rig.web.roll())
+        await rig.clock.advance(0.5)
+        assert (old, State.RUNNING, [1]) == (rig.web[0].pid, rig.web[0].state, hooks.prepared)
+        assert 1 == len(rig.launcher.children)
+        await rig.clock.advance(5)
+        await rig.clock.run(rolling)
+        assert ([1, 2], [old]) == (hooks.prepared, hooks.ended)
+        assert (State.RUNNING, 2) == (rig.web[0].state, len(rig.launcher.children))
+
+
+async def test_successor_that_cannot_be_prepared_fails_the_roll() -> None:
+    rig, hooks = hooked(FakeChild().prints("up 1"))
+    async with rig:
+        old = rig.web[0].pid
+        hooks.error = "disk is full"
+        with pytest.raises(RollFailed, match="disk is full"):
+            await rig.clock.run(rig.web.roll())
+        assert (old, State.RUNNING, 1) == (rig.web[0].pid, rig.web[0].state, len(rig.launcher.children))
+        hooks.error = ""
+        rig.script(FakeChild().prints(*(f"up {run}" for run in range(9))))
+        await rig.clock.run(rig.web.roll())
+        assert old != rig.web[0].pid
+
+
+@pytest.mark.parametrize("how", ["stop", "crash", "cancel"])
+async def test_preparation_of_a_successor_is_given_up(how: str) -> None:
+    """By a stop of the set, by the end of the old run for good, and by a cancelled roll."""
+    rig, hooks = hooked(FakeChild().prints("up 1"), FakeChild().cannot_start())
+    async with rig:
+        rolling = asyncio.create_task(rig.web.roll())
+        await rig.clock.advance(0.5)
+        if how == "stop":
+            await rig.clock.run(rig.web.stop())
+        elif how == "crash":
+            runner = rig.overseer._registry.services[rig.web[0].id]
+            runner.apply_spec(runner.spec.updated(restart=Restart("never")))
+            rig.web[0].signal(signal.SIGKILL)
+            await rig.clock.advance(0.1)
+        else:
+            rolling.cancel()
+        await rig.clock.advance(5)
+        await asyncio.wait({rolling})
+        assert ([2], 1) == (hooks.given_up, len(rig.launcher.children))
+        assert rolling.cancelled() or isinstance(rolling.exception(), RollFailed)
+        if how != "crash":  # the roll starts such an instance by itself
+            assert [1] == hooks.prepared
+            assert (State.RUNNING if how == "cancel" else State.INTERRUPT) is rig.web[0].state
