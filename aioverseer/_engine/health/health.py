@@ -20,7 +20,7 @@ from aioverseer.core.options.probes import Notify
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.status import stranger_before
 from aioverseer.core.state import Exit
-from aioverseer.core.text.sd_notify import Notice
+from aioverseer.core.text.sd_notify import Notice, error_text
 
 __all__ = ["Health"]
 
@@ -30,6 +30,8 @@ class Health:
 
     Attributes:
         said_ready: Whether the program has sent ``READY=1``.
+        said_error: The error that the program has named as its own, as the end of a sentence; empty for none.
+        asked_for_reset: Whether the program wants the delays of its restarts to begin anew (``RESTART_RESET=1``).
         on_notice: Called with each notice while somebody waits for one; None for nobody.
     """
 
@@ -124,6 +126,8 @@ class Health:
         self._begun = False
         self._stopped = False
         self.said_ready = False
+        self.said_error = ""
+        self.asked_for_reset = False
         self.on_notice: Callable[[Notice], None] | None = None
 
     @property
@@ -295,6 +299,9 @@ class Health:
         if self.on_notice is not None:
             self.on_notice(notice)
         self.said_ready = self.said_ready or notice.ready
+        self.asked_for_reset = self.asked_for_reset or notice.restart_reset
+        if notice.error is not None:
+            self.said_error = f"it said: {error_text(notice.error)}"
         if notice.main_pid is not None and self._main is not None:
             self._main.on_notice(notice.main_pid)
         if notice.status is not None:

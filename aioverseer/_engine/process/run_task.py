@@ -310,7 +310,8 @@ class RunTask:
             cancelled = await self._health.close() or cancelled
         self.child = None
         self._streams.end(child, read_on=self._spec.leftovers != "kill" and cancelled is None)
-        submit(Exited(exit=exit, upstream=upstream_words))
+        said = "" if self._health is None else self._health.said_error
+        submit(Exited(exit=exit, upstream=upstream_words, said=said))
         if cancelled is not None:
             raise cancelled
 

@@ -949,6 +949,8 @@ class ServiceRunner:
             ended = SpawnFailed(error=error, impossible=is_impossible(process.spec, error))
         else:
             ended = ProcessEnded(exit=process.machine.exit, left=process.machine.end_words)
+            if process.health is not None and process.health.asked_for_reset:
+                self.machine.begin_delays_anew()
         if self.side_runs is not None and self.side_runs.live and self._is_held(process):
             self._held_end = ended
         else:

@@ -91,8 +91,7 @@ class Budget:
         """
         policy = self._policy
         if ready_for is not None and ready_for >= policy.reset_after:
-            self._attempt = 0
-            self._previous = None
+            self.begin_delays_anew()
         most = policy.max_restarts
         if most is not None:
             self._forget(now)
@@ -106,6 +105,11 @@ class Budget:
         self._attempt += 1
         self._previous = delay
         return RestartIn(delay=delay, attempt=attempt, left=self.left(now))
+
+    def begin_delays_anew(self) -> None:
+        """Let the next restart have the shortest delay. Its number in the window stays."""
+        self._attempt = 0
+        self._previous = None
 
     def left(self, now: float) -> int | None:
         """Return the number of restarts that are allowed now.

@@ -305,13 +305,15 @@ class Exited(Input):
     """The program has ended, its leftovers are ended or kept, and its output is delivered.
 
     ``upstream`` says that the exit is that of a program before it in its pipeline; empty if it is its own.
+    ``said`` is the error that the program has named itself, as the end of a sentence; empty if it has not.
     """
 
-    __slots__ = ("exit", "upstream")
+    __slots__ = ("exit", "said", "upstream")
 
-    def __init__(self, *, exit: Exit, upstream: str = "") -> None:
+    def __init__(self, *, exit: Exit, upstream: str = "", said: str = "") -> None:
         self.exit = exit
         self.upstream = upstream
+        self.said = said
 
 
 class InternalError(Input):

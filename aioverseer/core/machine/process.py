@@ -69,7 +69,8 @@ class ProcessMachine(Machine[ProcessAction]):
         left: Processes that the leader left behind and that got the ladder.
         left_signal: Last signal that they got; 0 for none.
         unstoppable: Whether the program outlived the whole ladder.
-        upstream_words: Words about the program of the pipeline whose exit is that of the run; empty if it is its own.
+        upstream_words: Words about the program of the pipeline whose exit is that of the run, and about the error that
+            the program has named itself; empty for neither.
     """
 
     name: ClassVar[str] = "process"
@@ -412,13 +413,13 @@ class ProcessMachine(Machine[ProcessAction]):
     def end(self, given: Exited) -> list[ProcessAction]:
         """INTERRUPT if a signal killed the program, else FINISHED."""
         self.exit = given.exit
-        self.upstream_words = given.upstream
+        self.upstream_words = "; ".join(filter(None, (given.upstream, given.said)))
         state = State.FINISHED if given.exit.signal is None else State.INTERRUPT
         if self.state is State.STARTING:
             self.due = None
             self.to(state, f"{given.exit} before it was ready")
             return [Disarm()]
-        self.to(state, f"{given.exit}{f'; {given.upstream}' if given.upstream else ''}")
+        self.to(state, f"{given.exit}{f'; {self.upstream_words}' if self.upstream_words else ''}")
         return []
 
     def end_stopped(self, given: Exited) -> list[ProcessAction]:

@@ -147,6 +147,10 @@ class ServiceMachine(Machine[ServiceAction]):
         """Return whether the service has a trigger."""
         return self.trigger is not None
 
+    def begin_delays_anew(self) -> None:
+        """Let the next restart have the shortest delay: the program has asked for it. A group has delays of its own."""
+        self._budget.begin_delays_anew()
+
     def take_trigger(self, trigger: Trigger | None) -> None:
         """Let a trigger start each run that follows the present one, or none, in any state but WAITING.
 

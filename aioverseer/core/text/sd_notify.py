@@ -5,9 +5,10 @@ Unknown assignments are ignored, as sd_notify(3) demands, and so are invalid one
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
-__all__ = ["Notice", "read_notice"]
+__all__ = ["Notice", "error_text", "read_notice"]
 
 _STATUS_LENGTH = 1000
 """Most characters of a STATUS to keep: it is one line for people."""
@@ -26,6 +27,8 @@ class Notice:
         status: Description of its activity in its own words; None if the datagram has none.
         extend: Least seconds from now that a running time limit must last; the program notifies again within them.
         main_pid: Process id of its main process.
+        error: Number of the error by which it fails (``ERRNO``); None if the datagram has none.
+        restart_reset: Whether the delay before its next restart begins at the shortest one again.
         barrier: Whether the sender waits until the descriptor that it sent along is closed.
     """
 
@@ -37,6 +40,8 @@ class Notice:
     status: str | None = None
     extend: float | None = None
     main_pid: int | None = None
+    error: int | None = None
+    restart_reset: bool = False
     barrier: bool = False
 
 
@@ -55,6 +60,8 @@ def read_notice(datagram: bytes) -> Notice:
         status=assigned["STATUS"].strip()[:_STATUS_LENGTH] if "STATUS" in assigned else None,
         extend=None if extend is None else extend / 1e6,
         main_pid=_number(assigned.get("MAINPID")),
+        error=_number(assigned.get("ERRNO")) or None,
+        restart_reset=assigned.get("RESTART_RESET") == "1",
         barrier=assigned.get("BARRIER") == "1",
     )
 
@@ -64,3 +71,8 @@ def _number(text: str | None) -> int | None:
     if text is None or not (text.isascii() and text.isdecimal()) or len(text) > 19:  # noqa: PLR2004  # digits of 2**63
         return None
     return int(text)
+
+
+def error_text(number: int) -> str:
+    """Return the name of an error of the system; its number where there is no name."""
+    return errno.errorcode.get(number, f"errno {number}")
