@@ -141,7 +141,8 @@ class DependencyTracker:
             edge: The dependency on the set.
             quick: Whether to begin at the member that was late at the last look, and to stop at the first one.
         """
-        key, members = (edge.name, edge.until), self._sets[edge.name].members
+        members = self._sets[edge.name].members
+        key: tuple[str, Until] = (edge.name, edge.until)
         known = self._late.pop(key, None) if quick else None
         begin = 0
         if known is not None and known.place is not None and known.place.index < len(members):

@@ -107,7 +107,7 @@ class InstanceSet:
         self._followers: tuple[Callable[[ServiceRunner], None], ...] = ()
         self._changes = 0
         self._since = clock.now()
-        self._state = State.INITIAL
+        self._state: State = State.INITIAL
         self._was_wanted = True
         """Whether the last instances were wanted when ``scale(0)`` took them away; then ``scale(1)`` starts one."""
 

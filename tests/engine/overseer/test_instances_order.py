@@ -18,7 +18,8 @@ NEVER = Restart("never")
 
 def add_web(overseer: Overseer, **options: Any) -> Any:
     """Add three instances that are ready with a line."""
-    return overseer.add_instances("web", "serve", **{"instances": 3, "ready": ready.line("up"), **options})
+    given: Any = {"instances": 3, "ready": ready.line("up"), **options}
+    return overseer.add_instances("web", "serve", **given)
 
 
 async def test_a_dependent_waits_for_all() -> None:
