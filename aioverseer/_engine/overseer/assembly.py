@@ -35,7 +35,6 @@ from aioverseer.core.options.log import Log
 from aioverseer.core.options.schedule_base import Schedule
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import Kind
-from aioverseer.core.report.usage import Usage
 from aioverseer.core.report.why import Awaited
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.service.schedule import Schedules
     from aioverseer._system.inprocess import TaskLauncher
     from aioverseer._system.logfile.backend import LogBackend
+    from aioverseer.core.report.usage import Usage
 
 __all__ = ["Assembly"]
 

@@ -254,7 +254,7 @@ def _present(spec: Spec, services: Sequence[ServiceRunner]) -> Present:
 def _runs(service: ServiceRunner) -> bool:
     machine = service.machine
     if machine.state.is_live:
-        return machine.wanted
+        return machine.wanted and not service.is_disarmed
     exit = None if service.process is None else service.process.machine.exit
     return machine.judged and machine.state is not State.FATAL and is_success(machine.policy, exit)
 
@@ -474,7 +474,10 @@ class _Application:
                 begun += self._services(step.id)
         self._step = steps[0]
         idle = [service for service in begun if not service.state.is_live]  # supervise_all may have started one
+        disarmed = [service for service in begun if service.is_disarmed]
         self._host.dependencies.start(idle, by=self.by)
+        for service in disarmed:
+            service.start(by=self.by)
         try:
             await all_up(begun)
         except ProgramError as error:

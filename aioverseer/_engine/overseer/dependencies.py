@@ -21,6 +21,7 @@ from aioverseer.core.machine.dependencies import (
     MustWait,
     StartVerdict,
     decide,
+    has_schedule,
     is_met,
 )
 from aioverseer.core.machine.inputs import DependenciesMet, DependencyFailed, RestartRequested, StartDeferred
@@ -166,13 +167,22 @@ class DependencyTracker:
         return late
 
     def check(self) -> DependencyGraph:
-        """Return the graph of all services.
+        """Return the graph of all services, for the order of starts.
+
+        Raises:
+            SpecError: If a service depends on one that does not exist, or has a schedule.
+            DependencyCycle: If services wait for each other in a cycle.
+        """
+        self._refuse_scheduled()
+        return self.graph()
+
+    def graph(self) -> DependencyGraph:
+        """Return the graph of all services, for the order of stops.
 
         Raises:
             SpecError: If a service depends on one that does not exist.
             DependencyCycle: If services wait for each other in a cycle.
         """
-        self._refuse_scheduled()
         needs: dict[str, Iterable[After]] = {id: self._edges.get(id, ()) for id in self._services}
         sets = {name: self._sets[name] for name in self._dependents if name in self._sets} if self._sets else {}
         for name, members in sets.items():
@@ -185,12 +195,7 @@ class DependencyTracker:
             for edge in edges:
                 members = self._sets[edge.name].members if edge.name in self._sets else [self._services.get(edge.name)]
                 if any(member is not None and member.spec.schedule is not None for member in members):
-                    raise SpecError(
-                        f"service {id!r}: after={edge.name!r} has a schedule, so there is no moment to wait for: take "
-                        "after= away",
-                        option="after",
-                        value=edge.name,
-                    )
+                    raise has_schedule(id, edge.name)
 
     def stop_order(self, started: Iterable[str]) -> list[str]:
         """Return names in the order in which to request stops at the same time: the reverse order of their start.
@@ -205,7 +210,7 @@ class DependencyTracker:
         if not self._edges:
             return names
         try:
-            levels = self.check().stop_levels
+            levels = self.graph().stop_levels
         except SpecError:  # each service was started on its own, so there is no order to keep
             return names
         place = {id: number for number, level in enumerate(levels) for id in level}
@@ -215,7 +220,7 @@ class DependencyTracker:
         """Return names level by level, dependents before their dependencies; those of one level may stop together."""
         chosen = list(dict.fromkeys(ids))
         try:
-            levels = self.check().stop_levels
+            levels = self.graph().stop_levels
         except SpecError:  # each service was started on its own, so there is no order to keep
             return [chosen[::-1]] if chosen else []
         wanted = set(chosen)

@@ -443,8 +443,9 @@ class InstanceSet:
         self.check()
         self._was_wanted = True
         began = [member for member in self.members if not member.state.is_live]
-        for member in began:
-            member.start(by=by)
+        for member in self.members:
+            if member in began or member.is_disarmed:
+                member.start(by=by)
         try:
             await self.wait()
         except asyncio.CancelledError:

@@ -155,7 +155,7 @@ class Shutdown:
         """
         started_last = list(self._live)[::-1]
         try:
-            order = self._dependencies.check().stop_levels
+            order = self._dependencies.graph().stop_levels
         except SpecError:  # each service was started on its own, so there is no order to keep
             return [started_last]
         place = {id: number for number, level in enumerate(order) for id in level}

@@ -55,7 +55,7 @@ class Startup:
     async def supervise(self, service: ServiceRunner, *, by: str) -> Status:
         """Start one service and wait for its final end; see ``Overseer.supervise``."""
         began = not service.state.is_live
-        if began:
+        if began or service.is_disarmed:
             service.start(by=by)
         try:
             return (await service.waiters.for_end()).status()
@@ -71,8 +71,6 @@ class Startup:
         for service in services:
             if service.state is State.STOPPING:
                 self._dependencies.start_after_stop(service, by=by)
-            elif service.trigger is not None and service.state is not State.WAITING and not service.is_deferred:
-                service.start(by=by)  # a run on request has left its trigger disarmed
         started = set(began)
         # A service that this call has started may have become ready and ended already: with eager tasks, a function of
         # the host does so before its start returns.
@@ -150,10 +148,14 @@ class Startup:
             raise blocks.ended
 
     def _start(self, services: Iterable[ServiceRunner], *, by: str) -> list[ServiceRunner]:
-        """Start the services that are not live, and return them."""
+        """Start the services that are not live, and return them. Arm the triggers of the others."""
+        services = list(services)
         idle = [service for service in services if not service.state.is_live]
+        disarmed = [service for service in services if service.is_disarmed]
         self._check_descriptors(len(self._registry.live) + len(idle))
         self._dependencies.start(idle, by=by)
+        for service in disarmed:
+            service.start(by=by)
         return idle
 
     def _check_descriptors(self, wanted: int) -> None:

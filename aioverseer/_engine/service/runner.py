@@ -71,7 +71,6 @@ from aioverseer.core.options.spec import Spec, is_template, names_descriptors
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.report.events import Kind, StopOutcome
 from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines, lines_of_runs
-from aioverseer.core.report.usage import Usage
 from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import Exit, State
 
@@ -80,6 +79,7 @@ if TYPE_CHECKING:
     from aioverseer._engine.service.run_spec import RunSpecs
     from aioverseer._engine.service.run_steps import RunSteps
     from aioverseer._system.inprocess import TaskLauncher
+    from aioverseer.core.report.usage import Usage
 
 __all__ = ["HISTORY_RUNS", "ServiceRunner"]
 
@@ -271,6 +271,14 @@ class ServiceRunner:
     def is_deferred(self) -> bool:
         """Whether the service waits for its dependencies before its first run."""
         return self.machine.deferred
+
+    @property
+    def is_disarmed(self) -> bool:
+        """Whether a run on request is under way, after which no other follows: a start arms the trigger."""
+        machine = self.machine
+        if self.trigger is None or machine.is_armed:
+            return False
+        return machine.wanted and machine.state.is_live and not machine.deferred
 
     @property
     def run_spec(self) -> Spec:

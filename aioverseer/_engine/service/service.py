@@ -21,12 +21,12 @@ from aioverseer.core.options.by import check_by
 from aioverseer.core.options.spec import Spec, port_of
 from aioverseer.core.options.stop import Stop, check_ladder
 from aioverseer.core.report.status import Status, StatusSnapshot
-from aioverseer.core.report.usage import Usage
 from aioverseer.core.state import State
 from aioverseer.core.text.lines import Line
 
 if TYPE_CHECKING:
     from aioverseer._engine.service.reloader import Reloader
+    from aioverseer.core.report.usage import Usage
     from aioverseer.core.report.why import Why
 
 __all__ = ["Service"]

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from aioverseer.core.errors import DuplicateService, SpecError
-from aioverseer.core.machine.dependencies import DependencyGraph
+from aioverseer.core.machine.dependencies import DependencyGraph, has_schedule
 from aioverseer.core.options.after import After
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.options.spec_data import option_to_data
@@ -25,7 +25,7 @@ class Present:
 
     Attributes:
         spec: Its options.
-        runs: Whether it is live and wanted, or has ended by itself as a success.
+        runs: Whether it is live and wanted, and armed if it has a trigger, or has ended by itself as a success.
         live: Whether a program runs, starts, stops or waits to restart.
     """
 
@@ -42,9 +42,13 @@ def target_levels(wanted: Mapping[str, Spec], others: Mapping[str, tuple[After, 
         others: The dependencies of services that are no part of the plan.
 
     Raises:
-        SpecError: If a service depends on one that is not there.
+        SpecError: If a service depends on one that is not there, or has a schedule.
         DependencyCycle: If services wait for each other in a cycle.
     """
+    for id, spec in wanted.items():
+        for edge in _by_sets(spec.after, wanted):
+            if edge.name in wanted and wanted[edge.name].schedule is not None:
+                raise has_schedule(id, edge.name)
     needs = {**others, **{id: spec.after for id, spec in wanted.items()}}
     graph = DependencyGraph({id: _by_sets(edges, needs) for id, edges in needs.items()})
     levels = (tuple(id for id in level if id in wanted) for level in graph.levels)
@@ -139,7 +143,7 @@ def _step(
 ) -> PlanStep:
     why = list(reasons.get(spec.id, ()))
     if action == "start" and not changed:
-        why.append("it does not run")
+        why.append("no run of it follows the present one" if now.live else "it does not run")
     return PlanStep(
         id=spec.id,
         action=action,  # type: ignore[arg-type]  # one of the three of ``diff``

@@ -20,6 +20,7 @@ __all__ = [
     "MustWait",
     "StartVerdict",
     "decide",
+    "has_schedule",
     "is_met",
 ]
 
@@ -172,6 +173,20 @@ def decide(edges: Iterable[After], states: Mapping[str, DependencyState]) -> Sta
         unstoppable = frozenset(edge.name for edge, state in zip(unmet, known, strict=True) if state.unstoppable)
         return CannotStart(edges=tuple(unmet), states=tuple(each.state for each in known), unstoppable=unstoppable)
     return MustWait(edges=tuple(waits)) if waits else MayStart()
+
+
+def has_schedule(id: str, name: str) -> SpecError:
+    """Return the error about a service that depends on one with a schedule.
+
+    Args:
+        id: The service.
+        name: The service with a schedule.
+    """
+    return SpecError(
+        f"service {id!r}: after={name!r} has a schedule, so there is no moment to wait for: take after= away",
+        option="after",
+        value=name,
+    )
 
 
 def is_met(until: Until, dependency: DependencyState) -> bool | None:

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -200,6 +200,39 @@ async def test_an_overseer_that_was_left_has_no_timer_and_can_be_entered_again()
         await clock.advance(50)
 
 
+@pytest.mark.parametrize("how", ["start", "start_all", "supervise", "supervise_all", "apply"])
+async def test_a_start_arms_during_a_run_on_request(how: str) -> None:
+    """Whichever call asks for it."""
+    async with job(Every(60), DONE, start=False) as (overseer, clock, service):
+        await clock.run(service.trigger())
+        calls: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "start": service.start,
+            "start_all": overseer.start_all,
+            "supervise": lambda: overseer.supervise("job"),
+            "supervise_all": overseer.supervise_all,
+            "apply": overseer.plan([service.spec]).apply,
+        }
+        call = asyncio.ensure_future(calls[how]())
+        await clock.advance(100)
+        assert [0, 60] == starts(service)
+        assert State.WAITING is service.status().state
+        await service.stop()
+        await call
+
+
+async def test_a_set_is_armed_by_supervise_during_a_run_on_request() -> None:
+    """As a lone service."""
+    overseer, clock, _ = scripted(DONE)
+    async with overseer:
+        jobs = overseer.add_instances("job", "job", instances=2, schedule=Every(60))
+        await clock.run(jobs.trigger())
+        call = asyncio.ensure_future(overseer.supervise("job"))
+        await clock.advance(100)
+        assert [State.WAITING] * 2 == [service.state for service in jobs]
+        await jobs.stop()
+        await call
+
+
 async def test_dependencies_are_met_before_it_is_armed() -> None:
     """It waits for them as any service does."""
     async with job(Every(60), DONE, start=False, after="db") as (overseer, clock, service):
@@ -219,6 +252,22 @@ async def test_nothing_waits_for_a_service_with_a_schedule() -> None:
         with pytest.raises(SpecError, match="service 'web': after='job' has a schedule"):
             await overseer.start_all()
         assert State.INITIAL is service.status().state
+        with pytest.raises(SpecError, match="service 'web': after='job' has a schedule"):
+            overseer.plan([service.spec, overseer["web"].spec])
+
+
+async def test_a_refused_dependency_leaves_the_order_of_stops() -> None:
+    """A schedule that an update has brought changes nothing between other services."""
+    async with job(Every(60), start=False) as (overseer, clock, _):
+        overseer.add("web", "web", after=["db"])
+        overseer.add("db", "db")
+        overseer.add("late", "late")
+        await clock.run(overseer.start_all())
+        overseer.update("late", after="job")
+        events = overseer.events()
+        await clock.run(overseer.stop_all())
+        stops = [event.id for event in iter(events.get_nowait, None) if event.state is State.STOPPING]
+        assert stops.index("web") < stops.index("db")
 
 
 # --- ends of runs
