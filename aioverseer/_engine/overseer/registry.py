@@ -229,9 +229,14 @@ class Registry:
         service = self.get(id)
         self.check_lone(service, "update")
         if service.task_launcher is not None:
-            check_options(id, options)
+            is_external = service.task_launcher.is_external
             if argv is not None:
-                raise SpecError(f"{id!r} is a task or resource, which has no command: remove it, and add another")
+                kind = "an external service" if is_external else "a task or resource"
+                raise SpecError(f"{id!r} is {kind}, which has no command: remove it, and add another")
+            if is_external:
+                check_external(id, {"ready": service.spec.ready, **options})
+            else:
+                check_options(id, options)
         spec = service.spec.updated(**options)
         if argv is not None:
             spec = spec.with_command(argv)

@@ -58,7 +58,10 @@ class Reloader:
                 await self._reload(process, words, timeout)
             except OverseerError as error:
                 why = str(error).partition("\n")[0]
-                self._service.on_notice(process.number, f"was not reloaded: {why}", "reload", level=logging.WARNING)
+                text = why.removeprefix(f"{self._service.id!r} ")
+                if not text.startswith("was not reloaded"):
+                    text = f"was not reloaded: {why}"
+                self._service.on_notice(process.number, text, "reload", level=logging.WARNING)
                 raise
 
     def _running(self) -> ProcessRunner:

@@ -65,8 +65,9 @@ def check_main_pid(check: Checker, value: Any) -> object:
     """
     if isinstance(value, PidFile) or value == "notify":
         return cast("object", value)
-    meant = f": pass PidFile({str(value)!r})" if isinstance(value, PathLike) or "/" in str(value) else ""
-    raise check.refuse("main_pid", value, f'is neither "notify" nor a PidFile{meant}')
+    is_path = isinstance(value, PathLike) or "/" in str(value)
+    meant = f"PidFile({str(value)!r})" if is_path else 'PidFile("/run/web.pid"), for example'
+    raise check.refuse("main_pid", value, f'is neither "notify" nor a PidFile: pass {meant}')
 
 
 def check_main_pid_kills(check: Checker, values: Mapping[str, Any]) -> None:

@@ -117,3 +117,16 @@ def test_without_an_event_loop() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadedOverseer() as overseer:
         db = overseer.add_external("db", ready=ready.tcp(server.getsockname()[1])).start()
         assert State.RUNNING is db.state
+
+
+async def test_update_is_checked_as_add_external_is() -> None:
+    overseer = Overseer()
+    overseer.add_external("db", ready=ready.tcp(5432))
+    with pytest.raises(SpecError, match=r"restart=.* is for a service of ours: an external one takes after, alive"):
+        overseer.update("db", restart=Restart("never"))
+    with pytest.raises(SpecError, match="an external service needs a probe"):
+        overseer.update("db", ready=None)
+    with pytest.raises(SpecError, match="'db' is an external service, which has no command"):
+        overseer.update("db", "postgres")
+    overseer.update("db", ready=ready.tcp(5433), group="outside")
+    assert "external 'tcp 127.0.0.1:5433'" in repr(overseer["db"])

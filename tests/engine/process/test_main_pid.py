@@ -311,6 +311,8 @@ def test_option_is_checked() -> None:
 
     with pytest.raises(SpecError, match=r"is neither \"notify\" nor a PidFile: pass PidFile"):
         Spec(id="a", argv=("a",), main_pid="/run/a.pid")  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"is neither \"notify\" nor a PidFile: pass PidFile"):
+        Spec(id="a", argv=("a",), main_pid="pid")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match=r'pass leftovers="kill"'):
         Spec(id="a", argv=("a",), main_pid="notify", leftovers="keep")
     with pytest.raises(SpecError, match="is no path of a file"):

@@ -168,9 +168,11 @@ async def test_command_that_fails_raises_its_last_lines() -> None:
         assert ("line 3", "no semicolon") == caught.value.lines
         assert "failed: exited with code 2: no semicolon" in str(caught.value)
         assert State.RUNNING is web.state
-        assert ["is asked to reload", "was not reloaded"] == [
-            (await anext(events)).reason.partition(",")[0].partition(":")[0] for _ in range(2)
-        ]
+        command = "`sh -c 'echo line 3; echo no semicolon; exit 2'`"
+        assert [
+            f"is asked to reload, by {command}",
+            f"was not reloaded: {command} failed: exited with code 2: no semicolon",
+        ] == [(await anext(events)).reason for _ in range(2)]
 
 
 async def test_command_that_is_missing_is_an_error_of_its_own() -> None:
