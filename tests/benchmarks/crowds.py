@@ -16,6 +16,8 @@ from aioverseer import Overseer, Process
 from tests.benchmarks.measure import BASE, OURS, Measure, Output
 
 SLEEPER = ("sleep", "1000")
+USAGE_EVERY = 2.0
+"""Seconds between two looks at what services use."""
 QUIET = 10.0
 """Seconds in which nothing must happen."""
 
@@ -92,6 +94,37 @@ async def _cpu_of(seconds: float) -> float:
     before = time.process_time()
     await asyncio.sleep(seconds)
     return time.process_time() - before
+
+
+async def usage_cpu(count: int) -> float:
+    """Return the per cent of a core that ``usage()`` of all services takes every two seconds."""
+    async with Overseer() as overseer:
+        _add(overseer, count)
+        await overseer.start_all()
+        await overseer.usage()
+        looks: list[float] = []
+        for _ in range(20 if count > 100 else 1):
+            before = time.process_time()
+            await overseer.usage()
+            looks.append(time.process_time() - before)
+        await overseer.stop_all(kill=True)
+    # The least: other programs on the machine make the same work take longer.
+    return min(looks) / USAGE_EVERY * 100
+
+
+async def usage_held(count: int) -> float:
+    """Return the longest time in milliseconds for which one ``usage()`` holds the event loop, in CPU time."""
+    async with Overseer() as overseer:
+        _add(overseer, count)
+        await overseer.start_all()
+        await overseer.usage()
+        measuring, held, before = asyncio.ensure_future(overseer.usage()), 0.0, time.thread_time()
+        while not measuring.done():
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            held, before = max(held, now - before), now
+        await overseer.stop_all(kill=True)
+    return held * 1000
 
 
 async def wakeups(count: int) -> float:
@@ -256,6 +289,8 @@ MEASURES = [
     _row("stop", "stop of 1,000 obedient programs", "s", 0.5, 0.1, stop),
     _row("idle", "CPU of the host in 10 s with 1,000 idle programs", "ms", 0, 0, idle_cpu, rounds=1),
     _row("wakeups", "wakeups of the host in these 10 s", "times", 0, 0, wakeups, rounds=1),
+    _row("usage", "CPU of the host for usage() of 1,000 services every 2 s", "%", 3, 2, usage_cpu, rounds=1),
+    _row("usage-held", "the event loop held by usage() of 1,000 services", "ms", 5, 2, usage_held, rounds=1),
     _row(
         "threads",
         "threads of the host, whatever the number of programs (from Python 3.12 on)",

@@ -12,6 +12,9 @@ from aioverseer.core.report.usage import CpuTotal, Figures, Usage
 
 __all__ = ["UsageMeter"]
 
+_PER_LOOK = 64
+"""Services between two looks at the time."""
+
 
 class UsageMeter:
     """Measures all services in one pass over the processes. Callers of the same moment share it."""
@@ -39,16 +42,20 @@ class UsageMeter:
             slices = Slices()
             leaders: dict[int, str] = {}
             runs: dict[str, frozenset[int]] = {}
-            for id, service in tuple(self._services.items()):
-                await slices.rest()
-                found = [run for run in service.live_runs if run.machine.pid and not service.is_scripted]
-                leaders.update((run.machine.pid or 0, id) for run in found)
-                runs[id] = frozenset(run.number for run in found)
+            for place, (id, service) in enumerate(tuple(self._services.items())):
+                if place % _PER_LOOK == 0:
+                    await slices.rest()
+                live = () if service.is_scripted else service.live_runs
+                found = {run.number: run.machine.pid for run in live if run.machine.pid}
+                for pid in found.values():
+                    leaders[pid] = id
+                runs[id] = frozenset(found)
             figures = await measure(leaders, slices)
             time = self._clock.wall()
             usage: dict[str, Usage] = {}
-            for id in sorted(runs):
-                await slices.rest()
+            for place, id in enumerate(sorted(runs)):
+                if place % _PER_LOOK == 0:
+                    await slices.rest()
                 it = figures.get(id, Figures())
                 total = self._totals.setdefault(id, CpuTotal())
                 usage[id] = Usage(

@@ -12,7 +12,6 @@ __all__ = [
     "command_of",
     "each_pid",
     "environment_of",
-    "fields_of",
     "inner_pids_of",
     "is_between_programs",
     "parent_of",
@@ -75,11 +74,6 @@ def each_pid() -> Iterator[int]:
 def environment_of(pid: int) -> bytes:
     """Return the environment that a process was executed with; empty for a zombie and for another user's process."""
     return read(f"/proc/{pid}/environ")
-
-
-def fields_of(pid: int) -> list[bytes]:
-    """Return the fields in /proc/PID/stat after the name; empty when the process is gone."""
-    return _fields(pid) or []
 
 
 def _fields(pid: int) -> list[bytes] | None:

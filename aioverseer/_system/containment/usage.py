@@ -15,7 +15,10 @@ from aioverseer.core.report.usage import Figures
 __all__ = ["Slices", "measure"]
 
 _SLICE = 0.001
-"""Seconds of work between two looks at the event loop."""
+"""Seconds of work after which others run."""
+
+_PER_LOOK = 16
+"""Processes between two looks at the time, about half a slice."""
 
 _PARENT, _SESSION, _CPU, _THREADS, _MEMORY = 1, 3, slice(11, 15), 17, 21
 """Fields in /proc/PID/stat, counted from 0 after the name: the four times are those of the process in user and system
@@ -56,14 +59,16 @@ async def measure(leaders: Mapping[int, str], slices: Slices | None = None) -> d
     name_of: dict[int, str | None] = dict(leaders)
     by_run = {run: leaders[pid] for pid, run in registry.runs_of(leaders).items()}
     rows: dict[int, list[bytes]] = {}
-    for pid in procfs.each_pid():
+    for place, pid in enumerate(procfs.each_pid()):
         # Kernel threads and the other processes of the machine take part until their session is known.
-        if (row := procfs.fields_of(pid)) and row[0] not in (b"Z", b"X") and row[_SESSION] != b"0":
+        if (row := _row(pid)) and row[_SESSION] != b"0" and row[0] not in (b"Z", b"X"):
             rows[pid] = row
-        await slices.rest()
-    for pid, row in rows.items():
-        await slices.rest()
-        name = _owner(pid, rows, name_of, own_session)
+        if place % _PER_LOOK == 0:
+            await slices.rest()
+    for place, (pid, row) in enumerate(rows.items()):
+        if place % _PER_LOOK == 0:
+            await slices.rest()
+        name = name_of.get(pid) or _owner(pid, rows, name_of, own_session)
         if name is None and pid not in name_of and int(row[_SESSION]) != own_session:
             owner = registry.owner_of(pid)
             name = None if owner is None else by_run.get(owner.run)
@@ -78,6 +83,22 @@ async def measure(leaders: Mapping[int, str], slices: Slices | None = None) -> d
         figures.descriptors += _descriptors(pid)
     _apply_cgroups(found, by_run, registry)
     return found
+
+
+def _row(pid: int) -> list[bytes] | None:
+    """Return the first fields of /proc/PID/stat after the name; None when the process is gone."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # A name in brackets may contain blanks and brackets: the last bracket ends it.
+        row = os.read(descriptor, 1024).rpartition(b")")[2].split(None, _MEMORY + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return row if len(row) > _MEMORY else None
 
 
 def _apply_cgroups(found: Mapping[str, Figures], by_run: Mapping[int, str], registry: StrayRegistry) -> None:
@@ -113,7 +134,7 @@ def _owner(pid: int, rows: Mapping[int, list[bytes]], name_of: dict[int, str | N
         passed.append(pid)
         pid = int(row[_PARENT])
     name = name_of.get(pid)
-    if name is not None:
+    if name is not None and passed:
         name_of.update(dict.fromkeys(passed, name))
     return name
 
