@@ -65,9 +65,8 @@ class SystemdReports:
         self._report.change(transition.id, transition.state, transition.reason, success=success)
         if not self._report.is_ready and transition.state in (State.STARTING, State.BACKOFF):
             limit = spec.ready_timeout if spec.ready is not None else 0.0
-            backoff = spec.restart.backoff
             if limit is not None:
-                self._extend(limit + spec.delay_start + (0.0 if backoff is None else backoff.max))
+                self._extend(limit + spec.delay_start + spec.restart.backoff.max)
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._send)

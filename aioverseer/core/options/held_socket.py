@@ -46,9 +46,10 @@ class HeldSocket:
 
 def check_listen(check: Checker, value: object) -> object:
     """Return the sockets by name, in the order of their descriptors in the program."""
-    if not isinstance(value, Mapping):
+    given: object = value
+    if not isinstance(given, Mapping):
         raise check.refuse("listen", value, f"is no dict: {_HINT}")
-    sockets = cast("Mapping[object, object]", value)
+    sockets = cast("Mapping[object, object]", given)
     for name, held in sockets.items():
         if (why := _unfit_name(name)) is not None:
             raise check.refuse("listen", value, f"has the name {name!r}, which {why}")
