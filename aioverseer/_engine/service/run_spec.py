@@ -15,6 +15,7 @@ from aioverseer.core.errors import OverseerError, SpawnError, SpecError
 from aioverseer.core.options.containment import Containment, Survivor
 from aioverseer.core.options.held_socket import FIRST_DESCRIPTOR
 from aioverseer.core.options.log import LogFile
+from aioverseer.core.options.main_pid import PidFile
 from aioverseer.core.options.pipeline import pipeline
 from aioverseer.core.options.placeholders import NEEDS_PORT, expand, expand_probe, texts_of_probe, words_in
 from aioverseer.core.options.spec import Spec, is_template
@@ -153,6 +154,8 @@ def filled(spec: Spec, values: Mapping[str, object]) -> Spec:
         probe = expand_probe(spec.alive.probe, values)
         if probe is not spec.alive.probe:
             changes["alive"] = dataclasses.replace(spec.alive, probe=probe)
+    if isinstance(spec.main_pid, PidFile):
+        changes["main_pid"] = PidFile(expand(spec.main_pid.path, values))
     if spec.log is not None and any(isinstance(log, LogFile) and log.words_of_run for log in spec.log):
         changes["log"] = tuple(log.of_run(values) if isinstance(log, LogFile) else log for log in spec.log)
     port = values.get(NEEDS_PORT)
@@ -185,6 +188,8 @@ def _words_of(spec: Spec) -> frozenset[str]:
         texts += [*program.argv, *program.extra_env.values(), program.cwd or ""]
     if spec.alive is not None:
         texts += texts_of_probe(spec.alive.probe)
+    if isinstance(spec.main_pid, PidFile):
+        texts.append(spec.main_pid.path)
     found = frozenset[str]().union(*map(words_in, texts))
     for log in spec.log or ():
         if isinstance(log, LogFile):

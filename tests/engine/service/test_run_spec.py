@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from aioverseer import (
     LogFile,
     NotReady,
     Overseer,
+    PidFile,
     Process,
     Restart,
     Roll,
@@ -177,3 +179,21 @@ def test_a_process_has_no_instances_and_no_pool() -> None:
 def test_a_log_of_an_overseer_has_no_values_of_runs() -> None:
     with pytest.raises(SpecError, match="give it to the instances"):
         Overseer(log=LogFile("{run}.log"))
+
+
+async def test_each_run_has_a_pid_file_of_its_own() -> None:
+    overseer, clock, launcher = scripted(FakeChild(), by_id={})
+    async with overseer:
+        web = overseer.add_instances("web", "serve", instances=2, main_pid=PidFile("/run/{id}-{run}.pid"))
+        starting = asyncio.ensure_future(web.start())
+        await clock.settle()
+        assert ["/run/web.0-1.pid", "/run/web.1-1.pid"] == [child.spec.main_pid.path for child in launcher.children]
+        assert PidFile("/run/{id}-{run}.pid") == web.spec.main_pid
+        await web.stop(kill=True)
+        with pytest.raises(NotReady):
+            await starting
+
+
+def test_a_pid_file_needs_words_with_values() -> None:
+    with pytest.raises(SpecError, match=r"\{fd.http\} in '/run/\{fd.http\}.pid' has no value"):
+        Overseer().add_instances("web", "serve", instances=2, main_pid=PidFile("/run/{fd.http}.pid"))
