@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
-from typing import Any
+from typing import cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
@@ -102,12 +102,14 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern))
 
 
-def _patterns(name: str, given: Any) -> tuple[str, ...]:
-    patterns: tuple[Any, ...] = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+def _patterns(name: str, given: str | Iterable[str]) -> tuple[str, ...]:
+    patterns: list[object] = [given]
+    if not isinstance(given, str) and hasattr(given, "__iter__"):
+        patterns = list(given)
     for pattern in patterns:
         if not isinstance(pattern, str) or not pattern:
             raise _refused(name, given, 'is no pattern: pass for example "*.py", or a list of patterns')
-    return patterns
+    return cast("tuple[str, ...]", tuple(patterns))
 
 
 def _refused(name: str, value: object, why: str) -> SpecError:

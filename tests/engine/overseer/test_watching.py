@@ -83,9 +83,8 @@ async def test_loop_is_told_and_suspended_and_logs_never_count(
         service = overseer.add("web", *argv, watch=watch)
         events = overseer.events()
         await overseer.start_all()
-        async for event in events:
-            if event.kind == "watch":
-                break
+        while (event := await anext(events)).kind != "watch":
+            pass
         assert "restarted 5 times in a row" in event.reason
         assert 5 == service.status().restarts
         assert 0 == logged.status().restarts
