@@ -78,7 +78,8 @@ async def test_command_is_told_the_end_as_by_systemd(
     program: list[str], options: dict[str, Any], expected: str
 ) -> None:
     async with limit(), Overseer() as overseer:
-        web = overseer.add("web", *program, cleanup=PRINTS, **{"restart": Restart("never"), **options})
+        given: dict[str, Any] = {"restart": Restart("never"), **options}
+        web = overseer.add("web", *program, cleanup=PRINTS, **given)
         await overseer.supervise("web")
         assert expected == web.tail(1)[0].text
 
