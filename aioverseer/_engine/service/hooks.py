@@ -124,12 +124,13 @@ class HookRun:
             resolve(self._over)
 
     async def _call(self) -> Any:
-        if self._hook is None:
+        hook = self._hook
+        if hook is None:
             return None
-        if not isinstance(self._hook, tuple):
-            answer = self._hook(*self._given)
+        if callable(hook):
+            answer = hook(*self._given)
             return await answer if inspect.isawaitable(answer) else answer
-        command = spec_of_command(self._spec, self._hook, role=self._option, env=self._env)
+        command = spec_of_command(self._spec, hook, role=self._option, env=self._env)
         output = self._make_output()
         try:
             end = await run_command(self._launcher, command, on_output=output.feed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from aioverseer.core.options.checker import Checker
 from aioverseer.core.options.command_checks import check_command
@@ -34,10 +34,10 @@ def check_hook(check: Checker, option: str, value: object) -> Hook | None:
     if isinstance(value, bytes) or not isinstance(value, Iterable):
         what = f"pass an async function{_ARGUMENTS[option]}, or a list of words"
         raise check.refuse(option, value, f"is neither a function nor a command: {what}")
-    return check_command(check, option, value)
+    return check_command(check, option, cast("Iterable[object]", value))
 
 
 def hook_words(option: str, hook: Hook) -> str:
     """Return a function or command as words of a sentence, for example ``its prepare (`initdb -D data`)``."""
-    name = f"`{shlex.join(hook)}`" if isinstance(hook, tuple) else getattr(hook, "__qualname__", repr(hook))
+    name = getattr(hook, "__qualname__", repr(hook)) if callable(hook) else f"`{shlex.join(hook)}`"
     return f"its {option} ({name})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, cast
 
 from aioverseer.core.options.checker import Checker
 from aioverseer.core.options.command_checks import check_command
@@ -22,8 +22,10 @@ _SIGNALS = range(1, 65)
 
 def check_reload(check: Checker, value: object) -> Reload | None:
     """Return the way to reload."""
-    if value is None or value == "notify":
-        return value
+    if value is None:
+        return None
+    if value == "notify":
+        return "notify"
     if isinstance(value, int) and not isinstance(value, bool):
         if value not in _SIGNALS:
             raise check.refuse("reload", value, "is no signal: pass for example signal.SIGHUP")
@@ -31,4 +33,4 @@ def check_reload(check: Checker, value: object) -> Reload | None:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         why = 'is no way to reload: pass a signal, a list of words such as ["nginx", "-s", "reload"], or "notify"'
         raise check.refuse("reload", value, why)
-    return check_command(check, "reload", value)
+    return check_command(check, "reload", cast("Iterable[object]", value))
