@@ -21,6 +21,7 @@ from aioverseer import (
     Overseer,
     OverseerError,
     Restart,
+    Roll,
     SpawnError,
     State,
 )
@@ -306,6 +307,26 @@ async def instances_are_scaled(rig: Rig) -> None:
         assert [service.id for service in many] == list(overseer) == [f"many.{index}" for index in range(len(many))]
 
 
+async def instances_are_rolled(rig: Rig) -> None:
+    """A cancelled roll leaves one run of each; a stop in the middle of one, and leaving, leave none."""
+    rig.all_gone = True
+    overseer = rig.another()
+    rules = Roll(min_ready=0.0, deadline=5.0)
+    many = overseer.add_instances(
+        "many", *PROGRAMS["lasts"][1], instances=2, stop=rig.stop, restart=Restart("never"), roll=rules
+    )
+    async with overseer, many:
+        await many.roll()
+        overseer.update("many", *PROGRAMS["lasts"][1], nice=1)
+        rolling = asyncio.ensure_future(many.roll())
+        rolling.add_done_callback(lambda task: task.cancelled() or task.exception())  # retrieved, however it ends
+        try:
+            await asyncio.sleep(0)
+            await many[0].stop()
+        finally:
+            await asyncio.wait([rolling])
+
+
 SCENARIOS: list[Scenario] = [
     calls_that_take_back,
     await_it,
@@ -329,6 +350,7 @@ SCENARIOS: list[Scenario] = [
     a_block_that_raises,
     a_spawn_in_flight_is_left,
     instances_are_scaled,
+    instances_are_rolled,
 ]
 
 

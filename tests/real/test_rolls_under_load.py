@@ -16,7 +16,7 @@ from tests.support.http_load import load
 from tests.support.programs import limit
 
 LONG = bool(os.environ.get("AIOVERSEER_LONG"))
-INSTANCES, ROLLS, CLIENTS, REQUESTS = (4, 20, 40, 50_000) if LONG else (2, 1, 8, 200)
+INSTANCES, ROLLS, CLIENTS, REQUESTS = (4, 20, 40, 50_000) if LONG else (1, 1, 8, 200)
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 APP = """
 def app(environ, start):

@@ -219,6 +219,8 @@ class ServiceRunner:
         self.side_runs: SideRuns | None = None
         # The end of the last run of a service that ends, while a run beside it still lives.
         self._held_end: Input | None = None
+        # Events that a step has caused before the report of its change of state.
+        self._late_notices: deque[Callable[[], None]] = deque()
         self._gave_up: GaveUp | None = None
         self._follow_trigger()
 
@@ -676,6 +678,8 @@ class ServiceRunner:
                     assert_never(action)
         if self.side_runs is not None and ExchangeRuns() in actions:
             self.side_runs.on_exchanged()  # after the report of the change, if there was one
+        while self._late_notices:
+            self._late_notices.popleft()()
 
     def _stop_side_runs(self, side_runs: SideRuns, action: StopProcess) -> None:
         has_current = self.process is not None and self.process.machine.state.is_live
@@ -914,8 +918,12 @@ class ServiceRunner:
             self.submit(held)
 
     def publish(self, text: str, kind: Kind, *, run: int, level: int | None = None, by: str = "") -> None:
-        """Publish something about one of the runs that changes no state."""
-        self._owner.on_notice(self.spec.id, text, kind, level=level, run=run, by=by)
+        """Publish something about one of the runs that changes no state; in a step after the report of its change."""
+        notice = functools.partial(self._owner.on_notice, self.spec.id, text, kind, level=level, run=run, by=by)
+        if self._feeding:
+            self._late_notices.append(notice)
+        else:
+            notice()
 
     def _on_timer(self) -> None:
         self.submit(TimerFired())

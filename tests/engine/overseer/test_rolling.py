@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import random
 import signal
 from typing import Any, Self
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aioverseer import (
     Backoff,
     Exit,
     Overseer,
     OverseerError,
+    RequestChannel,
     Restart,
     Roll,
     RollFailed,
@@ -25,6 +31,7 @@ from aioverseer import (
 from aioverseer.core.options.spec import Spec
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 
+LONG = bool(os.environ.get("AIOVERSEER_LONG"))
 ONCE_MORE = Restart(max_restarts=1, backoff=Backoff(1.0, 1.0, jitter=False))
 READY_AFTER_2 = FakeChild().runs(2).prints("up")
 OLD = FakeChild().prints("up")
@@ -659,3 +666,85 @@ async def test_preparation_of_a_successor_is_given_up(how: str) -> None:
         if how != "crash":  # the roll starts such an instance by itself
             assert [1] == hooks.prepared
             assert (State.RUNNING if how == "cancel" else State.INTERRUPT) is rig.web[0].state
+
+
+async def test_questions_go_to_the_current_run_and_the_old_one_still_answers() -> None:
+    """None is lost in a roll, and none is asked of a run that is not available yet."""
+    slow = FakeChild().prints("up").answers(lambda line: f"{line} 1").on(signal.SIGTERM, FakeChild().runs(1).exits(0))
+    async with Rig(1, slow, stdin="pipe") as rig:
+        web = rig.overseer["web.0"]
+
+        def key_of(line: str) -> str | None:
+            return None if line == "up" else line.split(maxsplit=1)[0]
+
+        async with RequestChannel(web, send="{}\n".format, key_of=key_of) as channel:
+            rig.script(FakeChild().runs(2).prints("up").answers(lambda line: f"{line} 2"))
+            task = asyncio.ensure_future(rig.begin())
+            await rig.clock.advance(1)
+            assert await rig.clock.run(channel.ask("a", "a")) == "a 1"
+            await rig.clock.run(task)
+            assert await rig.clock.run(channel.ask("b", "b")) == "b 2"
+
+
+class Watch:
+    """Counts runs and available instances of a set at each event."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+
+    @property
+    def available(self) -> int:
+        """The number of instances that are ready."""
+        return sum(service.state is State.RUNNING for service in self.rig.web)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    n=st.integers(1, 4),
+    surge=st.sampled_from([0, 1, 2, "50%"]),
+    unavailable=st.sampled_from([0, 1]),
+)
+@settings(max_examples=200 if LONG else 15, deadline=None, derandomize=not LONG, database=None)
+def test_no_roll_passes_its_bounds(seed: int, n: int, surge: int | str, unavailable: int) -> None:
+    """Whatever the new runs do, and whatever is stopped, killed or scaled meanwhile."""
+    asyncio.run(walk(random.Random(seed), n, Roll(surge=surge or 1 - unavailable, unavailable=unavailable)))
+
+
+async def walk(chance: random.Random, n: int, rules: Roll) -> None:
+    """Roll some times, with trouble in between; look at the runs after each second."""
+    async with Rig(n, OLD) as rig:
+        watch = Watch(rig)
+        for _ in range(3):
+            scripts = [OLD, READY_AFTER_2, FakeChild().runs(1).exits(1), FakeChild().cannot_start(), FakeChild()]
+            for service in rig.web:
+                rig.launcher.script(service.id, *(chance.choice(scripts) for _ in range(4)), OLD)
+            rules_now = Roll(surge=rules.surge, unavailable=rules.unavailable, deadline=8.0)
+            rig.overseer.update("web", roll=rules_now)
+            task = asyncio.ensure_future(rig.web.roll())
+            down = 0
+            while not task.done():
+                await rig.clock.advance(chance.choice([0.1, 0.5, 1.0]))
+                surge, unavailable = rules_now.bounds(len(rig.web))
+                assert len(rig.live) <= len(rig.web) + surge
+                if not down:
+                    assert watch.available >= len(rig.web) - unavailable
+                if chance.random() < 0.1 and rig.live:
+                    victim = chance.choice([child for child in rig.launcher.children if not child.has_ended])
+                    victim.end(_exit(1))
+                    down += 1
+                if chance.random() < 0.05:
+                    down += 1
+                    asyncio.ensure_future(chance.choice(list(rig.web)).restart()).add_done_callback(_retrieved)
+            with contextlib.suppress(RollFailed):
+                task.result()
+            await rig.clock.run(rig.web.stop())
+            rig.launcher.script("", OLD)
+            for service in rig.web:
+                rig.launcher.script(service.id, OLD)
+            await rig.clock.run(rig.web.start())
+            assert len(rig.live) == len(rig.web)
+
+
+def _retrieved(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

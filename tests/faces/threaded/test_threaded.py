@@ -16,6 +16,8 @@ from aioverseer import (
     Overseer,
     OverseerError,
     Restart,
+    Roll,
+    RollFailed,
     Service,
     Spec,
     State,
@@ -50,6 +52,28 @@ def test_plain_code_starts_talks_to_and_stops_a_service() -> None:
         status = service.stop()
     assert (State.INTERRUPT, signal.SIGTERM) == (status.state, status.signal)
     assert [] == [thread.name for thread in threading.enumerate() if "aioverseer" in thread.name]
+
+
+def test_plain_code_rolls_instances() -> None:
+    """The call blocks until each has a new run; a paused roll is resumed or taken back."""
+    bad = child("import sys; sys.exit(3)")
+    with ThreadedOverseer() as overseer:
+        rules = Roll(min_ready=0.0, on_failure="pause")
+        web = overseer.add_instances("web", *ECHO, instances=2, stdin="pipe", restart=Restart("never"), roll=rules)
+        web.start()
+        first = [service.pid for service in web]
+        report = web.roll(by="alice")
+        assert (report.outcome, report.by) == ("done", "alice")
+        assert not set(first) & {service.pid for service in web}
+        overseer.update("web", *bad, roll=Roll(min_ready=5.0, on_failure="pause"))
+        with pytest.raises(RollFailed, match="exited with code 3") as caught:
+            web.roll()
+        assert caught.value.report.outcome == "paused"
+        taken_back = web.cancel_roll()
+        assert taken_back.outcome == "rolled back"
+        with pytest.raises(OverseerError, match="there is none to resume"):
+            web.resume_roll()
+        assert [service.spec.argv for service in web] == [ECHO, ECHO]
 
 
 def test_exception_in_the_block_stops_all_services() -> None:
