@@ -706,7 +706,7 @@ class Watch:
 )
 @settings(max_examples=200 if LONG else 15, deadline=None, derandomize=not LONG, database=None)
 def test_no_roll_passes_its_bounds(seed: int, n: int, surge: int | str, unavailable: int) -> None:
-    """Whatever the new runs do, and whatever is stopped, killed or scaled meanwhile."""
+    """New runs fail in many ways, and old ones are killed or restarted meanwhile."""
     asyncio.run(walk(random.Random(seed), n, Roll(surge=surge or 1 - unavailable, unavailable=unavailable)))
 
 
