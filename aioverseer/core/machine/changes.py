@@ -113,7 +113,7 @@ def diff(
         if any(one.effect == "restart" for one in each) or _is_set(present[id].spec) != _is_set(wanted[id])
     }
     rolled = {id for id in restarted if present[id].runs and _is_set(present[id].spec) and _is_set(wanted[id])}
-    started = {id for id, spec in wanted.items() if id not in present or not present[id].runs}
+    started = {id for id in wanted if id not in present or not present[id].runs}
     stopped = {*removed, *(restarted - rolled)}
     restarted |= _follow(present, wanted, stopped, started, reasons)
     steps = [_removal(id, present[id]) for id in _dependents_first(removed, present)]

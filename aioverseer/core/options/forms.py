@@ -11,7 +11,7 @@ import binascii
 import inspect
 from collections.abc import Callable, Mapping
 from signal import Signals
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.function_names import is_function, object_name, resolve
@@ -32,6 +32,8 @@ __all__ = [
     "Record",
     "Signal",
     "WordOr",
+    "is_list",
+    "is_tuple",
     "refused",
     "table",
 ]
@@ -42,10 +44,21 @@ def refused(place: str, why: str) -> SpecError:
     return SpecError(f"{place} {why}", option=place)
 
 
+def is_list(data: Any) -> TypeGuard[list[Any]]:
+    """Return whether JSON values are a list."""
+    return isinstance(data, list)
+
+
+def is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
+    """Return whether a value is a tuple."""
+    return isinstance(value, tuple)
+
+
 def table(data: Any, place: str) -> Mapping[str, Any]:
     """Return data that must be an object with texts as keys."""
+    kind = type(data).__name__
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in cast("Mapping[object, object]", data)):
-        raise refused(place, f"is of type {type(data).__name__}: write an object of names and values")
+        raise refused(place, f"is of type {kind}: write an object of names and values")
     return cast("Mapping[str, Any]", data)
 
 

@@ -35,9 +35,10 @@ def object_name(value: Any) -> str:
     """
     while isinstance(value, functools.partial):
         value = cast("Any", value).func
-    named = value if isinstance(getattr(value, "__qualname__", None), str) else type(value)
+    is_named = isinstance(getattr(value, "__qualname__", None), str)
+    named: Any = value if is_named else value.__class__
     text = f"{named.__module__}:{named.__qualname__}"
-    file = getattr(value, "name", None) if named is type(value) and hasattr(value, "fileno") else None
+    file = getattr(value, "name", None) if not is_named and hasattr(value, "fileno") else None
     return f"{text} {file!r}" if isinstance(file, str | int) else text
 
 

@@ -26,6 +26,8 @@ from aioverseer.core.options.forms import (
     MappingOf,
     Record,
     WordOr,
+    is_list,
+    is_tuple,
     refused,
     table,
 )
@@ -144,10 +146,10 @@ class _LimitForm(Form):
     """A limit of ``rlimits``: one number, or two in a list."""
 
     def write(self, value: Any) -> Any:
-        return list(value) if isinstance(value, tuple) else value
+        return list(value) if is_tuple(value) else value
 
     def read(self, data: Any, place: str) -> Any:  # noqa: ARG002
-        return tuple(data) if isinstance(data, list) else data
+        return tuple(data) if is_list(data) else data
 
 
 class _FramingsForm(Form):
@@ -212,9 +214,9 @@ class _PatternForm(Form):
         if isinstance(data, str):
             return data
         match dict(table(data, place)):
-            case {"pattern": str(pattern), "flags": list(flags), **rest} if not rest:
+            case {"pattern": str(pattern), "flags": flags, **rest} if not rest and is_list(flags):
                 try:
-                    return re.compile(pattern, sum(re.RegexFlag[name] for name in cast("list[str]", flags)))
+                    return re.compile(pattern, sum(re.RegexFlag[name] for name in flags))
                 except (KeyError, re.error, ValueError) as error:
                     raise refused(place, f"is no regular expression: {error}") from None
             case _:
@@ -247,7 +249,7 @@ class _ProbesForm(Form):
         for name, join in (("all", Probe.__and__), ("any", Probe.__or__)):
             if name in given:
                 parts: Any = given[name]
-                if len(given) > 1 or not isinstance(parts, list) or not parts:
+                if len(given) > 1 or not is_list(parts) or not parts:
                     raise refused(place, f"is no list of probes: write {{{name!r}: [...]}} alone")
                 probes = ListOf(self).read(parts, f"{place}.{name}")
                 joined = probes[0]
@@ -361,10 +363,10 @@ class _HookForm(Form):
     """``prepare`` and ``cleanup``: a function, or the words of a command."""
 
     def write(self, value: Any) -> Any:
-        return list(value) if isinstance(value, tuple) else FUNCTION.write(value)
+        return list(value) if is_tuple(value) else FUNCTION.write(value)
 
     def read(self, data: Any, place: str) -> Any:
-        return data if isinstance(data, list) else FUNCTION.read(data, place)
+        return data if is_list(data) else FUNCTION.read(data, place)
 
 
 class _DependenciesForm(Form):
@@ -379,7 +381,7 @@ class _DependenciesForm(Form):
     def read(self, data: Any, place: str) -> Any:
         if isinstance(data, str):
             return data
-        if isinstance(data, list):
+        if is_list(data):
             return data
         return [self._read(name, each, f"{place}.{name}") for name, each in table(data, place).items()]
 
@@ -431,7 +433,7 @@ class _LogsForm(Form):
         ]
 
     def read(self, data: Any, place: str) -> Any:
-        if not isinstance(data, list):
+        if not is_list(data):
             return self._read(data, place)
         return [self._read(each, f"{place}[{number}]") for number, each in enumerate(data)]
 

@@ -183,10 +183,10 @@ async def test_plan_of_a_thousand_services_takes_little_time() -> None:
     for spec in specs(1000, "1"):
         overseer.add(spec)
     wanted = specs(1000, "2")
+    assert sum(bool(step.changes) for step in overseer.plan(wanted).steps) == 10
     seconds: list[float] = []
     for _ in range(3):
         began = time.process_time()
-        plan = overseer.plan(wanted)
+        overseer.plan(wanted)
         seconds.append(time.process_time() - began)
-    assert sum(bool(step.changes) for step in plan.steps) == 10
     assert min(seconds) < 0.3
