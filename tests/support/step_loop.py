@@ -71,15 +71,18 @@ class StepLoop(asyncio.SelectorEventLoop):
 
 
 class LoopTime:
-    """The ``Clock`` protocol on the time of the running loop, virtual or not."""
+    """The ``Clock`` protocol on the time of an event loop, virtual or not: of the running one without a given one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
 
     def now(self) -> float:
         """Return the loop's seconds."""
-        return asyncio.get_running_loop().time()
+        return (self._loop or asyncio.get_running_loop()).time()
 
     def call_at(self, when: float, callback: Callable[[], None], /) -> Timer:
         """Call back at a time of the loop."""
-        return asyncio.get_running_loop().call_at(when, callback)
+        return (self._loop or asyncio.get_running_loop()).call_at(when, callback)
 
     def wall(self) -> datetime.datetime:
         """Return a wall-clock time."""

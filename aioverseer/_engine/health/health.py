@@ -74,7 +74,7 @@ class Health:
             spec, [leaf for probe in probes for leaf in leaves(probe)], is_hosted=self._is_hosted
         )
         has_watchdog = spec.alive is not None and Notify() in leaves(spec.alive.probe)
-        self._alive = spec.alive
+        self._alive: Alive | None = spec.alive
         self._awaits_ready = spec.ready is not None
         self._readiness = ReadinessCheck(
             spec.ready,

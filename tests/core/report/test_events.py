@@ -43,6 +43,7 @@ def test_an_event_is_flat_json() -> None:
         "missed": 0,
         "kind": "state",
         "by": "",
+        "run": 0,
     }
     assert expected == json.loads(json.dumps(EVENT.to_json()))
     assert expected | {"missed": 2} == dataclasses.replace(EVENT, missed=2).to_json()

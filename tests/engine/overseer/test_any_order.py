@@ -76,7 +76,7 @@ class AnyOrder(RuleBasedStateMachine):
         """Begin."""
         self.open_before = descriptors()
         self.loop = StepLoop(virtual=not self.real)
-        clock = LoopTime()
+        clock = LoopTime(self.loop)
         scripts = {"missing": [FakeChild().cannot_start(number=errno.ENOENT)]}
         launcher: Any = SystemLauncher() if self.real else ScriptedLauncher(clock, by_id=scripts)
         self.launcher = launcher
@@ -219,7 +219,8 @@ class AnyOrder(RuleBasedStateMachine):
         """Begin, wait so many turns of the loop, cancel."""
         one = self.model[name]
         before = self.overseer.status(name).started_at, self.overseer[name].restarts
-        runs = len([event for event in self.news() if event.state is State.RUNNING and event.id == name])
+        begun = (event for event in self.news() if event.kind == "state" and event.state is State.RUNNING)
+        runs = sum(event.id == name for event in begun)
         assert runs == 0
         call = asyncio.ensure_future(getattr(self.overseer, verb)(name))
         for _ in range(turns):
@@ -235,7 +236,7 @@ class AnyOrder(RuleBasedStateMachine):
         if one.up or not found:
             assert before == (self.overseer.status(name).started_at, self.overseer[name].restarts)
             return
-        one.runs += sum(event.state is State.RUNNING for event in found)
+        one.runs += sum(event.kind == "state" and event.state is State.RUNNING for event in found)
         ended: State = found[-1].state
         assert ended.is_final
         one.ended, one.restarts = ended, 0
@@ -282,7 +283,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert (self.seq, 0) == (event.seq, event.missed)
             assert event.previous is self.last.get(event.id, State.INITIAL)
             self.last[event.id] = event.state
-            self.running[event.id] += event.state is State.RUNNING
+            self.running[event.id] += event.kind == "state" and event.state is State.RUNNING
             found.append(event)
         return found
 

@@ -28,8 +28,8 @@ from tests.support.overseers import ended, scripted
 
 SERVER = """
 import os, socket, sys
-server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 print(os.environ["NAME"], os.getcwd(), flush=True)
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 while True:
     server.accept()
 """
