@@ -83,11 +83,18 @@ class Watching:
         folder = os.path.abspath(service.spec.cwd or "")
         watched = _WatchedService(option, WatchRule(option.debounce), OneShotTimer(self._clock), folder)
         self._watched[service.id] = watched
-        paths = [os.path.normpath(os.path.join(folder, path)) for path in option.paths]
+        self._open(service.id, watched)
+
+    def _open(self, id: str, watched: _WatchedService) -> None:
+        """Begin to watch the files as they are now."""
+        if watched.paths is not None:
+            watched.paths.close()
+            watched.paths = None
+        paths = [os.path.normpath(os.path.join(watched.folder, path)) for path in watched.option.paths]
         try:
-            watched.paths = PathWatch(paths, lambda below, path: self._on_change(service.id, watched, below, path))
+            watched.paths = PathWatch(paths, lambda below, path: self._on_change(id, watched, below, path))
         except OverseerError as error:
-            self._warn(service.id, f"is not watched: {error}")
+            self._warn(id, f"is not watched: {error}")
 
     def _forget(self, id: str) -> None:
         watched = self._watched.pop(id, None)
@@ -100,10 +107,13 @@ class Watching:
         if self._watched.get(id) is not watched or self._is_log(path):
             return
         parts = os.path.relpath(path, below).split(os.sep) if path != below else [os.path.basename(path)]
-        # A path that equals its folder means that events were lost: one restart, whatever they were.
+        # A path that equals its folder means that events were lost, or that the folder is a new one: one restart,
+        # whatever has changed, and a new watch.
         is_lost = path == below and os.path.isdir(path)
         if not is_lost and not counts(watched.option, parts):
             return
+        if is_lost:
+            self._open(id, watched)
         watched.rule.change(os.path.relpath(path, watched.folder), self._clock.now())
         self._arm(id, watched)
 

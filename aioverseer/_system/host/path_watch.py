@@ -35,7 +35,7 @@ class PathWatch:
         Args:
             paths: Absolute paths. Of a file, the folder is watched: editors replace files.
             on_change: Called on the event loop with the watched path and the path that has changed. They are equal when
-                events were lost.
+                events were lost, and when a watched folder was made anew: the kernel's watch ended with the old one.
 
         Raises:
             OverseerError: If watchdog is missing, or a path cannot be watched.
@@ -51,6 +51,8 @@ class PathWatch:
                 folder = path if is_folder else os.path.dirname(path)
                 os.stat(folder)  # before anything is opened: the error of watchdog names no path
                 self._observer.schedule(_Handler(self, path, is_folder=is_folder), folder, recursive=is_folder)
+                if is_folder and (parent := os.path.dirname(path)) != path:
+                    self._observer.schedule(_Handler(self, path, is_folder=False), parent, recursive=False)
             self._observer.start()
         except OSError as error:
             self._observer.unschedule_all()
@@ -113,5 +115,6 @@ class _Handler:
             return
         for path in filter(None, (event.src_path, getattr(event, "dest_path", ""))):
             text = os.fsdecode(path)
-            if self._is_folder or text == self._path:
+            # A folder that was removed tells so itself, by its own path.
+            if text != self._path if self._is_folder else text == self._path:
                 self._watch.report(self._path, text)

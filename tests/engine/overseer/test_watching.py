@@ -103,6 +103,27 @@ async def test_stopped_service_is_not_watched(tmp_path: Path) -> None:
         assert State.INTERRUPT is service.state
 
 
+async def test_folder_that_is_made_anew_is_watched(tmp_path: Path) -> None:
+    """A switch to another branch removes folders and makes them again; the kernel's watch ends with the old one."""
+    folder = tmp_path / "src"
+    folder.mkdir()
+    async with limit(20), Overseer(containment="basic") as overseer:
+        service = overseer.add("web", "sleep", "60", watch=Watch(folder, include="*.py", debounce=0.02))
+        await service.start()
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        await restarted(service, 1)
+        (folder / "a.py").write_text("1")
+        await restarted(service, 2)
+        (folder / "a.py").unlink()
+        await restarted(service, 3)
+        folder.rmdir()
+        (tmp_path / "old").rename(folder)
+        await restarted(service, 4)
+        (folder / "b.py").write_text("1")
+        await restarted(service, 5)
+
+
 async def test_missing_folder_is_told(tmp_path: Path) -> None:
     async with limit(20), Overseer(containment="basic") as overseer:
         service = overseer.add("web", "sleep", "60", watch=Watch(tmp_path / "no" / "app.py"))
