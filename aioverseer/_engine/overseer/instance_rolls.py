@@ -9,6 +9,7 @@ from typing import Any
 
 from aioverseer._aio.shield import settle
 from aioverseer._engine.events.publisher import EventPublisher
+from aioverseer._engine.overseer.instance_checks import check_pid_file
 from aioverseer._engine.overseer.instance_set import InstanceSet
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.overseer.rolling import Rolling
@@ -165,6 +166,8 @@ class InstanceRolls:
     def _check_address(self, spec: Spec, rules: Roll) -> None:
         surge, _ = rules.bounds(max(1, len(self._instances.members)))
         address = shared_address(spec.ready)
+        if surge:
+            check_pid_file(spec, {"run", "port"})
         if surge and address is not None:
             raise SpecError(
                 f"{self.name!r}: two runs would listen on the same address, that of {address}: give it a port of its "

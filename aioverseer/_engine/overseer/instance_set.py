@@ -15,6 +15,7 @@ from aioverseer._engine.events.publisher import EventPublisher
 from aioverseer._engine.output.subscription import Overflow, Subscription
 from aioverseer._engine.output.tail import TAIL_LINES
 from aioverseer._engine.overseer.dependencies import DependencyTracker
+from aioverseer._engine.overseer.instance_checks import check_instances
 from aioverseer._engine.overseer.registry import Registry
 from aioverseer._engine.service.owner import ServiceTransition
 from aioverseer._engine.service.place import InstancePlace
@@ -176,7 +177,7 @@ class InstanceSet:
         fresh = [index for index in indices if index not in self.leaving]
         for index in fresh:
             self._registry.check_name(InstancePlace(name=self.name, index=index).id)
-        _check_ports(self.spec, count)
+        check_instances(self.spec, count)
         self.spec = self.spec.updated(instances=count)
         added: dict[int, ServiceRunner] = {}
         try:
@@ -279,7 +280,7 @@ class InstanceSet:
         if self.rolls is not None:
             self.rolls.check_idle()
         self._registry.check(spec)
-        _check_ports(spec, len(self.members))
+        check_instances(spec, len(self.members))
         each = [dataclasses.replace(spec, id=member.id) for member in self.members]
         self.spec = spec
         for member, of_member in zip(self.members, each, strict=True):
@@ -669,16 +670,3 @@ class InstanceSet:
 
     def _unknown(self) -> UnknownService:
         return UnknownService(f"the instances {self.name!r} were removed: add them again")
-
-
-def _check_ports(spec: Spec, count: int) -> None:
-    """Raise SpecError if the instances, and the further runs of a roll, need more ports than there are in the range."""
-    surge = 0 if spec.roll is None else spec.roll.bounds(count)[0]
-    if spec.port is not None and len(spec.port) < count + surge:
-        further = f" and {surge} more in a roll" if surge else ""
-        raise SpecError(
-            f"service {spec.id!r}: port={spec.port} has {len(spec.port)} for {count} instances{further}, and each run "
-            "needs one of its own: pass a larger range",
-            option="port",
-            value=spec.port,
-        )

@@ -13,6 +13,9 @@ from aioverseer.core.typing import PathLike
 
 __all__ = ["inherited", "tcp", "unix"]
 
+_MAX_PATH = 107
+"""Bytes of the path in the address of a UNIX socket, from ``unix(7)``."""
+
 _PORTS = range(1, 1 << 16)
 _MODES = range(0o1000)
 
@@ -63,6 +66,9 @@ def unix(path: str | PathLike, *, mode: int | None = None) -> HeldSocket:
         raise _refused("unix", "path", path, "is no path: pass a non-empty str or a pathlib.Path")
     if (why := expands(text)) is not None:
         raise _refused("unix", "path", path, why)
+    # The length of a relative path, or of one with placeholders, is known when the socket is made.
+    if text[0] in "/@" and "{" not in text and len(text.encode("utf-8", "surrogateescape")) > _MAX_PATH:
+        raise _refused("unix", "path", path, f"has more than {_MAX_PATH} bytes, and no address is longer: shorten it")
     if mode is not None:
         if not isinstance(mode, int) or isinstance(mode, bool) or mode not in _MODES:
             raise _refused("unix", "mode", mode, "is no mode: pass for example 0o660")

@@ -158,3 +158,11 @@ def test_files_name_a_socket_by_its_address(data: Any, held: Any) -> None:
 def test_data_that_is_no_socket_is_refused(data: Any, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         Spec.from_dict({"id": "web", "command": ["serve"], "listen": {"http": data}})
+
+
+@pytest.mark.parametrize("path", ["/" + "a" * 107, "@" + "a" * 107, "/" + "ä" * 54])
+def test_a_path_longer_than_an_address_is_refused(path: str) -> None:
+    with pytest.raises(SpecError, match="has more than 107 bytes"):
+        listen.unix(path)
+    assert listen.unix(path[1:]), "a relative path may become an address of its folder"
+    assert listen.unix("/" + "a" * 106)

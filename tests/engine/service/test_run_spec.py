@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,3 +198,28 @@ async def test_each_run_has_a_pid_file_of_its_own() -> None:
 def test_a_pid_file_needs_words_with_values() -> None:
     with pytest.raises(SpecError, match=r"\{fd.http\} in '/run/\{fd.http\}.pid' has no value"):
         Overseer().add_instances("web", "serve", instances=2, main_pid=PidFile("/run/{fd.http}.pid"))
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/run/web.pid", {"instances": 2}),
+        ("/run/{run}.pid", {"instances": 2}),
+        ("/run/{id}.pid", {"instances": 2, "roll": Roll(surge=1)}),
+    ],
+)
+async def test_two_runs_cannot_have_one_pid_file(path: str, options: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="would be the file of two runs at once") as caught:
+        Overseer().add_instances("web", "serve", main_pid=PidFile(path), **options)
+    assert "main_pid" == caught.value.option
+
+
+async def test_a_roll_and_more_instances_need_further_pid_files() -> None:
+    overseer, _, _ = scripted(FakeChild(), by_id={})
+    async with overseer:
+        alone = overseer.add_instances("alone", "serve", instances=1, main_pid=PidFile("/run/alone.pid"))
+        with pytest.raises(SpecError, match="would be the file of two runs at once"):
+            await alone.roll()
+        with pytest.raises(SpecError, match="would be the file of two runs at once"):
+            await alone.scale(2)
+        assert 1 == len(alone)
