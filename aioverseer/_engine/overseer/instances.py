@@ -59,10 +59,18 @@ class Instances(Sequence[Service]):
     @overload
     def __getitem__(self, index: slice) -> list[Service]: ...
     def __getitem__(self, index: int | slice) -> Service | list[Service]:
-        """Return the instance of this number, or several."""
+        """Return the instance of this number, or several.
+
+        Raises:
+            IndexError: If there is none.
+        """
+        members = self._instances.members
         if isinstance(index, slice):
-            return [self._service_of(member) for member in self._instances.members[index]]
-        return self._service_of(self._instances.members[index])
+            return [self._service_of(member) for member in members[index]]
+        try:
+            return self._service_of(members[index])
+        except IndexError:
+            raise IndexError(f"instances {self.name!r}: there is no [{index}], as there are {len(members)}") from None
 
     def __len__(self) -> int:
         """Return the number of instances that are wanted."""

@@ -533,3 +533,11 @@ async def test_a_request_channel_takes_a_set() -> None:
             asked = asyncio.gather(*(channel.ask(str(key), str(key)) for key in range(6)))
             assert [str(key) for key in range(6)] == await ended(asked, clock)
         assert {"echo.0", "echo.1"} == {line.id for line in echo.tail()}
+
+
+def test_a_missing_instance_is_named() -> None:
+    web = Overseer().add_instances("web", "serve", instances=2)
+    assert web.name == "web"
+    assert web[-1] is web[1]
+    with pytest.raises(IndexError, match=r"instances 'web': there is no \[2\], as there are 2"):
+        web[2]
