@@ -34,7 +34,7 @@ def made(server: str, folder: Path) -> tuple[list[str], Any]:
     """The command of a server, and its probe."""
     pytest.importorskip(server)
     if server == "uvicorn":
-        return [sys.executable, str(EXAMPLES / "graceful_server.py")], ready.line("serving")
+        return [sys.executable, str(EXAMPLES / "held_uvicorn.py")], ready.line("ready")
     (folder / "app.py").write_text(APP)
     return [sys.executable, *GUNICORN, "--chdir", str(folder)], ready.notify()
 
