@@ -10,6 +10,7 @@ longer than ``GRACE`` seconds.
 from __future__ import annotations
 
 import asyncio
+import ctypes  # noqa: F401  # libffi of Debian opens its own file with this import, and keeps it open
 import gc
 import itertools
 import os

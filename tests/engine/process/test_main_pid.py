@@ -24,12 +24,26 @@ from aioverseer import (
     State,
     ready,
 )
+from aioverseer._system.containment import cgroup
+from aioverseer._system.containment.guardian import client as guardian_client
+from aioverseer._system.containment.shim import client as shim_client
 from tests.support.programs import child, limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs pidfds")
 
 NEVER = Restart("never")
-LEVELS = ["basic", "guarded", "strict", "pidns"]
+
+LEVELS = [
+    "basic",
+    *(
+        pytest.param(level, marks=pytest.mark.skipif(why is not None, reason=str(why)))
+        for level, why in (
+            ("guarded", guardian_client.missing()),
+            ("strict", cgroup.tree().missing() and shim_client.missing()),
+            ("pidns", shim_client.missing_namespace()),
+        )
+    ),
+]
 
 DAEMON = """
 import os, signal, sys, time
@@ -45,6 +59,8 @@ if os.fork() == 0:
         file.write(str(os.getpid()))
     os.rename(path + ".new", path)
     os.write(tell, b"x")
+    if "quit" in how:
+        rest()
     signal.pause()
     os._exit(0)
 os.read(hear, 1)
@@ -257,8 +273,7 @@ if os.fork() == 0:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(5))
     tell(f"MAINPID={os.getpid()}\\nREADY=1")
     print(os.getpid(), flush=True)
-    while True:
-        signal.pause()
+    rest()
 if "stay" in sys.argv:
     signal.pause()
 sys.stdin.readline()

@@ -37,11 +37,13 @@ print(json.dumps({
 }))
 """
 BIND = 1 << 10
+PROGRAM = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+"""An interpreter that each user can execute."""
 
 
 async def read_back(**options: Any) -> dict[str, Any]:
     """The state of the process as the program sees it."""
-    status = await Process("/usr/bin/python3", *child(READ_BACK)[1:], **options)
+    status = await Process(PROGRAM, *child(READ_BACK)[1:], **options)
     assert (True, []) == (status.ok, status.stderr)
     assert status.stdout
     result: dict[str, Any] = json.loads(str(status.stdout[0]))
