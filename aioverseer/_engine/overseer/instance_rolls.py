@@ -203,7 +203,9 @@ class InstanceRolls:
 
         self._start_task(perform).add_done_callback(on_end)
         try:
-            return await asyncio.shield(ended)
+            # Not ``shield``: from Python 3.15 on it reports the failure of a roll whose caller was cancelled.
+            await asyncio.wait({ended})
+            return ended.result()
         except asyncio.CancelledError:
             if not ended.done() and rules.on_failure != "continue":
                 rolling.cancel()

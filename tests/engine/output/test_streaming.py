@@ -107,10 +107,10 @@ async def test_stream_that_nobody_has_begun_to_read_gives_way(unread: str, caplo
     read = "stdout" if unread == "stderr" else "stderr"
     code = f"""
         import os
-        for n in range(20000):
+        for n in range(40000):
             os.write({2 if unread == "stderr" else 1}, b"%05d\\n" % n)
         os.write({1 if unread == "stderr" else 2}, b"answer\\n")
-        for n in range(20000, 40000):
+        for n in range(40000, 60000):
             os.write({2 if unread == "stderr" else 1}, b"%05d\\n" % n)
         """
     process = Process(*child(code), streaming=True, queue_size=10)
@@ -124,7 +124,7 @@ async def test_stream_that_nobody_has_begun_to_read_gives_way(unread: str, caplo
         assert "waits" not in process.status().reason
         lines = [int(line) async for line in queue]
         assert queue.missed > 0
-        assert list(range(queue.missed, 40_000)) == lines
+        assert list(range(queue.missed, 60_000)) == lines
         await process.wait()
     (record,) = caplog.records
     assert f"nobody reads its {unread}" in record.getMessage()

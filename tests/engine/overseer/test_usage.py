@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aioverseer import Overseer, Restart, State, Usage
 from aioverseer.core.report.usage import CpuTotal
+from tests.support.containment_levels import levels
 from tests.support.daemons import DAEMON
 from tests.support.programs import child, limit
 
@@ -37,7 +38,7 @@ signal.pause()
 """
 
 
-@pytest.mark.parametrize("level", ["basic", "strict", "pidns"])
+@pytest.mark.parametrize("level", levels("basic", "strict", "pidns"))
 async def test_figures_are_those_of_the_whole_tree(level: str) -> None:
     """A child in a session of its own counts, and another service does not."""
     async with limit(20), Overseer(containment=level) as overseer:  # type: ignore[arg-type]  # a level

@@ -24,26 +24,14 @@ from aioverseer import (
     State,
     ready,
 )
-from aioverseer._system.containment import cgroup
-from aioverseer._system.containment.guardian import client as guardian_client
-from aioverseer._system.containment.shim import client as shim_client
+from tests.support.containment_levels import levels
 from tests.support.programs import child, limit
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs pidfds")
 
 NEVER = Restart("never")
 
-LEVELS = [
-    "basic",
-    *(
-        pytest.param(level, marks=pytest.mark.skipif(why is not None, reason=str(why)))
-        for level, why in (
-            ("guarded", guardian_client.missing()),
-            ("strict", cgroup.tree().missing() and shim_client.missing()),
-            ("pidns", shim_client.missing_namespace()),
-        )
-    ),
-]
+LEVELS = levels("basic", "guarded", "strict", "pidns")
 
 DAEMON = """
 import os, signal, sys, time

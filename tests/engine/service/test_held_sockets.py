@@ -301,6 +301,7 @@ async def test_scripted_children_bind_nothing(port: int) -> None:
         assert (State.RUNNING, False) == (web.state, listens(port))
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # raised from 3.15 on
 async def test_fork_of_the_host_closes_its_copies(port: int) -> None:
     """A worker of multiprocessing may outlive the host. Connections would wait in its copy for nobody."""
     async with Overseer() as overseer:
