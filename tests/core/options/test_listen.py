@@ -164,5 +164,5 @@ def test_data_that_is_no_socket_is_refused(data: Any, words: str) -> None:
 def test_a_path_longer_than_an_address_is_refused(path: str) -> None:
     with pytest.raises(SpecError, match="has more than 107 bytes"):
         listen.unix(path)
-    assert listen.unix(path[1:]), "a relative path may become an address of its folder"
-    assert listen.unix("/" + "a" * 106)
+    listen.unix(path[1:])  # a relative path is known when the socket is made
+    listen.unix("/" + "a" * 106)
