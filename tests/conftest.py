@@ -10,8 +10,8 @@ longer than ``GRACE`` seconds.
 from __future__ import annotations
 
 import asyncio
-import ctypes  # noqa: F401  # libffi of Debian opens its own file with this import, and keeps it open
 import gc
+import importlib
 import itertools
 import os
 import select
@@ -57,6 +57,7 @@ def child_fixture() -> Any:
 def pytest_configure() -> None:
     """No idle event loop in the main thread: some versions of pytest-asyncio make one beside the tests'."""
     asyncio.set_event_loop(None)
+    importlib.import_module("ctypes")  # libffi of Debian opens its own file with this import, and keeps it open
     _be_a_usual_host()
 
 
