@@ -1,4 +1,4 @@
-"""What instances of one set, and two runs of one instance in a roll, would share and cannot: a port, a pid file."""
+"""The ports and pid files that instances of one set, and two runs of one instance in a roll, cannot share."""
 
 from __future__ import annotations
 
