@@ -116,7 +116,7 @@ async def test_gunicorn_is_upgraded_without_a_failed_request(tmp_path: Path, unu
             await booted()
             count = len(answers)
             web.signal(signal.SIGTERM, scope="leader")
-            await web.wait_for(lambda status, old=old: status.pid != old)  # type: ignore[misc]
+            await web.wait_for(lambda status, old=old: status.pid != old)  # type: ignore[misc]  # mypy infers no default of a lambda
             assert (State.RUNNING, 0) == (web.state, web.status().restarts)
             assert len(answers) > count
         for client in clients:

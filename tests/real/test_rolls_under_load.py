@@ -94,7 +94,7 @@ async def test_a_kill_between_rolls_fails_only_the_requests_of_that_instance(ser
                 assert victim.pid is not None
                 restarted = victim.restarts
                 os.killpg(victim.pid, signal.SIGKILL)
-                await victim.wait_for(lambda status, least=restarted: status.restarts > least)  # type: ignore[misc]
+                await victim.wait_for(lambda status, least=restarted: status.restarts > least)  # type: ignore[misc]  # mypy infers no default of a lambda
                 await web.ready()
                 await seen.until(REQUESTS // 20)
                 assert len(seen.failed) - before <= CLIENTS

@@ -148,7 +148,7 @@ class _LimitForm(Form):
     def write(self, value: Any) -> Any:
         return list(value) if is_tuple(value) else value
 
-    def read(self, data: Any, place: str) -> Any:  # noqa: ARG002
+    def read(self, data: Any, place: str) -> Any:  # noqa: ARG002  # the signature of all forms
         return tuple(data) if is_list(data) else data
 
 

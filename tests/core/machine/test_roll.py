@@ -430,7 +430,7 @@ class RandomWalk(RuleBasedStateMachine):
             surge=surge,
             unavailable=unavailable,
             deadline=20.0,
-            on_failure=on_failure,  # type: ignore[arg-type]
+            on_failure=on_failure,  # type: ignore[arg-type]  # one of the three texts
         )
         self.fleet = Fleet(n, roll, min_ready=min_ready)
 

@@ -70,7 +70,7 @@ def test_a_late_time_runs_within_its_limit() -> None:
 )
 def test_times_that_a_host_has_slept_over_are_one_or_none(missed: str, expected: list[tuple[bool, str]]) -> None:
     """Never all of them."""
-    rule = rule_of(Cron("0 * * * *", missed=missed))  # type: ignore[arg-type]
+    rule = rule_of(Cron("0 * * * *", missed=missed))  # type: ignore[arg-type]  # one of the two texts
     rule.arm(NOON)
     assert expected == said(rule.wake(NOON + 8.5 * HOUR))
     assert NOON + 9 * HOUR == rule.due
@@ -89,7 +89,7 @@ def test_a_recent_time_runs_after_a_long_sleep() -> None:
 def test_a_stamp_tells_what_was_missed_before_the_start() -> None:
     """One run for all, if the policy wants one."""
     for missed, expected in (("skip", None), ("once", "its time was missed (2026-06-01 02:30 UTC)")):
-        rule = rule_of(Cron("30 2 * * *", missed=missed))  # type: ignore[arg-type]
+        rule = rule_of(Cron("30 2 * * *", missed=missed))  # type: ignore[arg-type]  # one of the two texts
         found = rule.arm(NOON + 3 * DAY, NOON - DAY)
         assert expected == (found and found.text)
         assert NOON + 3 * DAY + 14.5 * HOUR == rule.due
@@ -151,7 +151,7 @@ def test_no_time_runs_twice_whatever_the_clock_does(
     expression: str, missed: str, jitter: float, moves: list[int | None]
 ) -> None:
     """And one at most when the host wakes up; the next one is always ahead."""
-    rule = rule_of(Cron(expression, missed=missed, jitter=jitter))  # type: ignore[arg-type]
+    rule = rule_of(Cron(expression, missed=missed, jitter=jitter))  # type: ignore[arg-type]  # one of the two texts
     now = NOON
     rule.arm(now)
     ran: list[datetime] = []

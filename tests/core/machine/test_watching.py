@@ -119,4 +119,4 @@ def test_names_that_count(path: str, expected: bool) -> None:  # a row of the ta
 )
 def test_options_are_checked(make: object, why: str) -> None:
     with pytest.raises(SpecError, match=why):
-        make()  # type: ignore[operator]
+        make()  # type: ignore[operator]  # each case is a function

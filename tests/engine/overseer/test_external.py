@@ -92,7 +92,7 @@ async def test_overseer_is_left_at_once() -> None:
         async with Overseer() as overseer:
             db = overseer.add_external("db", ready=ready.check(Remote()))
             starting = asyncio.create_task(db.start())
-            await asyncio.sleep(0.01)
+            await db.wait_for(State.STARTING, 5)
         assert State.INTERRUPT is db.state
         await asyncio.wait({starting})
 

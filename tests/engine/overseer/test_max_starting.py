@@ -170,7 +170,7 @@ async def test_killed_overseer_ends_those_that_wait() -> None:
             for name in "abc":
                 overseer.add(name, "sleep", "60", ready=UP)
             starting = asyncio.create_task(overseer.start_all())
-            await asyncio.sleep(0.01)
+            await overseer["c"].wait_for(State.STARTING, 5)
         assert {State.INTERRUPT} == {overseer[id].state for id in overseer}
         with pytest.raises(NotReady):
             await starting

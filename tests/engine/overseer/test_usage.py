@@ -83,7 +83,9 @@ async def test_processor_time_never_falls() -> None:
             await lines.get()
             seen.append((await service.usage()).cpu_seconds)
             service.signal(signal.SIGKILL)
-            await service.wait_for(lambda status, run=run: status.restarts == run + 1 and status.state is State.RUNNING)  # type: ignore[misc]
+            await service.wait_for(
+                lambda status, run=run: status.restarts == run + 1 and status.state is State.RUNNING  # type: ignore[misc]  # mypy infers no default of a lambda
+            )
             seen.append((await service.usage()).cpu_seconds)
         assert seen == sorted(seen)
         assert seen[-1] >= 0.3

@@ -88,7 +88,7 @@ async def test_daemon_is_watched_restarted_and_stopped(path: Path, level: str) -
         assert first is not None
         assert lives(first)
         assert State.RUNNING is service.state
-        assert f"runs as pid {first}, and is ready" == service.process.status().reason  # type: ignore[union-attr]
+        assert f"runs as pid {first}, and is ready" == service.process.status().reason  # type: ignore[union-attr]  # it runs
         os.kill(first, signal.SIGKILL)
         await service.wait_for(lambda status: status.restarts == 1 and status.state is State.RUNNING)
         second = service.status().pid
@@ -313,9 +313,9 @@ def test_option_is_checked() -> None:
     from aioverseer import Spec
 
     with pytest.raises(SpecError, match=r"is neither \"notify\" nor a PidFile: pass PidFile"):
-        Spec(id="a", argv=("a",), main_pid="/run/a.pid")  # type: ignore[arg-type]
+        Spec(id="a", argv=("a",), main_pid="/run/a.pid")  # type: ignore[arg-type]  # refused
     with pytest.raises(SpecError, match=r"is neither \"notify\" nor a PidFile: pass PidFile"):
-        Spec(id="a", argv=("a",), main_pid="pid")  # type: ignore[arg-type]
+        Spec(id="a", argv=("a",), main_pid="pid")  # type: ignore[arg-type]  # refused
     with pytest.raises(SpecError, match=r'pass leftovers="kill"'):
         Spec(id="a", argv=("a",), main_pid="notify", leftovers="keep")
     with pytest.raises(SpecError, match="is no path of a file"):

@@ -126,7 +126,7 @@ async def test_stop_before_the_start_cleans_up_too() -> None:
         }
         web = overseer.add("web", "sleep", "60", **options)
         starting = asyncio.create_task(web.start())
-        await asyncio.sleep(0.01)
+        await web.wait_for(State.STARTING, 5)
         await web.stop()
         with pytest.raises(NotReady):
             await starting

@@ -271,7 +271,7 @@ async def test_only_a_service_of_a_program_has_it() -> None:
             overseer.add_task("web", asyncio.Event().wait, prepare=["true"])
     coroutine = asyncio.sleep(0)
     with pytest.raises(SpecError, match="is the result of a call: pass the function itself"):
-        Spec.of("web", ["true"], prepare=coroutine)  # type: ignore[arg-type]
+        Spec.of("web", ["true"], prepare=coroutine)  # type: ignore[arg-type]  # refused
     coroutine.close()
 
 

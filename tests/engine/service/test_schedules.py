@@ -346,7 +346,7 @@ async def test_a_restart_that_waits_is_an_overlap() -> None:
     """A run in BACKOFF is not over."""
     slow = Restart(backoff=Backoff(min=100, max=100))
     for overlap, expected in (("skip", [60, 160]), ("replace", [60, 120])):
-        schedule = Every(60, overlap=overlap)  # type: ignore[arg-type]
+        schedule = Every(60, overlap=overlap)  # type: ignore[arg-type]  # one of the texts
         async with job(schedule, FakeChild().exits(1), FakeChild().runs(5).exits(), restart=slow) as (
             _,
             clock,
@@ -375,7 +375,7 @@ async def test_a_replaced_run_has_its_ladder() -> None:
 async def test_a_host_that_slept_makes_up_for_it_once_or_not() -> None:
     """The others come at their times."""
     for missed, expected in (("skip", [HOUR, HOUR + 7 * HOUR + 600]), ("once", [HOUR, HOUR + 6.5 * HOUR + 600])):
-        schedule = Cron("0 * * * *", timezone="UTC", missed=missed)  # type: ignore[arg-type]
+        schedule = Cron("0 * * * *", timezone="UTC", missed=missed)  # type: ignore[arg-type]  # one of the texts
         async with job(schedule, DONE) as (overseer, clock, service):
             await clock.advance(HOUR + 600)
             clock.set_wall(clock.wall() + timedelta(hours=6, minutes=20))

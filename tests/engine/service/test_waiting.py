@@ -230,10 +230,10 @@ async def test_a_bug_of_a_trigger_ends_the_service_alone() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: calls.append(context))
 
         def broken(*, armed: bool, waiting: bool) -> None:
-            bell.set = lambda **_: None  # type: ignore[method-assign]
+            bell.set = lambda **_: None  # type: ignore[method-assign]  # a broken trigger
             raise ValueError((armed, waiting))
 
-        bell.set = broken  # type: ignore[method-assign]
+        bell.set = broken  # type: ignore[method-assign]  # a broken trigger
         with pytest.raises(NotReady, match="one of its steps raised"):
             await service.start()
         assert (State.FATAL, 1) == (service.state, len(calls))
