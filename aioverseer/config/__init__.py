@@ -6,6 +6,7 @@ environment.
 
 from __future__ import annotations
 
+from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.procfile import read_procfile
 
-__all__ = ["read_procfile"]
+__all__ = ["ConfigError", "Problem", "read_procfile"]
