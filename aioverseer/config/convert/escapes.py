@@ -1,0 +1,18 @@
+"""Text of other tools as text of our file, which gives ``$`` and a few words in braces a meaning."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["escaped"]
+
+_OURS = re.compile(r"\{(index|id|run|port|fd\.[^{}:]+|vars\.[^{}]+)\}")
+_DOLLAR = re.compile(r"\$(?=[{$])")
+
+
+def escaped(text: str) -> str:
+    """Return text that our file reads as this text: ``${`` becomes ``$${``, and ``{id}`` becomes ``{{id}}``.
+
+    A ``$`` without a brace after it stays as it is, and so do all other braces.
+    """
+    return _OURS.sub(r"{{\1}}", _DOLLAR.sub("$$", text))
