@@ -11,20 +11,24 @@ from collections.abc import Callable
 from aioverseer import SpecError
 from aioverseer.config.convert.conversion import Conversion, Note, What
 from aioverseer.config.convert.kinds import KINDS, kind_of
+from aioverseer.config.convert.source import OpenIncluded, Source
 
-__all__ = ["KINDS", "Conversion", "Note", "What", "kind_of", "read"]
+__all__ = ["KINDS", "Conversion", "Note", "OpenIncluded", "What", "kind_of", "read"]
 
-_READERS: dict[str, Callable[[str, str], Conversion]] = {}
-"""The reader of each format: it takes the text and the path of a file."""
+_READERS: dict[str, Callable[[Source], Conversion]] = {}
+"""The reader of each format."""
 
 
-def read(text: str, *, kind: str, path: str) -> Conversion:
+def read(text: str, *, kind: str, path: str, included: OpenIncluded | None = None) -> Conversion:
     """Read the file of another supervisor.
 
     Args:
         text: The text of the file.
         kind: The format, one of ``KINDS``; ``kind_of`` finds it.
         path: The path of the file. Errors name it, and a unit of systemd has its name from it.
+        included: Function that reads the files which a file includes: it takes a pattern, such as ``conf.d/*.conf``,
+            and returns text by path, in order. A relative pattern begins at the folder of ``path``. Without it the
+            key that includes them is lost.
 
     Raises:
         SpecError: If the kind is unknown, or the text is not valid in its format.
@@ -33,4 +37,4 @@ def read(text: str, *, kind: str, path: str) -> Conversion:
     reader = _READERS.get(kind)
     if reader is None:
         raise SpecError(f"kind={kind!r} is unknown: there are {', '.join(_READERS)}", option="kind", value=kind)
-    return reader(text, path)
+    return reader(Source(text=text, path=path, included=included))
