@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from aioverseer import OverseerError
-from aioverseer.cli.arguments import RunOptions, parse
-from aioverseer.cli.errors import CommandError
-from aioverseer.cli.run import run
-from aioverseer.cli.stream_writer import StreamWriter
-from aioverseer.cli.up import up
+import aioverseer
+from aioverseer.cli.errors import USAGE, CommandError
 
-__all__ = ["main"]
+__all__ = ["PERFORMERS", "imported", "main"]
+
+PERFORMERS = {
+    "UpOptions": "up:up",
+    "RunOptions": "run:run",
+    "CompletionOptions": "completion:completion",
+}
+"""The function that performs each command, by the class of its arguments. It is imported when it is called."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
     =======  ===================================================================
-    0        every service ended well
-    1        ``up``: a service failed; ``run`` has the code of its command instead
-    2        the command line, the Procfile or a value in it is wrong
+    0        done; ``up``: every service ended well
+    1        failed; ``up``: a service failed; ``run`` has the code of its command instead
+    2        the command line, the file or a value in it is wrong
     126 127  ``run``: the program cannot be executed, or does not exist
     128 + n  ``run``: signal n ended the command
     129      the terminal was closed
@@ -35,32 +38,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments after the command's name. Default: those of this process.
     """
-    options = parse(sys.argv[1:] if argv is None else argv)
-    out, err = StreamWriter.of(sys.stdout), StreamWriter.of(sys.stderr)
-    logger = logging.getLogger("aioverseer")
-    logger.addFilter(_is_no_event)
     try:
-        work = run(options, out, err) if isinstance(options, RunOptions) else up(options, out, err)
-        code = asyncio.run(work)
+        options = imported("parser:parse")(sys.argv[1:] if argv is None else argv)
+        code: int = imported(PERFORMERS[type(options).__name__])(options)
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  # None if it was closed at our start
+            sys.stdout.flush()
     except CommandError as error:
         _complain(str(error))
-        code = error.code
-    except OverseerError as error:
+        return error.code
+    except aioverseer.OverseerError as error:
         _complain(str(error))
-        code = 2
+        return USAGE
     except KeyboardInterrupt:
-        code = 130
-    finally:
-        logger.removeFilter(_is_no_event)
-    if out.has_blocked_write or err.has_blocked_write:
-        # A thread is blocked in a write that nobody reads. An orderly end of the interpreter would wait for it.
-        os._exit(code)
+        return 130
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end, and must not fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return code
 
 
-def _is_no_event(record: logging.LogRecord) -> bool:
-    """Return whether a log record is about anything but an event of a service: the session shows those itself."""
-    return not hasattr(record, "service")
+def imported(name: str) -> Any:
+    """Import a function of this package.
+
+    Raises:
+        CommandError: If a package that it needs is not installed.
+    """
+    module, _, function = name.partition(":")
+    try:
+        return getattr(importlib.import_module(f"aioverseer.cli.{module}"), function)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("click", "dotenv"):
+            raise
+        raise CommandError(f"the command line needs the package {error.name}: pip install 'aioverseer[cli]'") from None
 
 
 def _complain(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import os
 import shutil
 import stat
@@ -15,8 +16,10 @@ from aioverseer.cli.arguments import RunOptions
 from aioverseer.cli.errors import CommandError
 from aioverseer.cli.formatting import LineFormatter
 from aioverseer.cli.logs import log_files_in
+from aioverseer.cli.policy import with_policy
 from aioverseer.cli.session import OneCommand, supervise
 from aioverseer.cli.stream_writer import StreamWriter
+from aioverseer.cli.streams import on_standard_streams
 
 __all__ = ["run"]
 
@@ -24,18 +27,20 @@ _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
 
-async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
+def run(options: RunOptions) -> int:
     """Run one command, and return the exit code.
 
     Args:
         options: The arguments of the command line.
-        out: The stream for the command's standard output.
-        err: The stream for the command's standard error and for messages.
 
     Raises:
         CommandError: If the program does not exist or is not executable, or the log folder cannot be made.
         SpecError: If a name or an argument is not valid.
     """
+    return on_standard_streams(functools.partial(_run, options))
+
+
+async def _run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
     program = options.command[0]
     name = options.name if options.name is not None else os.path.basename(program) or program
     # The program writes to our streams itself, so that every byte arrives as it is, and a terminal is one for it too.
@@ -46,19 +51,17 @@ async def run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int:
     if policy.when is None and (_is_file(sys.stdin) or _is_file(sys.stdout)):
         # A second run would read the rest of the input, and add its output to that of the first one.
         policy = dataclasses.replace(policy, when="never")
-    spec = policy.applied_to(
-        Spec(
-            id=name,
-            argv=options.command,
-            stdin=None if sys.stdin is None else "inherit",
-            output="inherit" if shares_output else "read",
-            encoding=None,
-            framing=framing.lines() if shares_output else framing.chunks(),
-        )
+    spec = Spec(
+        id=name,
+        argv=options.command,
+        stdin=None if sys.stdin is None else "inherit",
+        output="inherit" if shares_output else "read",
+        encoding=None,
+        framing=framing.lines() if shares_output else framing.chunks(),
     )
     _check(program)
     outcome = await supervise(
-        [spec],
+        [with_policy(spec, policy)],
         formatter=LineFormatter([name], prefixed=False, exact=True),
         out=out,
         err=err,

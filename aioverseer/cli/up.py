@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 from aioverseer.cli.arguments import UpOptions
 from aioverseer.cli.errors import CommandError
 from aioverseer.cli.formatting import LineFormatter, shows_colours
 from aioverseer.cli.logs import log_files_in
+from aioverseer.cli.policy import with_policy
 from aioverseer.cli.session import supervise
 from aioverseer.cli.stream_writer import StreamWriter
+from aioverseer.cli.streams import on_standard_streams
 from aioverseer.config import read_procfile
 
 __all__ = ["up"]
 
 
-async def up(options: UpOptions, out: StreamWriter, err: StreamWriter) -> int:
+def up(options: UpOptions) -> int:
     """Run the services of a Procfile, and return the exit code.
 
     Args:
         options: The arguments of the command line.
-        out: The stream for the output of the services.
-        err: The stream for messages.
 
     Raises:
         CommandError: If the file cannot be read, or the log folder cannot be made.
         SpecError: If the file is not valid.
     """
+    return on_standard_streams(functools.partial(_up, options))
+
+
+async def _up(options: UpOptions, out: StreamWriter, err: StreamWriter) -> int:
     specs = read_procfile(_text_of(options.file), path=options.file, environ=os.environ)
     # encoding=None: output is passed on as bytes, in any encoding.
-    specs = [options.policy.applied_to(spec.updated(encoding=None)) for spec in specs]
+    specs = [with_policy(spec.updated(encoding=None), options.policy) for spec in specs]
     formatter = LineFormatter(
         (spec.id for spec in specs),
         prefixed=True,

@@ -315,7 +315,7 @@ def test_wrong_command_line_is_refused(capfd: pytest.CaptureFixture[str], words:
         main(words)
     assert caught.value.code == 2
     err = capfd.readouterr().err
-    assert err.startswith("usage: aioverseer run [--restart WHEN]")
+    assert err.startswith("Usage: aioverseer run [OPTIONS] -- COMMAND [ARG]...\n")
     assert message in err
 
 
