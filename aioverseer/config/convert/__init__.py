@@ -12,10 +12,13 @@ from aioverseer import SpecError
 from aioverseer.config.convert.conversion import Conversion, Note, What
 from aioverseer.config.convert.kinds import KINDS, kind_of
 from aioverseer.config.convert.source import OpenIncluded, Source
+from aioverseer.config.convert.supervisord import read_supervisord
 
 __all__ = ["KINDS", "Conversion", "Note", "OpenIncluded", "What", "kind_of", "read"]
 
-_READERS: dict[str, Callable[[Source], Conversion]] = {}
+_READERS: dict[str, Callable[[Source], Conversion]] = {
+    "supervisord": read_supervisord,
+}
 """The reader of each format."""
 
 

@@ -1,4 +1,4 @@
-"""What a reader returns: data in the form of ``aioverseer.toml``, and a note about every key of the file."""
+"""Results of the readers: data in the form of ``aioverseer.toml``, and a note about every key of the file."""
 
 from __future__ import annotations
 
@@ -63,6 +63,13 @@ class Notes:
     """Notes that a reader collects."""
 
     made: list[Note] = field(default_factory=list[Note])
+
+    def all(self) -> tuple[Note, ...]:
+        """Return all notes, those of one place together, in the order in which the places came first."""
+        places: dict[str, list[Note]] = {}
+        for note in self.made:
+            places.setdefault(note.place, []).append(note)
+        return tuple(note for notes in places.values() for note in notes)
 
     def carried(self, place: str, key: str, text: str) -> None:
         """Add a note about a key that means the same here.

@@ -31,7 +31,7 @@ _SECTIONS = (
     ("process-compose", re.compile(r"""^\s{0,2}["']?processes["']?\s*:""", re.MULTILINE)),
     ("compose", re.compile(r"""^\s{0,2}["']?services["']?\s*:""", re.MULTILINE)),
 )
-"""What the text of a format holds; the first one that matches wins."""
+"""Patterns of the text of each format; the first one that matches wins."""
 
 
 def kind_of(path: str, text: str) -> str | None:

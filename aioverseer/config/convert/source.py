@@ -1,4 +1,4 @@
-"""What a reader is given: the text of a file, its path, and a way to the files that it includes."""
+"""Input of a reader: the text of a file, its path, and a way to the files that it includes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""Expressions of supervisord, such as ``%(program_name)s``, as text of our file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from aioverseer.config.convert.escapes import escaped
+
+__all__ = ["Expressions", "is_padded", "names_number", "names_variable"]
+
+_EXPRESSION = re.compile(r"%(?:%|\((?P<name>[^()]+)\)(?P<how>[-0-9.# +]*[a-zA-Z])|(?P<bad>))")
+_VARIABLE = "ENV_"
+_NUMBER = "process_num"
+
+
+class Expressions:
+    """The values of the expressions in one program."""
+
+    def __init__(self, values: Mapping[str, str], *, number: int | None = None) -> None:
+        """Prepare.
+
+        Args:
+            values: Text by name, such as ``program_name``.
+            number: Value of ``process_num``; None writes ``{index}``, the number of an instance.
+        """
+        self._values = values
+        self._number = number
+
+    def text(self, value: str, *, doubled: bool = False) -> str:
+        """Return a value with its expressions replaced.
+
+        Args:
+            value: Value of a key.
+            doubled: Whether each brace is doubled, as the path of a log wants it.
+
+        Raises:
+            ValueError: For an expression that supervisord refuses.
+        """
+        written: list[str] = []
+        end = 0
+        for found in _EXPRESSION.finditer(value):
+            written += [_literal(value[end : found.start()], doubled=doubled), self._value_of(found, doubled=doubled)]
+            end = found.end()
+        return "".join([*written, _literal(value[end:], doubled=doubled)])
+
+    def plain(self, value: str) -> str:
+        """Return a value with its expressions replaced, for a name, in which our file replaces nothing.
+
+        Args:
+            value: Value of a key.
+
+        Raises:
+            ValueError: For an expression that supervisord refuses.
+        """
+        words = {**self._values, "process_num": self._number or 0}
+
+        def value_of(found: re.Match[str]) -> str:
+            if found["name"] in words:
+                return f"%{found['how']}" % words[found["name"]]
+            return self._value_of(found, doubled=False)
+
+        return _EXPRESSION.sub(value_of, value)
+
+    def _value_of(self, found: re.Match[str], *, doubled: bool) -> str:
+        if found[0] == "%%":
+            return "%"
+        name: str | None = found["name"]
+        if name is None:
+            raise ValueError("holds a '%' that begins no expression: write %% for a per cent sign")
+        if name.startswith(_VARIABLE):
+            return f"${{{name.removeprefix(_VARIABLE)}}}"
+        if name == "host_node_name":
+            return "${HOSTNAME}"
+        if name == _NUMBER:
+            return "{index}" if self._number is None else f"%{found['how']}" % self._number
+        if name not in self._values:
+            raise ValueError(f"holds %({name})s, and there is no such expression")
+        return _literal(self._values[name], doubled=doubled)
+
+
+def names_number(value: str) -> bool:
+    """Return whether a value depends on the number of the process."""
+    return f"%({_NUMBER})" in value
+
+
+def is_padded(value: str) -> bool:
+    """Return whether a value has the number of the process in another form than its plain digits."""
+    found = (each for each in _EXPRESSION.finditer(value) if each["name"] == _NUMBER)
+    return any(each["how"] not in ("d", "s", "i") for each in found)
+
+
+def names_variable(value: str) -> bool:
+    """Return whether a value depends on a variable of the environment."""
+    return f"%({_VARIABLE}" in value
+
+
+def _literal(text: str, *, doubled: bool) -> str:
+    if not doubled:
+        return escaped(text)
+    return escaped(text.replace("{", "\0").replace("}", "\1")).replace("\0", "{{").replace("\1", "}}")
