@@ -51,11 +51,11 @@ def fork_with_mark(mark: SpawnMark | None, fork: Callable[[], int]) -> int:
             return fork()
         alone = _is_alone()
         first = None if alone else _lowest_pid(mark)
-        set_limit = functools.partial(resource.setrlimit, mark.field)
+        field = mark.field
         steps: tuple[Callable[[], object], ...] = (
-            functools.partial(set_limit, (mark.value, limits[1])),
+            functools.partial(resource.setrlimit, field, (mark.value, limits[1])),
             fork,
-            functools.partial(set_limit, limits),
+            functools.partial(resource.setrlimit, field, limits),
         )
         try:
             # Between two steps of ``map`` the interpreter runs nothing else, neither another thread nor a signal
@@ -122,10 +122,9 @@ class MarkWindow:
 
 def _is_alone() -> bool:
     """Return whether this process has one thread, so that nobody else can start a child now."""
-    if threading.active_count() > 1:
-        return False
     try:
-        # ``threading`` does not count threads of libraries in other languages, which start children as well.
+        # Asked of the kernel: ``threading`` does not count threads of libraries in other languages, which start children
+        # as well.
         return os.stat("/proc/self/task").st_nlink == _ONE_THREAD
     except OSError:
         return False

@@ -13,6 +13,8 @@ Destination = Literal["read", "inherit", "null"] | HasDescriptor
 """Destination of one output stream; see ``Spec.stdout``."""
 
 _WORDS = ("read", "inherit", "null")
+_NONE: frozenset[str] = frozenset()
+_STDOUT, _STDERR, _BOTH = frozenset({"stdout"}), frozenset({"stderr"}), frozenset({"stdout", "stderr"})
 
 
 class _Outputs(Protocol):
@@ -40,8 +42,13 @@ def destinations(spec: _Outputs) -> tuple[Destination, Destination]:
 
 def read_streams(spec: _Outputs) -> frozenset[str]:
     """Return the names of the streams that this library reads: "stdout" alone with ``merge_stderr`` and ``pty``."""
-    stdout, stderr = destinations(spec)
-    return streams_read({"stdout": stdout, "stderr": stderr, "merge_stderr": spec.merge_stderr or spec.pty})
+    stdout = spec.output if spec.stdout is None else spec.stdout
+    if spec.merge_stderr or spec.pty:
+        return _STDOUT if stdout == "read" else _NONE
+    stderr = spec.output if spec.stderr is None else spec.stderr
+    if stdout == "read":
+        return _BOTH if stderr == "read" else _STDOUT
+    return _STDERR if stderr == "read" else _NONE
 
 
 def streams_read(values: Mapping[str, Any]) -> frozenset[str]:

@@ -433,7 +433,7 @@ def test_forked_program_keeps_the_mark(threads: int, monkeypatch: pytest.MonkeyP
     mark = SpawnMark(LOCKS, 1 << 62 | 4712, lambda _age: None)
     before, over = resource.getrlimit(LOCKS), threading.Event()
     others = [threading.Thread(target=over.wait) for _ in range(threads)]
-    monkeypatch.setattr(threading, "active_count", lambda: 1 + threads)  # without those of other tests
+    monkeypatch.setattr(mark_window, "_is_alone", lambda: threads == 0)  # other tests have threads
     for other in others:
         other.start()
     started: list[subprocess.Popen[bytes]] = []
@@ -451,6 +451,21 @@ def test_forked_program_keeps_the_mark(threads: int, monkeypatch: pytest.MonkeyP
         for process in started:
             process.kill()
             process.wait()
+
+
+def test_process_with_a_second_thread_is_not_alone() -> None:
+    code = (
+        "import _thread\n"
+        "from aioverseer._system.containment.mark_window import _is_alone\n"
+        "before, began, over = _is_alone(), _thread.allocate_lock(), _thread.allocate_lock()\n"
+        "began.acquire(), over.acquire()\n"
+        "_thread.start_new_thread(lambda: (began.release(), over.acquire()), ())\n"  # unknown to ``threading``
+        "began.acquire()\n"
+        "print(before, _is_alone())\n"
+        "over.release()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "True False\n" == done.stdout
 
 
 def test_window_of_another_thread_is_closed_in_a_fork() -> None:
