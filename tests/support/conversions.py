@@ -58,6 +58,8 @@ def specs_of(conversion: Conversion) -> Iterator[Spec]:
 
 def _filled(data: Any) -> Any:
     match data:
+        case "none":
+            return None
         case str():
             return re.sub(r"\$\$|\$\{[^}]*\}", lambda found: "$" if found[0] == "$$" else "x", data)
         case dict():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aioverseer import SpecError
+from aioverseer.config.convert.circus import read_circus
 from aioverseer.config.convert.conversion import Conversion, Note, What
 from aioverseer.config.convert.kinds import KINDS, kind_of
 from aioverseer.config.convert.source import OpenIncluded, Source
@@ -18,6 +19,7 @@ __all__ = ["KINDS", "Conversion", "Note", "OpenIncluded", "What", "kind_of", "re
 
 _READERS: dict[str, Callable[[Source], Conversion]] = {
     "supervisord": read_supervisord,
+    "circus": read_circus,
 }
 """The reader of each format."""
 

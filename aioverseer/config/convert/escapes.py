@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["escaped"]
+__all__ = ["escaped", "escaped_path"]
 
 _OURS = re.compile(r"\{(index|id|run|port|fd\.[^{}:]+|vars\.[^{}]+)\}")
 _DOLLAR = re.compile(r"\$(?=[{$])")
@@ -16,3 +16,8 @@ def escaped(text: str) -> str:
     A ``$`` without a brace after it stays as it is, and so do all other braces.
     """
     return _OURS.sub(r"{{\1}}", _DOLLAR.sub("$$", text))
+
+
+def escaped_path(text: str) -> str:
+    """Return text for the path of a log, in which every brace is written twice."""
+    return _DOLLAR.sub("$$", text).replace("{", "{{").replace("}", "}}")

@@ -6,18 +6,19 @@ The names of the keys are those of http://supervisord.org/configuration.html.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from aioverseer.config.convert.conversion import Conversion, Notes
 from aioverseer.config.convert.ini import read_ini
 from aioverseer.config.convert.keys import Keys, Problems
+from aioverseer.config.convert.order import PRIORITY, order_by
 from aioverseer.config.convert.source import Source
 from aioverseer.config.convert.supervisord.environment import with_itself
 from aioverseer.config.convert.supervisord.expressions import Expressions
 from aioverseer.config.convert.supervisord.fastcgi import with_socket
 from aioverseer.config.convert.supervisord.policy import USUAL_RESTART, USUAL_STOP
-from aioverseer.config.convert.supervisord.program import LAST, PRIORITY, Program, read_program
+from aioverseer.config.convert.supervisord.program import LAST, Program, read_program
 from aioverseer.config.convert.supervisord.words import NO, YES
 
 __all__ = ["read_supervisord"]
@@ -104,7 +105,7 @@ class _Reader:
                 self._foreign(keys, kind)
         self._usual()
         self._problems.raise_any()
-        _order(self._programs)
+        order_by((program.priority, program.services) for program in self._programs)
         services = {name: options for program in self._programs for name, options in program.services.items()}
         defaults = {"defaults": self._defaults} if self._defaults else {}
         return Conversion(data={"version": 1, **self._data, **defaults, "services": services}, notes=self._notes.all())
@@ -238,18 +239,3 @@ def _drop_rest(keys: Keys, why: str) -> None:
     for key in keys.rest():
         keys.take(key)
         keys.lost(key, why)
-
-
-def _order(programs: list[Program]) -> None:
-    """Let each service wait for those of the next lower priority."""
-    levels: dict[tuple[int, int], dict[str, dict[str, Any]]] = {}
-    for program in sorted(programs, key=lambda each: each.priority):
-        here = {name: options for name, options in program.services.items() if options.get("enabled", True)}
-        if here:
-            levels.setdefault(program.priority, {}).update(here)
-    before: Mapping[str, dict[str, Any]] = {}
-    for services in levels.values():
-        for options in services.values():
-            if before:
-                options["after"] = {name: {"until": "started", "hard": False} for name in before}
-        before = services

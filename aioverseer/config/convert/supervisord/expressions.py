@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from aioverseer.config.convert.escapes import escaped
+from aioverseer.config.convert.escapes import escaped, escaped_path
 
 __all__ = ["Expressions", "is_padded", "names_number", "names_variable"]
 
@@ -96,6 +96,4 @@ def names_variable(value: str) -> bool:
 
 
 def _literal(text: str, *, doubled: bool) -> str:
-    if not doubled:
-        return escaped(text)
-    return escaped(text.replace("{", "\0").replace("}", "\1")).replace("\0", "{{").replace("\1", "}}")
+    return escaped_path(text) if doubled else escaped(text)

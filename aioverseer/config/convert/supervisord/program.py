@@ -9,19 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aioverseer.config.convert.keys import Keys
+from aioverseer.config.convert.order import PRIORITY
 from aioverseer.config.convert.supervisord.environment import with_itself
 from aioverseer.config.convert.supervisord.expressions import Expressions, is_padded, names_number, names_variable
 from aioverseer.config.convert.supervisord.logs import Logs
 from aioverseer.config.convert.supervisord.policy import read_restart, read_stop
 from aioverseer.config.convert.supervisord.words import NO, YES
 
-__all__ = ["LAST", "PRIORITY", "Program", "lose_variables", "read_program"]
+__all__ = ["LAST", "Program", "lose_variables", "read_program"]
 
 LAST = 999
 """Priority of a program that has none."""
-
-PRIORITY = "after = names those of the next lower priority, and waits until they are started"
-"""Note about a priority."""
 
 _WITH_NUMBER = ("command", "environment", "directory", "stdout_logfile", "stderr_logfile")
 """Keys whose value may differ from process to process."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.conversions import convert, files_of, kept_data, kept_report, report, specs_of
 
-FILES = files_of("supervisord")
+FILES = files_of("supervisord", "circus")
 """At least seven of each kind; see the numbers below."""
 
 
