@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
-from aioverseer._system.protocols import ReadinessChannels
+from aioverseer._system.protocols import Child, Launcher, ReadinessChannels
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.backoff import Backoff
@@ -84,8 +84,13 @@ def check_function(id: str, function: object, options: Mapping[str, object]) -> 
     check_options(id, options)
 
 
-def check_options(id: str, options: Mapping[str, object]) -> None:
+def check_options(id: str, options: Mapping[str, object], *, refused: tuple[type, ...] = _OF_PROGRAMS) -> None:
     """Check that no option is for programs only.
+
+    Args:
+        id: The name of the service.
+        options: The options.
+        refused: The probes that it cannot have.
 
     Raises:
         SpecError: If one is. The message names it.
@@ -107,7 +112,7 @@ def check_options(id: str, options: Mapping[str, object]) -> None:
             )
         probe = value.probe if isinstance(value, Alive) else value
         for leaf in leaves(probe) if isinstance(probe, Probe) else ():
-            if isinstance(leaf, _OF_PROGRAMS):
+            if isinstance(leaf, refused):
                 raise SpecError(
                     f"{id!r}: {option}={value} asks a program: pass ready.check(function), for example, not {leaf}",
                     option=option,
@@ -140,7 +145,7 @@ def check_external(id: str, options: Mapping[str, object]) -> None:
             option="ready",
             value=None,
         )
-    check_options(id, options)
+    check_options(id, options, refused=tuple(probe for probe in _OF_PROGRAMS if probe is not Command))
 
 
 def spec_of_external(id: str, options: SpecOptions) -> Spec:
@@ -356,6 +361,7 @@ class TaskLauncher:
         function: Callable[[], Coroutine[Any, Any, object]] | None = None,
         manager: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
         is_external: bool = False,
+        commands: Launcher | None = None,
     ) -> None:
         """Create a launcher of either a function or a manager.
 
@@ -363,7 +369,9 @@ class TaskLauncher:
             function: Function to run.
             manager: Factory of the context manager to enter.
             is_external: Whether the function only stands for something that is not ours.
+            commands: Launcher of the commands of its probes; None if it has none.
         """
+        self._commands = commands
         self.is_external = is_external
         self._function = function
         self._manager = manager
@@ -400,8 +408,10 @@ class TaskLauncher:
         assert self._manager is not None  # noqa: S101  # for the type checkers
         return self._manager()
 
-    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> TaskChild:
-        """Start the task of one run."""
+    async def launch(self, spec: Spec, *, capture: bool, channels: ReadinessChannels | None = None) -> Child:
+        """Start the task of one run, or a command of its probe, which has no probe itself."""
+        if self._commands is not None and spec.ready is None:
+            return await self._commands.launch(spec, capture=capture, channels=channels)
         self.error = None
         return TaskChild(self, spec, None if channels is None else channels.on_notify, capture=capture)
 

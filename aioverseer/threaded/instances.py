@@ -130,6 +130,14 @@ class ThreadedInstances(Sequence[ThreadedService]):
         self._loop.run(partial(self._instances.restart, by=by))
         return self
 
+    def reload(self, timeout: float | None = 30.0) -> None:
+        """Let the programs read their configuration again, one after the other; see ``Instances.reload``.
+
+        Args:
+            timeout: Seconds for each of them; None for no limit.
+        """
+        self._loop.run(partial(self._instances.reload, timeout))
+
     def stop(self, *, kill: bool = False, ladder: Stop | None = None, by: str = "") -> InstancesStatus:
         """End all instances, each by its ladder; see ``Instances.stop``."""
         return self._loop.run(partial(self._instances.stop, kill=kill, ladder=ladder, by=by))

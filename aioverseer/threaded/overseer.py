@@ -19,6 +19,7 @@ from aioverseer import (
     Instances,
     Overseer,
     OverseerError,
+    RollReport,
     Service,
     Spec,
     SpecOptions,
@@ -26,6 +27,7 @@ from aioverseer import (
     Stop,
     StopReport,
     Subscription,
+    UnknownService,
     Usage,
     Why,
 )
@@ -312,8 +314,16 @@ class ThreadedOverseer:
         return self._one_or_all(id).trigger(by=by)
 
     def reload(self, id: str, timeout: float | None = 30.0) -> None:
-        """Let the program of a service read its configuration again; see ``Service.reload``."""
-        self[id].reload(timeout)
+        """Let a program, or those of a set, read their configuration; see ``Service.reload``, ``Instances.reload``."""
+        self._one_or_all(id).reload(timeout)
+
+    def scale(self, id: str, n: int, *, by: str = "") -> ThreadedInstances:
+        """Change the number of instances of a set; see ``Instances.scale``."""
+        return self.instances(id).scale(n, by=by)
+
+    def roll(self, id: str, *, by: str = "") -> RollReport:
+        """Give each instance of a set a new run without a gap; see ``Instances.roll``."""
+        return self.instances(id).roll(by=by)
 
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to the program of a service; see ``ThreadedService.signal``."""
@@ -402,7 +412,9 @@ class ThreadedOverseer:
 
     def _one_or_all(self, id: str) -> ThreadedService | ThreadedInstances:
         """Return the service, or the set of instances, of this name."""
-        return self._sets[id][1] if id in self._sets else self[id]
+        with suppress(UnknownService):  # not by ``_sets``: a plan adds and removes sets, too
+            return self.instances(id)
+        return self[id]
 
     def _wrapped_set(self, instances: Instances) -> ThreadedInstances:
         """Return the handle of a set: always the same one, as long as the set is registered."""

@@ -138,6 +138,7 @@ class Assembly:
             self.sets,
             self.dependencies,
             self.publisher.log_routing,
+            launcher=launcher,
             make_runner=self._make_runner,
             check_template=lambda spec: self._run_spec_maker().check(spec),
             make_keepers=self._make_keepers,
@@ -430,8 +431,6 @@ class Assembly:
             found += registry.groups.blockers(id)
         if self.throttle is not None:
             found += self.throttle.blockers(id)
-        if self.start_queue is not None:
-            found += self.start_queue.blockers(id)
         return found + self.shutdown.blockers(id)
 
     def _run_spec_maker(self) -> RunSpecMaker:
@@ -448,14 +447,11 @@ class Assembly:
         return RestartThrottle(restart_rate, clock=self._clock, admit=self._admit)
 
     def _make_start_queue(self, places: int) -> StartQueue:
-        return StartQueue(places, begin_turn=self._begin_turn, is_stopping=lambda: self.shutdown.is_busy)
+        return StartQueue(places, is_stopping=lambda: self.shutdown.is_busy)
 
     def _on_stopped(self) -> None:
         if self.start_queue is not None:
             self.start_queue.admit_soon()
-
-    def _begin_turn(self, id: str) -> None:
-        self.registry.services[id].begin_turn()
 
     def _admit(self, id: str) -> None:
         self.registry.services[id].submit(Admitted())

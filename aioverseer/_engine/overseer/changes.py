@@ -196,8 +196,8 @@ class ChangeSets:
         for id in wanted:
             if id in own:
                 raise SpecError(
-                    f"service {id!r} is a task or resource of the application, which no Spec describes: leave it out "
-                    "of the plan, it stays as it is",
+                    f"service {id!r} is a task, a resource or an external service, which no Spec describes: leave it "
+                    "out of the plan, it stays as it is",
                     option="id",
                     value=id,
                 )
@@ -205,6 +205,9 @@ class ChangeSets:
         present = {id: _present(service.spec, [service]) for id, service in lone.items() if id not in own}
         present |= {name: _present(each.spec, each.members) for name, each in self.sets.items()}
         steps = diff(present, wanted, levels)
+        for step in steps:
+            if step.action != "remove" and step.id in self.sets and self.rolls_of(self.sets[step.id]).is_paused:
+                self.rolls_of(self.sets[step.id]).check_idle()
         touched = {step.id for step in steps}
         return Plan(self, wanted, steps, tuple(sorted(id for id in wanted if id not in touched)), levels)
 
@@ -490,6 +493,8 @@ class _Application:
         """Roll a set if that is the step, and give it its number of instances."""
         found = self._host.sets[step.id]
         if step.action == "roll":
+            if (after.instances or 0) < len(found.members):  # no new run for an instance that goes
+                await found.scale(after.instances or 0, by=self.by)
             self._rolled.add(step.id)
             await self._host.rolls_of(found).roll(after.updated(instances=len(found.members)), by=self.by)
         if after.instances is not None and after.instances != len(found.members):

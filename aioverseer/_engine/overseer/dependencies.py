@@ -173,7 +173,8 @@ class DependencyTracker:
             SpecError: If a service depends on one that does not exist, or has a schedule.
             DependencyCycle: If services wait for each other in a cycle.
         """
-        self._refuse_scheduled()
+        for id, edges in self._edges.items():
+            self._refuse_scheduled(id, edges)
         return self.graph()
 
     def graph(self) -> DependencyGraph:
@@ -190,12 +191,26 @@ class DependencyTracker:
         graph = DependencyGraph(needs)
         return graph.without(sets) if sets else graph
 
-    def _refuse_scheduled(self) -> None:
-        for id, edges in self._edges.items():
-            for edge in edges:
-                members = self._sets[edge.name].members if edge.name in self._sets else [self._services.get(edge.name)]
-                if any(member is not None and member.spec.schedule is not None for member in members):
-                    raise has_schedule(id, edge.name)
+    def check_schedules(self, spec: Spec) -> None:
+        """Check that a service waits for none with a schedule, and that none waits for it if it has one.
+
+        Args:
+            spec: The options of a service that is added or changed.
+
+        Raises:
+            SpecError: If one does.
+        """
+        if spec.schedule is not None:
+            for name in (spec.id, *self._ids(spec.id)):
+                for id in self._dependents.get(name, ()):
+                    raise has_schedule(id, name)
+        self._refuse_scheduled(spec.id, spec.after)
+
+    def _refuse_scheduled(self, id: str, edges: Iterable[After]) -> None:
+        for edge in edges:
+            members = self._sets[edge.name].members if edge.name in self._sets else [self._services.get(edge.name)]
+            if any(member is not None and member.spec.schedule is not None for member in members):
+                raise has_schedule(id, edge.name)
 
     def stop_order(self, started: Iterable[str]) -> list[str]:
         """Return names in the order in which to request stops at the same time: the reverse order of their start.

@@ -208,6 +208,26 @@ class Instances(Sequence[Service]):
         await self._instances.restart(by=check_by(by))
         return self
 
+    async def reload(self, timeout: float | None = 30.0) -> None:
+        """Let the programs read their configuration again, one after the other; see ``Service.reload``.
+
+        Instances that are not ready are left out. The first failure ends the call, so the instances after it keep the
+        configuration that they have.
+
+        Args:
+            timeout: Seconds for each of them; None for no limit.
+
+        Raises:
+            ProcessNotRunning: If no instance is ready.
+            OverseerError: As in ``Service.reload``, for the first instance that has not reloaded.
+        """
+        self._instances.check()
+        ready = [service for service in self if service.state is State.RUNNING]
+        if not ready:
+            raise ProcessNotRunning(f"{self.name!r} cannot reload: it is {self.state}, {self.status().reason}")
+        for service in ready:
+            await service.reload(timeout)
+
     async def stop(self, *, kill: bool = False, ladder: Stop | None = None, by: str = "") -> InstancesStatus:
         """End all instances at the same time, each by its ladder. No restart follows.
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.group import AutoShutdown, Strategy
     from aioverseer.core.report.group import GroupStatus
+    from aioverseer.core.report.roll import RollReport
     from aioverseer.core.report.usage import Usage
     from aioverseer.core.report.why import Why
 
@@ -557,8 +558,16 @@ class Overseer:
         return await self._one_or_all(id).trigger(by=by)
 
     async def reload(self, id: str, timeout: float | None = 30.0) -> None:
-        """Let the program of a service read its configuration again; see ``Service.reload``."""
-        await self[id].reload(timeout)
+        """Let a program, or those of a set, read their configuration; see ``Service.reload``, ``Instances.reload``."""
+        await self._one_or_all(id).reload(timeout)
+
+    async def scale(self, id: str, n: int, *, by: str = "") -> Instances:
+        """Change the number of instances of a set, and return the set once it is so; see ``Instances.scale``."""
+        return await self.instances(id).scale(n, by=by)
+
+    async def roll(self, id: str, *, by: str = "") -> RollReport:
+        """Give each instance of a set a new run without a gap; see ``Instances.roll``."""
+        return await self.instances(id).roll(by=by)
 
     def signal(self, id: str, number: int, *, scope: Literal["tree", "leader"] = "tree") -> None:
         """Send a signal to a service's program; see ``Service.signal`` and ``Instances.signal``."""

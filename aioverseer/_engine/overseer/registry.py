@@ -22,6 +22,7 @@ from aioverseer._system.inprocess import (
     spec_of_external,
     stay,
 )
+from aioverseer._system.protocols import Launcher
 from aioverseer.core.errors import DuplicateService, OverseerError, ServiceIsLive, SpecError, UnknownService
 from aioverseer.core.options.effects import changed_options
 from aioverseer.core.options.keywords import SpecOptions
@@ -86,6 +87,7 @@ class Registry:
         dependencies: DependencyTracker,
         log_routing: LogRouting,
         *,
+        launcher: Launcher,
         make_runner: Callable[[Spec, TaskLauncher | None, InstancePlace | None], ServiceRunner],
         check_template: Callable[[Spec], None],
         make_keepers: Callable[[Spec], None],
@@ -97,6 +99,7 @@ class Registry:
             sets: The sets of instances by name.
             dependencies: The dependencies of all services; ``add`` registers those of a service.
             log_routing: The logs of all services; ``add`` registers those of a service.
+            launcher: The launcher of the commands of probes of external services.
             make_runner: Factory of the engine of a service.
             check_template: Function that checks the placeholders of a Spec that has some.
             make_keepers: Function that adds the keepers that a Spec needs.
@@ -112,6 +115,7 @@ class Registry:
         self.added = 0
         self._dependencies = dependencies
         self._log_routing = log_routing
+        self._launcher = launcher
         self._make_runner = make_runner
         self._check_template = check_template
         self._watchers: Watchers[int] = Watchers()
@@ -154,8 +158,11 @@ class Registry:
         """Check the options of a service that depend on the overseer.
 
         Raises:
-            SpecError: If the service cannot be in the group that it names, or a placeholder has no value.
+            SpecError: If the service cannot be in the group that it names, a placeholder has no value, or a dependency
+                has a schedule.
         """
+        if not self._held:  # a plan has checked all its Specs; between its steps old ones meet new ones
+            self._dependencies.check_schedules(spec)
         if is_template(spec):
             self._check_template(spec)
         if self.groups is not None:
@@ -179,7 +186,8 @@ class Registry:
     def add_external(self, id: str, options: SpecOptions) -> ServiceRunner:
         """Add something that is not ours as a service; see ``Overseer.add_external``."""
         check_external(id, options)
-        return self.add(spec_of_external(id, options), TaskLauncher(function=stay, is_external=True))
+        launcher = TaskLauncher(function=stay, is_external=True, commands=self._launcher)
+        return self.add(spec_of_external(id, options), launcher)
 
     def check_removal(self, id: str) -> None:
         """Check that a service exists and is not live; see ``Overseer.remove``."""

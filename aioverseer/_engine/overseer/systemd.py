@@ -67,13 +67,13 @@ class SystemdReports:
             limit = spec.ready_timeout if spec.ready is not None else 0.0
             if limit is not None:
                 self._extend(limit + spec.delay_start + spec.restart.backoff.max)
-        if not self._is_due:
-            self._is_due = True
-            asyncio.get_running_loop().call_soon(self._send)
+        self._send_soon()
 
     def on_removal(self, id: str) -> None:
-        """Count a service no more that was removed."""
+        """Count a service no more that was removed. It may have been the last one that was not ready."""
         self._report.forget(id)
+        if self._notifier.is_open:
+            self._send_soon()
 
     def begin_reload(self) -> None:
         """Report that the host changes its services."""
@@ -99,6 +99,11 @@ class SystemdReports:
     def _extend(self, seconds: float) -> None:
         if (asked := self._report.extend(self._clock.now(), seconds + _MARGIN)) is not None:
             self._notifier.send(_extension(asked))
+
+    def _send_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
         self._is_due = False

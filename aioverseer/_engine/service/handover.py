@@ -136,7 +136,7 @@ class Handover:
         if spec.delay_start > 0:  # the delay of a first start
             spec = spec.updated(delay_start=0.0)
         self._publish(number, f"run {number} is being started, to take the place of run {now}")
-        if spec.prepare is None:
+        if not service.has_steps(spec):
             self._launch(service.make_run(spec, number=number, chain=chain))
             return
         self._preparing, self._is_given_up = number, False

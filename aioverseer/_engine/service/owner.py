@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from aioverseer._engine.process.runner import ProcessRunner
@@ -10,6 +10,7 @@ from aioverseer.core.machine.table import Transition
 from aioverseer.core.options.spec import Spec
 from aioverseer.core.report.events import Kind
 from aioverseer.core.report.status import StatusSnapshot
+from aioverseer.core.report.why import Awaited
 from aioverseer.core.state import State
 
 __all__ = ["ServiceOwner", "ServiceTransition", "SideRuns", "SocketHolder", "StartGate", "Throttle"]
@@ -170,14 +171,18 @@ class SocketHolder(Protocol):
 class StartGate(Protocol):
     """The limit on programs that start at once."""
 
-    def ask(self, id: str) -> bool:
-        """Return whether a program may start now. If not, it is queued, and its service's ``begin_turn`` called."""
+    def ask(self, id: str, run: int, begin_turn: Callable[[], None]) -> bool:
+        """Return whether a run may start now. If not, it is queued, and ``begin_turn`` called once it may."""
         ...
 
-    def leave(self, id: str) -> None:
-        """Record that a program starts no more, or no longer waits."""
+    def leave(self, id: str, run: int) -> None:
+        """Record that a run starts no more, or no longer waits. Idempotent."""
         ...
 
-    def reason(self, id: str) -> str:
-        """Return the reason of a service that waits; empty if it does not."""
+    def reason(self, id: str, run: int) -> str:
+        """Return the reason of a run that waits; empty if it does not."""
+        ...
+
+    def blockers(self, id: str, run: int) -> list[Awaited]:
+        """Return the programs that start before a run; nothing if it does not wait."""
         ...

@@ -66,6 +66,9 @@ class Reloader:
 
     def _running(self) -> ProcessRunner:
         service, process = self._service, self._service.process
+        if service.is_task:
+            what = "an external service" if service.is_external else "a task or resource"
+            raise OverseerError(f"{service.id!r} is {what}, which no signal or command of a Spec reloads")
         if service.spec.reload is None:
             raise SpecError(
                 f"{service.id!r} has no way to reload: give it reload=signal.SIGHUP, a command, or 'notify'",
@@ -73,9 +76,8 @@ class Reloader:
                 value=None,
             )
         if service.state is not State.RUNNING or process is None:
-            raise ProcessNotRunning(
-                f"{service.id!r} cannot reload: it is {service.state}, {service.reason()}: wait for ready()"
-            )
+            because = f", {reason}" if (reason := service.reason()) else ""
+            raise ProcessNotRunning(f"{service.id!r} cannot reload: it is {service.state}{because}: {_advice(service)}")
         return process
 
     def _words(self, process: ProcessRunner) -> str:
@@ -84,8 +86,13 @@ class Reloader:
                 return signal_name(number)
             case "notify":
                 return "SIGHUP"
-            case words:
-                return f"`{shlex.join(with_pid(cast('tuple[str, ...]', words), process.machine.pid or 0))}`"
+            case _:
+                return f"`{shlex.join(self._command(process))}`"
+
+    def _command(self, process: ProcessRunner) -> tuple[str, ...]:
+        """Return the command of a run, with the values of its placeholders."""
+        words = self._service.command_of(process.number, cast("tuple[str, ...]", self._service.spec.reload))
+        return with_pid(words, process.machine.pid or 0)
 
     async def _reload(self, process: ProcessRunner, words: str, timeout: float | None) -> None:
         match self._service.spec.reload:
@@ -93,9 +100,8 @@ class Reloader:
                 self._signal(process, number)
             case "notify":
                 await self._until_ready(process, timeout)
-            case command:
-                argv = with_pid(cast("tuple[str, ...]", command), process.machine.pid or 0)
-                await self._run(process, argv, words, timeout)
+            case _:
+                await self._run(process, self._command(process), words, timeout)
 
     def _signal(self, process: ProcessRunner, number: int) -> None:
         child = process.run_task.child
@@ -188,6 +194,18 @@ class Reloader:
             status=process.snapshot(lines=False).status(),
             lines=service.last_lines(),
         )
+
+
+def _advice(service: ServiceRunner) -> str:
+    match service.state:
+        case State.STARTING:
+            return "wait for ready()"
+        case State.BACKOFF | State.WAITING:
+            return "its next run reads its configuration anyway"
+        case State.STOPPING if service.machine.wanted:
+            return "its next run reads its configuration anyway"
+        case _:
+            return "start it, and it reads its configuration then"
 
 
 class _Limit:

@@ -17,8 +17,18 @@ from aioverseer.core.options.held_socket import FIRST_DESCRIPTOR
 from aioverseer.core.options.log import LogFile
 from aioverseer.core.options.main_pid import PidFile
 from aioverseer.core.options.pipeline import pipeline
-from aioverseer.core.options.placeholders import NEEDS_PORT, expand, expand_probe, texts_of_probe, words_in
+from aioverseer.core.options.placeholders import (
+    NEEDS_PORT,
+    expand,
+    expand_command,
+    expand_ladder,
+    expand_probe,
+    texts_of_ladder,
+    texts_of_probe,
+    words_in,
+)
 from aioverseer.core.options.spec import Spec, is_template
+from aioverseer.core.options.stop import Stop
 
 __all__ = ["RefusingLauncher", "RunSpecMaker", "RunSpecs", "filled", "with_changes"]
 
@@ -51,7 +61,7 @@ class RunSpecMaker:
 
 
 class RunSpecs:
-    """Computes the Spec of each run of one service, and holds the port of each live run."""
+    """Computes the Spec of each run of one service, and holds the values of each live run."""
 
     def __init__(self, *, index: int, ports: PortPool) -> None:
         """Begin without runs.
@@ -62,7 +72,7 @@ class RunSpecs:
         """
         self._index = index
         self._ports = ports
-        self._held: dict[int, int] = {}
+        self._live: dict[int, Mapping[str, object]] = {}
 
     def begin(
         self,
@@ -95,14 +105,29 @@ class RunSpecs:
 
     def end(self, run: int) -> None:
         """Give the port of an ended run back. Idempotent."""
-        port = self._held.pop(run, None)
-        if port is not None:
+        port = self._live.pop(run, {}).get(NEEDS_PORT)
+        if isinstance(port, int):
             self._ports.give_back(port)
+
+    def ladder_of(self, run: int, ladder: Stop) -> Stop:
+        """Return a ladder that a live run gets later, with the values of its placeholders.
+
+        Raises:
+            SpecError: For a placeholder that the run has no value for.
+        """
+        values = self._live.get(run)
+        return ladder if values is None else expand_ladder(ladder, values)
+
+    def command_of(self, run: int, argv: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the words of a command for a live run; as ``ladder_of``."""
+        values = self._live.get(run)
+        return argv if values is None else expand_command(argv, values)
 
     def _values(self, spec: Spec, run: int) -> dict[str, object]:
         values = _values_of(spec, index=self._index, run=run)
         if spec.port is not None or NEEDS_PORT in _words_of(spec):
-            values[NEEDS_PORT] = self._held[run] = self._ports.take(spec.port, spec.id)
+            values[NEEDS_PORT] = self._ports.take(spec.port, spec.id)
+        self._live[run] = values
         return values
 
 
@@ -151,9 +176,14 @@ def filled(spec: Spec, values: Mapping[str, object]) -> Spec:
     if spec.ready is not None:
         changes["ready"] = expand_probe(spec.ready, values)
     if spec.alive is not None:
-        probe = expand_probe(spec.alive.probe, values)
-        if probe is not spec.alive.probe:
-            changes["alive"] = dataclasses.replace(spec.alive, probe=probe)
+        changes["alive"] = dataclasses.replace(
+            spec.alive,
+            probe=expand_probe(spec.alive.probe, values),
+            stop=None if spec.alive.stop is None else expand_ladder(spec.alive.stop, values),
+        )
+    for name in _COMMANDS:
+        if isinstance(command := getattr(spec, name), tuple):
+            changes[name] = expand_command(command, values)
     if isinstance(spec.main_pid, PidFile):
         changes["main_pid"] = PidFile(expand(spec.main_pid.path, values))
     if spec.log is not None and any(isinstance(log, LogFile) and log.words_of_run for log in spec.log):
@@ -170,10 +200,15 @@ def _filled_program(spec: Spec, values: Mapping[str, object]) -> dict[str, Any]:
         "argv": tuple(expand(word, values) for word in spec.argv),
         "extra_env": {name: expand(text, values) for name, text in spec.extra_env.items()},
         "cwd": None if spec.cwd is None else expand(spec.cwd, values),
+        "stop": expand_ladder(spec.stop, values),
     }
     if isinstance(spec.stdin, Spec):
         changes["stdin"] = _changed(spec.stdin, _filled_program(spec.stdin, values))
     return changes
+
+
+_COMMANDS = ("prepare", "cleanup", "reload")
+"""Options that are a command, if their value is a tuple."""
 
 
 def _changed(spec: Spec, changes: Mapping[str, Any]) -> Spec:
@@ -185,9 +220,12 @@ def _words_of(spec: Spec) -> frozenset[str]:
     """Return the words that are replaced somewhere in the options of a service."""
     texts = [*texts_of_probe(spec.ready)]
     for program in pipeline(spec):
-        texts += [*program.argv, *program.extra_env.values(), program.cwd or ""]
+        texts += [*program.argv, *program.extra_env.values(), program.cwd or "", *texts_of_ladder(program.stop)]
     if spec.alive is not None:
         texts += texts_of_probe(spec.alive.probe)
+        texts += () if spec.alive.stop is None else texts_of_ladder(spec.alive.stop)
+    for name in _COMMANDS:
+        texts += command if isinstance(command := getattr(spec, name), tuple) else ()
     if isinstance(spec.main_pid, PidFile):
         texts.append(spec.main_pid.path)
     found = frozenset[str]().union(*map(words_in, texts))

@@ -91,7 +91,7 @@ class RunStart:
         self._timer.cancel()
         self._on_stopped()
 
-    def begin_turn(self) -> None:
+    def _begin_turn(self) -> None:
         """Take the step after the queue."""
         if self._over or self._hook is not None:
             return
@@ -115,19 +115,19 @@ class RunStart:
         """The step that goes on, as a sentence without its subject; empty if it is the delay."""
         if self._hook is not None and self._spec.prepare is not None:
             return f"waits for {hook_words('prepare', self._spec.prepare)}"
-        return "" if self._queue is None else self._queue.reason(self._spec.id)
+        return "" if self._queue is None else self._queue.reason(self._spec.id, self.number)
 
     def awaited(self) -> list[Awaited]:
-        """Return ``prepare``, if it is under way. The queue knows the rest."""
+        """Return ``prepare`` if it is under way, or the programs that start before this one."""
         if self._hook is None or self._spec.prepare is None:
-            return []
+            return [] if self._queue is None else self._queue.blockers(self._spec.id, self.number)
         due_in = None if self.due is None else max(0.0, self.due - self._clock.now())
         return [Awaited(kind="start", text=hook_words("prepare", self._spec.prepare), due_in=due_in)]
 
     def _take_turn(self) -> None:
         self.due = None
-        if self._queue is None or self._queue.ask(self._spec.id):
-            self.begin_turn()
+        if self._queue is None or self._queue.ask(self._spec.id, self.number, self._begin_turn):
+            self._begin_turn()
 
     async def _prepare(self) -> None:
         """Wait for ``prepare``. The library cancels this only by ``stop``; else the event loop is being closed."""

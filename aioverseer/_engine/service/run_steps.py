@@ -140,11 +140,6 @@ class RunSteps:
         elif self._cleanup is not None and kill:
             self._cleanup.give_up()
 
-    def begin_turn(self) -> None:
-        """Go on: the queue of programs that start admits the run."""
-        if self.start is not None:
-            self.start.begin_turn()
-
     def end_unbegun(self) -> None:
         """End steps whose task was cancelled before its first step, when the event loop is closed."""
         if self.start is not None:
@@ -169,7 +164,7 @@ class RunSteps:
     @property
     def ending(self) -> tuple[str, float | None] | None:
         """``cleanup`` as words after "waits for", and the monotonic time of its end; None if it does not go on."""
-        return None if self._cleanup is None else (f"{self._cleanup_words} to end", self._cleanup_due)
+        return None if self._cleanup is None else (self._cleanup_words, self._cleanup_due)
 
     # After the end.
 

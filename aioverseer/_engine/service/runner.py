@@ -34,6 +34,7 @@ from aioverseer._engine.service.trigger import TriggerSource
 from aioverseer._engine.service.waiters import Waiters
 from aioverseer._system.protocols import Launcher, ReadinessChannels
 from aioverseer.core.clock import Clock, Rng
+from aioverseer.core.errors import SpecError
 from aioverseer.core.machine.actions import (
     AskSuccessor,
     AskThrottle,
@@ -520,7 +521,7 @@ class ServiceRunner:
             self.machine.change_program()
         before, self.spec = self.spec, spec
         if self.process is not None:
-            self.process.machine.apply_ladder(spec.stop)
+            self._change_ladder(self.process)
             if self.process.machine.state.is_live:
                 self._change_run(self.process, before)
         self.machine.apply_policy(policy=spec.restart, delay=spec.delay_start)
@@ -537,6 +538,24 @@ class ServiceRunner:
             if not fixed:
                 self._open_logs()
                 self.hub.resume_reading()
+
+    def _change_ladder(self, process: ProcessRunner) -> None:
+        ladder = self.spec.stop
+        try:
+            ladder = ladder if self._run_specs is None else self._run_specs.ladder_of(process.number, ladder)
+        except SpecError:  # a placeholder that the current run has no value for, such as a port
+            self._note_waiting("stop", waits=True)
+            return
+        self._note_waiting("stop", waits=False)
+        process.machine.apply_ladder(ladder)
+
+    def command_of(self, run: int, argv: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the words of a command for a live run, with the values of its placeholders.
+
+        Raises:
+            SpecError: For a placeholder that the run has no value for.
+        """
+        return argv if self._run_specs is None else self._run_specs.command_of(run, argv)
 
     def _note_waiting(self, name: str, *, waits: bool) -> None:
         self._waiting = self._waiting | {name} if waits else self._waiting - {name}
@@ -700,7 +719,7 @@ class ServiceRunner:
         if not self.spec.listen:  # an earlier run may have had sockets
             self._release_sockets()
         spec = self.spec
-        if spec.prepare is not None or self._start_queue is not None:
+        if self.has_steps(spec):
             self._take_steps(spec, action)
             return
         if action.delay != spec.delay_start:
@@ -711,21 +730,20 @@ class ServiceRunner:
 
     # Steps before and after runs: ``prepare``, ``cleanup``, and a turn among the programs that start.
 
-    def begin_turn(self) -> None:
-        """Go on with the start: there is a place among the programs that start at once."""
-        if self.steps is not None:
-            self.steps.begin_turn()
+    def has_steps(self, spec: Spec) -> bool:
+        """Return whether there are steps before a run with these options."""
+        return spec.prepare is not None or self._start_queue is not None
 
     def _run_steps(self) -> RunSteps:
         if self.steps is None:
-            self.steps = self._new_steps(self._start_queue)
+            self.steps = self._new_steps()
         return self.steps
 
-    def _new_steps(self, queue: StartGate | None) -> RunSteps:
+    def _new_steps(self) -> RunSteps:
         return self._load_run_steps()(
             clock=self.clock,
             launcher=self._launcher,
-            queue=queue,
+            queue=self._start_queue,
             start_task=self._start_task,
             handle=lambda: self._service_handle(self),
             line_sink=self.hub.sink,
@@ -754,7 +772,7 @@ class ServiceRunner:
         announced = not (spec.listen and names_descriptors(spec))
         run_spec, launcher = self._run_spec(spec, number)
         make_run = functools.partial(self._new_run, launcher=launcher, number=number, chain=chain, announced=announced)
-        steps = self._new_steps(None)
+        steps = self._new_steps()
         steps.begin(
             run_spec,
             number,
@@ -939,6 +957,8 @@ class ServiceRunner:
         """Handle a change of state of the current run; see ``ProcessOwner``."""
         if self._run_specs is not None and transition.state.is_final:
             self._run_specs.end(run)
+        if self._start_queue is not None and transition.state is not State.STARTING:
+            self._start_queue.leave(self.spec.id, run)
         process = self.process
         if process is None or process.number != run:
             if self.side_runs is not None:
@@ -1004,6 +1024,7 @@ class ServiceRunner:
             return
         self.submit(Spawned(pid=pid))
         if process.machine.state is State.STARTING:
+            self.waiters.on_spawned()
             self._owner.on_spawned(self.spec.id)
 
     def on_main_changed(self, run: int) -> None:
@@ -1073,5 +1094,3 @@ class ServiceRunner:
         self.waiters.on_change(snapshot)
         if self.side_runs is not None:
             self.side_runs.on_change()
-        if self._start_queue is not None and transition.previous is State.STARTING:
-            self._start_queue.leave(self.spec.id)

@@ -57,11 +57,14 @@ class Waiters:
         self._service = service
         self._watchers: Watchers[StatusSnapshot] = Watchers()
         self._stops: list[StopRequest] = []
+        self._has_conditions = False
+        """Whether a condition of a caller was ever waited for, which may ask for a process id."""
         self._removed = False
         self._detached = False
 
     def until(self, wanted: _Wanted) -> asyncio.Future[StatusSnapshot]:
         """Return a future for a snapshot that satisfies a condition; it gets an error once none can follow."""
+        self._has_conditions = self._has_conditions or not isinstance(wanted, State)
         return self._watchers.watch(self._service.snapshot(), self._condition(wanted))
 
     def until_up(self) -> asyncio.Future[StatusSnapshot]:
@@ -146,6 +149,11 @@ class Waiters:
             self._watchers.notify(self._service.snapshot() if has_lines else snapshot)
         if self._stops:
             self._complete_stops()
+
+    def on_spawned(self) -> None:
+        """Complete the futures whose condition asks for a process id: the state has not changed."""
+        if self._has_conditions and self._watchers:
+            self._watchers.notify(self._service.snapshot())
 
     def close(self) -> None:
         """End all waits for good: the service was removed."""

@@ -44,7 +44,7 @@ class PathWatch:
         self._on_change = on_change
         self._closed = False
         paths = tuple(paths)
-        self._observer, self._shared = _new_observer(lambda: self.report(paths[0], paths[0]))
+        self._observer, self._shared = _new_observer(lambda: self._report_loss(paths))
         try:
             for path in paths:
                 is_folder = os.path.isdir(path)
@@ -63,6 +63,10 @@ class PathWatch:
         """Pass a change on to the event loop. Called by the threads of watchdog."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._pass_on, watched, path)
+
+    def _report_loss(self, paths: Iterable[str]) -> None:
+        for path in paths:  # each one has patterns of its own, and nobody knows which one has changed
+            self.report(path, path)
 
     def _pass_on(self, watched: str, path: str) -> None:
         if not self._closed:

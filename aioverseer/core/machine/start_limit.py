@@ -20,7 +20,10 @@ def check_max_starting(value: object) -> int:
 
 
 class StartLimit:
-    """Places for programs between their start and their readiness, and a queue: first come, first served.
+    """Places for services between their start and their readiness, and a queue: first come, first served.
+
+    Runs of one service share its place. Otherwise a version that never becomes ready would keep the place that its
+    successor in a roll needs.
 
     Attributes:
         places: Number of places.
@@ -32,45 +35,52 @@ class StartLimit:
         """Begin with free places.
 
         Args:
-            places: Number of programs that may start at once.
+            places: Number of services that may start at once.
         """
         self.places = places
-        self._starting: dict[str, None] = {}
-        self._queue: dict[str, None] = {}
+        self._starting: dict[str, set[int]] = {}
+        self._queue: dict[str, list[int]] = {}
 
-    def __contains__(self, id: object) -> bool:
-        """Return whether a service is in the queue."""
-        return id in self._queue
+    def is_queued(self, id: str, run: int) -> bool:
+        """Return whether a run is in the queue."""
+        return run in self._queue.get(id, ())
 
     @property
     def starting(self) -> tuple[str, ...]:
         """Ids of the services that have a place."""
         return tuple(self._starting)
 
-    def ask(self, id: str) -> bool:
-        """Return whether a service has a place now; else add it to the queue."""
+    def ask(self, id: str, run: int) -> bool:
+        """Return whether a run has a place now; else add it to the queue."""
         if id in self._starting:
+            self._starting[id].add(run)
             return True
         if not self._queue and len(self._starting) < self.places:
-            self._starting[id] = None
+            self._starting[id] = {run}
             return True
-        self._queue.setdefault(id)
+        self._queue.setdefault(id, []).append(run)
         return False
 
-    def leave(self, id: str) -> bool:
-        """Give up the place of a service, or its place in the queue; return whether somebody may follow."""
-        self._queue.pop(id, None)
-        self._starting.pop(id, None)
+    def leave(self, id: str, run: int) -> bool:
+        """Give up the place of a run, or its place in the queue; return whether somebody may follow."""
+        if run in self._queue.get(id, ()):
+            self._queue[id].remove(run)
+            if not self._queue[id]:
+                del self._queue[id]
+        if id in self._starting:
+            self._starting[id].discard(run)
+            if not self._starting[id]:
+                del self._starting[id]
         return bool(self._queue) and len(self._starting) < self.places
 
-    def admit(self) -> str | None:
-        """Give a free place to the first service of the queue, and return its id; None if there is none."""
+    def admit(self) -> tuple[str, list[int]] | None:
+        """Give a free place to the first service of the queue; return its id and runs, or None if there is none."""
         if not self._queue or len(self._starting) >= self.places:
             return None
-        id = next(iter(self._queue))
+        id, runs = next(iter(self._queue.items()))
         del self._queue[id]
-        self._starting[id] = None
-        return id
+        self._starting[id] = set(runs)
+        return id, runs
 
     def ahead(self, id: str) -> int:
         """Return the number of services in the queue before this one."""

@@ -13,8 +13,19 @@ from typing import Any
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.composition import AllOf, AnyOf, Probe, leaves
 from aioverseer.core.options.probes import Command, File, Http, OutputLine, OutputPrompt, Tcp, Unix
+from aioverseer.core.options.stop import Stop
+from aioverseer.core.options.stop_steps import RunCommand, StopStep
 
-__all__ = ["NEEDS_PORT", "expand", "expand_probe", "texts_of_probe", "words_in"]
+__all__ = [
+    "NEEDS_PORT",
+    "expand",
+    "expand_command",
+    "expand_ladder",
+    "expand_probe",
+    "texts_of_ladder",
+    "texts_of_probe",
+    "words_in",
+]
 
 _WORD = r"index|id|run|port|fd\.[^{}:]+"
 _PLACEHOLDER = re.compile(rf"\{{\{{(?P<kept>{_WORD})\}}\}}|\{{(?P<word>{_WORD})\}}")
@@ -53,6 +64,45 @@ def expand(text: str, values: Mapping[str, object]) -> str:
         return str(values[word])
 
     return _PLACEHOLDER.sub(value_of, text)
+
+
+def expand_command(argv: tuple[str, ...], values: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the words of a command with their placeholders replaced. ``{pid}`` stays: it is known later.
+
+    Args:
+        argv: The words.
+        values: Value of each placeholder.
+
+    Raises:
+        SpecError: For a placeholder without a value.
+    """
+    return tuple(expand(word, values) for word in argv)
+
+
+def expand_ladder(ladder: Stop, values: Mapping[str, object]) -> Stop:
+    """Return a ladder with the placeholders of its commands replaced; the same object if there are none.
+
+    Args:
+        ladder: Steps that stop a program.
+        values: Value of each placeholder.
+
+    Raises:
+        SpecError: For a placeholder without a value.
+    """
+    if not any(map(_has_braces, texts_of_ladder(ladder))):
+        return ladder
+
+    def expanded(step: StopStep) -> StopStep:
+        return RunCommand(expand_command(step.argv, values), step.timeout) if isinstance(step, RunCommand) else step
+
+    return Stop(steps=map(expanded, ladder.steps), scope=ladder.scope)
+
+
+def texts_of_ladder(ladder: Stop) -> Iterator[str]:
+    """Yield the words of the commands of a ladder."""
+    for step in ladder.steps:
+        if isinstance(step, RunCommand):
+            yield from step.argv
 
 
 def texts_of_probe(probe: Probe | None) -> Iterator[str]:

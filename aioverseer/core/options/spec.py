@@ -152,8 +152,9 @@ class Spec:
             overseer; an empty list is no log at all. Only a Service keeps logs.
         instances: Number of Services ``web.0``, ``web.1`` and so on that run this program; None for a lone Service.
             ``Overseer.add_instances`` takes it. ``{index}``, ``{id}``, ``{run}``, ``{port}`` and ``{fd.NAME}`` are then
-            replaced in ``argv``, ``cwd``, the values of ``extra_env``, the path of a LogFile, and the texts of probes.
-            All other braces stay as they are, and ``{{id}}`` is the text ``{id}``.
+            replaced in ``argv``, ``cwd``, the values of ``extra_env``, the path of a LogFile, the texts of probes, and
+            the commands of ``reload``, ``prepare``, ``cleanup`` and ladders. All other braces stay as they are, and
+            ``{{id}}`` is the text ``{id}``.
         port: Ports for ``{port}``, for example ``range(9000, 9100)``: each run gets one that no other run has. None
             takes any free port. With ``port`` or ``listen``, placeholders are replaced for a lone Service, too.
         listen: Listening sockets by name that the overseer holds while the program restarts; see

@@ -12,6 +12,7 @@ from aioverseer import (
     ApplyFailed,
     DuplicateService,
     Overseer,
+    OverseerError,
     Plan,
     Restart,
     Roll,
@@ -216,3 +217,31 @@ async def test_name_of_an_instance_cannot_be_that_of_a_service() -> None:
     async with overseer:
         with pytest.raises(DuplicateService, match=r"'web\.1' and an instance of 'web'"):
             overseer.plan([spec("web", instances=2), spec("web.1")])
+
+
+async def test_instance_that_goes_gets_no_new_run() -> None:
+    overseer, clock, _ = world()
+    async with overseer:
+        await apply(overseer, clock, spec("web", instances=3))
+        events = overseer.events()
+        await apply(overseer, clock, spec("web", "new", instances=1))
+        told = [event for event in iter(events.get_nowait, None) if event.kind == "roll"]
+        assert {"web.0"} == {event.id for event in told}
+        assert running(overseer) == ["web.0"]
+
+
+async def test_paused_roll_refuses_a_plan_for_its_set_alone() -> None:
+    overseer, clock, _ = world(web_1=[up(), broken()])
+    async with overseer:
+        paused = Roll(on_failure="pause")
+        await apply(overseer, clock, spec("web", instances=2, roll=paused), spec("db"))
+        overseer.update("web", "new")
+        with pytest.raises(RollFailed):
+            await ended(overseer.roll("web"), clock)
+        web = overseer.instances("web").spec
+        await apply(overseer, clock, web, spec("db", "new"))
+        with pytest.raises(OverseerError, match=r"a roll of 'web' is paused, .*: call resume_roll\(\)"):
+            overseer.plan([spec("web", "newer", instances=2, roll=paused), spec("db", "new")])
+        await ended(overseer.instances("web").cancel_roll(), clock)
+        await apply(overseer, clock, spec("web", "newer", instances=2, roll=paused), spec("db", "new"))
+        assert running(overseer) == ["db", "web.0", "web.1"]

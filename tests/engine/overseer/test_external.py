@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aioverseer import After, Alive, Overseer, Restart, SpecError, State, ThreadedOverseer, ready
+from aioverseer import After, Alive, Overseer, Restart, Spec, SpecError, State, ThreadedOverseer, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import limit
 
@@ -102,7 +103,7 @@ async def test_overseer_is_left_at_once() -> None:
     [
         ({}, "needs a probe: pass for example ready=ready.tcp"),
         ({"ready": ready.line("up")}, "asks a program"),
-        ({"ready": ready.command("pg_isready")}, "asks a program"),
+        ({"ready": ready.notify()}, "asks a program"),
         ({"ready": ready.tcp(1), "stop": None}, "stop=None is for a service of ours"),
         ({"ready": ready.tcp(1), "ready_timeout": 5}, "ready(timeout) of it waits for a limited time"),
     ],
@@ -130,3 +131,30 @@ async def test_update_is_checked_as_add_external_is() -> None:
         overseer.update("db", "postgres")
     overseer.update("db", ready=ready.tcp(5433), group="outside")
     assert "external 'tcp 127.0.0.1:5433'" in repr(overseer["db"])
+
+
+async def test_plans_leave_it_alone() -> None:
+    clock, remote = ManualClock(), Remote()
+    remote.is_up = True
+    async with limit(), Overseer(clock=clock, launcher=ScriptedLauncher(clock, FakeChild())) as overseer:
+        db = await clock.run(overseer.add_external("db", ready=ready.check(remote)).start())
+        web = Spec.of("web", ["web"], after="db")
+        await clock.run(overseer.plan([web]).apply())
+        assert (State.RUNNING, State.RUNNING) == (db.state, overseer["web"].state)
+        await clock.run(overseer.plan([]).apply())
+        assert (State.RUNNING, ["db"]) == (db.state, overseer.list_all())
+        with pytest.raises(SpecError, match="service 'db' is a task, a resource or an external service"):
+            overseer.plan([web, Spec.of("db", ["postgres"])])
+
+
+async def test_command_is_asked_in_the_environment_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "asked"
+    probe = ready.command("sh", "-c", 'test -e "$0" || { echo "$NAME$NOTIFY_SOCKET" > "$0"; exit 1; }', asked)
+    monkeypatch.setenv("NAME", "shop")
+    async with limit(), Overseer() as overseer:
+        db = overseer.add_external("db", ready=probe, alive=Alive(probe, every=0.01, failures=1))
+        await db.start()
+        assert ("shop\n", State.RUNNING, None) == (asked.read_text(), db.state, db.pid)
+        asked.unlink()
+        await db.wait_for(State.STARTING)
+        await db.wait_for(State.RUNNING)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import sys
 from typing import Any
 
 import pytest
 
-from aioverseer import Backoff, NotReady, Overseer, Restart, SpecError, State, ThreadedOverseer, ready
+from aioverseer import Backoff, NotReady, Overseer, Restart, Roll, SpecError, State, ThreadedOverseer, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import limit
 
@@ -42,7 +43,8 @@ async def test_others_wait_in_the_order_of_their_start() -> None:
         assert "sswww" == states(overseer)
         why = overseer.why()["e"]
         assert "waits for its turn: no more than 2 programs start at once (max_starting)" in str(why)
-        assert ("start", "its turn after 'a', 'b', and behind 2 others") == (why.awaits[0].kind, why.awaits[0].text)
+        assert 1 == str(why).count("its turn")
+        assert ("start", "'a', 'b' to be ready, and for 2 others before it") == (why.awaits[0].kind, why.awaits[0].text)
         await clock.advance(10)
         assert "rrssw" == states(overseer)
         await clock.advance(10)
@@ -174,6 +176,107 @@ async def test_killed_overseer_ends_those_that_wait() -> None:
         assert {State.INTERRUPT} == {overseer[id].state for id in overseer}
         with pytest.raises(NotReady):
             await starting
+
+
+class Timed(ScriptedLauncher):
+    """Records when each program was launched."""
+
+    def __init__(self, clock: ManualClock, *children: FakeChild) -> None:
+        super().__init__(clock, *children)
+        self.times: list[float] = []
+        self._now = clock.now
+
+    async def launch(self, spec: Any, **options: Any) -> Any:
+        """Record the time."""
+        self.times.append(self._now())
+        return await super().launch(spec, **options)
+
+    def gaps(self) -> list[float]:
+        """Seconds between the launches."""
+        return [after - before for before, after in itertools.pairwise(self.times)]
+
+
+async def test_successors_of_a_roll_take_their_turns() -> None:
+    clock = ManualClock()
+    launcher = Timed(clock, slow(10))
+    async with limit(), Overseer(clock=clock, launcher=launcher, max_starting=1) as overseer:
+        web = overseer.add_instances("web", "web", ready=UP, instances=3, roll=Roll(surge=3))
+        other = overseer.add("other", "web", ready=UP)
+        await clock.run(web.start())
+        rolling = asyncio.create_task(web.roll())
+        await clock.advance(1)
+        assert "is being started; waits for its turn" not in web[0].status().reason
+        starting = asyncio.create_task(other.start())
+        await clock.advance(1)
+        assert "max_starting" in other.why().reason
+        await clock.advance(50)
+        assert "done" == (await rolling).outcome
+        await starting
+        assert [10.0] * 6 == launcher.gaps()
+
+
+async def test_successor_shares_the_place_of_a_run_that_never_becomes_ready() -> None:
+    """Else the roll to the version that mends it would wait for it."""
+    hangs = FakeChild()
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, hangs)
+    async with limit(), Overseer(clock=clock, launcher=launcher, max_starting=1) as overseer:
+        web = overseer.add_instances("web", "web", ready=UP, ready_timeout=None, instances=1)
+        starting = asyncio.create_task(web.start())
+        await clock.advance(1)
+        launcher.script("web.0", slow(5))
+        report = await clock.run(web.roll())
+        assert ("done", State.RUNNING) == (report.outcome, web.state)
+        await starting
+        launcher.script("other", slow(1))
+        await clock.run(overseer.add("other", "web", ready=UP).start())
+
+
+async def test_cancelled_roll_gives_its_places_back() -> None:
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().prints("up"))
+    async with limit(), Overseer(clock=clock, launcher=launcher, max_starting=1) as overseer:
+        web = overseer.add_instances("web", "web", ready=UP, instances=2, roll=Roll(surge=2))
+        other = overseer.add("other", "web", ready=UP)
+        await clock.run(web.start())
+        for id in ("web.0", "web.1"):
+            launcher.script(id, FakeChild())
+        rolling = asyncio.create_task(web.roll())
+        await clock.advance(1)
+        starting = asyncio.create_task(other.start())
+        await clock.advance(1)
+        rolling.cancel()
+        await clock.advance(60)
+        with pytest.raises(asyncio.CancelledError):
+            await rolling
+        await starting
+        assert [1, 1] == [service.number for service in map(_runner, web)]
+
+
+async def test_crash_of_the_old_run_while_the_successor_starts() -> None:
+    """The successor takes over before it is ready, and keeps its place until it is."""
+    clock = ManualClock()
+    launcher = Timed(clock, FakeChild().prints("up"))
+    async with limit(), Overseer(clock=clock, launcher=launcher, max_starting=1) as overseer:
+        web = overseer.add_instances("web", "web", ready=UP, instances=1, restart=Restart("never"))
+        other = overseer.add("other", "web", ready=UP)
+        await clock.run(web.start())
+        launcher.script("web.0", slow(10))
+        rolling = asyncio.create_task(web.roll())
+        await clock.advance(1)
+        web[0].signal(signal.SIGKILL)
+        await clock.advance(1)
+        assert (State.STARTING, 2) == (web[0].state, _runner(web[0]).number)
+        starting = asyncio.create_task(other.start())
+        await clock.advance(1)
+        assert "max_starting" in other.why().reason
+        await clock.advance(9)
+        await starting
+        await rolling
+
+
+def _runner(service: Any) -> Any:
+    return service._runner
 
 
 def test_option_is_checked() -> None:

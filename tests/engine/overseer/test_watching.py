@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,3 +136,33 @@ async def test_missing_folder_is_told(tmp_path: Path) -> None:
         while (found := events.get_nowait()) is not None:
             told += [found.reason] if found.kind == "watch" else []
         assert ["is not watched: cannot watch"] == [text[:28] for text in told]
+
+
+async def test_lost_events_cause_one_restart(tmp_path: Path) -> None:
+    """The thread of watchdog is held up, and the queue of the kernel is full before the file that counts is written."""
+    size = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if size > 100_000:
+        pytest.skip(f"the queue of the kernel takes {size} events")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "app.toml").touch()
+    async with limit(30), Overseer(containment="basic") as overseer:
+        watch = Watch("app.toml", "src", include="*.py", debounce=0.02)
+        service = await overseer.add("web", "sleep", "60", cwd=tmp_path, watch=watch).start()
+        gate = threading.Event()
+        shared = overseer._assembly._watching._watched["web"].paths._shared  # type: ignore[union-attr]  # is watched
+        handle = shared.handle_event
+
+        def hold_up(event: Any) -> None:
+            gate.wait(20)
+            handle(event)
+
+        shared.handle_event = hold_up
+        for number in range(size // 4):
+            other = tmp_path / "src" / str(number % 2)
+            os.close(os.open(other, os.O_CREAT | os.O_WRONLY))
+            other.unlink()
+        (tmp_path / "src" / "a.py").write_text("1")
+        gate.set()
+        await restarted(service, 1)
+        (tmp_path / "src" / "b.py").write_text("1")
+        await restarted(service, 2)

@@ -243,3 +243,20 @@ async def test_cancelled_loop_leaves_nothing() -> None:
                 task.cancel()
             await asyncio.wait({supervising})
             await web.wait_for(lambda status: status.state.is_final)
+
+
+async def test_why_names_it_once() -> None:
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def cleanup(_service: Service, _status: Status) -> None:
+        begun.set()
+        await gate.wait()
+
+    async with limit(), Overseer() as overseer:
+        web = await overseer.add("web", "sleep", "60", cleanup=cleanup).start()
+        stopping = asyncio.create_task(web.stop())
+        await begun.wait()
+        assert 1 == str(web.why()).count("its cleanup")
+        assert [None] != [each.due_in for each in web.why().awaits]
+        gate.set()
+        await stopping

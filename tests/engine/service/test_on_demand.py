@@ -78,10 +78,13 @@ async def test_connections_wait_while_the_program_lives(port: int) -> None:
         await web.start()
         with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
             await web.wait_for(State.RUNNING, 20)
-            began = _wakeups()
-            await asyncio.sleep(0.2)
-            assert _wakeups() - began < 10
+            assert not _is_watched(web)
             assert not web.history
+
+
+def _is_watched(web: Service) -> bool:
+    """Whether the event loop watches a socket of a service. It does not do so after this."""
+    return any(map(asyncio.get_running_loop().remove_reader, web._runner.open_sockets()))
 
 
 def _wakeups() -> int:
@@ -96,21 +99,25 @@ async def test_spent_budget_ends_the_watch_and_keeps_the_socket(port: int) -> No
         with socket.create_connection(("127.0.0.1", port)):
             status = await web.wait()
         assert (State.FATAL, 2, True) == (status.state, len(web.history), listens(port))
-        began = _wakeups()
-        await asyncio.sleep(0.1)
-        assert _wakeups() - began < 10
+        assert not _is_watched(web)
         await web.stop()
         assert not listens(port)
 
 
 async def test_program_that_takes_no_connection_is_not_started_in_a_busy_loop(port: int) -> None:
-    async with Overseer() as overseer:
+    clock = ManualClock()
+    async with Overseer(clock=clock, containment="basic") as overseer:
         web = overseer.add("web", "true", listen={"http": listen.tcp(port)}, on_demand=True)
         await web.start()
         with socket.create_connection(("127.0.0.1", port)):
-            await asyncio.sleep(1.0)
-            assert 3 <= len(web.history) <= 20
+            async with limit(20):
+                await web.wait_for(lambda status: status.state is State.WAITING and len(web.history) == 20)
+            assert not _is_watched(web)
+            await clock.advance(1.9)
             assert State.WAITING is web.state
+            await clock.advance(0.2)
+            async with limit(20):
+                await web.wait_for(lambda status: status.state is State.WAITING and len(web.history) == 40)
 
 
 def test_rate_of_starts() -> None:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from aioverseer import (
+    Every,
     NotReadyInTime,
     Overseer,
+    OverseerError,
     Process,
     ProcessFailed,
     ProcessNotRunning,
@@ -245,6 +247,42 @@ async def test_reload_needs_a_ready_program_and_the_option() -> None:
             await other.reload()
         overseer.update("other", reload=["true"])
         await other.reload()
+
+
+async def test_refusal_says_what_to_do() -> None:
+    clock, launcher = scripted(FakeChild().runs(2).exits(0))
+    async with Overseer(clock=clock, launcher=launcher) as overseer:
+        job = overseer.add("job", "job", reload=["true"], schedule=Every(60))
+        web = overseer.add("web", "web", reload=["true"], ready=ready.line("up"))
+        external = overseer.add_external("db", ready=ready.tcp(1))
+        with pytest.raises(ProcessNotRunning, match=r"it is initial, .*: start it, and it reads its config"):
+            await web.reload()
+        await job.start()
+        with pytest.raises(ProcessNotRunning, match=r"it is waiting, .*: its next run reads its configuration anyway"):
+            await overseer.reload("job")
+        starting = asyncio.create_task(web.start())
+        await clock.advance(1)
+        with pytest.raises(ProcessNotRunning, match=r"it is starting, .*: wait for ready\(\)"):
+            await web.reload()
+        starting.cancel()
+        with pytest.raises(OverseerError, match="'db' is an external service, which no signal"):
+            await external.reload()
+
+
+async def test_set_reloads_one_after_the_other(tmp_path: Path) -> None:
+    """The first failure leaves the rest with the configuration that they have."""
+    good = ["sh", "-c", "test ! -e bad || exit 3; echo {index} >> out"]
+    async with limit(), Overseer() as overseer:
+        web = overseer.add_instances("web", "sleep", "60", instances=3, reload=good, cwd=tmp_path)
+        with pytest.raises(ProcessNotRunning, match="'web' cannot reload: it is initial"):
+            await web.reload()
+        await web.start()
+        await web[1].stop()
+        await overseer.reload("web")
+        assert "0\n2\n" == (tmp_path / "out").read_text()
+        (tmp_path / "bad").touch()
+        with pytest.raises(ProcessFailed, match="was not reloaded: `sh"):
+            await web.reload()
 
 
 def test_process_has_no_reload() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from aioverseer import (
+    Alive,
     GaveUp,
     LogFile,
     NotReady,
@@ -22,6 +23,7 @@ from aioverseer import (
     Spec,
     SpecError,
     State,
+    Stop,
     ready,
 )
 from aioverseer.testing import FakeChild, Ports
@@ -223,3 +225,82 @@ async def test_a_roll_and_more_instances_need_further_pid_files() -> None:
         with pytest.raises(SpecError, match="would be the file of two runs at once"):
             await alone.scale(2)
         assert 1 == len(alone)
+
+
+LISTENS = "echo up; while :; do sleep 60 & wait; done"
+
+
+def told(service: Any) -> list[str]:
+    """The lines of a service."""
+    return [line.text for line in service.tail(50)]
+
+
+async def test_commands_of_a_run_have_its_values() -> None:
+    """And ``{pid}``, which is none of the placeholders, is the program's."""
+    async with Overseer(containment="basic") as overseer:
+        web = overseer.add_instances(
+            "web",
+            "sh",
+            "-c",
+            LISTENS,
+            instances=2,
+            ready=ready.line("up") & ready.command("sh", "-c", "test {index} -lt 2"),
+            prepare=["echo", "prepare {id} {port}"],
+            reload=["echo", "reload {index} {pid}"],
+            stop=Stop(steps=[Stop.command(["sh", "-c", "echo stop {id}; kill {pid}"], 5)]),
+            cleanup=["echo", "cleanup {run} {{run}}"],
+        )
+        await web.start()
+        await web.reload()
+        pid = web[1].pid
+        await web.stop()
+        assert [
+            f"prepare web.1 {web[1].port}",
+            "up",
+            f"reload 1 {pid}",
+            "stop web.1",
+            "cleanup 1 {run}",
+        ] == told(web[1])
+
+
+async def test_commands_that_change_during_a_run_have_its_values() -> None:
+    async with Overseer(containment="basic") as overseer:
+        web = overseer.add_instances("web", "sh", "-c", LISTENS, instances=1, ready=ready.line("up"))
+        await web.start()
+        stop = Stop(steps=[Stop.command(["sh", "-c", "echo stop {id}; kill {pid}"], 5)])
+        overseer.update("web", stop=stop, reload=["echo", "reload {run}"])
+        await web[0].reload()
+        await web.stop()
+        assert ["up", "reload 1", "stop web.0"] == told(web[0])
+
+
+async def test_ladder_waits_for_the_next_run_if_the_present_one_has_no_value_for_it() -> None:
+    async with Overseer(containment="basic") as overseer:
+        web = overseer.add_instances("web", "sh", "-c", LISTENS, instances=1, ready=ready.line("up"))
+        await web.start()
+        ladder = Stop(steps=[Stop.command(["sh", "-c", "echo stop {port}; kill {pid}"], 5)])
+        overseer.update("web", stop=ladder, reload=["echo", "{port}"])
+        assert ("stop",) == web[0].why().pending
+        with pytest.raises(SpecError, match=r"\{port\} in '\{port\}' has no value"):
+            await web[0].reload()
+        await web.restart()
+        assert ["up", "up"] == told(web[0])
+        assert () == web[0].why().pending
+        port = web[0].port
+        await web.stop()
+        assert ["up", "up", f"stop {port}"] == told(web[0])
+
+
+async def test_ladder_of_what_is_not_alive_has_the_values_of_its_run() -> None:
+    alive = Alive(
+        ready.command("false"),
+        every=0.01,
+        failures=1,
+        stop=Stop(steps=[Stop.command(["sh", "-c", "echo hangs {id}; kill -9 {pid}"], 5)]),
+    )
+    async with Overseer(containment="basic") as overseer:
+        restart = Restart("never")
+        web = overseer.add_instances("web", "sh", "-c", LISTENS, instances=1, alive=alive, restart=restart)
+        await web.start()
+        await web.wait()
+        assert ["up", "hangs web.0"] == told(web[0])

@@ -26,6 +26,7 @@ from aioverseer import (
     Restart,
     Schedule,
     Service,
+    Spec,
     SpecError,
     State,
 )
@@ -246,24 +247,49 @@ async def test_dependencies_are_met_before_it_is_armed() -> None:
 
 
 async def test_nothing_waits_for_a_service_with_a_schedule() -> None:
-    """The set is refused before anything is started."""
+    """Whichever of the two is added or changed last is refused, and so is a plan with both."""
+    refused = pytest.raises(SpecError, match="service 'web': after='job' has a schedule")
+    async with job(Every(60), start=False) as (overseer, clock, service):
+        with refused:
+            overseer.add("web", "web", after="job")
+        web = overseer.add("web", "web")
+        with refused:
+            overseer.update("web", after="job")
+        assert () == web.spec.after
+        with refused:
+            overseer.plan([service.spec, Spec.of("web", ["web"], after="job")])
+        overseer.remove("job")
+        overseer.update("web", after="job")
+        with refused:
+            overseer.add("job", "job", schedule=Every(60))
+        with refused:
+            overseer.add_instances("job", "job", schedule=Every(60), instances=2)
+        jobs = overseer.add_instances("job", "job", instances=2)
+        with refused:
+            overseer.update("job", schedule=Every(60))
+        assert [None, None] == [each.spec.schedule for each in jobs]
+        await clock.run(overseer.plan([service.spec, Spec.of("web", ["web"])]).apply())
+        assert ["job", "web"] == overseer.list_all()
+
+
+async def test_name_of_an_instance_with_a_schedule_is_refused_before_anything_starts() -> None:
     async with job(Every(60), start=False) as (overseer, _, service):
-        overseer.add("web", "web", after="job")
-        with pytest.raises(SpecError, match="service 'web': after='job' has a schedule"):
+        overseer.add("web", "web", after="jobs.0")
+        overseer.add_instances("jobs", "job", schedule=Every(60), instances=1)
+        with pytest.raises(SpecError, match=r"service 'web': after='jobs\.0' has a schedule"):
             await overseer.start_all()
         assert State.INITIAL is service.status().state
-        with pytest.raises(SpecError, match="service 'web': after='job' has a schedule"):
-            overseer.plan([service.spec, overseer["web"].spec])
 
 
 async def test_a_refused_dependency_leaves_the_order_of_stops() -> None:
-    """A schedule that an update has brought changes nothing between other services."""
+    """A schedule changes nothing between other services."""
     async with job(Every(60), start=False) as (overseer, clock, _):
         overseer.add("web", "web", after=["db"])
         overseer.add("db", "db")
         overseer.add("late", "late")
         await clock.run(overseer.start_all())
-        overseer.update("late", after="job")
+        overseer.update("late", after="jobs.0")
+        overseer.add_instances("jobs", "job", schedule=Every(60), instances=1)
         events = overseer.events()
         await clock.run(overseer.stop_all())
         stops = [event.id for event in iter(events.get_nowait, None) if event.state is State.STOPPING]

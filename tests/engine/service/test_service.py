@@ -38,6 +38,7 @@ from aioverseer import (
     Stop,
     StopFailed,
     UnknownService,
+    ready,
 )
 from aioverseer._system.protocols import ReadinessChannels
 from aioverseer.core.machine.table import Transition
@@ -692,6 +693,16 @@ async def test_wait_that_cannot_come_true_raises_at_once_with_the_last_lines() -
             assert not isinstance(raised.value, TimeoutError)
         with pytest.raises(NotReady, match="is not ready: it is finished"):
             await w.service.ready()
+
+
+async def test_wait_for_sees_the_pid_of_a_program_that_starts() -> None:
+    """Its state has not changed then."""
+    async with Overseer() as overseer:
+        web = overseer.add("web", "sleep", "100", ready=ready.line("never"))
+        starting = asyncio.create_task(web.start())
+        status = await web.wait_for(lambda status: status.pid is not None, timeout=20)
+        assert (State.STARTING, web.pid) == (status.state, status.pid)
+        starting.cancel()
 
 
 async def test_wait_for_sees_states_that_last_less_than_a_turn() -> None:

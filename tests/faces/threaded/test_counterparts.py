@@ -16,6 +16,7 @@ from aioverseer import (
     NotReady,
     NotReadyInTime,
     Restart,
+    Spec,
     SpecError,
     State,
     ThreadedOverseer,
@@ -108,9 +109,23 @@ def test_instances_are_one_set_in_a_thread(overseer: ThreadedOverseer) -> None:
         echo[0].stop()
         assert "2" == channel.ask("2", "2", 10)
     echo.stop()
+    assert overseer.scale("web", 2) is web
+    assert "done" == overseer.roll("web").outcome
+    web.stop()
     assert "interrupted" == str(overseer.status("web").state)
     overseer.remove("web")
     assert "3" not in repr(overseer)
+
+
+def test_set_that_a_plan_has_added_has_its_name(overseer: ThreadedOverseer) -> None:
+    spec = Spec.of("web", ["sleep", "100"], instances=2, reload=["true"])
+    overseer.plan([spec]).apply()
+    assert overseer.restart("web") is overseer.instances("web")
+    overseer.reload("web")
+    assert State.INTERRUPT is overseer.stop("web").state
+    overseer.remove("web")
+    lone = overseer.add("web", "sleep", "100")
+    assert overseer.start("web") is lone
 
 
 def test_trigger_runs_a_service_with_a_schedule(overseer: ThreadedOverseer) -> None:
