@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.keywords import SpecOptions
     from aioverseer.core.options.log import LogBridge, LogFile
     from aioverseer.core.options.main_pid import PidFile
+    from aioverseer.core.options.overseer_options import OverseerOptions
     from aioverseer.core.options.recycle import Recycle
     from aioverseer.core.options.restart import Restart
     from aioverseer.core.options.roll import Roll
@@ -135,6 +136,7 @@ __all__ = [
     "OutputQueue",
     "Overseer",
     "OverseerError",
+    "OverseerOptions",
     "PartialBytes",
     "PartialLine",
     "PidFile",
@@ -229,6 +231,7 @@ _HOMES = {
     "OutputQueue": "aioverseer._engine.output.output_queue",
     "Overseer": "aioverseer._engine.overseer.overseer",
     "OverseerError": "aioverseer.core.errors",
+    "OverseerOptions": "aioverseer.core.options.overseer_options",
     "PartialBytes": "aioverseer.core.text.lines",
     "PartialLine": "aioverseer.core.text.lines",
     "PidFile": "aioverseer.core.options.main_pid",

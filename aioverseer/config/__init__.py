@@ -1,12 +1,42 @@
 """Descriptions of services in files, read into public ``Spec`` values.
 
-Each format has a module of its own. The modules are pure: the caller reads the file and passes its text and the
-environment.
+Each format has a module of its own. The modules are pure: ``files.py`` alone reads files, and passes their text on.
+Each public name is imported when it is first used.
 """
 
 from __future__ import annotations
 
-from aioverseer.config.problems import ConfigError, Problem
-from aioverseer.config.procfile import read_procfile
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = ["ConfigError", "Problem", "read_procfile"]
+if TYPE_CHECKING:
+    from aioverseer.config.loaded import Config, ControlOptions
+    from aioverseer.config.loader import load
+    from aioverseer.config.problems import ConfigError, Problem
+    from aioverseer.config.procfile import read_procfile
+
+__all__ = ["Config", "ConfigError", "ControlOptions", "Problem", "load", "read_procfile"]
+
+_HOMES = {
+    "Config": "loaded",
+    "ConfigError": "problems",
+    "ControlOptions": "loaded",
+    "Problem": "problems",
+    "load": "loader",
+    "read_procfile": "procfile",
+}
+"""The module that defines each name."""
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name, and import it on its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return all names, whether they were imported yet or not."""
+    return sorted({*globals(), *__all__})

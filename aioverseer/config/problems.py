@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aioverseer import SpecError
+from aioverseer.core.export import exported_from
 
 __all__ = ["ConfigError", "Problem"]
 
@@ -14,6 +15,7 @@ _WIDEST = 160
 """Most characters of a line of a file that are shown."""
 
 
+@exported_from("aioverseer.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing that is wrong in a file.
@@ -62,6 +64,7 @@ class Problem:
         return [f"{gutter}{shown}", f"{' ' * (len(gutter) - 2)}| {blanks}{'^' * max(1, sum(map(_width, marked)))}"]
 
 
+@exported_from("aioverseer.config")
 class ConfigError(SpecError):
     """A file cannot be used.
 

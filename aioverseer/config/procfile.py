@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from aioverseer import Spec, SpecError
+from aioverseer.core.export import exported_from
 
 __all__ = ["read_procfile"]
 
@@ -24,6 +25,7 @@ _BUILTINS = frozenset({".", "cd", "exec", "export", "source"})
 """First words of commands that were written for a shell."""
 
 
+@exported_from("aioverseer.config")
 def read_procfile(text: str, *, path: str, environ: Mapping[str, str]) -> list[Spec]:
     """Read a Procfile.
 

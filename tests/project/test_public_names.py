@@ -18,6 +18,7 @@ import pytest
 
 import aioverseer
 import aioverseer.abc
+import aioverseer.config
 import aioverseer.framing
 import aioverseer.listen
 import aioverseer.pytest_plugin
@@ -25,7 +26,15 @@ import aioverseer.testing
 import aioverseer.threaded
 from aioverseer import OverseerError, ProgramError, SpawnError, Spec, SpecError, State, Status, ready
 
-MODULES = (aioverseer, aioverseer.abc, aioverseer.framing, aioverseer.listen, aioverseer.ready, aioverseer.testing)
+MODULES = (
+    aioverseer,
+    aioverseer.abc,
+    aioverseer.config,
+    aioverseer.framing,
+    aioverseer.listen,
+    aioverseer.ready,
+    aioverseer.testing,
+)
 OF_ASYNCIO = {"QueueShutDown"} if sys.version_info >= (3, 13) else set[str]()
 """Python has this class itself since 3.13."""
 LATE_TYPES = {"Spec", "SpecOptions"}

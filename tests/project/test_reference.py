@@ -24,6 +24,7 @@ import pytest
 
 import aioverseer
 import aioverseer.abc
+import aioverseer.config
 import aioverseer.framing
 import aioverseer.listen
 import aioverseer.mcp
@@ -46,7 +47,10 @@ PAGES: dict[str, Page] = {
         "Overseer",
         "The set of services of one application.",
         aioverseer,
-        ("Overseer", "Group", "GroupStatus", "Body", "Plan", "PlanStep", "OptionChange", "ApplyReport"),
+        (
+            *("Overseer", "OverseerOptions", "Group", "GroupStatus", "Body"),
+            *("Plan", "PlanStep", "OptionChange", "ApplyReport"),
+        ),
     ),
     "service.md": ("Service", "One program that is run again, by its policy.", aioverseer, ("Service",)),
     "instances.md": (
@@ -167,6 +171,12 @@ PAGES: dict[str, Page] = {
         ),
         aioverseer.listen,
         tuple(aioverseer.listen.__all__),
+    ),
+    "config.md": (
+        "Files: aioverseer.config",
+        "Files that describe services, and what is wrong in them.",
+        aioverseer.config,
+        tuple(aioverseer.config.__all__),
     ),
     "threaded.md": (
         "Without an event loop",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from aioverseer.core.machine.start_limit import StartLimit, check_max_starting
+from aioverseer.core.machine.start_limit import StartLimit
+from aioverseer.core.options.overseer import check_max_starting
 from aioverseer.core.report.why import Awaited
 
 __all__ = ["StartQueue"]

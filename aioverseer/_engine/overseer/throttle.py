@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from aioverseer._aio.timers import OneShotTimer
 from aioverseer.core.clock import Clock
-from aioverseer.core.machine.throttle import TokenBucket, check_rate
+from aioverseer.core.machine.throttle import TokenBucket
+from aioverseer.core.options.overseer import check_rate
 from aioverseer.core.report.why import Awaited
 
 __all__ = ["RestartThrottle"]

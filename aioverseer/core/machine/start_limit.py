@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from aioverseer.core.errors import SpecError
-from aioverseer.core.options.numbers import no_whole_number
-
-__all__ = ["StartLimit", "check_max_starting"]
-
-
-def check_max_starting(value: object) -> int:
-    """Check the option ``max_starting``.
-
-    Raises:
-        SpecError: If the value is no number of programs.
-    """
-    if (why := no_whole_number(value, "programs", least=1)) is not None or not isinstance(value, int):
-        raise SpecError(f"max_starting={value!r} {why}, or None for no limit", option="max_starting", value=value)
-    return value
+__all__ = ["StartLimit"]
 
 
 class StartLimit:

@@ -4,27 +4,7 @@ from __future__ import annotations
 
 import math
 
-from aioverseer.core.errors import SpecError
-
-__all__ = ["TokenBucket", "check_rate"]
-
-
-def check_rate(value: object) -> float:
-    """Check the option ``restart_rate``.
-
-    Args:
-        value: Restarts a second.
-
-    Raises:
-        SpecError: If the value is no rate.
-    """
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise SpecError(
-            f"restart_rate={value!r} is no rate: pass restarts a second, more than 0, or None for no limit",
-            option="restart_rate",
-            value=value,
-        )
-    return float(value)
+__all__ = ["TokenBucket"]
 
 
 class TokenBucket:

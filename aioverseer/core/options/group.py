@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
@@ -79,6 +80,21 @@ class Group:
             raise self.refuse("significant", "counts for a parent, and it has none: pass parent=, or leave it out")
         if self.significant and self.restart.when == "always":
             raise self.refuse("significant", 'cannot go with restart "always": it would never end by itself')
+
+    @classmethod
+    def from_dict(cls, name: str, data: Mapping[str, Any]) -> Self:
+        """Make a group from JSON values, with the names of files: ``{"strategy": "one_for_all"}``.
+
+        Args:
+            name: Name of the group.
+            data: Its options.
+
+        Raises:
+            SpecError: For an unknown option, or a value that an option does not take.
+        """
+        from aioverseer.core.options.overseer_options import GROUP  # noqa: PLC0415  # few hosts need it
+
+        return cast("Self", GROUP.read({**data, "name": name}, f"groups.{name}"))
 
     def refuse(self, option: str, why: str) -> SpecError:
         """Return the error for one option of the group."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from aioverseer.core.errors import SpecError
 from aioverseer.core.options.foreign import answer_to
 from aioverseer.core.options.keywords import SpecOptions
-from aioverseer.core.options.numbers import no_seconds
+from aioverseer.core.options.numbers import no_seconds, no_whole_number
 
-__all__ = ["answer_of_services", "check_overseer_options"]
+__all__ = ["answer_of_services", "check_max_starting", "check_overseer_options", "check_rate"]
 
 _OF_SERVICES = frozenset(SpecOptions.__annotations__)
 
@@ -51,6 +53,35 @@ def check_overseer_options(
         raise _refused("clock", clock, "is no clock: pass an aioverseer.abc.Clock, with now() and call_at()")
     if rng is not None and not callable(getattr(rng, "uniform", None)):
         raise _refused("rng", rng, "gives no random numbers: pass for example random.Random(1)")
+
+
+def check_rate(value: object) -> float:
+    """Check the option ``restart_rate``.
+
+    Args:
+        value: Restarts a second.
+
+    Raises:
+        SpecError: If the value is no rate.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise SpecError(
+            f"restart_rate={value!r} is no rate: pass restarts a second, more than 0, or None for no limit",
+            option="restart_rate",
+            value=value,
+        )
+    return float(value)
+
+
+def check_max_starting(value: object) -> int:
+    """Check the option ``max_starting``.
+
+    Raises:
+        SpecError: If the value is no number of programs.
+    """
+    if (why := no_whole_number(value, "programs", least=1)) is not None or not isinstance(value, int):
+        raise SpecError(f"max_starting={value!r} {why}, or None for no limit", option="max_starting", value=value)
+    return value
 
 
 def answer_of_services(name: str) -> str | None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.machine.start_limit import StartLimit, check_max_starting
+from aioverseer.core.machine.start_limit import StartLimit
+from aioverseer.core.options.overseer import check_max_starting
 
 NAMES = "abcdef"
 STEPS = st.lists(

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.machine.throttle import TokenBucket, check_rate
+from aioverseer.core.machine.throttle import TokenBucket
+from aioverseer.core.options.overseer import check_rate
 
 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), True, "5", None])

@@ -1,0 +1,131 @@
+"""Document: one file in TOML, parsed within limits."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, cast
+
+from aioverseer.config.problems import ConfigError, Problem
+
+__all__ = ["Document", "parse"]
+
+_MAX_DEPTH = 40
+"""Tables and lists inside each other. The deepest option needs six."""
+_MAX_PARTS = 100
+"""Parts of one dotted key. The time that tomllib needs grows with their square."""
+
+_DOTTED = re.compile(r"(?:\.[ \t]*+(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+)++")
+_PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A file in TOML.
+
+    Attributes:
+        file: Path of the file, for messages; ``-s`` for settings of the command line.
+        folder: Folder at which the paths in it begin.
+        text: Text of the file.
+        root: Keys that lead to our table: ``("tool", "aioverseer")`` in a ``pyproject.toml``.
+        data: Our table.
+        is_toml: Whether the text is TOML with the data in it, so that places in the text can be found.
+    """
+
+    file: str
+    folder: str
+    text: str = field(repr=False)
+    root: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(repr=False)
+    is_toml: bool = True
+
+    def problem(self, path: tuple[str | int, ...], message: str, hint: str | None = None) -> Problem:
+        """Return a problem at a place.
+
+        Args:
+            path: Keys and indexes that lead to the place in the file.
+            message: What is wrong.
+            hint: What to write.
+        """
+        return Problem(file=self.file, path=path, message=message, hint=hint)
+
+
+def parse(text: str, *, file: str, folder: str, root: tuple[str, ...] = ()) -> Document:
+    """Return the document of a text.
+
+    Args:
+        text: Text of the file.
+        file: Path of the file, for messages.
+        folder: Folder at which the paths in it begin.
+        root: Keys that lead to our table.
+
+    Raises:
+        ConfigError: If the text is not TOML, is nested too deeply, or has no table of ours.
+    """
+    for run in _DOTTED.finditer(text):
+        if run[0].count(".") > _MAX_PARTS and _parts_of(run[0]) > _MAX_PARTS:
+            _refuse(file, text, f"a key has more than {_MAX_PARTS} parts", "write shorter keys", at=run.start())
+    try:
+        whole = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _PLACE.search(str(error))
+        message = _PLACE.sub("", str(error))
+        line, column = (int(found["line"]), int(found["column"])) if found and found["line"] else _end_of(text)
+        _raise(file, f"this is not TOML: {message[:1].lower()}{message[1:]}", _hint(text, line), line, column)
+    except RecursionError:
+        _raise(file, _TOO_DEEP, _FLAT, None, None)
+    data: object = whole
+    for key in root:
+        data = cast("Mapping[str, Any]", data).get(key) if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping):
+        _raise(file, f"there is no table [{'.'.join(root)}]", "write it, or name another file", None, None)
+    if _is_deeper(data, _MAX_DEPTH):
+        _raise(file, _TOO_DEEP, _FLAT, None, None)
+    return Document(file=file, folder=folder, text=text, root=root, data=cast("Mapping[str, Any]", data))
+
+
+_TOO_DEEP = "tables and lists are nested too deeply"
+_FLAT = f"nest them {_MAX_DEPTH} deep at most"
+
+
+def _parts_of(run: str) -> int:
+    """Return the number of parts of a dotted run, without the dots inside of quotes."""
+    return re.sub(r"\"[^\"]*+\"|'[^']*+'", "x", run).count(".")
+
+
+def _is_deeper(data: Mapping[str, Any], levels: int) -> bool:
+    inner: list[Any] = [data]
+    for _ in range(levels):
+        inner = [
+            each
+            for outer in inner
+            for each in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(each, dict | list)
+        ]
+    return bool(inner)
+
+
+def _end_of(text: str) -> tuple[int, int]:
+    lines = text.split("\n")
+    return len(lines), len(lines[-1]) + 1
+
+
+def _hint(text: str, line: int) -> str | None:
+    lines = text.split("\n")
+    found = lines[line - 1].strip() if line <= len(lines) else ""
+    if re.match(r"[\w.-]+\s*:(\s|$)", found):
+        return "this looks like YAML: write key = value, and a table as [services.web]"
+    value = re.match(r"[\w.\"'-]+\s*=\s*(?P<value>[A-Za-z/~.$][^\"'\[{#]*)$", found)
+    if value is not None:
+        return f"put text in quotes: {value['value'].strip()!r}" if "\\" not in found else "put text in quotes"
+    return None
+
+
+def _refuse(file: str, text: str, message: str, hint: str, *, at: int) -> NoReturn:
+    _raise(file, message, hint, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+
+
+def _raise(file: str, message: str, hint: str | None, line: int | None, column: int | None) -> NoReturn:
+    raise ConfigError([Problem(file=file, line=line, column=column, path=(), message=message, hint=hint)])

@@ -1,0 +1,73 @@
+"""Findings: the problems of a file and of the files that it includes, found at places of the merged table."""
+
+from __future__ import annotations
+
+from aioverseer.config.merging import Stack
+from aioverseer.config.problems import ConfigError, Problem
+from aioverseer.config.shapes import Path
+
+__all__ = ["Findings"]
+
+_MOST = 100
+"""Problems that are shown. The index of their positions and similar names are made for no more."""
+
+
+class Findings:
+    """The problems of one load, collected until all of it was looked at."""
+
+    def __init__(self, stack: Stack) -> None:
+        """Begin without problems.
+
+        Args:
+            stack: The layers of the merged table.
+        """
+        self._stack = stack
+        self._found: dict[tuple[str, Path, str], Problem] = {}
+        self._more = 0
+
+    def __len__(self) -> int:
+        """Return the number of problems."""
+        return len(self._found) + self._more
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further problems are only counted."""
+        return len(self._found) >= _MOST
+
+    def add(self, path: Path, message: str, hint: str | None = None) -> None:
+        """Add a problem.
+
+        Args:
+            path: Place in the merged table.
+            message: What is wrong.
+            hint: What to write.
+        """
+        if self.is_full:
+            self._more += 1
+            return
+        origin = self._stack.origin(path)
+        self.add_problem(path, origin.document.problem(origin.path, message, hint))
+
+    def add_problem(self, path: Path, problem: Problem) -> None:
+        """Add a problem of another file.
+
+        Args:
+            path: Place in the merged table that names the file.
+            problem: The problem.
+        """
+        if self.is_full:
+            self._more += 1
+        else:  # a default that is wrong is wrong for every service
+            self._found.setdefault((problem.file, problem.path or path, problem.message), problem)
+
+    def raise_if_any(self) -> None:
+        """Raise one error about all problems.
+
+        Raises:
+            ConfigError: If there is a problem.
+        """
+        problems = list(self._found.values())
+        if self._more:
+            problems.append(Problem(file=problems[-1].file, message=f"{self._more} more problems are not shown"))
+        if problems:
+            raise ConfigError(problems)

@@ -1,0 +1,217 @@
+"""The loader: from a file, profiles and settings to a Config.
+
+It merges all files, replaces the variables, and makes the values. Problems are collected on the way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aioverseer import Group, OverseerOptions, Spec, SpecError
+from aioverseer.config.files import NAMES, find_file
+from aioverseer.config.findings import Findings
+from aioverseer.config.loaded import Config
+from aioverseer.config.merging import Layer, Stack
+from aioverseer.config.order import check_order, sorted_groups
+from aioverseer.config.problems import ConfigError, Problem
+from aioverseer.config.sections import SECTIONS, check_outline, hint_for, read_control
+from aioverseer.config.services import ServiceReader, absolute_logs, message_of, place_of
+from aioverseer.config.settings import read_settings
+from aioverseer.config.shapes import Path, is_list, is_table
+from aioverseer.config.sources import Sources
+from aioverseer.config.variables import Variables
+from aioverseer.core.export import exported_from
+
+__all__ = ["load"]
+
+
+@exported_from("aioverseer.config")
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    profiles: Iterable[str] = (),
+    settings: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Read a file that describes services.
+
+    It is an ``aioverseer.toml``, a ``pyproject.toml`` with a table ``[tool.aioverseer]``, a Procfile, or the file of
+    another supervisor. Nothing is started, and no program is looked for.
+
+    Args:
+        path: Path of the file. None looks for one in the working directory and in all folders above it.
+        profiles: Names of the profiles that count, in the order in which they are merged.
+        settings: Settings above everything in the file, for example ``"web.instances=2"``.
+        environ: Variables for ``${NAME}``; by default the environment of this process.
+
+    Raises:
+        ConfigError: If a file cannot be read, or something in it is wrong. It lists all problems.
+        OverseerError: If the file needs a package that is not installed. It names the extra.
+    """
+    file = _found() if path is None else os.path.abspath(os.fspath(path))
+    given = os.environ if environ is None else environ
+    chosen = [profiles] if isinstance(profiles, str) else list(profiles)
+    sources = Sources(file, given)
+    stack = _stacked(sources, chosen, [settings] if isinstance(settings, str) else list(settings))
+    return _Load(sources, stack, chosen, given).config()
+
+
+def _found() -> str:
+    folder = os.getcwd()
+    found = find_file(folder)
+    if found is None:
+        message = f"there is no {', '.join(NAMES[:-1])} or {NAMES[-1]} here or in a folder above"
+        raise ConfigError([Problem(file=folder, message=message, hint="write one, or name another file")])
+    return found
+
+
+def _stacked(sources: Sources, profiles: Iterable[str], settings: list[str]) -> Stack:
+    """Return all layers: the files, the profiles in their order, and the settings."""
+    documents = sources.documents()
+    layers = [Layer(document=each, path=each.root, data=each.data) for each in documents]
+    for profile in profiles:
+        for each in documents:
+            tables = each.data.get("profiles")
+            if is_table(tables) and is_table(table := tables.get(profile)):
+                layers.append(Layer(document=each, path=(*each.root, "profiles", profile), data=table))
+    settled = read_settings(settings, sections=SECTIONS, folder=sources.folder)
+    return Stack([*layers, *(Layer(document=each, path=(), data=each.data) for each in settled)])
+
+
+class _Load:
+    """One load, from the merged table on."""
+
+    def __init__(self, sources: Sources, stack: Stack, profiles: list[str], environ: Mapping[str, str]) -> None:
+        self._sources = sources
+        self._stack = stack
+        self._profiles = profiles
+        self._environ = environ
+        self._findings = findings = Findings(stack)
+        self._data = check_outline(stack.merged(), findings)
+        self._from_files: dict[str, str] = {}
+        for at, name in enumerate(self._data.get("env_files", [])):
+            path = ("env_files", at)
+            self._from_files |= self._env_file(Variables(environ, {}, findings.add).replaced(name, path), path)
+        self._variables = Variables({**self._from_files, **environ}, self._data.get("vars", {}), findings.add)
+
+    def config(self) -> Config:
+        """Return the Config.
+
+        Raises:
+            ConfigError: With all problems.
+        """
+        self._check_profiles()
+        name = self._name()
+        specs = self._specs()
+        groups = self._groups()
+        options = self._overseer_options()
+        control = read_control(self._section("control"), self._findings)
+        self._findings.raise_if_any()
+        return Config(
+            name=name,
+            path=self._sources.file,
+            files=tuple(self._sources.files),
+            specs=specs,
+            groups=groups,
+            overseer_options=options,
+            control=control,
+        )
+
+    def _section(self, name: str, default: Any = None) -> Any:
+        """Return a section with the variables replaced."""
+        given = self._data.get(name, {} if default is None else default)
+        return self._variables.replaced(given, (name,))
+
+    def _env_file(self, name: Any, path: Path) -> dict[str, str]:
+        if not isinstance(name, str) or not name.lstrip("?") or "\0" in name:
+            self._findings.add(path, "this is no path", 'write ".env", or "?.env" for a file that may be missing')
+            return {}
+        try:
+            return self._sources.env_file(name, self._stack.origin(path).document.folder)
+        except ConfigError as error:
+            for problem in error.problems:
+                self._findings.add_problem(path, problem)
+            return {}
+
+    def _check_profiles(self) -> None:
+        known = dict.fromkeys(self._data.get("profiles", {}))
+        for table in self._data.get("services", {}).values():
+            known |= dict.fromkeys(_texts(table.get("profiles")))
+        for each in self._profiles:
+            if each not in known:
+                problem = Problem(
+                    file=self._sources.file, message=f"there is no profile {each!r}", hint=hint_for(each, known)
+                )
+                self._findings.add_problem((), problem)
+
+    def _name(self) -> str:
+        folder = os.path.basename(self._sources.folder)
+        usual = "".join(sign for sign in folder if sign.isprintable()).strip() or "overseer"
+        name = self._section("name", usual)
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            self._findings.add(("name",), "this is no name", 'write a text: name = "shop"')
+        return str(name)
+
+    def _specs(self) -> tuple[Spec, ...]:
+        added = {name: value for name, value in self._from_files.items() if name not in self._environ}
+        reader = ServiceReader(
+            folder=self._sources.folder,
+            defaults=self._section("defaults"),
+            variables=added,
+            read_env_file=self._env_file,
+            findings=self._findings,
+        )
+        specs: dict[str, Spec | None] = {}
+        left_out: dict[str, str] = {}
+        for id, table in self._data.get("services", {}).items():
+            why = self._left_out(id, table)
+            if why:
+                left_out[id] = why
+            else:
+                specs[id] = reader.read(id, self._variables.replaced(table, ("services", id)))
+        check_order(specs, left_out, self._findings)
+        return tuple(spec for spec in specs.values() if spec is not None)
+
+    def _left_out(self, id: str, table: Mapping[str, Any]) -> str:
+        """Return why a service is no part of this load; empty if it is."""
+        defaults = self._data.get("defaults", {})
+        path = ("services", id)
+        enabled = self._variables.replaced(table.get("enabled", defaults.get("enabled", True)), (*path, "enabled"))
+        if enabled in {"true", "false"}:  # from a variable of the environment
+            enabled = enabled == "true"
+        if not isinstance(enabled, bool):
+            self._findings.add((*path, "enabled"), "this is neither", "write true or false")
+        elif not enabled:
+            return "it has enabled = false"
+        wanted = self._variables.replaced(table.get("profiles", defaults.get("profiles", [])), (*path, "profiles"))
+        if _texts(wanted) != wanted:
+            self._findings.add((*path, "profiles"), "this is no list of names", 'write profiles = ["dev"]')
+        elif wanted and set(wanted).isdisjoint(self._profiles):
+            return f"it belongs to the profile {' or '.join(map(repr, wanted))}, which was not chosen"
+        return ""
+
+    def _groups(self) -> tuple[Group, ...]:
+        groups: dict[str, Group] = {}
+        for name, table in self._section("groups").items():
+            path = ("groups", name)
+            try:
+                groups[name] = Group.from_dict(name, table)
+            except SpecError as error:
+                self._findings.add(place_of(error, path), message_of(error, f"group {name!r}: "))
+        return sorted_groups(groups, self._data.get("groups", {}), self._findings)
+
+    def _overseer_options(self) -> OverseerOptions:
+        table = dict(self._section("overseer"))
+        if "log" in table:
+            table["log"] = absolute_logs(table["log"], self._sources.folder)
+        try:
+            return OverseerOptions.from_dict(table)
+        except SpecError as error:
+            self._findings.add(place_of(error, ("overseer",)), message_of(error, "overseer"))
+            return OverseerOptions()
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if is_list(value) else []

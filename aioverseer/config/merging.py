@@ -1,0 +1,115 @@
+"""Merging of tables: by key, and the upper one replaces everything else. Also the layer that a value came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aioverseer.config.document import Document
+from aioverseer.config.shapes import Path, is_list, is_table
+
+__all__ = ["Layer", "Origin", "Stack", "merge"]
+
+_PROBES = frozenset("tcp unix http line prompt file command notify fd check all any entered function".split())
+_ONE_OF = {
+    "ready": _PROBES,
+    "probe": _PROBES,
+    "schedule": frozenset({"cron", "every"}),
+    "stop": frozenset({"signal", "steps"}),
+}
+"""Options whose table is of one kind. A table of another kind replaces it."""
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both tables as one; neither is changed.
+
+    Args:
+        under: The lower table.
+        over: The upper one. Its values replace those of the lower one, and tables are merged.
+    """
+    merged = dict(under)
+    for key, value in over.items():
+        lower = merged.get(key)
+        if is_table(value) and is_table(lower) and not _is_other_kind(key, lower, value):
+            value = merge(lower, value)  # noqa: PLW2901  # the value that counts
+        merged[key] = value
+    return merged
+
+
+def _is_other_kind(key: str, under: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
+    kinds = _ONE_OF.get(key)
+    if kinds is None:
+        return False
+    mine, theirs = kinds & over.keys(), kinds & under.keys()
+    return bool(mine and theirs) and mine != theirs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The place in a file that a value came from."""
+
+    document: Document
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A table of a document that is merged with others.
+
+    Attributes:
+        document: The document.
+        path: Path of the table in it.
+        data: The table.
+    """
+
+    document: Document
+    path: Path
+    data: Mapping[str, Any]
+
+
+class Stack:
+    """Layers in their order, the lowest first."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+
+    def merged(self) -> dict[str, Any]:
+        """Return all layers as one table."""
+        merged: dict[str, Any] = {}
+        for layer in self._layers:
+            merged = merge(merged, layer.data)
+        return merged
+
+    def origin(self, path: Path) -> Origin:
+        """Return where a value of the merged table stands; for a missing one, where the table around it stands.
+
+        An option of a service that its own table does not have is looked for among the defaults.
+        """
+        for length in range(len(path), 0, -1):
+            # The topmost layer has the value that counts. The lowest one has the table that lacks a value.
+            layers = self._layers[::-1] if length == len(path) else self._layers
+            for wanted in _places(path[:length]):
+                for layer in layers:
+                    if _has(layer.data, wanted):
+                        return Origin(document=layer.document, path=(*layer.path, *wanted))
+        return Origin(document=self._layers[0].document, path=self._layers[0].path)
+
+
+def _places(path: Path) -> list[Path]:
+    match path:
+        case ("services", str(), _, *_):
+            return [path, ("defaults", *path[2:])]
+        case _:
+            return [path]
+
+
+def _has(data: Any, path: Path) -> bool:
+    for key in path:
+        if is_table(data) and key in data:
+            data = data[str(key)]
+        elif is_list(data) and isinstance(key, int) and key < len(data):
+            data = data[key]
+        else:
+            return False
+    return True

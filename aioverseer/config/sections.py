@@ -1,0 +1,140 @@
+"""The sections of a file: which there are, and what each may hold."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from aioverseer.config.findings import Findings
+from aioverseer.config.loaded import ControlOptions
+from aioverseer.config.shapes import Path, is_table
+
+__all__ = ["OF_FILES", "SECTIONS", "check_names", "check_outline", "hint_for", "read_control"]
+
+SECTIONS: dict[str, tuple[type, str]] = {
+    "version": (int, "write version = 1"),
+    "name": (str, 'write a text: name = "shop"'),
+    "include": (list, 'write a list of paths: include = ["services/*.toml"]'),
+    "env_files": (list, 'write a list of paths: env_files = [".env", "?.env.local"]'),
+    "vars": (dict, "write a table of names and values"),
+    "defaults": (dict, "write a table of options: [defaults]"),
+    "profiles": (dict, "write a table for each: [profiles.dev.services.web]"),
+    "control": (dict, 'write a table: control = { tcp = "127.0.0.1:8470" }'),
+    "overseer": (dict, "write a table: [overseer]"),
+    "groups": (dict, 'write a table for each: [groups.workers], strategy = "one_for_all"'),
+    "services": (dict, 'write a table for each: [services.web], command = ["python", "serve.py"]'),
+    "hooks": (list, 'write a list of tables: [[hooks]], on = ["fatal"], run = ["./notify.sh"]'),
+}
+"""Each key at the top of a file, its type, and an example."""
+
+OF_PROFILES = ("env_files", "vars", "defaults", "control", "overseer", "groups", "services", "hooks")
+"""Sections that a profile may change."""
+
+OF_FILES = ("profiles", "env_file", "enabled")
+"""Options of a service that files alone have."""
+
+_TABLES = ("services", "groups", "profiles")
+"""Sections that are tables of tables."""
+
+VERSION = 1
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}")
+
+
+def hint_for(name: str, known: Collection[str]) -> str:
+    """Return a name that was probably meant, or all that there are.
+
+    Args:
+        name: A name that does not exist.
+        known: Names that exist.
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}" if known else "there are none"
+
+
+def check_names(data: Mapping[str, Any], known: Collection[str], path: Path, findings: Findings) -> None:
+    """Report the keys of a table that do not exist.
+
+    Args:
+        data: The table.
+        known: Keys that exist.
+        path: Place of the table.
+        findings: Takes the problems.
+    """
+    for key in data:
+        if key not in known:
+            hint = None if findings.is_full else hint_for(key, known)
+            findings.add((*path, key), "there is no such key", hint)
+
+
+def check_outline(data: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    """Report unknown sections and sections of another type, and return those that can be looked at.
+
+    Args:
+        data: The merged table of a file.
+        findings: Takes the problems.
+    """
+    check_names(data, SECTIONS, (), findings)
+    good = _of_right_type(data, (), findings)
+    version = good.get("version", VERSION)
+    if version != VERSION:
+        findings.add(("version",), f"version {version} is not known", f"this aioverseer reads version = {VERSION}")
+    for name, profile in good.get("profiles", {}).items():
+        check_names(profile, OF_PROFILES, ("profiles", name), findings)
+        _of_right_type(profile, ("profiles", name), findings)
+    return good
+
+
+def read_control(table: Mapping[str, Any], findings: Findings) -> ControlOptions:
+    """Return the options of the control interface.
+
+    Args:
+        table: The section ``control``.
+        findings: Takes the problems.
+    """
+    check_names(table, ("tcp", "metrics"), ("control",), findings)
+    tcp, metrics = table.get("tcp"), table.get("metrics", False)
+    if tcp is not None and (not isinstance(tcp, str) or _ADDRESS.fullmatch(tcp) is None):
+        findings.add(("control", "tcp"), "this is no address", 'write tcp = "127.0.0.1:8470"')
+        tcp = None
+    if not isinstance(metrics, bool):
+        findings.add(("control", "metrics"), "this is neither", "write true or false")
+        metrics = False
+    return ControlOptions(tcp=tcp, metrics=metrics)
+
+
+def _of_right_type(data: Mapping[str, Any], path: Path, findings: Findings) -> dict[str, Any]:
+    """Return the sections whose types are right, and report all others."""
+    good: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in SECTIONS:
+            continue
+        kind, example = SECTIONS[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            findings.add((*path, key), f"this is {_word(value)}", example)
+        elif key in _TABLES and is_table(value):
+            good[key] = {name: inner for name, inner in value.items() if is_table(inner)}
+            for name in value.keys() - good[key].keys():
+                findings.add((*path, key, name), f"this is {_word(value[name])}", example)
+        else:
+            good[key] = value
+    return good
+
+
+def _word(value: object) -> str:
+    """Return the name of a type in TOML."""
+    match value:
+        case bool():
+            return "a boolean"
+        case str():
+            return "a text"
+        case int() | float():
+            return "a number"
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+        case _:
+            return "a date or time"

@@ -1,0 +1,173 @@
+"""Tables of services as Specs: defaults, variables, files of the environment, paths and placeholders."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aioverseer import Spec, SpecError
+from aioverseer.config.findings import Findings
+from aioverseer.config.merging import merge
+from aioverseer.config.sections import OF_FILES
+from aioverseer.config.shapes import Path, is_list, is_table
+
+__all__ = ["ServiceReader", "absolute_logs", "message_of", "place_of"]
+
+_WORD = r"index|id|run|port|fd\.[^{}:]+"
+_PLACEHOLDER = re.compile(rf"\{{\{{(?P<kept>{_WORD})\}}\}}|\{{(?P<word>{_WORD})\}}")
+_FILLED = ("command", "cwd", "extra_env", "ready", "alive", "main_pid")
+"""Options in which placeholders are replaced."""
+_PATTERNS = frozenset({"line", "prompt", "body"})
+_STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+
+ReadEnvFile = Callable[[str, Path], Mapping[str, str]]
+"""A function that reads a file of variables, given its name and its place in the merged table."""
+
+
+class ServiceReader:
+    """Makes the Specs of the services of one file."""
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        defaults: Mapping[str, Any],
+        variables: Mapping[str, str],
+        read_env_file: ReadEnvFile,
+        findings: Findings,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            folder: Folder of the file, at which relative paths begin.
+            defaults: Options of all services, with the variables replaced.
+            variables: Variables of the environment that all services get in addition.
+            read_env_file: Reads a file of variables.
+            findings: Takes the problems.
+        """
+        self._folder = folder
+        self._defaults = defaults
+        self._variables = variables
+        self._read_env_file = read_env_file
+        self._findings = findings
+
+    def read(self, id: str, table: Mapping[str, Any]) -> Spec | None:
+        """Return the Spec of a service, or None after a problem.
+
+        Args:
+            id: Name of the service.
+            table: Its table, with the variables replaced.
+        """
+        path: Path = ("services", id)
+        before = len(self._findings)
+        options = merge(self._defaults, table)
+        files = options.get("env_file", ())
+        for name in OF_FILES:
+            options.pop(name, None)
+        if "id" in options:
+            self._findings.add((*path, "id"), "the name of the table is the id", "leave it out")
+        self._add_environment(options, files, path)
+        self._place_below(options)
+        if not options.keys() & {"instances", "port", "listen"}:
+            self._fill(id, options, path)
+        if len(self._findings) > before:
+            return None
+        try:
+            return Spec.from_dict({**options, "id": id})
+        except SpecError as error:
+            self._findings.add(place_of(error, path), message_of(error, f"service {id!r}: "))
+            return None
+
+    # The environment.
+
+    def _add_environment(self, options: dict[str, Any], files: Any, path: Path) -> None:
+        given: dict[str, str] = {} if "env" in options else dict(self._variables)
+        for file in [files] if isinstance(files, str) else files:
+            given |= self._read_env_file(file, (*path, "env_file"))
+        own = options.get("extra_env", {})
+        if given and is_table(own):
+            options["extra_env"] = {**given, **own}
+
+    # Paths.
+
+    def _place_below(self, options: dict[str, Any]) -> None:
+        """Let relative paths begin at the folder of the file, and not at that of the overseer."""
+        folder = self._folder
+        options["cwd"] = cwd = _below(folder, options.get("cwd", folder))
+        if "log" in options:
+            options["log"] = absolute_logs(options["log"], folder)
+        schedule, stdin = options.get("schedule"), options.get("stdin")
+        if is_table(schedule) and "stamp" in schedule:
+            options["schedule"] = {**schedule, "stamp": _below(folder, schedule["stamp"])}
+        if is_table(stdin) and "file" in stdin and isinstance(cwd, str):
+            options["stdin"] = {**stdin, "file": _below(cwd, stdin["file"])}
+
+    # Placeholders.
+
+    def _fill(self, id: str, options: dict[str, Any], path: Path) -> None:
+        """Replace ``{id}`` for a lone service. The overseer replaces the words of instances, for each run."""
+        for name in _FILLED:
+            if name in options:
+                options[name] = self._filled(options[name], id, (*path, name))
+
+    def _filled(self, data: Any, id: str, path: Path) -> Any:
+        if is_table(data):
+            return {key: self._filled(each, id, (*path, key)) for key, each in data.items()}
+        if is_list(data):
+            return [self._filled(each, id, (*path, at)) for at, each in enumerate(data)]
+        if not isinstance(data, str) or "{" not in data:
+            return data
+        value = re.escape(id) if path[-1] in _PATTERNS else id
+        return _PLACEHOLDER.sub(lambda found: self._word(found, value, path), data)
+
+    def _word(self, found: re.Match[str], id: str, path: Path) -> str:
+        if found["kept"]:
+            return f"{{{found['kept']}}}"
+        word = found["word"]
+        if word != "id":
+            self._findings.add(
+                path,
+                f"{{{word}}} has no value, as the service has no instances, port or listen",
+                f'write instances = 1, port = "9000-9099" or listen, or {{{{{word}}}}} for the text',
+            )
+        return id
+
+
+def absolute_logs(logs: Any, folder: str) -> Any:
+    """Return the option ``log`` with its relative paths below a folder.
+
+    Args:
+        logs: A path, a table, or a list of them.
+        folder: The folder.
+    """
+    if is_list(logs):
+        return [absolute_logs(each, folder) for each in logs]
+    if is_table(logs):
+        return {**logs, "path": absolute_logs(logs["path"], folder)} if "path" in logs else logs
+    return _below(folder.replace("{", "{{").replace("}", "}}"), logs)
+
+
+def _below(folder: str, path: Any) -> Any:
+    if not isinstance(path, str) or path.startswith(("/", "~")) or not path:
+        return path  # the Spec says what is wrong with it
+    return os.path.normpath(os.path.join(folder, path))
+
+
+def place_of(error: SpecError, path: Path) -> Path:
+    """Return the place of an error in the merged table.
+
+    Args:
+        error: The error.
+        path: Place of the table that it is about.
+    """
+    if error.option is None:
+        return path
+    option = "command" if error.option.startswith("argv") else error.option
+    return (*path, *(int(index) if index else name for index, name in _STEP.findall(option)))
+
+
+def message_of(error: SpecError, owner: str) -> str:
+    """Return the message of an error without the name of its owner, which the place tells."""
+    return str(error).removeprefix(owner)

@@ -1,0 +1,78 @@
+"""Settings of the command line, such as ``web.instances=2``: the topmost layer of a file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection
+from typing import Any
+
+from aioverseer.config.document import Document
+from aioverseer.config.merging import merge
+from aioverseer.config.problems import ConfigError, Problem
+from aioverseer.config.shapes import is_table
+
+__all__ = ["read_settings"]
+
+_KEY = re.compile(r"""\s*(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*\s*""")
+_LITERAL = ("[", "{", '"', "'")
+"""The beginnings of values that are TOML and no text."""
+
+
+def read_settings(settings: Collection[str], *, sections: Collection[str], folder: str) -> list[Document]:
+    """Return a document for each setting, ``KEY=VALUE``.
+
+    The key begins with a name of a service, or with a section of the file. The value is one of TOML, or a text.
+
+    Args:
+        settings: The settings in their order.
+        sections: Keys at the top of a file.
+        folder: Folder at which the paths in them begin.
+
+    Raises:
+        ConfigError: For settings that have another form.
+    """
+    problems: list[Problem] = []
+    documents: list[Document] = []
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        file = f"-s {key.strip() if equals else setting}"  # a value may be secret
+        if not equals or _KEY.fullmatch(key) is None:
+            problems.append(Problem(file=file, message="this is no setting", hint="write for example web.instances=2"))
+            continue
+        try:
+            data = _table(key, _value(value.strip()))
+        except (tomllib.TOMLDecodeError, RecursionError):
+            problems.append(
+                Problem(file=file, message="the value is not TOML", hint="write for example web.log='{path = \"x\"}'")
+            )
+            continue
+        (first,) = data
+        if first not in sections:
+            data = {"services": data}
+        elif len(data) == 1 and first == "services" and not is_table(data[first]):
+            problems.append(Problem(file=file, message="this is no setting", hint="write web.instances=2"))
+            continue
+        documents.append(Document(file=file, folder=folder, text="", data=data, is_toml=False))
+    if problems:
+        raise ConfigError(problems)
+    return documents
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
+    except tomllib.TOMLDecodeError:
+        if text.startswith(_LITERAL):
+            raise
+        return text
+
+
+def _table(key: str, value: Any) -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads(f"{key} = 0")
+    return merge(table, _with_leaf(table, value))
+
+
+def _with_leaf(table: dict[str, Any], value: Any) -> dict[str, Any]:
+    ((key, inner),) = table.items()
+    return {key: _with_leaf(inner, value) if is_table(inner) else value}

@@ -1,0 +1,130 @@
+"""Sources: the files of one load, with those that they include, and their files of variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from aioverseer.config.convert import kind_of, read
+from aioverseer.config.document import Document, parse
+from aioverseer.config.env_files import read_variables
+from aioverseer.config.files import matching, read_text
+from aioverseer.config.problems import ConfigError, Problem
+from aioverseer.config.procfile import read_procfile
+from aioverseer.config.shapes import Path, is_list
+from aioverseer.config.spec_tables import tables_of
+from aioverseer.config.variables import Variables
+
+__all__ = ["Sources"]
+
+_MOST = 1000
+"""Files that one load may read."""
+
+
+class Sources:
+    """The files of one load.
+
+    Attributes:
+        file: Absolute path of the first file.
+        folder: Its folder, at which relative paths begin.
+        files: Absolute paths of all files that were read.
+    """
+
+    def __init__(self, file: str, environ: Mapping[str, str]) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            file: Absolute path of the first file.
+            environ: Variables of the environment.
+        """
+        self.file = file
+        self.folder = os.path.dirname(file)
+        self.files: list[str] = []
+        self._environ = environ
+        self._known: set[str] = set()
+        self._variables: dict[str, dict[str, str]] = {}
+
+    def documents(self) -> list[Document]:
+        """Return the document of the first file, and those of all files that it includes.
+
+        Raises:
+            ConfigError: If a file cannot be read, is not valid in its format, or includes itself.
+        """
+        text = self._read(self.file)
+        name = os.path.basename(self.file)
+        if not name.endswith(".toml"):
+            return [self._converted(text)]
+        root = ("tool", "aioverseer") if name == "pyproject.toml" else ()
+        return self._with_included(parse(text, file=self.file, folder=self.folder, root=root), [self.file])
+
+    def env_file(self, name: str, folder: str) -> dict[str, str]:
+        """Return the variables of a file, which is read once.
+
+        Args:
+            name: Path of the file; after a ``?`` it may be missing.
+            folder: Folder at which a relative path begins.
+
+        Raises:
+            ConfigError: If it cannot be read, or a line is no variable.
+        """
+        file = _joined(folder, name.removeprefix("?"))
+        if name.startswith("?") and not os.path.lexists(file):
+            return {}
+        if file not in self._variables:
+            self._variables[file] = {}  # a file that is wrong is reported once
+            self._variables[file] = read_variables(self._read(file), file=file, environ=self._environ)
+        return self._variables[file]
+
+    def _read(self, file: str) -> str:
+        text = read_text(file)
+        if len(self.files) >= _MOST:
+            raise ConfigError([Problem(file=file, message=f"this would be more than {_MOST} files")])
+        self.files.append(file)
+        self._known.add(os.path.realpath(file))
+        return text
+
+    def _converted(self, text: str) -> Document:
+        kind = kind_of(self.file, text)
+        if kind is None:
+            specs = read_procfile(text, path=self.file, environ=self._environ)
+            data: Mapping[str, Any] = {"services": tables_of(specs)}
+        else:
+            data = read(text, kind=kind, path=self.file, included=self._included_texts).data
+        return Document(file=self.file, folder=self.folder, text=text, data=data, is_toml=False)
+
+    def _included_texts(self, pattern: str) -> dict[str, str]:
+        return {file: self._read(file) for file in matching(_joined(self.folder, pattern))}
+
+    def _with_included(self, document: Document, trail: list[str]) -> list[Document]:
+        found = [document]
+        patterns = document.data.get("include", [])
+        if not is_list(patterns):
+            return found  # reported with all other sections
+        for at, pattern in enumerate(patterns):
+            path = ("include", at)
+            for file in self._included(document, path, pattern):
+                real = os.path.realpath(file)
+                if real in map(os.path.realpath, trail):
+                    circle = " -> ".join(map(os.path.basename, [*trail, file]))
+                    _refuse(document, path, f"a file includes itself: {circle}", "leave it out")
+                if real not in self._known:  # a file that two others include is merged once
+                    inner = parse(self._read(file), file=file, folder=os.path.dirname(file))
+                    found += self._with_included(inner, [*trail, file])
+        return found
+
+    def _included(self, document: Document, path: Path, pattern: Any) -> list[str]:
+        if not isinstance(pattern, str) or not pattern.lstrip("?") or "\0" in pattern:
+            _refuse(document, path, "this is no path", 'write for example include = ["services/*.toml"]')
+        variables = Variables(self._environ, {}, lambda _, message, hint: _refuse(document, path, message, hint))
+        name: str = variables.replaced(pattern, path)
+        files = matching(_joined(document.folder, name.removeprefix("?")))
+        return [file for file in files if not name.startswith("?") or os.path.lexists(file)]
+
+
+def _joined(folder: str, path: str) -> str:
+    return os.path.normpath(os.path.join(folder, path))
+
+
+def _refuse(document: Document, path: Path, message: str, hint: str) -> NoReturn:
+    raise ConfigError([document.problem((*document.root, *path), message, hint)])
