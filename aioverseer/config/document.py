@@ -46,8 +46,8 @@ class Document:
 
         Args:
             path: Keys and indexes that lead to the place in the file.
-            message: What is wrong.
-            hint: What to write.
+            message: Cause.
+            hint: Advice.
         """
         return Problem(file=self.file, path=path, message=message, hint=hint)
 

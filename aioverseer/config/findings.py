@@ -39,8 +39,8 @@ class Findings:
 
         Args:
             path: Place in the merged table.
-            message: What is wrong.
-            hint: What to write.
+            message: Cause.
+            hint: Advice.
         """
         if self.is_full:
             self._more += 1

@@ -1,4 +1,4 @@
-"""Config: what a file describes, ready for an Overseer."""
+"""Config: the content of a file, ready for an Overseer."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class BadVariable(Exception):
     """A text cannot be replaced.
 
     Attributes:
-        message: What is wrong.
-        hint: What to write.
+        message: Cause.
+        hint: Advice.
     """
 
     def __init__(self, message: str, hint: str) -> None:
@@ -94,7 +94,7 @@ class Variables:
         return self._replace(text, 0, "")[0]
 
     def _replace(self, text: str, start: int, until: str) -> tuple[str, int]:
-        """Return the text from a place on with its variables replaced, and the place behind it.
+        """Return the text from a place on with its variables replaced, and the place after it.
 
         Args:
             text: The whole text.
@@ -204,7 +204,7 @@ class Variables:
 
 
 def _closing(text: str, start: int) -> int | None:
-    """Return the place behind the brace that closes a default."""
+    """Return the place after the brace that closes a default."""
     depth = 0
     for place in range(start, len(text)):
         if text[place] == "{":

@@ -54,7 +54,9 @@ def public_things() -> list[tuple[str, str, Any]]:
 
 THINGS = public_things()
 CLASSES = [(name, thing) for _, name, thing in THINGS if inspect.isclass(thing)]
-ERRORS = [thing for _, thing in CLASSES if issubclass(thing, OverseerError)]
+OF_PROBLEMS = {aioverseer.config.ConfigError}
+"""Errors that are made of problems, and not of a message; ``tests/faces/config/test_problems.py`` has them."""
+ERRORS = [thing for _, thing in CLASSES if issubclass(thing, OverseerError) and thing not in OF_PROBLEMS]
 
 
 @pytest.mark.parametrize(("module", "name", "thing"), THINGS, ids=[f"{module}.{name}" for module, name, _ in THINGS])

@@ -92,9 +92,9 @@ class Group:
         Raises:
             SpecError: For an unknown option, or a value that an option does not take.
         """
-        from aioverseer.core.options.overseer_options import GROUP  # noqa: PLC0415  # few hosts need it
+        from aioverseer.core.options.group_data import read_group  # noqa: PLC0415  # few hosts need it
 
-        return cast("Self", GROUP.read({**data, "name": name}, f"groups.{name}"))
+        return cast("Self", read_group(cls, name, data))
 
     def refuse(self, option: str, why: str) -> SpecError:
         """Return the error for one option of the group."""

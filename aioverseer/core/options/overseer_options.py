@@ -1,6 +1,6 @@
 """OverseerOptions: the options of an Overseer that are plain values, for files and control interfaces.
 
-``FORMS_OF_OVERSEER`` has a row for each. ``GROUP`` is the form of a Group.
+``FORMS_OF_OVERSEER`` has a row for each.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any, Self, cast
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import AskedContainment, check_asked
 from aioverseer.core.options.forms import PLAIN, Form, Record
-from aioverseer.core.options.group import Group
 from aioverseer.core.options.log import Log, as_logs
 from aioverseer.core.options.overseer import check_max_starting, check_overseer_options, check_rate
 from aioverseer.core.options.spec_data import FORMS
 
-__all__ = ["FORMS_OF_OVERSEER", "GROUP", "OverseerOptions"]
+__all__ = ["FORMS_OF_OVERSEER", "OverseerOptions"]
 
 
 @exported_from("aioverseer")
@@ -103,10 +102,3 @@ FORMS_OF_OVERSEER: dict[str, Form] = {
     "containment": FORMS["containment"],
 }
 """The form of each option, by its name."""
-
-GROUP = Record(
-    Group,
-    {"restart": FORMS["restart"], "on_give_up": FORMS["on_give_up"]},
-    defaults={"restart": Group(name="group").restart},
-)
-"""The form of a Group."""
