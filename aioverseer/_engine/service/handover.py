@@ -137,7 +137,7 @@ class Handover:
             spec = spec.updated(delay_start=0.0)
         self._publish(number, f"run {number} is being started, to take the place of run {now}")
         if not service.has_steps(spec):
-            self._launch(service.make_run(spec, number=number, chain=chain))
+            self._launch(service.run_factory.make(spec, number=number, chain=chain))
             return
         self._preparing, self._is_given_up = number, False
         self._sync()

@@ -28,11 +28,13 @@ from aioverseer._engine.service.owner import (
     Throttle,
 )
 from aioverseer._engine.service.place import InstancePlace
+from aioverseer._engine.service.run_factory import RunFactory
+from aioverseer._engine.service.run_sockets import RunSockets
 from aioverseer._engine.service.runs import RunFollower, RunReaders, Runs
 from aioverseer._engine.service.task_chain import TaskChain
 from aioverseer._engine.service.trigger import TriggerSource
 from aioverseer._engine.service.waiters import Waiters
-from aioverseer._system.protocols import Launcher, ReadinessChannels
+from aioverseer._system.protocols import Launcher
 from aioverseer.core.clock import Clock, Rng
 from aioverseer.core.errors import SpecError
 from aioverseer.core.machine.actions import (
@@ -68,7 +70,7 @@ from aioverseer.core.machine.table import Arm, Disarm, Input, Transition
 from aioverseer.core.options.effects import EFFECTS, changed_options
 from aioverseer.core.options.pipeline import stop_seconds
 from aioverseer.core.options.restart import wants_restart
-from aioverseer.core.options.spec import Spec, is_template, names_descriptors
+from aioverseer.core.options.spec import Spec, is_template
 from aioverseer.core.options.stop import Stop
 from aioverseer.core.report.events import Kind, StopOutcome
 from aioverseer.core.report.status import GaveUp, StatusSnapshot, last_lines, lines_of_runs
@@ -114,6 +116,7 @@ class ServiceRunner:
         measure: Function that measures what each service uses.
         process: The current or last run; None before the first. Only this attribute says which run is current: reports
             name a run by its number.
+        run_factory: The factory of the runs.
         history: Snapshots of the last runs at their ends, oldest first.
         steps: The steps before and after each run; None until the first of them.
         trigger: The source that starts each run; None for a service that runs from its start on.
@@ -194,20 +197,27 @@ class ServiceRunner:
         self._start_queue = start_queue if task_launcher is None else None
         self._run_readers = RunReaders()
         self._owner = owner
-        self._launcher: Launcher = task_launcher or launcher
+        self._sockets = RunSockets(sockets, has_other_runs=lambda: self.side_runs is not None and self.side_runs.live)
+        self.run_factory = RunFactory(
+            owner=self,
+            clock=clock,
+            launcher=task_launcher or launcher,
+            hub=self.hub,
+            recent_lines=self.last_lines,
+            make_handle=self._handle_of,
+            load_health=load_health,
+            load_run_specs=lambda: run_specs_of(0 if place is None else place.index),
+            register_log=log_routing.register,
+            sockets=self._sockets,
+        )
         self._throttle = throttle
         self._start_task = start_task
         self._make_handle = make_handle
-        self._load_health = load_health
-        self._run_specs_of = run_specs_of
-        self._run_specs: RunSpecs | None = None
         self._is_leaving = is_leaving
         self._blockers = blockers
         self.measure = measure
         self._spec_of_run: Spec | None = None
         self._waiting: frozenset[str] = frozenset()
-        self._sockets = sockets
-        self._holds_sockets = False
         self._make_trigger = make_trigger
         self._timer = OneShotTimer(clock)
         self._inbox: deque[Input] = deque()
@@ -251,7 +261,7 @@ class ServiceRunner:
     @property
     def is_scripted(self) -> bool:
         """Whether the children of the service are no processes of the machine: scripts of a test, or a task."""
-        return self._launcher.containment_of(self.spec).level == "none"
+        return self.run_factory.launcher.containment_of(self.spec).level == "none"
 
     @property
     def handle(self) -> Any:
@@ -326,7 +336,7 @@ class ServiceRunner:
         """
         machine, process, spec = self.machine, self.process, self.spec
         error = self._gave_up or self.last_error
-        level = self._launcher.containment_of(spec).level
+        level = self.run_factory.launcher.containment_of(spec).level
         lost = self.log_routing.lost(spec.id)
         due_at = None if self.trigger is None else self.trigger.due_at
         if process is None:
@@ -444,7 +454,7 @@ class ServiceRunner:
         Raises:
             SpawnError: If one cannot be opened.
         """
-        return self._hold_sockets(self.spec, announced=True).sockets.values()
+        return self._sockets.hold(self.spec, announced=True).sockets.values()
 
     def run_now(self, *, by: str = "") -> None:
         """Start the service, without waiting for its trigger. In BACKOFF the start does not wait for the delay.
@@ -471,7 +481,7 @@ class ServiceRunner:
         """
         self.submit(StopRequested(kill=kill, why=why, ladder=ladder, by=by))
         if self.machine.state.is_final:  # it had given up before, and kept its sockets
-            self._release_sockets()
+            self._sockets.release(self.spec.id)
 
     def stop(
         self, *, kill: bool = False, why: str = "a stop was asked for", ladder: Stop | None = None, by: str = ""
@@ -542,7 +552,7 @@ class ServiceRunner:
     def _change_ladder(self, process: ProcessRunner) -> None:
         ladder = self.spec.stop
         try:
-            ladder = ladder if self._run_specs is None else self._run_specs.ladder_of(process.number, ladder)
+            ladder = self.run_factory.ladder_of(process.number, ladder)
         except SpecError:  # a placeholder that the current run has no value for, such as a port
             self._note_waiting("stop", waits=True)
             return
@@ -555,7 +565,7 @@ class ServiceRunner:
         Raises:
             SpecError: For a placeholder that the run has no value for.
         """
-        return argv if self._run_specs is None else self._run_specs.command_of(run, argv)
+        return self.run_factory.command_of(run, argv)
 
     def _note_waiting(self, name: str, *, waits: bool) -> None:
         self._waiting = self._waiting | {name} if waits else self._waiting - {name}
@@ -607,7 +617,7 @@ class ServiceRunner:
     def close(self) -> None:
         """End subscriptions and waits for good: the service was removed."""
         self.release()
-        self._release_sockets()
+        self._sockets.release(self.spec.id)
         self.hub.end("the service was removed")
         self.waiters.close()
         self._run_readers.close()
@@ -615,7 +625,7 @@ class ServiceRunner:
     def detach(self) -> None:
         """End the waits: the overseer was left. It may be entered again."""
         self.release()
-        self._release_sockets()
+        self._sockets.release(self.spec.id)
         self._run_readers.close()
         self.waiters.detach()
 
@@ -717,14 +727,14 @@ class ServiceRunner:
         self._run_readers.reopen()
         self._keep_reading(self.process)
         if not self.spec.listen:  # an earlier run may have had sockets
-            self._release_sockets()
+            self._sockets.release(self.spec.id)
         spec = self.spec
         if self.has_steps(spec):
             self._take_steps(spec, action)
             return
         if action.delay != spec.delay_start:
             spec = spec.updated(delay_start=action.delay)
-        self.process = self.make_run(spec, number=action.number, chain=self._chain)
+        self.process = self.run_factory.make(spec, number=action.number, chain=self._chain)
         self._open_logs()
         self.begin_run(self.process)
 
@@ -742,7 +752,7 @@ class ServiceRunner:
     def _new_steps(self) -> RunSteps:
         return self._load_run_steps()(
             clock=self.clock,
-            launcher=self._launcher,
+            launcher=self.run_factory.launcher,
             queue=self._start_queue,
             start_task=self._start_task,
             handle=lambda: self._service_handle(self),
@@ -769,9 +779,7 @@ class ServiceRunner:
             launch: Called with the run that is to be started.
             launch_in_vain: Called with a run that is not to be started, and the error, or None if it was stopped.
         """
-        announced = not (spec.listen and names_descriptors(spec))
-        run_spec, launcher = self._run_spec(spec, number)
-        make_run = functools.partial(self._new_run, launcher=launcher, number=number, chain=chain, announced=announced)
+        run_spec, make_run = self.run_factory.prepare(spec, number=number, chain=chain)
         steps = self._new_steps()
         steps.begin(
             run_spec,
@@ -790,11 +798,7 @@ class ServiceRunner:
     def _take_steps(self, spec: Spec, action: StartProcess) -> None:
         """Take the steps before a run, which have its placeholders, and launch it then."""
         number = action.number
-        announced = not (spec.listen and names_descriptors(spec))
-        run_spec, launcher = self._run_spec(spec, number)
-        make_run = functools.partial(
-            self._new_run, launcher=launcher, number=number, chain=self._chain, announced=announced
-        )
+        run_spec, make_run = self.run_factory.prepare(spec, number=number, chain=self._chain)
         self._open_logs()
         self.process = None
 
@@ -834,65 +838,10 @@ class ServiceRunner:
         """Return a new task for runs that follow each other."""
         return TaskChain(self._start_task)
 
-    def make_run(self, spec: Spec, *, number: int, chain: TaskChain) -> ProcessRunner:
-        """Return a new run, which is not started.
-
-        Args:
-            spec: The options of the service, with their placeholders.
-            number: Its number.
-            chain: The task in which it runs.
-        """
-        announced = not (spec.listen and names_descriptors(spec))
-        spec, launcher = self._run_spec(spec, number)
-        return self._new_run(spec, launcher, number=number, chain=chain, announced=announced)
-
-    def _new_run(
-        self, spec: Spec, launcher: Launcher, *, number: int, chain: TaskChain, announced: bool
-    ) -> ProcessRunner:
-        """Return a new run of a Spec without placeholders; ``announced`` if its sockets are not in its command."""
-        run = ProcessRunner(
-            spec,
-            number=number,
-            clock=self.clock,
-            launcher=launcher,
-            make_handle=self._handle_of,
-            load_health=self._load_health,
-            owner=self,
-            start_task=chain.start,
-            line_sink=functools.partial(self.hub.sink, run=number, spec=spec),
-            byte_sink=functools.partial(self.hub.log_feed, run=number, spec=spec),
-            recent_lines=self.last_lines,
-            sockets=functools.partial(self._hold_sockets, spec, announced=announced) if spec.listen else None,
-        )
-        chain.follow(run)
-        return run
-
-    def _hold_sockets(self, spec: Spec, *, announced: bool) -> ReadinessChannels:
-        """Open the sockets of a run. A run beside it keeps its own."""
-        self._holds_sockets = True
-        holder = self._sockets()
-        descriptors = holder.hold(spec)
-        if self.side_runs is None or not self.side_runs.live:
-            holder.release(spec.id, keeping=spec)
-        return ReadinessChannels(sockets=descriptors, announces_sockets=announced)
-
-    def _release_sockets(self, keeping: Spec | None = None) -> None:
-        if self._holds_sockets:
-            self._holds_sockets = bool(keeping and keeping.listen)
-            self._sockets().release(self.spec.id, keeping=keeping)
-
     def begin_run(self, run: ProcessRunner) -> None:
         """Start a run, and hand it out to the readers of ``runs()``."""
         self._run_readers.on_run(run, self._handle_of)
         run.start()
-
-    def _run_spec(self, spec: Spec, number: int) -> tuple[Spec, Launcher]:
-        """Return the Spec of a run, and the launcher that starts it or says why it cannot be started."""
-        if not is_template(spec):
-            return spec, self._launcher
-        if self._run_specs is None:
-            self._run_specs = self._run_specs_of(0 if self.place is None else self.place.index)
-        return self._run_specs.begin(spec, number, launcher=self._launcher, register_log=self.log_routing.register)
 
     def end_run(self, run: ProcessRunner) -> None:
         """Record the end of a run, whose output is complete."""
@@ -919,7 +868,7 @@ class ServiceRunner:
         self._keep_reading(old)
         self.process, self._chain = run, chain
         adopt()
-        self._release_sockets(keeping=self.spec)
+        self._sockets.release(self.spec.id, keeping=self.spec)
         self.machine.record_program()
         self._spec_of_run = self.spec
         self._waiting = frozenset()
@@ -955,8 +904,8 @@ class ServiceRunner:
 
     def on_transition(self, run: int, transition: Transition) -> None:
         """Handle a change of state of the current run; see ``ProcessOwner``."""
-        if self._run_specs is not None and transition.state.is_final:
-            self._run_specs.end(run)
+        if transition.state.is_final:
+            self.run_factory.end(run)
         if self._start_queue is not None and transition.state is not State.STARTING:
             self._start_queue.leave(self.spec.id, run)
         process = self.process
@@ -1076,7 +1025,7 @@ class ServiceRunner:
             self._give_up()
         if transition.state.is_final:
             if not self.machine.gave_up:  # after a giving up clients wait for the next start
-                self._release_sockets()
+                self._sockets.release(self.spec.id)
             self.hub.end(f"the service is {self.machine.state}, {self.machine.reason}")
             self._run_readers.end()
         # Without the lines of a buffered run: the memory of the journal must stay bounded.

@@ -123,8 +123,8 @@ class MarkWindow:
 def _is_alone() -> bool:
     """Return whether this process has one thread, so that nobody else can start a child now."""
     try:
-        # Asked of the kernel: ``threading`` does not count threads of libraries in other languages, which start children
-        # as well.
+        # Asked of the kernel: ``threading`` does not count threads of libraries in other languages, which start
+        # children as well.
         return os.stat("/proc/self/task").st_nlink == _ONE_THREAD
     except OSError:
         return False
