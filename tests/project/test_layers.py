@@ -88,6 +88,7 @@ LATE_IMPORTS = {
     "_engine/process/process.py": "a handle",
     "_engine/service/service.py": "a handle",
     "config/env_files.py": "python-dotenv is an extra",
+    "config/export/yaml_text.py": "PyYAML is an extra",
     "core/options/group.py": "groups as data, which few hosts need",
     "core/options/spec.py": "Specs as data, which few hosts need",
     "core/options/unknown.py": "difflib is slow to import, and only errors need it",
@@ -105,7 +106,7 @@ GOALS = {
     "circles of imports": 0,
     "import levels": 8,
     "class names used twice": 0,
-    "imports inside functions": 33,
+    "imports inside functions": 34,
     "imports inside functions of other files": 0,
     "arrows upward": 0,
 }

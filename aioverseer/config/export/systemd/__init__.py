@@ -1,0 +1,1 @@
+"""Units of systemd: one for each program, or one that runs ``aioverseer up``."""

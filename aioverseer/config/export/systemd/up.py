@@ -1,0 +1,43 @@
+"""The one unit of systemd that runs ``aioverseer up`` itself, with all services below it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+
+from aioverseer.config.export.app import App
+from aioverseer.config.export.systemd.unit_text import Unit, escape_name, exec_line, literal
+
+__all__ = ["up_unit"]
+
+_SPARE = 5.0
+"""Seconds that the end of the overseer itself may take."""
+
+
+def up_unit(app: App, *, shutdown_timeout: float | None, arguments: Sequence[str]) -> dict[str, str]:
+    """Return the unit by its file name.
+
+    Args:
+        app: The services.
+        shutdown_timeout: Seconds that the stop of all services may take; None for the sum of their ladders.
+        arguments: Words after ``aioverseer up -f FILE``, for example those of profiles.
+    """
+    unit = Unit(f"Made from {app.path} by: aioverseer export systemd-up")
+    unit.set("Unit", "Description", literal(f"{app.name}, run by aioverseer"))
+    unit.set("Unit", "Wants", "network-online.target")
+    unit.set("Unit", "After", "network-online.target")
+    unit.set("Service", "Type", "notify")
+    words = ["-m", "aioverseer", "up", "-f", app.path, *arguments]
+    unit.set("Service", "ExecStart", exec_line(sys.executable, words))
+    unit.set("Service", "WorkingDirectory", literal(app.folder))
+    unit.set("Service", "Restart", "on-failure")
+    unit.set("Service", "SuccessExitStatus", "143")
+    # The overseer stops its programs itself, in order; systemd kills what is left of the cgroup.
+    unit.set("Service", "KillMode", "mixed")
+    longest = sum(step.timeout for spec in app.specs for step in spec.stop.steps)
+    limit = longest if shutdown_timeout is None else shutdown_timeout
+    unit.set("Service", "TimeoutStopSec", str(math.ceil(limit + _SPARE)))
+    unit.set("Service", "Delegate", "yes")
+    unit.set("Install", "WantedBy", "multi-user.target")
+    return {f"{escape_name(app.name)}.service": unit.text()}
