@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.benchmarks import conversations, crowds, frames, lines, readiness, restarts
+from tests.benchmarks import conversations, crowds, frames, lines, operations, readiness, restarts
 from tests.benchmarks.against import Tree, compare, rows, sample
 from tests.benchmarks.measure import Measure, Result
 from tests.benchmarks.report import save, sentence, write_docs
@@ -27,6 +27,7 @@ MEASURES: list[Measure] = [
     *lines.MEASURES,
     *conversations.MEASURES,
     *frames.MEASURES,
+    *operations.MEASURES,
     *crowds.MEASURES,
 ]
 """All measures. Memory comes first: memory freed by earlier jobs would be used again, and growth not be seen."""
