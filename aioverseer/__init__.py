@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from aioverseer.core.options.alive import Alive
     from aioverseer.core.options.backoff import Backoff
     from aioverseer.core.options.containment import Containment, Survivor
+    from aioverseer.core.options.event_hook import EventHook
     from aioverseer.core.options.group import Group
     from aioverseer.core.options.keywords import SpecOptions
     from aioverseer.core.options.log import LogBridge, LogFile
@@ -117,6 +118,7 @@ __all__ = [
     "DependencyCycle",
     "DuplicateService",
     "Event",
+    "EventHook",
     "EventStream",
     "Every",
     "Exit",
@@ -213,6 +215,7 @@ _HOMES = {
     "DependencyCycle": "aioverseer.core.errors",
     "DuplicateService": "aioverseer.core.errors",
     "Event": "aioverseer.core.report.events",
+    "EventHook": "aioverseer.core.options.event_hook",
     "EventStream": "aioverseer._engine.events.journal",
     "Every": "aioverseer.core.options.schedule",
     "Exit": "aioverseer.core.state",

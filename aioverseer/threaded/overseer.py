@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from types import TracebackType
@@ -37,6 +37,9 @@ from aioverseer.threaded.loop import Loop, as_async
 from aioverseer.threaded.plan import ThreadedPlan
 from aioverseer.threaded.service import ThreadedService
 from aioverseer.threaded.streams import ThreadedEvents, ThreadedLines
+
+if TYPE_CHECKING:
+    from aioverseer import EventHook, State
 
 __all__ = ["ThreadedOverseer"]
 
@@ -233,6 +236,35 @@ class ThreadedOverseer:
         A function given as an option is called in the thread of the overseer.
         """
         return self._loop.call(lambda: self._overseer.group(name, strategy, **options))
+
+    @overload
+    def add_hook(self, hook: EventHook, /) -> EventHook: ...
+    @overload
+    def add_hook(
+        self,
+        *,
+        on: str | State | Iterable[str | State],
+        run: Iterable[str | os.PathLike[str]],
+        services: str | Iterable[str] | None = None,
+        timeout: float = 30.0,
+        max_running: int = 1,
+        cwd: str | os.PathLike[str] | None = None,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> EventHook: ...
+    def add_hook(self, hook: EventHook | None = None, /, **options: Any) -> EventHook:
+        """Start a command for each event of some kinds; see ``Overseer.add_hook`` for the arguments."""
+        add: Callable[..., EventHook] = self._overseer.add_hook
+        given = () if hook is None else (hook,)
+        return self._loop.call(lambda: add(*given, **options))
+
+    def remove_hook(self, hook: EventHook) -> None:
+        """Remove a hook; see ``Overseer.remove_hook``."""
+        self._loop.call(partial(self._overseer.remove_hook, hook))
+
+    @property
+    def hooks(self) -> tuple[EventHook, ...]:
+        """The hooks, in the order in which they were added."""
+        return self._overseer.hooks
 
     def group_status(self, name: str) -> GroupStatus:
         """Return the status of a group; see ``Overseer.group_status``."""

@@ -48,7 +48,7 @@ PAGES: dict[str, Page] = {
         "The set of services of one application.",
         aioverseer,
         (
-            *("Overseer", "OverseerOptions", "Group", "GroupStatus", "Body"),
+            *("Overseer", "OverseerOptions", "EventHook", "Group", "GroupStatus", "Body"),
             *("Plan", "PlanStep", "OptionChange", "ApplyReport"),
         ),
     ),

@@ -17,7 +17,7 @@ from aioverseer.core.report.events import Kind
 from aioverseer.core.report.status import with_last_lines
 from aioverseer.core.state import State
 
-__all__ = ["LogRecords"]
+__all__ = ["LogRecords", "level_of"]
 
 _log = logging.getLogger("aioverseer")
 
@@ -41,7 +41,7 @@ class LogRecords:
             service: The service; None if it was removed meanwhile.
             transition: The change.
         """
-        level = logging.INFO if service is None else _level_of(service, transition.state)
+        level = logging.INFO if service is None else level_of(service, transition.state)
         if not _log.isEnabledFor(level):
             return
         reason = transition.reason
@@ -92,7 +92,8 @@ def _writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _level_of(service: ServiceRunner, state: State) -> int:
+def level_of(service: ServiceRunner, state: State) -> int:
+    """Return the level of the record of a change of state; WARNING and more for an end that is a failure."""
     machine = service.machine
     if service.gave_up is not None and state in (State.FATAL, State.WAITING):
         return logging.ERROR

@@ -32,6 +32,7 @@ class EventPublisher:
         name: The name of the overseer.
         subscribers: Readers of the lines of all services.
         log_routing: The logs of the services.
+        on_record: Called with each event after it was published; None for nobody.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class EventPublisher:
         )
         self._waiting: set[LastingQueue[Line]] = set()
         self._log_records = LogRecords(clock)
+        self.on_record: Callable[[EventRecord], None] | None = None
         self._journal = Journal()
         self._recorders: list[Recorder] = []
 
@@ -84,10 +86,9 @@ class EventPublisher:
         """Publish a change of state."""
         previous, state, reason = transition.previous, transition.state, transition.reason
         self._log_records.on_transition(self._services.get(transition.id), transition)
-        journal = self._journal
-        journal.append(
+        self._append(
             EventRecord(
-                journal.seq + 1,
+                self._journal.seq + 1,
                 self._clock.wall(),
                 previous,
                 state,
@@ -128,9 +129,14 @@ class EventPublisher:
             self._record(service, text, "log")
 
     def _record(self, service: ServiceRunner, text: str, kind: Kind, *, by: str = "", run: int | None = None) -> None:
-        journal, state = self._journal, service.state
+        seq, state = self._journal.seq + 1, service.state
         snapshot, number = service.snapshot(lines=False), service.number if run is None else run
-        journal.append(EventRecord(journal.seq + 1, self._clock.wall(), state, state, text, snapshot, kind, by, number))
+        self._append(EventRecord(seq, self._clock.wall(), state, state, text, snapshot, kind, by, number))
+
+    def _append(self, record: EventRecord) -> None:
+        self._journal.append(record)
+        if self.on_record is not None:
+            self.on_record(record)
 
     # Readers.
 

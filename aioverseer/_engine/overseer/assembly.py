@@ -40,6 +40,7 @@ from aioverseer.core.report.why import Awaited
 if TYPE_CHECKING:
     from aioverseer._engine.health.health import Health
     from aioverseer._engine.overseer.changes import ChangeSets
+    from aioverseer._engine.overseer.event_hooks import EventHooks
     from aioverseer._engine.overseer.groups import GroupSupervisor
     from aioverseer._engine.overseer.instance_rolls import InstanceRolls
     from aioverseer._engine.overseer.instance_set import InstanceSet
@@ -121,6 +122,7 @@ class Assembly:
         self._held_sockets: SocketHolder | None = None
         self._make_handle = make_handle
         self._load_health = load_health
+        self._shutdown_timeout = shutdown_timeout
         self._service_handle = service_handle
         self._run_specs: RunSpecMaker | None = None
         self._usage: UsageMeter | None = None
@@ -221,6 +223,23 @@ class Assembly:
                 on_give_up=self._give_up.perform,
             )
         return self.registry.groups
+
+    def hooks(self) -> EventHooks:
+        """Return the hooks. The first call makes them."""
+        if self.lifespan.hooks is None:
+            from aioverseer._engine.overseer.event_hooks import EventHooks  # noqa: PLC0415  # few hosts have hooks
+
+            self.lifespan.hooks = EventHooks(
+                self.registry.services,
+                clock=self._clock,
+                launcher=self._launcher,
+                shutdown_timeout=self._shutdown_timeout,
+                start_task=self._start_task,
+                is_at_work=lambda: self.lifespan.is_at_work,
+                load_health=self._load_health,
+            )
+            self.publisher.on_record = self.lifespan.hooks.on_record
+        return self.lifespan.hooks
 
     def add_set(self, spec: Spec) -> InstanceSet:
         """Add a set of instances; see ``Overseer.add_instances``."""

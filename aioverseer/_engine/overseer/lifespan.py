@@ -29,6 +29,7 @@ from aioverseer.core.options.containment import Survivor
 from aioverseer.core.report.status import CriticalServiceEnded, StopFailed
 
 if TYPE_CHECKING:
+    from aioverseer._engine.overseer.event_hooks import EventHooks
     from aioverseer._engine.overseer.shutdown import Shutdown
     from aioverseer._engine.overseer.signals import SignalHandling
     from aioverseer._engine.overseer.systemd import SystemdReports
@@ -43,7 +44,11 @@ _MARGIN = 30.0
 
 
 class Lifespan:
-    """The period in which one overseer is in use. It may begin again after its end."""
+    """The period in which one overseer is in use. It may begin again after its end.
+
+    Attributes:
+        hooks: The hooks, whose commands end with the overseer; None before the first hook.
+    """
 
     def __init__(
         self,
@@ -86,6 +91,7 @@ class Lifespan:
         self._host_settings = host_settings
         self._signals = signal_handling
         self._systemd = systemd
+        self.hooks: EventHooks | None = None
         self._tasks = SupervisorTaskGroup(name, on_failure=self._on_failure)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[StopFailed | None] | None = None
@@ -177,6 +183,8 @@ class Lifespan:
         self._closing = self._loop.create_future()
         self._blocks.reopen()
         self._publisher.reopen()
+        if self.hooks is not None:
+            self.hooks.reopen()
         opened: asyncio.Future[None] = self._loop.create_future()
         # A task of its own: pytest-asyncio, for one, runs set-up, test and tear-down in three different tasks.
         self._task = asyncio.create_task(self._hold(opened, self._closing), name=f"aioverseer {self._name}")
@@ -367,16 +375,22 @@ class Lifespan:
             await closing
             if self._systemd is not None:
                 self._systemd.begin_leaving(self._longest())
+            if self.hooks is not None:
+                self.hooks.begin_leaving()
             await self._shutdown.stop(kill=False)
             survivors = self._survivors()
             await self._give_up.end()
+            if self.hooks is not None:
+                await self.hooks.end()
             if survivors is not None:
                 # A program that SIGKILL did not end is reported. Leaving does not wait for its run.
                 self._tasks.cancel()
         except BaseException:  # a KeyboardInterrupt may come anywhere
             if self._is_of_parent:
                 raise
-            # No restart may follow the ends that this causes.
+            # No restart and no command may follow the ends that this causes.
+            if self.hooks is not None:
+                self.hooks.close()
             self._shutdown.kill()
             self._tasks.cancel()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal as signals
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, Unpack, cast, overload
@@ -40,12 +40,14 @@ if TYPE_CHECKING:
     from aioverseer._engine.overseer.changes import ChangeSets, Plan
     from aioverseer._engine.overseer.critical import Body
     from aioverseer._engine.overseer.instances import Instances
+    from aioverseer.core.options.event_hook import EventHook
     from aioverseer.core.options.give_up import OnGiveUp
     from aioverseer.core.options.group import AutoShutdown, Strategy
     from aioverseer.core.report.group import GroupStatus
     from aioverseer.core.report.roll import RollReport
     from aioverseer.core.report.usage import Usage
     from aioverseer.core.report.why import Why
+    from aioverseer.core.state import State
 
 __all__ = ["Overseer"]
 
@@ -502,6 +504,66 @@ class Overseer:
             UnknownService: If there is no group of this name.
         """
         return self._assembly.groups().status(name)
+
+    @overload
+    def add_hook(self, hook: EventHook, /) -> EventHook: ...
+    @overload
+    def add_hook(
+        self,
+        *,
+        on: str | State | Iterable[str | State],
+        run: Iterable[str | PathLike],
+        services: str | Iterable[str] | None = None,
+        timeout: float = 30.0,
+        max_running: int = 1,
+        cwd: str | PathLike | None = None,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> EventHook: ...
+    def add_hook(self, hook: EventHook | None = None, /, **options: Any) -> EventHook:
+        """Start a command for each event of some kinds, with the event as JSON on its standard input.
+
+        ``overseer.add_hook(on="failed", run=["./notify.sh"])`` runs the command whenever a service fails for good. The
+        command gets events that happen while the overseer is in use. Those of its end count too: the command has ten
+        seconds more once all services have stopped, or as much of ``shutdown_timeout`` as is left, and at least one
+        second.
+
+        Hooks can be added at any time. A function of the application needs no hook: read ``events()``.
+
+        Args:
+            hook: A whole hook, in place of the options.
+            **options: See ``EventHook``.
+
+        Returns:
+            The hook, for ``remove_hook``.
+
+        Raises:
+            SpecError: If a value is invalid, or there is an equal hook already.
+        """
+        from aioverseer.core.options.event_hook import EventHook  # noqa: PLC0415  # few hosts have hooks
+
+        if hook is None:
+            hook = EventHook(**options)
+        elif options:
+            raise SpecError("pass an EventHook alone, or its options", option="run")
+        self._assembly.hooks().add(hook)
+        return hook
+
+    def remove_hook(self, hook: EventHook) -> None:
+        """Remove a hook. Events that wait for its command are dropped, and runs of the command go on to their end.
+
+        Args:
+            hook: The hook that ``add_hook`` has returned, or an equal one.
+
+        Raises:
+            SpecError: If there is no such hook.
+        """
+        self._assembly.hooks().remove(hook)
+
+    @property
+    def hooks(self) -> tuple[EventHook, ...]:
+        """The hooks, in the order in which they were added."""
+        hooks = self._lifespan.hooks
+        return () if hooks is None else hooks.hooks
 
     def __getitem__(self, id: str) -> Service:
         """Return the service of this name.

@@ -17,15 +17,17 @@ class Checker:
 
     Attributes:
         id: Id of the service.
+        owner: Begin of each message, ``service 'web'`` or the name of another value with such options.
     """
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, owner: str = "") -> None:
         self.id = id
+        self.owner = owner or f"service {id!r}"
 
     def refuse(self, option: str, value: object, why: str) -> SpecError:
         """Return the error for a value of an option, with a hint where the value tells what is meant."""
         text = with_hint(why, hint_for(option, value))
-        return SpecError(f"service {self.id!r}: {option}={value!r} {text}", option=option, value=value)
+        return SpecError(f"{self.owner}: {option}={value!r} {text}", option=option, value=value)
 
     def path(self, option: str, value: object) -> str:
         """Return a path as text."""

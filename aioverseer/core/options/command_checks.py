@@ -89,12 +89,12 @@ def check_environment(check: Checker, option: str, value: object) -> Mapping[str
         if not isinstance(text, str) or "\0" in text:
             what = "holds a NUL" if isinstance(text, str) else f"is of type {type(text).__name__}"
             raise SpecError(
-                f"service {check.id!r}: {option}[{name!r}] {what}: every value is a str without NUL{_as_value(text)}",
+                f"{check.owner}: {option}[{name!r}] {what}: every value is a str without NUL{_as_value(text)}",
                 option=option,
             )
         if "$" in text and re.search(rf"\$({re.escape(name)}(?!\w)|\{{{re.escape(name)}\}})", text):
             raise SpecError(
-                f"service {check.id!r}: {option}[{name!r}] holds ${name}, which only a shell expands: write its "
+                f"{check.owner}: {option}[{name!r}] holds ${name}, which only a shell expands: write its "
                 f"value with os.environ[{name!r}]",
                 option=option,
             )

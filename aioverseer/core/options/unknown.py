@@ -125,6 +125,21 @@ _WORDS: dict[str, dict[str, str]] = {
             ),
         ),
         (
+            "EventHook",
+            (
+                ("command cmd exec script action argv program", "write run=['./notify.sh']"),
+                (
+                    "event events states state when kinds trigger",
+                    "write on='failed', or on=['fatal', 'backoff']",
+                ),
+                ("service id names name only", "write services=['web'], or leave it out for all services"),
+                ("env environment variables", "write extra_env={'NAME': 'value'}"),
+                ("limit deadline seconds killafter", "write timeout=30, in seconds"),
+                ("concurrency parallel buffersize workers instances", "write max_running=4"),
+                ("dir directory chdir workdir workingdirectory", "write cwd='/srv/app'"),
+            ),
+        ),
+        (
             "Overseer",
             (
                 ("timeout stoptimeout graceperiod shutdown", "write shutdown_timeout=10, in seconds"),

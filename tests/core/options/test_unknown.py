@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from aioverseer import Alive, Backoff, LogBridge, LogFile, Overseer, Restart, SpecError, Stop, ThreadedOverseer, ready
+from aioverseer import (
+    Alive,
+    Backoff,
+    EventHook,
+    LogBridge,
+    LogFile,
+    Overseer,
+    Restart,
+    SpecError,
+    Stop,
+    ThreadedOverseer,
+    ready,
+)
 from aioverseer.core.options.unknown import _WORDS
 
 ARGUMENTS: dict[type[Any], tuple[Any, ...]] = {
@@ -20,6 +32,7 @@ ARGUMENTS: dict[type[Any], tuple[Any, ...]] = {
     Alive: (ready.tcp(8000),),
     LogFile: ("web.log",),
     LogBridge: (),
+    EventHook: (),
 }
 
 
@@ -43,6 +56,7 @@ ARGUMENTS: dict[type[Any], tuple[Any, ...]] = {
         (LogFile, "maxBytes", "did you mean 'max_bytes'?"),
         (LogFile, "backupCount", "keep=5"),
         (LogBridge, "level", "stdout=logging.INFO"),
+        (EventHook, "command", "run=['./notify.sh']"),
         (Restart, "zzz", "there are backoff, force_codes,"),
     ],
 )
