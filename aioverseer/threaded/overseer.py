@@ -242,6 +242,7 @@ class ThreadedOverseer:
     @overload
     def add_hook(
         self,
+        /,
         *,
         on: str | State | Iterable[str | State],
         run: Iterable[str | os.PathLike[str]],

@@ -75,7 +75,7 @@ class EventHooks:
         self._shutdown_timeout = shutdown_timeout
         self._is_at_work = is_at_work
         self._begin = functools.partial(
-            _HookRun, clock=clock, launcher=launcher, start_task=start_task, load_health=load_health
+            _CommandRun, clock=clock, launcher=launcher, start_task=start_task, load_health=load_health
         )
         self._limit = LogLimit()
         self._queues: list[_HookQueue] = []
@@ -89,15 +89,24 @@ class EventHooks:
         """All hooks, in the order in which they were added."""
         return tuple(queue.hook for queue in self._queues)
 
-    def add(self, hook: EventHook) -> None:
-        """Add a hook, for the events from now on.
+    def add(self, hook: EventHook | None, options: Mapping[str, Any]) -> EventHook:
+        """Add a hook, for the events from now on, and return it.
+
+        Args:
+            hook: The hook; None for one of the options.
+            options: Options of a hook; see ``EventHook``.
 
         Raises:
-            SpecError: If there is an equal one.
+            SpecError: If a value is invalid, or there is an equal hook.
         """
+        if hook is None:
+            hook = EventHook(**options)
+        elif options:
+            raise SpecError("pass an EventHook alone, or its options", option="run")
         if hook in self.hooks:
             raise SpecError(f"there is an equal hook already: {hook!r}", option="run", value=hook.run)
         self._queues.append(_HookQueue(hook, clock=self._clock, limit=self._limit, begin=self._begin))
+        return hook
 
     def remove(self, hook: EventHook) -> None:
         """Remove a hook. Events that wait are dropped, and runs of its command go on.
@@ -179,7 +188,7 @@ class _HookQueue:
         hook: The hook.
     """
 
-    def __init__(self, hook: EventHook, *, clock: Clock, limit: LogLimit, begin: Callable[..., _HookRun]) -> None:
+    def __init__(self, hook: EventHook, *, clock: Clock, limit: LogLimit, begin: Callable[..., _CommandRun]) -> None:
         """Begin without events.
 
         Args:
@@ -203,7 +212,7 @@ class _HookQueue:
         )
         self._pending: deque[EventRecord] = deque()
         self._missed = 0
-        self._runs: dict[_HookRun, EventRecord] = {}
+        self._runs: dict[_CommandRun, EventRecord] = {}
         self._is_scheduled = False
         self._watchers: Watchers[_HookQueue] = Watchers()
 
@@ -263,7 +272,7 @@ class _HookQueue:
             self._runs[run] = record
         self._watchers.notify(self)
 
-    def _on_end(self, run: _HookRun, failure: str) -> None:
+    def _on_end(self, run: _CommandRun, failure: str) -> None:
         record = self._runs.pop(run)
         if failure:
             id = record.snapshot.spec.id
@@ -275,7 +284,7 @@ class _HookQueue:
         _log.log(level, "%s %s", self.hook.id, text)
 
 
-class _HookRun:
+class _CommandRun:
     """One run of the command of a hook."""
 
     def __init__(
@@ -286,7 +295,7 @@ class _HookRun:
         launcher: Launcher,
         start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
         load_health: Callable[[], type[Health]],
-        on_end: Callable[[_HookRun, str], None],
+        on_end: Callable[[_CommandRun, str], None],
     ) -> None:
         """Start the command.
 

@@ -510,6 +510,7 @@ class Overseer:
     @overload
     def add_hook(
         self,
+        /,
         *,
         on: str | State | Iterable[str | State],
         run: Iterable[str | PathLike],
@@ -523,7 +524,7 @@ class Overseer:
         """Start a command for each event of some kinds, with the event as JSON on its standard input.
 
         ``overseer.add_hook(on="failed", run=["./notify.sh"])`` runs the command whenever a service fails for good. The
-        command gets events that happen while the overseer is in use. Those of its end count too: the command has ten
+        command gets events that happen while the overseer is in use. Events of its end count too: the command has ten
         seconds more once all services have stopped, or as much of ``shutdown_timeout`` as is left, and at least one
         second.
 
@@ -539,14 +540,7 @@ class Overseer:
         Raises:
             SpecError: If a value is invalid, or there is an equal hook already.
         """
-        from aioverseer.core.options.event_hook import EventHook  # noqa: PLC0415  # few hosts have hooks
-
-        if hook is None:
-            hook = EventHook(**options)
-        elif options:
-            raise SpecError("pass an EventHook alone, or its options", option="run")
-        self._assembly.hooks().add(hook)
-        return hook
+        return self._assembly.hooks().add(hook, options)
 
     def remove_hook(self, hook: EventHook) -> None:
         """Remove a hook. Events that wait for its command are dropped, and runs of the command go on to their end.

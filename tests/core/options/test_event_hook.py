@@ -20,7 +20,7 @@ def test_the_words_are_those_of_states_and_events() -> None:
 
 
 def test_values_come_in_their_final_form() -> None:
-    run = [Path("bin/notify.sh"), "-q"]
+    run: list[str | Path] = [Path("bin/notify.sh"), "-q"]
     hook = EventHook(on=[State.FATAL, "backoff", "fatal"], run=run, services="web", cwd=Path("a"))
     assert (("fatal", "backoff"), ("bin/notify.sh", "-q")) == (hook.on, hook.run)
     assert (("web",), "a", "hook notify.sh") == (hook.services, hook.cwd, hook.id)

@@ -165,7 +165,7 @@ async def test_oldest_events_are_dropped_and_counted(
 async def test_failure_is_logged_and_no_event(
     script: FakeChild, words: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A hook for all events hears of no hook, itself included."""
+    """No hook gets an event about a hook, itself included."""
     clock, launcher = scripted(hook=script)
     async with limit(), Overseer(clock=clock, launcher=launcher) as overseer:
         overseer.add_hook(on="change", run=NOTIFY, timeout=5)
@@ -398,10 +398,10 @@ def test_threaded_overseer_has_hooks(tmp_path: Path) -> None:
     to = tmp_path / "event"
     with ThreadedOverseer(containment="basic") as overseer:
         hook = overseer.add_hook(on=State.FINISHED, run=["sh", "-c", f"cat >>{to}"])
-        assert (hook,) == overseer.hooks
+        assert [hook] == list(overseer.hooks)
         overseer.add("web", "false", restart=NEVER).start()
         overseer["web"].wait()
     assert "finished" == json.loads(to.read_text())["state"]
     overseer.remove_hook(hook)
-    assert () == overseer.hooks
+    assert [] == list(overseer.hooks)
     assert hook == overseer.add_hook(hook)
