@@ -6,6 +6,7 @@ written anew by ``python -m tests.support.conversions``; read the difference bef
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -19,8 +20,11 @@ from aioverseer.config.convert import Conversion, read
 
 FILES = Path(__file__).parents[1] / "faces/config/convert/files"
 """A folder for each kind."""
+PROCESSORS = 4
+"""Number of processors of the machine that the files are converted on."""
 _OURS = (".toml", ".notes")
 _OF_FILES = ("enabled", "profiles", "env_file")
+_LIMITS = ("max_restarts", "within")
 
 
 def files_of(*kinds: str) -> list[Path]:
@@ -52,18 +56,16 @@ def specs_of(conversion: Conversion) -> Iterator[Spec]:
     """Yield a Spec for each service, with the defaults of its file. Each variable has the value ``x``."""
     defaults = conversion.data.get("defaults", {})
     for name, options in conversion.data["services"].items():
-        merged = _merged(defaults, {key: value for key, value in options.items() if key not in _OF_FILES})
-        yield Spec.from_dict({"id": name, **_filled(merged)})
+        merged = _filled(_merged(defaults, options))
+        yield Spec.from_dict({"id": name, **{key: value for key, value in merged.items() if key not in _OF_FILES}})
 
 
 def _filled(data: Any) -> Any:
     match data:
-        case "none":
-            return None
         case str():
             return re.sub(r"\$\$|\$\{[^}]*\}", lambda found: "$" if found[0] == "$$" else "x", data)
         case dict():
-            return {key: _filled(value) for key, value in data.items()}
+            return {key: None if key in _LIMITS and value == "none" else _filled(value) for key, value in data.items()}
         case list():
             return [_filled(value) for value in data]
         case _:
@@ -78,6 +80,7 @@ def _merged(first: Any, second: Any) -> Any:
 
 def main() -> None:
     """Write the results and the reports of all files anew."""
+    os.cpu_count = lambda: PROCESSORS
     for folder in sorted(FILES.iterdir()):
         for path in files_of(folder.name):
             conversion = convert(path)

@@ -6,22 +6,24 @@ checks as a file. ``conversion.py`` has the result of a reader, ``kinds.py`` the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
+from typing import cast
 
 from aioverseer import SpecError
-from aioverseer.config.convert.circus import read_circus
 from aioverseer.config.convert.conversion import Conversion, Note, What
 from aioverseer.config.convert.kinds import KINDS, kind_of
 from aioverseer.config.convert.source import OpenIncluded, Source
-from aioverseer.config.convert.supervisord import read_supervisord
 
 __all__ = ["KINDS", "Conversion", "Note", "OpenIncluded", "What", "kind_of", "read"]
 
-_READERS: dict[str, Callable[[Source], Conversion]] = {
-    "supervisord": read_supervisord,
-    "circus": read_circus,
+_READERS: dict[str, str] = {
+    "supervisord": "supervisord",
+    "circus": "circus",
+    "process-compose": "process_compose",
+    "compose": "compose",
+    "pm2": "pm2",
 }
-"""The reader of each format."""
+"""The package beside this file that reads each format by its function ``read_`` and its name; imported on first use."""
 
 
 def read(text: str, *, kind: str, path: str, included: OpenIncluded | None = None) -> Conversion:
@@ -39,7 +41,14 @@ def read(text: str, *, kind: str, path: str, included: OpenIncluded | None = Non
         SpecError: If the kind is unknown, or the text is not valid in its format.
         ModuleNotFoundError: If the format needs a package that is not installed; it names the extra.
     """
-    reader = _READERS.get(kind)
-    if reader is None:
+    package = _READERS.get(kind)
+    if package is None:
         raise SpecError(f"kind={kind!r} is unknown: there are {', '.join(_READERS)}", option="kind", value=kind)
-    return reader(Source(text=text, path=path, included=included))
+    try:
+        reader = getattr(import_module(f"{__name__}.{package}"), f"read_{package}")
+    except ModuleNotFoundError as error:
+        if error.name != "yaml":
+            raise
+        why = f"files of {kind} are read by PyYAML: pip install 'aioverseer[convert]'"
+        raise ModuleNotFoundError(why, name=error.name) from error
+    return cast("Conversion", reader(Source(text=text, path=path, included=included)))

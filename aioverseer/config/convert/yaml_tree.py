@@ -1,0 +1,102 @@
+"""YAML as dicts, lists and the texts of its scalars, in which ``no`` and ``22:22`` stay what the file says."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, TypeGuard, cast
+
+import yaml
+
+from aioverseer.config.problems import ConfigError, Problem
+
+__all__ = ["parse"]
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_DEEPEST = 40
+_MERGE = "<<"
+
+
+def parse(text: str, *, path: str) -> dict[str, Any]:
+    """Return the mapping at the top of a YAML file. Every scalar is a text; an empty one is None.
+
+    Anchors, aliases and ``<<`` are resolved; parts that several aliases name are shared. Tags are ignored.
+
+    Args:
+        text: Text of the file.
+        path: Path of the file, for messages.
+
+    Raises:
+        ConfigError: If the text is no YAML, has several documents, leads to itself, or has no mapping at its top.
+    """
+    try:
+        # The loader in C is faster, but its recursion ends the interpreter where that of Python raises.
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        said = error.problem or error.context or "it cannot be read"
+        _refuse(path, mark, f"this is not YAML: {said}", "look at the indentation and the quotes")
+    except yaml.YAMLError as error:
+        _refuse(path, None, f"this is not YAML: {str(error).splitlines()[0]}", "save it as text in UTF-8")
+    except RecursionError:
+        _refuse(path, None, "mappings and lists are nested too deeply", f"nest them {_DEEPEST} deep at most")
+    if not isinstance(node, yaml.MappingNode):
+        _refuse(path, None if node is None else node.start_mark, "there is no mapping at the top", "name another file")
+    return cast("dict[str, Any]", _Builder(path).value(node, 0))
+
+
+class _Builder:
+    """Conversion of the nodes of one file. Each node is converted once, however many aliases name it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._made: dict[int, Any] = {}
+        self._open: set[int] = set()
+
+    def value(self, node: yaml.Node, depth: int) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return None if node.style is None and node.value in _NULLS else node.value
+        if id(node) in self._made:
+            return self._made[id(node)]
+        if id(node) in self._open:
+            _refuse(self._path, node.start_mark, "an alias leads to itself", "write the value in place of the alias")
+        if depth > _DEEPEST:
+            why = "mappings and lists are nested too deeply"
+            _refuse(self._path, node.start_mark, why, f"nest them {_DEEPEST} deep at most")
+        self._open.add(id(node))
+        items = cast("yaml.CollectionNode", node).value
+        if isinstance(node, yaml.MappingNode):
+            made: Any = self._mapping(items, depth)
+        else:
+            made = [self.value(item, depth + 1) for item in items]
+        self._open.remove(id(node))
+        self._made[id(node)] = made
+        return made
+
+    def _mapping(self, items: list[tuple[yaml.Node, yaml.Node]], depth: int) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, value in items:
+            if not isinstance(key, yaml.ScalarNode):
+                _refuse(self._path, key.start_mark, "this key is no text", "write a name before the colon")
+            if key.value == _MERGE and key.style is None:
+                self._merge(merged, value, depth)
+            else:
+                own[key.value] = self.value(value, depth + 1)
+        return {**merged, **own} if merged else own
+
+    def _merge(self, merged: dict[str, Any], node: yaml.Node, depth: int) -> None:
+        """Add the keys of the mappings that ``<<`` names. The first mapping with a key has its value."""
+        found = self.value(node, depth + 1)
+        for each in found if _is_list(found) else [found]:
+            if not isinstance(each, dict):
+                _refuse(self._path, node.start_mark, "<< takes a mapping, or a list of them", "name an anchor")
+            for key, value in cast("dict[str, Any]", each).items():
+                merged.setdefault(key, value)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _refuse(path: str, mark: yaml.Mark | None, message: str, hint: str) -> NoReturn:
+    line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+    raise ConfigError([Problem(file=path, line=line, column=column, message=message, hint=hint)]) from None
