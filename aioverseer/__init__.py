@@ -14,6 +14,7 @@ if sys.platform == "win32":
 
 if TYPE_CHECKING:
     from aioverseer import abc as abc
+    from aioverseer import forms as forms
     from aioverseer import framing as framing
     from aioverseer import listen as listen
     from aioverseer import ready as ready
@@ -295,7 +296,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Return a public name, and import it on its first use."""
-    if name in {"abc", "framing", "listen", "ready"}:
+    if name in {"abc", "forms", "framing", "listen", "ready"}:
         return importlib.import_module(f"aioverseer.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
+from aioverseer.config.excerpts import problem_at, problem_in_line
 from aioverseer.config.problems import ConfigError, Problem
 
 __all__ = ["Document", "parse"]
@@ -41,15 +42,20 @@ class Document:
     data: Mapping[str, Any] = field(repr=False)
     is_toml: bool = True
 
-    def problem(self, path: tuple[str | int, ...], message: str, hint: str | None = None) -> Problem:
+    def problem(
+        self, path: tuple[str | int, ...], message: str, hint: str | None = None, *, of_key: bool = False
+    ) -> Problem:
         """Return a problem at a place.
 
         Args:
             path: Keys and indexes that lead to the place in the file.
             message: Cause.
             hint: Advice.
+            of_key: Whether the last key of the path is wrong, and not its value.
         """
-        return Problem(file=self.file, path=path, message=message, hint=hint)
+        if not self.is_toml:
+            return Problem(file=self.file, path=path, message=message, hint=hint)
+        return problem_at(path, message, hint, text=self.text, file=self.file, of_key=of_key)
 
 
 def parse(text: str, *, file: str, folder: str, root: tuple[str, ...] = ()) -> Document:
@@ -73,16 +79,17 @@ def parse(text: str, *, file: str, folder: str, root: tuple[str, ...] = ()) -> D
         found = _PLACE.search(str(error))
         message = _PLACE.sub("", str(error))
         line, column = (int(found["line"]), int(found["column"])) if found and found["line"] else _end_of(text)
-        _raise(file, f"this is not TOML: {message[:1].lower()}{message[1:]}", _hint(text, line), line, column)
+        said = f"this is not TOML: {message[:1].lower()}{message[1:]}"
+        raise ConfigError([problem_in_line(line, column, said, _hint(text, line), text=text, file=file)]) from None
     except RecursionError:
-        _raise(file, _TOO_DEEP, _FLAT, None, None)
+        _raise(file, _TOO_DEEP, _FLAT)
     data: object = whole
     for key in root:
         data = cast("Mapping[str, Any]", data).get(key) if isinstance(data, Mapping) else None
     if not isinstance(data, Mapping):
-        _raise(file, f"there is no table [{'.'.join(root)}]", "write it, or name another file", None, None)
+        _raise(file, f"there is no table [{'.'.join(root)}]", "write it, or name another file")
     if _is_deeper(data, _MAX_DEPTH):
-        _raise(file, _TOO_DEEP, _FLAT, None, None)
+        _raise(file, _TOO_DEEP, _FLAT)
     return Document(file=file, folder=folder, text=text, root=root, data=cast("Mapping[str, Any]", data))
 
 
@@ -124,8 +131,9 @@ def _hint(text: str, line: int) -> str | None:
 
 
 def _refuse(file: str, text: str, message: str, hint: str, *, at: int) -> NoReturn:
-    _raise(file, message, hint, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    raise ConfigError([problem_in_line(line, column, message, hint, text=text, file=file)])
 
 
-def _raise(file: str, message: str, hint: str | None, line: int | None, column: int | None) -> NoReturn:
-    raise ConfigError([Problem(file=file, line=line, column=column, path=(), message=message, hint=hint)])
+def _raise(file: str, message: str, hint: str) -> NoReturn:
+    raise ConfigError([Problem(file=file, message=message, hint=hint)])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from aioverseer import SpecError
 from aioverseer.config.merging import Stack
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.shapes import Path
+from aioverseer.forms import DataError
 
 __all__ = ["Findings"]
 
@@ -34,19 +36,33 @@ class Findings:
         """Whether further problems are only counted."""
         return len(self._found) >= _MOST
 
-    def add(self, path: Path, message: str, hint: str | None = None) -> None:
+    def add(self, path: Path, message: str, hint: str | None = None, *, of_key: bool = False) -> None:
         """Add a problem.
 
         Args:
             path: Place in the merged table.
             message: Cause.
             hint: Advice.
+            of_key: Whether the last key of the path is wrong, and not its value.
         """
         if self.is_full:
             self._more += 1
             return
         origin = self._stack.origin(path)
-        self.add_problem(path, origin.document.problem(origin.path, message, hint))
+        self.add_problem(path, origin.document.problem(origin.path, message, hint, of_key=of_key))
+
+    def add_error(self, path: Path, error: SpecError) -> None:
+        """Add the problems of an error about a table.
+
+        Args:
+            path: Place of the table in the merged table.
+            error: The error.
+        """
+        if not isinstance(error, DataError):
+            self.add(path, str(error))
+            return
+        for flaw in error.flaws:
+            self.add((*path, *flaw.path), flaw.message, flaw.hint, of_key=flaw.of_key)
 
     def add_problem(self, path: Path, problem: Problem) -> None:
         """Add a problem of another file.

@@ -17,7 +17,7 @@ from aioverseer.config.merging import Layer, Stack
 from aioverseer.config.order import check_order, sorted_groups
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.sections import SECTIONS, check_outline, hint_for, read_control
-from aioverseer.config.services import ServiceReader, absolute_logs, message_of, place_of
+from aioverseer.config.services import ServiceReader, absolute_logs
 from aioverseer.config.settings import read_settings
 from aioverseer.config.shapes import Path, is_list, is_table
 from aioverseer.config.sources import Sources
@@ -199,7 +199,7 @@ class _Load:
             try:
                 groups[name] = Group.from_dict(name, table)
             except SpecError as error:
-                self._findings.add(place_of(error, path), message_of(error, f"group {name!r}: "))
+                self._findings.add_error(path, error)
         return sorted_groups(groups, self._data.get("groups", {}), self._findings)
 
     def _overseer_options(self) -> OverseerOptions:
@@ -209,7 +209,7 @@ class _Load:
         try:
             return OverseerOptions.from_dict(table)
         except SpecError as error:
-            self._findings.add(place_of(error, ("overseer",)), message_of(error, "overseer"))
+            self._findings.add_error(("overseer",), error)
             return OverseerOptions()
 
 

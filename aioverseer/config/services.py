@@ -13,14 +13,13 @@ from aioverseer.config.merging import merge
 from aioverseer.config.sections import OF_FILES
 from aioverseer.config.shapes import Path, is_list, is_table
 
-__all__ = ["ServiceReader", "absolute_logs", "message_of", "place_of"]
+__all__ = ["ServiceReader", "absolute_logs"]
 
 _WORD = r"index|id|run|port|fd\.[^{}:]+"
 _PLACEHOLDER = re.compile(rf"\{{\{{(?P<kept>{_WORD})\}}\}}|\{{(?P<word>{_WORD})\}}")
 _FILLED = ("command", "cwd", "extra_env", "ready", "alive", "main_pid")
 """Options in which placeholders are replaced."""
 _PATTERNS = frozenset({"line", "prompt", "body"})
-_STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 ReadEnvFile = Callable[[str, Path], Mapping[str, str]]
 """A function that reads a file of variables, given its name and its place in the merged table."""
@@ -77,7 +76,7 @@ class ServiceReader:
         try:
             return Spec.from_dict({**options, "id": id})
         except SpecError as error:
-            self._findings.add(place_of(error, path), message_of(error, f"service {id!r}: "))
+            self._findings.add_error(path, error)
             return None
 
     # The environment.
@@ -153,21 +152,3 @@ def _below(folder: str, path: Any) -> Any:
     if not isinstance(path, str) or path.startswith(("/", "~")) or not path:
         return path  # the Spec says what is wrong with it
     return os.path.normpath(os.path.join(folder, path))
-
-
-def place_of(error: SpecError, path: Path) -> Path:
-    """Return the place of an error in the merged table.
-
-    Args:
-        error: The error.
-        path: Place of the table that it is about.
-    """
-    if error.option is None:
-        return path
-    option = "command" if error.option.startswith("argv") else error.option
-    return (*path, *(int(index) if index else name for index, name in _STEP.findall(option)))
-
-
-def message_of(error: SpecError, owner: str) -> str:
-    """Return the message of an error without the name of its owner, which the place tells."""
-    return str(error).removeprefix(owner)

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAME = "aioverseer"
 
-PUBLIC = {"", "ready", "listen", "framing", "abc"}
+PUBLIC = {"", "ready", "listen", "forms", "framing", "abc"}
 """The package itself and the modules beside it that users import by name."""
 LIBRARIES = {"config", "control", "fleet", "threaded", "testing"}
 TOOLS = {"cli", "tui", "web", "metrics", "mcp", "pytest_plugin", "__main__"}

@@ -19,6 +19,7 @@ import pytest
 import aioverseer
 import aioverseer.abc
 import aioverseer.config
+import aioverseer.forms
 import aioverseer.framing
 import aioverseer.listen
 import aioverseer.pytest_plugin
@@ -30,6 +31,7 @@ MODULES = (
     aioverseer,
     aioverseer.abc,
     aioverseer.config,
+    aioverseer.forms,
     aioverseer.framing,
     aioverseer.listen,
     aioverseer.ready,
@@ -101,7 +103,7 @@ def test_names_for_type_checkers_are_those_of_the_lazy_loader() -> None:
 def test_traceback_shows_the_public_name(kind: type[OverseerError]) -> None:
     status = Status(id="db", argv=("db",))
     error = kind("it failed", id="db", status=status) if issubclass(kind, ProgramError) else kind("it failed")
-    assert [f"aioverseer.{kind.__name__}: it failed\n"] == traceback.format_exception_only(error)
+    assert [f"{kind.__module__}.{kind.__name__}: it failed\n"] == traceback.format_exception_only(error)
 
 
 def test_traceback_shows_the_public_name_of_an_inner_import() -> None:

@@ -25,6 +25,7 @@ import pytest
 import aioverseer
 import aioverseer.abc
 import aioverseer.config
+import aioverseer.forms
 import aioverseer.framing
 import aioverseer.listen
 import aioverseer.mcp
@@ -162,6 +163,15 @@ PAGES: dict[str, Page] = {
         ),
         aioverseer.framing,
         tuple(aioverseer.framing.__all__),
+    ),
+    "forms.md": (
+        "Values as data: aioverseer.forms",
+        (
+            "Forms read JSON values, write them, and tell their JSON Schema. `Spec.from_dict`, files and control\n"
+            "interfaces share them, and find everything that is wrong in the data at once."
+        ),
+        aioverseer.forms,
+        tuple(aioverseer.forms.__all__),
     ),
     "listen.md": (
         "Held sockets: aioverseer.listen",

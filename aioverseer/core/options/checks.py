@@ -6,6 +6,7 @@ system: whether a program, a user or a folder exists is found out at the launch.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
@@ -60,7 +61,7 @@ from aioverseer.core.options.system_checks import (
 from aioverseer.core.options.unknown import hint_for_name
 from aioverseer.core.options.watch import Watch
 
-__all__ = ["OPTIONS", "check_names", "check_options", "refuse_options_of_services"]
+__all__ = ["OPTIONS", "all_refusals", "check_names", "check_options", "refuse_options_of_services"]
 
 _NICE = range(-20, 20)
 _OOM_SCORES = range(-1000, 1001)
@@ -107,12 +108,7 @@ def check_options(
     Raises:
         SpecError: Naming the service, the option and the value.
     """
-    if not isinstance(id, str) or not id or not id.isprintable() or id != id.strip():
-        raise SpecError(
-            f"id={id!r} is no name for a service: pass a non-empty str without blanks at its ends",
-            option="id",
-            value=id,
-        )
+    _check_id(id)
     check = Checker(id)
     yield "argv", check_argv(check, argv)
     checked = {name: _CHECKS[name](check, value) for name, value in given.items()}
@@ -123,6 +119,52 @@ def check_options(
             if name in together:
                 _TOGETHER[name](check, values)
     yield from checked.items()
+
+
+def _check_id(id: object) -> None:
+    if not isinstance(id, str) or not id or not id.isprintable() or id != id.strip():
+        raise SpecError(
+            f"id={id!r} is no name for a service: pass a non-empty str without blanks at its ends",
+            option="id",
+            value=id,
+        )
+
+
+def all_refusals(id: Any, argv: object, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[SpecError]:
+    """Return everything that ``check_options`` would refuse, one thing after the other.
+
+    Options that depend on a refused one are not judged.
+
+    Args:
+        id: Id of the service.
+        argv: Program and its arguments.
+        given: Values of the options that are not at their defaults.
+        defaults: Default values of all options.
+    """
+    found: list[SpecError] = []
+    check = Checker(id)
+    checked: dict[str, object] = {}
+    tests: dict[str, Callable[[], object]] = {
+        "id": lambda: _check_id(id),
+        "argv": lambda: check_argv(check, argv),
+        **{name: functools.partial(_CHECKS[name], check, value) for name, value in given.items()},
+    }
+    for name, test in tests.items():
+        try:
+            checked[name] = test()
+        except SpecError as error:
+            found.append(error)
+    wrong = {name for name in given if name not in checked}
+    values = {**defaults, **checked}
+    for name in given:
+        if name not in _TOGETHER or name in wrong:
+            continue
+        try:
+            _TOGETHER[name](check, values)
+        except SpecError as error:
+            if not any(f"{each}=" in str(error) for each in wrong):
+                found.append(error)
+    return found
 
 
 _OF_SERVICES = frozenset(

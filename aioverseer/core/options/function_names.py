@@ -7,7 +7,7 @@ import importlib
 from types import ModuleType
 from typing import Any, cast
 
-from aioverseer.core.errors import SpecError
+from aioverseer.core.options.flaws import DataError, Flaw
 
 __all__ = ["is_function", "object_name", "resolve"]
 
@@ -42,23 +42,22 @@ def object_name(value: Any) -> str:
     return f"{text} {file!r}" if isinstance(file, str | int) else text
 
 
-def resolve(name: str, place: str) -> Any:
+def resolve(name: str) -> Any:
     """Return the function or class of a name, and import its module.
 
     Args:
         name: Module and name, such as ``"app.checks:is_up"``.
-        place: Name of the option, for the error.
 
     Raises:
-        SpecError: If there is no such module or name.
+        DataError: If there is no such module or name.
     """
     module, colon, inner = name.partition(":")
     if not (module and colon and inner):
-        raise SpecError(f'{place}={name!r} is no name of a function: write "module:name"', option=place, value=name)
+        raise DataError.of([Flaw(message='is no name of a function: write "module:name"')])
     try:
         found: Any = importlib.import_module(module)
         for part in inner.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise SpecError(f"{place}={name!r} cannot be found: {error}", option=place, value=name) from error
+        raise DataError.of([Flaw(message=f"names {name!r}, which cannot be found: {error}")]) from error
     return found

@@ -6,7 +6,14 @@ import re
 import sys
 from typing import Any
 
-__all__ = ["expands", "is_number", "no_seconds", "no_whole_number", "seconds_in", "whole_in"]
+__all__ = [
+    "expands",
+    "is_number",
+    "no_seconds",
+    "no_whole_number",
+    "seconds_in",
+    "whole_in",
+]
 
 _TIME = r"\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)?\s*"
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -12,12 +12,15 @@ from typing import Any, Self, cast
 
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.containment import AskedContainment, check_asked
-from aioverseer.core.options.forms import PLAIN, Form, Record
+from aioverseer.core.options.flaws import DataError
+from aioverseer.core.options.form import Form
+from aioverseer.core.options.forms import OrNone, Record
+from aioverseer.core.options.leaf_forms import FLAG, Number, Whole
 from aioverseer.core.options.log import Log, as_logs
 from aioverseer.core.options.overseer import check_max_starting, check_overseer_options, check_rate
-from aioverseer.core.options.spec_data import FORMS
+from aioverseer.core.options.spec_data import CONTAINMENT, FORMS
 
-__all__ = ["FORMS_OF_OVERSEER", "OverseerOptions"]
+__all__ = ["FORMS_OF_OVERSEER", "OverseerOptions", "overseer_form"]
 
 
 @exported_from("aioverseer")
@@ -88,17 +91,28 @@ class OverseerOptions:
         Raises:
             SpecError: For an unknown option, or a value that an option does not take.
         """
-        return cast("Self", Record(cls, FORMS_OF_OVERSEER).read(data, "overseer"))
+        try:
+            return cast("Self", _FORM.with_maker(cls).read(data))
+        except DataError as error:
+            raise DataError.of(error.flaws, owner="overseer: ") from None
 
 
 FORMS_OF_OVERSEER: dict[str, Form] = {
-    "handle_signals": PLAIN,
+    "handle_signals": FLAG,
     "shutdown_timeout": FORMS["ready_timeout"],
-    "restart_rate": PLAIN,
-    "max_starting": PLAIN,
-    "raise_fd_limit": PLAIN,
-    "notify_systemd": PLAIN,
+    "restart_rate": OrNone(Number(above=True, unit="restarts a second")),
+    "max_starting": OrNone(Whole(1, unit="programs")),
+    "raise_fd_limit": FLAG,
+    "notify_systemd": FLAG,
     "log": FORMS["log"],
-    "containment": FORMS["containment"],
+    "containment": CONTAINMENT,
 }
 """The form of each option, by its name."""
+
+_FORM = Record(OverseerOptions, FORMS_OF_OVERSEER)
+
+
+@exported_from("aioverseer.forms")
+def overseer_form() -> Record:
+    """Return the form of OverseerOptions."""
+    return _FORM

@@ -14,10 +14,17 @@ from operator import attrgetter, is_not
 from types import MappingProxyType
 from typing import Any, Self, Unpack, cast
 
+from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.after import After
 from aioverseer.core.options.alive import Alive
-from aioverseer.core.options.checks import OPTIONS, check_names, check_options, refuse_options_of_services
+from aioverseer.core.options.checks import (
+    OPTIONS,
+    all_refusals,
+    check_names,
+    check_options,
+    refuse_options_of_services,
+)
 from aioverseer.core.options.composition import Probe
 from aioverseer.core.options.containment import AskedContainment
 from aioverseer.core.options.destinations import Destination, streams_read
@@ -284,13 +291,27 @@ class Spec:
             data: JSON values.
 
         Raises:
-            SpecError: For an unknown option, a value that an option does not take, or an object that data cannot
-                describe. The values of variables are no part of the message.
+            SpecError: For everything that is wrong at once: unknown options, values that an option does not take,
+                objects that data cannot describe. It is a ``DataError`` of ``aioverseer.forms``, with the places. The
+                values of variables are no part of the message.
         """
-        from aioverseer.core.options.spec_data import options_from_dict  # noqa: PLC0415  # few hosts need it
+        from aioverseer.core.options.spec_data import read_spec  # noqa: PLC0415  # few hosts need it
 
-        id, argv, options = options_from_dict(data, cls.from_dict)
-        return cls.of(id, argv, **cast("SpecOptions", options))
+        made: Self = read_spec(
+            data, lambda name, argv, options: cls.of(name, argv, **cast("SpecOptions", options)), _refusals
+        )
+        return made
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the data that ``from_dict`` reads, with descriptions of all options."""
+        from aioverseer.core.options.spec_data import definitions  # noqa: PLC0415  # few hosts need it
+
+        return {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "$ref": "#/$defs/spec",
+            "$defs": definitions(cls),
+        }
 
     def __reduce__(self) -> tuple[Callable[..., Spec], tuple[dict[str, Any]]]:
         """Pickle the Spec by its options; functions among them, as in ``ready.check``, must be importable."""
@@ -333,6 +354,12 @@ def port_of(spec: Spec) -> int | None:
 
 def _unpickled(given: dict[str, Any]) -> Spec:
     return Spec(**given)
+
+
+def _refusals(id: Any, argv: Any, options: Mapping[str, Any]) -> list[SpecError]:
+    """Return everything that a Spec refuses."""
+    given = {name: value for name, value in options.items() if value is not _DEFAULTS[name]}
+    return all_refusals(id, argv, given, _DEFAULTS)
 
 
 def _as_fields(options: Mapping[str, Any]) -> dict[str, Any]:

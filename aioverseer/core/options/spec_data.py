@@ -1,7 +1,7 @@
 """Spec as data: the one form of which digests, files and control interfaces are made, with the names of files.
 
-``FORMS`` has a row for each option. **A new option needs a row**: ``PLAIN`` for JSON values, ``Record`` for an object
-of a class, or a form of its own. ``effects.py`` has the table beside it.
+``FORMS`` has a row for each option: its form reads it, writes it, and tells its JSON Schema. **A new option needs a
+row**, and one in the table of ``effects.py``.
 """
 
 from __future__ import annotations
@@ -9,71 +9,89 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from aioverseer.core.errors import SpecError
-from aioverseer.core.options.after import After
+from aioverseer.core.export import exported_from
+from aioverseer.core.options.after import After, Until
 from aioverseer.core.options.alive import Alive
 from aioverseer.core.options.backoff import Backoff
-from aioverseer.core.options.composition import AllOf, AnyOf, Probe
+from aioverseer.core.options.containment import AskedContainment
+from aioverseer.core.options.data_words import hint_for_option
+from aioverseer.core.options.docs import described
+from aioverseer.core.options.flaws import DataError, Flaw, refused
+from aioverseer.core.options.form import Form, is_list, is_tuple, table
 from aioverseer.core.options.forms import (
-    BYTES,
+    COMMAND,
     FUNCTION,
-    PLAIN,
-    SIGNAL,
-    Form,
+    Choice,
+    Either,
+    Kinds,
     ListOf,
+    Made,
     MappingOf,
+    OrNone,
     Record,
+    Reference,
     WordOr,
-    is_list,
-    is_tuple,
-    refused,
-    table,
+    flaw_of,
 )
-from aioverseer.core.options.framing import Chunks, ContentLength, FramingRule, LengthPrefix, Lines
+from aioverseer.core.options.framing import Chunks, ContentLength, LengthPrefix, Lines
 from aioverseer.core.options.framing_makers import chunks, content_length, length_prefix, lines
-from aioverseer.core.options.listen_forms import HeldSocketForm
-from aioverseer.core.options.log import LogBridge, LogFile
+from aioverseer.core.options.keywords import Leftovers
+from aioverseer.core.options.leaf_forms import (
+    BYTES,
+    FLAG,
+    PATH,
+    SECONDS,
+    SIGNAL,
+    TEXT,
+    Number,
+    Seconds,
+    Size,
+    Text,
+    Whole,
+    Word,
+    text_like,
+)
+from aioverseer.core.options.leaf_forms import Path as PathForm
+from aioverseer.core.options.listen_forms import LISTEN, MODE
+from aioverseer.core.options.log import MOST_KEPT, LogBridge, LogFile
 from aioverseer.core.options.main_pid import PidFile
-from aioverseer.core.options.probes import (
-    Check,
-    Command,
-    Entered,
-    Fd,
-    File,
-    Http,
-    Notify,
-    OutputLine,
-    OutputPrompt,
-    Tcp,
-    Unix,
-)
-from aioverseer.core.options.ready_makers import (
-    SUCCESS,
-    check,
-    command,
-    fd,
-    file,
-    http,
-    line,
-    notify,
-    prompt,
-    tcp,
-    unix,
-)
+from aioverseer.core.options.privileges import CAPABILITIES
+from aioverseer.core.options.probe_forms import make_probe_form
 from aioverseer.core.options.recycle import Recycle
-from aioverseer.core.options.restart import Restart
-from aioverseer.core.options.roll import Roll
+from aioverseer.core.options.restart import Restart, When
+from aioverseer.core.options.roll import OnRollFailure, Roll
 from aioverseer.core.options.schedule import Cron, Every
-from aioverseer.core.options.schedule_base import Schedule
-from aioverseer.core.options.stop import Stop
-from aioverseer.core.options.stop_steps import CloseStdin, RunCommand, Step, StopStep, WriteStdin
-from aioverseer.core.options.unknown import hint_for_name
+from aioverseer.core.options.stop_forms import LADDER as LADDER_FORM
+from aioverseer.core.options.system_checks import RLIMITS
 from aioverseer.core.options.watch import Watch
 from aioverseer.core.typing import PathLike
 
-__all__ = ["FORMS", "option_to_data", "options_from_dict", "spec_to_dict"]
+__all__ = [
+    "CONTAINMENT",
+    "DEFINITIONS",
+    "FORMS",
+    "GIVE_UP",
+    "LOGS",
+    "RESTART",
+    "definitions",
+    "option_to_data",
+    "options_schema",
+    "read_options",
+    "read_spec",
+    "service_form",
+    "spec_to_dict",
+]
+
+DEFINITIONS: dict[str, Form] = {"function": FUNCTION, "command": COMMAND, "ladder": LADDER_FORM}
+"""Forms that a schema has once, by their names below ``$defs``."""
+DEFINITIONS["probe"] = make_probe_form(DEFINITIONS)
+
+PROBE = Reference("probe", DEFINITIONS)
+LADDER = Reference("ladder", DEFINITIONS)
+WORDS = Reference("command", DEFINITIONS)
 
 
 class _InputForm(Form):
@@ -88,308 +106,130 @@ class _InputForm(Form):
             return {"program": value.to_dict()}
         return FUNCTION.write(value)
 
-    def read(self, data: Any, place: str) -> Any:
+    def read(self, data: Any) -> Any:
         if isinstance(data, str):
             return data
-        match dict(table(data, place)):
-            case {"file": str(path), **rest} if not rest:
-                return Path(path)
-            case {"base64": _}:
-                return BYTES.read(data, place)
-            case _:
-                return FUNCTION.read(data, place)
+        given = table(data)
+        if set(given) == {"file"}:
+            try:
+                return Path(PATH.read(given["file"]))
+            except DataError as error:
+                raise DataError.of(error.below("file")) from None
+        if set(given) == {"base64"}:
+            return BYTES.read(data)
+        if "function" in given or "object" in given:
+            return FUNCTION.read(data)
+        raise refused('is no input: write a text, "pipe", "inherit", or {"file": path}')
 
-
-class _MaskForm(Form):
-    """``umask``, in octal digits."""
-
-    def write(self, value: Any) -> Any:
-        return f"{value:03o}"
-
-    def read(self, data: Any, place: str) -> Any:
-        if not isinstance(data, str):
-            return data
-        try:
-            return int(data, 8)
-        except ValueError:
-            raise refused(place, 'is no mask: write octal digits, for example "022"') from None
+    def schema(self) -> dict[str, Any]:
+        made = [
+            {"type": "object", "properties": {name: schema}, "required": [name], "additionalProperties": False}
+            for name, schema in (("file", PATH.schema()), ("program", {"$ref": "#/$defs/spec"}))
+        ]
+        return {"anyOf": [BYTES.schema(), *made, FUNCTION.schema()]}
 
 
 class _PortsForm(Form):
     """``port``: ``"9000-9099"``, both of them included, or one number."""
 
+    _number = Whole(1, 65535)
+
     def write(self, value: Any) -> Any:
         return f"{value[0]}-{value[-1]}"
 
-    def read(self, data: Any, place: str) -> Any:
-        if isinstance(data, int) and not isinstance(data, bool):
-            return range(data, data + 1)
-        found = re.fullmatch(r"(\d+)-(\d+)", data) if isinstance(data, str) else None
-        if found is None:
-            raise refused(place, 'is no range of ports: write for example "9000-9099"')
-        return range(int(found[1]), int(found[2]) + 1)
+    def read(self, data: Any) -> Any:
+        found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", data) if isinstance(data, str) else None
+        if found is not None:
+            return range(int(found[1]), int(found[2]) + 1)
+        try:
+            number = self._number.read(data)
+        except DataError:
+            raise refused('is no range of ports: write for example "9000-9099", or one port, 1 to 65535') from None
+        return range(number, number + 1)
 
-
-class _MainPidForm(Form):
-    """``main_pid``: the word ``"notify"``, or a pid file as an object."""
-
-    _file = Record(PidFile, {})
-
-    def write(self, value: Any) -> Any:
-        return self._file.write(value) if isinstance(value, PidFile) else value
-
-    def read(self, data: Any, place: str) -> Any:
-        return data if data == "notify" else self._file.read(data, place)
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [text_like("[0-9]{1,5}-[0-9]{1,5}"), self._number.schema()]}
 
 
 class _LimitForm(Form):
     """A limit of ``rlimits``: one number, or two in a list."""
 
+    _one = Size(-1)
+    _two = ListOf(_one, tuple, least=2, most=2)
+
     def write(self, value: Any) -> Any:
         return list(value) if is_tuple(value) else value
 
-    def read(self, data: Any, place: str) -> Any:  # noqa: ARG002  # the signature of all forms
-        return tuple(data) if is_list(data) else data
+    def read(self, data: Any) -> Any:
+        return self._two.read(data) if is_list(data) else self._one.read(data)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [self._one.schema(), self._two.schema()]}
 
 
-class _FramingsForm(Form):
-    """``framing``: one for both streams, or an object of streams."""
+class _RunsForm(Form):
+    """A number of runs, or a percentage."""
 
-    def write(self, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: self._write(each) for name, each in cast("Mapping[str, Any]", value).items()}
-        return self._write(value)
-
-    def _write(self, value: Any) -> Any:
-        for name, (kind, form, first) in _FRAMINGS.items():
-            if isinstance(value, kind):
-                return {name: getattr(value, first) if first else True, **form.write(value, first)}
-        return FUNCTION.write(value)
-
-    def read(self, data: Any, place: str) -> Any:
-        if isinstance(data, Mapping) and set(cast("Mapping[str, Any]", data)) <= {"stdout", "stderr"}:
-            return MappingOf(_FramingForm()).read(data, place)
-        return _FramingForm().read(data, place)
-
-
-class _FramingForm(Form):
-    """The framing of one stream: ``"content_length"``, or ``{"lines": true, "universal": true}``."""
-
-    def read(self, data: Any, place: str) -> Any:
-        given = {data: True} if isinstance(data, str) else dict(table(data, place))
-        for name, (_kind, form, first) in _FRAMINGS.items():
-            if name in given:
-                value = given.pop(name)
-                if first:
-                    given[first] = value
-                elif value is not True:
-                    raise refused(f"{place}.{name}", "is no argument of this framing: write true, and each by its name")
-                return form.read(given, f"{place}.{name}")
-        if {"function", "object"}.isdisjoint(given):
-            raise refused(place, f"is no framing: there are {', '.join(_FRAMINGS)}, and a function")
-        return FUNCTION.read(given, place)
-
-
-_FRAMINGS: dict[str, tuple[type[FramingRule], Record, str]] = {
-    "lines": (Lines, Record(lines, {"end": BYTES}), ""),
-    "chunks": (Chunks, Record(chunks, {}), ""),
-    "content_length": (ContentLength, Record(content_length, {}), ""),
-    "length_prefix": (LengthPrefix, Record(length_prefix, {}), "size"),
-}
-
-
-class _PatternForm(Form):
-    """A regular expression, as text; with flags of its own as an object."""
-
-    _FLAGS = re.ASCII | re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE
+    _number = Whole(0)
+    _percent = Text("percentage", pattern=r"\s*(?:100|[0-9]{1,2})\s*%\s*", example='"25%"')
 
     def write(self, value: Any) -> Any:
-        plain = re.compile(value.pattern)
-        if plain.flags & self._FLAGS == value.flags & self._FLAGS:
-            return value.pattern
-        flags = [flag.name for flag in self._FLAGS if flag & value.flags]
-        return {"pattern": value.pattern, "flags": flags}
+        return value
 
-    def read(self, data: Any, place: str) -> Any:
-        if isinstance(data, str):
-            return data
-        match dict(table(data, place)):
-            case {"pattern": str(pattern), "flags": flags, **rest} if not rest and is_list(flags):
-                try:
-                    return re.compile(pattern, sum(re.RegexFlag[name] for name in flags))
-                except (KeyError, re.error, ValueError) as error:
-                    raise refused(place, f"is no regular expression: {error}") from None
-            case _:
-                raise refused(place, 'is no pattern: write a text, or {"pattern": text, "flags": ["IGNORECASE"]}')
+    def read(self, data: Any) -> Any:
+        is_percent = isinstance(data, str) and "%" in data
+        return (self._percent if is_percent else self._number).read(data)
 
-
-class _ProbesForm(Form):
-    """A probe by its kind: ``{"tcp": 8000}``, ``{"all": [...]}``."""
-
-    def write(self, value: Any) -> Any:
-        match value:
-            case AllOf(probes=probes):
-                return {"all": [self.write(each) for each in probes]}
-            case AnyOf(probes=probes):
-                return {"any": [self.write(each) for each in probes]}
-            case Entered():
-                return {"entered": True}
-            case _:
-                pass
-        for name, (kind, first, form) in _PROBES.items():
-            if isinstance(value, kind):
-                return {
-                    name: form.fields[first].write(getattr(value, first)) if first else True,
-                    **form.write(value, first),
-                }
-        return FUNCTION.write(value)
-
-    def read(self, data: Any, place: str) -> Any:
-        given = {data: True} if data == "notify" else dict(table(data, place))
-        for name, join in (("all", Probe.__and__), ("any", Probe.__or__)):
-            if name in given:
-                parts: Any = given[name]
-                if len(given) > 1 or not is_list(parts) or not parts:
-                    raise refused(place, f"is no list of probes: write {{{name!r}: [...]}} alone")
-                probes = ListOf(self).read(parts, f"{place}.{name}")
-                joined = probes[0]
-                for probe in probes[1:]:
-                    joined = join(joined, probe)
-                return joined
-        for name, (_kind, first, form) in _PROBES.items():
-            if name in given:
-                value = given.pop(name)
-                if first:
-                    given[first] = value
-                elif value is not True:
-                    raise refused(f"{place}.{name}", "takes no argument: write true")
-                return form.read(given, f"{place}.{name}")
-        known = ", ".join([*_PROBES, "all", "any"])
-        raise refused(place, f"is no probe: there are {known}, for example {{'tcp': 8000}}")
-
-
-def _command(argv: Any) -> Probe:
-    return command(*argv)
-
-
-_PATTERN = _PatternForm()
-_STATUSES = ListOf(PLAIN, frozenset, ordered=False)
-_PROBES: dict[str, tuple[type[Probe], str, Record]] = {
-    "tcp": (Tcp, "port", Record(tcp, {})),
-    "unix": (Unix, "path", Record(unix, {})),
-    "http": (
-        Http,
-        "url",
-        Record(
-            http, {"status": ListOf(PLAIN, frozenset, ordered=False), "body": _PATTERN}, defaults={"status": SUCCESS}
-        ),
-    ),
-    "line": (OutputLine, "pattern", Record(line, {"pattern": _PATTERN})),
-    "prompt": (OutputPrompt, "pattern", Record(prompt, {"pattern": _PATTERN})),
-    "file": (File, "path", Record(file, {})),
-    "command": (Command, "argv", Record(_command, {"argv": ListOf(PLAIN)})),
-    "notify": (Notify, "", Record(notify, {})),
-    "fd": (Fd, "number", Record(fd, {})),
-    "check": (Check, "function", Record(check, {"function": FUNCTION})),
-}
-"""Kind of probe, the argument that its name stands for, and its form."""
-
-
-class _StepForm(Form):
-    """A step of a ladder: signal and seconds in a list, or an object for a step that is no signal."""
-
-    def write(self, value: StopStep) -> Any:
-        match value:
-            case Step(signal=number, timeout=timeout):
-                return [SIGNAL.write(number), timeout]
-            case CloseStdin(timeout=timeout):
-                return {"close_stdin": timeout}
-            case WriteStdin(data=data, timeout=timeout):
-                return {"write": BYTES.write(data), "timeout": timeout}
-            case RunCommand(argv=argv, timeout=timeout):
-                return {"command": list(argv), "timeout": timeout}
-            case _:  # the first step of a program in a pipeline, which its run adds
-                return FUNCTION.write(value)
-
-    def read(self, data: Any, place: str) -> Any:
-        match data:
-            case [number, seconds]:
-                return SIGNAL.read(number, place), seconds
-            case {"close_stdin": seconds, **rest} if not rest:
-                return Stop.close_stdin(seconds)
-            case {"write": text, "timeout": seconds, **rest} if not rest:
-                return Stop.write(BYTES.read(text, place), seconds)
-            case {"command": argv, "timeout": seconds, **rest} if not rest:
-                return Stop.command(argv, seconds)
-            case _:
-                raise refused(
-                    place,
-                    'is no step: write ["SIGTERM", 5], {"close_stdin": 5}, {"write": "quit", "timeout": 5} or '
-                    '{"command": ["stop-it"], "timeout": 5}',
-                )
-
-
-class _LadderForm(Form):
-    """A ladder: a signal and seconds, or a list of steps."""
-
-    _usual = Stop()
-    _record = Record(Stop, {"signal": SIGNAL, "steps": ListOf(_StepForm())})
-
-    def write(self, value: Stop) -> Any:
-        scope = {} if value.scope == "tree" else {"scope": value.scope}
-        first, last = value.steps[0], value.steps[1:]
-        if not isinstance(first, Step) or last != self._usual.steps[1:]:
-            return {"steps": [_StepForm().write(step) for step in value.steps], **scope}
-        usual = cast("Step", self._usual.steps[0])
-        signal = {} if first.signal == usual.signal else {"signal": SIGNAL.write(first.signal)}
-        timeout = {} if first.timeout == usual.timeout else {"timeout": first.timeout}
-        return {**signal, **timeout, **scope}
-
-    def read(self, data: Any, place: str) -> Any:
-        return self._record.read(data, place)
-
-
-class _ReloadForm(Form):
-    """``reload``: the name of a signal, ``"notify"``, or the words of a command."""
-
-    def write(self, value: Any) -> Any:
-        return SIGNAL.write(value) if isinstance(value, int) else value if isinstance(value, str) else list(value)
-
-    def read(self, data: Any, place: str) -> Any:
-        return SIGNAL.read(data, place) if isinstance(data, str) and data != "notify" else data
-
-
-class _HookForm(Form):
-    """``prepare`` and ``cleanup``: a function, or the words of a command."""
-
-    def write(self, value: Any) -> Any:
-        return list(value) if is_tuple(value) else FUNCTION.write(value)
-
-    def read(self, data: Any, place: str) -> Any:
-        return data if is_list(data) else FUNCTION.read(data, place)
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [self._number.schema(), self._percent.schema()]}
 
 
 class _DependenciesForm(Form):
     """``after``: a name, a list of names, or an object of names with conditions or options."""
 
-    _record = Record(After, {}, short="until", defaults={"name": ""})
+    _name = Text("name of a service")
+    _names = ListOf(_name, list)
+    _record = Record(
+        After,
+        {
+            "until": Word(get_args(Until)),
+            "hard": FLAG,
+            "on_restart": Word(["ignore", "restart"]),
+            "on_end": Word(["ignore", "stop"]),
+        },
+        short="until",
+    )
 
     def write(self, value: tuple[After, ...]) -> Any:
-        written = {each.name: self._record.write(each, "name") for each in value}
+        written = {each.name: self._record.write(each) for each in value}
         return {name: "ready" if not given else _short(given, "until") for name, given in written.items()}
 
-    def read(self, data: Any, place: str) -> Any:
+    def read(self, data: Any) -> Any:
         if isinstance(data, str):
-            return data
+            return self._name.read(data)
         if is_list(data):
-            return data
-        return [self._read(name, each, f"{place}.{name}") for name, each in table(data, place).items()]
+            return self._names.read(data)
+        made: list[Any] = []
+        flaws: list[Flaw] = []
+        for name, each in table(data).items():
+            try:
+                self._name.read(name)
+                made.append(self._dependency(name).read(each))
+            except DataError as error:
+                flaws += error.below(name)
+        if flaws:
+            raise DataError.of(flaws)
+        return made
 
-    def _read(self, name: str, data: Any, place: str) -> Any:
-        given = {"until": data} if isinstance(data, str) else table(data, place)
-        if "name" in given:
-            raise refused(place, "names the service twice: leave name out")
-        return self._record.read({"name": name, **given}, place)
+    def _dependency(self, name: str) -> Form:
+        def make(**options: Any) -> After:
+            return After(name, **options)
+
+        return self._record.with_maker(make)
+
+    def schema(self) -> dict[str, Any]:
+        each = {"type": "object", "additionalProperties": self._record.schema(), "propertyNames": self._name.schema()}
+        return {"anyOf": [self._name.schema(), self._names.schema(), each]}
 
 
 def _short(given: Mapping[str, Any], name: str) -> Any:
@@ -397,134 +237,311 @@ def _short(given: Mapping[str, Any], name: str) -> Any:
     return given[name] if set(given) == {name} else dict(given)
 
 
-class _ScheduleForm(Form):
-    """``schedule``: ``{"cron": "30 2 * * *"}`` or ``{"every": 300}``, with further arguments by name."""
+class _LogsForm(Form):
+    """``log``: a file by its path, a file or a bridge as an object, or a list of them."""
+
+    def __init__(self, item: Form) -> None:
+        self._item = item
+        self._items = ListOf(item, list)
 
     def write(self, value: Any) -> Any:
-        for name, (kind, first) in _SCHEDULES.items():
-            if isinstance(value, kind):
-                return {name: getattr(value, first), **Record(kind, {}).write(value, first)}
-        return FUNCTION.write(value)
+        return self._items.write(value)
 
-    def read(self, data: Any, place: str) -> Any:
-        given = dict(table(data, place))
-        for name, (kind, first) in _SCHEDULES.items():
-            if name in given:
-                given[first] = given.pop(name)
-                return Record(kind, {}).read(given, f"{place}.{name}")
-        raise refused(place, 'is no schedule: write {"cron": "30 2 * * *"} or {"every": 300}')
+    def read(self, data: Any) -> Any:
+        return (self._items if is_list(data) else self._item).read(data)
 
-
-_SCHEDULES: dict[str, tuple[type[Schedule], str]] = {"cron": (Cron, "expression"), "every": (Every, "period")}
-
-
-class _LogsForm(Form):
-    """``log``: a list of files and bridges."""
-
-    _file = Record(LogFile, {}, short="path")
-    _bridge = Record(LogBridge, {})
-
-    def write(self, value: tuple[LogFile | LogBridge, ...]) -> Any:
-        return [
-            {"path": log.path, **self._file.write(log)}
-            if isinstance(log, LogFile)
-            else {"logger": log.logger, **self._bridge.write(log)}
-            for log in value
-        ]
-
-    def read(self, data: Any, place: str) -> Any:
-        if not is_list(data):
-            return self._read(data, place)
-        return [self._read(each, f"{place}[{number}]") for number, each in enumerate(data)]
-
-    def _read(self, data: Any, place: str) -> Any:
-        is_bridge = isinstance(data, Mapping) and "logger" in data
-        return (self._bridge if is_bridge else self._file).read(data, place)
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [self._item.schema(), self._items.schema()]}
 
 
 def _watch(paths: Any, include: Any = (), exclude: Any = (), debounce: float = 0.3) -> Watch:
     return Watch(*paths, include=include, exclude=exclude, debounce=debounce)
 
 
-LADDER = _LadderForm()
-PROBE = _ProbesForm()
-_DESTINATION = WordOr(FUNCTION)
-_BACKOFF = Record(Backoff, {}, without="rng", defaults=dict.fromkeys(("min", "max", "factor", "jitter")))
-_CODES = ListOf(PLAIN, frozenset, ordered=False)
+def _is_text(data: Any) -> bool:
+    return isinstance(data, str)
+
+
+def _is_other(data: Any) -> bool:
+    return not isinstance(data, str)
+
+
+def _is_table(data: Any) -> bool:
+    return isinstance(data, Mapping)
+
+
+def _is_command(data: Any) -> bool:
+    return isinstance(data, str | list)
+
+
+def _write_reload(value: Any) -> Any:
+    return SIGNAL.write(value) if isinstance(value, int) else value if isinstance(value, str) else list(value)
+
+
+def _write_hook(value: Any) -> Any:
+    return list(value) if is_tuple(value) else FUNCTION.write(value)
+
+
+_STREAM = Word(["stdout", "stderr"])
+_LIMIT = Whole(1, unit="bytes")
+_FRAMING = Kinds(
+    {
+        "lines": (Lines, Record(lines, {"end": OrNone(BYTES, word=False), "universal": FLAG})),
+        "chunks": (Chunks, Record(chunks, {})),
+        "content_length": (ContentLength, Record(content_length, {"limit": Size(1)})),
+        "length_prefix": (
+            LengthPrefix,
+            Record(
+                length_prefix,
+                {"size": Whole(1, 8), "byteorder": Word(["big", "little"]), "limit": Size(1)},
+                called={"size": "length_prefix"},
+            ),
+        ),
+    },
+    what="framing",
+    example='"chunks"',
+    words=["lines", "chunks", "content_length"],
+    other=FUNCTION,
+)
+_FRAMINGS = MappingOf(_FRAMING, _STREAM)
+
+
+def _is_of_streams(data: Any) -> bool:
+    return isinstance(data, Mapping) and set(cast("Mapping[str, Any]", data)) <= {"stdout", "stderr"}
+
+
+def _write_framing(value: Any) -> Any:
+    return _FRAMINGS.write(value) if isinstance(value, Mapping) else _FRAMING.write(value)
+
+
+_DESTINATION = WordOr(Word(["read", "inherit", "null"]), FUNCTION)
+_VARIABLES = MappingOf(
+    Text(empty=True, number=True), Text("name of a variable", pattern=r"[^=\u0000]+", example="PATH")
+)
+_CODES = ListOf(Whole(0, 255), frozenset, ordered=False, alone=True)
+_BACKOFF = Record(
+    Backoff,
+    {
+        "min": SECONDS,
+        "max": SECONDS,
+        "factor": Number(above=True),
+        "jitter": Choice([True, False, "full", "decorrelated"]),
+    },
+    defaults=dict.fromkeys(("min", "max", "factor", "jitter")),
+)
+_HOOK = OrNone(Either((_is_command, WORDS), (_is_table, FUNCTION), wanted="a command", write=_write_hook))
+_ID = Text("name of a service", pattern=r"\S(?:[^\u0000-\u001f]*\S)?", example="web")
+_GROUP_NAME = Text("name of a group", pattern=r"[^,\u0000]+", example="users")
+_LOG = Kinds(
+    {
+        "logger": (LogBridge, Record(LogBridge, {"logger": TEXT, "stdout": Whole(0), "stderr": Whole(0)})),
+        "path": (
+            LogFile,
+            Record(
+                LogFile,
+                {
+                    "path": PathForm(folder=False),
+                    "max_bytes": OrNone(Size(1)),
+                    "keep": Whole(1, MOST_KEPT),
+                    "every": OrNone(Seconds(1)),
+                    "compress": FLAG,
+                    "format": Word(["text", "json"]),
+                    "timestamps": FLAG,
+                    "overflow": Word(["block", "drop_newest"]),
+                    "stream": OrNone(_STREAM),
+                },
+            ),
+        ),
+    },
+    what="log",
+    example='"web.log"',
+    address=Made(PathForm(folder=False), LogFile),
+)
+_SCHEDULES: dict[str, tuple[type, Form]] = {
+    "cron": (
+        Cron,
+        Record(
+            Cron,
+            {
+                "expression": TEXT,
+                "timezone": OrNone(TEXT, word=False),
+                "overlap": Word(["skip", "queue", "replace"]),
+                "missed": Word(["skip", "once"]),
+                "within": SECONDS,
+                "jitter": SECONDS,
+                "stamp": OrNone(PATH, word=False),
+            },
+            called={"expression": "cron"},
+        ),
+    ),
+    "every": (
+        Every,
+        Record(
+            Every,
+            {
+                "period": Seconds(0.001),
+                "first": Word(["after_period", "at_start"]),
+                "overlap": Word(["skip", "queue", "replace"]),
+                "jitter": SECONDS,
+            },
+            called={"period": "every"},
+        ),
+    ),
+}
+
+LOGS = _LogsForm(_LOG)
+GIVE_UP = WordOr(Word(["leave", "stop", "end"]), FUNCTION)
+CONTAINMENT = Word(get_args(AskedContainment))
+RESTART = Record(
+    Restart,
+    {
+        "when": Word(get_args(When)),
+        "max_restarts": OrNone(Whole(0, unit="restarts")),
+        "within": OrNone(Seconds(above=True)),
+        "backoff": OrNone(_BACKOFF),
+        "reset_after": SECONDS,
+        "success_codes": _CODES,
+        "success_signals": ListOf(SIGNAL, frozenset, ordered=False, alone=True),
+        "prevent_codes": _CODES,
+        "force_codes": _CODES,
+    },
+    short="when",
+    defaults={"backoff": Restart().backoff},
+)
 
 FORMS: dict[str, Form] = {
-    "argv": ListOf(PLAIN),
-    "cwd": PLAIN,
-    "env": MappingOf(PLAIN),
-    "extra_env": MappingOf(PLAIN),
-    "stdin": _InputForm(),
-    "pty": PLAIN,
-    "window_size": ListOf(PLAIN),
+    "argv": WORDS,
+    "cwd": OrNone(PATH, word=False),
+    "env": OrNone(_VARIABLES, word=False),
+    "extra_env": _VARIABLES,
+    "stdin": OrNone(_InputForm(), word=False),
+    "pty": FLAG,
+    "window_size": ListOf(Whole(1, 65535), least=2, most=2),
     "output": _DESTINATION,
-    "stdout": _DESTINATION,
-    "stderr": _DESTINATION,
-    "buffered": PLAIN,
-    "streaming": PLAIN,
-    "merge_stderr": PLAIN,
-    "framing": _FramingsForm(),
-    "encoding": PLAIN,
-    "errors": PLAIN,
-    "line_limit": PLAIN,
-    "queue_size": PLAIN,
-    "drain_timeout": PLAIN,
-    "leftovers": PLAIN,
-    "main_pid": _MainPidForm(),
-    "containment": PLAIN,
-    "memory_max": PLAIN,
-    "pids_max": PLAIN,
-    "cpu_max": PLAIN,
-    "user": PLAIN,
-    "extra_groups": ListOf(PLAIN),
-    "umask": _MaskForm(),
-    "nice": PLAIN,
-    "rlimits": MappingOf(_LimitForm()),
-    "no_new_privileges": PLAIN,
-    "oom_score_adj": PLAIN,
-    "cpus": ListOf(PLAIN),
-    "io_class": PLAIN,
-    "ambient_capabilities": ListOf(PLAIN),
-    "delay_start": PLAIN,
-    "max_runtime": PLAIN,
-    "schedule": _ScheduleForm(),
-    "stop": LADDER,
-    "prepare": _HookForm(),
-    "cleanup": _HookForm(),
-    "reload": _ReloadForm(),
-    "restart": Record(
-        Restart,
-        {
-            "backoff": _BACKOFF,
-            "success_codes": _CODES,
-            "success_signals": ListOf(SIGNAL, frozenset, ordered=False),
-            "prevent_codes": _CODES,
-            "force_codes": _CODES,
-        },
-        short="when",
-        defaults={"backoff": Restart().backoff},
+    "stdout": OrNone(_DESTINATION),
+    "stderr": OrNone(_DESTINATION),
+    "buffered": FLAG,
+    "streaming": Choice([True, False, "stdout", "stderr"]),
+    "merge_stderr": FLAG,
+    "framing": Either(
+        (_is_of_streams, _FRAMINGS), (lambda _data: True, _FRAMING), wanted="a framing", write=_write_framing
     ),
-    "recycle": Record(Recycle, {}),
-    "watch": Record(_watch, {"paths": ListOf(PLAIN), "include": ListOf(PLAIN), "exclude": ListOf(PLAIN)}),
-    "ready": PROBE,
-    "ready_timeout": PLAIN,
-    "alive": Record(Alive, {"probe": PROBE, "stop": LADDER}),
-    "roll": Record(Roll, {}),
+    "encoding": OrNone(TEXT),
+    "errors": TEXT,
+    "line_limit": Size(16),
+    "queue_size": Whole(1, unit="lines"),
+    "drain_timeout": SECONDS,
+    "leftovers": Word(get_args(Leftovers)),
+    "main_pid": OrNone(WordOr(Word(["notify"]), Record(PidFile, {"path": PathForm(folder=False)}))),
+    "containment": OrNone(CONTAINMENT),
+    "memory_max": OrNone(Size(4096)),
+    "pids_max": OrNone(Whole(1, unit="processes")),
+    "cpu_max": OrNone(Number(0.01, 10_000, unit="processors")),
+    "user": OrNone(
+        Either(
+            (_is_text, Text("user", pattern=r"[^:\u0000]+(?::[^:\u0000]+)?", example='"name" or "name:group"')),
+            (_is_other, Whole(0)),
+            wanted="a name or a number",
+        ),
+        word=False,
+    ),
+    "extra_groups": ListOf(
+        Either((_is_text, _GROUP_NAME), (_is_other, Whole(0)), wanted="a name or a number"), alone=True
+    ),
+    "umask": OrNone(MODE),
+    "nice": OrNone(Whole(-20, 19)),
+    "rlimits": MappingOf(_LimitForm(), Word(sorted(RLIMITS))),
+    "no_new_privileges": FLAG,
+    "oom_score_adj": OrNone(Whole(-1000, 1000)),
+    "cpus": ListOf(Whole(0, 8191)),
+    "io_class": OrNone(
+        Text("class", pattern="idle|(?:best-effort|realtime)(?::[0-7])?", example='"idle" or "best-effort:7"')
+    ),
+    "ambient_capabilities": ListOf(Word([*CAPABILITIES, *(f"CAP_{name.upper()}" for name in CAPABILITIES)])),
+    "delay_start": SECONDS,
+    "max_runtime": OrNone(Seconds(above=True)),
+    "schedule": OrNone(Kinds(_SCHEDULES, what="schedule", example='{"cron": "30 2 * * *"}', other=FUNCTION)),
+    "stop": LADDER,
+    "prepare": _HOOK,
+    "cleanup": _HOOK,
+    "reload": OrNone(
+        Either(
+            (lambda data: data == "notify", Word(["notify"])),
+            (is_list, WORDS),
+            (lambda _data: True, SIGNAL),
+            wanted="a signal",
+            write=_write_reload,
+        )
+    ),
+    "restart": RESTART,
+    "recycle": OrNone(
+        Record(
+            Recycle,
+            {
+                "memory": OrNone(Size(1)),
+                "hold": SECONDS,
+                "age": OrNone(Seconds(above=True)),
+                "spread": Number(0, 1, below=True),
+            },
+        )
+    ),
+    "watch": OrNone(
+        Record(
+            _watch,
+            {
+                "paths": ListOf(PATH, alone=True, least=1),
+                "include": ListOf(TEXT, alone=True),
+                "exclude": ListOf(TEXT, alone=True),
+                "debounce": SECONDS,
+            },
+            short="paths",
+            docs=Watch,
+        )
+    ),
+    "ready": OrNone(PROBE),
+    "ready_timeout": OrNone(SECONDS),
+    "alive": OrNone(
+        Record(
+            Alive,
+            {
+                "probe": PROBE,
+                "every": Seconds(0.001),
+                "timeout": Seconds(0.001),
+                "failures": Whole(1, unit="checks"),
+                "successes": Whole(1, unit="checks"),
+                "grace": SECONDS,
+                "action": Word(["restart", "mark"]),
+                "stop": OrNone(LADDER),
+            },
+        )
+    ),
+    "roll": OrNone(
+        Record(
+            Roll,
+            {
+                "surge": _RunsForm(),
+                "unavailable": _RunsForm(),
+                "min_ready": OrNone(SECONDS),
+                "deadline": OrNone(Seconds(above=True)),
+                "on_failure": Word(get_args(OnRollFailure)),
+            },
+        )
+    ),
     "after": _DependenciesForm(),
-    "critical": PLAIN,
-    "on_give_up": WordOr(FUNCTION),
-    "group": PLAIN,
-    "significant": PLAIN,
-    "log": _LogsForm(),
-    "instances": PLAIN,
-    "port": _PortsForm(),
-    "listen": MappingOf(HeldSocketForm()),
-    "on_demand": PLAIN,
+    "critical": FLAG,
+    "on_give_up": GIVE_UP,
+    "group": Text(empty=True),
+    "significant": FLAG,
+    "log": OrNone(LOGS, word=False),
+    "instances": OrNone(Whole(0, unit="services")),
+    "port": OrNone(_PortsForm()),
+    "listen": LISTEN,
+    "on_demand": FLAG,
 }
 """The form of each option, by its name in ``Spec``; in data ``argv`` is ``command``."""
+
+_BY_KEY = {"command": WORDS} | {name: form for name, form in FORMS.items() if name != "argv"}
+"""The form of each option, by its name in data."""
 
 
 def option_to_data(name: str, value: Any) -> Any:
@@ -550,35 +567,146 @@ def spec_to_dict(
     return data
 
 
-def options_from_dict(data: Any, program: Callable[[Any], object]) -> tuple[Any, Any, dict[str, Any]]:
-    """Return id, command and options of the JSON values of a Spec; see ``Spec.from_dict``.
+Make = Callable[[Any, Any, dict[str, Any]], Any]
+"""Constructor of a Spec from id, command and options."""
+Refusals = Callable[[Any, Any, dict[str, Any]], list[SpecError]]
+"""Function that returns everything that a Spec refuses in an id, a command and options."""
+
+
+def read_options(
+    given: Mapping[str, Any], read_program: Callable[[Any], Any] | None = None
+) -> tuple[dict[str, Any], list[Flaw]]:
+    """Return the values of options, with the command as ``command``, and everything that is wrong in them.
+
+    Args:
+        given: The JSON values by their keys.
+        read_program: Reader of the Spec of another program, whose output is the input of this one.
+    """
+    options: dict[str, Any] = {}
+    flaws: list[Flaw] = []
+    for name, value in given.items():
+        form = _BY_KEY.get(name)
+        if form is None:
+            hint = hint_for_option(name, _BY_KEY)
+            flaws.append(Flaw(path=(name,), message=f"there is no option {name!r}", hint=hint, of_key=True))
+            continue
+        try:
+            if name == "stdin" and isinstance(value, Mapping) and set(cast("Mapping[str, Any]", value)) == {"program"}:
+                options[name] = _read_program(cast("Mapping[str, Any]", value)["program"], read_program)
+            else:
+                options[name] = form.read(value)
+        except DataError as error:
+            flaws += error.below(name)
+    return options, flaws
+
+
+def _read_program(data: Any, read_program: Callable[[Any], Any] | None) -> Any:
+    if read_program is None:
+        raise refused("is no input here")
+    try:
+        return read_program(data)
+    except DataError as error:
+        raise DataError.of(error.below("program")) from None
+
+
+def read_spec(data: Any, make: Make, refusals: Refusals, owner: str | None = None) -> Any:
+    """Return the Spec of JSON values; see ``Spec.from_dict``.
 
     Args:
         data: The JSON values.
-        program: Reader of the Spec of another program, whose output is the input of this one.
+        make: Constructor of a Spec.
+        refusals: Function that returns everything that a Spec refuses.
+        owner: Beginning of messages; None to name the service.
+
+    Raises:
+        DataError: With everything that is wrong.
     """
-    given = dict(table(data, "a Spec"))
-    id = given.pop("id", None)
-    owner = f"service {id!r}: "
+    given = _table_of_spec(data)
+    id = given.get("id")
+    owner = f"service {id!r}: " if owner is None else owner
+    options, flaws = read_options(
+        {name: value for name, value in given.items() if name != "id"},
+        lambda inner: read_spec(inner, make, refusals, ""),
+    )
     if "command" not in given:
-        raise SpecError(f"{owner}command is missing: write the program and its arguments in a list", option="command")
-    options: dict[str, Any] = {}
-    for name, value in given.items():
-        if name == "argv" or (name not in FORMS and name != "command"):
-            hint = hint_for_name(name, ["id", "command", *(known for known in FORMS if known != "argv")])
-            raise SpecError(f"{owner}there is no option {name!r}; {hint}", option=name)
+        flaws.append(Flaw(message="command is missing: write the program and its arguments"))
+    argv = options.pop("command", None)
+    if not flaws:
         try:
-            options[name] = _read_option(name, value, program)
-        except SpecError as error:
-            raise SpecError(f"{owner}{error}", option=error.option, value=error.value) from error.__cause__
-    return id, options.pop("command"), options
+            return make(id, argv, options)
+        except SpecError:
+            pass  # the first thing that is wrong; below are all of them
+    wrong = {str(flaw.path[0]) for flaw in flaws if flaw.path}
+    for error in refusals(id, ["x"] if argv is None else argv, options):
+        # An option that was left out for its own flaw may be the one that another option needs.
+        if error.option not in wrong and not any(f"{name}=" in str(error) for name in wrong):
+            flaws.append(_flaw_of_option(error))
+    order = {name: number for number, name in enumerate(given)}
+    flaws.sort(key=lambda flaw: order.get(str(flaw.path[0]), 0) if flaw.path else -1)
+    raise DataError.of(flaws, owner=owner)
 
 
-def _read_option(name: str, value: Any, program: Callable[[Any], object]) -> Any:
-    if name == "command":
-        return FORMS["argv"].read(value, name)
-    if value is None:
-        return None
-    if name == "stdin" and isinstance(value, Mapping) and set(cast("Mapping[str, Any]", value)) == {"program"}:
-        return program(cast("Mapping[str, Any]", value)["program"])
-    return FORMS[name].read(value, name)
+def _table_of_spec(data: Any) -> Mapping[str, Any]:
+    try:
+        return table(data)
+    except DataError as error:
+        raise DataError.of(error.flaws, owner="a Spec ") from None
+
+
+def _flaw_of_option(error: SpecError) -> Flaw:
+    flaw = flaw_of(error, {"argv": "command"}, [*FORMS, "id"])
+    if flaw.path or error.option is None:
+        return flaw
+    name = error.option.partition("[")[0].partition(".")[0]
+    return flaw.below("command" if name == "argv" else name) if name in FORMS or name == "id" else flaw
+
+
+class _Options(Form):
+    """The options of a service in a file, all of them optional; read as a dict of their values."""
+
+    def read(self, data: Any) -> Any:
+        options, flaws = read_options(table(data), lambda inner: {"program": inner})
+        if flaws:
+            raise DataError.of(flaws)
+        return options
+
+    def schema(self) -> dict[str, Any]:
+        properties = {name: form.schema() for name, form in _BY_KEY.items()}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+_SERVICE = _Options()
+
+
+@exported_from("aioverseer.forms")
+def service_form() -> Form:
+    """Return the form of the options of a service, in which each one may be missing: for a part of a description.
+
+    It reads a dict of values. Options that exclude each other are no error here; ``Spec.from_dict`` finds them.
+    """
+    return _SERVICE
+
+
+def options_schema(owner: object) -> dict[str, dict[str, Any]]:
+    """Return the schema of each option of a Spec, with its description, by its name in data.
+
+    Args:
+        owner: The class ``Spec``.
+    """
+    schemas = {name: form.schema() for name, form in _BY_KEY.items()}
+    return described(schemas, owner, {name: "argv" if name == "command" else name for name in schemas})
+
+
+def definitions(owner: object) -> dict[str, Any]:
+    """Return the schemas below ``$defs``.
+
+    Args:
+        owner: The class ``Spec``.
+    """
+    spec = {
+        "type": "object",
+        "properties": {"id": _ID.schema(), **options_schema(owner)},
+        "required": ["id", "command"],
+        "additionalProperties": False,
+    }
+    return {**{name: form.schema() for name, form in DEFINITIONS.items()}, "spec": spec}

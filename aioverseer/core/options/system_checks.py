@@ -9,7 +9,7 @@ from typing import cast
 from aioverseer.core.options.checker import Checker
 from aioverseer.core.options.keywords import Rlimit
 
-__all__ = ["check_groups", "check_ports", "check_processors", "check_rlimits", "check_umask", "check_user"]
+__all__ = ["RLIMITS", "check_groups", "check_ports", "check_processors", "check_rlimits", "check_umask", "check_user"]
 
 _UMASK = range(0o1000)
 _USUAL_MASKS = frozenset({0, 0o2, 0o7, 0o22, 0o27, 0o37, 0o66, 0o77, 0o117, 0o137, 0o177, 0o222, 0o277, 0o377})
@@ -18,7 +18,7 @@ _MEANT_MASKS = frozenset(int(f"{mask:o}") for mask in _USUAL_MASKS)
 _PORTS = range(1, 1 << 16)
 _CPUS = (0.01, 10_000)
 """Least and most value of ``cpu_max``; the kernel refuses less than a hundredth of a processor."""
-_RLIMITS = frozenset(
+RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
 """Names of resources that prlimit(1) knows."""
@@ -80,8 +80,8 @@ def check_rlimits(check: Checker, value: object) -> Mapping[str, Rlimit]:
         raise check.refuse("rlimits", value, 'is no mapping: pass for example {"nofile": 1024}')
     limits = dict(cast("Mapping[object, object]", value))
     for name, limit in limits.items():
-        if name not in _RLIMITS:
-            raise check.refuse("rlimits", name, f"is no resource: there are {', '.join(sorted(_RLIMITS))}")
+        if name not in RLIMITS:
+            raise check.refuse("rlimits", name, f"is no resource: there are {', '.join(sorted(RLIMITS))}")
         pair = _as_pair(limit)
         if not _is_limits(pair):
             raise check.refuse(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import pickle
 import re
 import signal
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from aioverseer import (
     Backoff,
     Cron,
     Every,
+    Group,
     LogBridge,
     LogFile,
+    OverseerOptions,
     PidFile,
     Process,
     Recycle,
@@ -37,8 +41,11 @@ from aioverseer import (
     ready,
 )
 from aioverseer.core.options.composition import leaves
+from aioverseer.core.options.data_words import EXAMPLES, hint_for_option
+from aioverseer.core.options.foreign import WORDS as FOREIGN
 from aioverseer.core.options.framing import FramingOption
 from aioverseer.core.options.spec_data import FORMS
+from aioverseer.forms import DataError
 
 SECRET = "hunter2"
 
@@ -408,34 +415,143 @@ def test_open_file_is_named_and_not_read() -> None:
     ("data", "message"),
     [
         ({"comand": ["x"]}, "command is missing"),
+        ({"comand": ["x"]}, "there is no option 'comand'; did you mean 'command'"),
         ({"command": ["x"], "readdy": "notify"}, "service 'x': there is no option 'readdy'; did you mean 'ready'"),
         ({"command": ["x"], "argv": ["x"]}, "there is no option 'argv'"),
-        ({"command": "x y"}, "command is of type str: write a list"),
-        ({"command": ["x"], "restart": {"wenn": "never"}}, "restart has no option 'wenn'; did you mean 'when'"),
-        ({"command": ["x"], "restart": {"backoff": {"min": -1}}}, "service 'x': backoff.min=-1"),
-        ({"command": ["x"], "stop": {"steps": [["SIGNOPE", 1]]}}, r"stop.steps\[0\] is no signal: there are SIGHUP"),
-        ({"command": ["x"], "stop": {"steps": [7]}}, r"stop.steps\[0\] is no step"),
-        ({"command": ["x"], "ready": {"tcp": 0}}, "service 'x': ready.tcp: port=0 is too low"),
-        ({"command": ["x"], "ready": {"udp": 1}}, "ready is no probe: there are tcp, unix"),
+        ({"command": 7}, "command is of type int: write a list"),
+        ({"command": "a | b"}, r"command holds '\\|', and there is no shell here"),
+        ({"command": ""}, "command is no command"),
+        ({"command": [""]}, r"command\[0\] is empty"),
+        ({"command": ["x"], "restart": {"wenn": "never"}}, "restart: there is no option 'wenn'; did you mean 'when'"),
+        ({"command": ["x"], "restart": {"backoff": {"min": -1}}}, "service 'x': restart.backoff.min is too low"),
+        ({"command": ["x"], "restart": {"within": "5x"}}, 'restart.within .* write a number .* for example "5m"'),
+        (
+            {"command": ["x"], "restart": {"force_codes": [7], "prevent_codes": [7]}},
+            "restart.force_codes is in prevent",
+        ),
+        (
+            {"command": ["x"], "stop": {"steps": [["SIGNOPE", 1]]}},
+            r"stop.steps\[0\]\[0\] is no signal: there are SIGHUP",
+        ),
+        ({"command": ["x"], "stop": {"signal": "TERM"}}, 'stop.signal is no signal: .* did you mean "SIGTERM"'),
+        ({"command": ["x"], "stop": {"steps": [7]}}, r"stop.steps\[0\] is of type int"),
+        ({"command": ["x"], "ready": {"tcp": 0}}, "service 'x': ready.tcp is too low"),
+        ({"command": ["x"], "ready": {"udp": 1}}, "ready is no probe: write one of all, any, tcp, unix"),
         ({"command": ["x"], "ready": {"notify": 1}}, "ready.notify takes no argument"),
-        ({"command": ["x"], "ready": {"all": []}}, "ready is no list of probes"),
-        ({"command": ["x"], "ready": {"line": {"pattern": "x", "flags": ["NO"]}}}, "is no regular expression"),
+        ({"command": ["x"], "ready": {"all": []}}, "ready.all is an empty list"),
+        ({"command": ["x"], "ready": {"all": [{"fd": 3}], "tcp": 1}}, "ready: 'tcp' cannot go with 'all'"),
+        (
+            {"command": ["x"], "ready": {"line": {"pattern": "x", "flags": ["NO"]}}},
+            "ready.line.* is unknown: write one of",
+        ),
         ({"command": ["x"], "ready": {"line": {"patern": "x"}}}, "is no pattern"),
-        ({"command": ["x"], "umask": "rwx"}, "umask is no mask"),
+        ({"command": ["x"], "ready": {"line": "("}}, "ready.line is no regular expression"),
+        ({"command": ["x"], "umask": "rwx"}, "umask is no mode"),
         ({"command": ["x"], "framing": "words"}, "framing is no framing"),
-        ({"command": ["x"], "framing": {"lines": "x"}}, "framing.lines is no argument"),
-        ({"command": ["x"], "after": {"db": {"name": "db"}}}, "after.db names the service twice"),
+        ({"command": ["x"], "framing": {"lines": "x"}}, "framing.lines takes no argument"),
+        ({"command": ["x"], "after": {"db": {"name": "db"}}}, "after.db: there is no option 'name'"),
         ({"command": ["x"], "stdin": {"base64": "?"}}, "stdin is no base64"),
         ({"command": ["x"], "stdin": {"base64": 7}}, "stdin is no text"),
-        ({"command": ["x"], "on_give_up": {"function": "app"}}, "on_give_up='app' is no name of a function"),
+        ({"command": ["x"], "on_give_up": {"function": "app"}}, "on_give_up is no name of a function"),
         ({"command": ["x"], "on_give_up": {"function": "no_such_module_of_ours:x"}}, "cannot be found: No module"),
         ({"command": ["x"], "on_give_up": {"function": "json:x"}}, "cannot be found: module 'json' has no"),
         ({"command": ["x"], "on_give_up": {"function": "json:dumps", "and": 1}}, "names no function"),
+        ({"command": ["x"], "memory_max": "512 Mibb"}, 'memory_max .* for example "512 MiB"'),
+        ({"command": ["x"], "environment": {}}, "there is no option 'environment'; write extra_env = {"),
+        ({"command": ["x"], "pty": "yes"}, "pty is a text of another kind: write true or false"),
     ],
 )
 def test_wrong_data_is_refused_by_place(data: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Spec.from_dict({"id": "x", **data})
+
+
+def flaws_of(data: dict[str, Any]) -> list[tuple[str | int, ...]]:
+    """Return the places of all that is wrong."""
+    with pytest.raises(DataError) as caught:
+        Spec.from_dict({"id": "x", "command": ["x"], **data})
+    return [flaw.path for flaw in caught.value.flaws]
+
+
+def test_everything_wrong_is_found_at_once() -> None:
+    data = {
+        "nice": 99,
+        "restart": {"wenn": 1, "within": "5x", "backoff": {"jitter": 7}},
+        "stop": {"steps": [["SIGTERM", "x"], ["TERM", 1], {"close_stdin": -1}]},
+        "extra_env": {"A": [], "B=": "x"},
+        "encoding": "no such codec",
+        "on_demand": True,
+        "after": "x",
+    }
+    assert flaws_of(data) == [
+        ("nice",),
+        ("restart", "wenn"),
+        ("restart", "within"),
+        ("restart", "backoff", "jitter"),
+        ("stop", "steps", 0, 1),
+        ("stop", "steps", 1, 0),
+        ("stop", "steps", 2, "close_stdin"),
+        ("extra_env", "A"),
+        ("extra_env", "B"),
+        ("encoding",),
+        ("on_demand",),
+        ("after",),
+    ]
+
+
+def test_option_that_needs_a_wrong_one_is_not_judged() -> None:
+    assert flaws_of({"listen": {"http": 7}, "on_demand": True}) == [("listen", "http")]
+    assert flaws_of({"group": 7, "significant": True}) == [("group",)]
+    assert flaws_of({"stdin": {"x": 1}, "stop": {"steps": [{"close_stdin": 1}]}}) == [("stdin",)]
+
+
+def test_groups_and_options_of_an_overseer_are_read_in_the_same_way() -> None:
+    with pytest.raises(DataError) as group:
+        Group.from_dict("workers", {"strategie": "one_for_all", "restart": {"within": "x"}})
+    assert [flaw.path for flaw in group.value.flaws] == [("strategie",), ("restart", "within")]
+    with pytest.raises(DataError, match=r"group 'workers': significant counts for a parent"):
+        Group.from_dict("workers", {"significant": True})
+    with pytest.raises(DataError) as overseer:
+        OverseerOptions.from_dict({"restart_rate": 0, "log": {"keep": 5}})
+    assert [flaw.path for flaw in overseer.value.flaws] == [("restart_rate",), ("log",)]
+    assert OverseerOptions.from_dict({"shutdown_timeout": "25s"}).shutdown_timeout == 25
+
+
+def test_error_of_data_can_be_pickled() -> None:
+    with pytest.raises(DataError) as caught:
+        Spec.from_dict({"id": "x", "command": ["x"], "nice": 99})
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.flaws, again.option) == (str(caught.value), caught.value.flaws, "nice")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5m", 300), ("90", 90), ("1h 30m", 5400), ("1.5s", 1.5), ("250ms", 0.25), ("2 days", 172_800), ("1w", 604_800)],
+)
+def test_durations_are_texts_with_units(text: str, seconds: float) -> None:
+    assert Spec.from_dict({"id": "x", "command": ["x"], "max_runtime": text}).max_runtime == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512 MiB", 512 << 20), ("512M", 512 << 20), ("1.5g", 3 << 29), ("4096", 4096), ("8KB", 8192), ("4096 B", 4096)],
+)
+def test_sizes_are_texts_with_units(text: str, size: int) -> None:
+    assert Spec.from_dict({"id": "x", "command": ["x"], "memory_max": text}).memory_max == size
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_each_example_is_read(name: str) -> None:
+    data = tomllib.loads(EXAMPLES[name])
+    assert list(data) == [name]
+    FORMS["argv" if name == "command" else name].read(data[name])
+
+
+@pytest.mark.parametrize("word", sorted(FOREIGN))
+def test_word_of_another_tool_is_answered_with_toml(word: str) -> None:
+    hint = hint_for_option(word, [*FORMS, "command"])
+    assert "Restart(" not in hint
+    assert "add(" not in hint
 
 
 def test_data_must_be_an_object() -> None:

@@ -298,7 +298,7 @@ def test_settings_are_above_everything(load_text: Load) -> None:
         ("=3", "-s ", "this is no setting; write for example web.instances=2"),
         ("web..x=3", "-s web..x", "this is no setting; write for example web.instances=2"),
         ("web.log={path=", "-s web.log", "the value is not TOML"),
-        ("web.nice=fast", "-s web.nice", "nice='fast' is no whole number"),
+        ("web.nice=fast", "-s web.nice", "write a whole number, -20 to 19"),
         ("wbe.nice=3", "-s wbe.nice", "command is missing"),
     ],
 )

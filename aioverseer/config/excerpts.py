@@ -1,0 +1,86 @@
+"""Problems at places of a text in TOML: the line, the column, and the line itself with its secrets masked."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from aioverseer.config.positions import Positions, positions_in
+from aioverseer.config.problems import Problem
+
+__all__ = ["problem_at", "problem_in_line"]
+
+_SECRET = frozenset({"env", "extra_env", "stdin"})
+"""Options whose values may be secrets."""
+_SIGNS = re.compile(r"[^\s\"']")
+
+Path = tuple[str | int, ...]
+
+_positions_in = functools.lru_cache(maxsize=8)(positions_in)
+"""Cached form of ``positions_in``: each problem of a file asks for its places."""
+
+
+def problem_at(
+    path: Path, message: str, hint: str | None = None, *, text: str, file: str, of_key: bool = False
+) -> Problem:
+    """Return the problem at a place of a text.
+
+    Args:
+        path: Keys and indexes that lead to the place. For a place that is not in the text, the nearest one around it
+            is shown.
+        message: Cause, and what to write.
+        hint: Further advice.
+        text: Text of the file.
+        file: Path of the file.
+        of_key: Whether the last key of the path is wrong, and not its value.
+    """
+    positions = _positions_in(text)
+    place = positions.nearest(path, of_key=of_key)
+    if place is None:
+        return Problem(file=file, path=path, message=message, hint=hint)
+    line, column = positions.line_and_column(place.start)
+    start, shown = positions.line(line)
+    length = max(1, min(place.end, start + len(shown)) - place.start)
+    return Problem(
+        file=file,
+        line=line,
+        column=column,
+        path=path,
+        message=message,
+        hint=hint,
+        text=_masked(positions, start, shown),
+        length=length,
+    )
+
+
+def problem_in_line(line: int, column: int, message: str, hint: str | None = None, *, text: str, file: str) -> Problem:
+    """Return the problem of a text that is no TOML.
+
+    Args:
+        line: Number of the line, from 1.
+        column: Number of the character, from 1.
+        message: Cause, and what to write.
+        hint: Further advice.
+        text: Text of the file.
+        file: Path of the file.
+    """
+    positions = _positions_in(text)
+    start, shown = positions.line(line)
+    masked = _masked(positions, start, shown)
+    return Problem(file=file, line=line, column=column, message=message, hint=hint, text=masked)
+
+
+def _masked(positions: Positions, start: int, line: str) -> str:
+    """Return a line with a star for each character of values that may be secrets."""
+    end = start + len(line)
+    signs = list(line)
+    for path, place in positions.values.items():
+        if place.start >= end or place.end <= start or _SECRET.isdisjoint(path):
+            continue
+        # The values of a table or a list have places of their own; that of a dotted key is a key.
+        if positions.is_container(place) or positions.keys.get(path) == place:
+            continue
+        for at in range(max(place.start, start), min(place.end, end)):
+            if _SIGNS.match(line[at - start]):
+                signs[at - start] = "*"
+    return "".join(signs)
