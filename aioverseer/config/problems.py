@@ -75,7 +75,11 @@ class ConfigError(SpecError):
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
+        given = tuple(problems)
+        files = list(dict.fromkeys(problem.file for problem in given))
+        self.problems = tuple(
+            sorted(given, key=lambda problem: (files.index(problem.file), problem.line or 0, problem.column or 0))
+        )
         count = len(self.problems)
         total = [f"{count} problems"] if count > 1 else []
         super().__init__("\n".join([*map(str, self.problems), *total]))

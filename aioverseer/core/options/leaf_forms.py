@@ -186,6 +186,8 @@ class Word(Form):
 class Whole(Form):
     """A whole number of a range."""
 
+    _noun = "whole number"
+
     def __init__(self, least: int = 0, most: int | None = None, *, unit: str = "") -> None:
         """Prepare.
 
@@ -206,7 +208,7 @@ class Whole(Form):
         """Return the number."""
         number = self._number_in(data)
         if number is None:
-            raise refused(f"is {_shown(data)}: write a whole number{self._unit}, {self._range}")
+            raise refused(f"is {_shown(data, self._noun)}: write a whole number{self._unit}, {self._range}")
         if number < self._least or number > (_MOST if self._most is None else self._most):
             raise refused(f"is too {'low' if number < self._least else 'high'}: write {self._range}")
         return number
@@ -239,6 +241,8 @@ class Whole(Form):
 class Size(Whole):
     """Bytes: a number, or a text such as ``"512 MiB"``."""
 
+    _noun = "size"
+
     def read(self, data: Any) -> Any:
         """Return the number of bytes."""
         found = SIZE.fullmatch(data) if isinstance(data, str) else None
@@ -259,6 +263,8 @@ class Size(Whole):
 @exported_from("aioverseer.forms")
 class Number(Form):
     """A number of a range."""
+
+    _noun = "number"
 
     def __init__(
         self,
@@ -292,7 +298,7 @@ class Number(Form):
         """Return the number."""
         number = data if type(data) is float or type(data) is int else self._number_in(data)
         if number is None or number != number:  # nan  # noqa: PLR0124
-            raise refused(f"is {_shown(data)}: write {self._wanted}")
+            raise refused(f"is {_shown(data, self._noun)}: write {self._wanted}")
         if number < self._least or (self._above and number == self._least):
             raise refused(f"is too low: write {self._wanted}")
         if number > self._most or (self._below and number == self._most):
@@ -329,6 +335,8 @@ class Number(Form):
 @exported_from("aioverseer.forms")
 class Seconds(Number):
     """Seconds: a number, or a text such as ``"5m"`` or ``"1h 30m"``."""
+
+    _noun = "time"
 
     def __init__(self, least: float = 0.0, *, above: bool = False) -> None:
         super().__init__(least, above=above, unit="seconds")
@@ -400,7 +408,8 @@ class Signal(Form):
         if isinstance(data, str):
             near = get_close_matches(f"SIG{data.upper().removeprefix('SIG')}", self._names, n=1)
             raise refused(
-                f"is no signal: there are {', '.join(self._names)}", f'did you mean "{near[0]}"?' if near else None
+                "is no signal: write its name, such as SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGKILL",
+                f'did you mean "{near[0]}"?' if near else None,
             )
         raise refused(f'is {_shown(data)}: write a signal by its name, such as "SIGTERM"')
 
@@ -413,10 +422,10 @@ def _kind(data: Any) -> str:
     return type(data).__name__
 
 
-def _shown(data: Any) -> str:
-    """Return what a value is, without the value."""
+def _shown(data: Any, wanted: str = "") -> str:
+    """Return what kind of value there is, without the value; of a text that it is not what is wanted."""
     if isinstance(data, str):
-        return "a text of another kind" if data else "empty"
+        return "empty" if not data else f"no {wanted}" if wanted else "a text"
     if isinstance(data, Mapping):
         return "a table" if cast("Mapping[str, Any]", data) else "an empty table"
     return {"NoneType": "null", "list": "a list", "bool": "a bool"}.get(_kind(data), f"of type {_kind(data)}")

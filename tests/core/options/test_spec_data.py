@@ -431,7 +431,7 @@ def test_open_file_is_named_and_not_read() -> None:
         ),
         (
             {"command": ["x"], "stop": {"steps": [["SIGNOPE", 1]]}},
-            r"stop.steps\[0\]\[0\] is no signal: there are SIGHUP",
+            r"stop.steps\[0\]\[0\] is no signal: write its name",
         ),
         ({"command": ["x"], "stop": {"signal": "TERM"}}, 'stop.signal is no signal: .* did you mean "SIGTERM"'),
         ({"command": ["x"], "stop": {"steps": [7]}}, r"stop.steps\[0\] is of type int"),
@@ -458,7 +458,7 @@ def test_open_file_is_named_and_not_read() -> None:
         ({"command": ["x"], "on_give_up": {"function": "json:dumps", "and": 1}}, "names no function"),
         ({"command": ["x"], "memory_max": "512 Mibb"}, 'memory_max .* for example "512 MiB"'),
         ({"command": ["x"], "environment": {}}, "there is no option 'environment'; write extra_env = {"),
-        ({"command": ["x"], "pty": "yes"}, "pty is a text of another kind: write true or false"),
+        ({"command": ["x"], "pty": "yes"}, "pty is a text: write true or false"),
     ],
 )
 def test_wrong_data_is_refused_by_place(data: dict[str, Any], message: str) -> None:
