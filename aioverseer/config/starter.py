@@ -1,0 +1,218 @@
+"""A first ``aioverseer.toml``, made of the files that a folder has already."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aioverseer import SpecError
+from aioverseer.config.convert import Note, read
+from aioverseer.config.convert.escapes import escaped
+from aioverseer.config.shapes import is_list, is_table
+
+__all__ = ["READ", "SEEN", "Starter", "make_starter"]
+
+_COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_LOCKS = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lock": "bun", "bun.lockb": "bun"}
+READ = ("Procfile", "Procfile.dev", *_COMPOSE, "package.json", "manage.py", "pyproject.toml", "requirements.txt")
+"""Names of files whose text counts."""
+SEEN = (".env", *_LOCKS)
+"""Names of files of which it counts that they are there."""
+
+_FIRST_PORT, _PORT_STEP = 5000, 100
+"""Ports that people know from Procfiles: the first service, and the distance to the next one."""
+_LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
+_NEEDS_SHELL = re.compile(r"[|&;<>()$`*?~#!{}\[\]\\]|^\w+=|^(\.|cd|exec|export|source)\s")
+_NEEDS_MORE = re.compile(r"[|&;<>()`]|^\w+=|^(\.|cd|exec|export|source)\s")
+"""Commands that the shell cannot replace by its only program."""
+_FRONT = ("dev", "start", "serve")
+_BESIDE = re.compile(r"(dev|watch|start):[\w:.-]+|worker|queue|watch")
+"""Scripts of a package.json: the first one of these, and those that run beside it."""
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starter:
+    """A first file.
+
+    Attributes:
+        text: Text of ``aioverseer.toml``.
+        sources: Names of the files that its services come from.
+        notes: Notes about keys of those files that have no counterpart.
+    """
+
+    text: str
+    sources: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+
+@dataclass(slots=True)
+class _Found:
+    """Services from one source."""
+
+    source: str
+    services: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    comments: dict[str, str] = field(default_factory=dict[str, str])
+    notes: tuple[Note, ...] = ()
+
+
+def make_starter(files: Mapping[str, str], *, name: str) -> Starter:
+    """Return a first file for a folder.
+
+    A Procfile counts alone, as it names all programs. Otherwise a compose file counts, and without one the scripts of
+    ``package.json``, ``manage.py`` and the scripts of ``pyproject.toml`` do. Without any of them the file has an
+    example.
+
+    Args:
+        files: Texts of files in the folder by their names: those of ``READ``, and with any text those of ``SEEN``.
+        name: Name of the project.
+    """
+    found = list(_found_in(files))
+    sources = tuple(each.source for each in found)
+    if not found:
+        found = [_example()]
+    lines = [
+        "# aioverseer check shows what starts when, and aioverseer up runs it.",
+        "version = 1",
+        f"name = {_value(''.join(filter(str.isprintable, name)).strip() or 'app')}",
+    ]
+    if ".env" in files:
+        lines += ["", "[defaults]", 'env_file = "?.env"  # the question mark: it may be missing']
+    taken: set[str] = set()
+    for each in found:
+        lines += ["", f"# From {each.source}:" if each.source else "# An example:"]
+        for id, options in each.services.items():
+            if id in taken:
+                continue
+            taken.add(id)
+            comment = f"  # {each.comments[id]}" if id in each.comments else ""
+            lines += [f"[services.{_key(id)}]{comment}"]
+            lines += [f"{_key(option)} = {_value(value)}" for option, value in options.items()]
+            lines.append("")
+        lines.pop()
+    notes = tuple(note for each in found for note in each.notes)
+    return Starter(text="\n".join(lines) + "\n", sources=sources, notes=notes)
+
+
+def _found_in(files: Mapping[str, str]) -> Iterator[_Found]:
+    for name in ("Procfile.dev", "Procfile"):
+        if name in files and (found := _from_procfile(name, files[name])).services:
+            yield found
+            return
+    for name in _COMPOSE:
+        if name in files and (found := _from_compose(name, files[name])) is not None and found.services:
+            yield found
+            return
+    for name, reader in (
+        ("manage.py", _from_manage),
+        ("package.json", _from_package),
+        ("pyproject.toml", _from_pyproject),
+    ):
+        if name in files and (found := reader(files)).services:
+            yield found
+
+
+def _from_procfile(name: str, text: str) -> _Found:
+    found = _Found(name)
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("#") or not (match := _LINE.fullmatch(line)):
+            continue
+        id, command = match.groups()
+        options: dict[str, Any] = {"command": _words(command)}
+        if re.search(r"\$\{?PORT\b", command):
+            options["extra_env"] = {"PORT": str(_FIRST_PORT + _PORT_STEP * len(found.services))}
+        found.services.setdefault(id, options)
+    return found
+
+
+def _words(command: str) -> list[str]:
+    """Return the words of a command; through a shell if it needs one."""
+    if not _NEEDS_SHELL.search(command):
+        try:
+            return [escaped(word) for word in shlex.split(command)]
+        except ValueError:  # an open quote, which the shell will report
+            pass
+    return ["sh", "-c", escaped(command if _NEEDS_MORE.search(command) else f"exec {command}")]
+
+
+def _from_compose(name: str, text: str) -> _Found | None:
+    try:
+        conversion = read(text, kind="compose", path=name)
+    except (SpecError, ModuleNotFoundError):  # no valid file, or no reader of YAML here
+        return None
+    return _Found(name, services=dict(conversion.data.get("services", {})), notes=conversion.notes)
+
+
+def _from_manage(files: Mapping[str, str]) -> _Found:
+    """Return the services of a Django project."""
+    command = ["python", "manage.py", "runserver", "127.0.0.1:8000"]
+    found = _Found("manage.py", services={"web": {"command": command, "ready": {"tcp": 8000}}})
+    package = re.search(r"DJANGO_SETTINGS_MODULE['\"],\s*['\"](\w+)", files["manage.py"])
+    needs = files.get("pyproject.toml", "") + files.get("requirements.txt", "")
+    if package and re.search(r"(?im)\bcelery\b", needs):
+        words = ["celery", "--app", package[1], "worker", "--loglevel", "info"]
+        found.services["worker"] = {"command": words, "stop": {"timeout": 60.0}}
+        found.comments["worker"] = "a stop lets it end its tasks"
+    return found
+
+
+def _from_package(files: Mapping[str, str]) -> _Found:
+    """Return the scripts of a package that run on."""
+    found = _Found("package.json")
+    try:
+        data: Any = json.loads(files["package.json"])
+    except ValueError:
+        return found
+    scripts: Any = data.get("scripts", {}) if is_table(data) else {}
+    if not is_table(scripts):
+        return found
+    runner = next((tool for lock, tool in _LOCKS.items() if lock in files), "npm")
+    beside = [script for script in scripts if _BESIDE.fullmatch(script)]
+    # A script "dev" that starts all of "dev:*" would start them twice.
+    front = [script for script in _FRONT if script in scripts and not _starts_others(scripts[script], beside)][:1]
+    for script in [*front, *beside]:
+        found.services[re.sub(r"[^A-Za-z0-9_.-]", "-", script)] = {"command": [runner, "run", script]}
+    return found
+
+
+def _starts_others(command: object, others: list[str]) -> bool:
+    return isinstance(command, str) and any(re.search(rf"\b{re.escape(other)}\b", command) for other in others)
+
+
+def _from_pyproject(files: Mapping[str, str]) -> _Found:
+    """Return the scripts of a Python project, which may be commands for people: they are off."""
+    found = _Found("pyproject.toml")
+    try:
+        project: Any = tomllib.loads(files["pyproject.toml"]).get("project", {})
+    except tomllib.TOMLDecodeError:
+        return found
+    scripts: Any = project.get("scripts", {}) if is_table(project) else {}
+    for script in scripts if is_table(scripts) else ():
+        found.services[script] = {"command": [script], "enabled": False}
+        found.comments[script] = "remove enabled = false if it is a service"
+    return found
+
+
+def _example() -> _Found:
+    command = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "8000"]
+    return _Found("", services={"web": {"command": command, "ready": {"tcp": 8000}}})
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    """Return a value as TOML on one line."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if is_table(value):
+        return f"{{ {', '.join(f'{_key(key)} = {_value(each)}' for key, each in value.items())} }}"
+    if is_list(value):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value)
