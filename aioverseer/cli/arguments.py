@@ -9,10 +9,14 @@ from typing import Literal
 __all__ = [
     "MAX_RESTARTS",
     "STOP_TIMEOUT",
+    "TARGETS",
     "WHEN",
     "WHENS",
     "WITHIN",
+    "CheckOptions",
     "CompletionOptions",
+    "ExportOptions",
+    "FileOptions",
     "Options",
     "PolicyOptions",
     "RunOptions",
@@ -28,6 +32,7 @@ WHEN: When = "on-failure"
 MAX_RESTARTS = 5
 WITHIN = 60.0
 STOP_TIMEOUT = 10.0
+TARGETS = ("systemd", "systemd-up", "compose", "kubernetes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +58,31 @@ class PolicyOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions:
+    """The file of the services, and what the command line adds to it.
+
+    Attributes:
+        file: The path; None looks for the file of the project, from the current folder upwards.
+        profiles: The names of profiles, in their order.
+        settings: Texts such as ``web.instances=2``, which override the file.
+    """
+
+    file: str | None = None
+    profiles: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
     """Arguments of ``aioverseer up``.
 
     Attributes:
-        file: The Procfile.
+        source: The file.
         policy: The restart options of all its services.
-        log_dir: The folder for a log file of each service; None for no files.
+        log_dir: The folder for a log file of each service; None for what the file says.
     """
 
-    file: str
+    source: FileOptions
     policy: PolicyOptions
     log_dir: str | None
 
@@ -90,6 +110,38 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """Arguments of ``aioverseer check``.
+
+    Attributes:
+        source: The file.
+        graph: Whether to print a graph for Mermaid instead of a tree.
+        strict: Whether a warning is a failure.
+    """
+
+    source: FileOptions
+    graph: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """Arguments of ``aioverseer export``.
+
+    Attributes:
+        kind: The target, such as ``systemd``.
+        source: The file.
+        folder: The folder for the files; None prints them.
+        force: Whether to replace files that exist.
+    """
+
+    kind: str
+    source: FileOptions
+    folder: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionOptions:
     """Arguments of ``aioverseer completion``.
 
@@ -100,4 +152,4 @@ class CompletionOptions:
     shell: str
 
 
-Options = UpOptions | RunOptions | CompletionOptions
+Options = UpOptions | RunOptions | CheckOptions | ExportOptions | CompletionOptions

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["USAGE", "CommandError"]
+__all__ = ["FAILED", "USAGE", "CommandError"]
 
+FAILED = 1
 USAGE = 2
 
 

@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Iterable, Mapping
 
 from aioverseer import Event, Line, State, Status
+from aioverseer.cli.printing import plural
 
-__all__ = ["OWN_NAME", "LineFormatter", "describe", "plural", "shows_colours", "summary"]
+__all__ = ["OWN_NAME", "LineFormatter", "describe", "shows_colours", "summary"]
 
 OWN_NAME = "aioverseer"
 
@@ -100,8 +101,3 @@ def describe(event: Event, *, terse: bool = False) -> str | None:
 def summary(status: Status) -> str:
     """Return the closing sentence about a service that failed."""
     return f"{status.id} failed: {status.reason} ({status.state}, {plural(status.restarts, 'restart')})"
-
-
-def plural(n: int, noun: str) -> str:
-    """Return ``1 service``, ``2 services``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -10,12 +11,15 @@ from typing import Any
 
 import aioverseer
 from aioverseer.cli.errors import USAGE, CommandError
+from aioverseer.cli.printing import complain, plural, shown_path
 
 __all__ = ["PERFORMERS", "imported", "main"]
 
 PERFORMERS = {
     "UpOptions": "up:up",
     "RunOptions": "run:run",
+    "CheckOptions": "check:check",
+    "ExportOptions": "export:export",
     "CompletionOptions": "completion:completion",
 }
 """The function that performs each command, by the class of its arguments. It is imported when it is called."""
@@ -44,10 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]  # None if it was closed at our start
             sys.stdout.flush()
     except CommandError as error:
-        _complain(str(error))
+        complain(f"aioverseer: {error}")
         return error.code
     except aioverseer.OverseerError as error:
-        _complain(str(error))
+        complain(_text_of(error))
+        return USAGE
+    except ModuleNotFoundError as error:
+        if "aioverseer[" not in str(error):
+            raise
+        complain(f"aioverseer: {error}")  # a format of files that needs an extra
         return USAGE
     except KeyboardInterrupt:
         return 130
@@ -73,6 +82,10 @@ def imported(name: str) -> Any:
         raise CommandError(f"the command line needs the package {error.name}: pip install 'aioverseer[cli]'") from None
 
 
-def _complain(text: str) -> None:
-    if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]  # None if it was closed at our start
-        print(f"aioverseer: {text}", file=sys.stderr)
+def _text_of(error: aioverseer.OverseerError) -> str:
+    """Return the text of an error; the problems of a file begin with its path, as those of a compiler do."""
+    problems = getattr(error, "problems", ())
+    if not problems:
+        return f"aioverseer: {error}"
+    lines = [str(dataclasses.replace(each, file=shown_path(each.file))) for each in problems]
+    return "\n".join([*lines, *([plural(len(lines), "mistake")] if len(lines) > 1 else [])])

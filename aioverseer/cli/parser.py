@@ -5,7 +5,9 @@ The modules of the commands are not imported here, so help, completion and error
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 import shlex
 import signal
 from collections.abc import Callable, Sequence
@@ -17,15 +19,18 @@ from aioverseer import __version__
 from aioverseer.cli.arguments import (
     MAX_RESTARTS,
     STOP_TIMEOUT,
+    TARGETS,
     WHEN,
     WHENS,
     WITHIN,
+    CheckOptions,
     CompletionOptions,
+    ExportOptions,
+    FileOptions,
     Options,
     PolicyOptions,
     RunOptions,
     UpOptions,
-    When,
 )
 
 __all__ = ["PROGRAM", "commands", "parse"]
@@ -37,7 +42,7 @@ A service in Python holds its output back when it does not write to a terminal: 
 PYTHONUNBUFFERED=1.
 """
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_R = TypeVar("_R")
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -81,6 +86,9 @@ class _CommandAfterDashes(click.Command):
         return ["[OPTIONS]", "--", "COMMAND", "[ARG]..."]
 
 
+# Values.
+
+
 def _signal(text: str) -> signal.Signals:
     name = text.upper()
     for number in signal.Signals:
@@ -107,100 +115,185 @@ def _count(text: str) -> int | float:
     return int(text)
 
 
-_POLICY = (
-    click.option(
+# Options that several commands share. Each decorator passes them on as one value.
+
+
+def _takes_policy(function: Callable[..., _R]) -> Callable[..., _R]:
+    """Let a command take ``policy`` and ``log_dir``."""
+
+    @click.option(
         "--restart",
         "when",
         type=click.Choice(WHENS),
         metavar="WHEN",
         help=f"After which ends a program is run again: {', '.join(WHENS)} (default: what the file says, else {WHEN}; "
         "for run with a file as its input or output: never).",
-    ),
-    click.option(
+    )
+    @click.option(
         "--max-restarts",
         type=_count,
         metavar="N",
         help=f"Give up after N restarts within {WITHIN:g} s, or 'unlimited' (default: {MAX_RESTARTS}).",
-    ),
-    click.option(
+    )
+    @click.option(
         "--stop-signal",
         type=_signal,
         metavar="SIGNAL",
         help="Ask programs to end by this signal (default: SIGTERM; for run, the signal that aioverseer itself got).",
-    ),
-    click.option(
+    )
+    @click.option(
         "--stop-timeout",
         type=_seconds,
         metavar="SECONDS",
         help=f"Kill a program that has not ended by then (default: {STOP_TIMEOUT:g}).",
-    ),
-    click.option(
+    )
+    @click.option(
         "--log-dir",
-        type=click.Path(file_okay=False),
+        type=click.Path(),
         metavar="DIR",
-        help="Also append all output to DIR/NAME.log, kept below 10 MB each, with the 5 before it (default: no files).",
-    ),
+        help="Also append all output to DIR/NAME.log, kept below 10 MB each, with the 5 before it (default: what the "
+        "file says, else no files).",
+    )
+    @functools.wraps(function)
+    def command(*, when: Any, max_restarts: Any, stop_signal: Any, stop_timeout: Any, **given: Any) -> _R:
+        policy = PolicyOptions(when=when, max_restarts=max_restarts, stop_signal=stop_signal, stop_timeout=stop_timeout)
+        return function(policy=policy, **given)
+
+    return command
+
+
+def _takes_file(function: Callable[..., _R]) -> Callable[..., _R]:
+    """Let a command take ``source``, the file of ``-f``."""
+
+    @click.option(
+        "-f",
+        "--file",
+        type=click.Path(),
+        metavar="FILE",
+        help="The file (default: aioverseer.toml, pyproject.toml or Procfile, looked for from here upwards).",
+    )
+    @click.option(
+        "--profile",
+        "profiles",
+        multiple=True,
+        metavar="NAME",
+        help="Add the services and changes of a profile; may be given several times.",
+    )
+    @click.option(
+        "-s",
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override an option of the file, for example web.instances=2; may be given several times.",
+    )
+    @functools.wraps(function)
+    def command(
+        *,
+        file: str | None,
+        profiles: tuple[str, ...],
+        settings: tuple[str, ...],
+        words: Sequence[str] = (),
+        **given: Any,
+    ) -> _R:
+        counts = [word for word in words if _COUNTED.fullmatch(word)]
+        files = [word for word in words if word not in counts]
+        if file is not None:
+            files.append(file)
+        if len(files) > 1:
+            raise click.UsageError(f"one file at a time, not {shlex.join(files)}")
+        scaled = (f"{name}.instances={count}" for name, _, count in (word.partition("=") for word in counts))
+        source = FileOptions(file=files[0] if files else None, profiles=profiles, settings=(*settings, *scaled))
+        return function(source=source, **given)
+
+    return command
+
+
+_COUNTED = re.compile(r"[A-Za-z0-9_.-]+=[0-9]+")
+_WORDS = click.argument("words", nargs=-1, type=click.Path(), metavar="[FILE] [NAME=COUNT]...")
+
+_FORCE = click.option("--force", is_flag=True, help="Replace files that exist.")
+
+# Commands, in the order of the help.
+
+
+class _Commands(click.Group):
+    """The commands. The help lists them in the order of this file."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature of click
+        """Return the names of all commands."""
+        return list(self.commands)
+
+
+@click.group(
+    PROGRAM,
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-def _with(*decorators: Callable[[_F], _F]) -> Callable[[_F], _F]:
-    """Return one decorator for several, whose options are listed in this order."""
-
-    def decorate(function: _F) -> _F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-@click.group(name=PROGRAM, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def commands() -> None:
     """Run programs, restart those that fail, and leave nothing behind."""
 
 
-@commands.command("up", epilog=_EPILOG)
-@click.argument("file", default="Procfile", type=click.Path())
-@_with(*_POLICY)
-def _up(
-    file: str,
-    when: When | None,
-    max_restarts: float | None,
-    stop_signal: signal.Signals | None,
-    stop_timeout: float | None,
-    log_dir: str | None,
-) -> UpOptions:
-    """Run the services of a Procfile until all have ended, or Ctrl-C.
+@commands.command("up", short_help="Run the services of a file.", epilog=_EPILOG)
+@_WORDS
+@_takes_file
+@_takes_policy
+def _up(source: FileOptions, policy: PolicyOptions, log_dir: str | None) -> UpOptions:
+    """Run the services of a file until all have ended, or Ctrl-C.
 
-    FILE is "Procfile" in the current folder by default.
+    FILE is an aioverseer.toml, a pyproject.toml, a Procfile, or the file of another supervisor: of supervisord, circus,
+    process-compose, compose, pm2 or systemd. NAME=COUNT is the number of instances of a service, for example web=2.
     """
-    policy = PolicyOptions(when=when, max_restarts=max_restarts, stop_signal=stop_signal, stop_timeout=stop_timeout)
-    return UpOptions(file=file, policy=policy, log_dir=log_dir)
+    return UpOptions(source=source, policy=policy, log_dir=log_dir)
 
 
-@commands.command("run", cls=_CommandAfterDashes, context_settings={"allow_interspersed_args": False})
-@_with(*_POLICY)
+@commands.command(
+    "run",
+    short_help="Run one command in place of itself.",
+    cls=_CommandAfterDashes,
+    context_settings={"allow_interspersed_args": False},
+)
+@_takes_policy
 @click.option("--name", metavar="NAME", help="What messages call it (default: the program's own name).")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def _run(
-    command: tuple[str, ...],
-    name: str | None,
-    when: When | None,
-    max_restarts: float | None,
-    stop_signal: signal.Signals | None,
-    stop_timeout: float | None,
-    log_dir: str | None,
-) -> RunOptions:
+def _run(command: tuple[str, ...], name: str | None, policy: PolicyOptions, log_dir: str | None) -> RunOptions:
     """Run one command, with its output and its exit code.
 
     It is restarted when it fails, and signals are handed on to it.
     """
-    policy = PolicyOptions(when=when, max_restarts=max_restarts, stop_signal=stop_signal, stop_timeout=stop_timeout)
     return RunOptions(command=command, name=name, policy=policy, log_dir=log_dir)
 
 
-@commands.command("completion")
+@commands.command("check", short_help="Check a file, and show the order of its services.")
+@_WORDS
+@_takes_file
+@click.option("--graph", is_flag=True, help="Print the order as a graph for Mermaid, instead of a tree.")
+@click.option("--strict", is_flag=True, help="Exit with 1 when there is a warning.")
+def _check(*, source: FileOptions, graph: bool, strict: bool) -> CheckOptions:
+    """Check a file, draw the order in which its services start, and warn of what will surprise.
+
+    Nothing is started. The exit code is 0 if the file can be used, and 2 if it cannot.
+    """
+    return CheckOptions(source=source, graph=graph, strict=strict)
+
+
+@commands.command("export", short_help="Write the files of systemd, compose or Kubernetes.")
+@click.argument("kind", metavar="KIND", type=click.Choice(TARGETS))
+@_takes_file
+@click.option("-o", "--output", "folder", type=click.Path(file_okay=False), metavar="DIR", help="Write files to DIR.")
+@_FORCE
+def _export(*, kind: str, source: FileOptions, folder: str | None, force: bool) -> ExportOptions:
+    """Write the services of a file as files of KIND: systemd, systemd-up, compose or kubernetes.
+
+    systemd-up is one unit that runs "aioverseer up".
+
+    The report goes to standard error: what the target does in another way, and what it cannot do.
+    """
+    return ExportOptions(kind=kind, source=source, folder=folder, force=force)
+
+
+@commands.command("completion", short_help="Print a script for the completion in a shell.")
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def _completion(shell: str) -> CompletionOptions:
     """Print a script that completes commands, options and files in a shell.

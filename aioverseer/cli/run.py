@@ -11,7 +11,7 @@ import stat
 import sys
 from typing import IO
 
-from aioverseer import GaveUp, SpawnError, Spec, Status, framing
+from aioverseer import GaveUp, Overseer, SpawnError, Spec, Status, framing
 from aioverseer.cli.arguments import RunOptions
 from aioverseer.cli.errors import CommandError
 from aioverseer.cli.formatting import LineFormatter
@@ -62,10 +62,10 @@ async def _run(options: RunOptions, out: StreamWriter, err: StreamWriter) -> int
     _check(program)
     outcome = await supervise(
         [with_policy(spec, policy)],
+        overseer=Overseer(name="aioverseer", log=log_files_in(options.log_dir)),
         formatter=LineFormatter([name], prefixed=False, exact=True),
         out=out,
         err=err,
-        log=log_files_in(options.log_dir),
         stand_in=OneCommand(hand_on=options.hand_on, shares_output=shares_output),
     )
     return _exit_code_of(outcome.statuses[name]) if outcome.code is None else outcome.code

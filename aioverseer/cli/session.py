@@ -13,9 +13,9 @@ from typing import Literal
 import anyio
 
 from aioverseer import (
+    CriticalServiceEnded,
     Event,
     Line,
-    LogFile,
     Overseer,
     ProcessNotRunning,
     QueueShutDown,
@@ -26,8 +26,9 @@ from aioverseer import (
     StopFailed,
     Subscription,
 )
-from aioverseer.cli.formatting import LineFormatter, describe, plural, summary
+from aioverseer.cli.formatting import LineFormatter, describe, summary
 from aioverseer.cli.merged_output import MergedOutput
+from aioverseer.cli.printing import plural
 from aioverseer.cli.signals import CommandSignals
 from aioverseer.cli.stream_writer import StreamWriter
 
@@ -69,42 +70,42 @@ class OneCommand:
 async def supervise(
     specs: Sequence[Spec],
     *,
+    overseer: Overseer,
     formatter: LineFormatter,
     out: StreamWriter,
     err: StreamWriter,
-    log: LogFile | None = None,
     stand_in: OneCommand | None = None,
 ) -> Outcome:
     """Run services until all have ended and all output is shown.
 
     Args:
         specs: The services.
+        overseer: The overseer that will run them, which has no services yet.
         formatter: The formatter of their lines and of messages.
         out: The stream for their output.
         err: The stream for messages.
-        log: The log files that keep their output as well.
         stand_in: How the session stands for its one program. Standard error of the program then goes to ``err``, and
             neither its good end nor a summary is shown. None for a set of services.
     """
-    session = _Session(formatter, out, err, log=log, stand_in=stand_in)
+    session = _Session(overseer, formatter, out, err, stand_in=stand_in)
     return await session.run(specs)
 
 
 class _Session:
     def __init__(
         self,
+        overseer: Overseer,
         formatter: LineFormatter,
         out: StreamWriter,
         err: StreamWriter,
         *,
-        log: LogFile | None,
         stand_in: OneCommand | None,
     ) -> None:
         self._formatter = formatter
         self._stand_in = stand_in
         self._out = MergedOutput(out, self._on_out_failure)
         self._err = MergedOutput(err, lambda _error: None)
-        self._overseer = Overseer(name="aioverseer", log=log)
+        self._overseer = overseer
         self._received: signal.Signals | None = None
         self._outcome = Outcome()
         self._logs: Subscription | None = None
@@ -117,7 +118,10 @@ class _Session:
 
     async def run(self, specs: Sequence[Spec]) -> Outcome:
         for spec in specs:
-            self._overseer.add(spec)
+            if spec.instances is None:
+                self._overseer.add(spec)
+            else:
+                self._overseer.add_instances(spec)
         async with anyio.create_task_group() as group:
             relay = None if self._stand_in is None else self._relay
             try:
@@ -126,8 +130,9 @@ class _Session:
                         self._logs = overseer.logs(overflow="block")
                         group.start_soon(self._show, self._logs, overseer.events())
                         await self._supervise(overseer)
-            except StopFailed as error:
-                self._outcome.code = 1
+            except (CriticalServiceEnded, StopFailed) as error:
+                # A signal that has come before has its own exit code.
+                self._outcome.code = self._outcome.code or 1
                 self._err.put_now(_now(), self._formatter.message(str(error)))
             self._overseer_ended.set()
             await self._wait_until_shown()

@@ -10,18 +10,38 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aioverseer.config.advice import Advice, advise
+    from aioverseer.config.foreign import convert_file
     from aioverseer.config.loaded import Config, ControlOptions
     from aioverseer.config.loader import load
     from aioverseer.config.problems import ConfigError, Problem
     from aioverseer.config.procfile import read_procfile
+    from aioverseer.config.start_order import draw_graph, draw_tree
 
-__all__ = ["Config", "ConfigError", "ControlOptions", "Problem", "load", "read_procfile"]
+__all__ = [
+    "Advice",
+    "Config",
+    "ConfigError",
+    "ControlOptions",
+    "Problem",
+    "advise",
+    "convert_file",
+    "draw_graph",
+    "draw_tree",
+    "load",
+    "read_procfile",
+]
 
 _HOMES = {
+    "Advice": "advice",
     "Config": "loaded",
     "ConfigError": "problems",
     "ControlOptions": "loaded",
     "Problem": "problems",
+    "advise": "advice",
+    "convert_file": "foreign",
+    "draw_graph": "start_order",
+    "draw_tree": "start_order",
     "load": "loader",
     "read_procfile": "procfile",
 }

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from aioverseer import Spec
+from aioverseer.core.export import exported_from
 
 __all__ = ["RULES", "Advice", "advise"]
 
 
+@exported_from("aioverseer.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
     """Something that will surprise, and what to do about it.
@@ -56,6 +58,7 @@ Lookup = Callable[[str, str | None, str | None], bool]
 """Whether a program is found, by its name, its working folder, and the PATH of its environment."""
 
 
+@exported_from("aioverseer.config")
 def advise(specs: Iterable[Spec], *, is_found: Lookup | None = None) -> tuple[Advice, ...]:
     """Return what will surprise, in the order of the services.
 
@@ -297,6 +300,7 @@ RULES: dict[str, Callable[[Sequence[Subject]], Iterator[Found]]] = {
 
 
 def _missing_programs(subjects: Iterable[Subject], is_found: Lookup) -> Iterator[Advice]:
+    known: dict[tuple[str, str | None, str | None], bool] = {}
     for subject in subjects:
         spec = subject.spec
         program = spec.argv[0]
@@ -304,7 +308,10 @@ def _missing_programs(subjects: Iterable[Subject], is_found: Lookup) -> Iterator
             continue  # filled in for each run
         path = None if spec.env is None else spec.env.get("PATH", "")
         path = spec.extra_env.get("PATH", path)
-        if is_found(program, spec.cwd, path):
+        asked = program, spec.cwd, path
+        if asked not in known:
+            known[asked] = is_found(*asked)
+        if known[asked]:
             continue
         if "/" in program:
             text, hint = f"there is no program {program!r}", "mend the path, or build it first"

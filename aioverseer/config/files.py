@@ -70,6 +70,8 @@ def _read_bytes(path: str) -> bytes:
             if len(data) <= MAX_BYTES:
                 return data
         _refuse(path, f"is larger than {MAX_BYTES // 2**20} MiB", "divide it by include = [...]")
+    except ConfigError:
+        raise
     except (OSError, ValueError) as error:
         _refuse_unreadable(path, error)
     finally:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aioverseer  # an overseer is imported by those who make one
 from aioverseer import Group, OverseerOptions, Spec
+from aioverseer.config.convert import Note
 from aioverseer.core.export import exported_from
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Config:
         overseer_options: Options of the overseer.
         hooks: Hooks, in the order of the file.
         control: Options of the control interface.
+        notes: Report about each key of the file of another supervisor; empty for a file of ours.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Config:
     overseer_options: OverseerOptions = field(default_factory=OverseerOptions)
     hooks: tuple[Mapping[str, Any], ...] = ()
     control: ControlOptions = field(default_factory=ControlOptions)
+    notes: tuple[Note, ...] = ()
 
     def __iter__(self) -> Iterator[Spec]:
         """Iterate over the Specs."""

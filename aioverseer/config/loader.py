@@ -117,6 +117,7 @@ class _Load:
             groups=groups,
             overseer_options=options,
             control=control,
+            notes=self._sources.notes,
         )
 
     def _section(self, name: str, default: Any = None) -> Any:

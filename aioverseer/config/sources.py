@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from aioverseer.config.convert import kind_of, read
+from aioverseer.config.convert import Note, kind_of, read
 from aioverseer.config.document import Document, parse
 from aioverseer.config.env_files import read_variables
 from aioverseer.config.files import matching, read_text
@@ -29,6 +29,7 @@ class Sources:
         file: Absolute path of the first file.
         folder: Its folder, at which relative paths begin.
         files: Absolute paths of all files that were read.
+        notes: Report about each key of the file of another supervisor.
     """
 
     def __init__(self, file: str, environ: Mapping[str, str]) -> None:
@@ -41,6 +42,7 @@ class Sources:
         self.file = file
         self.folder = os.path.dirname(file)
         self.files: list[str] = []
+        self.notes: tuple[Note, ...] = ()
         self._environ = environ
         self._known: set[str] = set()
         self._variables: dict[str, dict[str, str]] = {}
@@ -90,7 +92,8 @@ class Sources:
             specs = read_procfile(text, path=self.file, environ=self._environ)
             data: Mapping[str, Any] = {"services": tables_of(specs)}
         else:
-            data = read(text, kind=kind, path=self.file, included=self._included_texts).data
+            conversion = read(text, kind=kind, path=self.file, included=self._included_texts)
+            data, self.notes = conversion.data, conversion.notes
         return Document(file=self.file, folder=self.folder, text=text, data=data, is_toml=False)
 
     def _included_texts(self, pattern: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from aioverseer import After, Cron, Every, Spec
+from aioverseer.core.export import exported_from
 
 __all__ = ["draw_graph", "draw_tree"]
 
@@ -13,6 +14,7 @@ _LINES = {True: ("├─ ", "└─ ", "│  "), False: ("|- ", "`- ", "|  ")}
 """Marks of a branch, of the last branch, and of a branch that passes; with UTF-8 and without."""
 
 
+@exported_from("aioverseer.config")
 def draw_tree(specs: Iterable[Spec], *, fancy: bool = True) -> str:
     """Return a line for each service, below the last of the services that it waits for.
 
@@ -36,6 +38,7 @@ def draw_tree(specs: Iterable[Spec], *, fancy: bool = True) -> str:
     return "\n".join(f"{name:<{width}}  {about}".rstrip() for name, about in drawn)
 
 
+@exported_from("aioverseer.config")
 def draw_graph(specs: Iterable[Spec]) -> str:
     """Return the text of a Mermaid flowchart: an arrow from each service to those that wait for it.
 

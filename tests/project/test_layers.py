@@ -21,6 +21,8 @@ NAME = "aioverseer"
 
 PUBLIC = {"", "ready", "listen", "forms", "framing", "abc"}
 """The package itself and the modules beside it that users import by name."""
+PUBLIC_FOLDERS = {"config.convert", "config.export"}
+"""Folders of a library that tools import by name."""
 LIBRARIES = {"config", "control", "fleet", "threaded", "testing"}
 TOOLS = {"cli", "tui", "web", "metrics", "mcp", "pytest_plugin", "__main__"}
 FACES = LIBRARIES | TOOLS
@@ -336,7 +338,8 @@ def _refused_to_face(box: str, target: str, other: str, modules: dict[str, Modul
     """Allowed are names of the package, and of a public module: ``from aioverseer.config import load``."""
     names = target.split(".")[1:]
     private = any(name.startswith("_") and not name.endswith("__") for name in names)
-    deep = len(names) > 1 and ".".join([NAME, *names[:2]]) in modules
+    depth = 2 if ".".join(names[:2]) in PUBLIC_FOLDERS else 1
+    deep = len(names) > depth and ".".join([NAME, *names[: depth + 1]]) in modules
     if "core" in names[:1] or private or deep:
         return f"a face uses public names only, not {target}"
     if other == "testing":
@@ -395,8 +398,10 @@ GOOD = {
     "testing/__init__.py": "from aioverseer.core.options.spec import Spec\nfrom aioverseer.abc import Launcher",
     "config/__init__.py": "from aioverseer.config._toml import load",
     "config/_toml.py": "from aioverseer import Spec",
+    "config/convert/__init__.py": "from aioverseer.config.convert.ini import read",
+    "config/convert/ini.py": "",
     "cli/__init__.py": "from aioverseer import ready\nfrom aioverseer.config import load\nfrom . import _up",
-    "cli/_up.py": "from aioverseer import __version__",
+    "cli/_up.py": "from aioverseer import __version__\nfrom aioverseer.config.convert import read",
     "pytest_plugin/__init__.py": "from aioverseer import Overseer\nfrom aioverseer.testing import Ports",
 }
 """A small package that keeps all rules."""
@@ -506,6 +511,7 @@ UP = "from aioverseer._engine.service.service import Service"
             "a face uses public names only, not aioverseer._system",
         ),
         ("cli/_up.py", "from aioverseer.config import _toml", "a face uses public names only"),
+        ("cli/_up.py", "from aioverseer.config.convert.ini import read", "a face uses public names only"),
         ("cli/_up.py", "from aioverseer.threaded.overseer import T", "a face uses public names only"),
         ("extra.py", "", "'extra' has no row in the table"),
         ("_system/extra.py", "", "'_system/extra' has no row in the table"),

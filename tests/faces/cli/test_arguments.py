@@ -17,6 +17,7 @@ from aioverseer.cli import main
 from aioverseer.cli.arguments import (
     MAX_RESTARTS,
     STOP_TIMEOUT,
+    TARGETS,
     WHEN,
     WHENS,
     WITHIN,
@@ -28,6 +29,7 @@ from aioverseer.cli.arguments import (
 from aioverseer.cli.main import PERFORMERS, imported
 from aioverseer.cli.parser import commands, parse
 from aioverseer.cli.policy import with_policy
+from aioverseer.config.export import KINDS
 from tests.faces.cli.conftest import ROOT
 
 
@@ -61,6 +63,11 @@ def test_defaults_in_the_help_are_those_of_the_library() -> None:
     assert (WHEN, MAX_RESTARTS, WITHIN) == (usual.when, usual.max_restarts, usual.within)
     assert WHENS == get_args(When) == tuple(Restart(when).when for when in WHENS)
     assert first.timeout == STOP_TIMEOUT
+
+
+def test_kinds_in_the_help_are_those_of_the_library() -> None:
+    """They are copies, too."""
+    assert tuple(KINDS) == TARGETS
 
 
 def test_policy_changes_only_what_the_command_line_says() -> None:

@@ -1,0 +1,22 @@
+"""The file that a command works on: ours, a Procfile, or one of another supervisor."""
+
+from __future__ import annotations
+
+import os
+
+from aioverseer.cli.arguments import FileOptions
+from aioverseer.config import Config, load
+
+__all__ = ["read_config"]
+
+
+def read_config(source: FileOptions) -> Config:
+    """Return what a file says.
+
+    Args:
+        source: The file, and what the command line adds to it.
+
+    Raises:
+        ConfigError: If there is no file, or it cannot be used.
+    """
+    return load(source.file, profiles=source.profiles, settings=source.settings, environ=os.environ)

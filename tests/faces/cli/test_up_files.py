@@ -1,0 +1,121 @@
+"""``aioverseer up`` on files that say more than a Procfile: real runs, with real services."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.programs import child
+
+Start = Callable[..., Any]
+READY = "print('ready', flush=True); "
+FOR_EVER = READY + "import signal; signal.pause()"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., str]:
+    """A function that writes an aioverseer.toml of tables of options, and returns its path."""
+
+    def write(text: str = "", **services: Mapping[str, str]) -> str:
+        for name, options in services.items():
+            text += f"[services.{name}]\n" + "".join(f"{key} = {value}\n" for key, value in options.items())
+        path = tmp_path / "aioverseer.toml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def run(code: str, *arguments: str) -> str:
+    """Return a command in TOML that runs Python code."""
+    return json.dumps([*child(code), *arguments])
+
+
+def test_order_and_instances(command: Start, write: Callable[..., str]) -> None:
+    """Instances have names of their own, as wide as the longest one."""
+    file = write(
+        db={"command": run(READY + "import time; time.sleep(0.3)"), "ready": '{ line = "ready" }'},
+        web={"command": run("import sys; print(sys.argv[1])", "{index}"), "after": '"db"', "instances": "1"},
+    )
+    code, out, _ = command("up", "-f", file, "web=2").finish()
+    assert code == 0, out
+    assert "web.0      | 0\n" in out
+    assert "web.1      | 1\n" in out
+    assert out.index("db         | ready") < out.index("| web.0: started")
+
+
+def test_file_is_found_in_a_folder_above(command: Start, write: Callable[..., str], tmp_path: Path) -> None:
+    """Its services run in its folder, and their readiness is read from bytes."""
+    write(a={"command": run("import os; print(os.getcwd())")})
+    inner = tmp_path / "src" / "deep"
+    inner.mkdir(parents=True)
+    code, out, _ = command("up", cwd=inner).finish()
+    assert (0, True) == (code, f"a          | {tmp_path}\n" in out)
+
+
+def test_profile_and_settings_change_the_run(command: Start, write: Callable[..., str]) -> None:
+    text = '[profiles.loud.services.a]\nextra_env = { WORD = "loud" }\n'
+    file = write(text, a={"command": run("import os; print(os.environ['WORD'])"), "extra_env": '{ WORD = "soft" }'})
+    for words, said in (([], "soft"), (["--profile", "loud"], "loud"), (["-s", "a.extra_env.WORD=set"], "set")):
+        _, out, _ = command("up", file, *words).finish()
+        assert f"a          | {said}\n" in out
+
+
+def test_end_of_a_critical_service_ends_all(command: Start, write: Callable[..., str]) -> None:
+    """The exit code is 1, and the message says which one it was."""
+    file = write(
+        a={"command": run("import sys; sys.exit(3)"), "critical": "true", "restart": '"never"', "after": '"b"'},
+        b={"command": run(FOR_EVER), "ready": '{ line = "ready" }'},
+    )
+    code, out, _ = command("up", file).finish()
+    assert code == 1
+    assert "aioverseer | critical service 'a' is finished: exited with code 3" in out
+    assert "b: a stop was asked for; was killed by SIGTERM" in out
+
+
+def test_signal_stops_a_critical_service_with_its_own_code(command: Start, write: Callable[..., str]) -> None:
+    running = command("up", write(a={"command": run(FOR_EVER), "critical": "true"}))
+    running.read_until(r"\| ready")
+    running.send(signal.SIGTERM)
+    assert running.finish()[0] == 143
+
+
+def test_ladder_and_policy_of_the_file_hold_unless_overridden(command: Start, write: Callable[..., str]) -> None:
+    code = "import sys, signal; signal.signal(signal.SIGINT, lambda *_: sys.exit('got it')); " + FOR_EVER
+    file = write(a={"command": run(code), "stop": '{ signal = "SIGINT" }', "restart": "{ max_restarts = 1 }"})
+    running = command("up", "--stop-timeout", "5", file)
+    running.read_until(r"\| ready")
+    running.send(signal.SIGTERM)
+    assert running.finish()[0] == 143
+    assert "a          | got it" in running.printed
+
+
+def test_all_mistakes_are_shown_and_nothing_is_started(command: Start, write: Callable[..., str]) -> None:
+    file = write(a={"command": '["true"]', "redy": "1"}, b={"command": '["true"]', "nice": "99"})
+    code, out, _ = command("up", file).finish()
+    assert code == 2
+    assert len(re.findall(r"^\S*aioverseer\.toml\S*: services", out, re.MULTILINE)) == 2
+    assert "started" not in out
+
+
+def test_file_of_another_supervisor_runs_as_it_is(command: Start, tmp_path: Path) -> None:
+    """A key that is lost is reported by ``check``."""
+    path = tmp_path / "supervisord.conf"
+    path.write_text(f"[program:a]\ncommand={sys.executable} -c \"print('hello')\"\nautorestart=false\nstartsecs=0\n")
+    code, out, _ = command("up", str(path)).finish()
+    assert code == 0, out
+    assert "a          | hello\n" in out
+
+
+def test_log_dir_overrides_the_logs_of_the_overseer(command: Start, write: Callable[..., str], tmp_path: Path) -> None:
+    file = write('[overseer]\nlog = { path = "mine/{id}.log" }\n', a={"command": run("print('kept')")})
+    for words, folder in (([], "mine"), (["--log-dir", "theirs"], "theirs")):
+        assert command("up", file, *words, cwd=tmp_path).finish()[0] == 0
+        assert (tmp_path / folder / "a.log").read_text() == "kept\n"
