@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from aioverseer import After
+from aioverseer import After, Every
 from aioverseer.config.export.systemd.draft import UnitDraft
 from aioverseer.config.export.systemd.names import end_unit_of, units_of
 from aioverseer.config.export.systemd.unit_text import seconds
 
 __all__ = ["add_consequences", "add_order"]
+
+_MINUTE = 60.0
+"""Shortest time between two times of a cron expression, in seconds."""
 
 
 def add_order(m: UnitDraft) -> None:
@@ -65,5 +68,14 @@ def add_consequences(m: UnitDraft) -> None:
     if restart.max_restarts is None:
         m.unit.set("Unit", "StartLimitIntervalSec", "0")
     elif restart.when != "never" and restart.max_restarts:
-        m.unit.set("Unit", "StartLimitIntervalSec", seconds(restart.within))
+        m.unit.set("Unit", "StartLimitIntervalSec", seconds(_window(m)))
         m.unit.set("Unit", "StartLimitBurst", str(restart.max_restarts + 1))
+
+
+def _window(m: UnitDraft) -> float | None:
+    """Return the seconds in which starts are counted. Those of a timer count, too, and must not use the limit up."""
+    within, schedule = m.spec.restart.within, m.spec.schedule
+    if schedule is None:
+        return within
+    between = schedule.period if isinstance(schedule, Every) else _MINUTE
+    return between if within is None else min(within, between)

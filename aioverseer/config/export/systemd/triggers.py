@@ -60,7 +60,9 @@ def timer_unit(app: App, spec: Spec, comment: str) -> str:
     elif isinstance(schedule, Every):
         unit.set("Timer", "OnActiveSec", "0" if schedule.first == "at_start" else seconds(schedule.period))
         unit.set("Timer", "OnUnitActiveSec", seconds(schedule.period))
-    unit.set("Timer", "AccuracySec", "1s")
+    # Timers of systemd may come a minute late, to save power.
+    accuracy = min(1.0, schedule.period / 10) if isinstance(schedule, Every) else 1.0
+    unit.set("Timer", "AccuracySec", seconds(accuracy))
     if isinstance(schedule, Cron | Every) and schedule.jitter:
         unit.set("Timer", "RandomizedDelaySec", seconds(schedule.jitter))
     return unit.text()

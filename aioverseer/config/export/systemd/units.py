@@ -139,11 +139,12 @@ def _target(app: App, wanted: Iterable[str]) -> str:
 
 
 def _end_unit(app: App) -> str:
-    """Return the unit that stops everything after the end of a critical service."""
+    """Return the unit that stops everything after the end of a critical service: its start ends the target."""
     unit = Unit("Started by OnFailure= of the services that all others need")
     unit.set("Unit", "Description", literal(f"Stop of {app.name} after a failure"))
+    unit.set("Unit", "Conflicts", target_of(app))
     unit.set("Service", "Type", "oneshot")
-    unit.set("Service", "ExecStart", f"systemctl --no-block stop {target_of(app)}")
+    unit.set("Service", "ExecStart", "/bin/true")
     return unit.text()
 
 

@@ -214,7 +214,7 @@ def test_a_service_on_demand_is_started_by_its_socket_alone() -> None:
 def test_the_failure_of_a_critical_service_stops_all() -> None:
     files = exported("systemd", Spec.of("web", ["/bin/web"], critical=True)).files
     assert "OnFailure=shop.end.service" in settings(files["shop-web.service"])
-    assert "ExecStart=systemctl --no-block stop shop.target" in settings(files["shop.end.service"])
+    assert "Conflicts=shop.target" in settings(files["shop.end.service"])
 
 
 @pytest.mark.parametrize(
@@ -231,11 +231,18 @@ def test_the_failure_of_a_critical_service_stops_all() -> None:
 )
 def test_schedules_become_timers(schedule: Cron | Every, expected: list[str]) -> None:
     files = exported("systemd", Spec.of("job", ["/bin/job"], schedule=schedule, max_runtime=60)).files
-    assert [line for line in settings(files["shop-job.timer"])[2:] if line != "AccuracySec=1s"] == expected
+    assert [line for line in settings(files["shop-job.timer"])[2:] if line != "AccuracySec=1"] == expected
     assert {"Type=oneshot", "TimeoutStartSec=60", "SuccessExitStatus=143 SIGTERM"} <= set(
         settings(files["shop-job.service"])
     )
     assert "Wants=shop-job.timer" in settings(files["shop.target"])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "seconds"), [(None, "90"), (Every(30), "30"), (Every(300), "90"), (Cron("* * * * *"), "60")]
+)
+def test_starts_by_a_timer_do_not_use_up_the_limit(schedule: Cron | Every | None, seconds: str) -> None:
+    assert f"StartLimitIntervalSec={seconds}" in service(schedule=schedule, restart=Restart(within=90))
 
 
 def test_programs_are_found_where_systemd_looks() -> None:
