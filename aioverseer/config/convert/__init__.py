@@ -6,6 +6,7 @@ checks as a file. ``conversion.py`` has the result of a reader, ``kinds.py`` the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
@@ -14,11 +15,12 @@ from aioverseer.config.convert.conversion import Conversion, Note, What
 from aioverseer.config.convert.kinds import KINDS, kind_of
 from aioverseer.config.convert.source import OpenIncluded, Source
 
-__all__ = ["KINDS", "Conversion", "Note", "OpenIncluded", "What", "kind_of", "read"]
+__all__ = ["KINDS", "Conversion", "Note", "OpenIncluded", "What", "kind_of", "read", "read_units"]
 
 _READERS: dict[str, str] = {
     "supervisord": "supervisord",
     "circus": "circus",
+    "systemd": "systemd",
     "process-compose": "process_compose",
     "compose": "compose",
     "pm2": "pm2",
@@ -52,3 +54,16 @@ def read(text: str, *, kind: str, path: str, included: OpenIncluded | None = Non
         why = f"files of {kind} are read by PyYAML: pip install 'aioverseer[convert]'"
         raise ModuleNotFoundError(why, name=error.name) from error
     return cast("Conversion", reader(Source(text=text, path=path, included=included)))
+
+
+def read_units(texts: Mapping[str, str]) -> Conversion:
+    """Read several units of systemd as one file.
+
+    Args:
+        texts: Text by path. A path such as ``web.service.d/memory.conf`` is a drop-in file of ``web.service``.
+
+    Raises:
+        SpecError: If a text is not valid.
+    """
+    reader = import_module(f"{__name__}.systemd").read_units
+    return cast("Conversion", reader(texts))

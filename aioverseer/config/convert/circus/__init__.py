@@ -10,7 +10,7 @@ from typing import Any
 
 from aioverseer.config.convert.circus.policy import USUAL_RESTART, USUAL_STOP
 from aioverseer.config.convert.circus.sockets import read_socket
-from aioverseer.config.convert.circus.variables import Variables, with_shell_variables
+from aioverseer.config.convert.circus.variables import CircusVariables, with_shell_variables
 from aioverseer.config.convert.circus.watcher import Watcher
 from aioverseer.config.convert.conversion import Conversion, Notes
 from aioverseer.config.convert.ini import read_ini
@@ -52,10 +52,10 @@ def read_circus(source: Source) -> Conversion:
     Raises:
         ConfigError: With everything that circus would refuse, too.
     """
-    return _Reader(source).read()
+    return _CircusReader(source).read()
 
 
-class _Reader:
+class _CircusReader:
     """One file, and what has been read of it."""
 
     def __init__(self, source: Source) -> None:
@@ -118,7 +118,7 @@ class _Reader:
         for section in self._sections:
             if section.startswith("socket:"):
                 name = section.partition(":")[2].lower()
-                socket = read_socket(self._keys(section), Variables({}, {}))
+                socket = read_socket(self._keys(section), CircusVariables({}, {}))
                 if socket is not None:
                     found[name] = socket
         return found

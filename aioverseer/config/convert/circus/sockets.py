@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from aioverseer.config.convert.circus.variables import Variables
+from aioverseer.config.convert.circus.variables import CircusVariables
 from aioverseer.config.convert.keys import Keys
 
 __all__ = ["read_socket"]
@@ -19,7 +19,7 @@ _LOST = {
 }
 
 
-def read_socket(keys: Keys, variables: Variables) -> dict[str, Any] | str | None:
+def read_socket(keys: Keys, variables: CircusVariables) -> dict[str, Any] | str | None:
     """Return a socket in the form of ``listen``; None for one of another type.
 
     Args:
@@ -43,7 +43,7 @@ def read_socket(keys: Keys, variables: Variables) -> dict[str, Any] | str | None
     return socket if is_stream else None
 
 
-def _address(keys: Keys, variables: Variables) -> dict[str, Any] | str:
+def _address(keys: Keys, variables: CircusVariables) -> dict[str, Any] | str:
     family, path, umask = keys.take("family"), keys.take("path"), keys.take("umask")
     host, port = keys.take("host"), keys.take("port")
     place = "services.*.listen of those that use it"

@@ -1,4 +1,4 @@
-"""Variables of circus, such as ``$(circus.env.HOME)``, as text of our file."""
+"""CircusVariables of circus, such as ``$(circus.env.HOME)``, as text of our file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Collection, Mapping
 
 from aioverseer.config.convert.escapes import escaped, escaped_path
 
-__all__ = ["Variables", "with_shell_variables"]
+__all__ = ["CircusVariables", "with_shell_variables"]
 
 _VARIABLE = re.compile(r"\$\(circus\.(?P<round>[\w.-]+)\)|\(\(circus\.(?P<double>[\w.-]+)\)\)", re.IGNORECASE)
 _OF_SHELL = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<bare>\w+))")
 
 
-class Variables:
+class CircusVariables:
     """The variables of one watcher, or of the rest of a file."""
 
     def __init__(self, environ: Mapping[str, str], options: Mapping[str, str], sockets: Collection[str] = ()) -> None:
         """Prepare.
 
         Args:
-            environ: Variables that the file sets, as text of our file.
+            environ: CircusVariables that the file sets, as text of our file.
             options: Options of the watcher.
             sockets: Names of the sockets of the file.
         """
@@ -32,7 +32,7 @@ class Variables:
         self.numbered = False
         """Whether the number of a worker was named."""
         self.unknown: list[str] = []
-        """Variables that circus leaves as they stand, as they do not exist."""
+        """CircusVariables that circus leaves as they stand, as they do not exist."""
 
     def text(self, value: str, *, index: str, doubled: bool = False) -> str:
         """Return a value with its variables replaced.

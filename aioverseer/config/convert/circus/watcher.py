@@ -8,7 +8,7 @@ from typing import Any
 
 from aioverseer.config.convert.circus.policy import read_restart, read_stop
 from aioverseer.config.convert.circus.streams import read_streams
-from aioverseer.config.convert.circus.variables import Variables
+from aioverseer.config.convert.circus.variables import CircusVariables
 from aioverseer.config.convert.circus.words import NO, YES
 from aioverseer.config.convert.keys import Keys
 from aioverseer.config.convert.order import PRIORITY
@@ -58,7 +58,7 @@ class Watcher:
         Args:
             keys: Keys of the section.
             name: Name of the watcher.
-            environ: Variables that the file sets for it.
+            environ: CircusVariables that the file sets for it.
             sockets: Sockets of the file, in the form of ``listen``.
         """
         self.name = name
@@ -67,7 +67,7 @@ class Watcher:
         self._sockets = sockets
         count = self._count()
         options = {key: keys.value(key) or "" for key in keys.rest()}
-        self._variables = Variables(environ, options, sockets)
+        self._variables = CircusVariables(environ, options, sockets)
         self._index = "1" if count == 1 else "{index}"
         self.options: dict[str, Any] = {"command": self._command()}
         self._folder_and_user()

@@ -75,10 +75,10 @@ def read_supervisord(source: Source) -> Conversion:
     Raises:
         ConfigError: With everything that supervisord would refuse, too.
     """
-    return _Reader(source).read()
+    return _SupervisordReader(source).read()
 
 
-class _Reader:
+class _SupervisordReader:
     """One file, and what has been read of it."""
 
     def __init__(self, source: Source) -> None:

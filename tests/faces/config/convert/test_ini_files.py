@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.conversions import convert, files_of, kept_data, kept_report, report, specs_of
 
-FILES = files_of("supervisord", "circus")
+FILES = files_of("supervisord", "circus", "systemd")
 """At least seven of each kind; see the numbers below."""
 
 
@@ -33,7 +33,9 @@ def test_every_service_of_the_result_is_valid(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=names)
 def test_every_key_of_the_file_has_a_note(path: Path) -> None:
     noted = {(note.place, note.key) for note in convert(path).notes}
-    assert set(keys_of(path.read_text(encoding="utf-8"))) <= noted
+    keys = keys_of(path.read_text(encoding="utf-8"))
+    form = f"{path.name} [{{}}]" if path.parent.name == "systemd" else "{}"
+    assert {(form.format(section), key) for section, key in keys} <= noted
 
 
 def keys_of(text: str) -> list[tuple[str, str]]:
