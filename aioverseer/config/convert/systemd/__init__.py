@@ -18,7 +18,7 @@ from aioverseer.config.convert.systemd.policy import STOP_SECONDS, USUAL_RESTART
 from aioverseer.config.convert.systemd.schedule import read_schedule
 from aioverseer.config.convert.systemd.service import UnitService, service_name
 from aioverseer.config.convert.systemd.sockets import read_sockets
-from aioverseer.config.convert.systemd.unit_file import Unit, read_unit
+from aioverseer.config.convert.systemd.unit_file import UnitFile, read_unit
 
 __all__ = ["read_systemd", "read_units"]
 
@@ -55,11 +55,11 @@ def read_units(texts: Mapping[str, str]) -> Conversion:
     Raises:
         ConfigError: With everything that is wrong.
     """
-    units: dict[str, Unit] = {}
+    units: dict[str, UnitFile] = {}
     # Drop-in files come after the units, in the order of their names.
     for path in sorted(texts, key=lambda each: (_is_drop_in(each), each.rpartition("/")[2])):
         name = _unit_of(path)
-        read_unit(texts[path], path, units.setdefault(name, Unit(name)))
+        read_unit(texts[path], path, units.setdefault(name, UnitFile(name)))
     return _UnitsReader(units, next(iter(texts), "")).read()
 
 
@@ -80,7 +80,7 @@ def _unit_of(path: str) -> str:
 class _UnitsReader:
     """A set of units, and what has been read of them."""
 
-    def __init__(self, units: Mapping[str, Unit], path: str) -> None:
+    def __init__(self, units: Mapping[str, UnitFile], path: str) -> None:
         self._units = units
         self._notes = Notes()
         self._problems = Problems(path)
@@ -106,11 +106,11 @@ class _UnitsReader:
         defaults = {"defaults": self._usual()} if services else {}
         return Conversion(data={"version": 1, **defaults, "services": services}, notes=self._notes.all())
 
-    def _keys(self, unit: Unit, section: str) -> Directives:
+    def _keys(self, unit: UnitFile, section: str) -> Directives:
         values = unit.sections.get(section, {})
         return Directives(f"{unit.name} [{section}]", values, self._notes, self._problems)
 
-    def _service(self, unit: Unit, ordering: Ordering) -> None:
+    def _service(self, unit: UnitFile, ordering: Ordering) -> None:
         head, install = self._keys(unit, "Unit"), self._keys(unit, "Install")
         wanted = self._head(head, install)
         service = UnitService(unit.name, self._keys(unit, "Service"), head, wanted=wanted)
@@ -139,7 +139,7 @@ class _UnitsReader:
         install.lose_rest_of(INSTALL)
         return wanted
 
-    def _timer(self, unit: Unit) -> None:
+    def _timer(self, unit: UnitFile) -> None:
         keys = self._keys(unit, "Timer")
         service = self._named(keys, unit, "Unit")
         self._rest_of_helper(unit)
@@ -151,7 +151,7 @@ class _UnitsReader:
             service.options["schedule"] = schedule
         keys.lose_rest_of(TIMER)
 
-    def _socket(self, unit: Unit) -> None:
+    def _socket(self, unit: UnitFile) -> None:
         keys = self._keys(unit, "Socket")
         service = self._named(keys, unit, "Service")
         self._rest_of_helper(unit)
@@ -167,7 +167,7 @@ class _UnitsReader:
                 self._notes.carried(unit.name, "on_demand", text)
         keys.lose_rest_of(SOCKET, "it is for commands of the socket, of which there are none")
 
-    def _named(self, keys: Directives, unit: Unit, key: str) -> UnitService | None:
+    def _named(self, keys: Directives, unit: UnitFile, key: str) -> UnitService | None:
         """Return the service of a timer or socket."""
         name = keys.value(key)
         service = self._services.get(name or f"{service_name(unit.name)}.service")
@@ -176,7 +176,7 @@ class _UnitsReader:
             keys.carried(key, f"services.{service.name}")
         return service
 
-    def _rest_of_helper(self, unit: Unit) -> None:
+    def _rest_of_helper(self, unit: UnitFile) -> None:
         head, install = self._keys(unit, "Unit"), self._keys(unit, "Install")
         self._head(head, install)
         for key in head.rest():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from aioverseer.config.convert.escapes import escaped
 from aioverseer.config.convert.systemd.specifiers import Specifiers
 
-__all__ = ["CommandLine", "as_words", "read_commands", "split_words"]
+__all__ = ["UnitCommand", "as_words", "read_commands", "split_words"]
 
 _PREFIXES = "@-:+!|"
 _ESCAPES = {**dict(zip("abfnrtvs", "\a\b\f\n\r\t\v ", strict=True)), "\\": "\\", '"': '"', "'": "'"}
@@ -25,7 +25,7 @@ _PID = "MAINPID"
 
 
 @dataclass(frozen=True, slots=True)
-class CommandLine:
+class UnitCommand:
     """One command line.
 
     Attributes:
@@ -85,13 +85,13 @@ def _escape(text: str, place: int) -> tuple[str, int]:
     return _ESCAPES.get(text[place], f"\\{text[place]}"), place + 1
 
 
-def read_commands(values: Sequence[str]) -> list[CommandLine]:
+def read_commands(values: Sequence[str]) -> list[UnitCommand]:
     """Return the commands of a key such as ``ExecStart=``. A word ``;`` begins another one.
 
     Raises:
         ValueError: For a line that names no program, or whose quotes are not closed.
     """
-    commands: list[CommandLine] = []
+    commands: list[UnitCommand] = []
     for value in values:
         words: list[str] = []
         for word in [*split_words(value), ";"]:
@@ -104,17 +104,17 @@ def read_commands(values: Sequence[str]) -> list[CommandLine]:
     return commands
 
 
-def _command(words: list[str]) -> CommandLine:
+def _command(words: list[str]) -> UnitCommand:
     program = words[0].lstrip(_PREFIXES)
     prefixes = words[0][: len(words[0]) - len(program)]
     rest = words[2:] if "@" in prefixes else words[1:]  # the word after the program is its argv[0]
     if not program:
         raise ValueError("names no program")
-    return CommandLine((program, *rest), prefixes)
+    return UnitCommand((program, *rest), prefixes)
 
 
 def as_words(
-    commands: Sequence[CommandLine], specifiers: Specifiers, environ: Mapping[str, str], *, pid: bool = False
+    commands: Sequence[UnitCommand], specifiers: Specifiers, environ: Mapping[str, str], *, pid: bool = False
 ) -> tuple[list[str], bool]:
     """Return the words of a command in our file, and whether a shell is between.
 
@@ -138,7 +138,7 @@ def as_words(
     return ["sh", "-fec", "; ".join(steps)], True
 
 
-def _filled(command: CommandLine, environ: Mapping[str, str]) -> list[str]:
+def _filled(command: UnitCommand, environ: Mapping[str, str]) -> list[str]:
     """Return the words with the variables that the unit sets replaced."""
     if ":" in command.prefixes:
         return [word.replace("$", "$$") for word in command.words]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from aioverseer.config.convert.signals import signal_name
-from aioverseer.config.convert.systemd.commands import CommandLine, as_words, read_commands, split_words
+from aioverseer.config.convert.systemd.commands import UnitCommand, as_words, read_commands, split_words
 from aioverseer.config.convert.systemd.directives import Directives
 from aioverseer.config.convert.systemd.limits import read_limits
 from aioverseer.config.convert.systemd.lost import SERVICE
@@ -122,14 +122,14 @@ class UnitService:
             self.options["cleanup"] = self._words("ExecStopPost", after, "cleanup")
         self._reload(self._read("ExecReload"))
 
-    def _read(self, key: str) -> list[CommandLine]:
+    def _read(self, key: str) -> list[UnitCommand]:
         try:
             return read_commands(self._keys.take_all(key))
         except ValueError as error:
             self._keys.refuse(key, str(error))
             return []
 
-    def _words(self, key: str, commands: list[CommandLine], option: str, *, pid: bool = False) -> list[str]:
+    def _words(self, key: str, commands: list[UnitCommand], option: str, *, pid: bool = False) -> list[str]:
         words, by_shell = as_words(commands, self._specifiers, self._environ, pid=pid)
         for command in commands:
             for word in command.words:
@@ -144,7 +144,7 @@ class UnitService:
             self._keys.carried(key, place)
         return words
 
-    def _reload(self, commands: list[CommandLine]) -> None:
+    def _reload(self, commands: list[UnitCommand]) -> None:
         if not commands:
             return
         signal = _killed(commands)
@@ -290,7 +290,7 @@ class UnitService:
         if stop:
             self.options["stop"] = stop
 
-    def _stop_by(self, commands: list[CommandLine], stop: dict[str, Any]) -> dict[str, Any]:
+    def _stop_by(self, commands: list[UnitCommand], stop: dict[str, Any]) -> dict[str, Any]:
         signal = _killed(commands)
         if signal is not None:
             self._keys.carried("ExecStop", f'{self._place}.stop.signal = "{signal}"')
@@ -308,7 +308,7 @@ def service_name(unit: str) -> str:
     return unit.rpartition(".")[0].removesuffix("@")
 
 
-def _killed(commands: list[CommandLine]) -> str | None:
+def _killed(commands: list[UnitCommand]) -> str | None:
     """Return the signal of a command that does nothing but send one to the main process; None for any other."""
     if len(commands) != 1:
         return None

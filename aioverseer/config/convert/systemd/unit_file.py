@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from aioverseer.config.problems import ConfigError, Problem
 
-__all__ = ["Unit", "read_unit"]
+__all__ = ["UnitFile", "read_unit"]
 
 _SECTION = re.compile(r"\[(?P<name>[^\]]+)\]")
 _COMMENT = ("#", ";")
 
 
 @dataclass(slots=True)
-class Unit:
+class UnitFile:
     """A unit file, with those that change it.
 
     Attributes:
@@ -26,7 +26,7 @@ class Unit:
     sections: dict[str, dict[str, list[str]]] = field(default_factory=dict[str, dict[str, list[str]]])
 
 
-def read_unit(text: str, path: str, unit: Unit) -> None:
+def read_unit(text: str, path: str, unit: UnitFile) -> None:
     """Add the keys of a text to a unit.
 
     Args:
