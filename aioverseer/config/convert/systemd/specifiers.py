@@ -16,8 +16,8 @@ _FIXED = {
     "C": "/var/cache",
     "L": "/var/log",
     "E": "/etc",
-    "T": "/tmp",  # noqa: S108  # what the specifier stands for
-    "V": "/var/tmp",  # noqa: S108  # as above
+    "T": "/tmp",  # noqa: S108  # the value of the specifier
+    "V": "/var/tmp",  # noqa: S108  # the same
     "%": "%",
 }
 _VARIABLES = {"h": "${HOME}", "H": "${HOSTNAME}", "l": "${HOSTNAME}", "s": "${SHELL}"}
