@@ -288,6 +288,67 @@ def _no_readiness(subjects: Sequence[Subject]) -> Iterator[Found]:
         yield spec.id, f"{who} {verb} until it is ready, and without ready = it is so once it has started", hint
 
 
+_STAYS: dict[str, tuple[str, str]] = {
+    "nginx": ("daemon off", "-g 'daemon off;'"),
+    "apache2": ("FOREGROUND", "-D FOREGROUND"),
+    "httpd": ("FOREGROUND", "-D FOREGROUND"),
+    "php-fpm": (r"-F|--nodaemonize", "--nodaemonize"),
+    "sshd": (r"-D|-d+", "-D"),
+    "cron": ("-f", "-f"),
+    "crond": ("-f", "-f"),
+    "supervisord": (r"-n|--nodaemon", "--nodaemon"),
+    "varnishd": ("-F", "-F"),
+    "dnsmasq": (r"-k|--keep-in-foreground|-d|--no-daemon", "--keep-in-foreground"),
+    "rsyslogd": ("-n", "-n"),
+}
+"""Programs that go into the background, unless a word tells them to stay: a pattern for it, and the word to write."""
+_LEAVES: dict[str, str] = {
+    "redis-server": r"--daemonize[ =]yes",
+    "gunicorn": r"-D|--daemon",
+    "unicorn": r"-D|--daemonize",
+    "uwsgi": r"-d|--daemonize2?(=.*)?",
+    "celery": r"multi|-D|--detach",
+    "memcached": r"-d|--daemon",
+    "mongod": r"--fork",
+    "mysqld": r"--daemonize|-D",
+    "haproxy": r"-D",
+    "openvpn": r"--daemon",
+    "pg_ctl": r"start|restart",
+    "apachectl": r"start|restart",
+    "pm2": r"start|restart",
+}
+"""Programs that go into the background when a word tells them to: a pattern for it."""
+
+
+def _goes_to_background(subjects: Sequence[Subject]) -> Iterator[Found]:
+    for subject in subjects:
+        spec = subject.spec
+        name = spec.argv[0].rpartition("/")[2]
+        if spec.main_pid is not None:
+            continue
+        if name in _STAYS and not any(re.search(rf"(^|\s)({_STAYS[name][0]})(\s|;|$)", word) for word in spec.argv[1:]):
+            text = "unless its own configuration keeps it in front"
+            hint = f"add {_STAYS[name][1]}"
+        elif name in _LEAVES and (
+            left := next((word for word in _with_pairs(spec.argv) if re.fullmatch(_LEAVES[name], word)), None)
+        ):
+            text = f"as {left} says"
+            hint = f"leave {left} out"
+        else:
+            continue
+        yield (
+            spec.id,
+            f"{name} goes into the background, {text}, and then looks as if it had ended",
+            f'{hint}, or name its pid file (main_pid = {{ path = "..." }})',
+        )
+
+
+def _with_pairs(argv: Sequence[str]) -> Iterator[str]:
+    """Yield the words of a command after the program, and each two of them as one."""
+    yield from argv[1:]
+    yield from (f"{word} {following}" for word, following in itertools.pairwise(argv[1:]))
+
+
 RULES: dict[str, Callable[[Sequence[Subject]], Iterator[Found]]] = {
     "no-path": _no_path,
     "forks-under-listen": _forks_under_listen,
@@ -295,6 +356,7 @@ RULES: dict[str, Callable[[Sequence[Subject]], Iterator[Found]]] = {
     "fixed-port": _fixed_port_in_a_roll,
     "shared-port": _shared_ports,
     "no-readiness": _no_readiness,
+    "goes-to-background": _goes_to_background,
 }
 """The rules by name. The lookup of programs, ``missing-program``, needs the system and is not one of them."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer import After, Restart, Roll, Spec, listen, ready
+from aioverseer import After, PidFile, Restart, Roll, Spec, listen, ready
 from aioverseer.config.advice import RULES, Advice, advise
 
 HTTP = {"http": listen.tcp(8000)}
@@ -139,6 +139,24 @@ def test_nobody_can_wait_for_a_service_without_readiness() -> None:
     assert [each.text.partition(" until")[0] for each in several] == ["web0 and 2 more wait"]
     once = advise([Spec.of("db", ["db"], restart=Restart("never")), Spec.of("web", ["web"], after="db")])
     assert 'after = { db = "success" }' in once[0].hint
+
+
+@pytest.mark.parametrize(
+    ("leaves", "stays"),
+    [
+        (["nginx", "-c", "n.conf"], ["nginx", "-g", "worker_processes 1; daemon off;"]),
+        (["/usr/sbin/sshd"], ["/usr/sbin/sshd", "-D"]),
+        (["httpd"], ["httpd", "-DFOREGROUND", "-D", "FOREGROUND"]),
+        (["redis-server", "--daemonize", "yes"], ["redis-server", "--daemonize", "no"]),
+        (["gunicorn", "app", "--daemon"], ["gunicorn", "app"]),
+        (["celery", "multi", "start", "w"], ["celery", "worker"]),
+        (["pg_ctl", "-D", "data", "start"], ["postgres", "-D", "data"]),
+    ],
+)
+def test_program_that_goes_into_the_background(leaves: list[str], stays: list[str]) -> None:
+    """It looks as if it had ended, unless its pid file is named."""
+    assert one(*leaves) == ["goes-to-background"]
+    assert one(*stays) == one(*leaves, main_pid=PidFile("x.pid")) == []
 
 
 def test_program_is_looked_up_where_it_will_run() -> None:
