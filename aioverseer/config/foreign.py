@@ -1,23 +1,26 @@
-"""``convert_file``: the file of another supervisor, read from the disk."""
+"""``convert_file``: the file of another supervisor, or a folder of units of systemd, read from the disk."""
 
 from __future__ import annotations
 
+import glob
 import os
 
-from aioverseer.config.convert import KINDS, Conversion, kind_of, read
+from aioverseer.config.convert import KINDS, Conversion, kind_of, read, read_units
 from aioverseer.config.files import matching, read_text
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.core.export import exported_from
 
-__all__ = ["convert_file"]
+__all__ = ["convert_file", "unit_files"]
+
+_UNITS = ("*.service", "*.socket", "*.timer", "*.service.d/*.conf", "*.socket.d/*.conf", "*.timer.d/*.conf")
 
 
 @exported_from("aioverseer.config")
 def convert_file(path: str | os.PathLike[str], *, kind: str | None = None) -> Conversion:
-    """Convert the file of another supervisor.
+    """Convert the file of another supervisor, or a folder of units of systemd.
 
     Args:
-        path: Path of the file.
+        path: Path of the file, or of the folder.
         kind: Format, one of ``KINDS`` of ``aioverseer.config.convert``; by default the name and the text of the file
             tell it.
 
@@ -27,6 +30,9 @@ def convert_file(path: str | os.PathLike[str], *, kind: str | None = None) -> Co
     """
     file = os.path.abspath(os.fspath(path))
     folder = os.path.dirname(file)
+    units = unit_files(file)
+    if units:
+        return read_units({each: read_text(each) for each in units})
 
     def included(pattern: str) -> dict[str, str]:
         files = matching(os.path.normpath(os.path.join(folder, pattern)))
@@ -38,3 +44,9 @@ def convert_file(path: str | os.PathLike[str], *, kind: str | None = None) -> Co
         message = "this is no file of another supervisor that is known"
         raise ConfigError([Problem(file=file, message=message, hint=f"there are {', '.join(KINDS)}")])
     return read(text, kind=found, path=file, included=included)
+
+
+def unit_files(folder: str) -> list[str]:
+    """Return the units of systemd in a folder, and their drop-in files; none if it is no folder."""
+    below = glob.escape(folder)
+    return sorted(each for pattern in _UNITS for each in glob.glob(os.path.join(below, pattern)))

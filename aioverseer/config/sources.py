@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from aioverseer.config.convert import Note, kind_of, read
+from aioverseer.config.convert import Note, kind_of, read, read_units
 from aioverseer.config.document import Document, parse
 from aioverseer.config.env_files import read_variables
 from aioverseer.config.files import matching, read_text
+from aioverseer.config.foreign import unit_files
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.procfile import read_procfile
 from aioverseer.config.shapes import Path, is_list
@@ -40,7 +41,8 @@ class Sources:
             environ: Variables of the environment.
         """
         self.file = file
-        self.folder = os.path.dirname(file)
+        self._units = unit_files(file)
+        self.folder = file if self._units else os.path.dirname(file)
         self.files: list[str] = []
         self.notes: tuple[Note, ...] = ()
         self._environ = environ
@@ -53,6 +55,10 @@ class Sources:
         Raises:
             ConfigError: If a file cannot be read, is not valid in its format, or includes itself.
         """
+        if self._units:
+            conversion = read_units({each: self._read(each) for each in self._units})
+            self.notes = conversion.notes
+            return [Document(file=self.file, folder=self.folder, text="", data=conversion.data, is_toml=False)]
         text = self._read(self.file)
         name = os.path.basename(self.file)
         if not name.endswith(".toml"):

@@ -12,7 +12,7 @@ import pytest
 from aioverseer.cli import main
 from aioverseer.cli.check import is_found
 
-Write = Callable[[str], Path]
+Write = Callable[..., Path]
 
 
 @pytest.fixture
@@ -125,3 +125,27 @@ def test_thousand_services_are_checked_in_half_a_second(write: Write, capfd: pyt
     assert main(["check"]) == 0
     assert time.process_time() - begun < 1.0
     assert len(capfd.readouterr().out.splitlines()) > 2000
+
+
+def test_keys_that_another_supervisor_has_are_reported(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    """They are no warnings: the file is fine, and some of it means something else here."""
+    path = write("[program:web]\ncommand=true\npriority=10\nautostart=true\n", "supervisord.conf")
+    assert main(["check", "--strict", str(path)]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith(f"{path.parent.name}: 1 service in supervisord.conf\n")
+    assert "program:web: priority: changed: " in err
+    assert "autostart" not in err
+
+
+def test_folder_of_units_is_one_file(write: Write, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """With their drop-in files; a folder without units is refused."""
+    (tmp_path / "web.service.d").mkdir()
+    write("[Unit]\nRequires=db.service\nAfter=db.service\n[Service]\nExecStart=/bin/true\n", "web.service")
+    write("[Service]\nExecStart=/bin/true\nType=notify\n", "db.service")
+    write("[Service]\nNice=3\n", "web.service.d/nice.conf")
+    assert main(["check", "."]) == 0
+    first, *tree = capfd.readouterr().out.splitlines()
+    assert first.endswith(": 2 services in db.service, web.service, web.service.d/nice.conf")
+    assert [line.partition("  ")[0] for line in tree] == ["db", "└─ web"]
+    assert main(["check", str(tmp_path / "web.service.d")]) == 2
+    assert "is a folder; name the file in it" in capfd.readouterr().err
