@@ -25,7 +25,6 @@ def read_ini(text: str, path: str, *, inline_comments: tuple[str, ...], small: b
         strict=False,
         interpolation=None,
         inline_comment_prefixes=inline_comments,
-        allow_no_value=True,
         default_section="\0",  # no section is special
     )
     parser.optionxform = str.lower if small else str  # type: ignore[method-assign,assignment]  # documented so
@@ -38,7 +37,7 @@ def read_ini(text: str, path: str, *, inline_comments: tuple[str, ...], small: b
     except configparser.ParsingError as error:
         why = "is no section, no comment and no 'key = value'"
         raise ConfigError([_problem(path, line, why) for line, _ in error.errors]) from None
-    return {name: {key: value or "" for key, value in parser.items(name)} for name in parser.sections()}
+    return {name: dict(parser.items(name)) for name in parser.sections()}
 
 
 def _problem(path: str, line: int, why: str) -> Problem:

@@ -37,7 +37,8 @@ def with_itself(text: str, expressions: Expressions) -> tuple[dict[str, str], bo
         name: str = pair["name"]
         value: str = next(pair[kind] for kind in ("double", "single", "bare") if pair[kind] is not None)
         itself = re.compile(rf"\$(?:{re.escape(name)}(?!\w)|\$\{{{re.escape(name)}\}})")
-        found[name], times = itself.subn(f"${{{name}}}", expressions.text(value))
-        expanded = expanded or times > 0
+        parts = itself.split(expressions.text(value))
+        found[name] = f"${{{name}}}".join(parts)
+        expanded = expanded or len(parts) > 1
         start = pair.end()
     return found, expanded

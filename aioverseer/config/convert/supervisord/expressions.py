@@ -57,7 +57,7 @@ class Expressions:
 
         def value_of(found: re.Match[str]) -> str:
             if found["name"] in words:
-                return f"%{found['how']}" % words[found["name"]]
+                return _formatted(found, words[found["name"]])
             return self._value_of(found, doubled=False)
 
         return _EXPRESSION.sub(value_of, value)
@@ -73,10 +73,17 @@ class Expressions:
         if name == "host_node_name":
             return "${HOSTNAME}"
         if name == _NUMBER:
-            return "{index}" if self._number is None else f"%{found['how']}" % self._number
+            return "{index}" if self._number is None else _formatted(found, self._number)
         if name not in self._values:
             raise ValueError(f"holds %({name})s, and there is no such expression")
         return _literal(self._values[name], doubled=doubled)
+
+
+def _formatted(found: re.Match[str], value: str | int) -> str:
+    try:
+        return f"%{found['how']}" % value
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"holds {found[0]}, which is no form of its value") from None
 
 
 def names_number(value: str) -> bool:

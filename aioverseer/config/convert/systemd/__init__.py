@@ -40,9 +40,11 @@ def read_systemd(source: Source) -> Conversion:
     if source.included is not None:
         name = _unit_of(source.path)
         stem = name.rpartition(".")[0]
-        for pattern in (f"{stem}.service", f"{stem}.socket", f"{stem}.timer", f"{name}.d/*.conf"):
-            if pattern != name:
-                texts |= source.included(pattern)
+        # A pattern finds nothing where a name would have to exist: the last letter of each ending is one.
+        for ending in ("service", "socket", "timer"):
+            if name != f"{stem}.{ending}":
+                texts |= source.included(f"{stem}.{ending[:-1]}[{ending[-1]}]")
+        texts |= source.included(f"{name}.d/*.conf")
     return read_units(texts)
 
 

@@ -257,14 +257,14 @@ def test_a_folder_of_units_is_one_file() -> None:
 
 def test_a_unit_brings_what_stands_beside_it() -> None:
     asked: list[str] = []
-    beside = {"web.socket": {"etc/web.socket": "[Socket]\nListenStream=80\n"}}
+    beside = {"web.socke[t]": {"etc/web.socket": "[Socket]\nListenStream=80\n"}}
 
     def included(pattern: str) -> dict[str, str]:
         asked.append(pattern)
         return beside.get(pattern, {})
 
     conversion = read(WEB["web.service"], kind="systemd", path="etc/web.service", included=included)
-    assert asked == ["web.socket", "web.timer", "web.service.d/*.conf"]
+    assert asked == ["web.socke[t]", "web.time[r]", "web.service.d/*.conf"]
     assert conversion.data["services"]["web"]["listen"] == {"web.socket": {"tcp": 80, "host": "::"}}
 
 
