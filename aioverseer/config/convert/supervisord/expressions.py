@@ -53,7 +53,7 @@ class Expressions:
         Raises:
             ValueError: For an expression that supervisord refuses.
         """
-        words = {**self._values, "process_num": self._number or 0}
+        words: dict[str, str | int] = {**self._values, "process_num": self._number or 0}
 
         def value_of(found: re.Match[str]) -> str:
             if found["name"] in words:
