@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from aioverseer.core.options.command_text import split_command
 from aioverseer.core.options.data_words import hint_for_option
+from aioverseer.core.options.event_hook_form import hook_form
 from aioverseer.core.options.flaws import DataError, Flaw
 from aioverseer.core.options.form import Form
 from aioverseer.core.options.forms import CommandLine, Either, ListOf, MappingOf, OrNone, Table
@@ -36,6 +37,7 @@ __all__ = [
     "Word",
     "group_form",
     "hint_for_option",
+    "hook_form",
     "overseer_form",
     "service_form",
     "split_command",

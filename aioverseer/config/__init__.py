@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aioverseer.config.advice import Advice, advise
+    from aioverseer.config.file_schema import schema
     from aioverseer.config.foreign import convert_file
     from aioverseer.config.loaded import Config, ControlOptions
     from aioverseer.config.loader import load
     from aioverseer.config.problems import ConfigError, Problem
     from aioverseer.config.procfile import read_procfile
     from aioverseer.config.start_order import draw_graph, draw_tree
+    from aioverseer.config.toml_text import to_toml
 
 __all__ = [
     "Advice",
@@ -30,6 +32,8 @@ __all__ = [
     "draw_tree",
     "load",
     "read_procfile",
+    "schema",
+    "to_toml",
 ]
 
 _HOMES = {
@@ -44,6 +48,8 @@ _HOMES = {
     "draw_tree": "start_order",
     "load": "loader",
     "read_procfile": "procfile",
+    "schema": "file_schema",
+    "to_toml": "toml_text",
 }
 """The module that defines each name."""
 

@@ -636,7 +636,7 @@ def test_every_public_name_has_its_place() -> None:
 
 
 def test_folder_has_no_other_page() -> None:
-    assert {path.name for path in FOLDER.iterdir()} == {*PAGES, *OTHER_PAGES, "index.md"}
+    assert {path.name for path in FOLDER.glob("*.md")} == {*PAGES, *OTHER_PAGES, "index.md"}
 
 
 def test_every_option_has_its_words() -> None:

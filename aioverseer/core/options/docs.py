@@ -22,9 +22,14 @@ def described(properties: Mapping[str, dict[str, Any]], owner: object, names: Ma
     """
     texts = _descriptions(owner)
     return {
-        name: {"description": texts[names[name]], **schema} if names[name] in texts else schema
+        name: _with_text(texts[names[name]], schema) if names[name] in texts else schema
         for name, schema in properties.items()
     }
+
+
+def _with_text(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    # In draft 7 other keys beside "$ref" do not count.
+    return {"description": text, **({"allOf": [schema]} if "$ref" in schema else schema)}
 
 
 def _descriptions(owner: object) -> dict[str, str]:

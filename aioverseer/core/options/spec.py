@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field
 from itertools import compress
 from operator import attrgetter, is_not
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, Self, Unpack, cast
 
 from aioverseer.core.errors import SpecError
@@ -277,9 +277,8 @@ class Spec:
 
         The values of ``env``, ``extra_env`` and ``stdin`` are part of it: they may be secret.
         """
-        from aioverseer.core.options.spec_data import spec_to_dict  # noqa: PLC0415  # few hosts need it
-
-        return spec_to_dict(self.id, self.argv, _given(self), _DEFAULTS)
+        written: dict[str, Any] = _data().spec_to_dict(self.id, self.argv, _given(self), _DEFAULTS)
+        return written
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -295,9 +294,7 @@ class Spec:
                 objects that data cannot describe. It is a ``DataError`` of ``aioverseer.forms``, with the places. The
                 values of variables are no part of the message.
         """
-        from aioverseer.core.options.spec_data import read_spec  # noqa: PLC0415  # few hosts need it
-
-        made: Self = read_spec(
+        made: Self = _data().read_spec(
             data, lambda name, argv, options: cls.of(name, argv, **cast("SpecOptions", options)), _refusals
         )
         return made
@@ -305,12 +302,10 @@ class Spec:
     @classmethod
     def schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of the data that ``from_dict`` reads, with descriptions of all options."""
-        from aioverseer.core.options.spec_data import definitions  # noqa: PLC0415  # few hosts need it
-
         return {
             "$schema": "http://json-schema.org/draft-07/schema#",
             "$ref": "#/$defs/spec",
-            "$defs": definitions(cls),
+            "$defs": _data().definitions(cls),
         }
 
     def __reduce__(self) -> tuple[Callable[..., Spec], tuple[dict[str, Any]]]:
@@ -354,6 +349,12 @@ def port_of(spec: Spec) -> int | None:
 
 def _unpickled(given: dict[str, Any]) -> Spec:
     return Spec(**given)
+
+
+def _data() -> ModuleType:
+    from aioverseer.core.options import spec_data  # noqa: PLC0415  # few hosts need it
+
+    return spec_data
 
 
 def _refusals(id: Any, argv: Any, options: Mapping[str, Any]) -> list[SpecError]:

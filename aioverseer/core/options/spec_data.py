@@ -78,7 +78,6 @@ __all__ = [
     "RESTART",
     "definitions",
     "option_to_data",
-    "options_schema",
     "read_options",
     "read_spec",
     "service_form",
@@ -687,26 +686,22 @@ def service_form() -> Form:
     return _SERVICE
 
 
-def options_schema(owner: object) -> dict[str, dict[str, Any]]:
-    """Return the schema of each option of a Spec, with its description, by its name in data.
+def definitions(owner: object) -> dict[str, Any]:
+    """Return the schemas below ``$defs``: of the forms that stand once, of each option with its description, of a Spec.
 
     Args:
         owner: The class ``Spec``.
     """
     schemas = {name: form.schema() for name, form in _BY_KEY.items()}
-    return described(schemas, owner, {name: "argv" if name == "command" else name for name in schemas})
-
-
-def definitions(owner: object) -> dict[str, Any]:
-    """Return the schemas below ``$defs``.
-
-    Args:
-        owner: The class ``Spec``.
-    """
+    options = described(schemas, owner, {name: "argv" if name == "command" else name for name in schemas})
     spec = {
         "type": "object",
-        "properties": {"id": _ID.schema(), **options_schema(owner)},
+        "properties": {"id": _ID.schema(), **{name: {"$ref": f"#/$defs/option-{name}"} for name in options}},
         "required": ["id", "command"],
         "additionalProperties": False,
     }
-    return {**{name: form.schema() for name, form in DEFINITIONS.items()}, "spec": spec}
+    return {
+        **{name: form.schema() for name, form in DEFINITIONS.items()},
+        **{f"option-{name}": schema for name, schema in options.items()},
+        "spec": spec,
+    }

@@ -73,12 +73,12 @@ def test_data_and_back() -> None:
         extra_env={"A": "1"},
     )
     for hook in (full, EventHook(on="failed", run=["notify"])):
-        assert hook == EVENT_HOOK.read(EVENT_HOOK.write(hook), "hooks[0]")
+        assert hook == EVENT_HOOK.read(EVENT_HOOK.write(hook))
     assert {"on": ["failed"], "run": ["notify"]} == EVENT_HOOK.write(EventHook(on="failed", run=["notify"]))
-    assert full == EVENT_HOOK.read({**EVENT_HOOK.write(full), "services": ["web", "db"]}, "hooks[0]")
-    assert ("fatal",) == EVENT_HOOK.read({"on": "fatal", "run": ["a"], "services": "web"}, "hooks[0]").on
-    with pytest.raises(SpecError, match=r"hooks\[0\] has no option 'onn'; did you mean 'on'"):
-        EVENT_HOOK.read({"onn": "fatal", "run": ["a"]}, "hooks[0]")
+    assert full == EVENT_HOOK.read({**EVENT_HOOK.write(full), "services": ["web", "db"]})
+    assert ("fatal",) == EVENT_HOOK.read({"on": "fatal", "run": ["a"], "services": "web"}).on
+    with pytest.raises(SpecError, match=r"there is no option 'onn'; did you mean 'on'"):
+        EVENT_HOOK.read({"onn": "fatal", "run": ["a"]})
 
 
 @pytest.mark.parametrize(
