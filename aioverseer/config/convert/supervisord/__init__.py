@@ -94,14 +94,15 @@ class _SupervisordReader:
     def read(self) -> Conversion:
         self._include()
         groups = self._groups()
+        main = self._sections.get("supervisord")
+        if main is not None:  # its variables are those of all programs
+            self._main(Keys("supervisord", main, self._notes, self._problems))
         for section, values in self._sections.items():
             kind, _, name = section.partition(":")
             keys = Keys(section, values, self._notes, self._problems)
-            if section == "supervisord":
-                self._main(keys)
-            elif kind in ("program", "fcgi-program"):
+            if kind in ("program", "fcgi-program"):
                 self._program(keys, kind, name, *groups.get(name, ("", None)))
-            elif kind not in ("group", "include"):
+            elif kind not in ("group", "include", "supervisord"):
                 self._foreign(keys, kind)
         self._usual()
         self._problems.raise_any()
@@ -208,11 +209,11 @@ class _SupervisordReader:
             return None
 
     def _program(self, keys: Keys, kind: str, name: str, group: str, priority: int | None) -> None:
-        if kind == "fcgi-program":
-            program = with_socket(keys, name, group=group, group_priority=priority, words=self._words)
-        else:
-            program = read_program(keys, name, group=group, group_priority=priority, words=self._words)
-        self._programs.append(program)
+        read = with_socket if kind == "fcgi-program" else read_program
+        variables = self._defaults.get("extra_env", {})
+        self._programs.append(
+            read(keys, name, group=group, group_priority=priority, words=self._words, variables=variables)
+        )
 
     def _foreign(self, keys: Keys, kind: str) -> None:
         why = _FOREIGN.get(kind, "supervisord has no such section, and ignores it")

@@ -17,15 +17,23 @@ _NUMBER = "process_num"
 class Expressions:
     """The values of the expressions in one program."""
 
-    def __init__(self, values: Mapping[str, str], *, number: int | None = None) -> None:
+    def __init__(
+        self, values: Mapping[str, str], *, number: int | None = None, variables: Mapping[str, str] | None = None
+    ) -> None:
         """Prepare.
 
         Args:
             values: Text by name, such as ``program_name``.
             number: Value of ``process_num``; None writes ``{index}``, the number of an instance.
+            variables: Variables that the file sets, as text of our file. All others are those of the environment.
         """
         self._values = values
         self._number = number
+        self._variables = variables or {}
+
+    def with_variables(self, variables: Mapping[str, str]) -> Expressions:
+        """Return the same expressions, with more variables that the file sets."""
+        return Expressions(self._values, number=self._number, variables={**self._variables, **variables})
 
     def text(self, value: str, *, doubled: bool = False) -> str:
         """Return a value with its expressions replaced.
@@ -69,7 +77,8 @@ class Expressions:
         if name is None:
             raise ValueError("holds a '%' that begins no expression: write %% for a per cent sign")
         if name.startswith(_VARIABLE):
-            return f"${{{name.removeprefix(_VARIABLE)}}}"
+            variable = name.removeprefix(_VARIABLE)
+            return self._variables.get(variable, f"${{{variable}}}")
         if name == "host_node_name":
             return "${HOSTNAME}"
         if name == _NUMBER:

@@ -17,7 +17,15 @@ _AS_INPUT = ["sh", "-c", 'exec "$0" "$@" <&3 3<&-']
 """Words before the program that make descriptor 3, where the socket is, its standard input."""
 
 
-def with_socket(keys: Keys, name: str, *, group: str, group_priority: int | None, words: Mapping[str, str]) -> Program:
+def with_socket(
+    keys: Keys,
+    name: str,
+    *,
+    group: str,
+    group_priority: int | None,
+    words: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> Program:
     """Return the service of a section ``fcgi-program``; the arguments are those of ``read_program``."""
     place = f"services.{name}.listen"
     text, mode = keys.take("socket"), keys.take("socket_mode")
@@ -27,8 +35,8 @@ def with_socket(keys: Keys, name: str, *, group: str, group_priority: int | None
         )
     if keys.take("socket_backlog") is not None:
         keys.changed("socket_backlog", "it is always long enough")
-    program = read_program(keys, name, group=group, group_priority=group_priority, words=words)
-    socket = _socket(keys, text, Expressions({**words, "program_name": name}), mode)
+    program = read_program(keys, name, group=group, group_priority=group_priority, words=words, variables=variables)
+    socket = _socket(keys, text, Expressions({**words, "program_name": name}, variables=variables), mode)
     if socket is not None:
         keys.changed("socket", f"{place}: the socket is descriptor 3, and a shell makes it the standard input")
     if mode is not None:

@@ -41,7 +41,15 @@ class Program:
     services: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
-def read_program(keys: Keys, name: str, *, group: str, group_priority: int | None, words: Mapping[str, str]) -> Program:
+def read_program(
+    keys: Keys,
+    name: str,
+    *,
+    group: str,
+    group_priority: int | None,
+    words: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> Program:
     """Return the services of a program section.
 
     Args:
@@ -50,6 +58,7 @@ def read_program(keys: Keys, name: str, *, group: str, group_priority: int | Non
         group: Name of its group; empty without one.
         group_priority: Priority of that group; None without one.
         words: Values of the expressions that are the same in the whole file.
+        variables: Variables that the file sets for all programs.
     """
     words = {**words, "program_name": name, "group_name": group or name}
     lose_variables(keys)
@@ -65,10 +74,13 @@ def read_program(keys: Keys, name: str, *, group: str, group_priority: int | Non
     common = _common(keys, place) | ({"group": group or name} if group or apart else {})
     program = Program(priority=(priority if group_priority is None else group_priority, priority))
     for number in numbers if apart else numbers[:1]:
-        expressions = Expressions(words, number=number if apart or len(numbers) == 1 else None)
+        numbered = number if apart or len(numbers) == 1 else None
+        expressions = Expressions(words, number=numbered, variables=variables)
+        own = _variables(keys, environment, expressions)
+        expressions = expressions.with_variables(own.get("extra_env", {}))
         options = _command(keys, command, expressions)
         options |= _cwd(keys, directory, expressions)
-        options |= _variables(keys, environment, expressions)
+        options |= own
         options |= common
         options |= logs.options(expressions)
         if len(numbers) > 1 and not apart:

@@ -187,6 +187,18 @@ def test_variables_are_those_of_the_environment() -> None:
     assert given["extra_env"] == {"PATH": "/opt:${PATH}", "B": "${A},100%", "C": "x y"}
 
 
+def test_variables_that_the_file_sets_are_those_of_expressions() -> None:
+    text = (
+        '[program:web]\ncommand=web %(ENV_A)s %(ENV_B)s %(ENV_C)s\nenvironment=A="two words",D="%(ENV_A)s"\n'
+        "stdout_logfile=/log/%(ENV_B)s\nstdout_logfile_maxbytes=0\n"
+        '[supervisord]\nenvironment=A=all,B="%(ENV_A)s"\n'
+    )
+    given = service(text)
+    assert given["command"] == ["web", "two", "words", "${A}", "${C}"]
+    assert given["extra_env"] == {"A": "two words", "D": "all"}
+    assert given["log"]["path"] == "/log/${A}"
+
+
 def test_included_files_are_part_of_the_file() -> None:
     files = {"conf.d/web.conf": "[program:web]\ncommand=web %(here)s\n", "conf.d/db.conf": "[program:db]\ncommand=db\n"}
     asked: list[str] = []
@@ -214,8 +226,8 @@ def test_all_problems_come_at_once_and_no_value_is_shown() -> None:
         ("group:all", "programs"),
         ("program:web", "autorestart"),
         ("program:web", "stopsignal"),
-        ("program:web", "command"),
         ("program:web", "environment"),
+        ("program:web", "command"),
         ("program:db", "numprocs"),
         ("program:db", "command"),
         ("program:db", "stdout_logfile"),
