@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aioverseer.core.options.command_text import split_command
 from aioverseer.core.options.data_words import hint_for_option
-from aioverseer.core.options.event_hook_form import hook_form
+from aioverseer.core.options.event_hook_data import hook_form
 from aioverseer.core.options.flaws import DataError, Flaw
 from aioverseer.core.options.form import Form
 from aioverseer.core.options.forms import CommandLine, Either, ListOf, MappingOf, OrNone, Table

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aioverseer  # an overseer is imported by those who make one
-from aioverseer import Group, OverseerOptions, Spec
+from aioverseer import EventHook, Group, OverseerOptions, Spec
 from aioverseer.config.convert import Note
 from aioverseer.core.export import exported_from
 
@@ -54,7 +54,7 @@ class Config:
     specs: tuple[Spec, ...]
     groups: tuple[Group, ...] = ()
     overseer_options: OverseerOptions = field(default_factory=OverseerOptions)
-    hooks: tuple[Mapping[str, Any], ...] = ()
+    hooks: tuple[EventHook, ...] = ()
     control: ControlOptions = field(default_factory=ControlOptions)
     notes: tuple[Note, ...] = ()
 
@@ -99,3 +99,5 @@ class Config:
                 on_give_up=group.on_give_up,
                 significant=group.significant,
             )
+        for hook in self.hooks:
+            overseer.add_hook(hook)

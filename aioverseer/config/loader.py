@@ -9,9 +9,10 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aioverseer import Group, OverseerOptions, Spec, SpecError
+from aioverseer import EventHook, Group, OverseerOptions, Spec, SpecError
 from aioverseer.config.files import NAMES, find_file
 from aioverseer.config.findings import Findings
+from aioverseer.config.hooks import read_hooks
 from aioverseer.config.loaded import Config
 from aioverseer.config.merging import Layer, Stack
 from aioverseer.config.order import check_order, sorted_groups
@@ -90,6 +91,8 @@ class _Load:
         self._environ = environ
         self._findings = findings = Findings(stack)
         self._data = check_outline(stack.merged(), findings)
+        self._left_out_for: dict[str, str] = {}
+        """Services that are not part of this load, with the reason."""
         self._from_files: dict[str, str] = {}
         for at, name in enumerate(self._data.get("env_files", [])):
             path = ("env_files", at)
@@ -105,6 +108,7 @@ class _Load:
         self._check_profiles()
         name = self._name()
         specs = self._specs()
+        hooks = self._hooks()
         groups = self._groups()
         options = self._overseer_options()
         control = read_control(self._section("control"), self._findings)
@@ -116,6 +120,7 @@ class _Load:
             specs=specs,
             groups=groups,
             overseer_options=options,
+            hooks=hooks,
             control=control,
             notes=self._sources.notes,
         )
@@ -155,17 +160,21 @@ class _Load:
             self._findings.add(("name",), "this is no name", 'write a text: name = "shop"')
         return str(name)
 
+    @property
+    def _added(self) -> dict[str, str]:
+        """Variables that programs get in addition to those of this process."""
+        return {name: value for name, value in self._from_files.items() if name not in self._environ}
+
     def _specs(self) -> tuple[Spec, ...]:
-        added = {name: value for name, value in self._from_files.items() if name not in self._environ}
         reader = ServiceReader(
             folder=self._sources.folder,
             defaults=self._section("defaults"),
-            variables=added,
+            variables=self._added,
             read_env_file=self._env_file,
             findings=self._findings,
         )
         specs: dict[str, Spec | None] = {}
-        left_out: dict[str, str] = {}
+        left_out = self._left_out_for
         for id, table in self._data.get("services", {}).items():
             why = self._left_out(id, table)
             if why:
@@ -192,6 +201,16 @@ class _Load:
         elif wanted and set(wanted).isdisjoint(self._profiles):
             return f"it belongs to the profile {' or '.join(map(repr, wanted))}, which was not chosen"
         return ""
+
+    def _hooks(self) -> tuple[EventHook, ...]:
+        return read_hooks(
+            self._section("hooks", []),
+            folder=self._sources.folder,
+            variables=self._added,
+            services=self._data.get("services", {}),
+            left_out=self._left_out_for,
+            findings=self._findings,
+        )
 
     def _groups(self) -> tuple[Group, ...]:
         groups: dict[str, Group] = {}

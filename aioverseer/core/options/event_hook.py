@@ -5,27 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, Self, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.checker import Checker
 from aioverseer.core.options.command_checks import check_command, check_environment
+from aioverseer.core.options.event_hook_data import hook_form, read_event_hook
+from aioverseer.core.options.event_words import WORDS
 from aioverseer.core.options.unknown import answers_unknown, hint_for_name
 from aioverseer.core.state import State
 from aioverseer.core.typing import PathLike
 
-__all__ = ["KINDS", "STATES", "WORDS", "EventHook", "is_wanted"]
-
-STATES = ("waiting", "starting", "backoff", "running", "stopping", "interrupted", "finished", "fatal")
-"""Texts of the states that a service may enter."""
-KINDS = (
-    *("state", "log", "health", "leftovers", "throttle", "stop", "group", "trigger", "change", "reload", "cleanup"),
-    *("roll", "recycle", "watch"),
-)
-"""Kinds of events, as in ``Event.kind``; a test compares the two."""
-WORDS = ("failed", *STATES, *KINDS)
-"""Everything that ``on`` may name."""
+__all__ = ["EventHook", "is_wanted"]
 
 _MEANT = {
     word: answer
@@ -99,6 +91,23 @@ class EventHook:
         settle(self, "max_running", check.whole("max_running", max_running, least=1, unit="runs"))
         settle(self, "cwd", None if cwd is None else check.path("cwd", cwd))
         settle(self, "extra_env", check_environment(check, "extra_env", {} if extra_env is None else extra_env))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the hook as JSON values, with the names of files. Options at their defaults are left out."""
+        plain = {"services": None, "timeout": 30.0, "max_running": 1, "cwd": None, "extra_env": {}}
+        given = {name: getattr(self, name) for name in hook_form().fields}
+        return hook_form().write({
+            name: value for name, value in given.items() if name not in plain or value != plain[name]
+        })  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Make a hook from JSON values: ``{"on": "failed", "run": ["./notify.sh"]}``.
+
+        Raises:
+            SpecError: For an unknown or missing option, or a value that an option does not take.
+        """
+        return cast("Self", read_event_hook(cls, data))
 
     @property
     def id(self) -> str:

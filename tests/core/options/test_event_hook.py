@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from aioverseer import EventHook, SpecError, State
-from aioverseer.core.options.event_hook import KINDS, STATES, is_wanted
-from aioverseer.core.options.event_hook_form import EVENT_HOOK
+from aioverseer.core.options.event_hook import is_wanted
+from aioverseer.core.options.event_words import KINDS, STATES
 from aioverseer.core.report.events import Kind
 
 
@@ -73,12 +74,29 @@ def test_data_and_back() -> None:
         extra_env={"A": "1"},
     )
     for hook in (full, EventHook(on="failed", run=["notify"])):
-        assert hook == EVENT_HOOK.read(EVENT_HOOK.write(hook))
-    assert {"on": ["failed"], "run": ["notify"]} == EVENT_HOOK.write(EventHook(on="failed", run=["notify"]))
-    assert full == EVENT_HOOK.read({**EVENT_HOOK.write(full), "services": ["web", "db"]})
-    assert ("fatal",) == EVENT_HOOK.read({"on": "fatal", "run": ["a"], "services": "web"}).on
-    with pytest.raises(SpecError, match=r"there is no option 'onn'; did you mean 'on'"):
-        EVENT_HOOK.read({"onn": "fatal", "run": ["a"]})
+        assert hook == EventHook.from_dict(json.loads(json.dumps(hook.to_dict())))
+    assert {"on": ["failed"], "run": ["notify"]} == EventHook(on="failed", run=["notify"]).to_dict()
+    short = EventHook.from_dict({"on": "fatal", "run": "a 'b c'", "services": "web", "timeout": "5m"})
+    assert EventHook(on="fatal", run=["a", "b c"], services=["web"], timeout=300) == short
+
+
+@pytest.mark.parametrize(
+    ("data", "option", "words"),
+    [
+        ({"onn": "fatal", "on": "fatal", "run": ["a"]}, "onn", "there is no option 'onn'; did you mean 'on'?"),
+        ({"run": ["a"]}, None, "hook: has no on: write it"),
+        ({"on": "fatal"}, None, "hook: has no run: write it"),
+        ({"on": "fatal", "run": True}, "run", "run is a bool"),
+        ({"on": "fatl", "run": ["a"]}, "on", 'did you mean "fatal"?'),
+        ({"on": "fatal", "run": ["~/a"]}, "run", "begins with ~"),
+        ([], None, "is a list"),
+    ],
+)
+def test_wrong_data_is_refused(data: Any, option: str | None, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        EventHook.from_dict(data)
+    assert words in str(caught.value)
+    assert option == caught.value.option
 
 
 @pytest.mark.parametrize(
