@@ -86,10 +86,10 @@ def test_data_and_back() -> None:
         ({"onn": "fatal", "on": "fatal", "run": ["a"]}, "onn", "there is no option 'onn'; did you mean 'on'?"),
         ({"run": ["a"]}, None, "hook: has no on: write it"),
         ({"on": "fatal"}, None, "hook: has no run: write it"),
-        ({"on": "fatal", "run": True}, "run", "run is a bool"),
+        ({"on": "fatal", "run": True}, "run", "run is of type bool"),
         ({"on": "fatl", "run": ["a"]}, "on", 'did you mean "fatal"?'),
         ({"on": "fatal", "run": ["~/a"]}, "run", "begins with ~"),
-        ([], None, "is a list"),
+        ([], None, "is of type list"),
     ],
 )
 def test_wrong_data_is_refused(data: Any, option: str | None, words: str) -> None:
