@@ -94,11 +94,10 @@ class EventHook:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the hook as JSON values, with the names of files. Options at their defaults are left out."""
-        plain = {"services": None, "timeout": 30.0, "max_running": 1, "cwd": None, "extra_env": {}}
+        plain: dict[str, object] = {"services": None, "timeout": 30.0, "max_running": 1, "cwd": None, "extra_env": {}}
         given = {name: getattr(self, name) for name in hook_form().fields}
-        return hook_form().write({
-            name: value for name, value in given.items() if name not in plain or value != plain[name]
-        })  # fmt: skip
+        said = {name: value for name, value in given.items() if name not in plain or value != plain[name]}
+        return cast("dict[str, Any]", hook_form().write(said))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
