@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
+    "FORMATS",
     "MAX_RESTARTS",
     "STOP_TIMEOUT",
     "TARGETS",
@@ -15,11 +16,13 @@ __all__ = [
     "WITHIN",
     "CheckOptions",
     "CompletionOptions",
+    "ConvertOptions",
     "ExportOptions",
     "FileOptions",
     "Options",
     "PolicyOptions",
     "RunOptions",
+    "SchemaOptions",
     "UpOptions",
     "When",
 ]
@@ -32,6 +35,7 @@ WHEN: When = "on-failure"
 MAX_RESTARTS = 5
 WITHIN = 60.0
 STOP_TIMEOUT = 10.0
+FORMATS = ("supervisord", "circus", "systemd", "process-compose", "compose", "pm2")
 TARGETS = ("systemd", "systemd-up", "compose", "kubernetes")
 
 
@@ -125,6 +129,30 @@ class CheckOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaOptions:
+    """Arguments of ``aioverseer schema``, which has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertOptions:
+    """Arguments of ``aioverseer convert``.
+
+    Attributes:
+        source: The file of another supervisor.
+        target: The file to write; None prints it.
+        kind: The format of the source; None looks at its name and its text.
+        force: Whether to replace a file that exists.
+        verbose: Whether to print a note about each key that means the same here, too.
+    """
+
+    source: str
+    target: str | None = None
+    kind: str | None = None
+    force: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
     """Arguments of ``aioverseer export``.
 
@@ -152,4 +180,4 @@ class CompletionOptions:
     shell: str
 
 
-Options = UpOptions | RunOptions | CheckOptions | ExportOptions | CompletionOptions
+Options = UpOptions | RunOptions | CheckOptions | SchemaOptions | ConvertOptions | ExportOptions | CompletionOptions

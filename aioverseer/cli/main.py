@@ -19,6 +19,8 @@ PERFORMERS = {
     "UpOptions": "up:up",
     "RunOptions": "run:run",
     "CheckOptions": "check:check",
+    "SchemaOptions": "schema:print_schema",
+    "ConvertOptions": "convert:convert",
     "ExportOptions": "export:export",
     "CompletionOptions": "completion:completion",
 }

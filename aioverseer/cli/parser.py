@@ -17,6 +17,7 @@ import click
 
 from aioverseer import __version__
 from aioverseer.cli.arguments import (
+    FORMATS,
     MAX_RESTARTS,
     STOP_TIMEOUT,
     TARGETS,
@@ -25,11 +26,13 @@ from aioverseer.cli.arguments import (
     WITHIN,
     CheckOptions,
     CompletionOptions,
+    ConvertOptions,
     ExportOptions,
     FileOptions,
     Options,
     PolicyOptions,
     RunOptions,
+    SchemaOptions,
     UpOptions,
 )
 
@@ -276,6 +279,32 @@ def _check(*, source: FileOptions, graph: bool, strict: bool) -> CheckOptions:
     Nothing is started. The exit code is 0 if the file can be used, and 2 if it cannot.
     """
     return CheckOptions(source=source, graph=graph, strict=strict)
+
+
+@commands.command("schema", short_help="Print the JSON Schema of aioverseer.toml.")
+def _schema() -> SchemaOptions:
+    """Print the JSON Schema of aioverseer.toml, by which editors complete and check it."""
+    return SchemaOptions()
+
+
+@commands.command("convert", short_help="Write an aioverseer.toml from the file of another supervisor.")
+@click.argument("source", metavar="FROM", type=click.Path())
+@click.argument("target", metavar="[TO]", required=False, type=click.Path())
+@click.option(
+    "--from",
+    "kind",
+    type=click.Choice(FORMATS),
+    metavar="KIND",
+    help=f"The format of FROM: {', '.join(FORMATS)} (default: by its name and its text).",
+)
+@_FORCE
+@click.option("-v", "--verbose", is_flag=True, help="Name each key that means the same here, too.")
+def _convert(*, source: str, target: str | None, kind: str | None, force: bool, verbose: bool) -> ConvertOptions:
+    """Write an aioverseer.toml from FROM, the file of another supervisor, to TO or to standard output.
+
+    The report goes to standard error: which keys mean something else here, and which are lost.
+    """
+    return ConvertOptions(source=source, target=target, kind=kind, force=force, verbose=verbose)
 
 
 @commands.command("export", short_help="Write the files of systemd, compose or Kubernetes.")

@@ -75,6 +75,25 @@ class Command:
                 stream.close()
 
 
+def modules_after(words: list[str]) -> set[str]:
+    """Return the modules that a fresh interpreter has imported for a command."""
+    code = (
+        "import sys; from aioverseer.cli import main\n"
+        f"try: main({words!r})\n"
+        "except SystemExit: pass\n"
+        "print('MODULES', *sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    return set(done.stdout.rpartition("MODULES")[2].split())
+
+
 @pytest.fixture
 def command() -> Iterator[Callable[..., Command]]:
     """A function that starts the command with these arguments. Each command ends with the test."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
-import subprocess
-import sys
 from typing import get_args
 
 import pytest
@@ -15,6 +12,7 @@ import aioverseer
 from aioverseer import Restart, Spec, Step, Stop
 from aioverseer.cli import main
 from aioverseer.cli.arguments import (
+    FORMATS,
     MAX_RESTARTS,
     STOP_TIMEOUT,
     TARGETS,
@@ -29,8 +27,8 @@ from aioverseer.cli.arguments import (
 from aioverseer.cli.main import PERFORMERS, imported
 from aioverseer.cli.parser import commands, parse
 from aioverseer.cli.policy import with_policy
-from aioverseer.config.export import KINDS
-from tests.faces.cli.conftest import ROOT
+from aioverseer.config import convert, export
+from tests.faces.cli.conftest import modules_after
 
 
 @pytest.mark.parametrize(("verb", "rest"), [("up", []), ("run", ["--", "x"])])
@@ -67,7 +65,7 @@ def test_defaults_in_the_help_are_those_of_the_library() -> None:
 
 def test_kinds_in_the_help_are_those_of_the_library() -> None:
     """They are copies, too."""
-    assert tuple(KINDS) == TARGETS
+    assert (tuple(convert.KINDS), tuple(export.KINDS)) == (FORMATS, TARGETS)
 
 
 def test_policy_changes_only_what_the_command_line_says() -> None:
@@ -100,21 +98,7 @@ def test_each_command_is_performed() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["up", "--help"], ["completion", "zsh"]])
 def test_help_and_version_import_no_event_loop(words: list[str]) -> None:
     """The classes of the library are not imported either: a completion asks at each press of a key."""
-    code = (
-        "import sys; from aioverseer.cli import main\n"
-        f"try: main({words!r})\n"
-        "except SystemExit: pass\n"
-        "print(*sorted(sys.modules), sep=chr(10))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=True,
-    )
-    modules = set(done.stdout.splitlines())
+    modules = modules_after(words)
     assert "aioverseer.cli.parser" in modules
     assert set() == modules & {"asyncio", "anyio", "yaml", "tomllib", "aioverseer.core.options.spec"}
 

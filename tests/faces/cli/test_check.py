@@ -91,9 +91,13 @@ def test_all_mistakes_are_shown_with_their_lines(write: Write, capfd: pytest.Cap
     assert main(["check"]) == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert "services.web.redy: " in err
-    assert "services.db.nice: " in err
-    assert err.endswith("\n2 mistakes\n")
+    lines = err.splitlines()
+    assert [line.partition(": ")[0] for line in lines if line.startswith("aioverseer.toml")] == [
+        "aioverseer.toml:3:1",
+        "aioverseer.toml:6:8",
+    ]
+    assert lines[1:3] == ["    3 | redy = { tcp = 1 }", "      | ^^^^"]
+    assert lines[-1] == "2 mistakes"
 
 
 def test_program_is_looked_up_as_it_will_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_all_mistakes_are_shown_and_nothing_is_started(command: Start, write: Ca
     file = write(a={"command": '["true"]', "redy": "1"}, b={"command": '["true"]', "nice": "99"})
     code, out, _ = command("up", file).finish()
     assert code == 2
-    assert len(re.findall(r"^\S*aioverseer\.toml\S*: services", out, re.MULTILINE)) == 2
+    assert len(re.findall(r"^\S*aioverseer\.toml:\d+:\d+: services", out, re.MULTILINE)) == 2
     assert "started" not in out
 
 

@@ -1,0 +1,42 @@
+"""``aioverseer convert``: write an ``aioverseer.toml`` from the file of another supervisor."""
+
+from __future__ import annotations
+
+import sys
+
+from aioverseer.cli.arguments import ConvertOptions
+from aioverseer.cli.errors import FAILED
+from aioverseer.cli.printing import complain, write_file
+from aioverseer.config import ConfigError, convert_file, load, to_toml
+
+__all__ = ["convert"]
+
+
+def convert(options: ConvertOptions) -> int:
+    """Convert a file, and return the exit code: 0 if the result can be used.
+
+    Args:
+        options: The arguments of the command line.
+
+    Raises:
+        CommandError: If the target exists or cannot be written.
+        ConfigError: If the file cannot be read.
+        SpecError: If it is not valid in its format.
+    """
+    conversion = convert_file(options.source, kind=options.kind)
+    text = to_toml(conversion.data)
+    if options.target is None:
+        sys.stdout.write(text)
+    else:
+        write_file(options.target, text, force=options.force)
+    for note in conversion.notes:
+        if options.verbose or note.what != "carried":
+            complain(str(note))
+    complain(conversion.summary())
+    try:
+        load(options.target or options.source)
+    except ConfigError as error:
+        # Another supervisor may take a value that is refused here, or have a variable that is not set here.
+        complain(f"aioverseer: the result has to be mended before it can be used:\n{error}")
+        return FAILED
+    return 0
