@@ -36,7 +36,7 @@ def convert_file(path: str | os.PathLike[str], *, kind: str | None = None) -> Co
 
     def included(pattern: str) -> dict[str, str]:
         files = matching(os.path.normpath(os.path.join(folder, pattern)))
-        return {each: read_text(each) for each in files}
+        return {each: read_text(each) for each in files if os.path.lexists(each)}
 
     text = read_text(file)
     found = kind_of(file, text) if kind is None else kind

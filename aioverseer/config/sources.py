@@ -103,7 +103,7 @@ class Sources:
         return Document(file=self.file, folder=self.folder, text=text, data=data, is_toml=False)
 
     def _included_texts(self, pattern: str) -> dict[str, str]:
-        return {file: self._read(file) for file in matching(_joined(self.folder, pattern))}
+        return {file: self._read(file) for file in matching(_joined(self.folder, pattern)) if os.path.lexists(file)}
 
     def _with_included(self, document: Document, trail: list[str]) -> list[Document]:
         found = [document]

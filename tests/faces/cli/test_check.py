@@ -141,6 +141,17 @@ def test_keys_that_another_supervisor_has_are_reported(write: Write, capfd: pyte
     assert "autostart" not in err
 
 
+@pytest.mark.parametrize("command", ["check", "convert"])
+def test_file_that_includes_a_missing_one_is_taken(
+    command: str, write: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Supervisord ignores it, and most units have no socket."""
+    supervisord = write("[include]\nfiles = none.ini\n[program:web]\ncommand=true\n", "supervisord.conf")
+    unit = write("[Service]\nExecStart=/bin/true\n", "web.service")
+    assert [main([command, str(path)]) for path in (supervisord, unit)] == [0, 0]
+    assert capfd.readouterr().out
+
+
 def test_folder_of_units_is_one_file(write: Write, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """With their drop-in files; a folder without units is refused."""
     (tmp_path / "web.service.d").mkdir()
