@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["yaml_documents"]
 
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?:[ :=]?[A-Za-z0-9_./@+-]+)*")
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?:[ :=][A-Za-z0-9_./@+-]+)*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
 """Texts that readers of YAML 1.1 take for something else."""
 
