@@ -15,6 +15,7 @@ from aioverseer.config.convert.systemd.directives import Directives
 from aioverseer.config.convert.systemd.lost import INSTALL, SOCKET, TIMER, UNIT
 from aioverseer.config.convert.systemd.ordering import Ordering
 from aioverseer.config.convert.systemd.policy import STOP_SECONDS, USUAL_RESTART
+from aioverseer.config.convert.systemd.reactions import Reactions
 from aioverseer.config.convert.systemd.schedule import read_schedule
 from aioverseer.config.convert.systemd.service import UnitService, service_name
 from aioverseer.config.convert.systemd.sockets import read_sockets
@@ -87,11 +88,15 @@ class _UnitsReader:
         self._notes = Notes()
         self._problems = Problems(path)
         self._services: dict[str, UnitService] = {}
+        self._reactions = Reactions(units)
 
     def read(self) -> Conversion:
         ordering = Ordering()
         for name, unit in self._units.items():
-            if name.endswith(".service"):
+            if name in self._reactions.names:
+                for section in unit.sections:
+                    self._reactions.note(name, self._keys(unit, section), section)
+            elif name.endswith(".service"):
                 self._service(unit, ordering)
         for name, unit in self._units.items():
             kind = name.rpartition(".")[2]
@@ -106,7 +111,8 @@ class _UnitsReader:
         self._problems.raise_any()
         services = {service.name: service.options for service in self._services.values()}
         defaults = {"defaults": self._usual()} if services else {}
-        return Conversion(data={"version": 1, **defaults, "services": services}, notes=self._notes.all())
+        hooks = {"hooks": self._reactions.hooks} if self._reactions.hooks else {}
+        return Conversion(data={"version": 1, **defaults, "services": services, **hooks}, notes=self._notes.all())
 
     def _keys(self, unit: UnitFile, section: str) -> Directives:
         values = unit.sections.get(section, {})
@@ -122,6 +128,7 @@ class _UnitsReader:
             self._notes.changed(f"{unit.name} [Service]", "%i", text)
         self._services[unit.name] = service
         ordering.read(service, head)
+        self._reactions.read(service, head)
         head.lose_rest_of(UNIT)
         for section in unit.sections:
             if section not in ("Unit", "Service", "Install"):

@@ -41,7 +41,7 @@ UNIT: dict[str, str] = {
     ),
     **_all(
         _REACTION,
-        "OnSuccess OnFailure StartLimitAction FailureAction SuccessAction FailureActionExitStatus "
+        "OnSuccess StartLimitAction FailureAction SuccessAction FailureActionExitStatus "
         "SuccessActionExitStatus RebootArgument",
     ),
     **_all(
@@ -109,7 +109,7 @@ SERVICE: dict[str, str] = {
         "CoredumpFilter",
     ),
     **_all(_TERMINAL, "TTYPath TTYReset TTYVHangup TTYVTDisallocate TTYRows TTYColumns"),
-    **_all(_REACTION, "FailureAction StartLimitAction RebootArgument ExecStartPost"),
+    **_all(_REACTION, "FailureAction StartLimitAction RebootArgument"),
     **_all(
         _NOT_HERE,
         "ExitType GuessMainPID PermissionsStartOnly NonBlocking FileDescriptorStoreMax FileDescriptorStorePreserve "

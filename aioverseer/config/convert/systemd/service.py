@@ -27,6 +27,8 @@ class UnitService:
     Attributes:
         name: Name of the service.
         options: Its options, in the form of our file.
+        specifiers: Values of the specifiers.
+        after_start: Words of the command that follows a start; empty without one.
         oneshot: Whether the unit is a one-shot, so that dependents wait for its success.
         wanted: Whether a target wants it, so that it starts with all.
     """
@@ -46,7 +48,7 @@ class UnitService:
         self._keys = service
         self._place = f"services.{self.name}"
         user, group = service.take("User"), service.take("Group")
-        self._specifiers = Specifiers(unit, user=user or "", group=group or "")
+        self.specifiers = Specifiers(unit, user=user or "", group=group or "")
         self.options: dict[str, Any] = {}
         kind = (service.take("Type") or "").strip().lower()
         self.oneshot = kind == "oneshot"
@@ -59,15 +61,15 @@ class UnitService:
             self.options["restart"] = restart
         self._stop()
         self.options |= read_watchdog(service, self._place)
-        self.options |= read_streams(service, self._place, self._specifiers)
+        self.options |= read_streams(service, self._place, self.specifiers)
         self.options |= read_limits(service, self._place)
         service.lose_rest_of(SERVICE)
 
     def _text(self, key: str, value: str) -> str:
-        unknown = self._specifiers.unknown(value)
+        unknown = self.specifiers.unknown(value)
         if unknown:
             self._keys.refuse(key, f"holds {', '.join(unknown)}, which means nothing here: write the value")
-        return self._specifiers.text(value)
+        return self.specifiers.text(value)
 
     def _environment(self) -> dict[str, str]:
         """Read the variables, and return those that nothing else can change."""
@@ -121,6 +123,7 @@ class UnitService:
         if after:
             self.options["cleanup"] = self._words("ExecStopPost", after, "cleanup")
         self._reload(self._read("ExecReload"))
+        self.after_start = self._after_start(self._read("ExecStartPost"))
 
     def _read(self, key: str) -> list[UnitCommand]:
         try:
@@ -130,7 +133,7 @@ class UnitService:
             return []
 
     def _words(self, key: str, commands: list[UnitCommand], option: str, *, pid: bool = False) -> list[str]:
-        words, by_shell = as_words(commands, self._specifiers, self._environ, pid=pid)
+        words, by_shell = as_words(commands, self.specifiers, self._environ, pid=pid)
         for command in commands:
             for word in command.words:
                 self._text(key, word)
@@ -142,6 +145,17 @@ class UnitService:
             self._keys.changed(key, f"{place}: {_BY_SHELL}")
         else:
             self._keys.carried(key, place)
+        return words
+
+    def _after_start(self, commands: list[UnitCommand]) -> list[str]:
+        """Return the words of the command that follows a start, as a hook runs it; an empty list without one."""
+        if not commands:
+            return []
+        words, _ = as_words(commands, self.specifiers, self._environ)
+        if any("MAINPID" in word for word in words) or self.specifiers.is_template:
+            self._keys.lost("ExecStartPost", "a hook knows no process id: it gets the event as JSON on its input")
+            return []
+        self._keys.changed("ExecStartPost", 'hooks, on = ["running"]: its failure changes nothing')
         return words
 
     def _reload(self, commands: list[UnitCommand]) -> None:
@@ -295,7 +309,7 @@ class UnitService:
         if signal is not None:
             self._keys.carried("ExecStop", f'{self._place}.stop.signal = "{signal}"')
             return {**stop, "signal": signal}
-        words, _ = as_words(commands, self._specifiers, self._environ, pid=True)
+        words, _ = as_words(commands, self.specifiers, self._environ, pid=True)
         text = f"{self._place}.stop.steps: the signal comes if the command has not ended the program in its time"
         self._keys.changed("ExecStop", text)
         seconds = self._stop_seconds

@@ -34,6 +34,18 @@ def test_a_folder_of_units_is_loaded(tmp_path: Path) -> None:
     assert config.notes == convert_file(tmp_path).notes
 
 
+def test_the_hooks_of_units_are_loaded(tmp_path: Path) -> None:
+    more = {
+        "db.service": "[Unit]\nOnFailure=tell@%n.service\n[Service]\nExecStart=/bin/db\n",
+        "tell@.service": "[Service]\nExecStart=/bin/tell %i\n",
+    }
+    write(tmp_path, UNITS | more)
+    config = load(tmp_path, environ={})
+    assert sorted(spec.id for spec in config) == ["db", "web"]
+    assert len(config.hooks) == 1
+    assert "/bin/tell" in str(config.hooks[0])
+
+
 def test_a_unit_is_loaded_with_its_socket_and_drop_in_files(tmp_path: Path) -> None:
     write(tmp_path, UNITS)
     config = load(tmp_path / "web.service", environ={})

@@ -255,6 +255,27 @@ def test_a_folder_of_units_is_one_file() -> None:
     assert [note for note in conversion.of("lost") if note.place == "all.target [Unit]"]
 
 
+def test_a_unit_that_follows_a_failure_is_a_hook() -> None:
+    conversion = read_units({
+        "web.service": "[Unit]\nOnFailure=tell@%n.service\n[Service]\nExecStart=/bin/web\nExecStartPost=/bin/warm a\n",
+        "tell@.service": "[Service]\nType=oneshot\nExecStart=/bin/tell %i {id}\nEnvironment=TO=ana\n",
+        "lone.service": "[Unit]\nOnFailure=none.service\n[Service]\nExecStart=/bin/l\nExecStartPost=/bin/x $MAINPID\n",
+    })  # fmt: skip
+    assert sorted(conversion.data["services"]) == ["lone", "web"]
+    assert conversion.data["hooks"] == [
+        {
+            "on": ["failed"],
+            "services": ["web"],
+            "run": ["/bin/tell", "web.service", "{id}"],
+            "cwd": "/",
+            "extra_env": {"TO": "ana"},
+        },
+        {"on": ["running"], "services": ["web"], "run": ["/bin/warm", "a"], "cwd": "/"},
+    ]
+    lost = {(note.place, note.key) for note in conversion.of("lost")}
+    assert lost == {("lone.service [Unit]", "OnFailure"), ("lone.service [Service]", "ExecStartPost")}
+
+
 def test_a_unit_brings_what_stands_beside_it() -> None:
     asked: list[str] = []
     beside = {"web.socke[t]": {"etc/web.socket": "[Socket]\nListenStream=80\n"}}
