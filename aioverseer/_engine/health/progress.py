@@ -72,8 +72,9 @@ class ProbeProgress:
     def record_lines(self, probe: Probe, batch: Sequence[str | bytes]) -> None:
         """Record lines that do not match."""
         if batch:
-            count, _ = self._lines.get(probe, (0, ""))
-            self._lines[probe] = count + len(batch), batch[-1]
+            count, last = self._lines.get(probe, (0, batch[-1]))
+            # A blank line, as after a banner, says nothing.
+            self._lines[probe] = count + len(batch), next((line for line in reversed(batch) if line.strip()), last)
 
     def describe(self, probe: Probe, now: float) -> str:
         """Return what is known about an unfulfilled probe; empty for nothing.

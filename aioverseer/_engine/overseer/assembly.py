@@ -378,6 +378,7 @@ class Assembly:
                 measure=self.measure,
                 start_task=self._start_task,
                 roll=self._roll_one,
+                may_roll=lambda name: self.rolls_of(self.sets[name]).is_idle,
                 warn=functools.partial(self._warn, "recycle"),
             )
             self.registry.keepers.append(self._recycling)

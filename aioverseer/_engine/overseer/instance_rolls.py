@@ -106,6 +106,11 @@ class InstanceRolls:
         """Whether a roll is paused."""
         return self._rolling is not None and self._rolling.is_paused
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no roll is under way, and none is paused."""
+        return self._rolling is None or self._rolling.is_over
+
     # Hooks of the set.
 
     def on_resize(self) -> None:

@@ -50,6 +50,7 @@ class Recycling:
         measure: Callable[[], Coroutine[Any, Any, dict[str, Usage]]],
         start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]],
         roll: Callable[[str, str], Coroutine[Any, Any, object]],
+        may_roll: Callable[[str], bool],
         warn: Callable[[str, str], None],
     ) -> None:
         """Begin without runs.
@@ -61,6 +62,7 @@ class Recycling:
             measure: Function that measures all services.
             start_task: Function that runs a coroutine until the overseer is left.
             roll: Function that rolls one instance, given the names of the set and of the instance.
+            may_roll: Function that returns whether no other roll of a set is under way, given its name.
             warn: Function that publishes a sentence about a service as a warning.
         """
         self._services = services
@@ -69,6 +71,7 @@ class Recycling:
         self._measure = measure
         self._start_task = start_task
         self._roll = roll
+        self._may_roll = may_roll
         self._warn = warn
         self._runs: dict[str, _WatchedRun] = {}
         self._timer = OneShotTimer(clock)
@@ -97,7 +100,8 @@ class Recycling:
         option = service.spec.recycle
         if option is None:
             return
-        rule = RecycleRule(option, began=self._clock.now(), rng=self._rng)
+        ready_at = service.machine.ready_at
+        rule = RecycleRule(option, began=self._clock.now() if ready_at is None else ready_at, rng=self._rng)
         run = self._runs[service.id] = _WatchedRun(option, service.number, rule, OneShotTimer(self._clock))
         if rule.due is not None:
             run.timer.arm(rule.due, lambda: self._on_age(service, run))
@@ -108,7 +112,7 @@ class Recycling:
         run = self._runs.pop(id, None)
         if run is not None:
             run.timer.cancel()
-            if pause_between_looks(each.option for each in self._runs.values()) is None:
+            if not self._waiting and pause_between_looks(each.option for each in self._runs.values()) is None:
                 self._timer.cancel()
 
     def _arm(self) -> None:
@@ -119,6 +123,9 @@ class Recycling:
             self._timer.arm(self._clock.now() + pause, self._on_timer)
 
     def _on_age(self, service: ServiceRunner, run: _WatchedRun) -> None:
+        if service.number != run.number:  # a successor has taken over in a roll
+            self._begin(service)
+            return
         # A clock may call slightly early. The timer was armed for ``due``, so ``due`` has come.
         if why := run.rule.grow_old(max(self._clock.now(), run.timer.due)):
             self._replace(service.id, why)
@@ -155,6 +162,10 @@ class Recycling:
             return
         if service.place is None:
             service.submit(RestartRequested(why=f"is recycled: {why}"))
+        elif id not in self._rolling and not self._may_roll(service.place.name):
+            # It may replace this run as well. Nobody is told until this run is rolled.
+            self._waiting[id] = why
+            self._arm()
         elif id not in self._rolling:
             self._rolling.add(id)
             self._start_task(lambda: self._roll_one(service, why))
@@ -168,8 +179,7 @@ class Recycling:
                 await self._roll(place.name, place.id)
         except RollFailed as error:
             self._warn(service.id, f"could not be recycled, and is tried again later: {error}".partition("\n")[0])
-        except OverseerError:
-            # Another roll of the set is under way, or paused. It may replace this run as well.
+        except OverseerError:  # another roll of the set has begun since
             self._waiting[service.id] = why
         finally:
             self._rolling.discard(service.id)

@@ -62,6 +62,8 @@ class FoundLeftovers:
         """Signals for processes that the next search finds."""
         self._waiting = False
         self._changed: asyncio.Future[None] | None = None
+        self._live: set[int] = set()
+        """The pidfds that the event loop watches."""
         self._add(found)
         self.processes = tuple(
             Survivor(pid=pid, command=procfs.command_of(pid)) for pid in (*self._watched, *self._unwatched)
@@ -131,7 +133,7 @@ class FoundLeftovers:
         """Wait until the watched processes have ended, or a signal has been sent."""
         loop = asyncio.get_running_loop()
         self._changed = changed = loop.create_future()
-        live = set(self._watched.values())
+        live = self._live = set(self._watched.values())
 
         def on_end(pidfd: int) -> None:
             loop.remove_reader(pidfd)
@@ -147,8 +149,13 @@ class FoundLeftovers:
             await changed
         finally:
             self._changed = None
-            for pidfd in live:
-                loop.remove_reader(pidfd)
+            self._unwatch()
+
+    def _unwatch(self) -> None:
+        if self._live:
+            loop = asyncio.get_running_loop()
+            while self._live:
+                loop.remove_reader(self._live.pop())
 
     def _forget_ended(self) -> None:
         # By the pidfds. The session of a leader is remembered for a shorter time than a ladder may take.
@@ -163,6 +170,8 @@ class FoundLeftovers:
 
     def close(self) -> None:
         """Close every pidfd; see ``protocols.Leftovers``."""
+        # The task in ``wait`` may go on only after this, when the numbers belong to other descriptors.
+        self._unwatch()
         for pidfd in self._watched.values():
             os.close(pidfd)
         self._watched.clear()

@@ -135,6 +135,14 @@ def test_the_deadline_without_one_more_available_fails_the_roll() -> None:
     assert "is not available after 30 s" in roll.verdict.why
 
 
+def test_instance_that_was_taken_away_is_forgotten() -> None:
+    roll = machine(Roll(surge=2, deadline=30.0))
+    assert roll.decide(web(READY, READY), 100.0) == [Begin("web.0"), Begin("web.1")]
+    assert roll.decide(web(READY._replace(has_successor=True)), 130.0) == [Abandon("web.0")]
+    assert roll.verdict is not None
+    assert set(roll.verdict.failed) == {"web.0"}
+
+
 def test_each_one_that_becomes_available_begins_the_deadline_anew() -> None:
     """So a large set has the time that it needs."""
     roll = machine(Roll(surge=2, deadline=30.0))

@@ -110,6 +110,15 @@ def test_a_clock_that_is_set_back_runs_no_time_again() -> None:
     assert NOON + 4 * HOUR == rule.due
 
 
+def test_changed_schedule_remembers_what_has_run() -> None:
+    before, after = rule_of(Cron("0 * * * *")), rule_of(Cron("0 * * * *", within=60))
+    before.arm(NOON)
+    assert [True] == [each.runs for each in before.wake(NOON + HOUR)]
+    after.keep(before)
+    after.arm(NOON + 0.9 * HOUR)
+    assert NOON + 2 * HOUR == after.due
+
+
 def test_a_clock_that_was_wrong_by_years_is_forgiven() -> None:
     """One run made up for the first missed time. The others come when it is their time."""
     rule = rule_of(Cron("30 2 * * *", missed="once"))

@@ -162,8 +162,8 @@ async def test_a_line_that_does_not_come() -> None:
     """The message says whether any line came, and which."""
     async with limit(20):
         assert "a line with 'up': no line has come yet)" in await reason_of(ready.line("up"))
-        said = await reason_of(ready.line("up"), "sh", "-c", "echo starting; echo nearly; exec sleep 100")
-        assert "a line with 'up': none of 2 lines matches, the last one is 'nearly')" in said
+        said = await reason_of(ready.line("up"), "sh", "-c", "echo starting; echo nearly; echo; exec sleep 100")
+        assert "a line with 'up': none of 3 lines matches, the last one is 'nearly')" in said
         said = await reason_of(ready.line("up", stream="stdout"), "sh", "-c", "echo up >&2; exec sleep 100")
         assert "a line with 'up' on stdout: no line has come yet)" in said
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from aioverseer import Overseer, Recycle, Restart, Roll, State
+from aioverseer import Overseer, Recycle, Restart, Roll, State, ready
 from aioverseer.testing import FakeChild, ManualClock, ScriptedLauncher
 from tests.support.programs import child, limit
 
@@ -90,3 +90,45 @@ async def test_instances_are_recycled_by_a_roll() -> None:
         while (event := events.get_nowait()) is not None:
             states += [event.state] if event.kind == "state" else []
         assert [] == [state for state in states if state is not State.RUNNING]
+
+
+async def test_instance_that_waits_for_another_roll_is_told_once() -> None:
+    """A successor that needs long to be ready holds the other one up."""
+    clock = ManualClock()
+    launcher = ScriptedLauncher(clock, FakeChild().runs(20).prints("up"))
+    async with limit(20), Overseer(clock=clock, launcher=launcher) as overseer:
+        recycle = Recycle(age=100, spread=0)
+        web = overseer.add_instances("web", "web", instances=2, ready=ready.line("up"), recycle=recycle)
+        await clock.run(web.start())
+        events = overseer.events()
+        await clock.advance(200)
+        told = [event for event in iter(events.get_nowait, None) if event.kind == "recycle"]
+        assert ["web.0", "web.1"] == sorted(event.id for event in told)
+        assert [1, 1] == [len(service.history) for service in web]
+
+
+async def test_age_is_that_of_the_present_run() -> None:
+    """A roll by request begins it anew."""
+    clock = ManualClock()
+    async with limit(20), Overseer(clock=clock, launcher=ScriptedLauncher(clock, FakeChild())) as overseer:
+        recycle, roll = Recycle(age=100, spread=0), Roll(min_ready=0)
+        web = overseer.add_instances("web", "web", instances=1, recycle=recycle, roll=roll)
+        await web.start()
+        await clock.advance(90)
+        await clock.run(web.roll())
+        await clock.advance(95)
+        assert 2 == web[0]._runner.number
+        await clock.advance(10)
+        assert 3 == web[0]._runner.number
+
+
+async def test_nothing_is_looked_at_without_a_limit() -> None:
+    clock = ManualClock()
+    async with limit(20), Overseer(clock=clock, launcher=ScriptedLauncher(clock, FakeChild())) as overseer:
+        service = await overseer.add("web", "web", recycle=Recycle(memory=1)).start()
+        await overseer.add("old", "old", recycle=Recycle(age=100)).start()
+        recycling = overseer._assembly._recycling
+        assert recycling is not None
+        assert recycling._timer.is_armed
+        await service.stop()
+        assert not recycling._timer.is_armed

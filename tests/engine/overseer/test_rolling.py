@@ -401,6 +401,19 @@ async def test_one_that_has_given_up_is_brought_back() -> None:
         assert rig.overseer["web.1"].state is State.RUNNING
 
 
+async def test_a_cancelled_roll_ends_after_its_roll_back() -> None:
+    slow = FakeChild().on(signal.SIGTERM, FakeChild().runs(3).exits(0))
+    async with Rig(1, OLD) as rig:
+        rig.script(slow)
+        task = asyncio.ensure_future(rig.begin())
+        await rig.clock.advance(1)
+        task.cancel()
+        await rig.clock.advance(1)
+        assert (len(rig.live), task.done()) == (2, False)
+        await rig.clock.advance(3)
+        assert (len(rig.live), task.done()) == (1, True)
+
+
 async def test_a_cancelled_roll_takes_back_what_it_did() -> None:
     """The successor is stopped at once."""
     async with Rig(2, OLD) as rig:
@@ -522,6 +535,39 @@ async def test_an_old_run_that_ends_during_a_preparation_is_replaced() -> None:
         rig.launcher.children[0].end(_exit(1))
         report = await rig.clock.run(task)
         assert (report.outcome, rig.web[0].status().argv) == ("done", ("serve", "--new"))
+        assert len(rig.live) == 1
+
+
+async def test_kill_reaches_an_old_run_that_ends() -> None:
+    stubborn = OLD.on(signal.SIGTERM, FakeChild().runs(500).exits(0))
+    async with Rig(1, stubborn, stop=Stop(timeout=1000)) as rig:
+        rig.script(OLD)
+        task = asyncio.ensure_future(rig.begin())
+        await rig.clock.advance(0.5)
+        assert len(rig.live) == 2
+        began = rig.clock.now()
+        await rig.clock.run(rig.overseer["web.0"].stop(kill=True))
+        assert rig.live == []
+        assert rig.clock.now() - began < 4
+        with pytest.raises(RollFailed):
+            await rig.clock.run(task)
+
+
+async def test_delay_of_a_first_start_is_not_that_of_a_successor() -> None:
+    async with Rig(2, READY_AFTER_2, delay_start=100) as rig:
+        assert (await rig.roll()).seconds < 10
+
+
+async def test_restart_while_the_successor_becomes_available() -> None:
+    """The run that was asked for takes the place, and the roll gives it a successor."""
+    slow = OLD.on(signal.SIGTERM, FakeChild().runs(5).exits(0))
+    async with Rig(1, slow, stop=Stop(timeout=10)) as rig:
+        rig.script(READY_AFTER_2)
+        task = asyncio.ensure_future(rig.begin())
+        await rig.clock.advance(1)
+        await rig.clock.run(rig.overseer["web.0"].restart())
+        assert (await rig.clock.run(task)).outcome == "done"
+        assert [State.RUNNING] == [service.state for service in rig.web]
         assert len(rig.live) == 1
 
 

@@ -24,6 +24,7 @@ from aioverseer import (
     State,
     ready,
 )
+from aioverseer.testing import ManualClock
 from tests.support.containment_levels import levels
 from tests.support.programs import child, limit
 
@@ -320,3 +321,39 @@ def test_option_is_checked() -> None:
         Spec(id="a", argv=("a",), main_pid="notify", leftovers="keep")
     with pytest.raises(SpecError, match="is no path of a file"):
         PidFile("")
+
+
+async def test_first_process_that_fails_is_a_failure_at_once(path: Path) -> None:
+    """Although it has left a process behind that might write the file."""
+    path.parent.mkdir()
+    async with limit(20), Overseer(containment="basic") as overseer:
+        script = "sleep 100 & exit 3"
+        server = overseer.add("server", "sh", "-c", script, main_pid=PidFile(path), ready_timeout=None, restart=NEVER)
+        with pytest.raises(NotReady, match="exited with code 3"):
+            await server.start()
+
+
+async def test_main_process_that_leaves_its_file_has_no_successor(path: Path) -> None:
+    """A crash is told at once: the clock of the test stands still."""
+    async with limit(20), Overseer(clock=ManualClock(), containment="basic") as overseer:
+        server = overseer.add("server", *daemon(path), main_pid=PidFile(path), restart=NEVER)
+        await server.start()
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        assert signal.SIGKILL == (await server.wait()).signal
+
+
+async def test_main_process_that_removes_its_file_may_have_a_successor(path: Path) -> None:
+    clock = ManualClock()
+    async with limit(20), Overseer(clock=clock, containment="basic") as overseer:
+        server = overseer.add("server", *daemon(path), main_pid=PidFile(path), restart=NEVER)
+        await server.start()
+        path.unlink()
+        assert server.pid is not None
+        child = server._runner.process.run_task.child  # type: ignore[union-attr]  # it runs
+        ended = asyncio.ensure_future(child.wait())  # type: ignore[union-attr]  # it runs
+        os.kill(server.pid, signal.SIGKILL)
+        await ended
+        assert State.RUNNING is server.state
+        await clock.advance(6)
+        assert signal.SIGKILL == (await server.wait()).signal

@@ -19,6 +19,7 @@ from aioverseer import (
     NotReady,
     Overseer,
     Restart,
+    Roll,
     Service,
     SpawnError,
     SpecError,
@@ -324,3 +325,33 @@ def _targets() -> list[str]:
 
 if sys.platform != "linux":
     pytest.skip("the tables of sockets are those of Linux", allow_module_level=True)
+
+
+async def test_roll_to_another_address_keeps_the_old_one_until_the_exchange(port: int, tmp_path: Path) -> None:
+    """Connections wait there after the end of the old run, as the roll may be taken back."""
+    slowly = Restart("always", backoff=Backoff(min=60, max=60, jitter=False))
+    async with Overseer(containment="basic") as overseer:
+        web = overseer.add_instances(
+            "web",
+            *SERVER,
+            "ready",
+            instances=1,
+            listen={"http": listen.tcp(port)},
+            ready=ready.line("up"),
+            restart=slowly,
+        )
+        await web.start()
+        events = overseer.events()
+        other = {"http": listen.unix(tmp_path / "s")}
+        overseer.update("web", "sleep", "100", listen=other, ready=None, roll=Roll(min_ready=60))
+        rolling = asyncio.create_task(web.roll())
+        async with limit(20):
+            while "runs as pid" not in (await anext(events)).reason:
+                pass
+        assert (tmp_path / "s").exists()
+        with contextlib.suppress(ConnectionError):
+            await ask(port, b"die")
+        await web[0].wait_for(State.BACKOFF, 20)
+        assert listens(port)
+        rolling.cancel()
+        await asyncio.wait({rolling})

@@ -103,6 +103,31 @@ def test_signal_reaches_processes_beyond_the_number_of_the_watched(
     left.close()
 
 
+async def test_closed_pidfd_is_watched_no_more_at_once(world: World) -> None:
+    """Its number may belong to a socket of the application before the waiting task has ended."""
+    world.live = {FIRST}
+    left = world.leftovers(FIRST)
+    waiting = asyncio.create_task(left.wait())
+    await asyncio.sleep(0)
+    number = world.pidfds[FIRST]
+    waiting.cancel()
+    left.close()
+    mine, other = os.pipe()
+    os.dup2(mine, number)
+    came = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_reader(number, came.set)
+        await asyncio.wait({waiting})
+        os.write(other, b"x")
+        async with limit():
+            await came.wait()
+    finally:
+        loop.remove_reader(number)
+        for descriptor in {mine, other, number}:
+            os.close(descriptor)
+
+
 async def test_signal_during_a_search_reaches_what_the_search_finds(world: World) -> None:
     """A process that was started after the search before has not had it."""
     searching, go_on = asyncio.Event(), asyncio.Event()

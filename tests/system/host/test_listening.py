@@ -50,6 +50,7 @@ def test_tcp_socket_listens_until_it_is_closed(port: int) -> None:
         assert not copy.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
         assert not os.get_inheritable(listening.descriptor)
         assert os.get_blocking(listening.descriptor)
+        assert listening.descriptor >= 32  # a program expects no such number
     assert connects(("127.0.0.1", port))
     listening.close()
     listening.close()
