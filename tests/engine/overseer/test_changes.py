@@ -396,7 +396,7 @@ async def test_tasks_of_the_application_stay() -> None:
         await ended(overseer.start("work"), clock)
         await ended(overseer.plan([spec("a", after="work")]).apply(), clock)
         assert overseer["work"].state is State.RUNNING
-        with pytest.raises(SpecError, match="'work' is a task or resource"):
+        with pytest.raises(SpecError, match="'work' is a task, a resource or an external service"):
             overseer.plan([spec("work")])
 
 
