@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NoReturn, TypeGuard, cast
 
 import yaml
@@ -12,6 +13,14 @@ __all__ = ["parse"]
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _DEEPEST = 40
+_LARGEST = 2**20
+"""Characters of a file. Large projects have a tenth of it."""
+_MOST_OPEN = 200
+"""Brackets that may be open at once, those in texts included."""
+_BRACKET = re.compile(r"[\[\]{}]")
+_DEEP_BLOCKS = re.compile(r"(?:[-?][ \t]+){200}|^ {1000}", re.MULTILINE)
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The loader in C is twenty times as fast. It knows no limit of recursion, so the depth is looked at before."""
 _MERGE = "<<"
 
 
@@ -27,9 +36,12 @@ def parse(text: str, *, path: str) -> dict[str, Any]:
     Raises:
         ConfigError: If the text is no YAML, has several documents, leads to itself, or has no mapping at its top.
     """
+    if len(text) > _LARGEST:
+        _refuse(path, None, f"this has more than {_LARGEST} characters", "divide it")
+    if _most_open(text) > _MOST_OPEN or _DEEP_BLOCKS.search(text):
+        _refuse(path, None, "mappings and lists are nested too deeply", f"nest them {_DEEPEST} deep at most")
     try:
-        # The loader in C is faster, but its recursion ends the interpreter where that of Python raises.
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = error.problem or error.context or "it cannot be read"
@@ -43,6 +55,15 @@ def parse(text: str, *, path: str) -> dict[str, Any]:
     return cast("dict[str, Any]", _Builder(path).value(node, 0))
 
 
+def _most_open(text: str) -> int:
+    """Return the largest number of brackets that are open at once."""
+    depth = most = 0
+    for found in _BRACKET.finditer(text):
+        depth = depth + 1 if found[0] in "[{" else max(0, depth - 1)
+        most = max(most, depth)
+    return most
+
+
 class _Builder:
     """Conversion of the nodes of one file. Each node is converted once, however many aliases name it."""
 
@@ -53,7 +74,7 @@ class _Builder:
 
     def value(self, node: yaml.Node, depth: int) -> Any:
         if isinstance(node, yaml.ScalarNode):
-            return None if node.style is None and node.value in _NULLS else node.value
+            return None if not node.style and node.value in _NULLS else node.value
         if id(node) in self._made:
             return self._made[id(node)]
         if id(node) in self._open:
@@ -77,7 +98,7 @@ class _Builder:
         for key, value in items:
             if not isinstance(key, yaml.ScalarNode):
                 _refuse(self._path, key.start_mark, "this key is no text", "write a name before the colon")
-            if key.value == _MERGE and key.style is None:
+            if key.value == _MERGE and not key.style:
                 self._merge(merged, value, depth)
             else:
                 own[key.value] = self.value(value, depth + 1)

@@ -20,8 +20,8 @@ __all__ = ["read_compose"]
 _DEEPEST = 20
 _NOT_EXTENDED = frozenset({"extends", "depends_on", "links", "volumes_from"})
 _HERE = (
-    "programs run on this machine, with its files, users, network and environment, so write localhost where a value "
-    "names another service as its host"
+    "programs run on this machine, with its files, users, network and environment, and with the variables of .env; "
+    "write localhost where a value names another service as its host"
 )
 
 
@@ -54,7 +54,7 @@ class _ComposeProject:
         if isinstance(name, str) and name:
             made["name"] = references.translated(name)
         keys.carried("name", "name")
-        # compose reads .env by itself, for the references of the file alone.
+        # compose reads .env by itself, for the references of the file alone. Here its services get the variables, too.
         made["env_files"] = ["?.env"]
         services: dict[str, Any] = {}
         read: dict[str, tuple[TableKeys, ComposeServiceReader]] = {}

@@ -101,13 +101,12 @@ class ProcessReader:
             keys.lost("environment", "is no list of NAME=value, so it is left out")
         keys.carried("environment", f"{owner}.extra_env")
         file = keys.get("env_file")
-        files = [self._say.text(file)] if isinstance(file, str) and file else []
-        if truth(keys.get("is_dotenv_disabled")) is True:
-            self.options["env_file"] = files
-        elif files:
-            self.options["env_file"] = ["?.env", *files]
-        keys.carried("is_dotenv_disabled", f"{owner}.env_file")
+        if isinstance(file, str) and file:
+            self.options["env_file"] = self._say.text(file)
         keys.carried("env_file", f"{owner}.env_file")
+        if truth(keys.get("is_dotenv_disabled")) is True:
+            keys.lost("is_dotenv_disabled", "all services get the variables of .env")
+        keys.carried("is_dotenv_disabled", "nothing, as it is false")
 
     def _folder_and_terminal(self) -> None:
         keys, owner = self._keys, self._owner

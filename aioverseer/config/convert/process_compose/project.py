@@ -130,7 +130,7 @@ class _Project:
         if isinstance(name, str) and name:
             made["name"] = say.text(name)
         keys.carried("name", "name")
-        # process-compose reads .env by itself, for the references of the file and for the processes.
+        # process-compose reads .env by itself, for the references of the file and for all processes.
         made["env_files"] = ["?.env"]
         variables = keys.get("vars")
         if is_table(variables):
@@ -140,15 +140,13 @@ class _Project:
             made["overseer"] = {"log": log_file(keys, say.text(path), "overseer.log")}
         elif "log_configuration" in keys:
             self._shared_log_settings()
-        defaults: dict[str, Any] = {"env_file": ["?.env"]}
         lines = texts(keys.get("environment"))
         if lines:
             pairs = (line.partition("=") for line in lines)
-            defaults["extra_env"] = {each: say.text(value) for each, equals, value in pairs if equals}
+            made["defaults"] = {"extra_env": {each: say.text(value) for each, equals, value in pairs if equals}}
         elif keys.get("environment") is not None and lines is None:
             keys.lost("environment", "is no list of NAME=value, so it is left out")
         keys.carried("environment", "defaults.extra_env")
-        made["defaults"] = defaults
 
     def _read_vars(self, variables: Mapping[str, Any], say: Texts) -> None:
         scalars = _scalars(variables)

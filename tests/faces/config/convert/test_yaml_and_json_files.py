@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from aioverseer.config import load
 from tests.support.conversions import PROCESSORS, convert, files_of, kept_data, kept_report, report, specs_of
 
 FILES = files_of("process-compose", "compose", "pm2")
@@ -57,3 +59,21 @@ def keys_of(path: Path) -> Iterator[tuple[str, str]]:
             table = "processes" if kind == "process-compose" else "services"
             yield from (("", key) for key in found if key != table)
             yield from ((f"{table}.{name}", key) for name, each in found[table].items() for key in each)
+
+
+@pytest.mark.parametrize("path", FILES, ids=names)
+def test_every_file_loads_as_it_is(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / path.name
+    file.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    for name in {each for options in convert(path).data["services"].values() for each in env_files(options)}:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    profiles = {each for options in convert(path).data["services"].values() for each in options.get("profiles", ())}
+    config = load(file, profiles=profiles, environ={"PATH": "/usr/bin"})
+    wanted = [name for name, options in kept_data(path)["services"].items() if options.get("enabled", True)]
+    assert [spec.id for spec in config.specs] == wanted
+
+
+def env_files(options: dict[str, Any]) -> list[str]:
+    given = options.get("env_file", [])
+    return [given] if isinstance(given, str) else given
