@@ -29,8 +29,12 @@ _RLIMITS = {
     "LimitRTTIME": "microseconds",
 }
 """Kinds of the values."""
-_CLASSES = {"1": "realtime", "2": "best-effort", "3": "idle", "realtime": "realtime", "idle": "idle"}
-_CLASSES |= {"best-effort": "best-effort"}
+_CLASSES = {
+    "1": "realtime",
+    "2": "best-effort",
+    "3": "idle",
+    **{name: name for name in ("realtime", "best-effort", "idle")},
+}
 
 
 def read_limits(keys: Directives, place: str) -> dict[str, Any]:
