@@ -19,6 +19,7 @@ __all__ = [
     "ConvertOptions",
     "ExportOptions",
     "FileOptions",
+    "InitOptions",
     "Options",
     "PolicyOptions",
     "RunOptions",
@@ -170,6 +171,19 @@ class ExportOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InitOptions:
+    """Arguments of ``aioverseer init``.
+
+    Attributes:
+        file: The file to write; its folder is looked at.
+        force: Whether to replace the file if it exists.
+    """
+
+    file: str
+    force: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionOptions:
     """Arguments of ``aioverseer completion``.
 
@@ -180,4 +194,13 @@ class CompletionOptions:
     shell: str
 
 
-Options = UpOptions | RunOptions | CheckOptions | SchemaOptions | ConvertOptions | ExportOptions | CompletionOptions
+Options = (
+    UpOptions
+    | RunOptions
+    | CheckOptions
+    | SchemaOptions
+    | ConvertOptions
+    | ExportOptions
+    | InitOptions
+    | CompletionOptions
+)

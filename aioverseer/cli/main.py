@@ -22,6 +22,7 @@ PERFORMERS = {
     "SchemaOptions": "schema:print_schema",
     "ConvertOptions": "convert:convert",
     "ExportOptions": "export:export",
+    "InitOptions": "init:init",
     "CompletionOptions": "completion:completion",
 }
 """The function that performs each command, by the class of its arguments. It is imported when it is called."""

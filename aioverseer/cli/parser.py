@@ -29,6 +29,7 @@ from aioverseer.cli.arguments import (
     ConvertOptions,
     ExportOptions,
     FileOptions,
+    InitOptions,
     Options,
     PolicyOptions,
     RunOptions,
@@ -320,6 +321,18 @@ def _export(*, kind: str, source: FileOptions, folder: str | None, force: bool) 
     The report goes to standard error: what the target does in another way, and what it cannot do.
     """
     return ExportOptions(kind=kind, source=source, folder=folder, force=force)
+
+
+@commands.command("init", short_help="Write a first aioverseer.toml.")
+@click.argument("file", default="aioverseer.toml", type=click.Path(dir_okay=False))
+@_FORCE
+def _init(*, file: str, force: bool) -> InitOptions:
+    """Write a first file for a folder, aioverseer.toml by default.
+
+    Its services are those of a Procfile or a compose file, the scripts of package.json and pyproject.toml, and those of
+    a Django project. Nothing is started.
+    """
+    return InitOptions(file=file, force=force)
 
 
 @commands.command("completion", short_help="Print a script for the completion in a shell.")

@@ -31,6 +31,8 @@ def up_unit(app: App, *, shutdown_timeout: float | None, arguments: Sequence[str
     words = ["-m", "aioverseer", "up", "-f", app.path, *arguments]
     unit.set("Service", "ExecStart", exec_line(sys.executable, words))
     unit.set("Service", "WorkingDirectory", literal(app.folder))
+    # Each half of this time the event loop tells that it goes on.
+    unit.set("Service", "WatchdogSec", "30")
     unit.set("Service", "Restart", "on-failure")
     unit.set("Service", "SuccessExitStatus", "143")
     # The overseer stops its programs itself, in order; systemd kills what is left of the cgroup.

@@ -1,0 +1,45 @@
+"""``aioverseer init``: write a first file from what is in a folder."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from aioverseer.cli.arguments import InitOptions
+from aioverseer.cli.printing import complain, shown_path, write_file
+from aioverseer.config import ConfigError
+from aioverseer.config.files import read_text
+from aioverseer.config.starter import READ, SEEN, make_starter
+
+__all__ = ["init"]
+
+
+def init(options: InitOptions) -> int:
+    """Write the file, and return the exit code.
+
+    Args:
+        options: The arguments of the command line.
+
+    Raises:
+        CommandError: If the file exists, or cannot be written.
+    """
+    path = os.path.abspath(options.file)
+    folder = os.path.dirname(path)
+    files = dict.fromkeys((name for name in SEEN if os.path.exists(os.path.join(folder, name))), "")
+    for name in READ:
+        try:
+            files[name] = read_text(os.path.join(folder, name))
+        except ConfigError as error:
+            if os.path.exists(os.path.join(folder, name)):
+                complain(str(error))  # the other files may do
+    starter = make_starter(files, name=os.path.basename(folder))
+    write_file(path, starter.text, force=options.force)
+    shown = shown_path(path)
+    sources = " and ".join(starter.sources)
+    print(f"{shown}: made from {sources}" if sources else f"{shown}: an example, as nothing here tells of a service")
+    for note in starter.notes:
+        if note.what != "carried":
+            complain(str(note))
+    words = [] if os.path.basename(path) == "aioverseer.toml" else [shlex.quote(shown)]
+    print(" ".join(["next: aioverseer check", *words]))
+    return 0
