@@ -5,8 +5,10 @@ The manager of a user runs in namespaces and cgroups of its own. It takes half a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -103,8 +105,15 @@ def remove(cgroup: Path) -> None:
             assert time.monotonic() < deadline, f"{cgroup} is not empty"
 
 
-def test_units_run_as_the_file_says(manager: Manager, tmp_path: Path, free_port_factory: Callable[[], int]) -> None:
-    server, web, demand = (free_port_factory() for _ in range(3))
+def free_ports(number: int) -> list[int]:
+    """Return ports that are free now."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [each.getsockname()[1] for each in held]
+
+
+def test_units_run_as_the_file_says(manager: Manager, tmp_path: Path) -> None:
+    server, web, demand = free_ports(3)
     script = tmp_path / "web.py"
     script.write_text(WEB)
     python = sys.executable

@@ -73,7 +73,7 @@ def add_consequences(m: UnitDraft) -> None:
 
 
 def _window(m: UnitDraft) -> float | None:
-    """Return the seconds in which starts are counted. Those of a timer count, too, and must not use the limit up."""
+    """Return the seconds in which starts are counted. A start by a timer counts, too, and must not use the limit up."""
     within, schedule = m.spec.restart.within, m.spec.schedule
     if schedule is None:
         return within

@@ -54,7 +54,7 @@ def _readiness(m: UnitDraft, probe: Mapping[str, Any]) -> None:
         script = f"until {fill(condition.script, m.values)}; do sleep {_PAUSE}; done"
         m.service("ExecStartPost", exec_line(_SHELL, ["-c", script]))
         tools = "".join(f" and {tool}" for tool in sorted(condition.tools))
-        m.given.changed("ready", f"asked by a loop after the start; it needs bash{tools}, and takes any answerer")
+        m.given.changed("ready", f"asked by a loop after the start; it needs bash{tools}, and any program may answer")
 
 
 def command_line(m: UnitDraft, argv: Sequence[str], *, note: str = "") -> str:

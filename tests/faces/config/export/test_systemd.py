@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from aioverseer import After, Alive, Cron, Every, PidFile, Restart, Spec, Stop, listen, ready
+from aioverseer import After, Alive, Backoff, Cron, Every, PidFile, Restart, Spec, Stop, listen, ready
+from aioverseer.config.convert import read
+from aioverseer.config.convert.escapes import escaped
 from aioverseer.config.export.systemd.unit_text import escape_name
 from tests.support.exports import exported, said, settings
 
@@ -357,3 +359,33 @@ def words_of(line: str) -> tuple[str, ...]:
         text = re.sub(r"\\(.)", lambda each: {"n": "\n", "t": "\t"}.get(each[1], each[1]), text, flags=re.DOTALL)
         found.append((text or plain).replace("$$", "$"))
     return tuple(found)
+
+
+def test_the_reader_of_units_finds_the_same_options() -> None:
+    words = [word for word in NASTY if word != ";"]
+    variables = {f"V{number}": word for number, word in enumerate(NASTY)}
+    spec = Spec.of(
+        "web",
+        ["/bin/echo", *words],
+        extra_env=variables,
+        cwd="/srv/a b%c",
+        ready=ready.notify(),
+        ready_timeout=7,
+        restart=Restart("always", max_restarts=3, within=30, backoff=Backoff(min=1, max=1, jitter=False)),
+        stop=Stop(signal.SIGINT, 20, scope="leader"),
+        user="www:web",
+        umask=0o27,
+        nice=5,
+        rlimits={"nofile": (10, -1)},
+        memory_max=1 << 20,
+        no_new_privileges=True,
+    )
+    text = exported("systemd", spec).files["shop-web.service"]
+    found = read(text, kind="systemd", path="shop-web.service").data["services"]["shop-web"]
+    expected = spec.to_dict() | {"command": ["/bin/echo", *map(escaped, words)]}
+    expected["extra_env"] = {name: escaped(word) for name, word in variables.items()}
+    backoff = {"min": 1, "max": 1, "jitter": False}
+    # The stop by SIGINT is a success.
+    policy = {"when": "always", "max_restarts": 3, "within": 30, "backoff": backoff, "success_codes": [0, 130]}
+    expected["restart"] = policy
+    assert found == {name: value for name, value in expected.items() if name != "id"}
