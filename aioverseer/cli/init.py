@@ -7,9 +7,7 @@ import shlex
 
 from aioverseer.cli.arguments import InitOptions
 from aioverseer.cli.printing import complain, shown_path, write_file
-from aioverseer.config import ConfigError
-from aioverseer.config.files import read_text
-from aioverseer.config.starter import READ, SEEN, make_starter
+from aioverseer.config import make_starter
 
 __all__ = ["init"]
 
@@ -24,15 +22,9 @@ def init(options: InitOptions) -> int:
         CommandError: If the file exists, or cannot be written.
     """
     path = os.path.abspath(options.file)
-    folder = os.path.dirname(path)
-    files = dict.fromkeys((name for name in SEEN if os.path.exists(os.path.join(folder, name))), "")
-    for name in READ:
-        try:
-            files[name] = read_text(os.path.join(folder, name))
-        except ConfigError as error:
-            if os.path.exists(os.path.join(folder, name)):
-                complain(str(error))  # the other files may do
-    starter = make_starter(files, name=os.path.basename(folder))
+    starter = make_starter(os.path.dirname(path))
+    for error in starter.unread:
+        complain(str(error))
     write_file(path, starter.text, force=options.force)
     shown = shown_path(path)
     sources = " and ".join(starter.sources)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from aioverseer.config.problems import ConfigError, Problem
     from aioverseer.config.procfile import read_procfile
     from aioverseer.config.start_order import draw_graph, draw_tree
+    from aioverseer.config.starter import Starter
+    from aioverseer.config.starter_folder import make_starter
     from aioverseer.config.toml_text import to_toml
 
 __all__ = [
@@ -26,11 +28,13 @@ __all__ = [
     "ConfigError",
     "ControlOptions",
     "Problem",
+    "Starter",
     "advise",
     "convert_file",
     "draw_graph",
     "draw_tree",
     "load",
+    "make_starter",
     "read_procfile",
     "schema",
     "to_toml",
@@ -42,11 +46,13 @@ _HOMES = {
     "ConfigError": "problems",
     "ControlOptions": "loaded",
     "Problem": "problems",
+    "Starter": "starter",
     "advise": "advice",
     "convert_file": "foreign",
     "draw_graph": "start_order",
     "draw_tree": "start_order",
     "load": "loader",
+    "make_starter": "starter_folder",
     "read_procfile": "procfile",
     "schema": "file_schema",
     "to_toml": "toml_text",

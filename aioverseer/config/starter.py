@@ -13,9 +13,11 @@ from typing import Any
 from aioverseer import SpecError
 from aioverseer.config.convert import Note, read
 from aioverseer.config.convert.escapes import escaped
+from aioverseer.config.problems import ConfigError
 from aioverseer.config.shapes import is_list, is_table
+from aioverseer.core.export import exported_from
 
-__all__ = ["READ", "SEEN", "Starter", "make_starter"]
+__all__ = ["READ", "SEEN", "Starter", "starter_from"]
 
 _COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _LOCKS = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lock": "bun", "bun.lockb": "bun"}
@@ -36,19 +38,22 @@ _BESIDE = re.compile(r"(dev|watch|start):[\w:.-]+|worker|queue|watch")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
+@exported_from("aioverseer.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starter:
-    """A first file.
+    """A first file, made by ``make_starter``.
 
     Attributes:
         text: Text of ``aioverseer.toml``.
-        sources: Names of the files that its services come from.
-        notes: Notes about keys of those files that have no counterpart.
+        sources: Names of the files that its services come from; empty for an example.
+        notes: Notes about the keys of a compose file.
+        unread: Errors about files that cannot be read.
     """
 
     text: str
     sources: tuple[str, ...]
     notes: tuple[Note, ...]
+    unread: tuple[ConfigError, ...] = ()
 
 
 @dataclass(slots=True)
@@ -61,7 +66,7 @@ class _Found:
     notes: tuple[Note, ...] = ()
 
 
-def make_starter(files: Mapping[str, str], *, name: str) -> Starter:
+def starter_from(files: Mapping[str, str], *, name: str) -> Starter:
     """Return a first file for a folder.
 
     A Procfile counts alone, as it names all programs. Otherwise a compose file counts, and without one the scripts of
@@ -101,12 +106,12 @@ def make_starter(files: Mapping[str, str], *, name: str) -> Starter:
 
 def _found_in(files: Mapping[str, str]) -> Iterator[_Found]:
     for name in ("Procfile.dev", "Procfile"):
-        if name in files and (found := _from_procfile(name, files[name])).services:
-            yield found
+        if name in files and (lines := _from_procfile(name, files[name])).services:
+            yield lines
             return
     for name in _COMPOSE:
-        if name in files and (found := _from_compose(name, files[name])) is not None and found.services:
-            yield found
+        if name in files and (composed := _from_compose(name, files[name])).services:
+            yield composed
             return
     for name, reader in (
         ("manage.py", _from_manage),
@@ -140,11 +145,11 @@ def _words(command: str) -> list[str]:
     return ["sh", "-c", escaped(command if _NEEDS_MORE.search(command) else f"exec {command}")]
 
 
-def _from_compose(name: str, text: str) -> _Found | None:
+def _from_compose(name: str, text: str) -> _Found:
     try:
         conversion = read(text, kind="compose", path=name)
     except (SpecError, ModuleNotFoundError):  # no valid file, or no reader of YAML here
-        return None
+        return _Found(name)
     return _Found(name, services=dict(conversion.data.get("services", {})), notes=conversion.notes)
 
 

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +61,7 @@ Manager = Callable[[str, str], str]
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[Manager]:
+def manager(tmp_path: Path) -> Manager:
     """Return a function that starts a unit below ``units/``, runs commands beside the manager, and ends it."""
     (tmp_path / "runtime").mkdir()
     (tmp_path / "units").mkdir()

@@ -13,27 +13,27 @@ from hypothesis import strategies as st
 
 from aioverseer import Spec
 from aioverseer.config import load
-from aioverseer.config.starter import READ, SEEN, make_starter
+from aioverseer.config.starter import READ, SEEN, starter_from
 
 
 def services_of(tmp_path: Path, files: dict[str, str]) -> dict[str, Spec]:
     """Return the Specs of the first file of a folder."""
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    starter = make_starter(files, name="shop")
+    starter = starter_from(files, name="shop")
     (tmp_path / "aioverseer.toml").write_text(starter.text)
     return {spec.id: spec for spec in load(tmp_path / "aioverseer.toml", environ={})}
 
 
 def tables_of(files: dict[str, str]) -> dict[str, Any]:
     """Return the tables of services in the first file of a folder."""
-    found: dict[str, Any] = tomllib.loads(make_starter(files, name="shop").text)["services"]
+    found: dict[str, Any] = tomllib.loads(starter_from(files, name="shop").text)["services"]
     return found
 
 
 def test_a_file_as_a_whole() -> None:
     files = {"Procfile": "# all\nweb: gunicorn shop.wsgi --bind :$PORT\nworker: python -m shop 'a b'\n", ".env": ""}
-    starter = make_starter(files, name="shop")
+    starter = starter_from(files, name="shop")
     assert starter.sources == ("Procfile",)
     assert (
         starter.text
@@ -125,7 +125,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 @given(st.dictionaries(st.sampled_from([*READ, *SEEN]), TEXTS), TEXTS)
 def test_any_text_gives_valid_toml(files: dict[str, str], name: str) -> None:
-    assert tomllib.loads(make_starter(files, name=name).text)["services"]
+    assert tomllib.loads(starter_from(files, name=name).text)["services"]
 
 
 @given(st.lists(TEXTS, min_size=1))
