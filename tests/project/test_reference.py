@@ -25,6 +25,7 @@ import pytest
 import aioverseer
 import aioverseer.abc
 import aioverseer.config
+import aioverseer.config.export
 import aioverseer.forms
 import aioverseer.framing
 import aioverseer.listen
@@ -187,6 +188,12 @@ PAGES: dict[str, Page] = {
         "Files that describe services, and what is wrong in them.",
         aioverseer.config,
         tuple(aioverseer.config.__all__),
+    ),
+    "exports.md": (
+        "Exports: aioverseer.config.export",
+        "The services of a file as the files of another supervisor.",
+        aioverseer.config.export,
+        ("export", "Export"),
     ),
     "threaded.md": (
         "Without an event loop",

@@ -16,6 +16,7 @@ from aioverseer.config.export.result import Export
 from aioverseer.config.export.systemd import units
 from aioverseer.config.export.systemd.up import up_unit
 from aioverseer.config.loaded import Config
+from aioverseer.core.export import exported_from
 
 __all__ = ["KINDS", "Export", "Note", "export"]
 
@@ -28,6 +29,7 @@ KINDS: dict[str, str] = {
 """Each target, with what it gets."""
 
 
+@exported_from("aioverseer.config.export")
 def export(config: Config, kind: str, *, arguments: Sequence[str] = ()) -> Export:
     """Return the files of another supervisor that run the services of a file.
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aioverseer.config.convert.conversion import Note, What
+from aioverseer.core.export import exported_from
 
 __all__ = ["Export"]
 
 
+@exported_from("aioverseer.config.export")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """Result of an exporter.
