@@ -13,11 +13,13 @@ from aioverseer.config.merging import merge
 from aioverseer.config.sections import OF_FILES
 from aioverseer.config.shapes import Path, is_list, is_table
 
-__all__ = ["ServiceReader", "absolute_logs"]
+__all__ = ["FILLED", "PLACEHOLDERS_STAY", "ServiceReader", "absolute_logs"]
 
 _WORD = r"index|id|run|port|fd\.[^{}:]+"
 _PLACEHOLDER = re.compile(rf"\{{\{{(?P<kept>{_WORD})\}}\}}|\{{(?P<word>{_WORD})\}}")
-_FILLED = ("command", "cwd", "extra_env", "ready", "alive", "main_pid")
+PLACEHOLDERS_STAY = frozenset({"instances", "port", "listen"})
+"""Options whose services have placeholders that the overseer replaces, for each run."""
+FILLED = ("command", "cwd", "extra_env", "ready", "alive", "main_pid")
 """Options in which placeholders are replaced."""
 _PATTERNS = frozenset({"line", "prompt", "body"})
 
@@ -69,7 +71,7 @@ class ServiceReader:
             self._findings.add((*path, "id"), "the name of the table is the id", "leave it out")
         self._add_environment(options, files, path)
         self._place_below(options)
-        if not options.keys() & {"instances", "port", "listen"}:
+        if not options.keys() & PLACEHOLDERS_STAY:
             self._fill(id, options, path)
         if len(self._findings) > before:
             return None
@@ -107,7 +109,7 @@ class ServiceReader:
 
     def _fill(self, id: str, options: dict[str, Any], path: Path) -> None:
         """Replace ``{id}`` for a lone service. The overseer replaces the words of instances, for each run."""
-        for name in _FILLED:
+        for name in FILLED:
             if name in options:
                 options[name] = self._filled(options[name], id, (*path, name))
 

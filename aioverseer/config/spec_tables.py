@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aioverseer import Spec
-from aioverseer.config.convert.escapes import escaped
+from aioverseer.config.convert.escapes import escaped, escaped_variables
+from aioverseer.config.services import FILLED, PLACEHOLDERS_STAY
 from aioverseer.config.shapes import is_list, is_table
 
 __all__ = ["tables_of"]
@@ -22,13 +23,18 @@ def tables_of(specs: Iterable[Spec]) -> dict[str, dict[str, Any]]:
     for spec in specs:
         options = spec.to_dict()
         del options["id"]
-        tables[spec.id] = _escaped(options)
+        # The overseer replaces the words of a service whose runs get values. A load replaces those of any other one.
+        is_template = not options.keys().isdisjoint(PLACEHOLDERS_STAY)
+        tables[spec.id] = {
+            name: _escaped(each, escaped if name in FILLED and not is_template else escaped_variables)
+            for name, each in options.items()
+        }
     return tables
 
 
-def _escaped(data: Any) -> Any:
+def _escaped(data: Any, escape: Callable[[str], str]) -> Any:
     if isinstance(data, str):
-        return escaped(data)
+        return escape(data)
     if is_table(data):
-        return {key: _escaped(each) for key, each in data.items()}
-    return [_escaped(each) for each in data] if is_list(data) else data
+        return {key: _escaped(each, escape) for key, each in data.items()}
+    return [_escaped(each, escape) for each in data] if is_list(data) else data

@@ -20,6 +20,7 @@ from aioverseer.core.options.flaws import DataError, Flaw, refused
 from aioverseer.core.options.form import Form, table
 from aioverseer.core.options.function_names import is_function, object_name, resolve
 from aioverseer.core.options.leaf_forms import Text, text_like
+from aioverseer.core.options.numbers import expands
 from aioverseer.core.options.unknown import hint_for_name
 
 __all__ = [
@@ -606,17 +607,30 @@ class CommandLine(Form):
     _word = Text("word", empty=True, number=True)
     _words = ListOf(_word, list, least=1)
 
+    def __init__(self, *, text: bool = True) -> None:
+        """Prepare.
+
+        Args:
+            text: Whether a text is a command.
+        """
+        self._text = text
+
     def write(self, value: Any) -> Any:
         """Return a list."""
         return list(value)
 
     def read(self, data: Any) -> Any:
         """Return a list of words."""
-        if isinstance(data, str):
-            return split_command(data)
+        if isinstance(data, str) and self._text:
+            words: list[str] = split_command(data)
+            if expands(words[0]) is not None:
+                raise refused(_EXPANDS)
+            return words
         words = self._words.read(data)
         if not words[0]:
             raise DataError.of([Flaw(path=(0,), message="is empty: name the program to run")])
+        if expands(words[0]) is not None:
+            raise DataError.of([Flaw(path=(0,), message=_EXPANDS)])
         return words
 
     def schema(self) -> dict[str, Any]:
@@ -628,7 +642,7 @@ class CommandLine(Form):
             "additionalItems": self._word.schema(),
             "minItems": 1,
         }
-        return {"anyOf": [text, words]}
+        return {"anyOf": [text, words]} if self._text else words
 
 
 class Reference(Form):
@@ -689,5 +703,6 @@ def flaw_of(error: SpecError, called: Mapping[str, str], arguments: Iterable[str
     return Flaw(path=(called.get(name, name),) if name in set(arguments) else (), message=rest)
 
 
+_EXPANDS = "begins with ~ or a variable, which only a shell expands: write the whole path, or sh -c '...' around it"
 FUNCTION = Function()
 COMMAND = CommandLine()

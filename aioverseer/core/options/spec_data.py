@@ -25,6 +25,7 @@ from aioverseer.core.options.forms import (
     COMMAND,
     FUNCTION,
     Choice,
+    CommandLine,
     Either,
     Kinds,
     ListOf,
@@ -466,7 +467,7 @@ FORMS: dict[str, Form] = {
     "reload": OrNone(
         Either(
             (lambda data: data == "notify", Word(["notify"])),
-            (is_list, WORDS),
+            (is_list, CommandLine(text=False)),
             (lambda _data: True, SIGNAL),
             wanted="a signal",
             write=_write_reload,
