@@ -12,6 +12,8 @@ __all__ = ["problem_at", "problem_in_line"]
 
 _SECRET = frozenset({"env", "extra_env", "stdin"})
 """Options whose values may be secrets."""
+_LONGEST = 2 * 2**20
+"""Characters of a text whose places are looked for. Those of a longer one would take seconds."""
 _SIGNS = re.compile(r"[^\s\"']")
 
 Path = tuple[str | int, ...]
@@ -34,9 +36,9 @@ def problem_at(
         file: Path of the file.
         of_key: Whether the last key of the path is wrong, and not its value.
     """
-    positions = _positions_in(text)
-    place = positions.nearest(path, of_key=of_key)
-    if place is None:
+    positions = _positions_in(text) if len(text) <= _LONGEST else None
+    place = None if positions is None else positions.nearest(path, of_key=of_key)
+    if positions is None or place is None:
         return Problem(file=file, path=path, message=message, hint=hint)
     line, column = positions.line_and_column(place.start)
     start, shown = positions.line(line)
@@ -64,6 +66,8 @@ def problem_in_line(line: int, column: int, message: str, hint: str | None = Non
         text: Text of the file.
         file: Path of the file.
     """
+    if len(text) > _LONGEST:
+        return Problem(file=file, line=line, column=column, message=message, hint=hint)
     positions = _positions_in(text)
     start, shown = positions.line(line)
     masked = _masked(positions, start, shown)

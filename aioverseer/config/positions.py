@@ -66,6 +66,8 @@ class Positions:
         return start, self._text[start : len(self._text) if end < 0 else end].removesuffix("\r")
 
 
+_DEEPEST = 100
+"""Lists and tables inside each other: the paths of more would fill the memory. A load refuses fewer than these."""
 _BLANK = re.compile(r"[ \t]*")
 _SPACE = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -160,7 +162,7 @@ class _Scanner:
             self._at += 1
 
     def _value(self, path: Path) -> None:
-        """Scan a value. Nested ones are kept on a list, as a text may nest deeper than Python may call."""
+        """Scan a value. Nested ones are kept on a list, and not on the stack of calls."""
         # Each open bracket: its path, its start, its end character, and the number of the next element.
         stack: list[tuple[Path, int, str, int]] = []
         while True:
@@ -168,6 +170,8 @@ class _Scanner:
             self.found.values[path] = Span(start=start, end=start + 1)
             sign = self._text[start : start + 1]
             if sign in ("[", "{") and sign:
+                if len(stack) >= _DEEPEST:
+                    raise _Stopped
                 self._at += 1
                 stack.append((path, start, "]" if sign == "[" else "}", 0))
             else:
