@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,11 +62,11 @@ def test_file_is_found_in_a_folder_above(command: Start, write: Callable[..., st
 
 
 def test_profile_and_settings_change_the_run(command: Start, write: Callable[..., str]) -> None:
-    text = '[profiles.loud.services.a]\nextra_env = { WORD = "loud" }\n'
-    file = write(text, a={"command": run("import os; print(os.environ['WORD'])"), "extra_env": '{ WORD = "soft" }'})
-    for words, said in (([], "soft"), (["--profile", "loud"], "loud"), (["-s", "a.extra_env.WORD=set"], "set")):
-        _, out, _ = command("up", file, *words).finish()
-        assert f"a          | {said}\n" in out
+    code = "import os; print(os.environ['ONE'], os.environ['TWO'])"
+    text = '[profiles.loud.services.a]\nextra_env = { ONE = "loud", TWO = "loud" }\n'
+    file = write(text, a={"command": run(code), "extra_env": '{ ONE = "soft" }'})
+    _, out, _ = command("up", file, "--profile", "loud", "-s", "a.extra_env.TWO=set").finish()
+    assert "a          | loud set\n" in out
 
 
 def test_end_of_a_critical_service_ends_all(command: Start, write: Callable[..., str]) -> None:
@@ -116,6 +117,22 @@ def test_file_of_another_supervisor_runs_as_it_is(command: Start, tmp_path: Path
 
 def test_log_dir_overrides_the_logs_of_the_overseer(command: Start, write: Callable[..., str], tmp_path: Path) -> None:
     file = write('[overseer]\nlog = { path = "mine/{id}.log" }\n', a={"command": run("print('kept')")})
-    for words, folder in (([], "mine"), (["--log-dir", "theirs"], "theirs")):
-        assert command("up", file, *words, cwd=tmp_path).finish()[0] == 0
-        assert (tmp_path / folder / "a.log").read_text() == "kept\n"
+    assert command("up", file, "--log-dir", "theirs", cwd=tmp_path).finish()[0] == 0
+    assert (tmp_path / "theirs" / "a.log").read_text() == "kept\n"
+    assert not (tmp_path / "mine").exists()
+
+
+def test_readiness_of_all_is_reported_to_systemd(command: Start, write: Callable[..., str], tmp_path: Path) -> None:
+    """In a unit of Type=notify, as ``export systemd-up`` writes it; the services do not inherit the socket."""
+    path = tmp_path / "notify"
+    code = "import os; print(os.environ.get('NOTIFY_SOCKET'), flush=True); " + FOR_EVER
+    file = write(a={"command": run(code), "ready": '{ line = "ready" }'})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(10)
+        running = command("up", file, env={"NOTIFY_SOCKET": str(path)})
+        while b"READY=1" not in systemd.recv(4096):
+            pass
+    running.send(signal.SIGTERM)
+    assert running.finish()[0] == 143
+    assert "a          | None\n" in running.printed
