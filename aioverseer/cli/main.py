@@ -64,10 +64,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The interpreter flushes once more at its end, and must not fail then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 141
     return code
+
+
+def _discard_output() -> None:
+    """Send the rest of both streams to the null device: the interpreter flushes them at its end, and must not fail."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # pyright: ignore[reportUnnecessaryComparison]  # None if it was closed at our start
+            os.dup2(null, stream.fileno())
 
 
 def imported(name: str) -> Any:

@@ -28,7 +28,7 @@ def convert_file(path: str | os.PathLike[str], *, kind: str | None = None) -> Co
         ConfigError: If the file cannot be read, or its format is none that is known.
         SpecError: If it is not valid in its format.
     """
-    file = os.path.abspath(os.fspath(path))
+    file: str = os.path.abspath(path)
     folder = os.path.dirname(file)
     units = unit_files(file)
     if units:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +97,14 @@ def test_folder_of_units_is_converted(tmp_path: Path, capfd: pytest.CaptureFixtu
     (tmp_path / "web.service").write_text("[Service]\nExecStart=/bin/true\nNice=3\n", encoding="utf-8")
     assert main(["convert", str(tmp_path)]) == 0
     assert tomllib.loads(capfd.readouterr().out)["services"]["web"]["nice"] == 3
+
+
+def test_reader_that_goes_ends_the_command(command: Callable[..., Any]) -> None:
+    """As after SIGPIPE, without a traceback."""
+    running = command("schema", stderr=subprocess.PIPE)
+    running.popen.stdout.close()
+    assert running.popen.stderr.read() == ""
+    assert running.popen.wait() == 141
 
 
 def test_schema_command_imports_no_event_loop() -> None:
