@@ -56,10 +56,14 @@ def read_text(path: str) -> str:
 
 
 def _read_bytes(path: str) -> bytes:
-    descriptor = -1
     try:
         # O_NONBLOCK: the open of a pipe without a writer would wait.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except ValueError:
+        _refuse(repr(path), "is no path: it has a NUL", "name a file")
+    except OSError as error:
+        _refuse_unreadable(path, error)
+    try:
         found = os.fstat(descriptor)
         for is_kind, what, hint in _KINDS:
             if is_kind(found.st_mode):
@@ -70,25 +74,23 @@ def _read_bytes(path: str) -> bytes:
             if len(data) <= MAX_BYTES:
                 return data
         _refuse(path, f"is larger than {MAX_BYTES // 2**20} MiB", "divide it by include = [...]")
-    except ConfigError:
-        raise
-    except (OSError, ValueError) as error:
+    except OSError as error:
         _refuse_unreadable(path, error)
     finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
-def _refuse_unreadable(path: str, error: OSError | ValueError) -> NoReturn:
-    if not isinstance(error, OSError):
-        _refuse(repr(path), "is no path: it has a NUL", "name a file")
-    if error.errno == errno.ENXIO:  # a socket
-        _refuse(path, "is a socket", "name a file")
-    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-        _refuse(path, "does not exist", "write it, or name another file", cause=error)
-    if error.errno == errno.ELOOP:
-        _refuse(path, "is a symbolic link that leads to itself", "look at it by ls -l", cause=error)
-    _refuse(path, f"cannot be read: {os.strerror(error.errno or 0)}", "look at its permissions by ls -l", cause=error)
+def _refuse_unreadable(path: str, error: OSError) -> NoReturn:
+    match error.errno:
+        case errno.ENXIO:
+            _refuse(path, "is a socket", "name a file")
+        case errno.ENOENT | errno.ENOTDIR:
+            _refuse(path, "does not exist", "write it, or name another file", cause=error)
+        case errno.ELOOP:
+            _refuse(path, "is a symbolic link that leads to itself", "look at it by ls -l", cause=error)
+        case _:
+            why = os.strerror(error.errno or 0)
+            _refuse(path, f"cannot be read: {why}", "look at its permissions by ls -l", cause=error)
 
 
 def _refuse(

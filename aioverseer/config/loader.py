@@ -20,12 +20,15 @@ from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.sections import SECTIONS, check_outline, hint_for, read_control
 from aioverseer.config.services import ServiceReader, absolute_logs
 from aioverseer.config.settings import read_settings
-from aioverseer.config.shapes import Path, is_list, is_table
+from aioverseer.config.shapes import Path, is_list, is_table, size_of
 from aioverseer.config.sources import Sources
 from aioverseer.config.variables import Variables
 from aioverseer.core.export import exported_from
 
 __all__ = ["load"]
+
+_LARGEST = 32 * 2**20
+"""Characters and values that the defaults may add to all services together."""
 
 
 @exported_from("aioverseer.config")
@@ -173,9 +176,14 @@ class _Load:
             read_env_file=self._env_file,
             findings=self._findings,
         )
+        services = self._data.get("services", {})
+        if size_of(self._data.get("defaults", {})) * len(services) > _LARGEST:
+            message = f"these are too many for {len(services)} services"
+            self._findings.add(("defaults",), message, "write less of them")
+            return ()
         specs: dict[str, Spec | None] = {}
         left_out = self._left_out_for
-        for id, table in self._data.get("services", {}).items():
+        for id, table in services.items():
             why = self._left_out(id, table)
             if why:
                 left_out[id] = why

@@ -21,6 +21,8 @@ __all__ = ["Sources"]
 
 _MOST = 1000
 """Files that one load may read."""
+_DEEPEST = 20
+"""Files that include each other in a chain."""
 
 
 class Sources:
@@ -117,6 +119,8 @@ class Sources:
                 if real in map(os.path.realpath, trail):
                     circle = " -> ".join(map(os.path.basename, [*trail, file]))
                     _refuse(document, path, f"a file includes itself: {circle}", "leave it out")
+                if len(trail) >= _DEEPEST:
+                    _refuse(document, path, f"files include each other more than {_DEEPEST} times", "include less")
                 if real not in self._known:  # a file that two others include is merged once
                     inner = parse(self._read(file), file=file, folder=os.path.dirname(file))
                     found += self._with_included(inner, [*trail, file])

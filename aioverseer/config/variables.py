@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aioverseer.config.shapes import Path, is_list, is_table
+from aioverseer.config.shapes import Path, is_list, is_table, size_of
 
 __all__ = ["BadVariable", "Variables"]
 
@@ -180,7 +180,7 @@ class Variables:
         if self._errors > before:
             self._failed.add(name)
             raise BadVariable("", "")
-        size = _size(value)
+        size = size_of(value)
         if size > _LARGEST:
             raise self._too_large()
         self._values[name], self._sizes[name] = value, size
@@ -214,11 +214,3 @@ def _closing(text: str, start: int) -> int | None:
                 return place + 1
             depth -= 1
     return None
-
-
-def _size(value: Any) -> int:
-    """Return the number of characters and values in a value."""
-    if isinstance(value, str):
-        return len(value)
-    inner = list(value.values()) if is_table(value) else value if is_list(value) else []
-    return 1 + sum(_size(each) for each in inner)
