@@ -31,7 +31,8 @@ class Checker:
 
     def path(self, option: str, value: object) -> str:
         """Return a path as text."""
-        text = value.__fspath__() if isinstance(value, PathLike) else value
+        # A str first: isinstance() with a protocol is about ten times as slow.
+        text = value if isinstance(value, str) or not isinstance(value, PathLike) else value.__fspath__()
         if not isinstance(text, str) or not text or "\0" in text:
             raise self.refuse(option, value, "is no path: pass a non-empty str or a pathlib.Path")
         if (why := expands(text)) is not None:

@@ -81,7 +81,7 @@ class LogFile:
         Raises:
             SpecError: Naming the option and the value.
         """
-        text = path.__fspath__() if isinstance(path, PathLike) else path
+        text = path if isinstance(path, str) or not isinstance(path, PathLike) else path.__fspath__()
         if not isinstance(text, str) or not text or "\0" in text or text.endswith("/"):
             raise _refusal("path", path, "is no path of a file: pass a non-empty str or a pathlib.Path")
         if (why := expands(text)) is not None:
