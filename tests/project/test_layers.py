@@ -108,7 +108,7 @@ GOALS = {
     "circles of imports": 0,
     "import levels": 8,
     "class names used twice": 0,
-    "imports inside functions": 34,
+    "imports inside functions": 35,
     "imports inside functions of other files": 0,
     "arrows upward": 0,
 }
