@@ -132,7 +132,8 @@ def _hint(text: str, line: int) -> str | None:
 
 def _refuse(file: str, text: str, message: str, hint: str, *, at: int) -> NoReturn:
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    raise ConfigError([problem_in_line(line, column, message, hint, text=text, file=file)])
+    # Without the line itself: an index of such a key would take as long as its parse.
+    raise ConfigError([Problem(file=file, line=line, column=column, message=message, hint=hint)])
 
 
 def _raise(file: str, message: str, hint: str) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from aioverseer.config.positions import Positions, positions_in
+from aioverseer.config.positions import Positions, Span, positions_in
 from aioverseer.config.problems import Problem
 
 __all__ = ["problem_at", "problem_in_line"]
@@ -20,6 +20,19 @@ Path = tuple[str | int, ...]
 
 _positions_in = functools.lru_cache(maxsize=8)(positions_in)
 """Cached form of ``positions_in``: each problem of a file asks for its places."""
+
+
+@functools.lru_cache(maxsize=8)
+def _secrets_in(positions: Positions) -> list[Span]:
+    """Return the places of values that may be secrets."""
+    return [
+        place
+        for path, place in positions.values.items()
+        if not _SECRET.isdisjoint(path)
+        # The values of a table or a list have places of their own; that of a dotted key is a key.
+        and not positions.is_container(place)
+        and positions.keys.get(path) != place
+    ]
 
 
 def problem_at(
@@ -78,12 +91,7 @@ def _masked(positions: Positions, start: int, line: str) -> str:
     """Return a line with a star for each character of values that may be secrets."""
     end = start + len(line)
     signs = list(line)
-    for path, place in positions.values.items():
-        if place.start >= end or place.end <= start or _SECRET.isdisjoint(path):
-            continue
-        # The values of a table or a list have places of their own; that of a dotted key is a key.
-        if positions.is_container(place) or positions.keys.get(path) == place:
-            continue
+    for place in _secrets_in(positions):
         for at in range(max(place.start, start), min(place.end, end)):
             if _SIGNS.match(line[at - start]):
                 signs[at - start] = "*"

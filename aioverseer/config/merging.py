@@ -87,12 +87,13 @@ class Stack:
         An option of a service that its own table does not have is looked for among the defaults.
         """
         for length in range(len(path), 0, -1):
-            # The topmost layer has the value that counts. The lowest one has the table that lacks a value.
-            layers = self._layers[::-1] if length == len(path) else self._layers
             for wanted in _places(path[:length]):
-                for layer in layers:
-                    if _has(layer.data, wanted):
-                        return Origin(document=layer.document, path=(*layer.path, *wanted))
+                having = [layer for layer in self._layers if _has(layer.data, wanted)]
+                if having:
+                    # The topmost layer has the value that counts. The lowest one has the table that lacks a value.
+                    lacks = length < len(path) and all(is_table(_value(layer.data, wanted)) for layer in having)
+                    layer = having[0] if lacks else having[-1]
+                    return Origin(document=layer.document, path=(*layer.path, *wanted))
         return Origin(document=self._layers[0].document, path=self._layers[0].path)
 
 
@@ -104,12 +105,19 @@ def _places(path: Path) -> list[Path]:
             return [path]
 
 
+_MISSING = object()
+
+
 def _has(data: Any, path: Path) -> bool:
+    return _value(data, path) is not _MISSING
+
+
+def _value(data: Any, path: Path) -> Any:
     for key in path:
         if is_table(data) and key in data:
             data = data[str(key)]
         elif is_list(data) and isinstance(key, int) and key < len(data):
             data = data[key]
         else:
-            return False
-    return True
+            return _MISSING
+    return data

@@ -66,7 +66,7 @@ def check_names(data: Mapping[str, Any], known: Collection[str], path: Path, fin
     for key in data:
         if key not in known:
             hint = None if findings.is_full else hint_for(key, known)
-            findings.add((*path, key), "there is no such key", hint)
+            findings.add((*path, key), "there is no such key", hint, of_key=True)
 
 
 def check_outline(data: Mapping[str, Any], findings: Findings) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from aioverseer.config.shapes import is_table
 __all__ = ["read_settings"]
 
 _KEY = re.compile(r"""\s*(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*\s*""")
+_MOST_PARTS = 100
+"""Parts of a key. The time that tomllib needs grows with their square."""
 _LITERAL = ("[", "{", '"', "'")
 """The beginnings of values that are TOML and no text."""
 
@@ -37,7 +39,7 @@ def read_settings(settings: Collection[str], *, sections: Collection[str], folde
     for setting in settings:
         key, equals, value = setting.partition("=")
         file = f"-s {key.strip() if equals else setting}"  # a value may be secret
-        if not equals or _KEY.fullmatch(key) is None:
+        if not equals or key.count(".") > _MOST_PARTS or _KEY.fullmatch(key) is None:
             problems.append(Problem(file=file, message="this is no setting", hint="write for example web.instances=2"))
             continue
         try:

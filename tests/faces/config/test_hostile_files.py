@@ -72,7 +72,7 @@ def _million_keys(file: Path) -> None:
 
 def _many_keys(file: Path) -> None:
     """As many unknown keys as fit into a file that is read."""
-    file.write_text("".join(f"k{number:x}=1\n" for number in range(50_000)))
+    file.write_text("".join(f"k{number:x}=1\n" for number in range(20_000)))
 
 
 def _recursion_in_vars(file: Path) -> None:
@@ -131,7 +131,7 @@ def _dangling_link(file: Path) -> None:
         (_quoted_key, "aioverseer.toml:1:4: a key has more than 100 parts"),
         (
             _include_of_itself,
-            "d.toml: include[0]: a file includes itself: aioverseer.toml -> b.toml -> d.toml -> aioverseer.toml",
+            "d.toml:1:12: include[0]: a file includes itself: aioverseer.toml -> b.toml -> d.toml -> aioverseer.toml",
         ),
         (_include_without_end, "files include each other more than 20 times"),
         (_nul, "aioverseer.toml:2:14: this is not TOML"),
