@@ -19,7 +19,7 @@ from aioverseer.config.order import check_order, sorted_groups
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.sections import SECTIONS, check_outline, hint_for, read_control
 from aioverseer.config.services import ServiceReader, absolute_logs
-from aioverseer.config.settings import read_settings
+from aioverseer.config.settings import formation, read_settings
 from aioverseer.config.shapes import Path, is_list, is_table, size_of
 from aioverseer.config.sources import Sources
 from aioverseer.config.variables import Variables
@@ -76,14 +76,14 @@ def _found() -> str:
 
 def _stacked(sources: Sources, profiles: Iterable[str], settings: list[str]) -> Stack:
     """Return all layers: the files, the profiles in their order, and the settings."""
-    documents = sources.documents()
+    settled = read_settings(settings, sections=SECTIONS, folder=sources.folder)
+    documents = sources.documents(formation(settled))
     layers = [Layer(document=each, path=each.root, data=each.data) for each in documents]
     for profile in profiles:
         for each in documents:
             tables = each.data.get("profiles")
             if is_table(tables) and is_table(table := tables.get(profile)):
                 layers.append(Layer(document=each, path=(*each.root, "profiles", profile), data=table))
-    settled = read_settings(settings, sections=SECTIONS, folder=sources.folder)
     return Stack([*layers, *(Layer(document=each, path=(), data=each.data) for each in settled)])
 
 

@@ -10,8 +10,10 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from aioverseer import Spec, SpecError
+from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.core.export import exported_from
 
 __all__ = ["read_procfile"]
@@ -21,58 +23,106 @@ _OPERATOR = re.compile(r"[|&;<>`]+|\$\(")
 _COMMENT = re.compile(r"(?<!\S)#")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _REFERENCE = re.compile(r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>))")
+_PARAMETER = re.compile(r"\$(?:\$|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<other>[0-9@*#?!-]))")
+"""What a shell replaces: ``$$``, a variable without braces, and other parameters."""
+_PLACEHOLDER = re.compile(r"\{(index|id|run|port|fd\.[^{}:]+)\}")
+_FIRST_PORT = 5000
+_BETWEEN = 100
+"""Ports from one service to the next one, as foreman and honcho have it."""
+_LAST_PORT = 65535
 _BUILTINS = frozenset({".", "cd", "exec", "export", "source"})
 """First words of commands that were written for a shell."""
 
 
 @exported_from("aioverseer.config")
-def read_procfile(text: str, *, path: str, environ: Mapping[str, str]) -> list[Spec]:
+def read_procfile(
+    text: str, *, path: str, environ: Mapping[str, str], formation: Mapping[str, int] | None = None
+) -> list[Spec]:
     """Read a Procfile.
 
     Each line is ``name: command``. Empty lines and lines that begin with ``#`` are skipped. The command is split into
     words as a shell splits them, with quotes and backslashes. It is started without a shell: no globbing, no ``~``, no
     pipes.
 
-    Then variables are replaced in every word, quoted or not: ``${NAME}`` becomes the value of the variable, and
-    ``${NAME:-default}`` the default if the variable is unset or empty. A value with blanks stays one argument. ``$$``
-    is one dollar sign. A ``$`` without a brace after it stays as it is.
+    Then variables are replaced in every word. ``${NAME}`` becomes the value of the variable, quoted or not, and
+    ``${NAME:-default}`` the default if the variable is unset or empty. ``$NAME`` is the same as ``${NAME}``, but not in
+    single quotes. A value with blanks stays one argument. ``$$`` is one dollar sign.
+
+    Each service has a port of its own in its variable ``PORT``: 5000 for the first one, 5100 for the second one and so
+    on. The variable ``PORT`` of the environment is the first of them.
 
     Args:
         text: The text of the file.
         path: The path of the file, for messages. The services run in its folder.
         environ: The variables and their values.
+        formation: Numbers of instances, by the names of their services. Their ports follow each other.
 
     Returns:
-        One Spec for each line, in the order of the file. All options but ``cwd`` have their defaults.
+        One Spec for each line, in the order of the file. All options but ``cwd``, ``extra_env``, ``instances`` and
+        ``port`` have their defaults.
 
     Raises:
-        SpecError: If a line is not valid; with path, line number, name, cause and remedy.
+        ConfigError: If lines are not valid; with path and line numbers, names, causes and remedies.
     """
+    first = _first_port(path, environ)
     specs: dict[str, Spec] = {}
     lines: dict[str, int] = {}
+    problems: list[Problem] = []
     # Not splitlines(): it also splits at characters such as form feed, which may be part of a quoted word.
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
         try:
-            spec = _read_line(stripped, cwd=os.path.dirname(path) or None, environ=environ)
-            if spec.id in specs:
-                raise SpecError(
-                    f"{spec.id}: line {lines[spec.id]} has this name already: give every service its own",
-                    option="id",
-                    value=spec.id,
+            name, command = _name_and_command(stripped)
+            if name in lines:
+                raise _error(
+                    name, f"line {lines[name]} has this name already: give every service its own", shows_value=False
                 )
+            ports = _Ports(first + _BETWEEN * len(lines), (formation or {}).get(name))
+            lines[name] = number
+            specs[name] = _read_command(name, command, cwd=os.path.dirname(path) or None, environ=environ, ports=ports)
         except SpecError as error:
-            raise SpecError(f"{path}:{number}: {error}", option=error.option, value=error.value) from error
-        specs[spec.id] = spec
-        lines[spec.id] = number
-    if not specs:
-        raise SpecError(f"{path}: there is no service in it: write a line such as 'web: python3 server.py'")
+            problems.append(Problem(file=path, line=number, message=str(error)))
+    if not lines and not problems:
+        message = "there is no service in it: write a line such as 'web: python3 server.py'"
+        problems.append(Problem(file=path, message=message))
+    if problems:
+        raise ConfigError(problems)
     return list(specs.values())
 
 
-def _read_line(line: str, *, cwd: str | None, environ: Mapping[str, str]) -> Spec:
+class _Ports(NamedTuple):
+    """The ports of one service.
+
+    Attributes:
+        first: Its port, or that of its first instance.
+        instances: Number of its instances; None for a lone service.
+    """
+
+    first: int
+    instances: int | None
+
+    @property
+    def all(self) -> range:
+        """All of them."""
+        return range(self.first, self.first + max(1, self.instances or 1))
+
+    @property
+    def exist(self) -> bool:
+        """Whether there are such ports."""
+        return self.all[-1] <= _LAST_PORT
+
+
+def _first_port(path: str, environ: Mapping[str, str]) -> int:
+    given = environ.get("PORT") or str(_FIRST_PORT)
+    if not (given.isascii() and given.isdecimal() and 0 < int(given[:6]) <= _LAST_PORT):
+        message = f"the variable PORT is no port: set it to a number from 1 to {_LAST_PORT}"
+        raise ConfigError([Problem(file=path, message=message)])
+    return int(given)
+
+
+def _name_and_command(line: str) -> tuple[str, str]:
     name, colon, command = (part.strip() for part in line.partition(":"))
     if not colon:
         raise SpecError(f"{line!r} has no colon: write 'name: command'", option="id", value=line)
@@ -82,11 +132,62 @@ def _read_line(line: str, *, cwd: str | None, environ: Mapping[str, str]) -> Spe
             option="id",
             value=name,
         )
+    return name, command
+
+
+def _read_command(name: str, command: str, *, cwd: str | None, environ: Mapping[str, str], ports: _Ports) -> Spec:
     try:
-        argv = tuple(_expand(word, environ) for word in _split(command))
-        return Spec(id=name, argv=argv, cwd=cwd)
+        words = _split(_with_braces(command))
+        if ports.instances is None:
+            own = {"PORT": str(ports.first)} if ports.exist else {}
+            argv = tuple(_expand(word, environ, own.get("PORT")) for word in words)
+            return Spec(id=name, argv=argv, cwd=cwd, extra_env=own)
+        # The port of an instance is known at its start. A NUL, which no argument has, keeps its place.
+        filled = [_literal(_expand(word, environ, "\0" if ports.exist else None)) for word in words]
+        return Spec(
+            id=name,
+            argv=tuple(word.replace("\0", "{port}") for word in filled),
+            cwd=None if cwd is None else _literal(cwd),
+            extra_env={"PORT": "{port}"} if ports.exist else {},
+            instances=ports.instances,
+            port=ports.all if ports.exist else None,
+        )
     except SpecError as error:
         raise SpecError(f"{name}: {error}", option=error.option, value=error.value) from error
+
+
+def _literal(text: str) -> str:
+    """Return text for an option of instances, in which a few words in braces have a meaning."""
+    return _PLACEHOLDER.sub(r"{{\1}}", text)
+
+
+def _with_braces(command: str) -> str:
+    """Return the command with ``${NAME}`` for each ``$NAME`` that a shell would replace, that is not in single quotes.
+
+    Other parameters of a shell, such as ``$1``, are refused.
+    """
+    written: list[str] = []
+    quote = ""
+    at = 0
+    while at < len(command):
+        character, end = command[at], at + 1
+        if character == "\\" and quote != "'":
+            end = at + 2
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        found = _PARAMETER.match(command, at) if character == "$" and quote != "'" else None
+        if found is None:
+            written.append(command[at:end])
+        elif found["other"]:
+            what = "write sh -c '...' around it, or $$ for a plain dollar sign"
+            raise _error(command, f"holds {found[0]!r}, and there is no shell here: {what}")
+        else:
+            written.append(f"${{{found['name']}}}" if found["name"] else "$$")
+            end = found.end()
+        at = end
+    return "".join(written)
 
 
 def _split(command: str) -> list[str]:
@@ -147,7 +248,7 @@ def _bare(command: str) -> Iterator[str]:
             yield character
 
 
-def _expand(word: str, environ: Mapping[str, str]) -> str:
+def _expand(word: str, environ: Mapping[str, str], port: str | None) -> str:
     def value(found: re.Match[str]) -> str:
         if found[0] == "$$":
             return "$"
@@ -158,9 +259,11 @@ def _expand(word: str, environ: Mapping[str, str]) -> str:
                 "holds a '${' that is not understood: write ${NAME} or ${NAME:-default}, "
                 "and $$ for a plain dollar sign",
             )
-        given = environ.get(name)
+        given = port if name == "PORT" else environ.get(name)
         if default is not None:
             return given or default
+        if given is None and name == "PORT":
+            raise _error(word, f"needs a port, and there is none above {_LAST_PORT}: set PORT to a lower first port")
         if given is None:
             raise _error(word, f"needs the variable {name}, which is not set: set it, or write ${{{name}:-default}}")
         return given
@@ -168,5 +271,5 @@ def _expand(word: str, environ: Mapping[str, str]) -> str:
     return _REFERENCE.sub(value, word)
 
 
-def _error(value: str, why: str) -> SpecError:
-    return SpecError(f"{value!r} {why}", option="argv", value=value)
+def _error(value: str, why: str, *, shows_value: bool = True) -> SpecError:
+    return SpecError(f"{value!r} {why}" if shows_value else f"{value}: {why}", option="argv", value=value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from aioverseer.config.document import Document
@@ -12,7 +12,7 @@ from aioverseer.config.merging import merge
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.shapes import is_table
 
-__all__ = ["read_settings"]
+__all__ = ["formation", "read_settings"]
 
 _KEY = re.compile(r"""\s*(?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*\s*""")
 _MOST_PARTS = 100
@@ -24,7 +24,8 @@ _LITERAL = ("[", "{", '"', "'")
 def read_settings(settings: Collection[str], *, sections: Collection[str], folder: str) -> list[Document]:
     """Return a document for each setting, ``KEY=VALUE``.
 
-    The key begins with a name of a service, or with a section of the file. The value is one of TOML, or a text.
+    The key begins with a name of a service, or with a section of the file. The value is one of TOML, or a text. A
+    number for a service alone, ``web=2``, is that of its instances.
 
     Args:
         settings: The settings in their order.
@@ -51,6 +52,9 @@ def read_settings(settings: Collection[str], *, sections: Collection[str], folde
             continue
         (first,) = data
         if first not in sections:
+            count = data[first]
+            if isinstance(count, int) and not isinstance(count, bool):  # web=2
+                data = {first: {"instances": count}}
             data = {"services": data}
         elif len(data) == 1 and first == "services" and not is_table(data[first]):
             problems.append(Problem(file=file, message="this is no setting", hint="write web.instances=2"))
@@ -59,6 +63,17 @@ def read_settings(settings: Collection[str], *, sections: Collection[str], folde
     if problems:
         raise ConfigError(problems)
     return documents
+
+
+def formation(settings: Iterable[Document]) -> dict[str, int]:
+    """Return the numbers of instances that settings give, by the names of services."""
+    found: dict[str, int] = {}
+    for document in settings:
+        for name, table in document.data.get("services", {}).items():
+            count = table.get("instances") if is_table(table) else None
+            if isinstance(count, int) and not isinstance(count, bool):
+                found[name] = count
+    return found
 
 
 def _value(text: str) -> Any:

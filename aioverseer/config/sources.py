@@ -19,6 +19,9 @@ from aioverseer.config.variables import Variables
 
 __all__ = ["Sources"]
 
+_ENV_FILE = "?.env"
+"""File of variables beside a Procfile."""
+
 _MOST = 1000
 """Files that one load may read."""
 _DEEPEST = 20
@@ -51,8 +54,11 @@ class Sources:
         self._known: set[str] = set()
         self._variables: dict[str, dict[str, str]] = {}
 
-    def documents(self) -> list[Document]:
+    def documents(self, formation: Mapping[str, int]) -> list[Document]:
         """Return the document of the first file, and those of all files that it includes.
+
+        Args:
+            formation: Numbers of instances by the names of services, for the ports of a Procfile.
 
         Raises:
             ConfigError: If a file cannot be read, is not valid in its format, or includes itself.
@@ -64,7 +70,7 @@ class Sources:
         text = self._read(self.file)
         name = os.path.basename(self.file)
         if not name.endswith(".toml"):
-            return [self._converted(text)]
+            return [self._converted(text, formation)]
         root = ("tool", "aioverseer") if name == "pyproject.toml" else ()
         return self._with_included(parse(text, file=self.file, folder=self.folder, root=root), [self.file])
 
@@ -94,11 +100,12 @@ class Sources:
         self._known.add(os.path.realpath(file))
         return text
 
-    def _converted(self, text: str) -> Document:
+    def _converted(self, text: str, formation: Mapping[str, int]) -> Document:
         kind = kind_of(self.file, text)
         if kind is None:
-            specs = read_procfile(text, path=self.file, environ=self._environ)
-            data: Mapping[str, Any] = {"services": tables_of(specs)}
+            environ = {**self.env_file(_ENV_FILE, self.folder), **self._environ}
+            specs = read_procfile(text, path=self.file, environ=environ, formation=formation)
+            data: Mapping[str, Any] = {"env_files": [_ENV_FILE], "services": tables_of(specs)}
         else:
             conversion = read(text, kind=kind, path=self.file, included=self._included_texts)
             data, self.notes = conversion.data, conversion.notes

@@ -49,7 +49,7 @@ def main() -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        sys.exit(f"port {port} is taken: choose another one, for example PORT={port + 1} aioverseer up ...")
+        sys.exit(f"port {port} is taken: choose another one, for example SERVER_PORT={port + 1} aioverseer up ...")
     with server:
         print(f"serves http://127.0.0.1:{port}", flush=True)
         limit = threading.Timer(LONGEST, server.shutdown)

@@ -387,7 +387,7 @@ def test_example_crashes_recovers_and_ends_well(command: Start, tmp_path: Path) 
     for name, seconds in {"Procfile": 1, "server.py": 1, "worker.py": 0.1, "client.py": 0.5}.items():
         text = (EXAMPLES / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(text.replace("time.sleep(1)", f"time.sleep({seconds})"), encoding="utf-8")
-    running = command("up", "Procfile", cwd=tmp_path, env={"PORT": str(free_port())})
+    running = command("up", "Procfile", cwd=tmp_path, env={"SERVER_PORT": str(free_port())})
     code, out, _ = running.finish()
     assert code == 0, out
     for message in (
@@ -408,9 +408,11 @@ def test_example_says_what_to_do_if_its_port_is_taken(command: Start) -> None:
         taken.bind(("127.0.0.1", 0))  # without listening: connections are refused at once
         port = taken.getsockname()[1]
         file = str(EXAMPLES / "Procfile")
-        code, out, _ = command("up", "--max-restarts", "1", file, env={"PORT": str(port)}).finish()
+        code, out, _ = command("up", "--max-restarts", "1", file, env={"SERVER_PORT": str(port)}).finish()
     assert code == 1
-    message = f"server     | port {port} is taken: choose another one, for example PORT={port + 1} aioverseer up ...\n"
+    message = (
+        f"server     | port {port} is taken: choose another one, for example SERVER_PORT={port + 1} aioverseer up ...\n"
+    )
     assert out.count(message) == 2
     for name in ("server", "worker", "client"):
         assert f"{name} failed: gave up: exited with code 1" in out

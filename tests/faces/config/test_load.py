@@ -85,7 +85,7 @@ def test_file_is_found_upwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_procfile_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "Procfile").write_text("web: echo {id} $HOME '${X}'\n")
+    (tmp_path / "Procfile").write_text("web: echo {id} '$HOME' '${X}'\n")
     (web,) = load(environ={"X": "${Y} {vars.z}"})
     assert ("echo", "{id}", "$HOME", "${Y} {vars.z}") == web.argv
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer import Spec, SpecError
-from aioverseer.config import read_procfile
+from aioverseer.config import ConfigError, load, read_procfile
+from tests.support.programs import limit
 
 ENVIRON = {"PORT": "80", "BLANKS": "a  b", "EMPTY": "", "DOLLAR": "${PORT}", "QUOTE": "'"}
 
@@ -27,12 +30,12 @@ def argv(command: str) -> tuple[str, ...]:
 
 
 def test_file_with_comments_and_blank_lines() -> None:
-    """Line ends of Windows and a byte order mark are accepted; only id, argv and cwd are set."""
+    """Line ends of Windows and a byte order mark are accepted; only id, argv, cwd and PORT are set."""
     text = "\ufeff# a comment\n\nweb: python3 app.py\r\n  # another\nworker-1.a_B:sleep 1\n   \nlast : true"
     assert read(text) == [
-        Spec(id="web", argv=("python3", "app.py"), cwd="folder"),
-        Spec(id="worker-1.a_B", argv=("sleep", "1"), cwd="folder"),
-        Spec(id="last", argv=("true",), cwd="folder"),
+        Spec(id="web", argv=("python3", "app.py"), cwd="folder", extra_env={"PORT": "80"}),
+        Spec(id="worker-1.a_B", argv=("sleep", "1"), cwd="folder", extra_env={"PORT": "180"}),
+        Spec(id="last", argv=("true",), cwd="folder", extra_env={"PORT": "280"}),
     ]
 
 
@@ -58,14 +61,18 @@ def test_file_of_the_current_folder_sets_no_cwd() -> None:
         ("a ${EMPTY} b", ("a", "", "b")),
         ("a ${NONE:-x} ${NONE:-} ${EMPTY:-y} ${PORT:-z}", ("a", "x", "", "y", "80")),
         ('a "${NONE:-two words}"', ("a", "two words")),
-        ("a $PORT $ $1 b$", ("a", "$PORT", "$", "$1", "b$")),
+        ('a $PORT x$PORT/y "$PORT." $', ("a", "80", "x80/y", "80.", "$")),
+        ('a $BLANKS "$BLANKS" $EMPTY', ("a", "a  b", "a  b", "")),
+        ("a '$PORT $1' \\$PORT b$", ("a", "$PORT $1", "$PORT", "b$")),
+        ("sh -c 'exec x :$PORT' \"it's $PORT\"", ("sh", "-c", "exec x :$PORT", "it's 80")),
+        ("a $$PORT", ("a", "$PORT")),
         ("a $$ $${PORT} $$$$", ("a", "$", "${PORT}", "$$")),
         ("sh -c 'echo $${x%%.*}'", ("sh", "-c", "echo ${x%%.*}")),
         ("sh -c 'echo $(date)'", ("sh", "-c", "echo $(date)")),
     ],
 )
 def test_words_of_a_command(command: str, words: tuple[str, ...]) -> None:
-    """Words are split as in a shell; then braces, and only braces, are expanded."""
+    """Words are split as in a shell; then variables are replaced, without braces only where a shell would."""
     assert argv(command) == words
 
 
@@ -93,6 +100,10 @@ def test_words_of_a_command(command: str, words: tuple[str, ...]) -> None:
         ("web: A=b c", "begins with a variable, and there is no shell here: write sh -c '...' around it, or env"),
         ("web: exec a", "begins with 'exec', a word of the shell, and there is no shell here: leave it out"),
         ("web: a ${NONE}", "web: '${NONE}' needs the variable NONE, which is not set: set it, or write ${NONE:-"),
+        ("web: a $NONE", "web: '${NONE}' needs the variable NONE, which is not set"),
+        ("web: a $1", "'a $1' holds '$1', and there is no shell here: write sh -c '...' around it, or $$ for a plain"),
+        ('web: a "$?"', "holds '$?', and there is no shell here"),
+        ("web: a $@", "holds '$@', and"),
         ("web: a ${PORT", "web: '${PORT' holds a '${' that is not understood: write ${NAME} or ${NAME:-default}"),
         ("web: a ${1}", "that is not understood"),
         ("web: a ${PORT-1}", "that is not understood"),
@@ -157,3 +168,79 @@ def test_any_text_is_read_or_refused_with_spec_error(text: str) -> None:
     except SpecError:
         return
     assert specs
+
+
+def test_all_lines_are_told_at_once() -> None:
+    """A wrong line takes its place in the ports."""
+    with pytest.raises(ConfigError) as caught:
+        read("web\na: b | c\nd: e\nd: f\n")
+    assert [1, 2, 4] == [problem.line for problem in caught.value.problems]
+    assert str(caught.value).endswith("3 problems")
+
+
+def test_ports_are_those_of_foreman() -> None:
+    """5000, 100 more for each service, and one more for each instance."""
+    text = "web: serve $PORT '{id}'\nworker: work\nlast: ${PORT:-1}\n"
+    web, worker, last = read_procfile(text, path="a/Procfile", environ={})
+    assert [("serve", "5000", "{id}"), ("work",), ("5200",)] == [web.argv, worker.argv, last.argv]
+    assert ["5000", "5100", "5200"] == [spec.extra_env["PORT"] for spec in (web, worker, last)]
+    web, worker, last = read_procfile(text, path="a/Procfile", environ={}, formation={"web": 3, "last": 1})
+    assert (("serve", "{port}", "{{id}}"), {"PORT": "{port}"}) == (web.argv, web.extra_env)
+    assert (3, range(5000, 5003)) == (web.instances, web.port)
+    assert (None, None, "5100") == (worker.instances, worker.port, worker.extra_env["PORT"])
+    assert (1, range(5200, 5201), ("{port}",)) == (last.instances, last.port, last.argv)
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    """Its value may be a secret that has the wrong name."""
+    for value in ("0", "65536", "secret", "-1", "²"):
+        with pytest.raises(ConfigError, match=r"^p: the variable PORT is no port: set it to a number") as caught:
+            read_procfile("a: b", path="p", environ={"PORT": value})
+        assert "secret" not in str(caught.value)
+
+
+def test_ports_end_at_the_last_one() -> None:
+    """A service without a port runs, unless its command needs one."""
+    first, second = read_procfile("a: b $PORT\nc: d", path="p", environ={"PORT": "65500"})
+    assert ("65500", {}) == (first.extra_env["PORT"], second.extra_env)
+    with pytest.raises(ConfigError, match=r"p:2: c: .* needs a port, and there is none above 65535: set PORT"):
+        read_procfile("a: b\nc: d $PORT", path="p", environ={"PORT": "65500"})
+
+
+def test_variables_come_from_the_file_beside_it(tmp_path: Path) -> None:
+    """Those of the environment come first, as elsewhere. Programs get both."""
+    (tmp_path / "Procfile").write_text("web: serve $PORT $NAME {id} {vars.x} '${NAME}'\nworker: work $OTHER\n")
+    (tmp_path / ".env").write_text("PORT=3000\nNAME=file\nOTHER=${NAME}\n")
+    web, worker = load(tmp_path / "Procfile", environ={"NAME": "shell"})
+    assert ("serve", "3000", "shell", "{id}", "{vars.x}", "shell") == web.argv
+    assert ("work", "${NAME}") == worker.argv
+    assert {"PORT": "3100", "OTHER": "${NAME}"} == worker.extra_env
+    web, worker = load(tmp_path / "Procfile", environ={"NAME": "{id}"}, settings=["web=2", "worker.nice=1"])
+    assert ("serve", "{port}", "{{id}}", "{{id}}", "{vars.x}", "{{id}}") == web.argv
+    assert (2, range(3000, 3002), "{port}") == (web.instances, web.port, web.extra_env["PORT"])
+    assert (None, 1, "3100") == (worker.instances, worker.nice, worker.extra_env["PORT"])
+
+
+def test_procfile_needs_no_file_of_variables(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: serve $PORT\n")
+    [web] = load(tmp_path / "Procfile", environ={"PORT": "1234"})
+    assert (("serve", "1234"), str(tmp_path)) == (web.argv, web.cwd)
+    (tmp_path / "Procfile").write_text("web: serve $NAME\n")
+    with pytest.raises(ConfigError, match=r"Procfile:1: web: .* needs the variable NAME"):
+        load(tmp_path / "Procfile", environ={})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_instances_have_ports_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("db: true\nweb: sh -c 'echo $PORT $0' $PORT\n")
+    first = free_port()
+    config = load(tmp_path / "Procfile", environ={"PORT": str(first - 100)}, settings=["web=1"])
+    async with limit(), config.make_overseer(containment="basic") as overseer:
+        await overseer.plan(config).apply()
+        await overseer["web.0"].wait()
+        assert [f"{first} {first}"] == [line.text for line in overseer["web.0"].tail(1)]
