@@ -24,7 +24,7 @@ _COMMENT = re.compile(r"(?<!\S)#")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _REFERENCE = re.compile(r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<bad>))")
 _PARAMETER = re.compile(r"\$(?:\$|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<other>[0-9@*#?!-]))")
-"""What a shell replaces: ``$$``, a variable without braces, and other parameters."""
+"""Parameters of a shell: ``$$``, a variable without braces, and other parameters."""
 _PLACEHOLDER = re.compile(r"\{(index|id|run|port|fd\.[^{}:]+)\}")
 _FIRST_PORT = 5000
 _BETWEEN = 100
@@ -79,7 +79,7 @@ def read_procfile(
                 raise _error(
                     name, f"line {lines[name]} has this name already: give every service its own", shows_value=False
                 )
-            ports = _Ports(first + _BETWEEN * len(lines), (formation or {}).get(name))
+            ports = _ServicePorts(first + _BETWEEN * len(lines), (formation or {}).get(name))
             lines[name] = number
             specs[name] = _read_command(name, command, cwd=os.path.dirname(path) or None, environ=environ, ports=ports)
         except SpecError as error:
@@ -92,7 +92,7 @@ def read_procfile(
     return list(specs.values())
 
 
-class _Ports(NamedTuple):
+class _ServicePorts(NamedTuple):
     """The ports of one service.
 
     Attributes:
@@ -135,7 +135,9 @@ def _name_and_command(line: str) -> tuple[str, str]:
     return name, command
 
 
-def _read_command(name: str, command: str, *, cwd: str | None, environ: Mapping[str, str], ports: _Ports) -> Spec:
+def _read_command(
+    name: str, command: str, *, cwd: str | None, environ: Mapping[str, str], ports: _ServicePorts
+) -> Spec:
     try:
         words = _split(_with_braces(command))
         if ports.instances is None:

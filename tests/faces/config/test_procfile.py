@@ -208,7 +208,7 @@ def test_ports_end_at_the_last_one() -> None:
 
 
 def test_variables_come_from_the_file_beside_it(tmp_path: Path) -> None:
-    """Those of the environment come first, as elsewhere. Programs get both."""
+    """Variables of the environment come first, as elsewhere. Programs get both."""
     (tmp_path / "Procfile").write_text("web: serve $PORT $NAME {id} {vars.x} '${NAME}'\nworker: work $OTHER\n")
     (tmp_path / ".env").write_text("PORT=3000\nNAME=file\nOTHER=${NAME}\n")
     web, worker = load(tmp_path / "Procfile", environ={"NAME": "shell"})
