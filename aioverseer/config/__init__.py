@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aioverseer.config.advice import Advice, advise
+    from aioverseer.config.convert.conversion import Conversion, Note
     from aioverseer.config.file_schema import schema
     from aioverseer.config.foreign import convert_file
     from aioverseer.config.loaded import Config, ControlOptions
@@ -27,6 +28,8 @@ __all__ = [
     "Config",
     "ConfigError",
     "ControlOptions",
+    "Conversion",
+    "Note",
     "Problem",
     "Starter",
     "advise",
@@ -45,6 +48,8 @@ _HOMES = {
     "Config": "loaded",
     "ConfigError": "problems",
     "ControlOptions": "loaded",
+    "Conversion": "convert.conversion",
+    "Note": "convert.conversion",
     "Problem": "problems",
     "Starter": "starter",
     "advise": "advice",

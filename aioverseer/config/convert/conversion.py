@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from aioverseer.core.export import exported_from
+
 __all__ = ["Conversion", "Note", "Notes", "What"]
 
 What = Literal["carried", "changed", "lost"]
@@ -13,6 +15,7 @@ What = Literal["carried", "changed", "lost"]
 the difference. ``"lost"``: nothing here does it, and the note says what to do instead."""
 
 
+@exported_from("aioverseer.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """Report about one key of the file that was read. It never holds the value of a variable.
@@ -37,20 +40,25 @@ class Note:
         return f"{owner}{self.key}: {self.what}: {self.text}"
 
 
+@exported_from("aioverseer.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
     """Result of a reader.
 
     Attributes:
         data: Data in the form of ``aioverseer.toml``: TOML values alone.
-        notes: A note about each key of the file, in the order of the file.
+        notes: A note about each key of the file, those of one part of it together.
     """
 
     data: Mapping[str, Any]
     notes: tuple[Note, ...]
 
     def of(self, what: What) -> tuple[Note, ...]:
-        """Return the notes of one kind."""
+        """Return the notes about keys with one fate.
+
+        Args:
+            what: ``"carried"``, ``"changed"`` or ``"lost"``.
+        """
         return tuple(note for note in self.notes if note.what == what)
 
     def summary(self) -> str:
