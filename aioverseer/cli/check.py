@@ -26,7 +26,8 @@ def check(options: CheckOptions) -> int:
         print(draw_graph(config.specs))
     else:
         print(f"{config.name}: {plural(len(config.specs), 'service')} in {', '.join(map(shown_path, config.files))}")
-        print(draw_tree(config.specs, fancy=draws_lines()))
+        if config.specs:
+            print(draw_tree(config.specs, fancy=draws_lines()))
     for note in config.notes:
         if note.what != "carried":
             complain(str(note))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import aioverseer
-from aioverseer.cli.errors import USAGE, CommandError
+from aioverseer.cli.errors import FAILED, USAGE, CommandError
 from aioverseer.cli.printing import complain, plural, shown_path
 
 __all__ = ["PERFORMERS", "imported", "main"]
@@ -66,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return 141
+    except OSError as error:  # such as a full disk under standard output
+        complain(f"aioverseer: {error}")
+        _discard_output()
+        return FAILED
     return code
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from aioverseer import Spec
 from aioverseer.cli.arguments import UpOptions
+from aioverseer.cli.errors import CommandError
 from aioverseer.cli.formatting import LineFormatter, shows_colours
 from aioverseer.cli.logs import log_files_in
 from aioverseer.cli.policy import with_policy
@@ -31,7 +32,7 @@ def up(options: UpOptions) -> int:
         options: The arguments of the command line.
 
     Raises:
-        CommandError: If the log folder cannot be made.
+        CommandError: If there is no service, or the log folder cannot be made.
         ConfigError: If the file cannot be read, or is not valid.
     """
     return on_standard_streams(functools.partial(_up, options))
@@ -39,6 +40,11 @@ def up(options: UpOptions) -> int:
 
 async def _up(options: UpOptions, out: StreamWriter, err: StreamWriter) -> int:
     config = read_config(options.source)
+    if not config.specs:
+        raise CommandError(
+            f"there is no service to run in {shown_path(config.path)}: write one, for example [services.web] with a "
+            "command, or name a profile by --profile"
+        )
     # encoding=None: output is passed on as bytes, in any encoding.
     specs = [with_policy(spec.updated(encoding=None), options.policy) for spec in config.specs]
     more: dict[str, Any] = {} if options.log_dir is None else {"log": log_files_in(options.log_dir)}

@@ -70,7 +70,9 @@ def _found() -> str:
     found = find_file(folder)
     if found is None:
         message = f"there is no {', '.join(NAMES[:-1])} or {NAMES[-1]} here or in a folder above"
-        raise ConfigError([Problem(file=folder, message=message, hint="write one, or name another file")])
+        raise ConfigError(
+            [Problem(file=folder, message=message, hint="aioverseer init writes one; or name another file")]
+        )
     return found
 
 

@@ -131,6 +131,15 @@ def test_thousand_services_are_checked_in_half_a_second(write: Write, capfd: pyt
     assert len(capfd.readouterr().out.splitlines()) > 2000
 
 
+def test_file_without_services_is_fine_and_cannot_run(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    """All may be those of a profile."""
+    write('name = "shop"\n[services.web]\ncommand = ["true"]\nprofiles = ["dev"]\n')
+    assert main(["check"]) == 0
+    assert capfd.readouterr().out == "shop: 0 services in aioverseer.toml\n"
+    assert main(["up"]) == 2
+    assert "there is no service to run in aioverseer.toml: " in capfd.readouterr().err
+
+
 def test_keys_that_another_supervisor_has_are_reported(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     """They are no warnings: the file is fine, and some of it means something else here."""
     path = write("[program:web]\ncommand=true\npriority=10\nautostart=true\n", "supervisord.conf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -105,6 +106,14 @@ def test_reader_that_goes_ends_the_command(command: Callable[..., Any]) -> None:
     running.popen.stdout.close()
     assert running.popen.stderr.read() == ""
     assert running.popen.wait() == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
+def test_full_device_is_a_failure(command: Callable[..., Any]) -> None:
+    """The message is that of the system."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        code, _, err = command("schema", stdout=full, stderr=subprocess.PIPE).finish()
+    assert (code, err) == (1, "aioverseer: [Errno 28] No space left on device\n")
 
 
 def test_schema_command_imports_no_event_loop() -> None:
