@@ -21,7 +21,8 @@ def file_with(*specs: Spec, **more: Any) -> Config:
         more: Further attributes of the Config.
     """
     path = "/srv/shop/aioverseer.toml"
-    return Config(**{"name": "shop", "path": path, "files": (path,), "specs": specs, **more})
+    usual: dict[str, Any] = {"name": "shop", "path": path, "files": (path,), "specs": specs}
+    return Config(**usual | more)
 
 
 def exported(kind: str, *specs: Spec, **more: Any) -> Export:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal as signals
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aioverseer import LogFile, RunCommand, Spec, Step
@@ -16,6 +16,7 @@ from aioverseer.config.export.containers import (
     copies_of,
     folder_in_image,
     image_name,
+    judges_codes,
     listening_ports,
     note_addresses,
     note_containers,
@@ -24,6 +25,7 @@ from aioverseer.config.export.containers import (
 from aioverseer.config.export.given import Given
 from aioverseer.config.export.placeholders import fill
 from aioverseer.config.export.yaml_text import yaml_documents
+from aioverseer.config.shapes import is_list, is_table
 
 __all__ = ["REASONS_OF_OVERSEER", "compose_file"]
 
@@ -108,7 +110,7 @@ class _Container:
         given.take("instances")
         if spec.instances is not None and not {"id", "index"} & given.values.keys():
             data["scale"] = spec.instances
-        if variables := {**(given.take("env") or {}), **(given.take("extra_env") or {})}:
+        if variables := given.variables():
             data["environment"] = {name: fill(value, given.values) for name, value in variables.items()}
         if spec.schedule is not None:
             data["profiles"] = ["scheduled"]  # docker compose up leaves it out
@@ -123,7 +125,7 @@ class _Container:
 
     def _ports(self) -> dict[str, Any]:
         given = self._given
-        listen = given.take("listen") or {}
+        listen: dict[str, dict[str, Any]] = given.take("listen") or {}
         if listen:
             given.lost("listen", "docker holds no sockets: the program must listen itself, on all addresses")
         published: list[str] = []
@@ -175,7 +177,7 @@ class _Container:
     def _health(self) -> dict[str, Any]:
         given, spec = self._given, self._spec
         ready, alive, start = given.take("ready"), given.take("alive"), given.take("ready_timeout")
-        probe = (alive or {}).get("probe") or ready
+        probe: Any = alive["probe"] if alive else ready
         if probe is None:
             return {}
         condition = condition_of(probe)
@@ -221,7 +223,7 @@ class _Container:
                 given.changed(
                     "restart", "the limit counts all restarts of a container, with delays from 0.1 s to 1 min"
                 )
-        if restart.success_codes != {0} or restart.success_signals or restart.prevent_codes or restart.force_codes:
+        if judges_codes(restart):
             given.lost("restart", "exit code 0 alone is a success, and no other code is looked at")
         data: dict[str, Any] = {"restart": policy}
         asked = stop.steps[:-1]
@@ -271,9 +273,9 @@ class _Container:
         if given.take("roll") is not None:
             given.lost("roll", "docker compose up stops a container before it starts the next one; deploy is for swarm")
         if (watch := given.take("watch")) is not None:
-            rules = []
+            rules: list[dict[str, Any]] = []
             for path in watch["paths"]:
-                rule = {"path": path, "action": "sync+restart", "target": f"{HOME}/{path}"}
+                rule: dict[str, Any] = {"path": path, "action": "sync+restart", "target": f"{HOME}/{path}"}
                 if watch.get("exclude"):
                     rule["ignore"] = watch["exclude"]
                 if watch.get("include"):
@@ -284,15 +286,23 @@ class _Container:
         return data
 
 
+def _joined(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _without_privileges(is_set: bool) -> list[str]:  # noqa: FBT001  # the value of an option
+    return ["no-new-privileges:true"] if is_set else []
+
+
 _KEYS: dict[str, tuple[str, Any]] = {
     "user": ("user", str),
     "extra_groups": ("group_add", list),
     "memory_max": ("mem_limit", int),
     "pids_max": ("pids_limit", int),
     "cpu_max": ("cpus", float),
-    "cpus": ("cpuset", lambda numbers: ",".join(map(str, numbers))),
+    "cpus": ("cpuset", _joined),
     "oom_score_adj": ("oom_score_adj", int),
-    "no_new_privileges": ("security_opt", lambda _: ["no-new-privileges:true"]),
+    "no_new_privileges": ("security_opt", _without_privileges),
     "pty": ("tty", bool),
 }
 """Options with a key of their own, and the value of it."""
@@ -300,7 +310,7 @@ _KEYS: dict[str, tuple[str, Any]] = {
 
 def _has_healthcheck(spec: Spec) -> bool:
     data = spec.to_dict()
-    probe = data.get("alive", {}).get("probe") or data.get("ready")
+    probe: Any = data["alive"]["probe"] if "alive" in data else data.get("ready")
     return probe is not None and bool(condition_of(probe).script)
 
 
@@ -309,7 +319,7 @@ def _project(name: str) -> str:
 
 
 def _ulimit(limit: Any) -> Any:
-    return {"soft": limit[0], "hard": limit[1]} if isinstance(limit, list) else limit
+    return {"soft": limit[0], "hard": limit[1]} if is_list(limit) else limit
 
 
 def _time(seconds: float) -> str:
@@ -327,6 +337,6 @@ def _escaped(data: Any) -> Any:
     """Return data in which compose replaces no variables."""
     if isinstance(data, str):
         return data.replace("$", "$$")
-    if isinstance(data, dict):
+    if is_table(data):
         return {key: _escaped(value) for key, value in data.items()}
-    return [_escaped(item) for item in data] if isinstance(data, list) else data
+    return [_escaped(item) for item in data] if is_list(data) else data

@@ -32,10 +32,10 @@ class Condition:
 def condition_of(probe: Mapping[str, Any]) -> Condition:
     """Return a probe, in the form of ``Spec.to_dict``, as a condition."""
     match probe:
-        case {"all": list(parts)}:
+        case {"all": parts}:
             found = [condition_of(part) for part in parts]
             return _joined([each for each in found if each.script], found, " && ")
-        case {"any": list(parts)}:
+        case {"any": parts}:
             found = [condition_of(part) for part in parts]
             # Without one of its ways the condition could wait for ever.
             usable = all(each.script and not each.missing for each in found)
@@ -49,7 +49,7 @@ def condition_of(probe: Mapping[str, Any]) -> Condition:
             return Condition(script=f"test -e {shlex.quote(path)}")
         case {"http": url}:
             return _http(url, probe.get("status"), has_body="body" in probe)
-        case {"command": list(words)}:
+        case {"command": words}:
             return Condition(script=shlex.join(words), tools=frozenset(words[:1]))
         case _:
             return Condition(missing=frozenset({_kind_of(probe)}))

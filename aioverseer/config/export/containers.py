@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from aioverseer import Spec
+from aioverseer import Restart, Spec
 from aioverseer.config.convert.conversion import Notes
 from aioverseer.config.export.app import App
 from aioverseer.config.export.conditions import leaves_of
@@ -20,6 +20,7 @@ __all__ = [
     "copies_of",
     "folder_in_image",
     "image_name",
+    "judges_codes",
     "listening_ports",
     "note_addresses",
     "note_containers",
@@ -82,7 +83,8 @@ def _host_port(probe: Mapping[str, Any]) -> int | None:
         port = probe["tcp"]
         return port if isinstance(port, int) and probe.get("host", "127.0.0.1") in _LOOPBACKS else None
     if "http" in probe and "{" not in probe["http"]:
-        parts = urlsplit(probe["http"])
+        url: str = probe["http"]
+        parts = urlsplit(url)
         if parts.hostname in _LOOPBACKS:
             return parts.port or (443 if parts.scheme == "https" else 80)
     return None
@@ -103,6 +105,12 @@ def note_addresses(app: App, given: Given, names: Mapping[str, str]) -> None:
             owner = owners.get(int(found["port"] or 0))
             if owner is not None:
                 given.changed(option, f"localhost is the container itself: {owner} is {names[owner]}:{found['port']}")
+
+
+def judges_codes(restart: Restart) -> bool:
+    """Return whether a policy tells exit codes apart, beyond 0 and all others."""
+    is_usual = restart.success_codes == frozenset({0}) and not restart.success_signals
+    return not is_usual or bool(restart.prevent_codes or restart.force_codes)
 
 
 def texts_of(spec: Spec) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any, Never
 
 from aioverseer import Spec
 from aioverseer.config.convert.conversion import Notes
+from aioverseer.config.shapes import is_list
 
 __all__ = ["Given"]
 
@@ -86,10 +87,18 @@ class Given:
     def words(self, name: str) -> Sequence[str] | None:
         """Return the command of an option that is a function or a command, and add a note about a function."""
         value = self.take(name)
-        if value is not None and not isinstance(value, list):
+        if is_list(value):
+            return value
+        if value is not None:
             self.lost(name, "it is a function of Python")
-            return None
-        return value
+        return None
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of ``env`` and ``extra_env``."""
+        found: dict[str, str] = {}
+        for name in ("env", "extra_env"):
+            found |= self.take(name) or {}
+        return found
 
     def command(self) -> tuple[str, ...]:
         """Return the program and its arguments; those of a pipeline as one command of a shell."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["yaml_documents"]
 
@@ -41,12 +41,12 @@ def yaml_documents(documents: Iterable[Mapping[str, Any]], *, comment: str) -> s
             del data
             return True
 
-    def text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    def text_node(dumper: Any, text: str) -> yaml.ScalarNode:
         is_plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else '"')
+        node: yaml.ScalarNode = dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain else '"')
+        return node
 
     Dumper.add_representer(str, text_node)
-    texts = [
-        yaml.dump(dict(each), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=4096) for each in documents
-    ]
+    dump = cast("Any", yaml).dump
+    texts = [dump(dict(each), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=4096) for each in documents]
     return f"# {comment}\n" + "---\n".join(texts)

@@ -70,7 +70,7 @@ def _container(m: WorkloadDraft, *, is_job: bool) -> dict[str, Any]:
 
 def _variables(m: WorkloadDraft) -> list[dict[str, Any]]:
     given, spec = m.given, m.spec
-    variables = {**(given.take("env") or {}), **(given.take("extra_env") or {})}
+    variables = given.variables()
     first: list[dict[str, Any]] = []
     used = uses([*spec.argv, *variables.values()])
     if spec.instances is not None and used & {"index", "id"}:
@@ -81,7 +81,7 @@ def _variables(m: WorkloadDraft) -> list[dict[str, Any]]:
 
 def _pod_rights(m: WorkloadDraft) -> dict[str, Any]:
     given = m.given
-    groups = given.take("extra_groups") or []
+    groups: list[Any] = given.take("extra_groups") or []
     if names := [group for group in groups if not isinstance(group, int)]:
         given.lost("extra_groups", f"a pod has numbers of groups alone, and {', '.join(names)} is a name")
     numbers = [group for group in groups if isinstance(group, int)]

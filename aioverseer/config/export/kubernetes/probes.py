@@ -69,7 +69,7 @@ def _action(m: WorkloadDraft, option: str, probe: Mapping[str, Any]) -> dict[str
             port = parts.port or (443 if parts.scheme == "https" else 80)
             scheme = {"scheme": "HTTPS"} if parts.scheme == "https" else {}
             return {"httpGet": {"path": path, "port": port, **scheme}}
-        case {"command": list(words), **rest} if not rest:
+        case {"command": words, **rest} if not rest:
             return {"exec": {"command": [m.text(word) for word in words]}}
         case _:
             pass

@@ -8,7 +8,7 @@ from typing import Any
 
 from aioverseer import Cron, Every
 from aioverseer.config.export.calendar import five_fields
-from aioverseer.config.export.containers import listening_ports, texts_of
+from aioverseer.config.export.containers import judges_codes, listening_ports, texts_of
 from aioverseer.config.export.kubernetes.draft import WorkloadDraft
 from aioverseer.config.export.kubernetes.pod import pod_template
 from aioverseer.config.export.placeholders import uses
@@ -175,7 +175,7 @@ def _job_spec(m: WorkloadDraft) -> dict[str, Any]:
     if codes := sorted(restart.prevent_codes - {0, 128 + signals.SIGTERM}):
         rules.append({"action": "FailJob", "onExitCodes": {"operator": "In", "values": codes}})
     data["podFailurePolicy"] = {"rules": rules}
-    if restart.success_codes != {0} or restart.success_signals or restart.force_codes:
+    if restart.success_codes != frozenset({0}) or restart.success_signals or restart.force_codes:
         given.lost("restart", "exit code 0 alone is a success of a Job")
     if given.take("roll") is not None:
         given.lost("roll", "a Job is not replaced while it runs")
@@ -186,7 +186,7 @@ def _job_spec(m: WorkloadDraft) -> dict[str, Any]:
 def _restarts(m: WorkloadDraft) -> None:
     given, restart = m.given, m.spec.restart
     given.take("restart")
-    if restart.success_codes != {0} or restart.success_signals or restart.prevent_codes or restart.force_codes:
+    if judges_codes(restart):
         given.lost("restart", "all exit codes are alike")
 
 

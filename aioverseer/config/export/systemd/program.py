@@ -10,6 +10,7 @@ from aioverseer.config.export.conditions import condition_of
 from aioverseer.config.export.placeholders import fill
 from aioverseer.config.export.systemd.draft import UnitDraft
 from aioverseer.config.export.systemd.unit_text import exec_line, literal, seconds
+from aioverseer.config.shapes import is_list
 
 __all__ = ["add_program", "command_line"]
 
@@ -32,7 +33,7 @@ def add_program(m: UnitDraft) -> None:
     if after := m.given.words("cleanup"):
         m.service("ExecStopPost", command_line(m, after))
     if (reload := m.given.take("reload")) is not None:
-        if isinstance(reload, list):
+        if is_list(reload):
             m.service("ExecReload", command_line(m, reload))
         else:
             name = "SIGHUP" if reload == "notify" else str(reload)

@@ -15,8 +15,7 @@ def add_surroundings(m: UnitDraft) -> None:
     """Add folder, variables, sockets, input and output."""
     m.given.take("cwd")
     m.service("WorkingDirectory", literal(m.path()))
-    variables = {**(m.given.take("env") or {}), **(m.given.take("extra_env") or {})}
-    for name, value in variables.items():
+    for name, value in m.given.variables().items():
         m.service("Environment", assignment(name, fill(value, m.values)))
     for name in m.sockets.values():
         m.service("Sockets", name)
