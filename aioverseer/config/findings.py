@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aioverseer import SpecError
+from aioverseer.config.hidden_values import names_in, without_values
 from aioverseer.config.merging import Stack
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.shapes import Path
@@ -15,7 +18,11 @@ _MOST = 100
 
 
 class Findings:
-    """The problems of one load, collected until all of it was looked at."""
+    """The problems of one load, collected until all of it was looked at.
+
+    Attributes:
+        environ: Variables whose values no message may show.
+    """
 
     def __init__(self, stack: Stack) -> None:
         """Begin without problems.
@@ -24,6 +31,7 @@ class Findings:
             stack: The layers of the merged table.
         """
         self._stack = stack
+        self.environ: Mapping[str, str] = {}
         self._found: dict[tuple[str, Path, str], Problem] = {}
         self._more = 0
 
@@ -49,6 +57,10 @@ class Findings:
             self._more += 1
             return
         origin = self._stack.origin(path)
+        names = names_in(origin.value)
+        if names:
+            message = without_values(message, names, self.environ)
+            hint = None if hint is None else without_values(hint, names, self.environ)
         self.add_problem(path, origin.document.problem(origin.path, message, hint, of_key=of_key))
 
     def add_error(self, path: Path, error: SpecError) -> None:

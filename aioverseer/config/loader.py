@@ -105,7 +105,8 @@ class _Load:
         for at, name in enumerate(self._data.get("env_files", [])):
             path = ("env_files", at)
             self._from_files |= self._env_file(Variables(environ, {}, findings.add).replaced(name, path), path)
-        self._variables = Variables({**self._from_files, **environ}, self._data.get("vars", {}), findings.add)
+        findings.environ = {**self._from_files, **environ}
+        self._variables = Variables(findings.environ, self._data.get("vars", {}), findings.add)
 
     def config(self) -> Config:
         """Return the Config.

@@ -52,6 +52,16 @@ class Origin:
     document: Document
     path: Path
 
+    @property
+    def value(self) -> Any:
+        """The value as the file has it, with the variables of the file in full; None where it cannot be found."""
+        data: Any = self.document.data
+        for key in self.path[len(self.document.root) :]:
+            if not _has(data, (key,)):
+                return None
+            data = data[key]
+        return [data, self.document.data.get("vars")] if "{vars." in str(data) else data
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:

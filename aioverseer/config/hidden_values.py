@@ -1,0 +1,48 @@
+"""Values of the environment in messages: the name of the variable stands in their place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aioverseer.config.shapes import is_list, is_table
+
+__all__ = ["names_in", "without_values"]
+
+_NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
+_PIECE = re.compile(r"\w{3,}")
+
+
+def names_in(data: Any) -> set[str]:
+    """Return the names of the variables in the texts of data."""
+    return {name for text in _texts_in(data) for name in _NAME.findall(text)}
+
+
+def without_values(message: str, names: set[str], environ: Mapping[str, str]) -> str:
+    """Return a message with names of variables in place of their values, and of the longer pieces of these.
+
+    Args:
+        message: The message.
+        names: Names of the variables that the value at the place of the message has.
+        environ: Variables and their values.
+    """
+    for name in sorted(names):
+        value = environ.get(name, "")
+        pieces = {value, repr(value)[1:-1], *_PIECE.findall(value)} - {""}
+        for piece in sorted(pieces, key=len, reverse=True):
+            # A short value may be a part of any word, so it counts alone.
+            pattern = re.escape(piece) if len(piece) > 2 else rf"(?<!\w){re.escape(piece)}(?!\w)"  # noqa: PLR2004  # as above
+            message = re.sub(pattern, lambda _, name=name: f"${{{name}}}", message)
+    return message
+
+
+def _texts_in(data: Any) -> Iterator[str]:
+    if isinstance(data, str):
+        yield data
+    elif is_table(data):
+        for each in data.values():
+            yield from _texts_in(each)
+    elif is_list(data):
+        for each in data:
+            yield from _texts_in(each)

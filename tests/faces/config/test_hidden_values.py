@@ -1,0 +1,58 @@
+"""No message about a file shows a value of the environment, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aioverseer.config import ConfigError, load, to_toml
+from aioverseer.config.hidden_values import names_in, without_values
+from aioverseer.core.options.spec_data import FORMS
+
+SHAPES: list[Callable[[str], Any]] = [
+    lambda text: text,
+    lambda text: [text],
+    lambda text: {text: text, "x": text},
+    lambda text: {"tcp": text},
+    lambda text: {"cron": text},
+    lambda text: {"line": text},
+    lambda text: {"command": [text]},
+    lambda text: {"function": text},
+    lambda text: {"object": text},
+    lambda text: {"path": text, "compress": True},
+    lambda text: {"http": {"tcp": 8000, "host": text}},
+]
+"""Values around a text, as options have them."""
+OPTIONS = sorted({*FORMS, "command"} - {"argv"})
+
+
+@pytest.mark.parametrize(
+    "secret", ["~/hunter2:x (", *(["hunter2 {}", "@hunter2"] if os.environ.get("AIOVERSEER_LONG") else [])]
+)
+def test_value_of_a_variable_is_in_no_problem(tmp_path: Path, secret: str) -> None:
+    file = tmp_path / "aioverseer.toml"
+    for shape in SHAPES:
+        for option in OPTIONS:
+            file.write_text(to_toml({"services": {"web": {"command": ["x"], option: shape("${SECRET}")}}}))
+            try:
+                load(file, environ={"SECRET": secret})
+            except ConfigError as error:
+                assert "hunter2" not in str(error), (option, str(error))  # noqa: PT017  # many files load
+
+
+def test_value_that_comes_by_a_variable_of_the_file_is_hidden_too(tmp_path: Path) -> None:
+    file = tmp_path / "aioverseer.toml"
+    text = 'vars = { a = "${SECRET}", b = "{vars.a}" }\n[services.web]\ncommand = ["x"]\nafter = "{vars.b}"'
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"'\$\{SECRET\}' is no service"):
+        load(file, environ={"SECRET": "hunter2"})
+
+
+def test_short_values_leave_other_words_alone() -> None:
+    names = names_in({"a": ["x${A}", {"b": "${B:-1}"}]})
+    assert names == {"A", "B"}
+    assert without_values("a bad value 'a' of 12", names, {"A": "ad", "B": "12"}) == "a bad value 'a' of ${B}"
