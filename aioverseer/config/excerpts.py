@@ -13,7 +13,7 @@ __all__ = ["problem_at", "problem_in_line"]
 _SECRET = frozenset({"env", "extra_env", "stdin"})
 """Options whose values may be secrets."""
 _LONGEST = 2 * 2**20
-"""Characters of a text whose places are looked for. Those of a longer one would take seconds."""
+"""Characters of a text whose places are looked for. A longer text would take seconds."""
 _SIGNS = re.compile(r"[^\s\"']")
 
 Path = tuple[str | int, ...]

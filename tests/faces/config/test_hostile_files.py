@@ -19,7 +19,7 @@ SECONDS = 2.0
 
 
 def _sparse(file: Path) -> None:
-    """Write a gigabyte of nothing behind an opening of nested lists."""
+    """Write a gigabyte of nothing after an opening of nested lists."""
     file.write_text("x = " + "[" * 1000)
     os.truncate(file, 2**30)
 
