@@ -17,7 +17,7 @@ from aioverseer.config.loaded import Config
 from aioverseer.config.merging import Layer, Stack
 from aioverseer.config.order import check_order, sorted_groups
 from aioverseer.config.problems import ConfigError, Problem
-from aioverseer.config.sections import SECTIONS, check_outline, hint_for, read_control
+from aioverseer.config.sections import SECTIONS, check_options, check_outline, hint_for, read_control
 from aioverseer.config.services import ServiceReader, absolute_logs
 from aioverseer.config.settings import formation, read_settings
 from aioverseer.config.shapes import Path, is_list, is_table, size_of
@@ -193,6 +193,7 @@ class _Load:
             why = self._left_out(id, table)
             if why:
                 left_out[id] = why
+                check_options(table, ("services", id), self._findings)
             else:
                 specs[id] = reader.read(id, self._variables.replaced(table, ("services", id)))
         check_order(specs, left_out, self._findings)
@@ -203,7 +204,7 @@ class _Load:
         defaults = self._data.get("defaults", {})
         path = ("services", id)
         enabled = self._variables.replaced(table.get("enabled", defaults.get("enabled", True)), (*path, "enabled"))
-        if enabled in {"true", "false"}:  # from a variable of the environment
+        if isinstance(enabled, str) and enabled in {"true", "false"}:  # from a variable of the environment
             enabled = enabled == "true"
         if not isinstance(enabled, bool):
             self._findings.add((*path, "enabled"), "this is neither", "write true or false")

@@ -7,11 +7,13 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from aioverseer import SpecOptions
 from aioverseer.config.findings import Findings
 from aioverseer.config.loaded import ControlOptions
 from aioverseer.config.shapes import Path, is_table
+from aioverseer.forms import hint_for_option
 
-__all__ = ["OF_FILES", "SECTIONS", "check_names", "check_outline", "hint_for", "read_control"]
+__all__ = ["OF_FILES", "SECTIONS", "check_names", "check_options", "check_outline", "hint_for", "read_control"]
 
 SECTIONS: dict[str, tuple[type, str]] = {
     "version": (int, "write version = 1"),
@@ -69,6 +71,20 @@ def check_names(data: Mapping[str, Any], known: Collection[str], path: Path, fin
             findings.add((*path, key), "there is no such key", hint, of_key=True)
 
 
+def check_options(table: Mapping[str, Any], path: Path, findings: Findings) -> None:
+    """Report the options of a service that do not exist, where nothing else is checked as it is no part of this load.
+
+    Args:
+        table: The table of the service.
+        path: Place of the table.
+        findings: Takes the problems.
+    """
+    known = ["command", *SpecOptions.__annotations__, *OF_FILES]
+    for name in table.keys() - set(known):
+        hint = None if findings.is_full else hint_for_option(name, known)
+        findings.add((*path, name), f"there is no option {name!r}", hint, of_key=True)
+
+
 def check_outline(data: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
     """Report unknown sections and sections of another type, and return those that can be looked at.
 
@@ -83,7 +99,8 @@ def check_outline(data: Mapping[str, Any], findings: Findings) -> dict[str, Any]
         findings.add(("version",), f"version {version} is not known", f"this aioverseer reads version = {VERSION}")
     for name, profile in good.get("profiles", {}).items():
         check_names(profile, OF_PROFILES, ("profiles", name), findings)
-        _of_right_type(profile, ("profiles", name), findings)
+        for id, table in _of_right_type(profile, ("profiles", name), findings).get("services", {}).items():
+            check_options(table, ("profiles", name, "services", id), findings)
     return good
 
 

@@ -85,6 +85,9 @@ class ServiceReader:
 
     def _add_environment(self, options: dict[str, Any], files: Any, path: Path) -> None:
         given: dict[str, str] = {} if "env" in options else dict(self._variables)
+        if not isinstance(files, str | list | tuple):
+            self._findings.add((*path, "env_file"), "this is no path", 'write env_file = ".env"')
+            return
         for file in [files] if isinstance(files, str) else files:
             given |= self._read_env_file(file, (*path, "env_file"))
         own = options.get("extra_env", {})

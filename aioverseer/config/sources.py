@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from aioverseer.config.convert import Note, kind_of, read, read_units
+from aioverseer.config.convert import KINDS, Note, kind_of, read, read_units
 from aioverseer.config.document import Document, parse
 from aioverseer.config.env_files import read_variables
 from aioverseer.config.files import matching, read_text
@@ -24,6 +24,8 @@ _ENV_FILE = "?.env"
 
 _MOST = 1000
 """Files that one load may read."""
+_FOREIGN = (".yaml", ".yml", ".json", ".ini", ".conf", ".cfg", ".js")
+"""Ends of names that no Procfile has."""
 _DEEPEST = 20
 """Files that include each other in a chain."""
 
@@ -102,6 +104,9 @@ class Sources:
 
     def _converted(self, text: str, formation: Mapping[str, int]) -> Document:
         kind = kind_of(self.file, text)
+        if kind is None and self.file.endswith(_FOREIGN):
+            known = ", ".join(KINDS)
+            raise ConfigError([Problem(file=self.file, message="its format is not known", hint=f"there are {known}")])
         if kind is None:
             environ = {**self.env_file(_ENV_FILE, self.folder), **self._environ}
             specs = read_procfile(text, path=self.file, environ=environ, formation=formation)

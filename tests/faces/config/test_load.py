@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aioverseer import After, Group, LogFile, Overseer, Restart, Stop, ready
 from aioverseer.config import Config, ConfigError, ControlOptions, load
+from aioverseer.config.sections import SECTIONS
 
 Load = Callable[..., Config]
 
@@ -374,3 +378,69 @@ def test_error_is_told_where_its_value_stands(load_text: Load, tmp_path: Path) -
 def test_path_of_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.toml: does not exist; write it, or name another file"):
         load(tmp_path / "none.toml")
+
+
+def test_file_of_an_unknown_format_is_no_procfile(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("web: python serve.py\n")
+    with pytest.raises(ConfigError, match=r"x.yaml: its format is not known; there are supervisord, "):
+        load(tmp_path / "x.yaml")
+
+
+def test_unknown_option_is_an_error_in_what_is_left_out_too(load_text: Load) -> None:
+    text = """
+        [services.old]
+        command = ["true"]
+        enabled = false
+        nise = 3
+        [profiles.dev.services.web]
+        comand = ["true"]
+        [profiles.dev]
+        servics = 3
+    """
+    found = {(path, message.partition(";")[0]) for _, path, message in problems(load_text, text)}
+    assert {
+        (("services", "old", "nise"), "there is no option 'nise'"),
+        (("profiles", "dev", "services", "web", "comand"), "there is no option 'comand'"),
+        (("profiles", "dev", "servics"), "there is no such key"),
+    } == found
+
+
+NAMES = st.sampled_from(
+    [
+        *SECTIONS,
+        "command",
+        "env_file",
+        "enabled",
+        "extra_env",
+        "log",
+        "cwd",
+        "stdin",
+        "schedule",
+        "after",
+        "restart",
+        "x",
+    ]
+)
+VALUES = st.recursive(
+    st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "x", "?", "${X}", "{vars.x}", "{port}", "web", "1"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES | st.just("web"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300 if os.environ.get("AIOVERSEER_LONG") else 40, deadline=None)
+@given(data=st.dictionaries(NAMES, VALUES, max_size=4))
+def test_any_values_load_or_are_refused(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> None:
+    """No shape of data leads to another error."""
+    file = tmp_path_factory.getbasetemp() / "any.toml"
+    file.write_text(tomli_w.dumps(data))
+    found = outcome_of(file)
+    assert found.problems if isinstance(found, ConfigError) else found.name
+
+
+def outcome_of(file: Path) -> Config | ConfigError:
+    """Return what a load returns, or its error."""
+    try:
+        return load(file, environ={})
+    except ConfigError as error:
+        return error
