@@ -268,6 +268,24 @@ async def test_leaving_waits_for_a_bounded_time(
     assert "hook notify has not ended in time, and is stopped: 1 run, and 1 event that waited" in caplog.text
 
 
+async def test_command_that_cannot_be_killed_holds_nothing_up(caplog: pytest.LogCaptureFixture) -> None:
+    """As one that waits for a device. The next event gets its command, and the overseer is left."""
+    immortal = FakeChild().ignores(signal.SIGTERM, signal.SIGKILL)
+    clock, launcher = scripted()
+    launcher.script(HOOK, immortal, READS)
+    overseer = Overseer(clock=clock, launcher=launcher)
+    async with limit():
+        await overseer.__aenter__()
+        overseer.add_hook(on="change", run=NOTIFY, timeout=5)
+        overseer.add("web", "web")
+        overseer.update("web", nice=1)
+        overseer.update("web", nice=2)
+        await clock.advance(60)
+        assert [False, True] == [each.has_ended for each in launcher.of(HOOK)]
+        await overseer.__aexit__(None, None, None)
+    assert "hook notify failed for event 1 (web is initial): it still exists after its whole ladder" in caplog.text
+
+
 async def test_no_command_starts_outside_of_the_block() -> None:
     clock, launcher = scripted()
     overseer = Overseer(clock=clock, launcher=launcher)
