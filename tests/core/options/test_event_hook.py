@@ -88,7 +88,7 @@ def test_data_and_back() -> None:
         ({"on": "fatal"}, None, "hook: has no run: write it"),
         ({"on": "fatal", "run": True}, "run", "run is of type bool"),
         ({"on": "fatl", "run": ["a"]}, "on", 'did you mean "fatal"?'),
-        ({"on": "fatal", "run": ["~/a"]}, "run", "begins with ~"),
+        ({"on": "fatal", "run": ["~/a"]}, "run[0]", "begins with ~"),
         ([], None, "is of type list"),
     ],
 )
