@@ -71,11 +71,11 @@ class Variables:
             data: Values of TOML.
             path: Place of the data.
         """
-        if is_table(data):
-            return {key: self.replaced(each, (*path, key)) for key, each in data.items()}
-        if is_list(data):
-            return [self.replaced(each, (*path, at)) for at, each in enumerate(data)]
-        if not isinstance(data, str) or ("$" not in data and "{vars." not in data):
+        if not isinstance(data, str):
+            if is_table(data):
+                return {key: self.replaced(each, (*path, key)) for key, each in data.items()}
+            return [self.replaced(each, (*path, at)) for at, each in enumerate(data)] if is_list(data) else data
+        if "$" not in data and "{vars." not in data:
             return data
         try:
             return self._text(data)
