@@ -180,7 +180,9 @@ class ProcessReader:
                 del self.options["on_give_up"]
         if isinstance(given, str) and said is not truth(given):
             rules.changed("exit_on_end", f"{self._owner}.critical, with the default of its variable")
-        rules.carried("exit_on_end", f"{self._owner}.critical" if said else "nothing, as it is false")
+        if said:
+            rules.changed("exit_on_end", f"{self._owner}.critical; aioverseer itself then ends with code 1")
+        rules.carried("exit_on_end", "nothing, as it is false")
         if truth(rules.get("exit_on_skipped")) is True:
             skipped = "a service whose dependency has failed ends by itself; write critical = true to end everything"
             rules.lost("exit_on_skipped", f"{self._owner}.critical covers it" if said else skipped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -46,7 +47,7 @@ def read_process_compose(source: Source) -> Conversion:
 class _Project:
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._data = parse(source.text, path=source.path)
+        self._data = self._with_file(parse(source.text, path=source.path), source.path, 0)
         if not is_table(self._data.get("processes")):
             self._refuse("processes is no mapping of names to processes", "write it, or name another file")
         self._report = TableReport()
@@ -77,6 +78,25 @@ class _Project:
         self._made["services"] = services
         self._unsaid()
         return Conversion(data=self._made, notes=self._report.notes())
+
+    def _with_file(self, data: dict[str, Any], path: str, depth: int) -> dict[str, Any]:
+        """Return the data of a file with those of the file that it extends, if included files can be read."""
+        base, included = data.get("extends"), self._source.included
+        if not isinstance(base, str) or not base or included is None:
+            return data
+        if depth > _DEEPEST:
+            self._refuse(f"{path} extends itself", "take extends out of one of them")
+        folder = posixpath.dirname(base)
+        found = included(base)
+        if not found:
+            self._refuse(f"{path} extends {base}, which does not exist", "write it, or take extends out")
+        for file, text in found.items():
+            under = self._with_file(parse(text, path=file), file, depth + 1)
+            processes = _placed(under.get("processes"), folder)
+            data = _merged({**under, "processes": processes}, data) | {
+                "processes": _merged_processes(processes, data.get("processes"))
+            }
+        return data
 
     def _extended(self) -> dict[str, dict[str, Any]]:
         own: dict[str, Any] = self._data["processes"]
@@ -201,6 +221,8 @@ class _Project:
         if truth(keys.get("ordered_shutdown")) is True:
             keys.carried("ordered_shutdown", "nothing, as services always stop in the reverse order")
         keys.changed("ordered_shutdown", "services always stop in the reverse order of their start")
+        if self._source.included is not None:
+            keys.carried("extends", "the processes and settings, which have those of the other file")
         keys.changed("extends", "convert that file too, and name both in one: include = ['base.toml']")
         for number_of, problem in enumerate(self._references.problems):
             keys.part("processes", f"variable {number_of + 1}", "changed", problem)
@@ -208,6 +230,24 @@ class _Project:
 
     def _refuse(self, message: str, hint: str) -> NoReturn:
         raise ConfigError([Problem(file=self._source.path, path=("processes",), message=message, hint=hint)])
+
+
+def _placed(processes: object, folder: str) -> dict[str, Any]:
+    """Return the processes of a file that is extended, with working directories below its folder."""
+    made: dict[str, Any] = {}
+    for name, data in processes.items() if is_table(processes) else ():
+        own = data.get("working_dir") if is_table(data) else None
+        place = posixpath.join(folder, own) if isinstance(own, str) and own else folder
+        made[name] = {**data, "working_dir": place} if is_table(data) and place else data
+    return made
+
+
+def _merged_processes(under: dict[str, Any], over: object) -> dict[str, Any]:
+    made = dict(under)
+    for name, data in over.items() if is_table(over) else ():
+        lower = made.get(name)
+        made[name] = _merged(lower, data) if is_table(lower) and is_table(data) else data
+    return made
 
 
 def _scalars(table: Mapping[str, Any]) -> dict[str, str]:

@@ -157,6 +157,40 @@ def test_a_process_that_extends_another_has_its_keys() -> None:
     assert service["stop"] == {"signal": "SIGINT", "timeout": 4}
 
 
+def test_a_file_that_extends_another_has_its_processes() -> None:
+    base = (
+        "environment: [A=1]\nprocesses: {web: {command: run, environment: [B=1]}, job: {command: do, working_dir: x}}\n"
+    )
+    text = "extends: base/all.yaml\nenvironment: [C=1]\nprocesses: {web: {environment: [B=2]}}\n"
+    asked: list[str] = []
+
+    def included(pattern: str) -> dict[str, str]:
+        asked.append(pattern)
+        return {"/srv/base/all.yaml": base}
+
+    data = read(text, kind="process-compose", path="/srv/process-compose.yaml", included=included).data
+    assert asked == ["base/all.yaml"]
+    assert data["defaults"]["extra_env"] == {"A": "1", "C": "1"}
+    assert data["services"]["web"] == {
+        "command": ["run"],
+        "extra_env": {"B": "2"},
+        "cwd": "base",
+        "restart": "never",
+    }
+    assert data["services"]["job"]["cwd"] == "base/x"
+
+
+def test_files_that_extend_each_other_are_refused() -> None:
+    text = "extends: a.yaml\nprocesses: {web: {command: run}}\n"
+    with pytest.raises(ConfigError, match="extends itself"):
+        read(text, kind="process-compose", path="a.yaml", included=lambda _: {"a.yaml": text})
+
+
+def test_a_missing_file_that_is_extended_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"extends b\.yaml, which does not exist"):
+        read("extends: b.yaml\nprocesses: {}\n", kind="process-compose", path="a.yaml", included=lambda _: {})
+
+
 def test_dollars_stay_where_the_file_says_so() -> None:
     data = process_compose("disable_env_expansion: yes\nprocesses:\n  web: {command: 'echo $A ${B} $$'}\n").data
     assert data["services"]["web"]["command"] == ["bash", "-c", "echo $A $${B} $$$"]
