@@ -141,7 +141,7 @@ def _command(check: Checker, run: object) -> tuple[str, ...]:
 
 
 def _words(on: object) -> tuple[str, ...]:
-    given = [on] if isinstance(on, str | State) or not isinstance(on, Iterable) else list(cast("Iterable[object]", on))
+    given = _listed(on)
     if not given:
         raise _refused("on", on, f"name no event: pass for example on='failed'; there are {', '.join(WORDS)}")
     words = [str(word) if isinstance(word, State) else word for word in given]
@@ -161,10 +161,15 @@ def _meant(word: object) -> str:
 
 
 def _names(services: object) -> tuple[str, ...]:
-    given = [services] if isinstance(services, str) or not isinstance(services, Iterable) else list(services)
+    given = _listed(services)
     if not given or not all(isinstance(name, str) and name for name in given):
         raise _refused("services", services, "names no service: pass names, or leave it out for all services")
     return tuple(dict.fromkeys(cast("list[str]", given)))
+
+
+def _listed(value: Any) -> list[object]:
+    """Return several values, or one as a list of one."""
+    return [value] if isinstance(value, str | State) or not hasattr(value, "__iter__") else list(value)
 
 
 def _refused(option: str, value: object, why: str) -> SpecError:

@@ -56,8 +56,9 @@ def test_values_come_in_their_final_form() -> None:
     ],
 )
 def test_a_wrong_value_is_refused(options: dict[str, Any], option: str, words: str) -> None:
+    given: dict[str, Any] = {"on": "fatal", "run": ["notify"], **options}
     with pytest.raises(SpecError) as caught:
-        EventHook(**{"on": "fatal", "run": ["notify"], **options})
+        EventHook(**given)
     assert str(caught.value).startswith("EventHook: ")
     assert words in str(caught.value)
     assert option == caught.value.option

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import pytest
 
 from aioverseer import (
     CriticalServiceEnded,
+    Event,
     EventHook,
+    EventStream,
     Every,
     Overseer,
     Restart,
@@ -70,7 +72,7 @@ async def test_command_gets_the_event_as_json() -> None:
         assert (("notify",), "/srv", {"A": "1"}) == (run.spec.argv, run.spec.cwd, run.spec.extra_env)
 
 
-async def _until(events: Any, last: Callable[[Any], bool]) -> Any:
+async def _until(events: EventStream, last: Callable[[Event], bool]) -> AsyncIterator[Event]:
     async for event in events:
         yield event
         if last(event):
