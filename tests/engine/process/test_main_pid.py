@@ -42,6 +42,8 @@ if os.fork() == 0:
     os.setsid()
     if os.fork():
         os._exit(0)
+    if "sibling" in how and os.fork() == 0:
+        signal.pause()
     if "quit" in how:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(int(how[-1])))
     with open(path + ".new", "w") as file:
@@ -336,7 +338,7 @@ async def test_first_process_that_fails_is_a_failure_at_once(path: Path) -> None
 async def test_main_process_that_leaves_its_file_has_no_successor(path: Path) -> None:
     """A crash is told at once: the clock of the test stands still."""
     async with limit(20), Overseer(clock=ManualClock(), containment="basic") as overseer:
-        server = overseer.add("server", *daemon(path), main_pid=PidFile(path), restart=NEVER)
+        server = overseer.add("server", *daemon(path, "sibling"), main_pid=PidFile(path), restart=NEVER)
         await server.start()
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
@@ -346,7 +348,7 @@ async def test_main_process_that_leaves_its_file_has_no_successor(path: Path) ->
 async def test_main_process_that_removes_its_file_may_have_a_successor(path: Path) -> None:
     clock = ManualClock()
     async with limit(20), Overseer(clock=clock, containment="basic") as overseer:
-        server = overseer.add("server", *daemon(path), main_pid=PidFile(path), restart=NEVER)
+        server = overseer.add("server", *daemon(path, "sibling"), main_pid=PidFile(path), restart=NEVER)
         await server.start()
         path.unlink()
         assert server.pid is not None
@@ -354,6 +356,7 @@ async def test_main_process_that_removes_its_file_may_have_a_successor(path: Pat
         ended = asyncio.ensure_future(child.wait())  # type: ignore[union-attr]  # it runs
         os.kill(server.pid, signal.SIGKILL)
         await ended
+        await clock.advance(4)
         assert State.RUNNING is server.state
-        await clock.advance(6)
+        await clock.advance(2)
         assert signal.SIGKILL == (await server.wait()).signal
