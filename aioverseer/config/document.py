@@ -6,10 +6,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from aioverseer.config.excerpts import problem_at, problem_in_line
 from aioverseer.config.problems import ConfigError, Problem
+from aioverseer.config.shapes import is_list, is_table
 
 __all__ = ["Document", "parse"]
 
@@ -85,12 +86,12 @@ def parse(text: str, *, file: str, folder: str, root: tuple[str, ...] = ()) -> D
         _raise(file, _TOO_DEEP, _FLAT)
     data: object = whole
     for key in root:
-        data = cast("Mapping[str, Any]", data).get(key) if isinstance(data, Mapping) else None
-    if not isinstance(data, Mapping):
+        data = data.get(key) if is_table(data) else None
+    if not is_table(data):
         _raise(file, f"there is no table [{'.'.join(root)}]", "write it, or name another file")
     if _is_deeper(data, _MAX_DEPTH):
         _raise(file, _TOO_DEEP, _FLAT)
-    return Document(file=file, folder=folder, text=text, root=root, data=cast("Mapping[str, Any]", data))
+    return Document(file=file, folder=folder, text=text, root=root, data=data)
 
 
 _TOO_DEEP = "tables and lists are nested too deeply"
@@ -108,8 +109,8 @@ def _is_deeper(data: Mapping[str, Any], levels: int) -> bool:
         inner = [
             each
             for outer in inner
-            for each in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(each, dict | list)
+            for each in (outer.values() if is_table(outer) else outer)
+            if is_table(each) or is_list(each)
         ]
     return bool(inner)
 

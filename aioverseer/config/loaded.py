@@ -74,7 +74,7 @@ class Config:
         Args:
             **more: Further options of ``Overseer``, which override those of the file.
         """
-        overseer = aioverseer.Overseer(**{"name": self.name, **self.overseer_options.keywords(), **more})
+        overseer = aioverseer.Overseer(**self._options(more))
         self._prepare(overseer)
         return overseer
 
@@ -84,9 +84,12 @@ class Config:
         Args:
             **more: Further options of ``ThreadedOverseer``, which override those of the file.
         """
-        overseer = aioverseer.ThreadedOverseer(**{"name": self.name, **self.overseer_options.keywords(), **more})
+        overseer = aioverseer.ThreadedOverseer(**self._options(more))
         self._prepare(overseer)
         return overseer
+
+    def _options(self, more: dict[str, Any]) -> dict[str, Any]:
+        return {"name": self.name, **self.overseer_options.keywords(), **more}
 
     def _prepare(self, overseer: Overseer | ThreadedOverseer) -> None:
         for group in self.groups:

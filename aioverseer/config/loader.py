@@ -54,10 +54,11 @@ def load(
         ConfigError: If a file cannot be read, or something in it is wrong. It lists all problems.
         OverseerError: If the file needs a package that is not installed. It names the extra.
     """
-    if path is not None and "\0" in os.fspath(path):
-        problem = Problem(file=repr(os.fspath(path)), message="is no path: it has a NUL", hint="name a file")
+    given_path: str | None = None if path is None else os.fspath(path)
+    if given_path is not None and "\0" in given_path:
+        problem = Problem(file=repr(given_path), message="is no path: it has a NUL", hint="name a file")
         raise ConfigError([problem])
-    file = _found() if path is None else os.path.abspath(os.fspath(path))
+    file = _found() if given_path is None else os.path.abspath(given_path)
     given = os.environ if environ is None else environ
     chosen = [profiles] if isinstance(profiles, str) else list(profiles)
     sources = Sources(file, given)

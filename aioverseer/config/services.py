@@ -64,7 +64,7 @@ class ServiceReader:
         path: Path = ("services", id)
         before = len(self._findings)
         options = merge(self._defaults, table)
-        files = options.get("env_file", ())
+        files = options.get("env_file", [])
         for name in OF_FILES:
             options.pop(name, None)
         if "id" in options:
@@ -85,10 +85,11 @@ class ServiceReader:
 
     def _add_environment(self, options: dict[str, Any], files: Any, path: Path) -> None:
         given: dict[str, str] = {} if "env" in options else dict(self._variables)
-        if not isinstance(files, str | list | tuple):
+        named = [files] if isinstance(files, str) else files
+        if not is_list(named):
             self._findings.add((*path, "env_file"), "this is no path", 'write env_file = ".env"')
             return
-        for file in [files] if isinstance(files, str) else files:
+        for file in named:
             given |= self._read_env_file(file, (*path, "env_file"))
         own = options.get("extra_env", {})
         if given and is_table(own):
