@@ -47,6 +47,7 @@ def is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
 
 def table(data: Any) -> Mapping[str, Any]:
     """Return data that must be an object with texts as keys."""
+    kind = type(data).__name__
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in cast("Mapping[object, object]", data)):
-        raise refused(f"is of type {type(data).__name__}: write a table of names and values")
+        raise refused(f"is of type {kind}: write a table of names and values")
     return cast("Mapping[str, Any]", data)

@@ -431,7 +431,7 @@ class Kinds(Form):
             elif name not in form.fields:
                 inner = {**inner, "properties": {name: {"const": True}, **inner["properties"]}}
             # The first kind counts whose key is there, so the keys of the kinds before it exclude each other.
-            made.append({**inner, "required": sorted({*inner.get("required", ()), name})})
+            made.append({**inner, "required": sorted({*cast("list[str]", inner.get("required", [])), name})})
         return {"anyOf": [*made, *([] if self._other is None else [self._other.schema()])]}
 
     @property

@@ -294,9 +294,7 @@ class Spec:
                 objects that data cannot describe. It is a ``DataError`` of ``aioverseer.forms``, with the places. The
                 values of variables are no part of the message.
         """
-        made: Self = _data().read_spec(
-            data, lambda name, argv, options: cls.of(name, argv, **cast("SpecOptions", options)), _refusals
-        )
+        made: Self = _data().read_spec(data, functools.partial(_made, cls), _refusals)
         return made
 
     @classmethod
@@ -349,6 +347,10 @@ def port_of(spec: Spec) -> int | None:
 
 def _unpickled(given: dict[str, Any]) -> Spec:
     return Spec(**given)
+
+
+def _made(kind: type[Spec], id: Any, argv: Any, options: dict[str, Any]) -> Spec:
+    return kind.of(id, argv, **cast("SpecOptions", options))
 
 
 def _data() -> ModuleType:
