@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from aioverseer import Spec
+from aioverseer.config.shapes import is_list
 from aioverseer.core.export import exported_from
 from aioverseer.forms import Flag, Form, ListOf, MappingOf, Table, Text, group_form, hook_form, overseer_form
 
@@ -109,7 +110,7 @@ def _sections() -> dict[str, Any]:
 
 def _loosened(node: Any) -> Any:
     """Return a schema that also accepts a text with variables wherever it asks for a value of another kind."""
-    if isinstance(node, list):
+    if is_list(node):
         return [_loosened(each) for each in node]
     if not isinstance(node, dict):
         return node
@@ -153,4 +154,4 @@ def _renamed(node: Any) -> Any:
             name: value.replace("#/$defs/", "#/definitions/") if name == "$ref" else _renamed(value)
             for name, value in found.items()
         }
-    return [_renamed(each) for each in node] if isinstance(node, list) else node
+    return [_renamed(each) for each in node] if is_list(node) else node

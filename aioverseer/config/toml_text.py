@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from aioverseer.core.export import exported_from
 
@@ -82,6 +82,12 @@ def _below_profile(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _value(value: Any) -> str:
+    if _is_table(value):
+        pairs = [(key, each) for key, each in value.items() if each is not None or key not in _UNSAID]
+        inner = ", ".join(f"{_key(key)} = {_value(each)}" for key, each in pairs)
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, cast('Iterable[Any]', value)))}]"
     match value:
         case None:
             return '"none"'
@@ -93,13 +99,6 @@ def _value(value: Any) -> str:
             return str(int(value))
         case float():
             return repr(float(value)) if math.isfinite(value) else str(float(value))
-        case Mapping():
-            inner = ", ".join(
-                f"{_key(key)} = {_value(each)}" for key, each in value.items() if each is not None or key not in _UNSAID
-            )
-            return f"{{ {inner} }}" if inner else "{}"
-        case list() | tuple():
-            return f"[{', '.join(map(_value, value))}]"
         case _:
             raise TypeError(f"TOML has no value of type {type(value).__name__}: write texts, numbers, lists and tables")
 
