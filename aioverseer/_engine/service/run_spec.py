@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from aioverseer._system.host.port_pool import PortPool
 from aioverseer._system.protocols import Child, Launcher, ReadinessChannels
@@ -183,7 +183,7 @@ def filled(spec: Spec, values: Mapping[str, object]) -> Spec:
         )
     for name in _COMMANDS:
         if isinstance(command := getattr(spec, name), tuple):
-            changes[name] = expand_command(command, values)
+            changes[name] = expand_command(cast("tuple[str, ...]", command), values)
     if isinstance(spec.main_pid, PidFile):
         changes["main_pid"] = PidFile(expand(spec.main_pid.path, values))
     if spec.log is not None and any(isinstance(log, LogFile) and log.words_of_run for log in spec.log):
