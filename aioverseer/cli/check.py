@@ -6,7 +6,7 @@ import os
 
 from aioverseer.cli.arguments import CheckOptions
 from aioverseer.cli.printing import complain, draws_lines, plural, shown_path
-from aioverseer.cli.source import read_config
+from aioverseer.cli.source import ineffective, read_config
 from aioverseer.config import advise, draw_graph, draw_tree
 
 __all__ = ["check", "is_found"]
@@ -31,12 +31,14 @@ def check(options: CheckOptions) -> int:
     for note in config.notes:
         if note.what != "carried":
             complain(str(note))
-    advice = advise(config.specs, is_found=is_found)
-    for each in advice:
+    warnings = list(map(str, advise(config.specs, is_found=is_found)))
+    if (about := ineffective(config)) is not None:
+        warnings.append(about)
+    for each in warnings:
         complain(f"warning: {each}")
-    if advice:
-        complain(plural(len(advice), "warning"))
-    return 1 if advice and options.strict else 0
+    if warnings:
+        complain(plural(len(warnings), "warning"))
+    return 1 if warnings and options.strict else 0
 
 
 def is_found(program: str, folder: str | None, path: str | None) -> bool:

@@ -17,7 +17,7 @@ from aioverseer.cli.logs import log_files_in
 from aioverseer.cli.policy import with_policy
 from aioverseer.cli.printing import plural, shown_path
 from aioverseer.cli.session import supervise
-from aioverseer.cli.source import read_config
+from aioverseer.cli.source import ineffective, read_config
 from aioverseer.cli.stream_writer import StreamWriter
 from aioverseer.cli.streams import on_standard_streams
 from aioverseer.config import Config
@@ -54,8 +54,9 @@ async def _up(options: UpOptions, out: StreamWriter, err: StreamWriter) -> int:
         coloured=shows_colours(os.environ, is_terminal=out.is_terminal),
     )
     overseer = config.make_overseer(handle_signals=False, notify_systemd=True, **more)
-    if (about := _lost(config)) is not None:
-        await err.write(formatter.message(about))
+    for about in (_lost(config), ineffective(config)):
+        if about is not None:
+            await err.write(formatter.message(about))
     outcome = await supervise(specs, overseer=overseer, formatter=formatter, out=out, err=err)
     if outcome.code is not None:
         return outcome.code

@@ -25,7 +25,7 @@ _DOCS = {
     "vars": "Values for `{vars.name}` in the texts of this file.",
     "defaults": "Options of all services.",
     "profiles": "Changes of this file, by the name of the profile that makes them.",
-    "control": "Addresses of the control interface, beside its Unix socket.",
+    "control": "Options of a control interface. They are checked, and have no effect yet.",
     "overseer": "Options of all services together.",
     "groups": "Groups of services with a common restart strategy, by their names.",
     "services": "Services, by their names.",

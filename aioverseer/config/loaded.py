@@ -20,7 +20,7 @@ __all__ = ["Config", "ControlOptions"]
 @exported_from("aioverseer.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlOptions:
-    """Options of the control interface, beside its Unix socket.
+    """Options of a control interface, beside its Unix socket. They have no effect yet.
 
     Attributes:
         tcp: Address to listen on, for example ``"127.0.0.1:8470"``; None for none.
@@ -44,7 +44,7 @@ class Config:
         groups: Groups, each after its parent.
         overseer_options: Options of the overseer.
         hooks: Hooks, in the order of the file.
-        control: Options of the control interface.
+        control: Options of a control interface, without effect yet.
         notes: Report about each key of the file of another supervisor; empty for a file of ours.
     """
 

@@ -173,3 +173,14 @@ def test_folder_of_units_is_one_file(write: Write, tmp_path: Path, capfd: pytest
     assert [line.partition("  ")[0] for line in tree] == ["db", "└─ web"]
     assert main(["check", str(tmp_path / "web.service.d")]) == 2
     assert "is a folder; name the file in it" in capfd.readouterr().err
+
+
+def test_control_has_no_effect_yet(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    """The section is valid, and ``up`` says the same."""
+    write('control = { metrics = true }\n[services.a]\ncommand = ["true"]\n')
+    for words, code in ((["check"], 0), (["check", "--strict"], 1), (["up"], 0)):
+        assert main(words) == code
+        assert "control has no effect" in capfd.readouterr().err
+    write('control = {}\n[services.a]\ncommand = ["true"]\n')
+    assert main(["check", "--strict"]) == 0
+    assert capfd.readouterr().err == ""
