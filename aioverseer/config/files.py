@@ -15,10 +15,13 @@ from typing import NoReturn
 
 from aioverseer.config.problems import ConfigError, Problem
 
-__all__ = ["MAX_BYTES", "NAMES", "find_file", "matching", "parent_folders", "read_text"]
+__all__ = ["DOES_NOT_EXIST", "MAX_BYTES", "NAMES", "find_file", "matching", "parent_folders", "read_text"]
 
 MAX_BYTES = 4 * 2**20
 """Size above which a file is refused. A thousand services take about 0.5 MiB."""
+
+DOES_NOT_EXIST = "does not exist"
+"""Message about a file that is missing."""
 
 NAMES = ("aioverseer.toml", "pyproject.toml", "Procfile")
 """File names that are looked for in each folder, in this order."""
@@ -85,7 +88,7 @@ def _refuse_unreadable(path: str, error: OSError) -> NoReturn:
         case errno.ENXIO:
             _refuse(path, "is a socket", "name a file")
         case errno.ENOENT | errno.ENOTDIR:
-            _refuse(path, "does not exist", "write it, or name another file", cause=error)
+            _refuse(path, DOES_NOT_EXIST, "write it, or name another file", cause=error)
         case errno.ELOOP:
             _refuse(path, "is a symbolic link that leads to itself", "look at it by ls -l", cause=error)
         case _:

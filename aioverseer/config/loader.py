@@ -21,7 +21,7 @@ from aioverseer.config.sections import SECTIONS, check_options, check_outline, h
 from aioverseer.config.services import ServiceReader, absolute_logs
 from aioverseer.config.settings import formation, read_settings
 from aioverseer.config.shapes import Path, is_list, is_table, size_of
-from aioverseer.config.sources import Sources
+from aioverseer.config.sources import Sources, unreadable
 from aioverseer.config.variables import Variables
 from aioverseer.core.export import exported_from
 
@@ -99,6 +99,9 @@ class _Load:
         self._profiles = profiles
         self._environ = environ
         self._findings = findings = Findings(stack)
+        findings.environ = environ
+        for problem in sources.problems:
+            findings.add_problem((), problem)
         self._data = check_outline(stack.merged(), findings)
         self._left_out_for: dict[str, str] = {}
         """Services that are not part of this load, with the reason."""
@@ -148,10 +151,15 @@ class _Load:
             return self._sources.env_file(name, self._stack.origin(path).document.folder)
         except ConfigError as error:
             for problem in error.problems:
-                self._findings.add_problem(path, problem)
+                if problem.line is None:
+                    self._findings.add(path, *unreadable(name, problem))
+                else:
+                    self._findings.add_problem(path, problem)
             return {}
 
     def _check_profiles(self) -> None:
+        if self._sources.problems:
+            return  # a file that was left out may have more of them
         known = dict.fromkeys(self._data.get("profiles", {}))
         for table in self._data.get("services", {}).values():
             known |= dict.fromkeys(_texts(table.get("profiles")))
@@ -197,7 +205,7 @@ class _Load:
                 check_options(table, ("services", id), self._findings)
             else:
                 specs[id] = reader.read(id, self._variables.replaced(table, ("services", id)))
-        check_order(specs, left_out, self._findings)
+        check_order(specs, left_out, self._findings, is_whole=not self._sources.problems)
         return tuple(spec for spec in specs.values() if spec is not None)
 
     def _left_out(self, id: str, table: Mapping[str, Any]) -> str:

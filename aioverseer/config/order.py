@@ -11,13 +11,16 @@ from aioverseer.config.sections import hint_for
 __all__ = ["check_order", "sorted_groups"]
 
 
-def check_order(services: Mapping[str, Spec | None], left_out: Mapping[str, str], findings: Findings) -> None:
+def check_order(
+    services: Mapping[str, Spec | None], left_out: Mapping[str, str], findings: Findings, *, is_whole: bool = True
+) -> None:
     """Report dependencies that cannot be met.
 
     Args:
         services: The Specs of the services by name; None for one that has problems of its own.
         left_out: The services that are not part of this load, with the reason.
         findings: Takes the problems.
+        is_whole: Whether all files were read. If not, further services may exist.
     """
     specs = {id: spec for id, spec in services.items() if spec is not None}
     needs: dict[str, list[str]] = {}
@@ -27,7 +30,7 @@ def check_order(services: Mapping[str, Spec | None], left_out: Mapping[str, str]
             name = _set_of(edge.name, services)
             path = ("services", id, "after", edge.name)
             if name not in services:
-                if edge.hard:
+                if edge.hard and is_whole:
                     others = [each for each in services if each != id]
                     hint = left_out.get(edge.name) or hint_for(edge.name, others)
                     findings.add(path, f"{edge.name!r} is no service", hint)

@@ -62,7 +62,6 @@ class ServiceReader:
             table: Its table, with the variables replaced.
         """
         path: Path = ("services", id)
-        before = len(self._findings)
         options = merge(self._defaults, table)
         files = options.get("env_file", [])
         for name in OF_FILES:
@@ -71,6 +70,7 @@ class ServiceReader:
             self._findings.add((*path, "id"), "the name of the table is the id", "leave it out")
         self._add_environment(options, files, path)
         self._place_below(options)
+        before = len(self._findings)
         if not options.keys() & PLACEHOLDERS_STAY:
             self._fill(id, options, path)
         if len(self._findings) > before:
@@ -89,8 +89,9 @@ class ServiceReader:
         if not is_list(named):
             self._findings.add((*path, "env_file"), "this is no path", 'write env_file = ".env"')
             return
-        for file in named:
-            given |= self._read_env_file(file, (*path, "env_file"))
+        for at, file in enumerate(named):
+            place = (*path, "env_file") if named is not files else (*path, "env_file", at)
+            given |= self._read_env_file(file, place)
         own = options.get("extra_env", {})
         if given and is_table(own):
             options["extra_env"] = {**given, **own}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, NoReturn
 
 from aioverseer.config.convert import KINDS, Note, kind_of, read, read_units
 from aioverseer.config.document import Document, parse
 from aioverseer.config.env_files import read_variables
-from aioverseer.config.files import matching, read_text
+from aioverseer.config.files import DOES_NOT_EXIST, matching, read_text
 from aioverseer.config.foreign import unit_files
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.procfile import read_procfile
@@ -17,7 +18,7 @@ from aioverseer.config.shapes import Path, is_list
 from aioverseer.config.spec_tables import tables_of
 from aioverseer.config.variables import Variables
 
-__all__ = ["Sources"]
+__all__ = ["Sources", "unreadable"]
 
 _ENV_FILE = "?.env"
 """File of variables beside a Procfile."""
@@ -28,6 +29,8 @@ _FOREIGN = (".yaml", ".yml", ".json", ".ini", ".conf", ".cfg", ".js")
 """Ends of names that no Procfile has."""
 _DEEPEST = 20
 """Files that include each other in a chain."""
+_MOST_PROBLEMS = 100
+"""Problems of included files, after which no more of them are looked at."""
 
 
 class Sources:
@@ -38,6 +41,7 @@ class Sources:
         folder: Its folder, at which relative paths begin.
         files: Absolute paths of all files that were read.
         notes: Report about each key of the file of another supervisor.
+        problems: Problems of included files, which are left out.
     """
 
     def __init__(self, file: str, environ: Mapping[str, str]) -> None:
@@ -52,6 +56,7 @@ class Sources:
         self.folder = file if self._units else os.path.dirname(file)
         self.files: list[str] = []
         self.notes: tuple[Note, ...] = ()
+        self.problems: list[Problem] = []
         self._environ = environ
         self._known: set[str] = set()
         self._variables: dict[str, dict[str, str]] = {}
@@ -63,7 +68,7 @@ class Sources:
             formation: Numbers of instances by the names of services, for the ports of a Procfile.
 
         Raises:
-            ConfigError: If a file cannot be read, is not valid in its format, or includes itself.
+            ConfigError: If the first file cannot be read, or is not valid in its format.
         """
         if self._units:
             conversion = read_units({each: self._read(each) for each in self._units})
@@ -90,14 +95,16 @@ class Sources:
         if name.startswith("?") and not os.path.lexists(file):
             return {}
         if file not in self._variables:
+            text = self._read(file)
             self._variables[file] = {}  # a file that is wrong is reported once
-            self._variables[file] = read_variables(self._read(file), file=file, environ=self._environ)
+            self._variables[file] = read_variables(text, file=file, environ=self._environ)
         return self._variables[file]
 
     def _read(self, file: str) -> str:
-        text = read_text(file)
         if len(self.files) >= _MOST:
-            raise ConfigError([Problem(file=file, message=f"this would be more than {_MOST} files")])
+            message = f"is one of more than {_MOST} files"
+            raise ConfigError([Problem(file=file, message=message, hint="divide the services among several overseers")])
+        text = read_text(file)
         self.files.append(file)
         self._known.add(os.path.realpath(file))
         return text
@@ -126,17 +133,42 @@ class Sources:
             return found  # reported with all other sections
         for at, pattern in enumerate(patterns):
             path = ("include", at)
-            for file in self._included(document, path, pattern):
-                real = os.path.realpath(file)
-                if real in map(os.path.realpath, trail):
-                    circle = " -> ".join(map(os.path.basename, [*trail, file]))
-                    _refuse(document, path, f"a file includes itself: {circle}", "leave it out")
-                if len(trail) >= _DEEPEST:
-                    _refuse(document, path, f"files include each other more than {_DEEPEST} times", "include less")
-                if real not in self._known:  # a file that two others include is merged once
-                    inner = parse(self._read(file), file=file, folder=os.path.dirname(file))
-                    found += self._with_included(inner, [*trail, file])
+            with self._problems_kept():
+                for file in self._included(document, path, pattern):
+                    with self._problems_kept():
+                        found += self._inner(document, path, file, trail)
+                    if len(self.problems) >= _MOST_PROBLEMS:
+                        return found
         return found
+
+    def _inner(self, document: Document, path: Path, file: str, trail: list[str]) -> list[Document]:
+        """Return an included file with all that it includes; nothing for a file that two others include."""
+        real = os.path.realpath(file)
+        if real in map(os.path.realpath, trail):
+            circle = " -> ".join(map(os.path.basename, [*trail, file]))
+            _refuse(document, path, f"a file includes itself: {circle}", "leave it out")
+        if len(trail) >= _DEEPEST:
+            _refuse(document, path, f"files include each other more than {_DEEPEST} times", "include less")
+        if real in self._known:
+            return []
+        try:
+            text = self._read(file)
+        except ConfigError as error:
+            name = document.data["include"][path[-1]]
+            raise ConfigError(
+                document.problem((*document.root, *path), *unreadable(name, each)) if each.line is None else each
+                for each in error.problems
+            ) from None
+        inner = parse(text, file=file, folder=os.path.dirname(file))
+        return self._with_included(inner, [*trail, file])
+
+    @contextlib.contextmanager
+    def _problems_kept(self) -> Generator[None]:
+        """Keep the problems of an included file, so that those of all others are told too."""
+        try:
+            yield
+        except ConfigError as error:
+            self.problems += error.problems
 
     def _included(self, document: Document, path: Path, pattern: Any) -> list[str]:
         if not isinstance(pattern, str) or not pattern.lstrip("?") or "\0" in pattern:
@@ -145,6 +177,20 @@ class Sources:
         name: str = variables.replaced(pattern, path)
         files = matching(_joined(document.folder, name.removeprefix("?")))
         return [file for file in files if not name.startswith("?") or os.path.lexists(file)]
+
+
+def unreadable(name: str, problem: Problem) -> tuple[str, str | None]:
+    """Return message and hint for the place that names a file that cannot be read.
+
+    Args:
+        name: Path of the file as it is written there.
+        problem: Problem of the file.
+    """
+    shown = name.removeprefix("?")
+    hint = problem.hint
+    if problem.message == DOES_NOT_EXIST:
+        hint = f"write it, or {f'?{shown}'!r} for a file that may be missing"
+    return f"{shown!r} {problem.message}", hint
 
 
 def _joined(folder: str, path: str) -> str:

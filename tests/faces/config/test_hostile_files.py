@@ -199,7 +199,7 @@ def test_file_without_permission_is_refused_to_anybody(tmp_path: Path, monkeypat
 def test_hostile_file_of_variables_is_refused(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path / ".env")
     (tmp_path / "aioverseer.toml").write_text('env_files = [".env"]')
-    with pytest.raises(ConfigError, match=r"\.env: is a "):
+    with pytest.raises(ConfigError, match=r"'\.env' is a "):
         load(tmp_path / "aioverseer.toml")
 
 
