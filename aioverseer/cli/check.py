@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from aioverseer.cli.arguments import CheckOptions
+from aioverseer.cli.host_lookups import is_found, refusals
 from aioverseer.cli.printing import complain, draws_lines, plural, shown_path
 from aioverseer.cli.source import ineffective, read_config
 from aioverseer.config import advise, draw_graph, draw_tree
 
-__all__ = ["check", "is_found"]
+__all__ = ["check"]
 
 
 def check(options: CheckOptions) -> int:
@@ -31,7 +30,9 @@ def check(options: CheckOptions) -> int:
     for note in config.notes:
         if note.what != "carried":
             complain(str(note))
-    warnings = list(map(str, advise(config.specs, is_found=is_found)))
+    places = {spec.id: place for place, spec in enumerate(config.specs)}
+    advice = [*advise(config.specs, is_found=is_found), *refusals(config.specs)]
+    warnings = [str(each) for each in sorted(advice, key=lambda each: places[each.service])]
     if (about := ineffective(config)) is not None:
         warnings.append(about)
     for each in warnings:
@@ -39,18 +40,3 @@ def check(options: CheckOptions) -> int:
     if warnings:
         complain(plural(len(warnings), "warning"))
     return 1 if warnings and options.strict else 0
-
-
-def is_found(program: str, folder: str | None, path: str | None) -> bool:
-    """Return whether a program can be executed.
-
-    Args:
-        program: The name, or a path.
-        folder: The working folder; None is that of this process.
-        path: The PATH in which to look; None is that of this process, and an empty one that of the system.
-    """
-    folders = [""]
-    if "/" not in program:
-        folders = (os.environ.get("PATH", os.defpath) if path is None else path or os.defpath).split(os.pathsep)
-    found = (os.path.join(folder or "", each, program) for each in folders)
-    return any(os.access(each, os.X_OK) and not os.path.isdir(each) for each in found)

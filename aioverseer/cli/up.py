@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from aioverseer import Spec
+from aioverseer import Spec, SpecError
 from aioverseer.cli.arguments import UpOptions
 from aioverseer.cli.errors import CommandError
 from aioverseer.cli.formatting import LineFormatter, shows_colours
@@ -57,7 +57,10 @@ async def _up(options: UpOptions, out: StreamWriter, err: StreamWriter) -> int:
     for about in (_lost(config), ineffective(config)):
         if about is not None:
             await err.write(formatter.message(about))
-    outcome = await supervise(specs, overseer=overseer, formatter=formatter, out=out, err=err)
+    try:
+        outcome = await supervise(specs, overseer=overseer, formatter=formatter, out=out, err=err)
+    except SpecError as error:  # such as an option whose package is missing
+        raise CommandError(f"{shown_path(config.path)}: {error}") from None
     if outcome.code is not None:
         return outcome.code
     return 0 if all(status.ok for status in outcome.statuses.values()) else 1

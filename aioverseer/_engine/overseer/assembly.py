@@ -387,7 +387,7 @@ class Assembly:
                 from aioverseer._engine.overseer.watching import Watching  # noqa: PLC0415  # watchdog is an extra
             except ImportError as error:
                 raise SpecError(
-                    f"service {spec.id!r}: watch={spec.watch!r} needs watchdog: pip install 'aioverseer[watch]'",
+                    f"service {spec.id!r}: watch needs the package watchdog: pip install 'aioverseer[watch]'",
                     option="watch",
                     value=spec.watch,
                 ) from error

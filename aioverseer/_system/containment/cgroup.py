@@ -148,7 +148,6 @@ class Tree:
         Raises:
             SpawnError: If that is impossible. The message says what is missing and what to do.
         """
-        shown = ", ".join(controllers)
         refusal = f"service {spec.id!r} cannot be started with limits ({_shown(spec)}): "
         if (why := self.missing()) is not None:
             raise SpawnError(f"{refusal}they need cgroup v2, and {why}", errno=errno.ENOTSUP, filename=spec.argv[0])
@@ -157,8 +156,8 @@ class Tree:
         lacking = [name for name in controllers if name not in on]
         if absent := [name for name in lacking if name not in there]:
             raise SpawnError(
-                f"{refusal}they need the controllers {shown}, and {', '.join(absent)} is not in "
-                f"{self.base}/cgroup.controllers: cgroup v1 may have it, or it is not delegated to this host",
+                f"{refusal}{self.base}/cgroup.controllers does not have {' and '.join(absent)}: cgroup v1 may have "
+                "it, or it is not delegated to this host; have it delegated, or leave the limit out",
                 errno=errno.ENOTSUP,
                 filename=spec.argv[0],
             )

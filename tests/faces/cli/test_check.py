@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aioverseer.cli import main
-from aioverseer.cli.check import is_found
+from aioverseer.cli.host_lookups import is_found
 
 Write = Callable[..., Path]
 

@@ -136,3 +136,13 @@ def test_readiness_of_all_is_reported_to_systemd(command: Start, write: Callable
     running.send(signal.SIGTERM)
     assert running.finish()[0] == 143
     assert "a          | None\n" in running.printed
+
+
+def test_option_without_its_package_is_refused_with_the_file(
+    command: Start, write: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "watchdog.py").write_text("raise ImportError", encoding="utf-8")
+    file = write(a={"command": '["true"]', "watch": '["."]'})
+    code, out, _ = command("up", file, env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"}).finish()
+    assert code == 2
+    assert "aioverseer.toml: service 'a': watch needs the package watchdog: pip install 'aioverseer[watch]'" in out
