@@ -27,8 +27,12 @@ def init(options: InitOptions) -> int:
         complain(str(error))
     write_file(path, starter.text, force=options.force)
     shown = shown_path(path)
-    sources = " and ".join(starter.sources)
-    print(f"{shown}: made from {sources}" if sources else f"{shown}: an example, as nothing here tells of a service")
+    if starter.sources:
+        print(f"{shown}: made from {' and '.join(starter.sources)}")
+    elif starter.unread:
+        print(f"{shown}: an example, as the files that could tell of services cannot be used")
+    else:
+        print(f"{shown}: an example, as nothing here tells of a service")
     for note in starter.notes:
         if note.what != "carried":
             complain(str(note))

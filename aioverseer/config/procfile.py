@@ -9,14 +9,24 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from aioverseer import Spec, SpecError
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.core.export import exported_from
 
-__all__ = ["read_procfile"]
+__all__ = [
+    "BETWEEN",
+    "FIRST_PORT",
+    "LAST_PORT",
+    "ProcfileLine",
+    "first_port",
+    "lines_of",
+    "read_procfile",
+    "unquoted",
+    "words_of",
+]
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _OPERATOR = re.compile(r"[|&;<>`]+|\$\(")
@@ -26,10 +36,10 @@ _REFERENCE = re.compile(r"\$\$|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<d
 _PARAMETER = re.compile(r"\$(?:\$|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<other>[0-9@*#?!-]))")
 """Parameters of a shell: ``$$``, a variable without braces, and other parameters."""
 _PLACEHOLDER = re.compile(r"\{(index|id|run|port|fd\.[^{}:]+)\}")
-_FIRST_PORT = 5000
-_BETWEEN = 100
+FIRST_PORT = 5000
+BETWEEN = 100
 """Ports from one service to the next one, as foreman and honcho have it."""
-_LAST_PORT = 65535
+LAST_PORT = 65535
 _BUILTINS = frozenset({".", "cd", "exec", "export", "source"})
 """First words of commands that were written for a shell."""
 
@@ -64,9 +74,45 @@ def read_procfile(
     Raises:
         ConfigError: If lines are not valid; with path and line numbers, names, causes and remedies.
     """
-    first = _first_port(path, environ)
-    specs: dict[str, Spec] = {}
-    lines: dict[str, int] = {}
+    first = first_port(path, environ)
+    specs: list[Spec] = []
+    lines, problems = lines_of(text, path=path)
+    for at, (number, name, command) in enumerate(lines):
+        ports = _ServicePorts(first + BETWEEN * at, (formation or {}).get(name))
+        try:
+            specs.append(_read_command(name, command, cwd=os.path.dirname(path) or None, environ=environ, ports=ports))
+        except SpecError as error:
+            problems.append(Problem(file=path, line=number, message=str(error)))
+    if not lines and not problems:
+        message = "there is no service in it: write a line such as 'web: python3 server.py'"
+        problems.append(Problem(file=path, message=message))
+    if problems:
+        raise ConfigError(problems)
+    return specs
+
+
+class ProcfileLine(NamedTuple):
+    """A line with a service.
+
+    Attributes:
+        number: Number of the line, from 1.
+        name: Name of the service.
+        command: Its command, as the file has it.
+    """
+
+    number: int
+    name: str
+    command: str
+
+
+def lines_of(text: str, *, path: str) -> tuple[list[ProcfileLine], list[Problem]]:
+    """Return the lines with services, and the problems of all others.
+
+    Args:
+        text: The text of the file.
+        path: The path of the file, for messages.
+    """
+    lines: dict[str, ProcfileLine] = {}
     problems: list[Problem] = []
     # Not splitlines(): it also splits at characters such as form feed, which may be part of a quoted word.
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
@@ -77,19 +123,46 @@ def read_procfile(
             name, command = _name_and_command(stripped)
             if name in lines:
                 raise _error(
-                    name, f"line {lines[name]} has this name already: give every service its own", shows_value=False
+                    name,
+                    f"line {lines[name].number} has this name already: give every service its own",
+                    shows_value=False,
                 )
-            ports = _ServicePorts(first + _BETWEEN * len(lines), (formation or {}).get(name))
-            lines[name] = number
-            specs[name] = _read_command(name, command, cwd=os.path.dirname(path) or None, environ=environ, ports=ports)
+            lines[name] = ProcfileLine(number, name, command)
         except SpecError as error:
             problems.append(Problem(file=path, line=number, message=str(error)))
-    if not lines and not problems:
-        message = "there is no service in it: write a line such as 'web: python3 server.py'"
-        problems.append(Problem(file=path, message=message))
-    if problems:
-        raise ConfigError(problems)
-    return list(specs.values())
+    return list(lines.values()), problems
+
+
+def words_of(command: str) -> list[list[re.Match[str] | str]]:
+    """Return the words of a command, each as its texts and the references to variables between them.
+
+    A reference has the groups ``name`` and ``default``.
+
+    Args:
+        command: The command, as the file has it.
+
+    Raises:
+        SpecError: If it needs a shell.
+    """
+    words: list[list[re.Match[str] | str]] = []
+    for word in _split(_with_braces(command)):
+        parts: list[re.Match[str] | str] = []
+        at = 0
+        for found in _REFERENCE.finditer(word):
+            parts.append(word[at : found.start()])
+            parts.append("$" if found[0] == "$$" else _understood(word, found))
+            at = found.end()
+        words.append([*parts, word[at:]])
+    return words
+
+
+def _understood(word: str, found: re.Match[str]) -> re.Match[str]:
+    if found["name"] is None:
+        raise _error(
+            word,
+            "holds a '${' that is not understood: write ${NAME} or ${NAME:-default}, and $$ for a plain dollar sign",
+        )
+    return found
 
 
 class _ServicePorts(NamedTuple):
@@ -111,13 +184,22 @@ class _ServicePorts(NamedTuple):
     @property
     def exist(self) -> bool:
         """Whether there are such ports."""
-        return self.all[-1] <= _LAST_PORT
+        return self.all[-1] <= LAST_PORT
 
 
-def _first_port(path: str, environ: Mapping[str, str]) -> int:
-    given = environ.get("PORT") or str(_FIRST_PORT)
-    if not (given.isascii() and given.isdecimal() and 0 < int(given[:6]) <= _LAST_PORT):
-        message = f"the variable PORT is no port: set it to a number from 1 to {_LAST_PORT}"
+def first_port(path: str, environ: Mapping[str, str]) -> int:
+    """Return the port of the first service.
+
+    Args:
+        path: The path of the file, for messages.
+        environ: The variables and their values.
+
+    Raises:
+        ConfigError: If the variable ``PORT`` is no port.
+    """
+    given = environ.get("PORT") or str(FIRST_PORT)
+    if not (given.isascii() and given.isdecimal() and 0 < int(given[:6]) <= LAST_PORT):
+        message = f"the variable PORT is no port: set it to a number from 1 to {LAST_PORT}"
         raise ConfigError([Problem(file=path, message=message)])
     return int(given)
 
@@ -202,7 +284,7 @@ def _split(command: str) -> list[str]:
         ) from None
     if not words:
         raise _error(command, "is no command: name a program after the colon")
-    bare = "".join(_bare(command))
+    bare = unquoted(command)
     found = _OPERATOR.search(bare)
     if found:
         raise _error(
@@ -226,46 +308,42 @@ def _split(command: str) -> list[str]:
     return words
 
 
-def _bare(command: str) -> Iterator[str]:
-    """Yield the command with each quoted character, and each quote, replaced by a letter.
+def unquoted(command: str) -> str:
+    """Return the command with each quoted character, and each quote, replaced by a letter.
 
     Operators that are left in the result would be operators for a shell.
     """
+    signs: list[str] = []
     quote = ""
     escaped = False
     for character in command:
         if escaped:
             escaped = False
-            yield "x"
+            signs.append("x")
         elif character == "\\" and quote != "'":
             escaped = True
-            yield "x"
+            signs.append("x")
         elif quote:
             quote = "" if character == quote else quote
-            yield "x"
+            signs.append("x")
         elif character in "'\"":
             quote = character
-            yield "x"
+            signs.append("x")
         else:
-            yield character
+            signs.append(character)
+    return "".join(signs)
 
 
 def _expand(word: str, environ: Mapping[str, str], port: str | None) -> str:
     def value(found: re.Match[str]) -> str:
         if found[0] == "$$":
             return "$"
-        name, default = found["name"], found["default"]
-        if name is None:
-            raise _error(
-                word,
-                "holds a '${' that is not understood: write ${NAME} or ${NAME:-default}, "
-                "and $$ for a plain dollar sign",
-            )
+        name, default = _understood(word, found)["name"], found["default"]
         given = port if name == "PORT" else environ.get(name)
         if default is not None:
             return given or default
         if given is None and name == "PORT":
-            raise _error(word, f"needs a port, and there is none above {_LAST_PORT}: set PORT to a lower first port")
+            raise _error(word, f"needs a port, and there is none above {LAST_PORT}: set PORT to a lower first port")
         if given is None:
             raise _error(word, f"needs the variable {name}, which is not set: set it, or write ${{{name}:-default}}")
         return given

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shlex
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aioverseer import SpecError
 from aioverseer.config.convert import Note, read
-from aioverseer.config.convert.escapes import escaped
-from aioverseer.config.problems import ConfigError
+from aioverseer.config.document import parse
+from aioverseer.config.excerpts import problem_in_line
+from aioverseer.config.problems import ConfigError, Problem
+from aioverseer.config.procfile import FIRST_PORT
+from aioverseer.config.procfile_tables import procfile_tables
 from aioverseer.config.shapes import is_list, is_table
 from aioverseer.core.export import exported_from
 
@@ -26,12 +28,6 @@ READ = ("Procfile", "Procfile.dev", *_COMPOSE, "package.json", "manage.py", "pyp
 SEEN = (".env", *_LOCKS)
 """Names of files of which it counts that they are there."""
 
-_FIRST_PORT, _PORT_STEP = 5000, 100
-"""Ports that people know from Procfiles: the first service, and the distance to the next one."""
-_LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
-_NEEDS_SHELL = re.compile(r"[|&;<>()$`*?~#!{}\[\]\\]|^\w+=|^(\.|cd|exec|export|source)\s")
-_NEEDS_MORE = re.compile(r"[|&;<>()`]|^\w+=|^(\.|cd|exec|export|source)\s")
-"""Commands that the shell cannot replace by its only program."""
 _FRONT = ("dev", "start", "serve")
 _BESIDE = re.compile(r"(dev|watch|start):[\w:.-]+|worker|queue|watch")
 """Scripts of a package.json: the first one of these, and those that run beside it."""
@@ -47,7 +43,7 @@ class Starter:
         text: Text of ``aioverseer.toml``.
         sources: Names of the files that its services come from; empty for an example.
         notes: Notes about the keys of a compose file.
-        unread: Errors about files that cannot be read.
+        unread: Errors about files that cannot be read, or have mistakes.
     """
 
     text: str
@@ -64,9 +60,27 @@ class _Found:
     services: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     comments: dict[str, str] = field(default_factory=dict[str, str])
     notes: tuple[Note, ...] = ()
+    unread: tuple[ConfigError, ...] = ()
 
 
-def starter_from(files: Mapping[str, str], *, name: str) -> Starter:
+@dataclass(frozen=True, slots=True)
+class _StarterFolder:
+    """The folder of the files.
+
+    Attributes:
+        folder: Its path.
+        first_port: Port of the first service of a Procfile.
+    """
+
+    folder: str
+    first_port: int
+
+    def path(self, name: str) -> str:
+        """Return the path of a file in it."""
+        return os.path.join(self.folder, name)
+
+
+def starter_from(files: Mapping[str, str], *, name: str, folder: str = "", first_port: int = FIRST_PORT) -> Starter:
     """Return a first file for a folder.
 
     A Procfile counts alone, as it names all programs. Otherwise a compose file counts, and without one the scripts of
@@ -76,8 +90,12 @@ def starter_from(files: Mapping[str, str], *, name: str) -> Starter:
     Args:
         files: Texts of files in the folder by their names: those of ``READ``, and with any text those of ``SEEN``.
         name: Name of the project.
+        folder: Path of the folder, for messages.
+        first_port: Port of the first service of a Procfile.
     """
-    found = list(_found_in(files))
+    tried = list(_found_in(files, _StarterFolder(folder, first_port)))
+    unread = tuple(error for each in tried for error in each.unread)
+    found = [each for each in tried if each.services]
     sources = tuple(each.source for each in found)
     if not found:
         found = [_example()]
@@ -87,7 +105,7 @@ def starter_from(files: Mapping[str, str], *, name: str) -> Starter:
         f"name = {_value(''.join(filter(str.isprintable, name)).strip() or 'app')}",
     ]
     if ".env" in files:
-        lines += ["", "[defaults]", 'env_file = "?.env"  # the question mark: it may be missing']
+        lines += ["", 'env_files = ["?.env"]  # the question mark: it may be missing']
     taken: set[str] = set()
     for each in found:
         lines += ["", f"# From {each.source}:" if each.source else "# An example:"]
@@ -101,59 +119,49 @@ def starter_from(files: Mapping[str, str], *, name: str) -> Starter:
             lines.append("")
         lines.pop()
     notes = tuple(note for each in found for note in each.notes)
-    return Starter(text="\n".join(lines) + "\n", sources=sources, notes=notes)
+    return Starter(text="\n".join(lines) + "\n", sources=sources, notes=notes, unread=unread)
 
 
-def _found_in(files: Mapping[str, str]) -> Iterator[_Found]:
-    for name in ("Procfile.dev", "Procfile"):
-        if name in files and (lines := _from_procfile(name, files[name])).services:
-            yield lines
-            return
-    for name in _COMPOSE:
-        if name in files and (composed := _from_compose(name, files[name])).services:
-            yield composed
-            return
-    for name, reader in (
+def _found_in(files: Mapping[str, str], place: _StarterFolder) -> Iterator[_Found]:
+    """Yield what each file tells of; the last one counts alone if it has all programs."""
+    readers: tuple[tuple[tuple[str, ...], Callable[[str, str, _StarterFolder], _Found]], ...] = (
+        (("Procfile.dev", "Procfile"), _from_procfile),
+        (_COMPOSE, _from_compose),
+    )
+    for names, read_all in readers:
+        for name in names:
+            if name in files:
+                whole = read_all(name, files[name], place)
+                yield whole
+                if whole.services:
+                    return
+    for name, read_some in (
         ("manage.py", _from_manage),
         ("package.json", _from_package),
         ("pyproject.toml", _from_pyproject),
     ):
-        if name in files and (found := reader(files)).services:
-            yield found
+        if name in files:
+            yield read_some(files, place)
 
 
-def _from_procfile(name: str, text: str) -> _Found:
-    found = _Found(name)
-    for line in map(str.strip, text.splitlines()):
-        if line.startswith("#") or not (match := _LINE.fullmatch(line)):
-            continue
-        id, command = match.groups()
-        options: dict[str, Any] = {"command": _words(command)}
-        if re.search(r"\$\{?PORT\b", command):
-            options["extra_env"] = {"PORT": str(_FIRST_PORT + _PORT_STEP * len(found.services))}
-        found.services.setdefault(id, options)
-    return found
+def _from_procfile(name: str, text: str, place: _StarterFolder) -> _Found:
+    path = place.path(name)
+    tables, problems = procfile_tables(text, path=path, first=place.first_port)
+    return _Found(name, services=tables, unread=(ConfigError(problems),) if problems else ())
 
 
-def _words(command: str) -> list[str]:
-    """Return the words of a command; through a shell if it needs one."""
-    if not _NEEDS_SHELL.search(command):
-        try:
-            return [escaped(word) for word in shlex.split(command)]
-        except ValueError:  # an open quote, which the shell will report
-            pass
-    return ["sh", "-c", escaped(command if _NEEDS_MORE.search(command) else f"exec {command}")]
-
-
-def _from_compose(name: str, text: str) -> _Found:
+def _from_compose(name: str, text: str, place: _StarterFolder) -> _Found:
+    path = place.path(name)
     try:
-        conversion = read(text, kind="compose", path=name)
-    except (SpecError, ModuleNotFoundError):  # no valid file, or no reader of YAML here
-        return _Found(name)
+        conversion = read(text, kind="compose", path=path)
+    except ConfigError as error:
+        return _Found(name, unread=(error,))
+    except (SpecError, ModuleNotFoundError) as error:  # the last: there is no reader of YAML here
+        return _Found(name, unread=(ConfigError([Problem(file=path, message=str(error))]),))
     return _Found(name, services=dict(conversion.data.get("services", {})), notes=conversion.notes)
 
 
-def _from_manage(files: Mapping[str, str]) -> _Found:
+def _from_manage(files: Mapping[str, str], place: _StarterFolder) -> _Found:  # noqa: ARG001  # the signature of all readers
     """Return the services of a Django project."""
     command = ["python", "manage.py", "runserver", "127.0.0.1:8000"]
     found = _Found("manage.py", services={"web": {"command": command, "ready": {"tcp": 8000}}})
@@ -166,12 +174,17 @@ def _from_manage(files: Mapping[str, str]) -> _Found:
     return found
 
 
-def _from_package(files: Mapping[str, str]) -> _Found:
+def _from_package(files: Mapping[str, str], place: _StarterFolder) -> _Found:
     """Return the scripts of a package that run on."""
     found = _Found("package.json")
     try:
         data: Any = json.loads(files["package.json"])
-    except ValueError:
+    except json.JSONDecodeError as error:
+        said = f"this is not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+        text, path = files["package.json"], place.path("package.json")
+        found.unread = (ConfigError([problem_in_line(error.lineno, error.colno, said, None, text=text, file=path)]),)
+        return found
+    except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of brackets
         return found
     scripts: Any = data.get("scripts", {}) if is_table(data) else {}
     if not is_table(scripts):
@@ -189,12 +202,14 @@ def _starts_others(command: object, others: list[str]) -> bool:
     return isinstance(command, str) and any(re.search(rf"\b{re.escape(other)}\b", command) for other in others)
 
 
-def _from_pyproject(files: Mapping[str, str]) -> _Found:
+def _from_pyproject(files: Mapping[str, str], place: _StarterFolder) -> _Found:
     """Return the scripts of a Python project, which may be commands for people: they are off."""
     found = _Found("pyproject.toml")
     try:
-        project: Any = tomllib.loads(files["pyproject.toml"]).get("project", {})
-    except tomllib.TOMLDecodeError:
+        path = place.path("pyproject.toml")
+        project: Any = parse(files["pyproject.toml"], file=path, folder=place.folder).data.get("project", {})
+    except ConfigError as error:
+        found.unread = (error,)
         return found
     scripts: Any = project.get("scripts", {}) if is_table(project) else {}
     for script in scripts if is_table(scripts) else ():

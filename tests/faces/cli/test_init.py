@@ -21,7 +21,7 @@ def test_the_file_has_the_services_of_the_folder(tmp_path: Path, capsys: pytest.
     assert main(["init"]) == 0
     assert capsys.readouterr().out == "aioverseer.toml: made from Procfile\nnext: aioverseer check\n"
     (spec,) = load(tmp_path / "aioverseer.toml", environ={})
-    assert (spec.id, spec.argv) == ("web", ("sh", "-c", "exec python -m http.server $PORT"))
+    assert (spec.id, spec.argv) == ("web", ("python", "-m", "http.server", "5000"))
     assert main(["check"]) == 0
 
 
@@ -54,3 +54,11 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path, capsys: pytest.Captu
     assert "byte 6 is not UTF-8" in said.err
     assert "is a folder" in said.err
     assert "services.db: image: lost" in said.err
+
+
+def test_mistakes_of_the_only_source_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {a: [")
+    assert main(["init"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("aioverseer.toml: an example, as the files that could tell of services cannot be used\n")
+    assert f"{tmp_path}/compose.yaml:" in said.err

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aioverseer import Spec
-from aioverseer.config import load
+from aioverseer.config import ConfigError, load, make_starter, read_procfile
 from aioverseer.config.starter import READ, SEEN, starter_from
+from aioverseer.config.variables import Variables
 
 
 def services_of(tmp_path: Path, files: dict[str, str]) -> dict[str, Spec]:
@@ -42,31 +43,104 @@ def test_a_file_as_a_whole() -> None:
 version = 1
 name = "shop"
 
-[defaults]
-env_file = "?.env"  # the question mark: it may be missing
+env_files = ["?.env"]  # the question mark: it may be missing
 
 # From Procfile:
 [services.web]
-command = ["sh", "-c", "exec gunicorn shop.wsgi --bind :$PORT"]
+command = ["gunicorn", "shop.wsgi", "--bind", ":5000"]
 extra_env = { PORT = "5000" }
 
 [services.worker]
 command = ["python", "-m", "shop", "a b"]
+extra_env = { PORT = "5100" }
 """
     )
 
 
 def test_a_procfile_counts_alone(tmp_path: Path) -> None:
-    text = "web: a\nb: A=1 x ${PORT:-1}\nc: cd x && y | z\nd: echo '{id}' \\\"\nno line\ne: printf 'open"
-    found = services_of(tmp_path, {"Procfile": text, "package.json": '{"scripts": {"dev": "x"}}', ".env": "SECRET=1\n"})
-    assert {id: spec.argv for id, spec in found.items()} == {
-        "web": ("a",),
-        "b": ("sh", "-c", "A=1 x ${PORT:-1}"),
-        "c": ("sh", "-c", "cd x && y | z"),
-        "d": ("sh", "-c", "exec echo '{id}' \\\""),
-        "e": ("sh", "-c", "exec printf 'open"),
-    }
-    assert found["b"].extra_env == {"SECRET": "1", "PORT": "5100"}
+    found = services_of(tmp_path, {"Procfile": "web: a\n", "package.json": '{"scripts": {"dev": "x"}}'})
+    assert [*found] == ["web"]
+
+
+@pytest.mark.parametrize("env", ["", "PORT=7000\nGREETING=other\nOWN=yes\n"])
+def test_services_of_a_procfile_are_those_that_it_runs(tmp_path: Path, env: str) -> None:
+    lines = [
+        'echo "$$5 costs" $GREETING',
+        "serve --bind :$PORT '$PORT' '${PORT}' {id} '{{id}}' {vars.x} ${id}{port}",
+        "run $${GREETING} $$$GREETING $$$${GREETING} $$$$",
+        "env A=1 x ${NOPE:-${EMPTY:-$$} {id} {vars.x} $$ ${OWN:-none}",
+        "a 'b | c' \"d;e\" f\\ g '' ${EMPTY}x",
+    ]
+    (tmp_path / "Procfile").write_text("".join(f"s{at}: {line}\n" for at, line in enumerate(lines)))
+    if env:
+        (tmp_path / ".env").write_text(env)
+    (tmp_path / "aioverseer.toml").write_text(make_starter(tmp_path).text)
+    environ = {"GREETING": "good  day", "EMPTY": "", "id": "7"}
+    expected = load(tmp_path / "Procfile", environ=environ)
+    assert tuple(load(tmp_path / "aioverseer.toml", environ=environ)) == tuple(expected)
+
+
+@given(st.text(st.sampled_from("ab $'\"\\{}:-PORTid.vxs")).filter(str.strip))
+def test_any_command_of_a_procfile_is_the_same_afterwards(command: str) -> None:
+    environ = {"P": "p{id}", "PORT": "5000", "a": "${b}", "x": ""}
+    try:
+        (expected,) = read_procfile(f"web: {command}\n", path="Procfile", environ=environ)
+    except ConfigError:
+        return
+    (options,) = tables_of({"Procfile": f"web: {command}\n"}).values()
+    findings: list[str] = []
+    variables = Variables(environ, {}, lambda _, message, hint: findings.append(f"{message}: {hint}"))
+    words = [variables.replaced(word, ()).replace("{{", "{").replace("}}", "}") for word in options["command"]]
+    assert (words, findings) == ([word.replace("{{", "{").replace("}}", "}") for word in expected.argv], [])
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("A=1 x ${GREETING}", ["env", "A=1", "x", "${GREETING}"]),
+        ("exec x $PORT", ["x", "5000"]),
+        ("cd x && y | z", ["sh", "-c", "cd x && y | z"]),
+        ("cd x && y >log 2>&1", ["sh", "-c", "cd x && exec y >log 2>&1"]),
+        ("a; B=$1 c", ["sh", "-c", "a; exec env B=$1 c"]),
+        ("x > log-$PORT", ["sh", "-c", "exec x > log-$PORT"]),
+        ("echo ${GREETING} > log", ["sh", "-c", "exec echo $${GREETING} > log"]),
+        ("x > y # then; z", ["sh", "-c", "exec x > y # then; z"]),
+        ("x & y", ["sh", "-c", "x & y"]),
+        ("if a; then b; fi", ["sh", "-c", "if a; then b; fi"]),
+        ("export A=1; cd x", ["sh", "-c", "export A=1; cd x"]),
+        ("printf 'open", ["sh", "-c", "exec printf 'open"]),
+    ],
+)
+def test_command_that_needs_a_shell_gets_one(line: str, command: list[str]) -> None:
+    """The shell becomes the program where it can, so a stop reaches it."""
+    assert tables_of({"Procfile": f"web: {line}\n"})["web"]["command"] == command
+
+
+def test_lines_of_a_procfile_that_are_no_service_are_told() -> None:
+    starter = starter_from({"Procfile": "web node x\nweb: a\nweb: b\n"}, name="shop", folder="/shop")
+    assert starter.sources == ("Procfile",)
+    (error,) = starter.unread
+    assert [(problem.file, problem.line) for problem in error.problems] == [
+        ("/shop/Procfile", 1),
+        ("/shop/Procfile", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("Procfile", "web node x\n", ":1: "),
+        ("compose.yaml", "services: {a: [", ": this is not YAML"),
+        ("package.json", '{"scripts": {\n', ":2:1: this is not JSON"),
+        ("pyproject.toml", "\n[project", ":2:9: this is not TOML"),
+    ],
+)
+def test_source_that_is_broken_is_told_with_its_line(name: str, text: str, where: str) -> None:
+    starter = starter_from({name: text}, name="shop", folder="/shop")
+    (error,) = starter.unread
+    assert str(error).startswith(f"/shop/{name}:")
+    assert where in str(error)
+    assert starter.sources == ()
 
 
 def test_a_django_project_has_its_server_and_worker(tmp_path: Path) -> None:
