@@ -92,6 +92,8 @@ def describe(event: Event, *, terse: bool = False) -> str | None:
             return f"{missed}{event.id}: started with pid {event.status.pid}"
         case State.FINISHED if terse and event.status.ok:
             return None
+        case State.STARTING if event.previous is State.STOPPING or event.reason.startswith("is restarted, as "):
+            return f"{missed}{event.id}: {event.reason}"  # a change of watched files also ends a backoff
         case State.WAITING | State.BACKOFF | State.FINISHED | State.INTERRUPT | State.FATAL:
             return f"{missed}{event.id}: {event.reason}"
         case _:

@@ -135,7 +135,7 @@ class Watching:
                     id,
                     f"was restarted {LOOP} times in a row because of changes just after it was ready, the last one of "
                     f"{watched.rule.changed}: it probably writes watched files itself. They are not watched until it "
-                    "is stopped and started again; leave them out by Watch(exclude=...)",
+                    "is stopped and started again; leave them out by the exclude patterns of watch",
                 )
             case "wait":
                 pass

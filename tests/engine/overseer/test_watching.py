@@ -92,7 +92,7 @@ async def test_loop_is_told_and_suspended_and_logs_never_count(
         assert 5 == service.status().restarts
         assert 0 == logged.status().restarts
         await asyncio.sleep(0)
-        assert any("leave them out by Watch(exclude=...)" in record.message for record in caplog.records)
+        assert any("leave them out by the exclude patterns of watch" in record.message for record in caplog.records)
 
 
 async def test_stopped_service_is_not_watched(tmp_path: Path) -> None:

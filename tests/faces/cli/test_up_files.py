@@ -146,3 +146,27 @@ def test_option_without_its_package_is_refused_with_the_file(
     code, out, _ = command("up", file, env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[3]}"}).finish()
     assert code == 2
     assert "aioverseer.toml: service 'a': watch needs the package watchdog: pip install 'aioverseer[watch]'" in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs inotify")
+def test_restart_by_a_change_names_the_file(command: Start, write: Callable[..., str], tmp_path: Path) -> None:
+    """While the service runs, and in a backoff."""
+    pytest.importorskip("watchdog", reason="an extra")
+    app = tmp_path / "app.py"
+    app.write_text(FOR_EVER, encoding="utf-8")
+    options = {
+        "command": json.dumps([sys.executable, "app.py"]),
+        "watch": '{ paths = ["app.py"], debounce = 0.02 }',
+        "restart": "{ backoff = { min = 60.0, max = 60.0, jitter = false } }",
+        "ready": '{ line = "ready" }',
+    }
+    running = command("up", write(a=options))
+    running.read_until(r"a: started")
+    app.write_text(READY + "raise SystemExit(3)", encoding="utf-8")
+    running.read_until(r"\| a: is restarted, as app\.py has changed")
+    running.read_until(r"\| a: exited with code 3; restarts in 60 s")
+    app.write_text(FOR_EVER, encoding="utf-8")
+    running.read_until(r"\| a: is restarted, as app\.py has changed")
+    running.read_until(r"\| a: started")
+    running.send(signal.SIGTERM)
+    assert running.finish()[0] == 143
