@@ -26,13 +26,13 @@ def check(options: CheckOptions) -> int:
     else:
         print(f"{config.name}: {plural(len(config.specs), 'service')} in {', '.join(map(shown_path, config.files))}")
         if config.specs:
-            print(draw_tree(config.specs, fancy=draws_lines()))
+            print(draw_tree(config.specs, fancy=draws_lines(), hide=config.hidden))
     for note in config.notes:
         if note.what != "carried":
             complain(str(note))
     places = {spec.id: place for place, spec in enumerate(config.specs)}
     advice = [*advise(config.specs, is_found=is_found), *refusals(config.specs)]
-    warnings = [str(each) for each in sorted(advice, key=lambda each: places[each.service])]
+    warnings = [str(each.masked(config.hidden)) for each in sorted(advice, key=lambda each: places[each.service])]
     if (about := ineffective(config)) is not None:
         warnings.append(about)
     for each in warnings:

@@ -10,7 +10,7 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from aioverseer import Spec
@@ -39,6 +39,14 @@ class Advice:
     def __str__(self) -> str:
         """Return the advice as one line."""
         return f"{self.service}: {self.text}: {self.hint}"
+
+    def masked(self, hide: Callable[[str, str], str]) -> Advice:
+        """Return the advice without values of the environment.
+
+        Args:
+            hide: A function that takes them out of a text, given the service and the text: ``config.hidden``.
+        """
+        return replace(self, text=hide(self.service, self.text), hint=hide(self.service, self.hint))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,52 @@ from typing import Any
 
 from aioverseer.config.shapes import is_list, is_table
 
-__all__ = ["names_in", "without_values"]
+__all__ = ["Hidden", "names_in", "names_in_command", "without_values"]
 
 _NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
+_NAME_IN_COMMAND = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _PIECE = re.compile(r"\w{3,}")
 
 
 def names_in(data: Any) -> set[str]:
     """Return the names of the variables in the texts of data."""
     return {name for text in _texts_in(data) for name in _NAME.findall(text)}
+
+
+def names_in_command(text: str) -> set[str]:
+    """Return the names of the variables in a line of a Procfile, with braces and without."""
+    return set(_NAME_IN_COMMAND.findall(text))
+
+
+class Hidden:
+    """The variables whose values no text about a service shows."""
+
+    def __init__(self) -> None:
+        """Begin without services."""
+        self._values: dict[str, dict[str, str]] = {}
+
+    def __repr__(self) -> str:
+        """Return the name of the class, without the values."""
+        return "Hidden()"
+
+    def add(self, service: str, values: Mapping[str, str]) -> None:
+        """Add variables of a service.
+
+        Args:
+            service: Id of the service.
+            values: Variables and their values.
+        """
+        self._values.setdefault(service, {}).update(values)
+
+    def __call__(self, service: str, text: str) -> str:
+        """Return a text about a service with names of variables in place of their values.
+
+        Args:
+            service: Id of the service.
+            text: The text.
+        """
+        values = self._values.get(service)
+        return without_values(text, set(values), values) if values else text
 
 
 def without_values(message: str, names: set[str], environ: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aioverseer  # an overseer is imported by those who make one
 from aioverseer import EventHook, Group, OverseerOptions, Spec
 from aioverseer.config.convert import Note
+from aioverseer.config.hidden_values import Hidden
 from aioverseer.core.export import exported_from
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Config:
         hooks: Hooks, in the order of the file.
         control: Options of a control interface, without effect yet.
         notes: Report about each key of the file of another supervisor; empty for a file of ours.
+        hidden: Function that takes values of the environment out of a text about a service, given its id and the text.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Config:
     hooks: tuple[EventHook, ...] = ()
     control: ControlOptions = field(default_factory=ControlOptions)
     notes: tuple[Note, ...] = ()
+    hidden: Hidden = field(default_factory=Hidden, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[Spec]:
         """Iterate over the Specs."""

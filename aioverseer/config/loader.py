@@ -12,9 +12,10 @@ from typing import Any
 from aioverseer import EventHook, Group, OverseerOptions, Spec, SpecError
 from aioverseer.config.files import NAMES, find_file
 from aioverseer.config.findings import Findings
+from aioverseer.config.hidden_values import Hidden, names_in
 from aioverseer.config.hooks import read_hooks
 from aioverseer.config.loaded import Config
-from aioverseer.config.merging import Layer, Stack
+from aioverseer.config.merging import Layer, Stack, merge
 from aioverseer.config.order import check_order, sorted_groups
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.sections import SECTIONS, check_options, check_outline, hint_for, read_control
@@ -136,6 +137,7 @@ class _Load:
             hooks=hooks,
             control=control,
             notes=self._sources.notes,
+            hidden=self._hidden(specs),
         )
 
     def _section(self, name: str, default: Any = None) -> Any:
@@ -207,6 +209,21 @@ class _Load:
                 specs[id] = reader.read(id, self._variables.replaced(table, ("services", id)))
         check_order(specs, left_out, self._findings, is_whole=not self._sources.problems)
         return tuple(spec for spec in specs.values() if spec is not None)
+
+    def _hidden(self, specs: Iterable[Spec]) -> Hidden:
+        """Return the variables of each service whose values no text about it shows."""
+        environ, hidden = self._findings.environ, Hidden()
+        for_all = names_in([self._data.get("defaults"), self._data.get("vars")])
+        for spec in specs:
+            table = self._data["services"][spec.id]
+            names = for_all | names_in(table) | self._sources.names.get(spec.id, set())
+            values = {name: environ[name] for name in names if name in environ}
+            own = merge(self._data.get("defaults", {}), table)
+            if "PORT" in spec.extra_env and "PORT" not in own.get("extra_env", {}):
+                values["PORT"] = spec.extra_env["PORT"]  # from a file of variables
+            if values:
+                hidden.add(spec.id, values)
+        return hidden
 
     def _left_out(self, id: str, table: Mapping[str, Any]) -> str:
         """Return why a service is no part of this load; empty if it is."""

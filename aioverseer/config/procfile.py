@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from aioverseer import Spec, SpecError
+from aioverseer.config.hidden_values import names_in_command, without_values
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.core.export import exported_from
 
@@ -23,6 +24,7 @@ __all__ = [
     "ProcfileLine",
     "first_port",
     "lines_of",
+    "names_of",
     "read_procfile",
     "unquoted",
     "words_of",
@@ -82,7 +84,8 @@ def read_procfile(
         try:
             specs.append(_read_command(name, command, cwd=os.path.dirname(path) or None, environ=environ, ports=ports))
         except SpecError as error:
-            problems.append(Problem(file=path, line=number, message=str(error)))
+            message = without_values(str(error), names_in_command(command), environ)
+            problems.append(Problem(file=path, line=number, message=message))
     if not lines and not problems:
         message = "there is no service in it: write a line such as 'web: python3 server.py'"
         problems.append(Problem(file=path, message=message))
@@ -163,6 +166,15 @@ def _understood(word: str, found: re.Match[str]) -> re.Match[str]:
             "holds a '${' that is not understood: write ${NAME} or ${NAME:-default}, and $$ for a plain dollar sign",
         )
     return found
+
+
+def names_of(text: str) -> dict[str, set[str]]:
+    """Return the names of the variables in the command of each service.
+
+    Args:
+        text: The text of a valid Procfile.
+    """
+    return {name: names_in_command(command) for _, name, command in lines_of(text, path="")[0]}
 
 
 class _ServicePorts(NamedTuple):

@@ -13,7 +13,7 @@ from aioverseer.config.env_files import read_variables
 from aioverseer.config.files import DOES_NOT_EXIST, matching, read_text
 from aioverseer.config.foreign import unit_files
 from aioverseer.config.problems import ConfigError, Problem
-from aioverseer.config.procfile import read_procfile
+from aioverseer.config.procfile import names_of, read_procfile
 from aioverseer.config.shapes import Path, is_list
 from aioverseer.config.spec_tables import tables_of
 from aioverseer.config.variables import Variables
@@ -42,6 +42,7 @@ class Sources:
         files: Absolute paths of all files that were read.
         notes: Report about each key of the file of another supervisor.
         problems: Problems of included files, which are left out.
+        names: Names of the variables in the commands of a Procfile, by the services.
     """
 
     def __init__(self, file: str, environ: Mapping[str, str]) -> None:
@@ -57,6 +58,7 @@ class Sources:
         self.files: list[str] = []
         self.notes: tuple[Note, ...] = ()
         self.problems: list[Problem] = []
+        self.names: dict[str, set[str]] = {}
         self._environ = environ
         self._known: set[str] = set()
         self._variables: dict[str, dict[str, str]] = {}
@@ -117,6 +119,7 @@ class Sources:
         if kind is None:
             environ = {**self.env_file(_ENV_FILE, self.folder), **self._environ}
             specs = read_procfile(text, path=self.file, environ=environ, formation=formation)
+            self.names = names_of(text)
             data: Mapping[str, Any] = {"env_files": [_ENV_FILE], "services": tables_of(specs)}
         else:
             conversion = read(text, kind=kind, path=self.file, included=self._included_texts)

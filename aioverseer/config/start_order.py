@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from aioverseer import After, Cron, Every, Spec
 from aioverseer.core.export import exported_from
@@ -15,14 +15,16 @@ _LINES = {True: ("├─ ", "└─ ", "│  "), False: ("|- ", "`- ", "|  ")}
 
 
 @exported_from("aioverseer.config")
-def draw_tree(specs: Iterable[Spec], *, fancy: bool = True) -> str:
+def draw_tree(specs: Iterable[Spec], *, fancy: bool = True, hide: Callable[[str, str], str] | None = None) -> str:
     """Return a line for each service, below the last of the services that it waits for.
 
     Args:
         specs: The Specs. Each service stands once; its line names all that it waits for.
         fancy: Whether to draw with characters beyond ASCII.
+        hide: A function that takes values of the environment out of a text about a service, given its id and the
+            text, such as ``config.hidden``.
     """
-    order = _Order(specs)
+    order = _Order(specs, hide)
     branch, last, passing = _LINES[fancy]
     drawn: list[tuple[str, str]] = []
     # A stack of its own: a chain of services may be longer than the stack of Python.
@@ -73,7 +75,8 @@ class _Order:
         children: For each service, the Specs below it.
     """
 
-    def __init__(self, specs: Iterable[Spec]) -> None:
+    def __init__(self, specs: Iterable[Spec], hide: Callable[[str, str], str] | None = None) -> None:
+        self._hide = hide or _as_it_is
         self.specs: Mapping[str, Spec] = {spec.id: spec for spec in specs}
         self.roots: list[Spec] = []
         self.children: dict[str, list[Spec]] = {id: [] for id in self.specs}
@@ -99,7 +102,7 @@ class _Order:
             parts.append("after " + _listed([self._condition(edge) for edge in spec.after]))
         match spec.schedule:
             case Cron():
-                parts.append(f"runs at {spec.schedule.expression!r}")
+                parts.append(f"runs at {self._hide(spec.id, spec.schedule.expression)!r}")
             case Every():
                 parts.append(f"runs every {spec.schedule.period:g} s")
             case _:
@@ -107,7 +110,7 @@ class _Order:
         if spec.on_demand:
             parts.append("starts at the first connection")
         if spec.ready is not None:
-            parts.append(f"ready by {spec.ready}")
+            parts.append(f"ready by {self._hide(spec.id, str(spec.ready))}")
         return "; ".join(parts)
 
     def _condition(self, edge: After) -> str:
@@ -136,6 +139,10 @@ class _Order:
                 if left[name] == 0:
                     free.append(name)
         return levels
+
+
+def _as_it_is(_: str, text: str) -> str:
+    return text
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -184,3 +184,16 @@ def test_control_has_no_effect_yet(write: Write, capfd: pytest.CaptureFixture[st
     write('control = {}\n[services.a]\ncommand = ["true"]\n')
     assert main(["check", "--strict"]) == 0
     assert capfd.readouterr().err == ""
+
+
+def test_no_value_of_the_environment_is_shown(
+    write: Write, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "hunter2")
+    write('[services.web]\ncommand = ["${TOKEN}"]\ncwd = "/${TOKEN}"\nready = { line = "${TOKEN}" }\n')
+    assert main(["check"]) == 0
+    shown = "".join(capfd.readouterr())
+    assert "ready by a line with '${TOKEN}'" in shown
+    assert "there is no program '${TOKEN}'" in shown
+    assert "there is no folder '/${TOKEN}'" in shown
+    assert "hunter2" not in shown

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aioverseer.config import ConfigError, load, to_toml
+from aioverseer.config import ConfigError, advise, draw_tree, load, read_procfile, to_toml
 from aioverseer.config.hidden_values import names_in, without_values
 from aioverseer.core.options.spec_data import FORMS
 
@@ -56,3 +56,55 @@ def test_short_values_leave_other_words_alone() -> None:
     names = names_in({"a": ["x${A}", {"b": "${B:-1}"}]})
     assert names == {"A", "B"}
     assert without_values("a bad value 'a' of 12", names, {"A": "ad", "B": "12"}) == "a bad value 'a' of ${B}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        'command = ["x"]\nready = { http = "http://bob:${TOKEN}@localhost/x?key=${TOKEN}" }',
+        'command = ["x"]\nready = { line = "${TOKEN}" }',
+        'command = ["x"]\nready = { line = "{vars.a}" }',
+        'command = ["${TOKEN}"]',
+        'command = ["gunicorn${NONE:-}", "-D", "${TOKEN}"]',
+        'command = ["x", "--port", "${NUMBER}"]\ninstances = 2',
+    ],
+)
+def test_check_shows_no_value(tmp_path: Path, capfd: pytest.CaptureFixture[str], options: str) -> None:
+    file = tmp_path / "aioverseer.toml"
+    file.write_text(f'vars = {{ a = "${{TOKEN}}" }}\n[services.web]\n{options}\n')
+    config = load(file, environ={"TOKEN": "hunter2", "NUMBER": "8123"})
+    advice = [str(each.masked(config.hidden)) for each in advise(config, is_found=lambda *_: False)]
+    shown = f"{draw_tree(config, hide=config.hidden)} {advice}"
+    assert "hunter2" not in shown
+    assert "8123" not in shown
+    assert "hunter2" not in repr(config.hidden)
+
+
+def test_check_of_a_procfile_shows_no_value(tmp_path: Path) -> None:
+    file = tmp_path / "Procfile"
+    file.write_text("web: $TOKEN --port ${NUMBER}\n")
+    config = load(file, settings=["web=2"], environ={"TOKEN": "hunter2", "NUMBER": "8123"})
+    shown = " ".join(str(each.masked(config.hidden)) for each in advise(config, is_found=lambda *_: False))
+    assert "${TOKEN}" in shown
+    assert "${NUMBER}" in shown
+    assert "hunter2" not in shown
+    assert "8123" not in shown
+
+
+def test_port_of_a_file_of_variables_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=8123\n")
+    file = tmp_path / "aioverseer.toml"
+    file.write_text('[services.web]\ncommand = ["x"]\nenv_file = ".env"\ninstances = 2\n')
+    config = load(file, environ={})
+    (advice,) = advise(config)
+    assert "on port ${PORT} (by PORT)" in str(advice.masked(config.hidden))
+
+
+@pytest.mark.parametrize("line", ["web: ${CMD}", "web: python${CMD}", "web: 'x y'$CMD", "web: $CMD  # x"])
+def test_value_is_in_no_problem_of_a_procfile(line: str) -> None:
+    for formation in ({}, {"web": 2}):
+        try:
+            read_procfile(line, path="Procfile", environ={"CMD": "hunter2 thing\0"}, formation=formation)
+        except ConfigError as error:
+            assert "hunter2" not in str(error)  # noqa: PT017  # some of them are valid
+            assert "thing" not in str(error)  # noqa: PT017  # as above
