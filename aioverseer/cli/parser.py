@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 import shlex
 import signal
@@ -202,6 +203,9 @@ def _takes_file(function: Callable[..., _R]) -> Callable[..., _R]:
     ) -> _R:
         counts = [word for word in words if _COUNTED.fullmatch(word)]
         files = [word for word in words if word not in counts]
+        for word in files:
+            if _COUNT_LIKE.fullmatch(word) and not os.path.lexists(word):
+                raise click.UsageError(f"{word}: there is no such file, and a count is a number, such as web=2")
         if file is not None:
             files.append(file)
         if len(files) > 1:
@@ -214,6 +218,7 @@ def _takes_file(function: Callable[..., _R]) -> Callable[..., _R]:
 
 
 _COUNTED = re.compile(r"[A-Za-z0-9_.-]+=[0-9]+")
+_COUNT_LIKE = re.compile(r"[A-Za-z0-9_.-]+=[^/]*")
 _WORDS = click.argument("words", nargs=-1, type=click.Path(), metavar="[FILE] [NAME=COUNT]...")
 
 _FORCE = click.option("--force", is_flag=True, help="Replace files that exist.")

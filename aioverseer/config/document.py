@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from aioverseer.config.excerpts import problem_at, problem_in_line
+from aioverseer.config.excerpts import problem_at
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.shapes import is_list, is_table
+from aioverseer.config.syntax import syntax_problem
 
 __all__ = ["Document", "parse"]
 
@@ -20,7 +21,6 @@ _MAX_PARTS = 100
 """Parts of one dotted key. The time that tomllib needs grows with their square."""
 
 _DOTTED = re.compile(r"(?:\.[ \t]*+(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+)++")
-_PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +77,7 @@ def parse(text: str, *, file: str, folder: str, root: tuple[str, ...] = ()) -> D
     try:
         whole = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _PLACE.search(str(error))
-        message = _PLACE.sub("", str(error))
-        line, column = (int(found["line"]), int(found["column"])) if found and found["line"] else _end_of(text)
-        said = f"this is not TOML: {message[:1].lower()}{message[1:]}"
-        raise ConfigError([problem_in_line(line, column, said, _hint(text, line), text=text, file=file)]) from None
+        raise ConfigError([syntax_problem(error, text=text, file=file)]) from None
     except RecursionError:
         _raise(file, _TOO_DEEP, _FLAT)
     data: object = whole
@@ -113,22 +109,6 @@ def _is_deeper(data: Mapping[str, Any], levels: int) -> bool:
             if is_table(each) or is_list(each)
         ]
     return bool(inner)
-
-
-def _end_of(text: str) -> tuple[int, int]:
-    lines = text.split("\n")
-    return len(lines), len(lines[-1]) + 1
-
-
-def _hint(text: str, line: int) -> str | None:
-    lines = text.split("\n")
-    found = lines[line - 1].strip() if line <= len(lines) else ""
-    if re.match(r"[\w.-]+\s*:(\s|$)", found):
-        return "this looks like YAML: write key = value, and a table as [services.web]"
-    value = re.match(r"[\w.\"'-]+\s*=\s*(?P<value>[A-Za-z/~.$][^\"'\[{#]*)$", found)
-    if value is not None:
-        return f"put text in quotes: {value['value'].strip()!r}" if "\\" not in found else "put text in quotes"
-    return None
 
 
 def _refuse(file: str, text: str, message: str, hint: str, *, at: int) -> NoReturn:

@@ -8,7 +8,7 @@ import re
 from aioverseer.config.positions import Positions, Span, positions_in
 from aioverseer.config.problems import Problem
 
-__all__ = ["problem_at", "problem_in_line"]
+__all__ = ["places_in", "problem_at", "problem_in_line"]
 
 _SECRET = frozenset({"env", "extra_env", "stdin"})
 """Options whose values may be secrets."""
@@ -35,6 +35,11 @@ def _secrets_in(positions: Positions) -> list[Span]:
     ]
 
 
+def places_in(text: str) -> Positions | None:
+    """Return the places of a text, as far as it is valid; None for a text that is too long to look."""
+    return _positions_in(text) if len(text) <= _LONGEST else None
+
+
 def problem_at(
     path: Path, message: str, hint: str | None = None, *, text: str, file: str, of_key: bool = False
 ) -> Problem:
@@ -49,7 +54,7 @@ def problem_at(
         file: Path of the file.
         of_key: Whether the last key of the path is wrong, and not its value.
     """
-    positions = _positions_in(text) if len(text) <= _LONGEST else None
+    positions = places_in(text)
     place = None if positions is None else positions.nearest(path, of_key=of_key)
     if positions is None or place is None:
         return Problem(file=file, path=path, message=message, hint=hint)
@@ -68,7 +73,9 @@ def problem_at(
     )
 
 
-def problem_in_line(line: int, column: int, message: str, hint: str | None = None, *, text: str, file: str) -> Problem:
+def problem_in_line(
+    line: int, column: int, message: str, hint: str | None = None, *, text: str, file: str, length: int = 1
+) -> Problem:
     """Return the problem of a text that is no TOML.
 
     Args:
@@ -78,13 +85,14 @@ def problem_in_line(line: int, column: int, message: str, hint: str | None = Non
         hint: Further advice.
         text: Text of the file.
         file: Path of the file.
+        length: Number of characters that are marked.
     """
-    if len(text) > _LONGEST:
+    positions = places_in(text)
+    if positions is None:
         return Problem(file=file, line=line, column=column, message=message, hint=hint)
-    positions = _positions_in(text)
     start, shown = positions.line(line)
     masked = _masked(positions, start, shown)
-    return Problem(file=file, line=line, column=column, message=message, hint=hint, text=masked)
+    return Problem(file=file, line=line, column=column, message=message, hint=hint, text=masked, length=length)
 
 
 def _masked(positions: Positions, start: int, line: str) -> str:

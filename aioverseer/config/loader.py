@@ -17,6 +17,7 @@ from aioverseer.config.hooks import read_hooks
 from aioverseer.config.loaded import Config
 from aioverseer.config.merging import Layer, Stack, merge
 from aioverseer.config.order import check_order, sorted_groups
+from aioverseer.config.overrides import check_variables, services_that_exist
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.sections import SECTIONS, check_options, check_outline, hint_for, read_control
 from aioverseer.config.services import ServiceReader, absolute_logs
@@ -87,8 +88,11 @@ def _stacked(sources: Sources, profiles: Iterable[str], settings: list[str]) -> 
         for each in documents:
             tables = each.data.get("profiles")
             if is_table(tables) and is_table(table := tables.get(profile)):
-                layers.append(Layer(document=each, path=(*each.root, "profiles", profile), data=table))
-    return Stack([*layers, *(Layer(document=each, path=(), data=each.data) for each in settled)])
+                layers.append(
+                    Layer(document=each, path=(*each.root, "profiles", profile), data=table, is_override=True)
+                )
+    layers += (Layer(document=each, path=(), data=each.data, is_override=True) for each in settled)
+    return Stack(layers)
 
 
 class _Load:
@@ -104,6 +108,10 @@ class _Load:
         for problem in sources.problems:
             findings.add_problem((), problem)
         self._data = check_outline(stack.merged(), findings)
+        is_whole = not sources.problems
+        self._data["services"] = services_that_exist(self._data, stack, findings, is_whole=is_whole)
+        if is_whole:
+            check_variables(self._data, stack, findings)
         self._left_out_for: dict[str, str] = {}
         """Services that are not part of this load, with the reason."""
         self._from_files: dict[str, str] = {}

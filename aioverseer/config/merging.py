@@ -71,11 +71,13 @@ class Layer:
         document: The document.
         path: Path of the table in it.
         data: The table.
+        is_override: Whether it is a profile or a setting.
     """
 
     document: Document
     path: Path
     data: Mapping[str, Any]
+    is_override: bool = False
 
 
 class Stack:
@@ -83,6 +85,21 @@ class Stack:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
+
+    @property
+    def all(self) -> Sequence[Layer]:
+        """All layers."""
+        return self._layers
+
+    @property
+    def files(self) -> list[Layer]:
+        """The files without their profiles."""
+        return [each for each in self._layers if not each.is_override]
+
+    @property
+    def settings(self) -> list[Layer]:
+        """The settings of the command line."""
+        return [each for each in self._layers if each.is_override and not each.path]
 
     def merged(self) -> dict[str, Any]:
         """Return all layers as one table."""

@@ -30,11 +30,15 @@ class Positions:
     Attributes:
         keys: Place of each key, by its path. A table that only longer headers name has the place of its first part.
         values: Place of each value, by its path. That of a table is its header.
+        written: Path and place of each key as a whole, in the order of the text; a key may stand there twice.
+        open: Path and start of each bracket that the text does not close, from the outermost on.
     """
 
     def __init__(self, text: str) -> None:
         self.keys: dict[Path, Span] = {}
         self.values: dict[Path, Span] = {}
+        self.written: list[tuple[Path, Span]] = []
+        self.open: list[tuple[Path, int]] = []
         self._starts = [0, *(found.end() for found in re.finditer("\n", text))]
         self._text = text
 
@@ -115,8 +119,11 @@ class _Scanner:
         self._skip(_BLANK)
         self._take("]]" if is_list else "]")
         path: Path = ()
+        whole_key = Span(start=parts[0][1].start, end=parts[-1][1].end)
         for number, (name, place) in enumerate(parts):
             path = (*path, name)
+            if number == len(parts) - 1:
+                self.found.written.append((path, whole_key))
             self.found.keys.setdefault(path, place)
             is_last = number == len(parts) - 1
             if is_last and is_list:
@@ -131,16 +138,7 @@ class _Scanner:
         return path
 
     def _pair(self, table: Path) -> None:
-        path = table
-        parts = list(self._key_parts())
-        for name, place in parts:
-            path = (*path, name)
-            self.found.keys.setdefault(path, place)
-            self.found.values.setdefault(path, place)  # of the tables that a dotted key makes
-        self._skip(_BLANK)
-        self._take("=")
-        self._skip(_BLANK)
-        self._value(path)
+        self._value(self._key(table))
 
     def _key_parts(self) -> Iterator[tuple[str, Span]]:
         while True:
@@ -165,6 +163,13 @@ class _Scanner:
         """Scan a value. Nested ones are kept on a list, and not on the stack of calls."""
         # Each open bracket: its path, its start, its end character, and the number of the next element.
         stack: list[tuple[Path, int, str, int]] = []
+        try:
+            self._nested_values(path, stack)
+        except _Stopped:
+            self.found.open = [(path, start) for path, start, _, _ in stack]
+            raise
+
+    def _nested_values(self, path: Path, stack: list[tuple[Path, int, str, int]]) -> None:
         while True:
             start = self._at
             self.found.values[path] = Span(start=start, end=start + 1)
@@ -187,7 +192,7 @@ class _Scanner:
     def _next(self, stack: list[tuple[Path, int, str, int]]) -> Path | None:
         """Return the path of the next element in the brackets, after closing those that end here."""
         while stack:
-            path, start, end, number = stack.pop()
+            path, start, end, number = stack[-1]
             blanks = _SPACE if end == "]" else _BLANK
             self._skip(blanks)
             if number and self._text.startswith(",", self._at):
@@ -198,17 +203,20 @@ class _Scanner:
             if self._text.startswith(end, self._at):
                 self._at += 1
                 self.found.values[path] = Span(start=start, end=self._at)
+                stack.pop()
                 continue
-            stack.append((path, start, end, number + 1))
-            return (*path, number) if end == "]" else self._inline_key(path)
+            stack[-1] = (path, start, end, number + 1)
+            return (*path, number) if end == "]" else self._key(path)
         return None
 
-    def _inline_key(self, table: Path) -> Path:
+    def _key(self, table: Path) -> Path:
         path = table
-        for name, place in list(self._key_parts()):
+        parts = list(self._key_parts())
+        for name, place in parts:
             path = (*path, name)
             self.found.keys.setdefault(path, place)
-            self.found.values.setdefault(path, place)
+            self.found.values.setdefault(path, place)  # of the tables that a dotted key makes
+        self.found.written.append((path, Span(start=parts[0][1].start, end=parts[-1][1].end)))
         self._skip(_BLANK)
         self._take("=")
         self._skip(_BLANK)

@@ -25,7 +25,7 @@ def read_settings(settings: Collection[str], *, sections: Collection[str], folde
     """Return a document for each setting, ``KEY=VALUE``.
 
     The key begins with a name of a service, or with a section of the file. The value is one of TOML, or a text. A
-    number for a service alone, ``web=2``, is that of its instances.
+    value for a service alone, ``web=2``, is the number of its instances.
 
     Args:
         settings: The settings in their order.
@@ -52,10 +52,8 @@ def read_settings(settings: Collection[str], *, sections: Collection[str], folde
             continue
         (first,) = data
         if first not in sections:
-            count = data[first]
-            if isinstance(count, int) and not isinstance(count, bool):  # web=2
-                data = {first: {"instances": count}}
-            data = {"services": data}
+            table = data[first] if is_table(data[first]) else {"instances": data[first]}  # web=2
+            data = {"services": {first: table}}
         elif len(data) == 1 and first == "services" and not is_table(data[first]):
             problems.append(Problem(file=file, message="this is no setting", hint="write web.instances=2"))
             continue

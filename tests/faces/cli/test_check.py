@@ -63,6 +63,13 @@ def test_profiles_and_settings_count(write: Write, capfd: pytest.CaptureFixture[
         assert f"web ({count})" in capfd.readouterr().out
 
 
+def test_count_that_is_no_number_is_refused(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    write(SHOP)
+    with pytest.raises(SystemExit):
+        main(["check", "web=two"])
+    assert "web=two: there is no such file, and a count is a number, such as web=2" in capfd.readouterr().err
+
+
 def test_graph_is_all_of_standard_output(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     write(SHOP)
     assert main(["check", "--graph"]) == 0

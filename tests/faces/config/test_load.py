@@ -303,7 +303,7 @@ def test_settings_are_above_everything(load_text: Load) -> None:
         ("web..x=3", "-s web..x", "this is no setting; write for example web.instances=2"),
         ("web.log={path=", "-s web.log", "the value is not TOML"),
         ("web.nice=fast", "-s web.nice", "write a whole number, -20 to 19"),
-        ("wbe.nice=3", "-s wbe.nice", "command is missing"),
+        ("web=two", "-s web", "is no whole number"),
     ],
 )
 def test_bad_setting_is_named_without_its_value(load_text: Load, setting: str, file: str, message: str) -> None:
