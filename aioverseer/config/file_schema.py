@@ -18,6 +18,7 @@ _EXPANDED = {
     "pattern": r"\$\{|\{vars\.",
 }
 _DOCS = {
+    "$schema": "Address of this schema for editors; it has no effect.",
     "version": "Version of the format: 1.",
     "name": "Name of the project in messages and logs; by default that of the folder.",
     "include": "Further files, which are merged into this one.",
@@ -53,7 +54,10 @@ def schema() -> dict[str, Any]:
     sections = _sections()
     of_profiles = [name for name in sections if name not in _NOT_IN_PROFILES]
     definitions |= {f"section-{name}": sections[name] for name in of_profiles}
-    sections |= {name: {"$ref": f"#/$defs/section-{name}"} for name in of_profiles}
+    # Editors show the description of the key itself, and not that of a definition.
+    sections |= {
+        name: {"description": _DOCS[name], "allOf": [{"$ref": f"#/$defs/section-{name}"}]} for name in of_profiles
+    }
     profile = {
         "type": "object",
         "properties": {name: sections[name] for name in of_profiles},
@@ -76,13 +80,14 @@ def schema() -> dict[str, Any]:
     )
 
 
-_NOT_IN_PROFILES = frozenset({"version", "name", "include", "profiles"})
+_NOT_IN_PROFILES = frozenset({"$schema", "version", "name", "include", "profiles"})
 
 
 def _sections() -> dict[str, Any]:
     service = {"$ref": "#/$defs/service"}
     values = {"type": ["string", "integer", "number", "boolean", "array", "object"]}
     forms: dict[str, Form] = {
+        "$schema": Text("address"),
         "name": Text("name"),
         "include": ListOf(Text("path")),
         "env_files": ListOf(Text("path")),

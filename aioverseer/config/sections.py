@@ -16,6 +16,7 @@ from aioverseer.forms import hint_for_option
 __all__ = ["OF_FILES", "SECTIONS", "check_names", "check_options", "check_outline", "hint_for", "read_control"]
 
 SECTIONS: dict[str, tuple[type, str]] = {
+    "$schema": (str, 'write the address of the schema, as editors read it: "$schema" = "./aioverseer.schema.json"'),
     "version": (int, "write version = 1"),
     "name": (str, 'write a text: name = "shop"'),
     "include": (list, 'write a list of paths: include = ["services/*.toml"]'),

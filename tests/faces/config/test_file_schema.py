@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from aioverseer import Spec, SpecOptions
-from aioverseer.config import schema
+from aioverseer.config import load, schema
 from aioverseer.config.sections import OF_FILES, OF_PROFILES, SECTIONS
 
 PUBLISHED = Path(__file__).parents[3] / "docs/reference/aioverseer.schema.json"
@@ -94,6 +94,21 @@ def test_every_option_has_a_description() -> None:
     made = schema()["definitions"]
     lacking = [name for name, each in made.items() if name.startswith("option-") and not each.get("description")]
     assert [] == lacking
+
+
+def test_every_section_has_a_description() -> None:
+    """Beside its type, as editors do not look into a definition for it."""
+    made = schema()
+    sections = {**made["properties"], **made["definitions"]["profile"]["properties"]}
+    assert [] == [name for name, each in sections.items() if not each.get("description")]
+
+
+def test_address_of_the_schema_is_ignored(tmp_path: Path) -> None:
+    """Editors read the key, and refuse a file in which it is wrong."""
+    path = tmp_path / "aioverseer.toml"
+    path.write_text('"$schema" = "./aioverseer.schema.json"\n[services.web]\ncommand = ["true"]\n', encoding="utf-8")
+    assert refusals_of(tomllib.loads(path.read_text(encoding="utf-8"))) == []
+    assert len(load(str(path))) == 1
 
 
 def test_file_with_everything_is_accepted() -> None:
