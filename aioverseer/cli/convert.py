@@ -6,7 +6,7 @@ import sys
 
 from aioverseer.cli.arguments import ConvertOptions
 from aioverseer.cli.errors import FAILED
-from aioverseer.cli.printing import complain, write_file
+from aioverseer.cli.printing import complain, next_check, shown_path, write_file
 from aioverseer.config import ConfigError, convert_file, load, to_toml
 
 __all__ = ["convert"]
@@ -39,4 +39,7 @@ def convert(options: ConvertOptions) -> int:
         # Another supervisor may take a value that is refused here, or have a variable that is not set here.
         complain(f"aioverseer: the result has to be mended before it can be used:\n{error}")
         return FAILED
+    if options.target is not None:
+        print(f"{shown_path(options.target)}: written")
+        print(next_check(options.target))
     return 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 
 from aioverseer.cli.arguments import InitOptions
-from aioverseer.cli.printing import complain, shown_path, write_file
+from aioverseer.cli.printing import complain, next_check, shown_path, write_file
 from aioverseer.config import make_starter
 
 __all__ = ["init"]
@@ -36,6 +35,5 @@ def init(options: InitOptions) -> int:
     for note in starter.notes:
         if note.what != "carried":
             complain(str(note))
-    words = [] if os.path.basename(path) == "aioverseer.toml" else [shlex.quote(shown)]
-    print(" ".join(["next: aioverseer check", *words]))
+    print(next_check(path))
     return 0

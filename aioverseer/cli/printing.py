@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 from aioverseer.cli.errors import FAILED, CommandError
 
-__all__ = ["complain", "draws_lines", "plural", "shown_path", "write_file"]
+__all__ = ["complain", "draws_lines", "next_check", "plural", "shown_path", "write_file"]
 
 
 def complain(text: str) -> None:
@@ -25,6 +26,12 @@ def shown_path(path: str) -> str:
     """Return a path as people write it: relative, if it is below the working folder."""
     folder = os.path.join(os.getcwd(), "")
     return path.removeprefix(folder) or path
+
+
+def next_check(path: str) -> str:
+    """Return the advice to check a file that was just written."""
+    words = [] if os.path.basename(path) == "aioverseer.toml" else [shlex.quote(shown_path(path))]
+    return " ".join(["next: aioverseer check", *words])
 
 
 def draws_lines() -> bool:

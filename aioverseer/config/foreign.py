@@ -40,6 +40,11 @@ def convert_file(path: str | os.PathLike[str], *, kind: str | None = None) -> Co
 
     text = read_text(file)
     found = kind_of(file, text) if kind is None else kind
+    if found is None and os.path.basename(file).startswith("Procfile"):
+        message = "a Procfile is no file of another supervisor"
+        raise ConfigError(
+            [Problem(file=file, message=message, hint="aioverseer init writes an aioverseer.toml from it")]
+        )
     if found is None:
         message = "this is no file of another supervisor that is known"
         raise ConfigError([Problem(file=file, message=message, hint=f"there are {', '.join(KINDS)}")])

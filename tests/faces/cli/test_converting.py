@@ -43,9 +43,16 @@ def test_file_is_converted_to_standard_output(supervisord: Path, capfd: pytest.C
     assert "program:web: umask: carried: " in capfd.readouterr().err
 
 
-def test_converted_file_loads(supervisord: Path, tmp_path: Path) -> None:
+def test_converted_file_loads(
+    supervisord: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The command says how to go on."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["convert", str(supervisord), "my shop.toml"]) == 0
+    assert capfd.readouterr().out == "my shop.toml: written\nnext: aioverseer check 'my shop.toml'\n"
     target = tmp_path / "aioverseer.toml"
     assert main(["convert", str(supervisord), str(target)]) == 0
+    assert capfd.readouterr().out == "aioverseer.toml: written\nnext: aioverseer check\n"
     (spec,) = load(target)
     assert (spec.id, spec.argv, spec.umask) == ("web", ("sh", "-c", "echo serving"), 0o022)
 
@@ -74,6 +81,15 @@ def test_format_that_nobody_knows_is_refused(tmp_path: Path, capfd: pytest.Captu
     with pytest.raises(SystemExit) as caught:
         main(["convert", "--from", "upstart", str(path)])
     assert (2, True) == (caught.value.code, "'circus'" in capfd.readouterr().err)
+
+
+def test_procfile_is_one_for_init(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "Procfile").write_text("web: serve\n")
+    assert main(["convert", str(tmp_path / "Procfile")]) == 2
+    assert capfd.readouterr().err == (
+        f"{tmp_path}/Procfile: a Procfile is no file of another supervisor; "
+        "aioverseer init writes an aioverseer.toml from it\n"
+    )
 
 
 def test_schema_is_json(capfd: pytest.CaptureFixture[str]) -> None:
