@@ -315,13 +315,14 @@ def _convert(*, source: str, target: str | None, kind: str | None, force: bool, 
 
 @commands.command("export", short_help="Write the files of systemd, compose or Kubernetes.")
 @click.argument("kind", metavar="KIND", type=click.Choice(TARGETS))
+@_WORDS
 @_takes_file
 @click.option("-o", "--output", "folder", type=click.Path(file_okay=False), metavar="DIR", help="Write files to DIR.")
 @_FORCE
 def _export(*, kind: str, source: FileOptions, folder: str | None, force: bool) -> ExportOptions:
     """Write the services of a file as files of KIND: systemd, systemd-up, compose or kubernetes.
 
-    systemd-up is one unit that runs "aioverseer up".
+    systemd-up is one unit that runs "aioverseer up". NAME=COUNT is the number of instances of a service.
 
     The report goes to standard error: what the target does in another way, and what it cannot do.
     """

@@ -49,7 +49,8 @@ def export(config: Config, kind: str, *, arguments: Sequence[str] = ()) -> Expor
         raise SpecError(f"{app.path}: there is no service in it to export", option="services")
     if kind == "systemd-up":
         timeout = config.overseer_options.shutdown_timeout
-        return Export(files=up_unit(app, shutdown_timeout=timeout, arguments=arguments), notes=())
+        files = up_unit(app, notes, shutdown_timeout=timeout, arguments=arguments)
+        return Export(files=files, notes=tuple(notes.made))
     make, reasons = {
         "systemd": (units.systemd_units, units.REASONS_OF_OVERSEER),
         "compose": (compose.compose_file, compose.REASONS_OF_OVERSEER),

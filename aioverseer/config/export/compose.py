@@ -20,6 +20,7 @@ from aioverseer.config.export.containers import (
     listening_ports,
     note_addresses,
     note_containers,
+    note_program,
     unique_names,
 )
 from aioverseer.config.export.given import Given
@@ -80,6 +81,7 @@ def compose_file(app: App, notes: Notes) -> dict[str, str]:
             # All copies of one service have the same notes.
             given = Given(spec, Notes() if number else notes, values)
             note_addresses(app, given, names)
+            note_program(given)
             services[f"{names[spec.id]}{ending}"] = _Container(app, given, names).data()
     data = {"name": _project(app.name), "services": services}
     text = yaml_documents([_escaped(data)], comment=f"Made from {app.path} by: aioverseer export compose")

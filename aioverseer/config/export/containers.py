@@ -24,6 +24,7 @@ __all__ = [
     "listening_ports",
     "note_addresses",
     "note_containers",
+    "note_program",
     "texts_of",
     "unique_names",
 ]
@@ -32,6 +33,7 @@ HOME = "/app"
 """Folder of the file in the image."""
 _PORT = 8000
 """Value of ``{port}`` where no range is given: each container has its ports for itself."""
+_PROGRAMS = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"})
 _ANY_LENGTH = 255
 _LOCAL = re.compile(r"\b(?:localhost|127\.0\.0\.1)(?::(?P<port>[0-9]{1,5}))?\b|\[::1\]")
 _LOOPBACKS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104  # compared, never bound
@@ -105,6 +107,13 @@ def note_addresses(app: App, given: Given, names: Mapping[str, str]) -> None:
             owner = owners.get(int(found["port"] or 0))
             if owner is not None:
                 given.changed(option, f"localhost is the container itself: {owner} is {names[owner]}:{found['port']}")
+
+
+def note_program(given: Given) -> None:
+    """Add a note about a program in a folder that an image does not have by itself."""
+    program = given.spec.argv[0]
+    if program.startswith("/") and posixpath.dirname(program) not in _PROGRAMS:
+        given.changed("command", f"{program!r} is a path of this machine: name the program as it is in the image")
 
 
 def judges_codes(restart: Restart) -> bool:

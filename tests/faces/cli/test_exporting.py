@@ -36,6 +36,14 @@ def test_unit_of_the_command_itself_has_the_profiles(file: Path, capfd: pytest.C
     assert line.endswith("--profile x -s web.nice=4")
 
 
+def test_file_and_numbers_of_instances_are_words_as_for_up(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """They count again when the unit runs ``up``."""
+    assert main(["export", "compose", str(file), "web=3"]) == 0
+    assert "scale: 3" in capfd.readouterr().out
+    assert main(["export", "systemd-up", "web=3", str(file)]) == 0
+    assert "-s web.instances=3" in capfd.readouterr().out
+
+
 def test_folder_that_cannot_be_made_is_a_failure(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "systemd", "-f", str(file), "-o", str(file / "units")]) == 1
     assert "is no folder and cannot be made one (Not a directory)" in capfd.readouterr().err

@@ -7,7 +7,7 @@ from typing import Any
 
 from aioverseer.config.convert.conversion import Notes
 from aioverseer.config.export.app import App
-from aioverseer.config.export.containers import note_addresses, note_containers, unique_names
+from aioverseer.config.export.containers import note_addresses, note_containers, note_program, unique_names
 from aioverseer.config.export.given import Given
 from aioverseer.config.export.kubernetes.draft import WorkloadDraft, values_of
 from aioverseer.config.export.kubernetes.workloads import workload_of
@@ -55,6 +55,7 @@ def manifests(app: App, notes: Notes) -> dict[str, str]:
     for spec in app.specs:
         given = Given(spec, notes, values_of(spec))
         note_addresses(app, given, names)
+        note_program(given)
         documents += workload_of(WorkloadDraft.of(app, given, names))
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", app.name)
     return {f"{name}.yaml": yaml_documents(documents, comment=f"Made from {app.path} by: aioverseer export kubernetes")}

@@ -168,7 +168,7 @@ def test_no_note_holds_the_value_of_a_variable(kind: str) -> None:
     export = exported(
         kind, redis, Spec.of("web", ["web"], after="redis", **options), Spec.of("x", ["x"], env=options["extra_env"])
     )
-    assert export.notes or kind == "systemd-up"
+    assert export.notes
     assert not [note for note in export.notes if secret in str(note)]
 
 
@@ -214,3 +214,23 @@ def test_missing_yaml_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ModuleNotFoundError, match=r"YAML needs PyYAML: pip install 'aioverseer\[convert\]'"):
         export(file_with(Spec.of("web", ["web"])), "compose")
+
+
+@pytest.mark.parametrize("kind", ["compose", "kubernetes"])
+def test_program_of_this_machine_is_told_to_containers(kind: str) -> None:
+    """The folders that an image has are no surprise."""
+    venv, shell = Spec.of("web", ["/srv/shop/.venv/bin/gunicorn", "shop"]), Spec.of("x", ["/usr/bin/env", "x"])
+    notes = [note for note in exported(kind, venv, shell).notes if note.key == "command"]
+    text = "'/srv/shop/.venv/bin/gunicorn' is a path of this machine: name the program as it is in the image"
+    assert [(note.place, note.what, note.text) for note in notes] == [("services.web", "changed", text)]
+
+
+def test_unit_of_the_command_itself_tells_what_is_new_to_programs() -> None:
+    path = {"PATH": "/opt/bin"}
+    own = Spec.of("own", ["own"], user="me", env=path)
+    notes = exported("systemd-up", Spec.of("web", ["gunicorn"]), Spec.of("x", ["./x"], extra_env=path), own).notes
+    assert [(note.place, note.key) for note in notes] == [("", "env"), ("", "user"), ("services.web", "command")]
+    assert all(note.what == "changed" for note in notes)
+    (note,) = exported("systemd-up", own).notes
+    assert note.key == "user"
+    assert "User=" in note.text
