@@ -15,6 +15,10 @@ _SECRET = frozenset({"env", "extra_env", "stdin"})
 _LONGEST = 2 * 2**20
 """Characters of a text whose places are looked for. A longer text would take seconds."""
 _SIGNS = re.compile(r"[^\s\"']")
+_HEADER = re.compile(r"^[ \t]*\[([^\n]*)", re.MULTILINE)
+_IS_SECRET = re.compile(rf"(?<![\w-])({'|'.join(sorted(_SECRET))})(?![\w-])")
+_FIRST = re.compile(r"\s*(?:\"[^\"]*\"|'[^']*'|[\w-]*)")
+_VALUE_SIGNS = re.compile(r"[^\s\"'=:{}\[\],]")
 
 Path = tuple[str | int, ...]
 
@@ -91,8 +95,22 @@ def problem_in_line(
     if positions is None:
         return Problem(file=file, line=line, column=column, message=message, hint=hint)
     start, shown = positions.line(line)
-    masked = _masked(positions, start, shown)
+    masked = _masked_rest(text[:start], _masked(positions, start, shown))
     return Problem(file=file, line=line, column=column, message=message, hint=hint, text=masked, length=length)
+
+
+def _masked_rest(before: str, line: str) -> str:
+    """Return a line that is no TOML, whose values have no places, with a star for each character of secrets.
+
+    Args:
+        before: Text before the line.
+        line: The line, with the values masked that have places.
+    """
+    headers = _HEADER.findall(before)
+    found = _FIRST.match(line) if headers and _IS_SECRET.search(headers[-1]) else _IS_SECRET.search(line)
+    if found is None or line.lstrip().startswith("["):
+        return line
+    return line[: found.end()] + _VALUE_SIGNS.sub("*", line[found.end() :])
 
 
 def _masked(positions: Positions, start: int, line: str) -> str:

@@ -223,7 +223,8 @@ class _Scanner:
         return path
 
     def _scalar(self) -> None:
-        for pattern in (_LONG_BASIC, _LONG_LITERAL, _BASIC, _LITERAL):
+        is_long = self._text.startswith(("'''", '"""'), self._at)
+        for pattern in (_LONG_BASIC, _LONG_LITERAL) if is_long else (_BASIC, _LITERAL):
             if found := pattern.match(self._text, self._at):
                 self._at = found.end()
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from aioverseer.config.excerpts import places_in, problem_in_line
 from aioverseer.config.positions import Positions, Span
@@ -37,7 +38,8 @@ def syntax_problem(error: Exception, *, text: str, file: str) -> Problem:
             length = place.end - place.start
             return problem_in_line(line, column, f"{_NOT}: {message}", hint, text=text, file=file, length=length)
     message = f"{_NOT}: {message[:1].lower()}{message[1:]}"
-    return problem_in_line(line, column, message, _hint(text, line), text=text, file=file)
+    problem = problem_in_line(line, column, message, text=text, file=file)
+    return replace(problem, hint=_hint(problem.text))
 
 
 _NOT = "this is not TOML"
@@ -106,12 +108,12 @@ def _end_of(text: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-def _hint(text: str, line: int) -> str | None:
-    lines = text.split("\n")
-    found = lines[line - 1].strip() if line <= len(lines) else ""
+def _hint(shown: str) -> str | None:
+    """Return advice about a line as it is shown, with its secrets masked."""
+    found = shown.strip()
     if re.match(r"[\w.-]+\s*:(\s|$)", found):
         return "this looks like YAML: write key = value, and a table as [services.web]"
-    value = re.match(r"[\w.\"'-]+\s*=\s*(?P<value>[A-Za-z/~.$][^\"'\[{#]*)$", found)
+    value = re.match(r"[\w.\"'-]+\s*=\s*(?P<value>[A-Za-z/~.$*][^\"'\[{#]*)$", found)
     if value is not None:
-        return f"put text in quotes: {value['value'].strip()!r}" if "\\" not in found else "put text in quotes"
+        return f"put text in quotes: {value['value'].strip()!r}" if not {"\\", "*"} & {*found} else "put text in quotes"
     return None

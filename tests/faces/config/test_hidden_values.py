@@ -108,3 +108,34 @@ def test_value_is_in_no_problem_of_a_procfile(line: str) -> None:
         except ConfigError as error:
             assert "hunter2" not in str(error)  # noqa: PT017  # some of them are valid
             assert "thing" not in str(error)  # noqa: PT017  # as above
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[services.web.extra_env]\nTOKEN = hunter2",
+        "[services.web.extra_env]\nTOKEN: hunter2",
+        '[services.web.extra_env]\nTOKEN: "hunter2"',
+        "[services.web.extra_env]\nTOKEN hunter2",
+        '[services.web.extra_env]\nA = "x" hunter2',
+        "[defaults.env]\n'A' : hunter2",
+        '[services.web]\nextra_env = { A = "x", TOKEN: "hunter2" }',
+        "[services.web]\nextra_env.TOKEN: hunter2",
+        "[services.web]\nstdin: hunter2",
+        '[services.web]\nextra_env.TOKEN = """hunter2\nhunter2 foo',
+        "services.web.extra_env.A = hunter2",
+    ],
+)
+def test_secret_of_a_line_that_is_no_toml_is_masked(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "aioverseer.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="this is not TOML") as caught:
+        load(file, environ={})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_other_lines_that_are_no_toml_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "aioverseer.toml"
+    file.write_text('[services.web.extra_env]\nA = "x"\n[services.web]\ncommand = serve')
+    with pytest.raises(ConfigError, match=r"put text in quotes: 'serve'\n +4 . command = serve"):
+        load(file, environ={})
