@@ -357,6 +357,34 @@ def _with_pairs(argv: Sequence[str]) -> Iterator[str]:
     yield from (f"{word} {following}" for word, following in itertools.pairwise(argv[1:]))
 
 
+_HOME_WORD = re.compile(r"~(/.*)?")
+_PATTERN_WORD = re.compile(r"([\w.-]*/)+[\w.-]*\*[\w.*/-]*|\*\.\w+")
+_VARIABLE_WORD = re.compile(r"[\w./:=@-]*\$(?P<name>[A-Za-z_]\w*)[\w./:@-]*")
+_LONG_OPTION = re.compile(r"--?[A-Za-z][\w-]+")
+_READ_PATTERNS = frozenset("ssh find awk perl grep sed rsync tar watchmedo watchexec xargs envsubst".split())
+"""Programs that give such words a meaning themselves."""
+
+
+def _words_for_a_shell(subjects: Sequence[Subject]) -> Iterator[Found]:
+    for subject in subjects:
+        argv = subject.spec.argv
+        name = argv[0].rpartition("/")[2]
+        if name in _READ_PATTERNS or _text_of_shell(name, argv) is not None:
+            continue
+        for before, word in zip(["", *argv], argv, strict=False):
+            variable = _VARIABLE_WORD.fullmatch(word)
+            if _HOME_WORD.fullmatch(word):
+                hint = "write the whole path"
+            elif variable is not None:
+                hint = f"write ${{{variable['name']}}} in the file"
+            elif _PATTERN_WORD.fullmatch(word) and not _LONG_OPTION.fullmatch(before):
+                hint = "write sh -c '...' around the command"
+            else:
+                continue
+            yield subject.spec.id, f"{word!r} in the command stays as it is, as no shell reads it", hint
+            break
+
+
 RULES: dict[str, Callable[[Sequence[Subject]], Iterator[Found]]] = {
     "no-path": _no_path,
     "forks-under-listen": _forks_under_listen,
@@ -365,6 +393,7 @@ RULES: dict[str, Callable[[Sequence[Subject]], Iterator[Found]]] = {
     "shared-port": _shared_ports,
     "no-readiness": _no_readiness,
     "goes-to-background": _goes_to_background,
+    "no-shell": _words_for_a_shell,
 }
 """The rules by name. The lookup of programs, ``missing-program``, needs the system and is not one of them."""
 

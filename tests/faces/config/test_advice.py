@@ -191,3 +191,33 @@ def test_advice_comes_in_the_order_of_the_services() -> None:
     specs = [Spec.of("a", ["a"], env={}), Spec.of("b", ["b"]), Spec.of("c", ["c"], after="b")]
     assert [each.service for each in advise(specs)] == ["a", "b"]
     assert all(isinstance(each, Advice) and each.rule in RULES for each in advise(specs))
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["serve", "~/shop"], "write the whole path"),
+        (["tail", "-f", "logs/*.log"], "write sh -c '...' around the command"),
+        (["cat", "*.log"], "write sh -c '...' around the command"),
+        (["serve", "--home=$HOME/shop"], "write ${HOME} in the file"),
+    ],
+)
+def test_words_for_a_shell_stay_as_they_are(argv: list[str], hint: str) -> None:
+    (advice,) = advise([Spec.of("a", argv)])
+    assert (advice.rule, advice.hint) == ("no-shell", hint)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["sh", "-c", "~/serve"],
+        ["bash", "-lc", "cat *.log $HOME"],
+        ["find", ".", "-name", "*.py"],
+        ["serve", "--exclude", "*.pyc", "--patterns=*.py", "http://*:80", "*"],
+        ["grep", "-r", "a.*b", "$"],
+        ["serve", "cost=$5", "a~b", "print $NF"],
+        ["ssh", "host", "cat", "logs/*.log"],
+    ],
+)
+def test_words_that_a_program_reads_itself_are_no_surprise(argv: list[str]) -> None:
+    assert one(*argv) == []
