@@ -103,13 +103,12 @@ def _signal(text: str) -> signal.Signals:
 
 
 def _seconds(text: str) -> float:
+    from aioverseer.forms import DataError, Seconds  # noqa: PLC0415  # the help does not wait for the import
+
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise click.BadParameter(f"{text!r} is no time: pass seconds, 0 or more")
-    return seconds
+        return float(Seconds().read(text))
+    except DataError:
+        raise click.BadParameter(f"{text!r} is no time: pass seconds, 0 or more, or for example 5m") from None
 
 
 def _count(text: str) -> int | float:

@@ -123,7 +123,9 @@ def as_after(value: Any, *, owner: str) -> tuple[After, ...]:
         if names.count(name) > 1:
             raise _refused(owner, shown, f"names {name!r} twice")
     if owner in names:
-        raise DependencyCycle(f"service {owner!r}: after={owner!r} is itself", option="after", value=owner)
+        raise DependencyCycle(
+            f"service {owner!r}: after={owner!r} names the service itself: leave it out", option="after", value=owner
+        )
     return tuple(items)
 
 

@@ -8,7 +8,11 @@ from typing import Any, TypeGuard, cast
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.flaws import refused
 
-__all__ = ["Form", "is_list", "is_tuple", "table"]
+__all__ = ["NO_TABLE", "Form", "is_list", "is_tuple", "table"]
+
+
+NO_TABLE = "write a table of names and values"
+"""Advice about data that are no table."""
 
 
 @exported_from("aioverseer.forms")
@@ -49,5 +53,5 @@ def table(data: Any) -> Mapping[str, Any]:
     """Return data that must be an object with texts as keys."""
     kind = type(data).__name__
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in cast("Mapping[object, object]", data)):
-        raise refused(f"is of type {kind}: write a table of names and values")
+        raise refused(f"is of type {kind}: {NO_TABLE}")
     return cast("Mapping[str, Any]", data)

@@ -10,14 +10,17 @@ import copy
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, cast
 
 from aioverseer.core.errors import SpecError
 from aioverseer.core.export import exported_from
 from aioverseer.core.options.command_text import split_command
+from aioverseer.core.options.data_words import EXAMPLES
 from aioverseer.core.options.docs import described
 from aioverseer.core.options.flaws import DataError, Flaw, refused
-from aioverseer.core.options.form import Form, table
+from aioverseer.core.options.form import NO_TABLE, Form, table
 from aioverseer.core.options.function_names import is_function, object_name, resolve
 from aioverseer.core.options.leaf_forms import Text, text_like
 from aioverseer.core.options.numbers import expands
@@ -41,7 +44,12 @@ __all__ = [
     "WordOr",
     "flaw_of",
     "unknown_key",
+    "with_example",
 ]
+
+
+_NO_LIMIT = frozenset({"inf", "infinite", "infinity", "no", "null", "unlimited"})
+"""Words for None in other tools, in small letters."""
 
 
 @exported_from("aioverseer.forms")
@@ -182,7 +190,12 @@ class OrNone(Form):
         """Return the value, or None."""
         if data is None or (self._word and isinstance(data, str) and data == "none"):
             return None
-        return self._form.read(data)
+        try:
+            return self._form.read(data)
+        except DataError as error:
+            if self._word and isinstance(data, str) and data.lower() in _NO_LIMIT:
+                raise refused(error.flaws[0].message, 'write "none" for no limit') from None
+            raise
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of both."""
@@ -235,6 +248,7 @@ class Record(Form):
         defaults: Mapping[str, Any] | None = None,
         called: Mapping[str, str] | None = None,
         docs: object = None,
+        inner: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
         """Prepare.
 
@@ -245,6 +259,7 @@ class Record(Form):
             defaults: Attributes of an object made without arguments, where they are not the defaults of the arguments.
             called: Other names of arguments in the data, such as ``{"port": "tcp"}``.
             docs: The class or function whose docstring describes the arguments; None for ``make``.
+            inner: Keys of the table of an argument that are often written beside it, for messages.
         """
         parameters = {name: each for name, each in inspect.signature(make).parameters.items() if name in fields}
         self._make = make
@@ -253,6 +268,7 @@ class Record(Form):
         self.fields: dict[str, Form] = {self._called.get(name, name): form for name, form in fields.items()}
         self._arguments = {self._called.get(name, name): name for name in fields}
         self._short = short
+        self._outer = {key: name for name, keys in (inner or {}).items() for key in keys}
         self._defaults: dict[str, Any] = {name: each.default for name, each in parameters.items()}
         self._defaults |= dict(defaults or {})
         self._required = [
@@ -296,16 +312,21 @@ class Record(Form):
     def _read(self, given: Mapping[str, Any]) -> Any:
         values: dict[str, Any] = {}
         flaws: list[Flaw] = []
+        meant: set[str] = set()
         for name, each in given.items():
             form = self.fields.get(name)
             if form is None:
-                flaws.append(unknown_key(name, self.fields))
+                outer = self._outer.get(name)
+                meant |= {outer} if outer else set(get_close_matches(name, self._required))
+                flaw = unknown_key(name, self.fields)
+                flaws.append(flaw if outer is None else replace(flaw, hint=f"write {outer} = {{ {name} = ... }}"))
                 continue
             try:
                 values[self._arguments[name]] = form.read(each)
             except DataError as error:
-                flaws += error.below(name)
-        flaws += [Flaw(message=f"has no {name}: write it") for name in self._required if name not in given]
+                flaws += with_example(name, error).below(name)
+        missing = [name for name in self._required if name not in given and name not in meant]
+        flaws += [Flaw(message=f"has no {name}: write it") for name in missing]
         if flaws:
             raise DataError.of(flaws)
         try:
@@ -392,12 +413,15 @@ class Kinds(Form):
                 return self._address.read(data)
             else:
                 raise refused(f"is no {self._what}: write {self._known}")
-        given = table(data)
+        if not isinstance(data, Mapping):
+            raise refused(f"is no {self._what}: write {self._known}")
+        given = table(cast("object", data))
         for name, (_, form) in self._kinds.items():
             if name not in given:
                 continue
             if not isinstance(form, Record):
                 return self._read_alone(name, form, given)
+            self._refuse_others(name, form, given)
             if name in form.fields:
                 return form.read(given)
             if given[name] is not True:
@@ -405,7 +429,19 @@ class Kinds(Form):
             return form.read({key: each for key, each in given.items() if key != name})
         if self._other is not None and not {"function", "object"}.isdisjoint(given):
             return self._other.read(data)
+        for key in given:
+            if near := get_close_matches(key, self._kinds, n=1):
+                message = f"there is no {self._what} {key!r}"
+                raise DataError.of([Flaw(path=(key,), message=message, hint=f"did you mean {near[0]!r}?", of_key=True)])
         raise refused(f"is no {self._what}: write {self._known}")
+
+    def _refuse_others(self, name: str, form: Record, given: Mapping[str, Any]) -> None:
+        others = [key for key in given if key in self._kinds and key != name and key not in form.fields]
+        if others:
+            both = f"write all = [{{ {name} = ... }}, {{ {others[0]} = ... }}]" if "all" in self._kinds else None
+            raise DataError.of(
+                Flaw(path=(key,), message=f"{key!r} cannot go with {name!r}", hint=both, of_key=True) for key in others
+            )
 
     @staticmethod
     def _read_alone(name: str, form: Form, given: Mapping[str, Any]) -> Any:
@@ -436,6 +472,8 @@ class Kinds(Form):
 
     @property
     def _known(self) -> str:
+        if self._address is not None:
+            return f"for example {self._example}"
         return f"one of {', '.join(self._kinds)}, for example {self._example}"
 
 
@@ -539,7 +577,7 @@ class Function(Form):
                     "at the top of a module"
                 )
             case _:
-                raise refused('names no function: write {"function": "module:name"}')
+                raise refused('names no function: write { function = "module:name" }')
 
     def schema(self) -> dict[str, Any]:
         """Return the schema of a name."""
@@ -669,6 +707,23 @@ class Reference(Form):
     def schema(self) -> dict[str, Any]:
         """Return the reference."""
         return {"$ref": f"#/$defs/{self._name}"}
+
+
+def with_example(name: str, error: DataError) -> DataError:
+    """Return the error about an option; if its data should be a table, an example is shown.
+
+    Args:
+        name: Name of the option in the data.
+        error: Error of its form.
+    """
+    example = {**EXAMPLES, **_INNER_EXAMPLES}.get(name)
+    if example is None or not any(not each.path and each.message.endswith(NO_TABLE) for each in error.flaws):
+        return error
+    return refused(f"is no table: write for example {example}")
+
+
+_INNER_EXAMPLES = {"backoff": 'backoff = { min = "1s", max = "1m" }'}
+"""Examples of options inside of others."""
 
 
 def unknown_key(name: str, known: Iterable[str]) -> Flaw:

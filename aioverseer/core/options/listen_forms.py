@@ -61,5 +61,7 @@ _KINDS: dict[str, tuple[type, Form]] = {
     "unix": (UnixSocket, Record(unix, {"path": PATH, "mode": OrNone(MODE)}, called={"path": "unix"})),
     "inherited": (InheritedSocket, Record(inherited, {"name": TEXT}, called={"name": "inherited"})),
 }
-LISTEN = MappingOf(Kinds(_KINDS, what="socket", example='{"tcp": 8000}', address=Made(_ADDRESS, _made_of)), _NAME)
+LISTEN = MappingOf(
+    Kinds(_KINDS, what="socket", example='"127.0.0.1:8000" or { tcp = 8000 }', address=Made(_ADDRESS, _made_of)), _NAME
+)
 """Sockets by name: each by its kind, or an address as text."""

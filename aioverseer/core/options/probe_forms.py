@@ -62,7 +62,7 @@ class _PatternForm(Form):
             case {"pattern": str(pattern), "flags": flags, **rest} if not rest and is_list(flags):
                 return self._compiled(pattern, ListOf(Word(_FLAG_NAMES), list).read(flags))
             case _:
-                raise refused('is no pattern: write a text, or {"pattern": text, "flags": ["IGNORECASE"]}')
+                raise refused('is no pattern: write a text, or { pattern = "...", flags = ["IGNORECASE"] }')
 
     @staticmethod
     def _compiled(pattern: str, flags: list[str]) -> re.Pattern[str]:
@@ -170,4 +170,4 @@ def make_probe_form(forms: dict[str, Form]) -> Form:
         "all": (AllOf, _JoinedForm(probe, Probe.__and__)),
         "any": (AnyOf, _JoinedForm(probe, Probe.__or__)),
     }
-    return _ProbeForm({**joined, **PROBES}, what="probe", example='{"tcp": 8000}', words=["notify"], other=FUNCTION)
+    return _ProbeForm({**joined, **PROBES}, what="probe", example="{ tcp = 8000 }", words=["notify"], other=FUNCTION)

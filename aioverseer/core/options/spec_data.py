@@ -36,6 +36,7 @@ from aioverseer.core.options.forms import (
     Reference,
     WordOr,
     flaw_of,
+    with_example,
 )
 from aioverseer.core.options.framing import Chunks, ContentLength, LengthPrefix, Lines
 from aioverseer.core.options.framing_makers import chunks, content_length, length_prefix, lines
@@ -60,7 +61,7 @@ from aioverseer.core.options.listen_forms import LISTEN, MODE
 from aioverseer.core.options.log import MOST_KEPT, LogBridge, LogFile
 from aioverseer.core.options.main_pid import PidFile
 from aioverseer.core.options.privileges import CAPABILITIES
-from aioverseer.core.options.probe_forms import make_probe_form
+from aioverseer.core.options.probe_forms import PROBES, make_probe_form
 from aioverseer.core.options.recycle import Recycle
 from aioverseer.core.options.restart import Restart, When
 from aioverseer.core.options.roll import OnRollFailure, Roll
@@ -119,7 +120,7 @@ class _InputForm(Form):
             return BYTES.read(data)
         if "function" in given or "object" in given:
             return FUNCTION.read(data)
-        raise refused('is no input: write a text, "pipe", "inherit", or {"file": path}')
+        raise refused('is no input: write a text, "pipe", "inherit", or { file = "path" }')
 
     def schema(self) -> dict[str, Any]:
         made = [
@@ -354,7 +355,7 @@ _LOG = Kinds(
         ),
     },
     what="log",
-    example='"web.log"',
+    example='"web.log" or { path = "web.log" }',
     address=Made(PathForm(folder=False), LogFile),
 )
 _SCHEDULES: dict[str, tuple[type, Form]] = {
@@ -460,7 +461,7 @@ FORMS: dict[str, Form] = {
     "ambient_capabilities": ListOf(Word([*CAPABILITIES, *(f"CAP_{name.upper()}" for name in CAPABILITIES)])),
     "delay_start": SECONDS,
     "max_runtime": OrNone(Seconds(above=True)),
-    "schedule": OrNone(Kinds(_SCHEDULES, what="schedule", example='{"cron": "30 2 * * *"}', other=FUNCTION)),
+    "schedule": OrNone(Kinds(_SCHEDULES, what="schedule", example='{ cron = "30 2 * * *" }', other=FUNCTION)),
     "stop": LADDER,
     "prepare": _HOOK,
     "cleanup": _HOOK,
@@ -513,6 +514,7 @@ FORMS: dict[str, Form] = {
                 "action": Word(["restart", "mark"]),
                 "stop": OrNone(LADDER),
             },
+            inner={"probe": [*PROBES, "all", "any"]},
         )
     ),
     "roll": OrNone(
@@ -596,7 +598,7 @@ def read_options(
             else:
                 options[name] = form.read(value)
         except DataError as error:
-            flaws += error.below(name)
+            flaws += with_example(name, error).below(name)
     return options, flaws
 
 
@@ -628,7 +630,7 @@ def read_spec(data: Any, make: Make, refusals: Refusals, owner: str | None = Non
         {name: value for name, value in given.items() if name != "id"},
         lambda inner: read_spec(inner, make, refusals, ""),
     )
-    if "command" not in given:
+    if "command" not in given and not any(flaw.of_key and "command" in (flaw.hint or "") for flaw in flaws):
         flaws.append(Flaw(message="command is missing: write the program and its arguments"))
     argv = options.pop("command", None)
     if not flaws:

@@ -183,7 +183,7 @@ def test_the_option_has_several_forms(given_value: Any, kept: tuple[After, ...])
 
 def test_refused_values_of_after_are_named() -> None:
     """Each value by its name; and a service that waits for itself is the smallest circle."""
-    with pytest.raises(DependencyCycle, match="is itself"):
+    with pytest.raises(DependencyCycle, match="names the service itself"):
         as_after("web", owner="web")
     bad: list[dict[str, Any]] = [
         {"name": ""}, {"name": 5}, {"name": "x", "until": "up"}, {"name": "x", "on_end": "restart"},

@@ -150,3 +150,10 @@ def test_version_is_that_of_the_package(capfd: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         parse(["--version"])
     assert capfd.readouterr().out == f"aioverseer {aioverseer.__version__}\n"
+
+
+def test_time_may_have_a_unit() -> None:
+    """The command line takes the times of files."""
+    parsed = parse(["up", "--stop-timeout", "1m 5s"])
+    assert isinstance(parsed, UpOptions)
+    assert 65.0 == parsed.policy.stop_timeout

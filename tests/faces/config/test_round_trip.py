@@ -34,7 +34,7 @@ CANNOT_SAY = (
 
 REASONS = [
     r"command is missing|is empty: name the program",
-    r"is no service$|is no service;|is itself|twice|wait for each other|which was not chosen",
+    r"is no service$|is no service;|names the service itself|twice|wait for each other|which was not chosen",
     r"cannot go with|is never used|counts for a group|is for missed=|pass listen=|leaves no |has nothing to compress",
     r"is in prevent_codes|step after SIGKILL|is the number of a signal|less than the period|no pipe to its standard",
     r"gives none: |needs lines|needs output|says nothing about the program|is the descriptor of a socket|comes once",
