@@ -16,6 +16,9 @@ __all__ = ["Findings"]
 _MOST = 100
 """Problems that are shown. The index of their positions and similar names are made for no more."""
 
+_MOST_COMPARED = 20_000
+"""Names that wrong ones are compared with, in all: about half a second."""
+
 
 class Findings:
     """The problems of one load, collected until all of it was looked at.
@@ -34,6 +37,7 @@ class Findings:
         self.environ: Mapping[str, str] = {}
         self._found: dict[tuple[str, Path, str], Problem] = {}
         self._more = 0
+        self._compared = 0
 
     def __len__(self) -> int:
         """Return the number of problems."""
@@ -43,6 +47,11 @@ class Findings:
     def is_full(self) -> bool:
         """Whether further problems are only counted."""
         return len(self._found) >= _MOST
+
+    def may_compare(self, count: int) -> bool:
+        """Return whether a wrong name may be compared with so many others, and count them."""
+        self._compared += count
+        return self._compared <= _MOST_COMPARED
 
     def add(self, path: Path, message: str, hint: str | None = None, *, of_key: bool = False) -> None:
         """Add a problem.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from aioverseer import EventHook, SpecError
@@ -33,8 +34,10 @@ def read_hooks(
         left_out: The services that are not part of this load, with the reason.
         findings: Takes the problems.
     """
-    known = list(services)
-    hooks: list[EventHook] = []
+    known = dict.fromkeys(services)
+    hooks: dict[tuple[Any, ...], tuple[int, EventHook]] = {}
+    """The hooks by all their values, with their places."""
+    plain = [each.name for each in dataclasses.fields(EventHook) if each.name != "extra_env"]
     for at, table in enumerate(tables):
         path: Path = ("hooks", at)
         if not is_table(table):
@@ -47,11 +50,12 @@ def read_hooks(
             continue
         for name in hook.services or ():
             if name not in left_out and not _is_known(name, known):
-                findings.add((*path, "services"), f"{name!r} is no service", hint_for(name, known))
-        if hook in hooks:
-            findings.add(path, f"hook {hooks.index(hook) + 1} is the same", "leave one of them out")
-        hooks.append(hook)
-    return tuple(hooks)
+                findings.add((*path, "services"), f"{name!r} is no service", hint_for(name, known, findings))
+        values = (*(getattr(hook, name) for name in plain), frozenset(hook.extra_env.items()))
+        first = hooks.setdefault(values, (at, hook))[0]
+        if first != at:
+            findings.add(path, f"hook {first + 1} is the same", "leave one of them out")
+    return tuple(hook for _, hook in hooks.values())
 
 
 def _placed(table: Mapping[str, Any], folder: str, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def _placed(table: Mapping[str, Any], folder: str, variables: Mapping[str, str])
     return placed
 
 
-def _is_known(name: str, known: Iterable[str]) -> bool:
+def _is_known(name: str, known: Container[str]) -> bool:
     """Return whether a name is that of a service, of a set of instances, or of an instance."""
     owner, _, index = name.rpartition(".")
-    return any(name == each or (index.isdecimal() and owner == each) for each in known)
+    return name in known or (index.isdecimal() and owner in known)

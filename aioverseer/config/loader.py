@@ -20,17 +20,14 @@ from aioverseer.config.order import check_order, sorted_groups
 from aioverseer.config.overrides import check_variables, services_that_exist
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.sections import SECTIONS, check_options, check_outline, hint_for, read_control
-from aioverseer.config.services import ServiceReader, absolute_logs
+from aioverseer.config.services import LARGEST, ServiceReader, absolute_logs
 from aioverseer.config.settings import formation, read_settings
-from aioverseer.config.shapes import Path, is_list, is_table, size_of
+from aioverseer.config.shapes import Path, is_list, is_table, load_of
 from aioverseer.config.sources import Sources, unreadable
 from aioverseer.config.variables import Variables
 from aioverseer.core.export import exported_from
 
 __all__ = ["load"]
-
-_LARGEST = 32 * 2**20
-"""Characters and values that the defaults may add to all services together."""
 
 
 @exported_from("aioverseer.config")
@@ -175,9 +172,8 @@ class _Load:
             known |= dict.fromkeys(_texts(table.get("profiles")))
         for each in self._profiles:
             if each not in known:
-                problem = Problem(
-                    file=self._sources.file, message=f"there is no profile {each!r}", hint=hint_for(each, known)
-                )
+                hint = hint_for(each, known, self._findings)
+                problem = Problem(file=self._sources.file, message=f"there is no profile {each!r}", hint=hint)
                 self._findings.add_problem((), problem)
 
     def _name(self) -> str:
@@ -194,19 +190,21 @@ class _Load:
         return {name: value for name, value in self._from_files.items() if name not in self._environ}
 
     def _specs(self) -> tuple[Spec, ...]:
+        defaults, variables = self._section("defaults"), self._added
         reader = ServiceReader(
             folder=self._sources.folder,
-            defaults=self._section("defaults"),
-            variables=self._added,
+            defaults=defaults,
+            variables=variables,
             read_env_file=self._env_file,
             findings=self._findings,
         )
         services = self._data.get("services", {})
-        if size_of(self._data.get("defaults", {})) * len(services) > _LARGEST:
-            message = f"these are too many for {len(services)} services"
-            self._findings.add(("defaults",), message, "write less of them")
-            return ()
-        specs: dict[str, Spec | None] = {}
+        for section, value in (("defaults", defaults), ("env_files", variables)):
+            if load_of(value) * len(services) > LARGEST:
+                message = f"these are too many for {len(services)} services"
+                self._findings.add((section,), message, "write less of them")
+                return ()
+        tables: dict[str, dict[str, Any]] = {}
         left_out = self._left_out_for
         for id, table in services.items():
             why = self._left_out(id, table)
@@ -214,7 +212,10 @@ class _Load:
                 left_out[id] = why
                 check_options(table, ("services", id), self._findings)
             else:
-                specs[id] = reader.read(id, self._variables.replaced(table, ("services", id)))
+                tables[id] = self._variables.replaced(table, ("services", id))
+        if not reader.check_files(tables):
+            return ()
+        specs = {id: reader.read(id, table) for id, table in tables.items()}
         check_order(specs, left_out, self._findings, is_whole=not self._sources.problems)
         return tuple(spec for spec in specs.values() if spec is not None)
 

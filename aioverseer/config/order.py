@@ -31,8 +31,7 @@ def check_order(
             path = ("services", id, "after", edge.name)
             if name not in services:
                 if edge.hard and is_whole:
-                    others = [each for each in services if each != id]
-                    hint = left_out.get(edge.name) or hint_for(edge.name, others)
+                    hint = left_out.get(edge.name) or hint_for(edge.name, _without(id, services), findings)
                     findings.add(path, f"{edge.name!r} is no service", hint)
             elif name not in specs:
                 continue
@@ -56,19 +55,27 @@ def sorted_groups(groups: Mapping[str, Group], known: Iterable[str], findings: F
         findings: Takes the problems.
     """
     needs = {name: [group.parent] if group.parent in groups else [] for name, group in groups.items()}
-    names = set(known)
+    ordered = sorted(known)
+    names = set(ordered)
     for name, group in groups.items():
         if group.parent and group.parent not in names:
-            hint = hint_for(group.parent, sorted(names - {name}))
+            hint = hint_for(group.parent, _without(name, ordered), findings)
             findings.add(("groups", name, "parent"), f"there is no group {group.parent!r}", hint)
     circles = _circles(needs)
     for circle in circles:
         shown = " -> ".join([*circle, circle[0]])
         findings.add(("groups", circle[0], "parent"), f"groups are parents of each other: {shown}", "leave one out")
     found: dict[str, Group] = {}
-    while not circles and len(found) < len(groups):
-        found |= {name: groups[name] for name, parents in needs.items() if all(each in found for each in parents)}
+    for start in groups if not circles else ():
+        trail = [start]
+        while trail[-1] not in found and needs[trail[-1]]:
+            trail += needs[trail[-1]]
+        found |= {name: groups[name] for name in reversed(trail)}
     return tuple(found.values())
+
+
+def _without(name: str, known: Iterable[str]) -> list[str]:
+    return [each for each in known if each != name]
 
 
 def _set_of(name: str, known: Container[str]) -> str:

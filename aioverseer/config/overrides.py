@@ -39,7 +39,7 @@ def services_that_exist(data: Mapping[str, Any], stack: Stack, findings: Finding
         (("profiles", name, "services", id), id) for name, each in changed.items() for id in each if id not in defined
     ]
     for path, id in unknown if is_whole else []:
-        hint = None if findings.is_full else _hint(id, sorted(defined))
+        hint = None if findings.is_full else _hint(id, sorted(defined), findings)
         findings.add(path, f"there is no service {id!r}", hint, of_key=True)
     return {id: table for id, table in services.items() if id in defined}
 
@@ -58,7 +58,7 @@ def check_variables(data: Mapping[str, Any], stack: Stack, findings: Findings) -
     unknown = given - known
     used = set(re.findall(r"\{vars\.([^{}.]*)", str([layer.data for layer in stack.all]))) if unknown else set[str]()
     for name in sorted(unknown - used):
-        findings.add(("vars", name), f"there is no variable {name!r}", hint_for(name, sorted(known | used)))
+        findings.add(("vars", name), f"there is no variable {name!r}", hint_for(name, sorted(known | used), findings))
 
 
 def _services_in(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -75,7 +75,7 @@ def _table(data: Mapping[str, Any], key: str) -> dict[str, Any]:
     return found if is_table(found) else {}
 
 
-def _hint(id: str, known: Collection[str]) -> str:
+def _hint(id: str, known: Collection[str], findings: Findings) -> str | None:
     if known and id in {"command", *SpecOptions.__annotations__}:
         return f"write {next(iter(known))}.{id}=..., or defaults.{id}=... for all"
-    return hint_for(id, known)
+    return hint_for(id, known, findings)

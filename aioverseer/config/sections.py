@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -43,18 +44,28 @@ _TABLES = ("services", "groups", "profiles")
 
 VERSION = 1
 
+_MOST_SHOWN = 10
+"""Names that exist, in one message."""
+
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}")
 
 
-def hint_for(name: str, known: Collection[str]) -> str:
-    """Return a name that was probably meant, or all that there are.
+def hint_for(name: str, known: Collection[str], findings: Findings) -> str | None:
+    """Return a name that was probably meant, or those that there are; None where so many problems need no advice.
 
     Args:
         name: A name that does not exist.
         known: Names that exist.
+        findings: The problems so far.
     """
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}" if known else "there are none"
+    if findings.is_full:
+        return None
+    near = difflib.get_close_matches(name, known, n=1) if findings.may_compare(len(known)) else []
+    if near:
+        return f"did you mean {near[0]!r}?"
+    shown = ", ".join(itertools.islice(known, _MOST_SHOWN))
+    more = f" and {len(known) - _MOST_SHOWN} more" if len(known) > _MOST_SHOWN else ""
+    return f"there are {shown}{more}" if known else "there are none"
 
 
 def check_names(data: Mapping[str, Any], known: Collection[str], path: Path, findings: Findings) -> None:
@@ -68,8 +79,7 @@ def check_names(data: Mapping[str, Any], known: Collection[str], path: Path, fin
     """
     for key in data:
         if key not in known:
-            hint = None if findings.is_full else hint_for(key, known)
-            findings.add((*path, key), "there is no such key", hint, of_key=True)
+            findings.add((*path, key), "there is no such key", hint_for(key, known, findings), of_key=True)
 
 
 def check_options(table: Mapping[str, Any], path: Path, findings: Findings) -> None:

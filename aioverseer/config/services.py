@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -11,12 +12,14 @@ from aioverseer import Spec, SpecError
 from aioverseer.config.findings import Findings
 from aioverseer.config.merging import merge
 from aioverseer.config.sections import OF_FILES
-from aioverseer.config.shapes import Path, is_list, is_table
+from aioverseer.config.shapes import Path, is_list, is_table, load_of
 
-__all__ = ["FILLED", "PLACEHOLDERS_STAY", "ServiceReader", "absolute_logs"]
+__all__ = ["FILLED", "LARGEST", "PLACEHOLDERS_STAY", "ServiceReader", "absolute_logs"]
 
 _WORD = r"index|id|run|port|fd\.[^{}:]+"
 _PLACEHOLDER = re.compile(rf"\{{\{{(?P<kept>{_WORD})\}}\}}|\{{(?P<word>{_WORD})\}}")
+LARGEST = 32 * 2**20
+"""The load that all services together may get from one place that is not their own table."""
 PLACEHOLDERS_STAY = frozenset({"instances", "port", "listen"})
 """Options whose services have placeholders that the overseer replaces, for each run."""
 FILLED = ("command", "cwd", "extra_env", "ready", "alive", "main_pid")
@@ -82,6 +85,28 @@ class ServiceReader:
             return None
 
     # The environment.
+
+    def check_files(self, tables: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Return whether the files of variables of all services are small enough together, and report it if not.
+
+        Args:
+            tables: The tables of the services, with the variables replaced.
+        """
+        loads: dict[int, int] = {}
+        total = 0
+        for id, table in tables.items():
+            files = table.get("env_file", self._defaults.get("env_file", []))
+            path = ("services", id, "env_file")
+            for name in [files] if isinstance(files, str) else files if is_list(files) else ():
+                found = self._read_env_file(name, path)  # the same object for the same file
+                key = builtins.id(found)
+                if key not in loads:
+                    loads[key] = load_of(dict(found))
+                total += loads[key]
+            if total > LARGEST:
+                self._findings.add(path, "the files of all services are too large together", "write less in them")
+                return False
+        return True
 
     def _add_environment(self, options: dict[str, Any], files: Any, path: Path) -> None:
         given: dict[str, str] = {} if "env" in options else dict(self._variables)

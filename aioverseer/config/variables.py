@@ -34,12 +34,14 @@ class BadVariable(Exception):
     Attributes:
         message: Cause.
         hint: Advice.
+        is_final: Whether it holds for a default that is not needed, too.
     """
 
-    def __init__(self, message: str, hint: str) -> None:
+    def __init__(self, message: str, hint: str, *, is_final: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.is_final = is_final
 
 
 class Variables:
@@ -104,10 +106,11 @@ class Variables:
         parts: list[str] = []
         while True:
             found = _TOKEN.search(text, start)
-            end = text.find(until, start) if until else len(text)
-            if found is None or (end != -1 and end < found.start()):
+            # No further than the next variable: many of them would search the same text again.
+            end = text.find(until, start, len(text) if found is None else found.start()) if until else len(text)
+            if found is None or (until and end != -1):
                 if end == -1:
-                    raise BadVariable("a ${ has no } after it", "close it, or write $${ for the text")
+                    raise BadVariable("a ${ has no } after it", "close it, or write $${ for the text", is_final=True)
                 parts.append(text[start:end])
                 return "".join(parts), end + len(until)
             parts.append(text[start : found.start()])
@@ -153,8 +156,12 @@ class Variables:
             return self._replace(text, start, "}")
         except BadVariable as error:
             # The default of a variable that is set may name others that are not.
+            if needed or error.is_final:
+                raise
             end = _closing(text, start)
-            if needed or end is None:
+            self._count((end or len(text)) - start)  # defaults inside of defaults search the same text again
+            if end is None:
+                error.is_final = True
                 raise error from None
             return "", end
         finally:
@@ -188,7 +195,8 @@ class Variables:
 
     def _enter(self, name: str) -> None:
         if len(self._open) >= _DEEPEST:
-            raise BadVariable(f"variables lead to others more than {_DEEPEST} times", "write the value itself")
+            message = f"variables lead to others more than {_DEEPEST} times"
+            raise BadVariable(message, "write the value itself", is_final=True)
         self._open.append(name)
 
     def _count(self, size: int) -> None:
@@ -198,9 +206,10 @@ class Variables:
 
     def _too_large(self) -> BadVariable:
         if self._is_full:
-            return BadVariable("", "")  # reported before
+            return BadVariable("", "", is_final=True)  # reported before
         self._is_full = True
-        return BadVariable(f"variables make more than {_LARGEST // 2**20} MiB of text", "write less of them")
+        message = f"variables make more than {_LARGEST // 2**20} MiB of text"
+        return BadVariable(message, "write less of them", is_final=True)
 
 
 def _closing(text: str, start: int) -> int | None:
