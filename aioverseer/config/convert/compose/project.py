@@ -64,7 +64,7 @@ class _ComposeProject:
             if not is_table(data):
                 self._refuse(f"the service {each} is no mapping", "write command: below it")
             table = inner.inner(each, self._with_base(each, data, own, 0), place=f"services.{each}")
-            service = ComposeServiceReader(table, each, references)
+            service = ComposeServiceReader(table, each, references, own)
             options = service.read()
             if options is not None:
                 services[each] = options

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from signal import Signals
 from typing import Any
 
 from aioverseer.config.convert.compose.folders import folder_of
 from aioverseer.config.convert.compose.health import add_health
+from aioverseer.config.convert.compose.hosts import hosts_in
 from aioverseer.config.convert.compose.keys import DEPLOY, LOST_IN_DEPLOY, LOST_IN_SERVICE, SERVICE
 from aioverseer.config.convert.compose.restart import restart_of, roll_of
 from aioverseer.config.convert.references import References
@@ -26,14 +27,16 @@ _WATCHED = frozenset({"restart", "sync+restart"})
 class ComposeServiceReader:
     """Translation of one service."""
 
-    def __init__(self, keys: TableKeys, name: str, references: References) -> None:
+    def __init__(self, keys: TableKeys, name: str, references: References, services: Iterable[str]) -> None:
         """Prepare.
 
         Args:
             keys: Keys of the service.
             name: Its name.
             references: Translation of variables.
+            services: Names of all services of the file.
         """
+        self._services = tuple(services)
         self._keys = keys
         self._say = references
         self._owner = f"services.{name}"
@@ -96,6 +99,10 @@ class ComposeServiceReader:
         given = {name: self._say.translated(value) for name, value in variables.items() if value is not None}
         if given:
             self.options["extra_env"] = given
+        for variable, value in variables.items():
+            for host in hosts_in(variable, self._say.default(value or ""), self._services):
+                text = f"its value names the service {host} as a host: write localhost"
+                keys.part("environment", variable, "changed", text)
         keys.carried("environment", f"{owner}.extra_env" if given else "nothing, as variables are inherited")
         files = self._files()
         if files:

@@ -19,6 +19,29 @@ def compose(text: str) -> Conversion:
     return read(text, kind="compose", path="compose.yaml")
 
 
+def test_variable_that_names_a_service_of_compose_as_host_is_told() -> None:
+    """Its value is not in the note."""
+    text = """\
+services:
+  redis: {command: redis-server}
+  web:
+    command: serve
+    environment:
+      REDIS_URL: redis://:s3cret@redis:6411/0
+      CACHE_HOST: ${CACHE:-redis}
+      BROKERS: a:1,redis:6411
+      DSN: user=web host=redis
+      KIND: redis
+      OTHER: redis-2:80,x-redis:80,http://redis.example/redis
+      MODE: "redis: on"
+"""
+    conversion = compose(text)
+    notes = [note for note in conversion.of("changed") if note.key.startswith("environment.")]
+    names = ["REDIS_URL", "CACHE_HOST", "BROKERS", "DSN"]
+    assert [(note.place, note.key) for note in notes] == [("services.web", f"environment.{name}") for name in names]
+    assert {note.text for note in notes} == {"its value names the service redis as a host: write localhost"}
+
+
 def process_compose(text: str) -> Conversion:
     return read(text, kind="process-compose", path="process-compose.yaml")
 
