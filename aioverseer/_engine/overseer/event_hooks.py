@@ -82,6 +82,7 @@ class EventHooks:
         self._removed: list[_HookQueue] = []
         """Hooks that were removed while their commands run."""
         self._is_closed = False
+        self._has_given_up = False
         self._leaving_due: float | None = None
 
     @property
@@ -141,7 +142,7 @@ class EventHooks:
 
     def reopen(self) -> None:
         """Go on after an end."""
-        self._is_closed = False
+        self._is_closed = self._has_given_up = False
         self._leaving_due = None
 
     def begin_leaving(self) -> None:
@@ -176,7 +177,9 @@ class EventHooks:
             queue.clear()
 
     def _give_up(self) -> None:
-        self._is_closed = True
+        if self._has_given_up:  # both timers of ``end`` may be due
+            return
+        self._is_closed = self._has_given_up = True
         for queue in (*self._queues, *self._removed):
             queue.give_up()
 

@@ -270,6 +270,27 @@ async def test_leaving_waits_for_a_bounded_time(
     assert "hook notify has not ended in time, and is stopped: 1 run, and 1 event that waited" in caplog.text
 
 
+async def test_both_time_limits_stop_a_command_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit in real time is over at once, and the command still runs when that of the clock is."""
+    monkeypatch.setattr(event_hooks, "_PATIENCE", 0.0)
+    clock, launcher = scripted(hook=FakeChild().ignores(signal.SIGTERM))
+    caplog.set_level(logging.INFO, "aioverseer")
+    async with limit():
+        overseer = Overseer(clock=clock, launcher=launcher)
+        await overseer.__aenter__()
+        overseer.add_hook(on="running", run=NOTIFY, timeout=60)
+        await overseer.add("web", "web").start()
+        await clock.advance(0)
+        leaving = asyncio.create_task(overseer.__aexit__(None, None, None))
+        while "has not ended in time" not in caplog.text:
+            await asyncio.sleep(0)
+        await clock.advance(3)
+        await leaving
+    assert 1 == caplog.text.count("has not ended in time")
+
+
 async def test_command_that_cannot_be_killed_holds_nothing_up(caplog: pytest.LogCaptureFixture) -> None:
     """As one that waits for a device. The next event gets its command, and the overseer is left."""
     immortal = FakeChild().ignores(signal.SIGTERM, signal.SIGKILL)
