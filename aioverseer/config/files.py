@@ -26,8 +26,12 @@ DOES_NOT_EXIST = "does not exist"
 NAMES = ("aioverseer.toml", "pyproject.toml", "Procfile")
 """File names that are looked for in each folder, in this order."""
 
-_TABLE = re.compile(r"^\s*\[+\s*tool\s*\.\s*[\"']?aioverseer\b", re.MULTILINE)
-"""The head of a table of ours in a ``pyproject.toml``."""
+_TABLE = re.compile(
+    r"^[ \t]*\[+[ \t]*tool[ \t]*\.[ \t]*[\"']?aioverseer[\"']?[ \t]*[].]"
+    r"|^[ \t]*\[[ \t]*tool[ \t]*\].*(?:\n(?![ \t]*\[).*)*?\n[ \t]*[\"']?aioverseer[\"']?[ \t]*[=.]",
+    re.MULTILINE,
+)
+"""The head of a table of ours in a ``pyproject.toml``, or the table as a value of ``[tool]``."""
 
 _KINDS = (
     (stat.S_ISDIR, "is a folder", "name the file in it, for example {path}/aioverseer.toml"),

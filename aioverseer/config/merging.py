@@ -11,14 +11,17 @@ from aioverseer.config.shapes import Path, is_list, is_table
 
 __all__ = ["Layer", "Origin", "Stack", "merge"]
 
-_PROBES = frozenset("tcp unix http line prompt file command notify fd check all any entered function".split())
+_PROBES = {
+    each: each for each in "tcp unix http line prompt file command notify fd check all any entered function".split()
+}
 _ONE_OF = {
     "ready": _PROBES,
     "probe": _PROBES,
-    "schedule": frozenset({"cron", "every"}),
-    "stop": frozenset({"signal", "steps"}),
+    "schedule": {"cron": "cron", "every": "every"},
+    "stop": {"signal": "signal", "timeout": "signal", "steps": "steps"},
+    "stdin": {"file": "file", "base64": "base64", "program": "program"},
 }
-"""Options whose table is of one kind. A table of another kind replaces it."""
+"""Options whose table is of one kind, and the kind that each key tells. A table of another kind replaces it."""
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def _is_other_kind(key: str, under: Mapping[str, Any], over: Mapping[str, Any]) 
     kinds = _ONE_OF.get(key)
     if kinds is None:
         return False
-    mine, theirs = kinds & over.keys(), kinds & under.keys()
+    mine, theirs = ({kinds[each] for each in kinds.keys() & table} for table in (over, under))
     return bool(mine and theirs) and mine != theirs
 
 

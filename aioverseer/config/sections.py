@@ -124,13 +124,17 @@ def read_control(table: Mapping[str, Any], findings: Findings) -> ControlOptions
     """
     check_names(table, ("tcp", "metrics"), ("control",), findings)
     tcp, metrics = table.get("tcp"), table.get("metrics", False)
-    if tcp is not None and (not isinstance(tcp, str) or _ADDRESS.fullmatch(tcp) is None):
+    if tcp is not None and (not isinstance(tcp, str) or not _is_address(tcp)):
         findings.add(("control", "tcp"), "this is no address", 'write tcp = "127.0.0.1:8470"')
         tcp = None
     if not isinstance(metrics, bool):
         findings.add(("control", "metrics"), "this is neither", "write true or false")
         metrics = False
     return ControlOptions(tcp=tcp, metrics=metrics)
+
+
+def _is_address(text: str) -> bool:
+    return _ADDRESS.fullmatch(text) is not None and int(text.rpartition(":")[2]) < 2**16
 
 
 def _of_right_type(data: Mapping[str, Any], path: Path, findings: Findings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from aioverseer.config.document import Document
@@ -19,6 +19,10 @@ _MOST_PARTS = 100
 """Parts of a key. The time that tomllib needs grows with their square."""
 _LITERAL = ("[", "{", '"', "'")
 """The beginnings of values that are TOML and no text."""
+_TEXTS = frozenset({"command", "cwd", "name"})
+"""Options that take a text and no number."""
+_TABLES_OF_TEXTS = frozenset({"env", "extra_env"})
+"""Options that are tables of texts. In ``vars``, only a number that another text would show differently is a text."""
 
 
 def read_settings(settings: Collection[str], *, sections: Collection[str], folder: str) -> list[Document]:
@@ -44,7 +48,7 @@ def read_settings(settings: Collection[str], *, sections: Collection[str], folde
             problems.append(Problem(file=file, message="this is no setting", hint="write for example web.instances=2"))
             continue
         try:
-            data = _table(key, _value(value.strip()))
+            data = _table(key, value.strip())
         except (tomllib.TOMLDecodeError, RecursionError):
             problems.append(
                 Problem(file=file, message="the value is not TOML", hint="write for example web.log='{path = \"x\"}'")
@@ -74,18 +78,30 @@ def formation(settings: Iterable[Document]) -> dict[str, int]:
     return found
 
 
-def _value(text: str) -> Any:
+def _value(text: str, path: Sequence[str]) -> Any:
+    """Return a value of TOML, or the text where that has no quotes and stands for a text."""
     try:
-        return tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
+        value = tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
     except tomllib.TOMLDecodeError:
         if text.startswith(_LITERAL):
             raise
         return text
+    if text.startswith(_LITERAL):
+        return value
+    if path[-1] in _TEXTS or (len(path) > 1 and path[-2] in _TABLES_OF_TEXTS):
+        return text
+    is_plain = text == (str(value).lower() if isinstance(value, bool) else str(value))
+    return text if path[0] == "vars" and not is_plain else value
 
 
-def _table(key: str, value: Any) -> dict[str, Any]:
+def _table(key: str, text: str) -> dict[str, Any]:
     table: dict[str, Any] = tomllib.loads(f"{key} = 0")
-    return merge(table, _with_leaf(table, value))
+    path: list[str] = []
+    inner: Any = table
+    while is_table(inner):
+        ((name, inner),) = inner.items()
+        path.append(name)
+    return merge(table, _with_leaf(table, _value(text, path)))
 
 
 def _with_leaf(table: dict[str, Any], value: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from aioverseer import After, Group, LogFile, Overseer, Restart, Stop, ready
 from aioverseer.config import Config, ConfigError, ControlOptions, load
+from aioverseer.config.files import find_file
 from aioverseer.config.sections import SECTIONS
 
 Load = Callable[..., Config]
@@ -213,6 +214,54 @@ def test_probe_of_another_kind_replaces_the_lower_one(load_text: Load) -> None:
         profiles=["dev"],
     )
     assert (ready.line("up"), ready.tcp(81, host="::1")) == (web.ready, other.ready)
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "option"),
+    [
+        ('stop = { steps = [["SIGTERM", 5]] }', "stop = { timeout = 60 }", "stop"),
+        ("stop = { timeout = 60 }", 'stop = { steps = [["SIGTERM", 5]] }', "stop"),
+        ('stop = { signal = "SIGINT" }', "stop = { timeout = 60 }", None),
+        ('stdin = { file = "/x" }', 'stdin = { base64 = "eA==" }', "stdin"),
+    ],
+)
+def test_table_of_another_kind_replaces_the_lower_one(
+    load_text: Load, lower: str, upper: str, option: str | None
+) -> None:
+    both = load_text(f'[defaults]\n{lower}\n[services.web]\ncommand = ["a"]\n{upper}\n').specs[0]
+    alone = load_text(f'[services.web]\ncommand = ["a"]\n{upper}\n').specs[0]
+    if option is None:
+        assert (signal.SIGINT, 60.0) == (both.stop.steps[0].signal, both.stop.steps[0].timeout)  # type: ignore[union-attr]  # a signal
+    else:
+        assert getattr(alone, option) == getattr(both, option)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("[tool.aioverseer-plugin]\n", False),
+        ("[tool.poetry.dependencies]\naioverseer = { path = '.' }\n", False),
+        ("[tool]\nx = 1\n\naioverseer = { name = 'x' }\n", True),
+        ("[tool.'aioverseer'.services.web]\n", True),
+        ("[[tool.aioverseer.hooks]]\n", True),
+    ],
+)
+def test_search_finds_a_table_of_ours_alone(tmp_path: Path, text: str, is_found: bool) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    assert is_found == (find_file(str(tmp_path)) == str(tmp_path / "pyproject.toml"))
+
+
+def test_setting_of_a_text_keeps_it(load_text: Load) -> None:
+    text = '[vars]\ntag = "x"\n[services.web]\ncommand = ["a", "{vars.tag}"]\n'
+    settings = ["web.extra_env.A=1.10", "web.extra_env.B=0x10", "web.extra_env.C=true", "vars.tag=1.10", "web.nice=1"]
+    web = load_text(text, settings=settings).specs[0]
+    assert ({"A": "1.10", "B": "0x10", "C": "true"}, ("a", "1.10"), 1) == (dict(web.extra_env), web.argv, web.nice)
+    assert ("true",) == load_text(text, settings=["web.command=true"]).specs[0].argv
+
+
+def test_control_has_a_port_that_exists(load_text: Load) -> None:
+    with pytest.raises(ConfigError, match="this is no address"):
+        load_text('control.tcp = "127.0.0.1:99999"')
 
 
 def test_profiles_are_merged_in_their_order(load_text: Load) -> None:
