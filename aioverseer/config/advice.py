@@ -359,7 +359,7 @@ def _with_pairs(argv: Sequence[str]) -> Iterator[str]:
 
 _HOME_WORD = re.compile(r"~(/.*)?")
 _PATTERN_WORD = re.compile(r"([\w.-]*/)+[\w.-]*\*[\w.*/-]*|\*\.\w+")
-_VARIABLE_WORD = re.compile(r"[\w./:=@-]*\$(?P<name>[A-Za-z_]\w*)[\w./:@-]*")
+_VARIABLE_WORD = re.compile(r"[\w./:=@-]*\$(?P<name>[A-Za-z_]\w*+)[\w./:@-]*")
 _LONG_OPTION = re.compile(r"--?[A-Za-z][\w-]+")
 _READ_PATTERNS = frozenset("ssh find awk perl grep sed rsync tar watchmedo watchexec xargs envsubst".split())
 """Programs that give such words a meaning themselves."""

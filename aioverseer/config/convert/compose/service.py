@@ -36,7 +36,7 @@ class ComposeServiceReader:
             references: Translation of variables.
             services: Names of all services of the file.
         """
-        self._services = tuple(services)
+        self._services = frozenset(services)
         self._keys = keys
         self._say = references
         self._owner = f"services.{name}"

@@ -32,6 +32,7 @@ services:
       BROKERS: a:1,redis:6411
       DSN: user=web host=redis
       KIND: redis
+      USER: http://redis:pw@example.com/
       OTHER: redis-2:80,x-redis:80,http://redis.example/redis
       MODE: "redis: on"
 """
