@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from aioverseer.cli.arguments import ConvertOptions
-from aioverseer.cli.errors import FAILED
+from aioverseer.cli.errors import FAILED, CommandError
 from aioverseer.cli.printing import complain, next_check, shown_path, write_file
 from aioverseer.config import ConfigError, convert_file, load, to_toml
 
@@ -19,10 +19,12 @@ def convert(options: ConvertOptions) -> int:
         options: The arguments of the command line.
 
     Raises:
-        CommandError: If the target exists or cannot be written.
+        CommandError: If the target is no name of TOML, exists, or cannot be written.
         ConfigError: If the file cannot be read.
         SpecError: If it is not valid in its format.
     """
+    if options.target is not None and not options.target.endswith(".toml"):
+        raise CommandError(f"{options.target}: the result is TOML: write a name that ends in .toml")
     conversion = convert_file(options.source, kind=options.kind)
     text = to_toml(conversion.data)
     if options.target is None:

@@ -57,6 +57,14 @@ def test_converted_file_loads(
     assert (spec.id, spec.argv, spec.umask) == ("web", ("sh", "-c", "echo serving"), 0o022)
 
 
+def test_target_that_no_command_would_read_is_refused(
+    supervisord: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", str(supervisord), str(tmp_path / "shop.conf")]) == 2
+    assert "write a name that ends in .toml" in capfd.readouterr().err
+    assert not (tmp_path / "shop.conf").exists()
+
+
 def test_target_is_replaced_only_by_force(supervisord: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "aioverseer.toml"
     target.write_text("mine")
