@@ -17,7 +17,7 @@ _PIECE = re.compile(r"\w{3,}")
 
 def names_in(data: Any) -> set[str]:
     """Return the names of the variables in the texts of data."""
-    return {name for text in _texts_in(data) for name in _NAME.findall(text)}
+    return {name for text in _texts_in(data) if "$" in text for name in _NAME.findall(text)}
 
 
 def names_in_command(text: str) -> set[str]:
@@ -26,24 +26,31 @@ def names_in_command(text: str) -> set[str]:
 
 
 class Hidden:
-    """The variables whose values no text about a service shows."""
+    """The variables whose values no text about a service shows. They are looked for when there is such a text."""
 
-    def __init__(self) -> None:
-        """Begin without services."""
-        self._values: dict[str, dict[str, str]] = {}
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        data: Mapping[str, Any] | None = None,
+        names: Mapping[str, set[str]] | None = None,
+        ports: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            environ: Variables and their values.
+            data: The merged table of the file.
+            names: Further names of variables, by the services.
+            ports: Values of ``PORT`` that came from files of variables, by the services.
+        """
+        self._environ = environ or {}
+        self._data = data or {}
+        self._names = names or {}
+        self._ports = ports or {}
 
     def __repr__(self) -> str:
         """Return the name of the class, without the values."""
         return "Hidden()"
-
-    def add(self, service: str, values: Mapping[str, str]) -> None:
-        """Add variables of a service.
-
-        Args:
-            service: Id of the service.
-            values: Variables and their values.
-        """
-        self._values.setdefault(service, {}).update(values)
 
     def __call__(self, service: str, text: str) -> str:
         """Return a text about a service with names of variables in place of their values.
@@ -52,7 +59,12 @@ class Hidden:
             service: Id of the service.
             text: The text.
         """
-        values = self._values.get(service)
+        data = self._data
+        table = data.get("services", {}).get(service)
+        names = names_in([data.get("defaults"), data.get("vars"), table]) | self._names.get(service, set())
+        values = {name: self._environ[name] for name in names if name in self._environ}
+        if service in self._ports:
+            values["PORT"] = self._ports[service]
         return without_values(text, set(values), values) if values else text
 
 
@@ -66,7 +78,8 @@ def without_values(message: str, names: set[str], environ: Mapping[str, str]) ->
     """
     for name in sorted(names):
         value = environ.get(name, "")
-        pieces = {value, repr(value)[1:-1], *_PIECE.findall(value)} - {""}
+        forms = value, value.replace("{", "{{").replace("}", "}}")  # as it is, and as text beside placeholders
+        pieces = {*forms, *(repr(form)[1:-1] for form in forms), *_PIECE.findall(value)} - {""}
         for piece in sorted(pieces, key=len, reverse=True):
             # A short value may be a part of any word, so it counts alone.
             pattern = re.escape(piece) if len(piece) > 2 else rf"(?<!\w){re.escape(piece)}(?!\w)"  # noqa: PLR2004  # as above

@@ -12,7 +12,7 @@ from typing import Any
 from aioverseer import EventHook, Group, OverseerOptions, Spec, SpecError
 from aioverseer.config.files import NAMES, find_file
 from aioverseer.config.findings import Findings
-from aioverseer.config.hidden_values import Hidden, names_in
+from aioverseer.config.hidden_values import Hidden
 from aioverseer.config.hooks import read_hooks
 from aioverseer.config.loaded import Config
 from aioverseer.config.merging import Layer, Stack, merge
@@ -20,7 +20,7 @@ from aioverseer.config.order import check_order, sorted_groups
 from aioverseer.config.overrides import check_variables, services_that_exist
 from aioverseer.config.problems import ConfigError, Problem
 from aioverseer.config.sections import SECTIONS, check_options, check_outline, hint_for, read_control
-from aioverseer.config.services import LARGEST, ServiceReader, absolute_logs
+from aioverseer.config.services import LARGEST, ServiceReader, absolute_logs, escape_for
 from aioverseer.config.settings import formation, read_settings
 from aioverseer.config.shapes import Path, is_list, is_table, load_of
 from aioverseer.config.sources import Sources, unreadable
@@ -116,7 +116,7 @@ class _Load:
             path = ("env_files", at)
             self._from_files |= self._env_file(Variables(environ, {}, findings.add).replaced(name, path), path)
         findings.environ = {**self._from_files, **environ}
-        self._variables = Variables(findings.environ, self._data.get("vars", {}), findings.add)
+        self._variables = Variables(findings.environ, self._data.get("vars", {}), findings.add, escape_for)
 
     def config(self) -> Config:
         """Return the Config.
@@ -221,18 +221,11 @@ class _Load:
 
     def _hidden(self, specs: Iterable[Spec]) -> Hidden:
         """Return the variables of each service whose values no text about it shows."""
-        environ, hidden = self._findings.environ, Hidden()
-        for_all = names_in([self._data.get("defaults"), self._data.get("vars")])
-        for spec in specs:
-            table = self._data["services"][spec.id]
-            names = for_all | names_in(table) | self._sources.names.get(spec.id, set())
-            values = {name: environ[name] for name in names if name in environ}
-            own = merge(self._data.get("defaults", {}), table)
-            if "PORT" in spec.extra_env and "PORT" not in own.get("extra_env", {}):
-                values["PORT"] = spec.extra_env["PORT"]  # from a file of variables
-            if values:
-                hidden.add(spec.id, values)
-        return hidden
+        ports = {spec.id: spec.extra_env["PORT"] for spec in specs if "PORT" in spec.extra_env}
+        defaults, services = self._data.get("defaults", {}), self._data.get("services", {})
+        for id in [id for id in ports if "PORT" in merge(defaults, services[id]).get("extra_env", {})]:
+            del ports[id]  # of the file itself
+        return Hidden(self._findings.environ, self._data, self._sources.names, ports)
 
     def _left_out(self, id: str, table: Mapping[str, Any]) -> str:
         """Return why a service is no part of this load; empty if it is."""

@@ -14,9 +14,10 @@ from aioverseer.config.merging import merge
 from aioverseer.config.sections import OF_FILES
 from aioverseer.config.shapes import Path, is_list, is_table, load_of
 
-__all__ = ["FILLED", "LARGEST", "PLACEHOLDERS_STAY", "ServiceReader", "absolute_logs"]
+__all__ = ["FILLED", "LARGEST", "PLACEHOLDERS_STAY", "ServiceReader", "absolute_logs", "escape_for"]
 
 _WORD = r"index|id|run|port|fd\.[^{}:]+"
+_WORDS = re.compile(rf"\{{({_WORD})\}}")
 _PLACEHOLDER = re.compile(rf"\{{\{{(?P<kept>{_WORD})\}}\}}|\{{(?P<word>{_WORD})\}}")
 LARGEST = 32 * 2**20
 """The load that all services together may get from one place that is not their own table."""
@@ -25,6 +26,35 @@ PLACEHOLDERS_STAY = frozenset({"instances", "port", "listen"})
 FILLED = ("command", "cwd", "extra_env", "ready", "alive", "main_pid")
 """Options in which placeholders are replaced."""
 _PATTERNS = frozenset({"line", "prompt", "body"})
+
+
+def escaped_words(text: str) -> str:
+    """Return text whose placeholders are text: ``{id}`` becomes ``{{id}}``."""
+    return _WORDS.sub(r"{{\1}}", text) if "{" in text else text
+
+
+def escape_for(path: Path) -> Callable[[str], str]:
+    """Return the function that makes a value of the environment text, at a place of the merged table.
+
+    Args:
+        path: The place.
+    """
+    match path:
+        case ("services", str(), str(option), *rest) | ("defaults", str(option), *rest):
+            pass
+        case ("overseer", "log" as option, *rest):
+            pass
+        case _:
+            return str
+    if option in FILLED:
+        return escaped_words
+    is_path = option == "log" and next((each for each in reversed(rest) if isinstance(each, str)), "path") == "path"
+    return _with_double_braces if is_path else str
+
+
+def _with_double_braces(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
 
 ReadEnvFile = Callable[[str, Path], Mapping[str, str]]
 """A function that reads a file of variables, given its name and its place in the merged table."""
@@ -71,12 +101,15 @@ class ServiceReader:
             options.pop(name, None)
         if "id" in options:
             self._findings.add((*path, "id"), "the name of the table is the id", "leave it out")
-        self._add_environment(options, files, path)
         self._place_below(options)
         before = len(self._findings)
-        if not options.keys() & PLACEHOLDERS_STAY:
+        is_template = not options.keys().isdisjoint(PLACEHOLDERS_STAY)
+        if not is_template:
             self._fill(id, options, path)
-        if len(self._findings) > before:
+        has_words = len(self._findings) > before
+        # After the placeholders: values of these files are text. The overseer fills those of a template.
+        self._add_environment(options, files, path, escape=escaped_words if is_template else str)
+        if has_words:
             return None
         try:
             return Spec.from_dict({**options, "id": id})
@@ -108,7 +141,9 @@ class ServiceReader:
                 return False
         return True
 
-    def _add_environment(self, options: dict[str, Any], files: Any, path: Path) -> None:
+    def _add_environment(
+        self, options: dict[str, Any], files: Any, path: Path, *, escape: Callable[[str], str]
+    ) -> None:
         given: dict[str, str] = {} if "env" in options else dict(self._variables)
         named = [files] if isinstance(files, str) else files
         if not is_list(named):
@@ -119,7 +154,7 @@ class ServiceReader:
             given |= self._read_env_file(file, place)
         own = options.get("extra_env", {})
         if given and is_table(own):
-            options["extra_env"] = {**given, **own}
+            options["extra_env"] = {name: escape(value) for name, value in given.items()} | own
 
     # Paths.
 
@@ -177,7 +212,7 @@ def absolute_logs(logs: Any, folder: str) -> Any:
         return [absolute_logs(each, folder) for each in logs]
     if is_table(logs):
         return {**logs, "path": absolute_logs(logs["path"], folder)} if "path" in logs else logs
-    return _below(folder.replace("{", "{{").replace("}", "}}"), logs)
+    return _below(_with_double_braces(folder), logs)
 
 
 def _below(folder: str, path: Any) -> Any:

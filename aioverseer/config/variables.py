@@ -47,19 +47,28 @@ class BadVariable(Exception):
 class Variables:
     """The variables of one file. A value from outside is never searched for variables again."""
 
-    def __init__(self, environ: Mapping[str, str], table: Mapping[str, Any], report: Report) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        table: Mapping[str, Any],
+        report: Report,
+        escape_for: Callable[[Path], Callable[[str], str]] = lambda _: str,
+    ) -> None:
         """Prepare; nothing is replaced yet.
 
         Args:
             environ: Variables of the environment.
             table: Table ``vars`` of the file.
             report: Function that is called with each error.
+            escape_for: Function that returns how a value of the environment becomes text at a place.
         """
+        self._escape_for = escape_for
+        self._escape: Callable[[str], str] = str
         self._environ = environ
         self._table = table
         self._report = report
-        self._values: dict[str, Any] = {}
-        self._sizes: dict[str, int] = {}
+        self._values: dict[tuple[Callable[[str], str], str], Any] = {}
+        self._sizes: dict[tuple[Callable[[str], str], str], int] = {}
         self._failed: set[str] = set()
         self._open: list[str] = []
         self._errors = 0
@@ -79,6 +88,8 @@ class Variables:
             return [self.replaced(each, (*path, at)) for at, each in enumerate(data)] if is_list(data) else data
         if "$" not in data and "{vars." not in data:
             return data
+        if not self._open:  # a value of the table is for the place that names it
+            self._escape = self._escape_for(path)
         try:
             return self._text(data)
         except BadVariable as error:
@@ -91,7 +102,7 @@ class Variables:
         whole = _WHOLE.fullmatch(text)
         if whole is not None:  # the value itself, which may be a number or a list
             value = self._value(whole[1])
-            self._count(self._sizes[whole[1]])
+            self._count(self._sizes[self._escape, whole[1]])
             return value
         return self._replace(text, 0, "")[0]
 
@@ -139,7 +150,7 @@ class Variables:
         given = self._environ.get(name)
         if found["default"]:
             default, end = self._replace_default(text, end, needed=not given)
-            return given or default, end
+            return self._escape(given) if given else default, end
         if not text.startswith("}", end):
             raise BadVariable(
                 f"${{{name} goes on in a way that is not understood",
@@ -148,7 +159,7 @@ class Variables:
         if given is None:
             raise BadVariable(f"the variable {name} is not set", f"set it, or write ${{{name}:-default}}")
         self._count(len(given))
-        return given, end + 1
+        return self._escape(given), end + 1
 
     def _replace_default(self, text: str, start: int, *, needed: bool) -> tuple[str, int]:
         self._enter(f"default at {start}")
@@ -168,8 +179,9 @@ class Variables:
             self._open.pop()
 
     def _value(self, name: str) -> Any:
-        if name in self._values:
-            return self._values[name]
+        known_as = self._escape, name
+        if known_as in self._values:
+            return self._values[known_as]
         if name in self._failed:
             raise BadVariable("", "")  # reported at the variable itself
         if name not in self._table:
@@ -190,7 +202,7 @@ class Variables:
         size = size_of(value)
         if size > _LARGEST:
             raise self._too_large()
-        self._values[name], self._sizes[name] = value, size
+        self._values[known_as], self._sizes[known_as] = value, size
         return value
 
     def _enter(self, name: str) -> None:

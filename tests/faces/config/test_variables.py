@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aioverseer import LogFile
 from aioverseer.config import ConfigError, load
 from aioverseer.config.convert.escapes import escaped
 from aioverseer.config.variables import Variables
+from aioverseer.core.options.placeholders import expand
 
 
 def replaced(
@@ -194,3 +196,27 @@ def test_file_of_variables_is_found_beside_the_file_that_names_it(tmp_path: Path
     (tmp_path / "sub" / "more.toml").write_text('[services.web]\ncommand = ["true"]\nenv_file = "web.env"\n')
     web = load_web(tmp_path, 'include = ["sub/more.toml"]\n')
     assert ({"A": "1"}, str(tmp_path)) == (web.extra_env, web.cwd)
+
+
+@pytest.mark.parametrize("kind", ["", "instances = 2\n"])
+def test_value_from_outside_has_no_placeholders(tmp_path: Path, kind: str) -> None:
+    """A lone service gets it as it stands; of instances, the overseer makes it that."""
+    (tmp_path / ".env").write_text("FMT='{id} {{id}} {run} {port}'\n")
+    file = tmp_path / "aioverseer.toml"
+    file.write_text(
+        'vars = { a = "${PW}" }\n[services.web]\nenv_file = ".env"\nuser = "${PW}"\nlog = "/log/${PW}"\n'
+        'command = ["x", "${PW}", "{vars.a}", "${NONE:-${PW}}", "{id}"]\n'
+        f'extra_env = {{ PW = "${{PW}}" }}\nstdin = "{{vars.a}}"\n{kind}'
+    )
+    (web,) = load(file, environ={"PW": "x{id}{{id}}y"})
+    values = {"id": "web"}
+    own = "x{id}{{id}}y"
+    filled = (lambda text: expand(text, values)) if kind else str
+    assert [*map(filled, web.argv)] == ["x", own, own, own, "web"]
+    assert {name: filled(text) for name, text in web.extra_env.items()} == {
+        "FMT": "{id} {{id}} {run} {port}",
+        "PW": own,
+    }
+    assert web.user == own
+    assert web.stdin in {own, own.encode()}
+    assert [str(log.path) for log in web.log or () if isinstance(log, LogFile)] == ["/log/x{{id}}{{{{id}}}}y"]
