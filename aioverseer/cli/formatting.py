@@ -86,20 +86,27 @@ def describe(event: Event, *, terse: bool = False) -> str | None:
     """
     missed = {0: "", 1: "(1 event was lost) "}.get(event.missed, f"({event.missed} events were lost) ")
     if event.kind != "state":
-        return f"{missed}{event.id}: {event.reason}"
+        return f"{missed}{event.id}: {_said_of(event.id, event.reason)}"
     match event.state:
         case State.RUNNING if not (terse and event.status.restarts == 0):
             return f"{missed}{event.id}: started with pid {event.status.pid}"
         case State.FINISHED if terse and event.status.ok:
             return None
         case State.STARTING if event.previous is State.STOPPING or event.reason.startswith("is restarted, as "):
-            return f"{missed}{event.id}: {event.reason}"  # a change of watched files also ends a backoff
+            # A change of watched files also ends a backoff.
+            return f"{missed}{event.id}: {_said_of(event.id, event.reason)}"
         case State.WAITING | State.BACKOFF | State.FINISHED | State.INTERRUPT | State.FATAL:
-            return f"{missed}{event.id}: {event.reason}"
+            return f"{missed}{event.id}: {_said_of(event.id, event.reason)}"
         case _:
             return None
 
 
 def summary(status: Status) -> str:
     """Return the closing sentence about a service that failed."""
-    return f"{status.id} failed: {status.reason} ({status.state}, {plural(status.restarts, 'restart')})"
+    reason = _said_of(status.id, status.reason)
+    return f"{status.id} failed: {reason} ({status.state}, {plural(status.restarts, 'restart')})"
+
+
+def _said_of(id: str, reason: str) -> str:
+    """Return a reason without the name of its service at the beginning, as the name is shown before it."""
+    return reason.removeprefix(f"{id!r} ").removeprefix(f"service {id!r} ")

@@ -27,6 +27,7 @@ from aioverseer import (
     Subscription,
 )
 from aioverseer.cli.formatting import LineFormatter, describe, summary
+from aioverseer.cli.log_records import log_records_shown
 from aioverseer.cli.merged_output import MergedOutput
 from aioverseer.cli.printing import plural
 from aioverseer.cli.signals import CommandSignals
@@ -125,7 +126,10 @@ class _Session:
         async with anyio.create_task_group() as group:
             relay = None if self._stand_in is None else self._relay
             try:
-                with CommandSignals(stop=self._on_signal, kill=self._kill_requested.set, relay=relay):
+                with (
+                    CommandSignals(stop=self._on_signal, kill=self._kill_requested.set, relay=relay),
+                    log_records_shown(self._show_record),
+                ):
                     async with self._overseer as overseer:
                         self._logs = overseer.logs(overflow="block")
                         group.start_soon(self._show, self._logs, overseer.events())
@@ -182,6 +186,9 @@ class _Session:
         if self._out.failure is not None and self._logs is not None:
             self._logs.close()
         self._stop_requested.set()
+
+    def _show_record(self, text: str) -> None:
+        self._err.put_now(_now(), self._formatter.message(text))
 
     # Output.
 

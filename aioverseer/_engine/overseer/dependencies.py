@@ -435,10 +435,12 @@ def _state_of(service: ServiceRunner) -> DependencyState:
     """Return what the dependents of a service need to know about it."""
     machine, process = service.machine, service.process
     exit = None if process is None else process.machine.exit
+    success = machine.state is State.FINISHED and is_success(machine.policy, exit)
     return DependencyState(
         state=machine.state,
         started=machine.spawned,
         was_ready=machine.was_ready,
-        success=machine.state is State.FINISHED and is_success(machine.policy, exit),
+        success=success,
         unstoppable=service.is_unstoppable,
+        failure=str(exit) if exit is not None and machine.state is State.FINISHED and not success else "",
     )

@@ -35,6 +35,7 @@ class DependencyState:
         was_ready: Whether it has been ready since then.
         success: Whether it has finished by itself, as a success.
         unstoppable: Whether its program is still there after its whole ladder, so that its state will not change.
+        failure: How its program ended, if it has finished and is no success; empty otherwise.
     """
 
     state: State
@@ -42,6 +43,7 @@ class DependencyState:
     was_ready: bool = False
     success: bool = False
     unstoppable: bool = False
+    failure: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,13 +67,12 @@ class CannotStart:
     """Verdict: the service cannot be started, as these hard dependencies can no longer be met."""
 
     edges: tuple[After, ...]
-    states: tuple[State, ...]
-    unstoppable: frozenset[str] = frozenset()
+    states: tuple[DependencyState, ...]
 
     def __str__(self) -> str:
         """Return the verdict as the reason of a state."""
         why = (
-            f"{edge}, which {'does not die' if edge.name in self.unstoppable else f'is {state}'}"
+            f"{edge}, which {'does not die' if state.unstoppable else state.failure or f'is {state.state}'}"
             for edge, state in zip(self.edges, self.states, strict=True)
         )
         return f"cannot be started: it waited for {', and for '.join(why)}"
@@ -169,9 +170,7 @@ def decide(edges: Iterable[After], states: Mapping[str, DependencyState]) -> Sta
             unmet.append(edge)
     if unmet:
         missing = DependencyState(state=State.UNKNOWN)
-        known = [states.get(edge.name, missing) for edge in unmet]
-        unstoppable = frozenset(edge.name for edge, state in zip(unmet, known, strict=True) if state.unstoppable)
-        return CannotStart(edges=tuple(unmet), states=tuple(each.state for each in known), unstoppable=unstoppable)
+        return CannotStart(edges=tuple(unmet), states=tuple(states.get(edge.name, missing) for edge in unmet))
     return MustWait(edges=tuple(waits)) if waits else MayStart()
 
 

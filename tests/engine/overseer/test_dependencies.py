@@ -97,7 +97,7 @@ async def test_a_service_that_cannot_start_any_more_fails_at_once() -> None:
         overseer.add("worker", "worker")
         starting = asyncio.ensure_future(overseer.start_all())
         await clock.advance(3)
-        message = "'web' cannot be started: it waited for 'migrate' to end as a success, which is finished"
+        message = "'web' cannot be started: it waited for 'migrate' to end as a success, which exited with code 2"
         with pytest.raises(NotReady, match=re.escape(message)):
             await starting
         assert [State.FATAL, State.FATAL] == [overseer[id].state for id in ("web", "proxy")]

@@ -76,7 +76,7 @@ async def test_a_failed_instance_fails_the_dependent_by_name() -> None:
         with pytest.raises(NotReady, match=r"'web\.1' is not ready"):
             await ended(overseer.start_all(), clock, 4)
         assert "fatal" == str(proxy.state)
-        assert "it waited for 'web.1' to be ready, which is finished" in proxy.status().reason
+        assert "it waited for 'web.1' to be ready, which exited with code 3" in proxy.status().reason
 
 
 async def test_instances_that_were_stopped_are_not_waited_for() -> None:

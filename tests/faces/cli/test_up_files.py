@@ -170,3 +170,21 @@ def test_restart_by_a_change_names_the_file(command: Start, write: Callable[...,
     running.read_until(r"\| a: started")
     running.send(signal.SIGTERM)
     assert running.finish()[0] == 143
+
+
+def test_dependency_that_failed_is_explained(command: Start, write: Callable[..., str]) -> None:
+    """With its exit code, and the name of the service that waited once in the line. A hook's failure has our prefix."""
+    file = write(
+        '[[hooks]]\non = "fatal"\nrun = ["false"]\n',
+        a={"command": run("raise SystemExit(4)"), "restart": '"never"'},
+        b={"command": '["true"]', "after": '{ a = "success" }'},
+        c={"command": '["true"]', "cwd": '"nodir"', "restart": '"never"'},
+    )
+    code, out, _ = command("up", file).finish()
+    assert code == 1
+    assert "aioverseer | b: cannot be started: it waited for 'a' to end as a success, which exited with code 4\n" in out
+    assert "aioverseer | b failed: cannot be started: it waited for" in out
+    assert "aioverseer | c: cannot be started: its working folder" in out
+    assert re.search(
+        r"^aioverseer \| hook false failed for event \d+ \(b is fatal\): exited with code 1$", out, re.MULTILINE
+    )
