@@ -89,6 +89,7 @@ LATE_IMPORTS = {
     "_engine/overseer/overseer.py": "a handle",
     "_engine/process/process.py": "a handle",
     "_engine/service/service.py": "a handle",
+    "cli/parser.py": "the help does not wait for the forms of options",
     "config/env_files.py": "python-dotenv is an extra",
     "config/export/yaml_text.py": "PyYAML is an extra",
     "core/options/group.py": "groups as data, which few hosts need",
