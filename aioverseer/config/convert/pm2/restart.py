@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from aioverseer.config.convert.escapes import escaped
+from aioverseer.config.convert.escapes import escaped_variables
 from aioverseer.config.convert.restarts import NO_LIMIT
 from aioverseer.config.convert.table_keys import TableKeys, is_list
 from aioverseer.config.convert.units import binary_size, plain, pm2_duration
@@ -118,7 +118,7 @@ def add_watch(app: TableKeys, options: dict[str, Any], owner: str) -> None:
         app.carried("ignore_watch", "nothing, as no file is watched")
         app.carried("watch_delay", "nothing, as no file is watched")
         return
-    made: dict[str, Any] = {"paths": [escaped(str(path)) for path in paths]}
+    made: dict[str, Any] = {"paths": [escaped_variables(str(path)) for path in paths]}
     ignored = app.get("ignore_watch")
     patterns = [str(each) for each in (ignored if is_list(ignored) else [ignored] if ignored else [])]
     plain_ones = [each.removeprefix("./").rstrip("/") for each in patterns if not _PATTERN.search(each)]

@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Any
 
-from aioverseer.config.convert.escapes import escaped
+from aioverseer.config.convert.escapes import escaped_variables
 from aioverseer.config.convert.systemd.commands import split_words
 from aioverseer.config.convert.systemd.directives import Directives
 from aioverseer.config.convert.systemd.specifiers import Specifiers
@@ -104,6 +104,6 @@ def _read_input(keys: Directives, place: str, specifiers: Specifiers) -> dict[st
         return {}
     data = b"".join(parts)
     try:
-        return {"stdin": escaped(data.decode())}
+        return {"stdin": escaped_variables(data.decode())}
     except UnicodeDecodeError:
         return {"stdin": {"base64": base64.b64encode(data).decode()}}

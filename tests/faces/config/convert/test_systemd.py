@@ -130,6 +130,7 @@ def signals_by_number(number: int) -> Any:
         ("StandardOutput=null", {"output": "null"}),
         ("StandardOutput=journal\nStandardError=null", {"stderr": "null"}),
         ("StandardInput=data\nStandardInputText=a b\nStandardInputText=c", {"stdin": "a b\nc\n"}),
+        ("StandardInput=data\nStandardInputText={id} ${A}", {"stdin": "{id} $${A}\n"}),
         ("StandardInput=file:/etc/web.in", {"stdin": {"file": "/etc/web.in"}}),
         ("LimitNOFILE=1K:2K\nLimitCORE=infinity\nLimitCPU=1min", {
             "rlimits": {"cpu": 60, "core": -1, "nofile": [1024, 2048]}
