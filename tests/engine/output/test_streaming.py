@@ -59,6 +59,7 @@ async def test_program_that_never_pauses_leaves_time_for_other_tasks() -> None:
     """Although its reader finds lines in the pipe whenever its queue is empty."""
     code = "import os\nwhile True: os.write(1, b'x' * 99 + b'\\n')"
     async with limit(20, "the timer"), Process(*child(code), streaming="stdout", stop=Stop(9, 2)) as process:
+        await process.stdout.get()  # the start of the program takes longer than the timer on a busy machine
         timer = asyncio.ensure_future(asyncio.sleep(0.05))
         count = 0
         while not timer.done():
