@@ -130,8 +130,8 @@ class ServiceReader:
         for id, table in tables.items():
             files = table.get("env_file", self._defaults.get("env_file", []))
             path = ("services", id, "env_file")
-            for name in [files] if isinstance(files, str) else files if is_list(files) else ():
-                found = self._read_env_file(name, path)  # the same object for the same file
+            for place, name in _named(files, path):
+                found = self._read_env_file(name, place)  # the same object for the same file
                 key = builtins.id(found)
                 if key not in loads:
                     loads[key] = load_of(dict(found))
@@ -145,12 +145,10 @@ class ServiceReader:
         self, options: dict[str, Any], files: Any, path: Path, *, escape: Callable[[str], str]
     ) -> None:
         given: dict[str, str] = {} if "env" in options else dict(self._variables)
-        named = [files] if isinstance(files, str) else files
-        if not is_list(named):
+        if not isinstance(files, str) and not is_list(files):
             self._findings.add((*path, "env_file"), "this is no path", 'write env_file = ".env"')
             return
-        for at, file in enumerate(named):
-            place = (*path, "env_file") if named is not files else (*path, "env_file", at)
+        for place, file in _named(files, (*path, "env_file")):
             given |= self._read_env_file(file, place)
         own = options.get("extra_env", {})
         if given and is_table(own):
@@ -219,3 +217,10 @@ def _below(folder: str, path: Any) -> Any:
     if not isinstance(path, str) or path.startswith(("/", "~")) or not path:
         return path  # the Spec says what is wrong with it
     return os.path.normpath(os.path.join(folder, path))
+
+
+def _named(files: Any, path: Path) -> list[tuple[Path, Any]]:
+    """Return the files that an option names, each with its place; none for a value of another kind."""
+    if isinstance(files, str):
+        return [(path, files)]
+    return [((*path, at), file) for at, file in enumerate(files)] if is_list(files) else []
