@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from aioverseer.config import ConfigError, Problem
@@ -31,15 +33,6 @@ def problem_of(text: str) -> Problem:
         ("a = { b = 1, b = 2 }\n", 1, "b", "a.b is in line 1 already; write it once"),
         ("a = 1\na = '''\nx\n'''\n", 2, "a", "a is in line 1 already; write it once"),
         ("[a]\n[[a]]\n", 2, "a", "a is in line 1 already; write it once"),
-        (
-            "[w]\nafter = { db = 1,\n  web = 2 }\n",
-            2,
-            "{",
-            "the table w.after ends on another line; write it on one line, or as [w.after]",
-        ),
-        ("x = { a = 1\n}\n", 1, "{", "the table x ends on another line; write it on one line, or as [x]"),
-        ("x = [{ a = 1,\n}]\n", 1, "{", "the table x[0] ends on another line; write it on one line"),
-        ("x = { a = 1, }\n", 1, "}", "a table in braces has no comma at its end; leave it out"),
         ('c = ["a",\n  "b"\nd = 3\n', 1, "[", "the list c is not closed; write ] at its end"),
         ("c = [[1],\n  [2]\n", 1, "[", "the list c is not closed; write ] at its end"),
         ('c = "abc\nd = 3\n', 1, "", 'the text is not closed; write a quote at its end, or """ around several lines'),
@@ -59,3 +52,22 @@ def test_secret_of_a_key_that_is_written_twice_is_masked() -> None:
     problem = problem_of('[services.web]\nextra_env = { A = "hunter2" }\nextra_env = { A = "hunter3" }\n')
     assert "services.web.extra_env is in line 2 already" in str(problem)
     assert "hunter" not in str(problem)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="TOML 1.1, which tomllib reads from Python 3.15 on, allows it")
+@pytest.mark.parametrize(
+    ("text", "line", "marked", "message"),
+    [
+        (
+            "[w]\nafter = { db = 1,\n  web = 2 }\n",
+            2,
+            "{",
+            "the table w.after ends on another line; write it on one line, or as [w.after]",
+        ),
+        ("x = { a = 1\n}\n", 1, "{", "the table x ends on another line; write it on one line, or as [x]"),
+        ("x = [{ a = 1,\n}]\n", 1, "{", "the table x[0] ends on another line; write it on one line"),
+        ("x = { a = 1, }\n", 1, "}", "a table in braces has no comma at its end; leave it out"),
+    ],
+)
+def test_table_over_several_lines_is_told_at_its_place(text: str, line: int, marked: str, message: str) -> None:
+    test_wrong_syntax_is_told_at_its_place(text, line, marked, message)
