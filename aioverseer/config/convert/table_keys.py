@@ -157,10 +157,6 @@ class TableKeys:
         place = self.place if place is None else place
         return TableKeys(self._report, place, value, order=order, prefix=prefix, spelled=spelled)
 
-    def has_note(self, key: str) -> bool:
-        """Return whether a key has a note."""
-        return key in self._noted
-
     def close(self, lost: Mapping[str, str], known: Iterable[str] = ()) -> None:
         """Name every key without a note as lost.
 

@@ -164,7 +164,7 @@ def test_program_is_looked_up_where_it_will_run() -> None:
     asked: list[tuple[str, str | None, str | None]] = []
 
     def is_found(*words: str | None) -> bool:
-        asked.append(words)  # type: ignore[arg-type]
+        asked.append(words)  # type: ignore[arg-type]  # the tuple has three words in every call
         return False
 
     specs = [
