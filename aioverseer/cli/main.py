@@ -102,4 +102,4 @@ def _text_of(error: aioverseer.OverseerError) -> str:
     if not problems:
         return f"aioverseer: {error}"
     lines = [str(dataclasses.replace(each, file=shown_path(each.file))) for each in problems]
-    return "\n".join([*lines, *([plural(len(lines), "mistake")] if len(lines) > 1 else [])])
+    return "\n".join([*lines, *([plural(len(lines), "problem")] if len(lines) > 1 else [])])

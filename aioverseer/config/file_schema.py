@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from aioverseer import Spec
 from aioverseer.config.shapes import is_list
+from aioverseer.config.unused import OF_FILES
 from aioverseer.core.export import exported_from
 from aioverseer.forms import Flag, Form, ListOf, MappingOf, Table, Text, group_form, hook_form, overseer_form
 
@@ -33,9 +34,9 @@ _DOCS = {
     "hooks": "Commands that are started for events.",
 }
 _OF_FILES = {
-    "profiles": ("Profiles with which the service is a part of the file; without any it always is.", ListOf(Text())),
-    "env_file": ("Files of variables that are added to `extra_env`.", ListOf(Text(), alone=True)),
-    "enabled": ("Whether the service is a part of the file.", Flag()),
+    "profiles": "Profiles with which the service is a part of the file; without any it always is.",
+    "env_file": "Files of variables that are added to `extra_env`.",
+    "enabled": "Whether the service is a part of the file.",
 }
 _LEAVES = ("integer", "number", "boolean")
 
@@ -49,7 +50,7 @@ def schema() -> dict[str, Any]:
     spec = Spec.schema()
     definitions: dict[str, Any] = dict(spec["$defs"])
     options = {name: each for name, each in definitions["spec"]["properties"].items() if name != "id"}
-    options |= {name: {"description": text, **form.schema()} for name, (text, form) in _OF_FILES.items()}
+    options |= {name: {"description": _OF_FILES[name], **form.schema()} for name, form in OF_FILES.items()}
     service = {"type": "object", "properties": options, "additionalProperties": False}
     sections = _sections()
     of_profiles = [name for name in sections if name not in _NOT_IN_PROFILES]

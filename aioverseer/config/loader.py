@@ -19,11 +19,12 @@ from aioverseer.config.merging import Layer, Stack, merge
 from aioverseer.config.order import check_order, sorted_groups
 from aioverseer.config.overrides import check_variables, services_that_exist
 from aioverseer.config.problems import ConfigError, Problem
-from aioverseer.config.sections import SECTIONS, check_options, check_outline, hint_for, read_control
+from aioverseer.config.sections import SECTIONS, check_outline, check_profiles, hint_for, read_control
 from aioverseer.config.services import LARGEST, ServiceReader, absolute_logs, escape_for
 from aioverseer.config.settings import formation, read_settings
 from aioverseer.config.shapes import Path, is_list, is_table, load_of
 from aioverseer.config.sources import Sources, unreadable
+from aioverseer.config.unused import check_service
 from aioverseer.config.variables import Variables
 from aioverseer.core.export import exported_from
 
@@ -127,10 +128,12 @@ class _Load:
         self._check_profiles()
         name = self._name()
         specs = self._specs()
+        check_service(self._section("defaults"), ("defaults",), self._findings)  # each service may override them
         hooks = self._hooks()
         groups = self._groups()
         options = self._overseer_options()
         control = read_control(self._section("control"), self._findings)
+        check_profiles(self._data.get("profiles", {}), self._findings)
         self._findings.raise_if_any()
         return Config(
             name=name,
@@ -210,7 +213,7 @@ class _Load:
             why = self._left_out(id, table)
             if why:
                 left_out[id] = why
-                check_options(table, ("services", id), self._findings)
+                check_service(table, ("services", id), self._findings)
             else:
                 tables[id] = self._variables.replaced(table, ("services", id))
         if not reader.check_files(tables):

@@ -8,13 +8,12 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from aioverseer import SpecOptions
 from aioverseer.config.findings import Findings
 from aioverseer.config.loaded import ControlOptions
 from aioverseer.config.shapes import Path, is_table
-from aioverseer.forms import hint_for_option
+from aioverseer.config.unused import check_profile, without_variables
 
-__all__ = ["OF_FILES", "SECTIONS", "check_names", "check_options", "check_outline", "hint_for", "read_control"]
+__all__ = ["SECTIONS", "check_names", "check_outline", "check_profiles", "hint_for", "read_control"]
 
 SECTIONS: dict[str, tuple[type, str]] = {
     "$schema": (str, 'write the address of the schema, as editors read it: "$schema" = "./aioverseer.schema.json"'),
@@ -35,9 +34,6 @@ SECTIONS: dict[str, tuple[type, str]] = {
 
 OF_PROFILES = ("env_files", "vars", "defaults", "control", "overseer", "groups", "services", "hooks")
 """Sections that a profile may change."""
-
-OF_FILES = ("profiles", "env_file", "enabled")
-"""Options of a service that files alone have."""
 
 _TABLES = ("services", "groups", "profiles")
 """Sections that are tables of tables."""
@@ -82,20 +78,6 @@ def check_names(data: Mapping[str, Any], known: Collection[str], path: Path, fin
             findings.add((*path, key), "there is no such key", hint_for(key, known, findings), of_key=True)
 
 
-def check_options(table: Mapping[str, Any], path: Path, findings: Findings) -> None:
-    """Report the options of a service that do not exist, where nothing else is checked as it is no part of this load.
-
-    Args:
-        table: The table of the service.
-        path: Place of the table.
-        findings: Takes the problems.
-    """
-    known = ["command", *SpecOptions.__annotations__, *OF_FILES]
-    for name in table.keys() - set(known):
-        hint = None if findings.is_full else hint_for_option(name, known)
-        findings.add((*path, name), f"there is no option {name!r}", hint, of_key=True)
-
-
 def check_outline(data: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
     """Report unknown sections and sections of another type, and return those that can be looked at.
 
@@ -110,25 +92,37 @@ def check_outline(data: Mapping[str, Any], findings: Findings) -> dict[str, Any]
         findings.add(("version",), f"version {version} is not known", f"this aioverseer reads version = {VERSION}")
     for name, profile in good.get("profiles", {}).items():
         check_names(profile, OF_PROFILES, ("profiles", name), findings)
-        for id, table in _of_right_type(profile, ("profiles", name), findings).get("services", {}).items():
-            check_options(table, ("profiles", name, "services", id), findings)
+        good["profiles"][name] = _of_right_type(profile, ("profiles", name), findings)
     return good
 
 
-def read_control(table: Mapping[str, Any], findings: Findings) -> ControlOptions:
+def check_profiles(profiles: Mapping[str, Mapping[str, Any]], findings: Findings) -> None:
+    """Report what is wrong in profiles, those that were not chosen too.
+
+    Args:
+        profiles: Their sections whose types are right.
+        findings: Takes the problems.
+    """
+    for name, sections in profiles.items():
+        check_profile(sections, ("profiles", name), findings)
+        read_control(without_variables(sections.get("control", {})), findings, ("profiles", name, "control"))
+
+
+def read_control(table: Mapping[str, Any], findings: Findings, path: Path = ("control",)) -> ControlOptions:
     """Return the options of the control interface.
 
     Args:
         table: The section ``control``.
         findings: Takes the problems.
+        path: Place of the table.
     """
-    check_names(table, ("tcp", "metrics"), ("control",), findings)
+    check_names(table, ("tcp", "metrics"), path, findings)
     tcp, metrics = table.get("tcp"), table.get("metrics", False)
     if tcp is not None and (not isinstance(tcp, str) or not _is_address(tcp)):
-        findings.add(("control", "tcp"), "this is no address", 'write tcp = "127.0.0.1:8470"')
+        findings.add((*path, "tcp"), "this is no address", 'write tcp = "127.0.0.1:8470"')
         tcp = None
     if not isinstance(metrics, bool):
-        findings.add(("control", "metrics"), "this is neither", "write true or false")
+        findings.add((*path, "metrics"), "this is neither", "write true or false")
         metrics = False
     return ControlOptions(tcp=tcp, metrics=metrics)
 

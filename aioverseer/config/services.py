@@ -11,8 +11,8 @@ from typing import Any
 from aioverseer import Spec, SpecError
 from aioverseer.config.findings import Findings
 from aioverseer.config.merging import merge
-from aioverseer.config.sections import OF_FILES
 from aioverseer.config.shapes import Path, is_list, is_table, load_of
+from aioverseer.config.unused import OF_FILES
 
 __all__ = ["FILLED", "LARGEST", "PLACEHOLDERS_STAY", "ServiceReader", "absolute_logs", "escape_for"]
 

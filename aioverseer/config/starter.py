@@ -43,7 +43,7 @@ class Starter:
         text: Text of ``aioverseer.toml``.
         sources: Names of the files that its services come from; empty for an example.
         notes: Notes about the keys of a compose file.
-        unread: Errors about files that cannot be read, or have mistakes.
+        unread: Errors about files that cannot be read, or have problems.
     """
 
     text: str

@@ -104,7 +104,7 @@ def test_all_mistakes_are_shown_with_their_lines(write: Write, capfd: pytest.Cap
         "aioverseer.toml:6:8",
     ]
     assert lines[1:3] == ["    3 | redy = { tcp = 1 }", "      | ^^^^"]
-    assert lines[-1] == "2 mistakes"
+    assert lines[-1] == "2 problems"
 
 
 def test_program_is_looked_up_as_it_will_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ import jsonschema
 import pytest
 
 from aioverseer import Spec, SpecOptions
-from aioverseer.config import load, schema
-from aioverseer.config.sections import OF_FILES, OF_PROFILES, SECTIONS
+from aioverseer.config import ConfigError, load, schema
+from aioverseer.config.sections import OF_PROFILES, SECTIONS
+from aioverseer.config.unused import OF_FILES
 
 PUBLISHED = Path(__file__).parents[3] / "docs/reference/aioverseer.schema.json"
 
@@ -134,6 +135,44 @@ def test_file_with_everything_is_accepted() -> None:
 )
 def test_schema_refuses_by_place(text: str, place: list[str | int]) -> None:
     assert refusals_of(tomllib.loads(text)) == [place]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[services.web]\nenabled = false\nnice = 99", ["services", "web", "nice"]),
+        ('[services.web]\nenabled = false\nprofiles = "dev"', ["services", "web", "profiles"]),
+        ('[services.web]\nprofiles = ["dev"]\nrestart = { within = "5x" }', ["services", "web", "restart"]),
+        ('[services.web]\nprofiles = ["dev"]\nenv_file = 3', ["services", "web", "env_file"]),
+        ("[profiles.dev.services.web]\ninstances = -1", ["profiles", "dev", "services", "web", "instances"]),
+        ("[profiles.dev.defaults]\npty = 7", ["profiles", "dev", "defaults", "pty"]),
+        ("[profiles.dev.overseer]\nmax_starting = 0", ["profiles", "dev", "overseer", "max_starting"]),
+        ("[profiles.dev.groups.a]\nstrategy = 1", ["profiles", "dev", "groups", "a", "strategy"]),
+        ('[[profiles.dev.hooks]]\non = "no-such-event"\nrun = ["x"]', ["profiles", "dev", "hooks", 0, "on"]),
+        ('[profiles.dev.control]\ntcp = "x"', ["profiles", "dev", "control", "tcp"]),
+        ("[defaults]\nnice = 99\n[services.web]\ncommand = 'true'\nnice = 1", ["defaults", "nice"]),
+        ("version = 2", ["version"]),
+    ],
+)
+def test_schema_and_load_refuse_what_is_not_used_at_the_same_place(
+    tmp_path: Path, text: str, place: list[str | int]
+) -> None:
+    path = tmp_path / "aioverseer.toml"
+    path.write_text(text, encoding="utf-8")
+    assert refusals_of(tomllib.loads(text)) == [place]
+    with pytest.raises(ConfigError) as caught:
+        load(str(path))
+    assert place in [list(problem.path)[: len(place)] for problem in caught.value.problems]
+
+
+def test_values_with_variables_are_not_judged_where_they_are_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "aioverseer.toml"
+    path.write_text(
+        '[profiles.dev]\ncontrol.tcp = "${NO_SUCH}"\n[profiles.dev.services.web]\nnice = "${NO_SUCH}"\n'
+        '[profiles.dev.services.web.restart]\nwithin = "{vars.none}"\n[services.web]\ncommand = "true"\n',
+        encoding="utf-8",
+    )
+    assert len(load(str(path), environ={})) == 1
 
 
 if __name__ == "__main__" and "--write" in sys.argv:
