@@ -174,16 +174,6 @@ def _newest() -> bytes:
     return _read("/proc/loadavg").rpartition(b" ")[2] if LINUX else b""
 
 
-_KERNEL_THREAD = 0x200000
-"""The flag of the kernel for its own threads (PF_KTHREAD)."""
-_strangers: set[str] = set()
-"""Names in /proc of processes that are neither our children nor marked. A later look does not read them again.
-
-A look removes the names of processes that have ended. The kernel gives out a number again only after all others, and no
-test starts so many processes between two looks.
-"""
-
-
 def _processes(mark: str) -> set[_Proc]:
     """Our children, zombies too, and every living process that has the mark in its environment."""
     found: set[_Proc] = set()
@@ -191,9 +181,9 @@ def _processes(mark: str) -> set[_Proc]:
         return found
     own = os.getpid()
     marks = tuple(f"{MARK}={mark}{end}".encode() for end in ("\0", "/"))
-    names = {name for name in os.listdir("/proc") if name.isdecimal() and int(name) != own}
-    _strangers.intersection_update(names)
-    for name in names - _strangers:
+    for name in os.listdir("/proc"):
+        if not name.isdecimal() or int(name) == own:
+            continue
         head, _, tail = _read(f"/proc/{name}/stat").rpartition(b")")
         fields = tail.split()
         if not fields:
@@ -202,8 +192,6 @@ def _processes(mark: str) -> set[_Proc]:
         if parent != own:
             environment = _read(f"/proc/{name}/environ")
             if not any(environment.startswith(m) or b"\0" + m in environment for m in marks):
-                if environment or int(fields[6]) & _KERNEL_THREAD:  # it is empty for a moment during an exec
-                    _strangers.add(name)
                 continue
         command = _read(f"/proc/{name}/cmdline").replace(b"\0", b" ") or head.partition(b"(")[2]
         found.add(_Proc(int(name), born, parent, state, ascii(command.decode(errors="replace").strip())[:200]))
