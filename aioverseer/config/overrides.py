@@ -33,7 +33,8 @@ def services_that_exist(data: Mapping[str, Any], stack: Stack, findings: Finding
     changed = {name: _services_in(profile) for name, profile in data.get("profiles", {}).items()}
     tables = [(services, id) for id in services] + [(each, id) for each in changed.values() for id in each]
     defined = {id for layer in stack.files for id in _services_in(layer.data)}
-    defined |= {id for table, id in tables if _has_command(table[id])}
+    # Only those that are not defined yet: to look for mistyped names is slow, and a file may have 20,000 services.
+    defined |= {id for table, id in tables if id not in defined and _has_command(table[id])}
     unknown: list[tuple[Path, str]] = [(("services", id), id) for id in services if id not in defined]
     unknown += [
         (("profiles", name, "services", id), id) for name, each in changed.items() for id in each if id not in defined

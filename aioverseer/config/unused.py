@@ -1,7 +1,7 @@
-"""Checks of tables that a load does not use: services that are left out, and profiles that were not chosen.
+"""Checks of tables of which a load does not use every value: services that are left out, profiles, and defaults.
 
-The values are read by the same forms as those that are used, and then thrown away. Values with variables are left out,
-as only a load that uses them knows them.
+The forms that read values in use read these too, and the results are thrown away. A value with variables is left out,
+as only a load that uses it knows it.
 """
 
 from __future__ import annotations

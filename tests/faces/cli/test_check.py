@@ -1,4 +1,4 @@
-"""``aioverseer check``: the order of a file, its warnings and its mistakes."""
+"""``aioverseer check``: the order of a file, its warnings and its problems."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_graph_is_all_of_standard_output(write: Write, capfd: pytest.CaptureFixt
     ]
 
 
-def test_warnings_are_no_mistakes_unless_they_are_asked_to_be(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_no_problems_unless_they_are_asked_to_be(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     write('[services.web]\ncommand = ["no-such-program", "--port", "80"]\nenv = { TOKEN = "secret" }\n')
     for words, code in (([], 0), (["--strict"], 1)):
         assert main(["check", *words]) == code
@@ -92,7 +92,7 @@ def test_warnings_are_no_mistakes_unless_they_are_asked_to_be(write: Write, capf
         assert "secret" not in out + err
 
 
-def test_all_mistakes_are_shown_with_their_lines(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+def test_all_problems_are_shown_with_their_lines(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
     """The exit code is that of a wrong file; nothing is drawn. Paths below the working folder are short."""
     write('[services.web]\ncommand = ["true"]\nredy = { tcp = 1 }\n[services.db]\ncommand = ["true"]\nnice = 99\n')
     assert main(["check"]) == 2

@@ -56,7 +56,7 @@ def test_files_that_cannot_be_read_are_told(tmp_path: Path, capsys: pytest.Captu
     assert "services.db: image: lost" in said.err
 
 
-def test_mistakes_of_the_only_source_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_of_the_only_source_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "compose.yaml").write_text("services: {a: [")
     assert main(["init"]) == 0
     said = capsys.readouterr()

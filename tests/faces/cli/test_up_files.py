@@ -98,7 +98,7 @@ def test_ladder_and_policy_of_the_file_hold_unless_overridden(command: Start, wr
     assert "a          | got it" in running.printed
 
 
-def test_all_mistakes_are_shown_and_nothing_is_started(command: Start, write: Callable[..., str]) -> None:
+def test_all_problems_are_shown_and_nothing_is_started(command: Start, write: Callable[..., str]) -> None:
     file = write(a={"command": '["true"]', "redy": "1"}, b={"command": '["true"]', "nice": "99"})
     code, out, _ = command("up", file).finish()
     assert code == 2

@@ -85,8 +85,8 @@ def _doubling_vars(file: Path) -> None:
 
 
 def _many_services_of_large_defaults(file: Path) -> None:
-    names = "\n".join(f'V{number} = "1"' for number in range(5_000))
-    services = "\n".join(f"[services.s{number}]" for number in range(5_000))
+    names = "\n".join(f'V{number} = "1"' for number in range(20_000))
+    services = "\n".join(f"[services.s{number}]" for number in range(20_000))
     file.write_text(f"[defaults.extra_env]\n{names}\n{services}\n")
 
 
@@ -95,20 +95,20 @@ def _unknown_names(file: Path) -> None:
 
 
 def _hook_of_unknown_names(file: Path) -> None:
-    names = [f"servixe{number}" for number in range(1000)]
+    names = [f"servixe{number}" for number in range(2000)]
     services = "".join(f'[services.service{number}]\ncommand = ["a"]\n' for number in range(500))
     file.write_text(f'{services}[[hooks]]\non = "fatal"\nrun = ["a"]\nservices = {names}\n')
 
 
 def _many_hooks(file: Path) -> None:
     file.write_text(
-        "".join(f'[[hooks]]\non = "fatal"\nrun = ["a"]\nextra_env.A = "{n}"\n' for n in range(2000))
+        "".join(f'[[hooks]]\non = "fatal"\nrun = ["a"]\nextra_env.A = "{n}"\n' for n in range(4000))
         + '[[hooks]]\non = "fatal"\nrun = ["a"]\nextra_env.A = "7"\n'
     )
 
 
 def _unknown_parents(file: Path) -> None:
-    file.write_text("".join(f'[groups.group{number}]\nparent = "groop{number}"\n' for number in range(1500)))
+    file.write_text("".join(f'[groups.group{number}]\nparent = "groop{number}"\n' for number in range(3000)))
 
 
 def _chain_of_groups(file: Path) -> None:
@@ -144,7 +144,7 @@ def _deep_defaults_without_end(file: Path) -> None:
 
 
 def _deep_wrong_defaults(file: Path) -> None:
-    deep = "${SET:-" * 39 + "x" * 200_000 + "${}}" * 39
+    deep = "${SET:-" * 39 + "x" * 500_000 + "${}}" * 39
     file.write_text(f'[services.web]\ncommand = ["{deep}"]\n')
 
 
@@ -198,11 +198,11 @@ def _dangling_link(file: Path) -> None:
         (_many_keys, "more problems are not shown"),
         (_recursion_in_vars, "this variable leads to itself: vars.a -> vars.b -> vars.a"),
         (_doubling_vars, "variables make more than 4 MiB of text"),
-        (_many_services_of_large_defaults, "defaults: these are too many for 5000 services"),
+        (_many_services_of_large_defaults, "defaults: these are too many for 20000 services"),
         (_unknown_names, "400 more problems are not shown"),
-        (_hook_of_unknown_names, "900 more problems are not shown"),
-        (_many_hooks, "hooks[2000]: hook 8 is the same"),
-        (_unknown_parents, "1400 more problems are not shown"),
+        (_hook_of_unknown_names, "1900 more problems are not shown"),
+        (_many_hooks, "hooks[4000]: hook 8 is the same"),
+        (_unknown_parents, "2900 more problems are not shown"),
         (_chain_of_groups, "services.web"),
         (_many_variables, "env_files: these are too many for 2000 services"),
         (_many_variables_of_each, "env_file: the files of all services are too large together"),

@@ -1,4 +1,4 @@
-"""Files that a file names and that cannot be read: told where they are named, among all other mistakes."""
+"""Files that a file names and that cannot be read: told where they are named, among all other problems."""
 
 from __future__ import annotations
 
